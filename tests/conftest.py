@@ -41,26 +41,25 @@ from tests.support.world import World, set_up_boards
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-# How long a machine takes says nothing of the code.
+# The time that a machine takes says nothing about the code.
 hypothesis.settings.register_profile("npd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("npd")
 
+# Headless shell first: it has no windows, which nobody sees and which cost as much as a page.
 CHROMIUM_NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
-"""The first, where it is there: it has no windows of its own, which nobody sees and which cost as a page does."""
 PROCESSES = {"running_sandbox", "processes", "running", "played"}
 PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
 
 def pytest_configure() -> None:
-    """In this process a password costs no third of a second (the real hash is still understood), and static files have
-    their names: nobody has collected them."""
+    """Make passwords quick to hash (the real hash still works), and serve static files by name: none are collected."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
     by_name = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": by_name}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes or a browser: hostile, but for the README's journey. What takes long begins."""
+    """Mark tests with processes or a browser as hostile, except the README's journey, and put the slow ones first."""
     for item in items:
         names = getattr(item, "fixturenames", [])
         if not PROCESSES.isdisjoint(names):
@@ -73,10 +72,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))  # the summary names each that needed it
             if not item.get_closest_marker("journey"):
                 item.add_marker("hostile")
-    # Processes are started anew where the next test wants other settings: those of chaos in one row.
+    # Processes restart when the next test wants other settings, so the tests of chaos stay together.
     items.sort(key=lambda item: "arena" not in getattr(item, "fixturenames", []))
-    # Or the end of the run is one process alone. Before it the site of a new administrator: others' processes would be
-    # ended for it, and started again.
+    # The slow ones last would leave one process alone at the end. Before them comes the site of a new administrator,
+    # for which other processes would be ended and started again.
     for marks in (("processes", "browser"), ("slow",)):
         items.sort(key=lambda item, marks=marks: not any(map(item.get_closest_marker, marks)))
     items.sort(key=lambda item: "new_site" not in getattr(item, "fixturenames", []))
@@ -84,7 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_flush() -> Iterator[None]:
-    """Empty the tables after a test without the command `flush`, which makes types and permissions anew each time."""
+    """Empty the tables without the command `flush`, which recreates types and permissions after each test."""
     from django.test import TransactionTestCase
 
     with pytest.MonkeyPatch.context() as patch:
@@ -95,20 +94,19 @@ def quick_flush() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def within() -> Iterator[None]:
-    """What answers within this process is found by its address."""
+    """Find applications within this process by their address."""
     with looked_up():
         yield
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
-    """The test database is a copy of one that was migrated before."""
     rows.begin_with_migrated()
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """The test database; at its end nobody is in it, as a thread of `live_server` that is still about to close."""
+    """Disconnect everybody from the test database at its end, such as a closing thread of `live_server`."""
     with django_db_blocker.unblock():
         rows.keep_migrated()
         rows.keep_groups()
@@ -119,7 +117,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 @pytest.fixture(autouse=True)
 def nothing_owed() -> Iterator[None]:
-    """A wake-up that a test still owes at its end is not sent into the next one."""
+    """Cancel the wake-ups that a test still owes, so that none is sent during the next one."""
     yield
     with wakeups._lock:
         for timer in wakeups._scheduled.values():
@@ -130,7 +128,7 @@ def nothing_owed() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def answers_as_declared() -> Iterator[None]:
-    """Hold each answer that DRF's test client gets against the OpenAPI schema."""
+    """Check each answer of DRF's test client against the OpenAPI schema."""
     from rest_framework.test import APIClient
 
     from tests.support import api_schema
@@ -149,7 +147,7 @@ def answers_as_declared() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def running_sandbox() -> Iterator[list[Child]]:
-    """The sandbox's process, kept for the run; a list of one, which `sandbox` replaces when it has ended."""
+    """The sandbox's process for the whole run, in a list of one; `sandbox` replaces it when it has ended."""
     holder: list[Child] = []
     yield holder
     for child in holder:
@@ -158,15 +156,14 @@ def running_sandbox() -> Iterator[list[Child]]:
 
 @pytest.fixture(scope="session")
 def sandbox_within() -> Application:
-    """The sandbox within this process, kept for the run."""
     return sandbox_program.build(sandbox_program.Settings(settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET))
 
 
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A sandbox without boards, webhooks and faults; reset again after the test.
+    """A sandbox without boards, webhooks and faults, reset after the test.
 
-    A process where real processes speak to it (`processes`, `running_sandbox`), else within this one.
+    With `processes` or `running_sandbox` it is a process of its own, else it is within this one.
     """
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
     simulator = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
@@ -188,14 +185,13 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def hooks() -> Iterator[Hooks]:
-    """Where the webhooks of `world` arrive, for the run."""
+    """Receives the webhooks of `world`."""
     with Hooks().receiving() as hooks:
         yield hooks
 
 
 @pytest.fixture(scope="session")
 def prepared() -> Prepared:
-    """What `world` and `site` begin with, for the run."""
     return Prepared()
 
 
@@ -215,14 +211,13 @@ def world(
     settings.MONDAY_TIMEOUT_SECONDS = 5.0
     prepared.stand(sandbox, "world", set_up_boards)
     hooks.deliveries.clear()
-    cache.clear()  # a person who is put back has the number of one who has asked too often
+    cache.clear()  # a restored person has the number of one who has asked too often
     yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, "world"))
     reset_clock()
 
 
 @pytest.fixture(scope="session")
 def processes(django_db_setup: None, django_db_blocker: object) -> Iterator[Processes]:
-    """Web, worker and beat, on the test database, for the run."""
     processes = Processes()
     yield processes
     processes.stop()
@@ -250,7 +245,7 @@ def site(quiet_site: Site) -> Site:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["Browser"]:
-    """The system's Chromium. Without one the test is skipped, but never where CI=true."""
+    """The system's Chromium. Without one the test is skipped, or fails if CI=true."""
     program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if not program:
         missing = "no Chromium on this machine (Debian, Ubuntu: sudo apt install chromium)"
@@ -258,7 +253,7 @@ def chromium() -> Iterator["Browser"]:
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PAGE_TIMEOUT)
-    # Its synchronous API runs an event loop in this thread, in which Django refuses its ORM otherwise.
+    # Playwright's synchronous API runs an event loop in this thread, where Django would refuse its ORM.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     connections.close_all()  # under that loop this thread has connections of its own
     with sync_playwright() as playwright:
@@ -271,7 +266,6 @@ def chromium() -> Iterator["Browser"]:
 
 @pytest.fixture
 def page(chromium: "Browser") -> Iterator["Page"]:
-    """A fresh page, 1280 by 900, relative addresses are NPD's."""
     context = chromium.new_context(
         base_url=settings.SITE_URL, locale="en-GB", timezone_id="UTC", viewport={"width": 1280, "height": 900}
     )
@@ -282,7 +276,6 @@ def page(chromium: "Browser") -> Iterator["Page"]:
 
 @pytest.fixture
 def admin_page(page: "Page", site: Site) -> "Page":
-    """A page that is signed in as the site's administrator."""
     page.context.add_cookies([session_cookie(site.user, site.url)])
     return page
 
@@ -300,11 +293,11 @@ def browser(person: User, client: Client) -> Client:
 
 @pytest.fixture
 def open_page(chromium: "Browser", live_server: Any, person: Any) -> Iterator[Callable[..., tuple["Page", list[str]]]]:
-    """Opens a page of a width and a colour scheme in which `person` is signed in; its errors stand in the list."""
+    """Opens a page of a width and colour scheme in which `person` is signed in; the list collects its errors."""
     contexts = []
 
     def is_fault(line: Any) -> bool:
-        """A form that is refused or stale is answered so, and the browser calls that an error."""
+        """Whether it is an error, other than the browser's own about a form that was refused or stale."""
         return bool(line.type == "error" and not line.text.endswith(("400 (Bad Request)", "409 (Conflict)")))
 
     def opened(width: int = 1280, scheme: Any = "light", zone: str | None = None) -> tuple["Page", list[str]]:

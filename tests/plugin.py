@@ -15,8 +15,8 @@ from config.embedded.postgres import StartError
 from tests.support import guardian
 from tests.support import servers as test_servers
 
-# Whatever the shell says, bytecode is kept: a run starts processes by the hundred, each with all of our modules, and
-# pytest's rewriting of assertions is the larger part of finding the tests.
+# Keep bytecode whatever the shell says: a run starts hundreds of processes, each with all of our modules, and
+# rewriting assertions is the larger part of collecting the tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -26,14 +26,14 @@ TESTS = Path(__file__).parent
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
-    """Start the servers. A wrapper runs before pytest-django, which reads the settings in the same hook."""
+    """Start the servers in a wrapper: it runs before pytest-django, which reads the settings in the same hook."""
     options = early_config.known_args_namespace
     if _only_deals_out(options):
         os.environ.update(test_servers.NOWHERE)
     elif not (options.help or options.version):
         signal.signal(signal.SIGTERM, interrupt)
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            # A shell begins what runs in the background so, and all that tests start would ignore it, too.
+            # A shell starts background jobs with SIGINT ignored, and all that tests start would inherit that.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             servers = test_servers.start()
@@ -46,32 +46,32 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         os.environ.update(wanted)
     try:
         return (yield)
-    except BaseException:  # without a finished start nobody calls pytest_unconfigure
+    except BaseException:  # pytest_unconfigure is not called without a finished start
         if SERVERS in early_config.stash:
             early_config.stash[SERVERS].stop()
         raise
 
 
 def _only_deals_out(options: Any) -> bool:
-    """Whether this process hands the tests to others (pytest-xdist), each of which starts servers of its own."""
+    """Whether this process only hands the tests to others (pytest-xdist), which start their own servers."""
     return bool(getattr(options, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores, as a test waits for others a quarter of its time; four at most."""
+    """One process more than cores, as tests wait a quarter of their time; at most four."""
     return min(4, (os.cpu_count() or 1) + 1)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does, so that every fixture ends what it has started; a second signal changes nothing."""
+    """End as Ctrl-C does, so that every fixture cleans up; a second signal is ignored."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-# What may differ between the embedded PostgreSQL 18 with its broker and a server of PostgreSQL 15 with Redis: triggers
-# and migrations, claims and locks, sessions that the server shows, the broker, and processes that end or lose their
-# servers; of each page, list, metric and deletion, that its statements are understood. The embedded run has all tests.
+# What may differ between the embedded PostgreSQL 18 with its broker and PostgreSQL 15 with Redis: triggers, migrations,
+# claims, locks, visible sessions, the broker, processes that end or lose their servers, and the statements of each
+# page, list, metric and deletion. The embedded run has all tests.
 ON_REAL_SERVERS = (
     "admin/test_who_only_looks.py",
     "api/test_doors.py::test_readyz",
@@ -94,18 +94,18 @@ ON_REAL_SERVERS = (
     "story/test_processes.py",
     "sweeps/test_restored_database.py",
 )
+# Its hostile tests run on both, as it matters who dies on the embedded broker, and when.
 ON_BOTH = "test_killed_anywhere.py"
-"""The file whose hostile tests are played on both where both are at hand: who dies on the embedded broker, and when."""
 
 
 def _mode(config: pytest.Config) -> str:
-    """What TEST_SERVERS says, where no tests are named."""
+    """The value of TEST_SERVERS, unless tests are named."""
     is_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     return os.environ.get("TEST_SERVERS", "") if is_all else ""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What has nothing for real servers is not read there: it would take half a minute of processor."""
+    """On real servers don't read files without tests for them: that would take half a minute of processor time."""
     if _mode(config) != "1" or not collection_path.name.startswith("test_"):
         return None
     return collection_path not in {TESTS / name.partition("::")[0] for name in ON_REAL_SERVERS} or None
@@ -113,8 +113,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On real servers (TEST_SERVERS=1) leave out what is the same on both, before them (TEST_SERVERS=after) what is
-    hostile and comes there."""
+    """TEST_SERVERS=1 leaves out what is the same on both servers, TEST_SERVERS=after hostile tests that run there."""
     mode = _mode(config)
     if mode not in ("1", "after"):
         return
@@ -129,7 +128,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """What is loaded now stays to the end: a collection of garbage need not go through it, every few hundred rows."""
+    """Exempt what is loaded now from garbage collection, and collect less often than every few hundred rows."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

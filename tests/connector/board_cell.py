@@ -1,4 +1,4 @@
-"""One cell of a sandbox board, for converters: what was written is read back as a document would read it."""
+"""One cell of a sandbox board, for tests of converters: a written value is read back as a document reads it."""
 
 import json
 import re
@@ -35,12 +35,12 @@ class BoardCell:
 
     @property
     def options(self) -> ConverterOptions:
-        """What a converter is told of this column and of the account."""
+        """What a converter knows about this column and the account."""
         settings = json.loads(json.dumps(settings_json(self._column)))
         return ConverterOptions(column_settings=settings, items=ITEMS)
 
     def write(self, value: Any) -> Reading:
-        """Set the cell by the JSON of `column_values`, labels made where they are missing."""
+        """Set the cell by the JSON of `column_values`, and make missing labels."""
         sent = json.loads(json.dumps(value))
         new = self._kind.parse(self._column, sent, Writing(STAMP, create_labels=True))
         if new is None or self.raw is None or not self._kind.same(self.raw, new):
@@ -48,12 +48,10 @@ class BoardCell:
         return self.read()
 
     def edit(self, raw: Any) -> Reading:
-        """Put a raw value there that a person made on the board."""
         self.raw = raw
         return self.read()
 
     def read(self) -> Reading:
-        """The cell as the connector's documents read it."""
         item = _item(1)
         item.cells["c"] = Cell(self.raw, STAMP)
         node = column_value(item, self._column)
@@ -63,13 +61,13 @@ class BoardCell:
         return read.reading("c")
 
     def event_value(self, convert: Converter) -> Canonical:
-        """What a webhook about the cell, as it is now, says in canonical form."""
+        """The canonical value of a webhook about the cell as it is now."""
         payload = json.loads(json.dumps(self._kind.event_value(self._column, self.raw)))
         return convert.from_event(payload, self._kind.internal_type)
 
 
 def cell_for(name: str, settings: dict[str, Any] | None = None) -> tuple[BoardCell, Converter]:
-    """An empty cell of the column that this converter would make, and the converter."""
+    """An empty cell of this converter's column, and the converter."""
     cell = BoardCell(READ_BY.get(name, name), settings)
     return cell, make_converter(name, cell.options)
 
@@ -80,7 +78,7 @@ def _item(item_id: int) -> Item:
 
 
 def _typed(type_name: str) -> list[str]:
-    """The fields that the documents ask of this type, out of the fragment itself."""
+    """The fields that the documents ask of this type, read from the fragment itself."""
     fragment = item_fragment(["board_relation", "checkbox", "dropdown", "status"])
     fields = re.search(rf"\.\.\. on {type_name} {{ (\w+(?: \w+)*)", fragment)
     return fields[1].split() if fields else []

@@ -1,4 +1,4 @@
-"""Bodies as Monday answers them since 2025-07, for tests of the translating edge."""
+"""Bodies as Monday answers since 2025-07, for tests of the code that translates them."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def item(item_id: str = "11", *, columns: list[dict[str, Any]] | None = None, **
 
 
 class Replying:
-    """A transport that gives these answers, one after another, and keeps each call: document, variables, key."""
+    """A transport that gives these answers in turn and keeps each call: document, variables, key."""
 
     def __init__(self, *answers: Answer | MondayError, version: str = "2026-10") -> None:
         self.answers, self.version = list(answers), version

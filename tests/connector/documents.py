@@ -1,7 +1,6 @@
-"""Every document of the connector, and the schemas of Monday's versions against which each has to be valid.
+"""Every document of the connector, and the schemas of Monday's versions that each has to fit.
 
-Ours is what the sandbox plays; Monday's own is a file that MONDAY_SCHEMA names, and any `schema.YYYY-MM.graphql`
-beside it.
+Our schema is the sandbox's. MONDAY_SCHEMA names Monday's own, with any `schema.YYYY-MM.graphql` beside it.
 """
 
 import os
@@ -19,10 +18,10 @@ from sync.monday import board_events, board_items, connection, items, probe
 from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
+# The versions that Monday serves now and next.
 SERVED = (MAINTENANCE, CURRENT, board_events.CURSOR_PAGES_SINCE)
-"""The versions that Monday serves and will go on to."""
 
-# Of the log since 2027-01 (developer.monday.com/api-reference/changelog, the page
+# The log since 2027-01 (developer.monday.com/api-reference/changelog, the page
 # board-activity-logs-cursor-pagination-and-90-day-limit); the sandbox plays 2026-10.
 LOG_IN_PAGES = "  activity_logs(cursor: String, from: String, limit: Int, to: String): BoardActivityLogsPage"
 LOG_PAGE = "type BoardActivityLogsPage { cursor: String logs: [ActivityLogType!] }"
@@ -33,12 +32,11 @@ TYPED = ["board_relation", "checkbox", "dropdown", "status"]
 
 
 def sent(request: WriteRequest) -> Document:
-    """The document that a write sends."""
     return Document(**request.body)
 
 
 def documents(version: str) -> dict[str, Document]:
-    """Every document that goes to this version of the API, by what it is for."""
+    """Every document for this version of the API, by what it is for."""
     return dict(_documents(board_events.log_form(version)))
 
 
@@ -102,7 +100,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
 
 
 def our_schema(version: str) -> GraphQLSchema:
-    """What the sandbox plays, with a version's own log."""
+    """The sandbox's schema with this version's own log."""
     text = graph.SCHEMA_FILE.read_text(encoding="utf-8")
     if version >= board_events.CURSOR_PAGES_SINCE:
         text = re.sub(r"(?m)^  activity_logs\(.*$", LOG_IN_PAGES, text) + LOG_PAGE
@@ -110,7 +108,7 @@ def our_schema(version: str) -> GraphQLSchema:
 
 
 def official_schemas() -> dict[str, Path]:
-    """Monday's own files, by version: the one that is named stands for the current version."""
+    """Monday's own files by version; the one that is named is of the current version."""
     named = os.environ.get("MONDAY_SCHEMA")
     if not named or not Path(named).is_file():
         return {}
@@ -119,7 +117,6 @@ def official_schemas() -> dict[str, Path]:
 
 
 def document_faults(schema: GraphQLSchema, document: Document) -> list[str]:
-    """Why a document, or the variables that are sent with it, doesn't fit a schema."""
     tree = parse(document.text)
     faults = [error.message for error in validate(schema, tree)]
     (operation,) = (node for node in tree.definitions if isinstance(node, OperationDefinitionNode))
@@ -131,6 +128,5 @@ def document_faults(schema: GraphQLSchema, document: Document) -> list[str]:
 
 
 def all_faults(schema: GraphQLSchema, version: str) -> dict[str, list[str]]:
-    """The documents that don't fit, each with why."""
     checked = {name: document_faults(schema, document) for name, document in documents(version).items()}
     return {name: faults for name, faults in checked.items() if faults}

@@ -1,4 +1,4 @@
-"""What Monday's answers about a board's happenings say, and what is made of what they don't say."""
+"""What Monday answers about the activity of a board, and what we make of gaps in it."""
 
 import json
 from datetime import UTC, datetime

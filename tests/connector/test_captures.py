@@ -1,6 +1,6 @@
-"""What Monday really answered, made small: each body with where it was found, and what becomes of it.
+"""Answers that Monday really gave, shortened: each body with its source, and what becomes of it.
 
-Facts of other people's published recordings and posts; nothing here names a person.
+They are from other people's published recordings and posts; nothing here names a person.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ GRAPHQL_JS = "graphql-js, whose words these are since 2025-10"
 
 
 class Capture(NamedTuple):
-    """An answer, where it was found, and the error that a query and a mutation alike make of it."""
+    """An answer, its source, and the error that it becomes for a query and a mutation alike."""
 
     source: str
     status: int
@@ -39,15 +39,16 @@ def entry(message: str, path: list[str | int] | None = None, **extensions: Any) 
 
 
 def invalid(source: str, message: str, **extensions: Any) -> Capture:
-    """A document that was refused before it ran: for a mutation as certain as for a query."""
+    """A document that was refused before it ran, which is as certain for a mutation as for a query."""
     return Capture(source, 200, {"errors": [entry(message, **extensions)]}, errors.INVALID_DOCUMENT)
 
 
 def misfit(source: str, message: str, **extensions: Any) -> Capture:
-    """A value that doesn't fit: refused before anything ran, and perhaps for one record's sake."""
+    """A value that doesn't fit: refused before anything ran, perhaps because of one record."""
     return Capture(source, 200, {"errors": [entry(message, **extensions)]}, errors.DOCUMENT_REJECTED)
 
 
+# Answers that failed as a whole.
 CAPTURES = (
     invalid(RUBY + "2025-10", 'Cannot query field "invalid_field" on type "Item".'),
     invalid(TOPIC + "116967", 'Unknown argument "to_date" on field "Board.updates".', code="GRAPHQL_VALIDATION_FAILED"),
@@ -82,7 +83,6 @@ CAPTURES = (
     ),
     Capture("no answer that says anything", 200, {"errors": [None]}, errors.UNREADABLE_ANSWER),
 )
-"""Answers that failed as a whole."""
 
 
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: f"{capture.source} {str(capture.body)[:60]}")
@@ -99,10 +99,11 @@ def refused(
     source: str, message: str, code: str, kind: ErrorKind, column: str | None = None,
     path: list[str | int] | None = None, **more: Any,
 ) -> tuple[str, dict[str, Any], ErrorKind, str | None]:  # fmt: skip
-    """One alias of a mutation that was answered."""
+    """The refusal of one alias in an answered mutation."""
     return source, entry(message, path or ["r0"], **({"code": code} if code else {}), **more), kind, column
 
 
+# Refusals of one alias: source, answer, what becomes of it, and the column that it names.
 OF_ONE_ALIAS = (
     refused(
         TOPIC + "116170",
@@ -158,7 +159,6 @@ OF_ONE_ALIAS = (
         RUBY + "2025-10", "Item not found", "InvalidItemIdException", errors.ITEM_NOT_FOUND, error_data={"item_id": 123}
     ),
 )
-"""Refusals of one alias: where found, as answered, what becomes of it, and the column that it names."""
 
 
 @pytest.mark.parametrize(("source", "failure", "expected", "column"), OF_ONE_ALIAS, ids=lambda value: str(value)[:60])
@@ -203,7 +203,7 @@ PHONE = make_converter("phone", ConverterOptions(region="GB"))
 
 
 def test_a_webhooks_phone_number_without_a_country_is_no_value() -> None:
-    # Deliveries of 2024-10 and 2025-06 (community 100330 and a published log) told no country; the cell did.
+    # Deliveries of 2024-10 and 2025-06 (community 100330 and a published log) had no country, but the cell did.
     with pytest.raises(UnknownValue):
         PHONE.from_event({"phone": "18175841626"}, "phone")
     assert PHONE.from_event({"phone": "+18175841626"}, "phone") == "+18175841626"
@@ -221,9 +221,10 @@ def test_a_value_without_anything_of_the_value_is_an_empty_cell(name: str, value
 # --- cells, as items_page showed them ---------------------------------------------------------------------------------
 
 
+# Read as a reason, and never as an empty cell.
 UNKNOWN = "unknown"
-"""What is read as a reason, and never as an empty cell."""
 
+# Source, the column's type, what the cell showed, and its canonical value.
 CELLS: tuple[tuple[str, str, dict[str, Any], Any], ...] = (
     ("a team's probe, 2026-07", "checkbox", {"text": "v", "value": '{"checked":true,"changed_at":"x"}'}, "yes"),
     ("published answers, 2024-11", "checkbox", {"text": None, "value": '{"checked":false}'}, None),
@@ -264,7 +265,6 @@ CELLS: tuple[tuple[str, str, dict[str, Any], Any], ...] = (
     ("emptied, though a text is shown", "email", {"text": "a@x.test", "value": '{"changed_at":"x"}'}, UNKNOWN),
     ("a team's probe, 2026-07", "rating", {"text": "4", "value": '{"rating":4}'}, UNKNOWN),
 )
-"""Where found, the column's type, what the cell showed, and its canonical value."""
 
 
 @pytest.mark.parametrize(("source", "kind", "shown", "expected"), CELLS, ids=lambda value: str(value)[:50])

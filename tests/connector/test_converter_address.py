@@ -1,4 +1,4 @@
-"""An address that was edited on the board: back into its parts where that is certain, else a conflict, never a loss."""
+"""An address that was edited on the board: split into its parts if that is certain, else a conflict, never a loss."""
 
 import sys
 from contextlib import suppress
@@ -100,7 +100,7 @@ SPRINGFIELD = ("12 Main St", "Springfield", "IL", "62701", "USA")
 @pytest.mark.parametrize(
     ("before", "edited"),
     [
-        # A flat was put in and the zip code taken out: as many pieces as before, each in the wrong place.
+        # A flat was added and the zip code removed: as many pieces as before, each in the wrong place.
         (SPRINGFIELD, "12 Main St, Apt 4, Springfield, IL, USA"),
         (("12 Main St", "Springfield", "", "62701", ""), "12 Main St, Apt 4, Springfield"),
         (("Pier", "Bath", "Maine", "", "USA"), "Old Pier, Rear, BATH, U.S.A."),

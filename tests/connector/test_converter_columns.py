@@ -116,7 +116,7 @@ EVENING = {"date": "2026-01-31", "time": "23:00:00"}
         ("Europe/Berlin", {"date": "2026-03-28", "time": "23:30:00"}, "2026-03-29", "2026-02-02 23:30:00"),
         *((zone, EVENING, "2026-01-31", "2026-02-03 23:00:00") for zone in ("", "No/Such", "Europe")),
         ("Asia/Tokyo", {"date": "2026-01-31"}, "2026-01-31", "2026-02-03"),
-        # At the ends of the calendar, where the zone has no other day, the cell’s own is taken.
+        # At the ends of the calendar the zone has no other day, so the cell's own is taken.
         ("America/Los_Angeles", {"date": "0001-01-01", "time": "01:00:00"}, "0001-01-01", "2026-02-03 01:00:00"),
         ("Asia/Tokyo", {"date": "9999-12-31", "time": "23:00:00"}, "9999-12-31", "2026-02-03 23:00:00"),
     ],

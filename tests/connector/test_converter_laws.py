@@ -1,4 +1,4 @@
-"""What holds of every value of every column type, with the sandbox's columns as the board."""
+"""What holds for every value of every column type, with the sandbox's columns as the board."""
 
 import datetime as dt
 import json
@@ -18,7 +18,7 @@ from tests.connector.board_cell import ITEMS, cell_for
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(CHARACTERS, max_size=30) | st.text(" ,\n\r\t\u00a0aä\u0308éZß.0", max_size=20)
 DAYS = st.dates(dt.date(1970, 1, 1), dt.date(2999, 12, 31)).map(dt.date.isoformat)
-# No more digits than a webhook, which carries floating-point numbers, keeps for certain.
+# No more digits than a webhook's floating-point numbers keep for certain.
 NUMBERS = (
     st.builds("{}e{}".format, st.integers(-(10**15) + 1, 10**15 - 1), st.integers(-20, 0))
     | st.from_regex(r"\A[+-]?[0-9]{1,8}(\.[0-9]{0,7})?\Z")
@@ -79,10 +79,10 @@ def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
     assert convert.canonical_remote(json.loads(json.dumps(raw))) == canonical
     assert convert.to_local(raw, local) == local
     assert cell.event_value(convert) == canonical
-    # And so it is pulled into an empty record.
+    # An empty record gets the same value by a pull.
     pulled = convert.to_local(raw, {key: [] if isinstance(value, list) else "" for key, value in local.items()})
     assert convert.canonical_local(pulled) == canonical
-    # What was pulled is nothing to push: the cell stays as it is.
+    # After a pull there is nothing to push: the cell stays as it is.
     assert convert.stored_value(cell.write(convert.to_remote(pulled, raw))) == raw
 
 
@@ -132,7 +132,7 @@ def test_a_value_that_is_shown_and_typed_again_is_the_same_value(case: Case) -> 
     assume(convert.rejection_reason(local) is None)
     canonical = convert.canonical_local(local)
     labels = canonical if isinstance(canonical, tuple) else ()
-    assume(not any("," in label for label in labels))  # commas are between elements when a person types
+    assume(not any("," in label for label in labels))  # commas separate elements when a person types
     typed = convert.from_text(convert.display(canonical), local)
     assert convert.canonical_local(typed) == canonical
     assert set(typed) == set(local)
@@ -223,7 +223,7 @@ def test_any_value_of_an_item_is_told_or_unknown_and_never_empty_by_mistake(name
 
 
 def _says_nothing(name: str, value: Any) -> bool:
-    """Whether the part of a value that is mapped holds nothing: null, an empty text, list or object, or "no"."""
+    """Whether the mapped part of a value holds nothing: null, an empty text, list or object, or "no"."""
     if isinstance(value, dict) and value:
         present = [value[key] for key in KEYS[name] if key in value]
         return bool(present) and all(_says_nothing(name, entry) for entry in present)

@@ -141,14 +141,14 @@ CHOICES = st.dictionaries(TEXTS.map(str.strip), TEXTS, min_size=1, max_size=6)
 
 
 def a_cell(name: str, choices: dict[str, str], labels: tuple[str, ...] = ()) -> tuple[BoardCell, Converter]:
-    """A cell of the column that set-up makes for these choices, or of one that has these labels."""
+    """The cell that set-up makes for these choices, or one with these labels."""
     cell, _ = cell_for(name, label_settings(name, labels or tuple(choices.values())))
     return cell, make_converter(name, replace(cell.options, choices=choices))
 
 
 @given(st.sampled_from(ONE_VALUE), CHOICES, st.data())
 def test_every_value_comes_back_as_itself(name: str, choices: dict[str, str], data: st.DataObject) -> None:
-    """Also where a label is another value."""
+    """Even if a label is another choice's value."""
     cell, convert = a_cell(name, choices)
     value, other = data.draw(st.sampled_from(sorted(choices))), data.draw(st.sampled_from(sorted(choices)))
     shown = {choice: convert.canonical_local({"stage": choice}) for choice in choices}

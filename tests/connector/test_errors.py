@@ -1,4 +1,4 @@
-"""The kinds of errors and the edge where Monday's bodies become errors of ours."""
+"""The kinds of errors, and how Monday's bodies become errors of ours."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reading answers: unknown is never empty, and a part that failed is never a part that found nothing."""
+"""Reading answers: unknown is never empty, and a part that failed is not a part that found nothing."""
 
 import json
 from dataclasses import replace
@@ -147,7 +147,7 @@ def test_each_written_alias_has_its_item_its_error_or_an_unknown_outcome() -> No
 
 
 def test_a_write_whose_item_can_t_be_read_afterwards_has_an_unknown_outcome() -> None:
-    """The mutation ran; an error in the non-null `column_values` of its item nulls the alias all the same."""
+    """The mutation ran, but an error in the non-null `column_values` of its item nulls the alias."""
     failure = failed("blocked", "FIELD_LIMIT_EXCEEDED", ["r0", "column_values"], retry_in_seconds=15)
     written = parse_written_items(_answer({"r0": None}, failure), ["r0"], COLUMN_IDS)["r0"]
     assert written.kind is errors.UNREADABLE_ANSWER

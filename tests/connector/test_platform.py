@@ -1,4 +1,4 @@
-"""What Monday says of the account: read whole, read in part, and where it refuses to tell."""
+"""What Monday says about the account: read in full, read in part, or refused."""
 
 from collections.abc import Iterator
 from typing import Any

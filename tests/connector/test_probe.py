@@ -1,4 +1,4 @@
-"""The probe of an account where something fails; its questions are asked in tests/setup/test_probe_command.py."""
+"""The probe of an account where something fails; tests/setup/test_probe_command.py tests its questions."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ WEBHOOKS = {assumption.key for assumption in ASSUMPTIONS if assumption.key.start
 
 
 class Account:
-    """The sandbox's; to wait is to let its time pass until its webhooks have come."""
+    """The sandbox's account; waiting moves its clock until its webhooks have come."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox, self.passed = sandbox, 0.0

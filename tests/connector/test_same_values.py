@@ -1,4 +1,4 @@
-"""Links, email addresses and phone numbers that mean the same are equal, however they are written; others aren't."""
+"""Links, email addresses and phone numbers are equal only if they mean the same, however they are written."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def test_they_say_the_same(kind: str, ours: str, theirs: str) -> None:
     canonical = convert.canonical_local({"field": ours})
     assert canonical == convert.canonical_remote(cell)
     assert canonical == convert.canonical_local({"field": canonical})
-    # The spelling that is there stays, and what is pulled or sent says the same.
+    # The existing spelling stays, and what is pulled or sent means the same.
     assert convert.to_local(cell, {"field": ours}) == {"field": ours}
     assert convert.canonical_local(convert.to_local(cell, {"field": ""})) == canonical
     assert convert.canonical_remote(convert.to_remote({"field": ours}, None)) == canonical

@@ -1,4 +1,4 @@
-"""Set-up of boards and webhooks: what is there is adopted, what is missing is made, once."""
+"""Set-up of boards and webhooks: what exists is adopted, and what is missing is made once."""
 
 from collections.abc import Iterator
 from typing import Any

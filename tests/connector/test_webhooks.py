@@ -1,4 +1,4 @@
-"""Deliveries: what they say of an item, and whether they are Monday's."""
+"""Deliveries: what they say about an item, and whether they come from Monday."""
 
 import warnings
 from datetime import UTC, datetime, timedelta

@@ -30,7 +30,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def cluster_data() -> Iterator[Path]:
-    """The data of a cluster that was made and ended, to be copied: making one takes seconds."""
+    """The data of a cluster, made once to be copied: making it takes seconds."""
     with folder_of_ones_own() as folder:
         server = EmbeddedPostgres(folder / "pg", fast=True)
         server.start()
@@ -40,7 +40,7 @@ def cluster_data() -> Iterator[Path]:
 
 @pytest.fixture
 def server(open_folder: Path, cluster_data: Path) -> Iterator[EmbeddedPostgres]:
-    """A cluster that has its data and doesn't run."""
+    """A cluster that has data but doesn't run."""
     subprocess.run(["cp", "-a", cluster_data, open_folder / "pg"], check=True)
     postgres = EmbeddedPostgres(open_folder / "pg", fast=True)
     yield postgres

@@ -1,4 +1,4 @@
-"""What leaves for Sentry, from real processes to a receiver of the test's own."""
+"""What real processes send to Sentry, received by the test's own server."""
 
 import gzip
 import json
@@ -29,8 +29,6 @@ class _Take(Quiet):
 
 
 class Receiver:
-    """What was told so far."""
-
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self.server = server
         self.environment = {
@@ -122,7 +120,6 @@ def test_without_its_address_sentry_is_not_imported() -> None:
 
 
 def child_environment_without_a_database() -> dict[str, str]:
-    """Nothing here connects."""
     from tests.embedded.test_settings import BARE, SERVERS
 
     return {**BARE, **SERVERS, "SECRET_KEY": "k" * 32}

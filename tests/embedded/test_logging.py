@@ -81,7 +81,7 @@ def test_a_known_secret_is_hidden_as_a_part_of_an_address() -> None:
 
 
 def test_a_secret_that_is_met_later_is_hidden_from_then_on() -> None:
-    """As a token that is stored encrypted, which a process knows once it has decrypted it."""
+    """Such as a stored token, which a process knows once it has decrypted it."""
     secrets = [SECRET]
     configurator = logging.config.DictConfigurator(logging_config("INFO", True, secrets))
     line = configurator.configure_formatter(configurator.config["formatters"]["line"])

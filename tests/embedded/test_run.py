@@ -1,4 +1,4 @@
-"""`make run` as a stranger meets it: a copy of the tree without var/, and the processes of a whole run."""
+"""`make run` for a newcomer: a copy of the tree without var/, and the processes of a whole run."""
 
 import contextlib
 import json
@@ -45,12 +45,11 @@ class Run:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **variables: str) -> None:
-        """Start, and wait for the last line of the greeting."""
         self.begin([*COMMAND, "run"], **variables)
         wait_for("the run is ready", self._ready, 600)
 
     def link_packages(self) -> None:
-        """Who links to another folder's .venv has made it."""
+        """A link to another folder's .venv counts as a finished one."""
         link = self.folder / ".venv"
         if not link.is_symlink():
             link.symlink_to(Path(sys.prefix))
@@ -61,7 +60,7 @@ class Run:
             self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out)
 
     def begin_by_make(self, *before: str) -> psutil.Process:
-        """`make run` as far as the database's start; make's process."""
+        """Run `make run` until the database starts; return make's process."""
         self.link_packages()
         run_file = self.folder / "var" / "run.json"
         run_file.unlink(missing_ok=True)  # of a killed run
@@ -76,32 +75,29 @@ class Run:
         return "(ready after" in self.output()
 
     def output(self) -> str:
-        """What stood on the terminal so far."""
         return self.log.read_text()
 
     def children(self) -> list[psutil.Process]:
-        """Every process of the run but the supervisor."""
         assert self.process
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def open_files(self) -> list[str]:
-        """What of var/ others than its owner may read or write."""
+        """What in var/ others than its owner may read or write."""
         open_paths = [path for path in (self.folder / "var").iterdir() if path.lstat().st_mode & 0o066]
         return [path.name for path in open_paths]
 
     def secrets_shown(self) -> list[str]:
-        """The secrets of the run that `ps` shows to everybody, by name."""
         command_lines = " ".join(word for process in self.children() for word in process.cmdline())
         return [name for name, value in load_or_create_secrets(self.folder / "var").items() if value in command_lines]
 
     def pid_of(self, words: str) -> int:
-        """The process with these words in its command, the first of its family; 0 where there is none yet."""
+        """The first process with these words in its command, or 0 if there is none yet."""
         with contextlib.suppress(psutil.Error):
             return next((process.pid for process in self.children() if words in " ".join(process.cmdline())), 0)
         return 0
 
     def end(self, number: int) -> list[psutil.Process]:
-        """Send a signal; returns the processes that are still there when the supervisor has ended."""
+        """Send a signal; return the processes that outlive the supervisor."""
         assert self.process
         family = self.children()
         self.process.send_signal(number)
@@ -109,7 +105,6 @@ class Run:
         return [process for process in family if process.is_running()]
 
     def manage(self, code: str) -> str:
-        """`manage.py shell` in a second terminal."""
         command = [sys.executable, "manage.py", "shell", "--verbosity=0", "-c", code]
         return ran(*command, cwd=self.folder, env=_bare(), check=True).stdout
 
@@ -124,7 +119,7 @@ def run_in(folder: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def run(open_folder: Path) -> Iterator[Run]:
-    """In a folder in which nothing has run yet."""
+    """`make run` in a folder where nothing has run yet."""
     shutil.copytree(ROOT, open_folder / "npd", ignore=LEFT_OUT)
     with run_in(open_folder / "npd") as begun_run:
         yield begun_run
@@ -132,7 +127,7 @@ def run(open_folder: Path) -> Iterator[Run]:
 
 @pytest.fixture(scope="module")
 def tree() -> Iterator[Path]:
-    """A folder for runs that end before anything is in their database: it is made once."""
+    """A folder for runs that end before their database has anything in it, made once."""
     with folder_of_ones_own() as folder:
         shutil.copytree(ROOT, folder / "npd", ignore=LEFT_OUT)
         yield folder / "npd"
@@ -185,7 +180,7 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
     if sys.platform == "linux":
         wait_for("every process has ended", lambda: not [process for process in family if process.is_running()], 60)
 
-    # In the same folder, for a first start takes long. A program of the Procfile, and the database beside it.
+    # In the same folder, as a first start takes long: a program of the Procfile, and the database beside it.
     for words, name in (("-A config worker", "worker"), ("/postgres -D", "PostgreSQL")):
         run.start(**own)
         pid = wait_for(f"{name} runs", lambda words=words: run.pid_of(words))

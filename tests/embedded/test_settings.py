@@ -18,7 +18,6 @@ SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redi
 
 
 def settings_of(*names: str, **env: str) -> dict[str, object]:
-    """Settings as a fresh process reads them."""
     code = f"import json, django.conf as c; s = c.settings;print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
     environment = {**BARE, **SERVERS, "SECRET_KEY": KEY, "DJANGO_SETTINGS_MODULE": "config.settings", **env}
     return json.loads(ran(sys.executable, "-c", code, env=environment, check=True).stdout)
@@ -30,9 +29,9 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
 @pytest.mark.parametrize(
     ("env", "expected"),
     [
-        # Pages about failures are for people.
+        # People see our pages about failures, not Django's.
         ({"EMBEDDED": "true"}, {"DEBUG": False, "CELERY_WORKER_POOL": "prefork"}),
-        # Over PostgreSQL the processes of a pool share one lock: the kill of one would stop it for good.
+        # Over PostgreSQL the processes of a pool share one lock, which a killed one would keep for good.
         ({"REDIS_URL": ""}, {"CELERY_WORKER_POOL": "threads"}),
         ({"SITE_URL": "http://npd.example/"}, dict.fromkeys(SECURED, False) | {"SECURE_HSTS_SECONDS": 0}),
         (
@@ -66,8 +65,8 @@ def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def web(**env: str) -> subprocess.CompletedProcess[str]:
-    """The Procfile's web process, which has to end by itself."""
-    # One worker: where two fail at the same moment, gunicorn itself ends with a traceback.
+    """Run the Procfile's web process, which has to end by itself."""
+    # One worker: if two fail at the same moment, gunicorn itself ends with a traceback.
     return ran(*command_of("web"), env={**BARE, "PORT": str(free_port()), "WEB_CONCURRENCY": "1", **env}, timeout=120)
 
 

@@ -1,4 +1,4 @@
-"""`make` on a machine that has no .venv yet: what it makes, and what it says where that can't be."""
+"""`make` on a machine without .venv: what it makes, and what it says if it can't."""
 
 import subprocess
 from pathlib import Path
@@ -10,9 +10,9 @@ from tests.support.servers import ROOT, ran
 pytestmark = pytest.mark.processes
 
 SCRIPT = ROOT / "config" / "embedded" / "venv.sh"
-# pip of a .venv that is made; with "fails" in the lock it fails as pip does.
+# The pip of a new .venv; it fails if the lock contains "fails".
 PYTHON = '#!/bin/sh\ncase "$*" in *pip*) ! grep -q fails "$(eval echo \\${$#})" ;; *) exit 0 ;; esac\n'
-# What makes it, and writes down where.
+# Makes a .venv and writes down where.
 MAKER = """#!/bin/sh
 case "$*" in *--clear*)
     mkdir -p .venv/bin
@@ -30,7 +30,7 @@ def program(path: Path, text: str) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A clone that has the script and its locks alone, and a machine with one Python that plays its part."""
+    """A clone with only the script and its locks, and a machine with one fake Python."""
     place = tmp_path / "npd" / "config" / "embedded"
     place.mkdir(parents=True)
     program(place / SCRIPT.name, SCRIPT.read_text())

@@ -1,4 +1,4 @@
-"""The web process behind the proxy of ops/Caddyfile, as on servers: what reaches it, and what is written down of it."""
+"""The web process behind the proxy of ops/Caddyfile, as on servers: what reaches it, and what is logged of it."""
 
 import re
 import socket
@@ -25,8 +25,6 @@ CADDY = str(Path(sys.executable).parent / "caddy")
 
 @dataclass(frozen=True)
 class Site:
-    """Where the proxy answers, and what it has written."""
-
     port: int
     proxy: Child
     home: Path

@@ -1,4 +1,4 @@
-"""A board of which workers take the lease."""
+"""A board whose lease workers take."""
 
 import pytest
 

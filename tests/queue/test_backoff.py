@@ -1,4 +1,4 @@
-"""When a row that failed is tried again, and what it says of why."""
+"""When a failed row is tried again, and the reason that it gives."""
 
 import threading
 import uuid
@@ -18,7 +18,7 @@ REFUSED = {"partial": {"every": 1, "code": "SomethingNewException"}, "on": "muta
 
 
 def refused(world: World) -> Contact:
-    """A contact whose change Monday refuses, for a reason that nobody knows yet."""
+    """A contact whose change Monday refuses for an unknown reason."""
     contact = world.linked("Ann", role_title="Buyer")
     world.sandbox.faults(REFUSED)
     world.save(contact, role_title="Head")
@@ -62,7 +62,7 @@ SERVER_ERROR = {"partial": {"every": 1, "code": "INTERNAL_SERVER_ERROR"}}
 
 
 def create_never_answered(world: World, fault: dict[str, Any]) -> Contact:
-    """A new contact whose create Monday never answers with what became of it."""
+    """A new contact whose create never gets a conclusive answer from Monday."""
     contact = world.contact("Ann")
     world.sandbox.faults(fault | {"naming": str(contact.pk), "on": "create_item", "count": FOREVER})
     world.work()
@@ -84,7 +84,7 @@ def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record
     assert (row.status, row.attempts) == ("failed", 5)
     assert "internal server error" in row.error_message.lower()
     waits = [attempts[number + 1] - attempts[number] for number in range(1, 5)]
-    # To each wait come the time in which a call may still land, and that until a worker looks.
+    # Each wait includes the time in which a call may still land, and the time until a worker looks.
     for wait, minutes in zip(waits, (1, 5, 15, 60), strict=True):
         assert 0.9 * minutes - 1 <= wait <= 1.1 * minutes + 4
     assert creates_carried_out(world) <= 8

@@ -1,4 +1,4 @@
-"""One writer a board, fenced finishes, and rows of workers that died."""
+"""One writer per board, fenced finishes, and rows of workers that died."""
 
 import threading
 import uuid
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def clock() -> Any:
-    """Moves sync_now(); put back afterwards."""
     yield move_clock
     reset_clock()
 
@@ -51,7 +50,7 @@ def test_live_rows_among_thousands_of_dead_ones_go_on(link: BoardLink, admin_cli
         Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(20))
         lease = lease_of(link)
         with transaction.atomic():
-            before = reads(cursor)  # they are of the whole test, which reads a table without rows from end to end
+            before = reads(cursor)  # reads count for the whole test, which scans an empty table from end to end
             assert len(claim(lease, 100)) == 20
             whole, rows = (now - then for now, then in zip(reads(cursor), before, strict=True))
             transaction.set_rollback(True)
@@ -135,7 +134,7 @@ def test_a_stale_owner_can_not_finish_rows_that_another_took_over(link: BoardLin
 
 
 def test_jobs_of_a_dead_worker_come_together_then_in_quarters(link: BoardLink, clock: Any) -> None:
-    """A kill is seldom a record's doing, and each part costs calls (bench/first_load.py)."""
+    """A record seldom causes a kill, and each part costs calls (bench/first_load.py)."""
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(40)])
     sizes = []
     for n in range(5):
@@ -143,7 +142,7 @@ def test_jobs_of_a_dead_worker_come_together_then_in_quarters(link: BoardLink, c
         claimed = claim(lease_of(link), 100)
         sizes.append(len(claimed))
     assert sizes == [40, 40, 10, 2, 1]
-    # Only the attempt that is under way counts.
+    # Only the current attempt counts.
     assert [row.attempts for row in claimed[0].jobs] == [1]
     assert {row.attempts for row in SyncQueue.objects.filter(status="pending")} == {0}
 
@@ -201,7 +200,7 @@ def test_of_rows_that_fail_together_the_one_that_goes_on_asks_for_what_all_asked
 
 
 def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
-    """Saves and claims at the same time: every committed change is covered by a claim that began after it."""
+    """Every committed change is covered by a claim that began after it."""
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(10)]
     notes: dict[uuid.UUID, str] = {}
     finished = threading.Event()
@@ -256,7 +255,7 @@ def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:
 
 @contextmanager
 def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
-    """Have something done, once, by another session, right before this one says these words to the database."""
+    """Do something once, in another session, right before this one sends these words to the database."""
     acts = [act]
 
     def watch(execute: Any, sql: str, *args: Any) -> Any:
@@ -329,7 +328,7 @@ def test_no_pass_takes_a_persons_request_before_its_record_is_pending(link: Boar
 
 
 def test_a_pass_gives_way_before_postgresql_ends_a_save_that_it_waits_for(link: BoardLink) -> None:
-    """Of two transactions that wait for each other it ends one when either has waited for its deadlock_timeout."""
+    """PostgreSQL ends one of two transactions that wait for each other once either has waited for deadlock_timeout."""
     waits = "SELECT current_setting('lock_timeout')::interval, current_setting('deadlock_timeout')::interval"
     with lease_of(link).transaction():
         [(before_a_pass_gives_way, before_a_deadlock_ends)] = fetch_rows(waits)

@@ -20,7 +20,7 @@ BOARD = {"entity_type": "contact"}
 
 
 def rounds(world: World) -> None:
-    """What webhooks, workers and time bring about."""
+    """Let webhooks arrive, workers work and time pass."""
     for _ in range(3):
         world.hear()
         world.pass_time(seconds=30)
@@ -94,7 +94,7 @@ def test_a_pause_between_decision_and_call_sends_nothing(world: World) -> None:
 
 
 def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
-    """Else it would say “paused” while something is written that saw no pause."""
+    """Else it would say “paused” while something that saw no pause is still written."""
     with transaction.atomic():
         assert pauses.locked_pause("contact") == ""
         pausing = beside(lambda: pause("mary"))
@@ -105,7 +105,7 @@ def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
 
 
 def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> None:
-    """The pause comes while its item is looked for: by then the worker has read that nothing is paused."""
+    """The pause comes while its item is looked for, when the worker has already read that nothing is paused."""
     contact = world.contact("Lost", email="lost@example.test")
     world.sandbox.faults({"timeout": "before"})
     world.work()

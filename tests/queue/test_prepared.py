@@ -1,4 +1,4 @@
-"""Statements that are prepared once a connection, and what becomes of them when that connection or a table changes."""
+"""Statements that are prepared once per connection, and what happens when the connection or a table changes."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ ASK = "SELECT * FROM prepared_before WHERE %(more)s"
 
 @pytest.fixture
 def table() -> Iterator[None]:
-    """A table that a prepared statement reads, on a connection of its own."""
+    """A table that a prepared statement reads, on a new connection."""
     connection.close()
     run_sql("CREATE TABLE prepared_before AS SELECT 1 AS one")
     yield

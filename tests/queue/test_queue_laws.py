@@ -1,7 +1,7 @@
 """The queue's laws, whatever is done to it in whatever order.
 
-One waiting row a record and direction; what was enqueued after a claim is never lost by what becomes of the claim; no
-attempts above the maximum; nothing in flight without a token; a paused board leads no claim.
+A record has one waiting row per direction. The end of a claim never loses what was enqueued after it. Attempts stay
+within the maximum, nothing is in flight without a token, and a paused board leads no claim.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class TheQueue(RuleBasedStateMachine):
         self.link = BoardLink.objects.get(entity_type="contact")
         self.ids = list(Contact.objects.order_by("name").values_list("pk", flat=True))
         self.seconds = 0
-        self._clock()  # before the lease, which would else last as long as the clock of the script before was ahead
+        self._clock()  # before the lease, or it would last as long as the previous script's clock was ahead
         self.lease = self._taken()
         self.claimed: list[Claim] = []
         self.wanted: set[Any] = set()

@@ -1,4 +1,4 @@
-"""The schedule: made once after migrate, and the administrator's from then on."""
+"""The schedule: made once after migrate, then left to the administrator."""
 
 import pytest
 from django.conf import settings
@@ -8,7 +8,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from config.celery import app
 from sync.tasks import Scheduler
 
-pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
+pytestmark = pytest.mark.django_db(transaction=True)  # beat closes old connections
 
 
 def migrate() -> None:
@@ -47,7 +47,7 @@ def test_what_an_administrator_chose_survives_the_next_migrate_and_the_next_beat
 
 
 def test_every_job_is_a_task_that_celery_knows_with_the_time_that_it_takes() -> None:
-    """Celery ignores the name of a setting that it doesn't know, and a task that there is none of."""
+    """Celery ignores unknown settings, and tasks that don't exist."""
     app.loader.import_default_modules()
     assert {job.task for job in settings.SCHEDULE} <= app.tasks.keys()
     assert (app.conf.task_acks_late, app.conf.task_soft_time_limit, app.conf.task_time_limit) == (True, 270, 300)

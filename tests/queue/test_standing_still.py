@@ -1,4 +1,4 @@
-"""Why rows wait where several things hold them at once: what lasts longest is what is said."""
+"""Why rows wait when several things hold them at once: the longest wait is named."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ def boards(settings: Any) -> dict[str, BoardLink]:
 
 @pytest.fixture
 def gathering(noon: None, boards: dict[str, BoardLink]) -> None:
-    """The board gathers changes; an edit on Monday waits."""
+    """An edit on Monday waits while the board gathers changes."""
     states.candidate("7001", seconds=-1)
     changes_are_gathered(boards["contact"])
 

@@ -1,4 +1,4 @@
-"""Steering and the sync state: what it says of a record is what its rows say."""
+"""Steering and the sync state: what it says about a record matches its rows."""
 
 import pytest
 from django.db import connection

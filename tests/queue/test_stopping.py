@@ -1,4 +1,4 @@
-"""A worker that is had to end: what is in hand is finished or given back, nothing new is begun, another goes on."""
+"""A worker that is told to end finishes or gives back what it has and begins nothing new; another continues."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def stop_after(
     monkeypatch: pytest.MonkeyPatch, calls: int, tell: Callable[[], object] = process.request_shutdown
 ) -> list[str]:
-    """Tell this process to end while its n-th call is in the air; returns the calls as they are made."""
+    """Tell this process to end during its n-th call; return the calls as they are made."""
     log: list[str] = []
     execute = MondayClient.execute
 

@@ -1,4 +1,4 @@
-"""A holder whose database session is gone was killed: its board is taken over at once. One that lives keeps it."""
+"""A holder whose database session is gone was killed, and its board is taken over at once. A living one keeps it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,12 @@ Found = TypeVar("Found")
 
 
 class Worker:
-    """A thread with a database session of its own: alive until it `dies`, which is all that a server sees of a kill."""
+    """A thread with its own database session, alive until it `dies`: a server sees no more of a kill than that."""
 
     def __init__(self) -> None:
         self.thread = ThreadPoolExecutor(max_workers=1)
 
     def do(self, work: Callable[[], Found]) -> Found:
-        """Have something done in its session."""
         return self.thread.submit(work).result(30)
 
     def takes(self, link: BoardLink) -> Lease:
@@ -107,7 +106,7 @@ def test_a_holder_that_connects_anew_keeps_its_board_from_its_next_step_on(link:
 
 
 def test_a_lease_is_waited_out_by_a_pooler(link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It tells every client a number of its own, and its sessions say nothing of whoever they serve."""
+    """A pooler gives clients numbers of its own, and its sessions don't show whom they serve."""
     with monkeypatch.context() as patched:
         patched.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda info: 17))
         lease = worker.takes(link)

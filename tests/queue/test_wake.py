@@ -1,4 +1,4 @@
-"""Wake-ups: sent on commit, at most one a second and board, and never in a save's way."""
+"""Wake-ups: sent on commit, at most one per second and board, and never in a save's way."""
 
 import socket
 from collections.abc import Iterator
@@ -85,7 +85,6 @@ def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() 
 
 
 def next_message() -> Any:
-    """The next message, taken out of the broker."""
     with current_app.connection_for_read() as broker:
         queue = broker.SimpleQueue(current_app.conf.task_default_queue)
         message = queue.get(timeout=5)

@@ -1,4 +1,4 @@
-"""The sandbox within this process, or as a child process of its own, and an address that receives its webhooks."""
+"""The sandbox within this process or as a child process, and a receiver of its webhooks."""
 
 import json
 import os
@@ -36,7 +36,7 @@ COLUMNS = {
 
 
 class Simulator(Sandbox):
-    """A sandbox of a test's own, spoken to by requests only: one within this process."""
+    """A test's own sandbox within this process, used by requests only."""
 
     def __init__(self, **settings: Any) -> None:
         self.port = free_port()
@@ -48,7 +48,7 @@ class Simulator(Sandbox):
         by_address[urlsplit(self.url).netloc] = build(Settings(**options))
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
-        """One request at /v2; header names are given with underscores."""
+        """Send one request to /v2; header names have underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.post(
             self.api_url,
@@ -58,20 +58,18 @@ class Simulator(Sandbox):
         )
 
     def data(self, document: str, **variables: Any) -> Any:
-        """The data of an answer without errors."""
+        """The data of an answer, which must have no errors."""
         answer = self.query(document, **variables)
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
     def board(self, columns: dict[str, str] | None = None) -> str:
-        """A new board with a column of each type; its id."""
         board = self.add_board("Contacts")
         for column, column_type in (COLUMNS if columns is None else columns).items():
             self.add_column(board, column, "NPD ID" if column == "npd_id" else column.capitalize(), column_type)
         return board
 
     def new_item(self, board: str, name: str = "Ada", **values: Any) -> str:
-        """A new item through the API; its id."""
         created = self.data(
             "mutation ($b: ID!, $n: String!, $v: JSON) { create_item(board_id: $b, item_name: $n,"
             " column_values: $v, create_labels_if_missing: true) { id } }",
@@ -82,7 +80,6 @@ class Simulator(Sandbox):
         return created["create_item"]["id"]
 
     def change(self, board: str, item: str, values: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a change of several columns."""
         return self.query(CHANGE, b=board, i=item, v=json.dumps(values))
 
     def webhooks(self) -> dict[str, Any]:
@@ -104,7 +101,7 @@ CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
 
 
 class Process(Simulator):
-    """One that is a process, with options of its own, spoken to over connections."""
+    """A sandbox as a process with its own options, used over connections."""
 
     def __init__(self, *options: str) -> None:
         self._options = options
@@ -115,7 +112,7 @@ class Process(Simulator):
         self._child = started(f"sandbox-{self.port}", command, dict(os.environ), f"{self.url}/")
 
     def stop(self, kill: bool = False) -> int | None:
-        """End the process, by SIGKILL if asked; its exit code."""
+        """End the process, by SIGKILL if asked; return its exit code."""
         if kill:
             os.kill(self._child.pid, signal.SIGKILL)
         self._child.stop(60)
@@ -127,7 +124,7 @@ class Process(Simulator):
 
 
 class Receiver:
-    """An address that keeps what it is sent and answers the challenge."""
+    """An address that keeps what it gets and answers the challenge."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -155,7 +152,7 @@ class Receiver:
         handler.answer(b"{}", self.status)
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
-        """The first `count` events, as soon as they are here."""
+        """Wait for `count` events, and return them."""
         wait_for(f"{count} webhooks arrive (there are {len(self.events)})", lambda: len(self.events) >= count)
         return self.events
 
@@ -167,7 +164,6 @@ def own() -> Simulator:
 
 @pytest.fixture
 def simulator(own: Simulator) -> Simulator:
-    """A sandbox without boards, faults or logs, within this process."""
     own.reset()
     return own
 
@@ -181,7 +177,7 @@ def running() -> Iterator[Process]:
 
 @pytest.fixture
 def live(running: Process) -> Process:
-    """The same as a process, for what hangs on connections."""
+    """`simulator` as a process, for tests about connections."""
     running.reset()
     return running
 

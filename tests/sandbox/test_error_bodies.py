@@ -1,4 +1,4 @@
-"""The errors that the sandbox gives: code and status as Monday gives them, and nothing is done."""
+"""The sandbox's errors: code and status are Monday's, and nothing is done."""
 
 import json
 from collections.abc import Callable
@@ -25,8 +25,6 @@ LOCKED = {"partial": {"aliases": ["a"], "code": "TooManyConcurrentRequestsExcept
 
 @dataclass(frozen=True)
 class Ground:
-    """A sandbox with one board and one item."""
-
     simulator: Simulator
     board: str
     item: str

@@ -1,4 +1,4 @@
-"""Who may speak to the sandbox, and where its secrets come from."""
+"""Who may call the sandbox, and where its secrets come from."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The sandbox's pages: what a person does there as the Monday user, in a browser and by the forms alone."""
+"""What a person does on the sandbox's pages as the Monday user, in a browser and by the forms alone."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ TOM = 67210012
 
 @pytest.fixture
 def window(chromium: "Browser", live: Simulator) -> Iterator["Page"]:
-    """A window of 1280 by 900 onto the sandbox."""
     context = chromium.new_context(base_url=live.url, viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PAGE_TIMEOUT)
     page = context.new_page()
@@ -45,7 +44,7 @@ def page(simulator: Simulator, path: str) -> str:
 
 
 def send(simulator: Simulator, path: str, **form: str) -> str:
-    """Send a form; the page that the browser is led to."""
+    """Send a form; return the page that follows."""
     return simulator.session.post(simulator.url + path, data=form, timeout=10).text
 
 

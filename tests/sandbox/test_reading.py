@@ -1,4 +1,4 @@
-"""Filters and pages, and the version that answers. What tests/setup/test_probe_command.py asks is not asked again."""
+"""Filters, pages, and the version that answers, without what tests/setup/test_probe_command.py asks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The events that NPD subscribes to: each is sent, with the fields and types of the published captures."""
+"""The events that NPD subscribes to: each is sent with the fields and types of the published captures."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ COMMON = {"app", "type", "triggerTime", "triggerUuid", "subscriptionId", "userId
 TRACED = COMMON | {"originalTriggerUuid"}
 PULSE = TRACED | {"groupId", "pulseId", "pulseName"}
 VALUES = {"value", "previousValue"}
-# By what is subscribed to: the `type` that is sent, and its fields.
+# The `type` and the fields that are sent, by what is subscribed to.
 SHAPES = {
     "create_item": ("create_pulse", PULSE | {"groupName", "groupColor", "isTopGroup", "columnValues"}),
     "change_column_value": (

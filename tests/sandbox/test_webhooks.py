@@ -46,7 +46,7 @@ def test_only_a_signing_secret_signs_and_the_challenge_stays_unsigned(simulator:
 
 
 def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Receiver) -> None:
-    """Between containers a browser and a program reach the same thing by different addresses."""
+    """Between containers a browser and a program use different addresses for the same thing."""
     inner = "http://" + urlsplit(receiver.url).netloc
     simulator = Simulator(npd=NpdAddress("https://npd.invalid:8443", inner), signing_secret="s" * 40)
     board = simulator.board()

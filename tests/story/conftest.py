@@ -1,4 +1,4 @@
-"""The site as in the rest of the tests, and what stories do to its processes."""
+"""What stories do with the site and its processes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ Staff = Callable[..., Child]
 
 
 class Hand:
-    """Clicks, or taps, and counts how often."""
-
     def __init__(self, press: Callable[[Locator], None] = Locator.click) -> None:
         self.press, self.clicks = press, 0
 
@@ -39,7 +37,7 @@ class Hand:
 
 @pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desk", "phone"])
 def screen(page: Page, request: pytest.FixtureRequest) -> Page:
-    """The page on a desk and light, then on a phone and dark: a journey is played on each."""
+    """Play each journey on a light desktop screen and on a dark phone."""
     width, scheme = request.param
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
@@ -48,7 +46,7 @@ def screen(page: Page, request: pytest.FixtureRequest) -> Page:
 
 @contextmanager
 def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
-    """A sandbox with options of its own, on the run's port; the usual one comes back at its next use."""
+    """A sandbox with its own options on the run's port; the usual one comes back at its next use."""
     for child in running:
         child.stop(5)
     command = [sys.executable, "-m", "sandbox", "--port", str(settings.SANDBOX_PORT)]
@@ -74,7 +72,7 @@ def staff(quiet_site: Site) -> Iterator[Staff]:
         return hired[-1]
 
     yield hire
-    for child in hired:  # nobody waits until they end by themselves
+    for child in hired:  # without waiting until they end by themselves
         if child.ended is None:
             os.killpg(child.pid, signal.SIGKILL)
         child.finish(time.monotonic() + 15)
@@ -95,7 +93,7 @@ def later(quiet_site: Site) -> Iterator[Callable[[float], None]]:
 
 @contextmanager
 def worker_asleep(site: Site) -> Iterator[None]:
-    """Nothing is synced for a while, as when two people are faster than the worker."""
+    """Stop the worker for a while, as if two people were faster than it."""
     group = site.processes.children["worker"].pid
     site.wait_for("the worker has nothing in hand", lambda: not in_hand())
     os.killpg(group, signal.SIGSTOP)
@@ -106,7 +104,7 @@ def worker_asleep(site: Site) -> Iterator[None]:
 
 
 def in_hand() -> bool:
-    """Whether a row is due or being worked on, or any of our processes in a transaction."""
+    """Whether a row is due or worked on, or one of our processes has a transaction open."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM sync_queue WHERE status = 'in_progress'"
@@ -118,14 +116,12 @@ def in_hand() -> bool:
 
 
 def open_connections() -> int:
-    """How many connections our processes have, the broker's among them."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [CHILDREN_NAME])
         return int(cursor.fetchone()[0])
 
 
 def terminate_connections() -> None:
-    """PostgreSQL ends every one of them."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [CHILDREN_NAME]
@@ -133,42 +129,36 @@ def terminate_connections() -> None:
 
 
 def every_second(task: str) -> None:
-    """What an administrator may do to beat's schedule, so that a test needn't wait ten seconds, or a minute, for it."""
+    """Let beat run this task every second, so that a test needn't wait ten seconds or a minute."""
     interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.filter(task=task).update(interval=interval)
     PeriodicTasks.update_changed()
 
 
 def leases() -> int:
-    """How many boards a worker holds."""
     return BoardLease.objects.exclude(token=None).count()
 
 
 def sweeps() -> int:
-    """How many of beat's sweeps the worker has begun in this run."""
     return log_of("worker").read_text(errors="replace").count("Task sync.sweep")
 
 
 def synced(*names: str) -> bool:
-    """Whether all these contacts, or all there are, say that both sides agree."""
     contacts = Contact.objects.filter(name__in=names) if names else Contact.objects.all()
     return contacts.exists() and not contacts.exclude(sync_status="synced").exists()
 
 
 def save(site: Site, **values: Any) -> dict[str, Any]:
-    """A person saves a new contact over the API; the answer."""
     answer = site.api.post(site.path("/api/v1/contacts/"), json=values, timeout=10)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
 
 def names_on_board(site: Site) -> list[str]:
-    """The names of all items, doubles too."""
     return sorted(item["name"] for item in site.sandbox.items())
 
 
 def sign_in(site: Site, page: Page) -> None:
-    """As the administrator, by name and password."""
     page.goto("/admin/")
     page.get_by_label("Username").fill(site.username)
     page.get_by_label("Password", exact=True).fill(site.password)

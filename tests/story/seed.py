@@ -1,4 +1,4 @@
-"""The people and boards that the demo story begins with, in several scripts."""
+"""The people and boards with which several demo scripts begin."""
 
 from collections.abc import Iterator
 
@@ -41,7 +41,7 @@ def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
 
 
 def seed(site: Site) -> None:
-    """Both sides in step, but for an e-mail that Monday refuses, a record that is switched off, and a new item."""
+    """Both sides are equal except for an email that Monday refuses, a record that is switched off, and a new item."""
     firms = [
         Organization.objects.create(
             name=name, address_street=street, address_city=city, address_zip=code, address_country=country

@@ -11,7 +11,7 @@ from tests.support.site import Site
 
 __all__ = ["sandbox"]
 
-COUNTRY = " SE"  # a phone's cell takes it with the number
+COUNTRY = " SE"  # the cell of a phone number takes the country with it
 
 
 @pytest.mark.journey
@@ -30,7 +30,7 @@ def test_a_person_plays_the_demo_story(site: Site, page: Page) -> None:
 
 
 def sidebar(page: Page, name: str) -> None:
-    # The name of a link there begins with its icon's, and may end with the number of what waits.
+    # The name of a link begins with its icon's and may end with the number of what waits.
     page.get_by_role("link", name=re.compile(rf"{name}( \d+)?$")).first.click()
 
 
@@ -41,7 +41,6 @@ def open_record(page: Page) -> None:
 
 
 def open_board(page: Page) -> Page:
-    """The person's second window: the record's item on the board."""
     with page.expect_popup() as popup:
         page.get_by_role("link", name=re.compile("Open the item of .* on Monday")).first.click()
     board = popup.value
@@ -61,7 +60,7 @@ def cell(board: Page, column: str) -> Locator:
 
 
 def type_into(board: Page, column: str, text: str) -> None:
-    """Write a cell, and wait until the page shows that the Monday user did."""
+    """Write a cell and wait until the page shows the value."""
     cell(board, column).fill(text)
     with board.expect_navigation():
         board.locator("form", has=cell(board, column)).get_by_role("button", name="Save").click()
@@ -69,7 +68,7 @@ def type_into(board: Page, column: str, text: str) -> None:
 
 
 def an_edit_in_npd_shows_on_the_board(site: Site, page: Page, board: Page) -> None:
-    """The saved page says Pending, and then Synced by itself."""
+    """The saved page says Pending and then, without a reload, Synced."""
     with worker_asleep(site):
         save(page, role_title="Head of purchasing")
         expect(page.get_by_label("Sync state")).to_contain_text("Pending")
@@ -94,7 +93,6 @@ def both_change_the_same_fields(page: Page, board: Page) -> None:
 
 
 def the_badge_leads_to_the_conflict(page: Page) -> None:
-    """From the list's badge to the screen."""
     sidebar(page, "Contacts")
     row = page.get_by_role("row").filter(has_text=HEROINE)
     expect(row).to_contain_text("Role")
@@ -104,14 +102,14 @@ def the_badge_leads_to_the_conflict(page: Page) -> None:
 
 
 def settle_it_by_keys(page: Page) -> None:
-    """Monday's phone number, NPD's role."""
+    """Choose Monday's phone number and NPD's role."""
     expect(page.locator(".cfl-current")).to_have_count(1)  # the page listens to keys
     choices = {"Phone": "3", "Role": "1"}
     for legend in page.locator("[data-row] .cfl-field b").all_inner_texts():
         page.keyboard.press(choices[legend])
     expect(page.locator("[data-summary]")).to_have_text("Changes NPD and Monday.")
     page.keyboard.press("Enter")
-    # The next that waits is the email that Monday refuses; above it stands what became of this one.
+    # The email that Monday refuses comes next; above it the page says what became of this one.
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()
     expect(page.locator(".cfl-strip")).to_contain_text("Resolved:", timeout=30_000)
     page.locator(".cfl-strip-state").get_by_role("link", name=HEROINE).click()

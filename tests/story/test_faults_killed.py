@@ -1,4 +1,4 @@
-"""A worker stands still in the middle of a batch and is overtaken: nothing is lost, doubled or turned round."""
+"""A worker stops in the middle of a batch and is overtaken: nothing is lost, doubled or reverted."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,7 +21,7 @@ PAST_EVERY_DEADLINE = used.MONDAY_TIMEOUT_SECONDS * 2 + used.MONDAY_SETTLE_SECON
 
 @pytest.fixture(scope="module")
 def running_hand() -> Iterator[Hand]:
-    """A process that forks workers in a moment; kept for the module."""
+    """A process that forks workers quickly, kept for the module."""
     hand = Hand({})
     yield hand
     hand.stop()
@@ -34,8 +34,7 @@ def site(quiet_site: Site) -> Site:
 
 @pytest.fixture
 def hand(site: Site, running_hand: Hand) -> Iterator[Hand]:
-    """Forks workers, to be stopped at any point."""
-    # Started before anything is in the air: on a busy machine that takes longer than the deadline of a call.
+    # Start it before any call is made: on a busy machine that takes longer than a call's deadline.
     site.processes.work()
     site.processes.rest()
     running_hand.env = site.processes.env
@@ -56,7 +55,7 @@ def people(hand: Hand) -> Writers:
     return writers
 
 
-# Where it stands still, and how many mutations it sends when it wakes: one that had passed its last check.
+# Where the worker stops, and how many mutations it still sends when it wakes: one if it had passed its last check.
 STOPS = {
     "before it sends its changes": (MUTATION, 1, 1),
     "before it sends its creates": (MUTATION, 2, 1),
@@ -89,7 +88,7 @@ def test_a_worker_that_stood_still_until_another_had_its_board_can_finish_nothin
 
 
 def settled() -> set[tuple[object, ...]]:
-    """All that a finish writes: how rows ended, what both sides agreed on, and which item is whose."""
+    """All that a finished pass writes: how rows ended, what both sides agreed on, and whose each item is."""
     ended = SyncQueue.objects.exclude(status="pending")
     return {
         *ended.values_list("id", "status", "finished_at"),

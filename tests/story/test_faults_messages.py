@@ -1,4 +1,4 @@
-"""The broker is off for a whole run, or restarted again and again; or too many send messages at once."""
+"""The broker is off for a whole run or restarts again and again, or too many send messages at once."""
 
 import os
 import shutil
@@ -28,9 +28,9 @@ NAMES = [f"Person {number}" for number in range(5)]
 
 
 class OwnRedis:
-    """A Redis of a test's own, which is stopped and started; it keeps its messages in `folder`.
+    """A test's own Redis, which stops and starts and keeps its messages in `folder`.
 
-    Without a redis-server the test is skipped, but never where CI=true.
+    Without a redis-server the test is skipped, or fails if CI=true.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class OwnRedis:
 
 
 class OwnPostgres:
-    """The embedded broker in a cluster of its own, which is stopped and started."""
+    """The embedded broker in its own cluster, which stops and starts."""
 
     def __init__(self, folder: Path) -> None:
         self._server = EmbeddedPostgres(folder, fast=True)
@@ -78,7 +78,6 @@ OwnBroker = OwnRedis | OwnPostgres
 
 @contextmanager
 def away(broker: OwnBroker) -> Iterator[None]:
-    """The broker is away for as long as the block lasts."""
     broker.leave()
     try:
         yield
@@ -88,7 +87,7 @@ def away(broker: OwnBroker) -> Iterator[None]:
 
 @pytest.fixture
 def own_broker(request: pytest.FixtureRequest, processes: Processes) -> Iterator[OwnBroker]:
-    """The broker of all processes, of this test alone, so that it can be away."""
+    """The broker of all processes, made for this test, which stops it."""
     with folder_of_ones_own() as folder:
         broker = request.param(folder / "broker")
         with processes.with_variables(CELERY_BROKER_URL=broker.url):
@@ -104,7 +103,7 @@ def test_with_the_broker_off_saves_succeed_and_cron_or_drain_carry_them(own_brok
         site.wait_for("readiness tells", lambda: not ready(site)["ready"])
         for name in NAMES[:2]:
             save(site, name=name, role_title=people.number())
-        # What was delivered of an item while it was made is looked at some seconds later.
+        # Webhooks that came while their item was being made are looked at some seconds later.
         site.wait_for("cron carries them", lambda: cron(site)["failed"] == 0 and synced(*NAMES[:2]), 40)
         save(site, name=NAMES[2], role_title=people.number())
         people.change(NAMES[:1])
@@ -157,5 +156,5 @@ def test_a_broker_restart_ends_no_worker(own_broker: OwnBroker, quiet_site: Site
 
 
 def told_by(workers: list[Child], words: str, times: int) -> Callable[[], bool]:
-    """Whether each of these workers has said so at least so often, or has ended; to be asked."""
+    """Return a check whether each of these workers has said this at least so often, or has ended."""
     return lambda: all(w.ended is not None or "\n".join(w.last_lines(100_000)).count(words) >= times for w in workers)

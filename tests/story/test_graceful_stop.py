@@ -1,4 +1,4 @@
-"""A worker gets TERM in the middle of a slow call: it ends after that call, and another goes on where it ended."""
+"""A worker gets TERM during a slow call: it ends after that call, and another continues where it ended."""
 
 import signal
 import subprocess
@@ -17,15 +17,15 @@ from tests.support.site import Site
 
 FEW = [f"Person {number:03}" for number in range(12)]
 TWO_BATCHES = [f"Person {number:03}" for number in range(120)]
+# Seconds that a call takes here.
 SLOW = 2.0
-"""Seconds that a call takes here."""
+# Seconds after which a worker counts as still working. That it begins nothing is shown by the number of its calls.
 LONGEST = 90.0
-"""Seconds after which a worker is taken to work on; what shows that it doesn't is the number of its calls."""
 
 
 @pytest.fixture
 def site(quiet_site: Site) -> Site:
-    """Without beat's sweep, what goes on does so by a wake-up, which no worker that rests may take."""
+    """Without beat's sweep only a wake-up continues the work, and no resting worker may take it."""
     quiet_site.processes.end("beat")
     quiet_site.processes.end("worker")
     return quiet_site
@@ -36,7 +36,7 @@ def in_hand() -> int:
 
 
 def end(child: Child) -> None:
-    """As a deployment does: TERM to the main process."""
+    """End a worker by TERM to its main process, as a deployment does."""
     child.terminate()
     try:
         assert child.process
@@ -56,7 +56,7 @@ def nothing_in_hand_and_no_attempt_lost() -> None:
 def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(site: Site, staff: Staff) -> None:
     worker = staff("worker-1")
     Contact.objects.bulk_create(Contact(name=name) for name in TWO_BATCHES)
-    site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # each of the hundred in a document
+    site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # for each of the hundred in a document
     wakeups.wake_board("contact")
     site.wait_for("the first items are there", lambda: names_on_board(site))
     end(worker)
@@ -67,14 +67,14 @@ def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun
 
 
 def goes_on(site: Site, people: list[str], staff: Staff | None = None) -> None:
-    """Another finishes all of it and makes nothing twice; with `staff` by the wake-up that the first has left."""
+    """Another finishes everything and makes nothing twice; with `staff` the wake-up that the first left starts it."""
     site.sandbox.control("latency", call_ms=0, mutation_ms=0)
     if staff:
         staff("worker-2")
 
     def all_synced() -> bool:
         if not staff:
-            # Also what the deliveries of the items' making enqueued since: no worker takes it here.
+            # No worker takes what the deliveries about new items have enqueued since.
             site.manage("sync_drain")
         return synced(*people)
 

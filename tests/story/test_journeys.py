@@ -1,7 +1,7 @@
-"""People at work with everything running, in a real browser: whoever begins, undoes, is on a phone, may only resolve.
+"""People at work in a real browser with everything running: who begins, undoes, is on a phone, may only resolve.
 
-Each is played on a desk and on a phone, and looks at the main pages with axe, light and dark. The Monday morning after
-an outage is test_monday_morning.py.
+Each is played on a desktop and on a phone, and checks the main pages with axe in light and dark. The Monday morning
+after an outage is test_monday_morning.py.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def mails() -> Iterator[MailServer]:
 def new_site(
     transactional_db: None, processes: Processes, running_sandbox: list[Child], mails: MailServer
 ) -> Iterator[Site]:
-    """As it is started for the first time: an administrator, a mail server, and Monday's address but no token."""
+    """A first start: an administrator, a mail server, and Monday's address without a token."""
     nothing = dict.fromkeys(("MONDAY_API_KEY", "MONDAY_WEBHOOK_TOKEN", "MONDAY_SIGNING_SECRET"), "")
     with (
         own_sandbox(running_sandbox) as monday,
@@ -132,7 +132,7 @@ def follow_by_mail(page: Page) -> None:
 
 
 def connect(page: Page, token: str) -> None:
-    """A token that Monday refuses is not kept; one that it takes is never shown."""
+    """A token that Monday refuses is not kept, and one that it takes is never shown."""
     page.get_by_role("link", name="Connect Monday").first.click()
     assert page.get_by_role("textbox", name="API token").get_attribute("type") == "password"
     for text, answer in (
@@ -146,7 +146,7 @@ def connect(page: Page, token: str) -> None:
 
 
 def set_up(page: Page, board: str) -> list[str]:
-    """From the choice of boards to the run: contacts on a board that is there, organizations on a new."""
+    """From the choice of boards to the run: contacts on an existing board, organizations on a new one."""
     page.get_by_role("link", name="Next: Boards").click()
     page.get_by_label("Board of Contacts").select_option(board)
     faults = barriers_in_both_schemes(page)
@@ -246,7 +246,7 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
     group.locator("summary").first.tap()
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(len(names) + 1)
-    # Six lines of a card: a value may take four, as who chooses a side has to see it.
+    # A card has six lines: a value may take four, as people have to see it to choose a side.
     assert max(rows.evaluate_all("rows => rows.map(row => row.offsetHeight)")) <= 155
     faults += barriers_in_both_schemes(page)
     hand.click(group.locator(".npd-button-main"))
@@ -255,7 +255,7 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
     for _ in names:
         hand.click(page.locator("input[name=pick-role_title][value=monday]"))
         next_one = page.locator(".cfl-foot .cfl-primary")
-        # Where a thumb is, whichever conflict it is.
+        # The button is within reach of a thumb for every conflict.
         assert next_one.bounding_box()["y"] > 844 - 100
         with page.expect_navigation():
             hand.click(next_one)
@@ -350,7 +350,7 @@ def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
 
 
 def invite(page: Page, name: str, group: str) -> str:
-    """From Settings: a new user of a group; the link by which they set a password, as no mail goes out here."""
+    """Add a user of a group in Settings; return the link by which they set a password, as no mail goes out here."""
     page.goto("/admin/settings/")
     page.get_by_role("link", name=re.compile("^Users")).click()
     page.get_by_role("link", name="Add user").click()

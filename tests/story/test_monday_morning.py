@@ -1,4 +1,4 @@
-"""A Monday morning: what came together while Monday didn't answer is worked off from Home."""
+"""A Monday morning: what piled up while Monday didn't answer is worked off from Home."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from tests.support.world import mail
 if TYPE_CHECKING:
     from tests.support.site import Site
 
+# Their role is edited on both sides, on the board or in NPD; they are archived; Monday refuses their email.
 PEOPLE = {"Both": 10, "Board": 10, "Office": 8, "Archived": 5, "Refused": 2}
-"""Those whose role is edited on both sides, on the board, in NPD; who is archived; whose email Monday refuses."""
+# Items added on the board; the last has nothing by which NPD could match it.
 NEW = {"New 0": {"email": mail("new0@example.com")}, "New 1": {"email": mail("new1@example.com")}, "New 2": {}}
-"""The items that are added on the board; the last has nothing by which NPD could match it."""
-OUTAGE = {"status": 503, "count": None, "retry_after": 600}  # it doesn't end by a probe while the page is read
+OUTAGE = {"status": 503, "count": None, "retry_after": 600}  # no probe ends it while the page is read
+# What Home asks of her: the cause, whom it is about, and the main button.
 GROUPS = [
     ("The column “Notes” was deleted", "37 contacts", "I have restored it: check now"),
     ("Archived on the board by Maya Lind", "5 contacts", "Restore on Monday"),
@@ -29,9 +30,8 @@ GROUPS = [
     ("Email was rejected by Monday", "2 contacts", "Fix"),
     ("No email yet, so we can't tell who this is", "Contacts", "Create contact"),
 ]
-"""What Home asks of her: the cause, whom it is about, and the main button."""
+# Try again, the column, the board; Resolve and two for each conflict; two for each email after them; Create.
 CLICKS = 1 + 1 + 1 + (1 + 2 * 10) + 2 * 2 + 1
-"""Try again, the column, the board; Resolve and two for each conflict; two for each email, which follow; Create."""
 
 
 def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, screen: Page) -> None:
@@ -59,7 +59,7 @@ def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, sc
     hand.click(main_button(screen, "Role changed on both sides"))
     faults += barriers_in_both_schemes(screen)
     sides = conflicts_are_resolved(screen, hand)
-    # The next that waits are the two emails.
+    # The two emails come next.
     faults += barriers_in_both_schemes(screen)
     refused_emails_are_corrected(screen, hand)
     screen.wait_for_url("**/admin/")
@@ -75,7 +75,7 @@ def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, sc
 
 
 def in_step(site: Site) -> dict[str, Contact]:
-    """Everybody by name, the same on both sides."""
+    """Make everybody, the same on both sides; return them by name."""
     Contact.objects.bulk_create(
         Contact(name=f"{group} {number}", email=f"{group}{number}@example.com", role_title="Old", notes="Kept")
         for group, total in PEOPLE.items()
@@ -115,7 +115,7 @@ def edits_on_both_sides(site: Site, people: dict[str, Contact]) -> None:
 
 
 def one_sided_edits_went_over(site: Site) -> bool:
-    """Nobody is asked about them, only about those of the same field on both sides."""
+    """Whether these edits reached the other side, and people are only asked about fields edited on both."""
     expected = {
         f"{group} {number}": f"{group} {number} {side}"
         for group, side in (("Board", "there"), ("Office", "here"))
@@ -133,7 +133,7 @@ def main_button(page: Page, cause: str) -> Locator:
 
 
 def the_column_comes_back(site: Site, page: Page, hand: Hand) -> None:
-    """It is restored from the board's trash, and NPD is told."""
+    """The column is restored from the board's trash, and NPD is told."""
     board = registry.link_of("contact")
     assert board is not None
     site.sandbox.control("columns", board_id=board.board_id, column_id="notes", action="restore")
@@ -142,7 +142,7 @@ def the_column_comes_back(site: Site, page: Page, hand: Hand) -> None:
 
 
 def the_archived_are_restored(page: Page, hand: Hand) -> None:
-    """Her button opens the board; there she restores them, and Home notices."""
+    """Her button opens the board, where she restores them, and Home notices."""
     with page.expect_popup() as popup:
         hand.click(main_button(page, "Archived on the board"))
     board = popup.value
@@ -156,7 +156,7 @@ def the_archived_are_restored(page: Page, hand: Hand) -> None:
 
 
 def conflicts_are_resolved(page: Page, hand: Hand) -> dict[str, str]:
-    """Two clicks each, and the next opens by itself; which value she chose for whom."""
+    """Resolve each conflict by two clicks, and the next opens by itself; return the value chosen for each person."""
     chosen: dict[str, str] = {}
     while len(chosen) < PEOPLE["Both"]:
         name = page.locator(".cfl-name").inner_text().strip()
@@ -179,7 +179,7 @@ def refused_emails_are_corrected(page: Page, hand: Hand) -> None:
 
 
 def nothing_is_lost(site: Site, chosen: dict[str, str]) -> None:
-    """Both sides have everybody once, with what was edited on one side or chosen, and no note is gone."""
+    """Both sides have everybody once, with the edited or chosen values, and no note is gone."""
     site.wait_for("both sides agree", synced)
     contacts = {contact.name: contact for contact in Contact.objects.all()}
     items = {item["name"]: item for item in site.sandbox.items()}

@@ -8,7 +8,7 @@ def test_all_processes_recover_when_postgresql_has_ended_their_connections(site:
     every_second("sync.sweep")
     save(site, name="Before")
     site.wait_for("the first is synced", lambda: synced("Before"))
-    # A board that was held at that moment is free again when its lease ends, after a minute.
+    # A board that was held at that moment is free when its lease ends, after a minute.
     site.wait_for("no board is held", lambda: not leases())
     children = dict(site.processes.children)
     site.wait_for("each process has a connection", lambda: open_connections() >= len(children))

@@ -1,7 +1,4 @@
-"""The pictures of docs/tour.md: the demo is played, and each screen that the page shows is pictured.
-
-`make pictures` keeps them.
-"""
+"""The pictures of docs/tour.md, taken while the demo is played; `make pictures` keeps them."""
 
 import os
 import re
@@ -59,7 +56,7 @@ def test_every_picture_is_there_and_small() -> None:
 
 
 def both_sides_edit(site: Site) -> None:
-    """The same fields on both sides, faster than the worker."""
+    """Edit the same fields on both sides before the worker acts."""
     with worker_asleep(site):
         for name, field, npd_value, monday_value in EDITS:
             contact = Contact.objects.get(name=name)
@@ -71,8 +68,6 @@ def both_sides_edit(site: Site) -> None:
 
 
 def opened(path: str) -> Callable[[Page], None]:
-    """A way to a screen that has an address of its own."""
-
     def go(page: Page) -> None:
         page.goto(path)
 

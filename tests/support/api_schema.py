@@ -1,6 +1,4 @@
-"""The OpenAPI schema: every answer that a test gets is held against it, and it is recorded so that each line is a
-promise.
-"""
+"""The OpenAPI schema: each answer that a test gets is checked against it, and its promises are recorded by line."""
 
 import json
 import re
@@ -16,8 +14,8 @@ _MADE_ONCE = Lock()
 
 
 def check(method: str, path: str, answer: Any) -> None:
-    """Fail where the answer isn't one that the schema declares; addresses outside the schema pass."""
-    # Requests of several threads end here, and drf-spectacular's first run of a process stands no second beside it.
+    """Fail if the schema doesn't declare this answer; addresses outside the schema pass."""
+    # Several threads come here, and drf-spectacular's first run in a process is not thread-safe.
     with _MADE_ONCE:
         operation = operation_at(method.lower(), path)
     if operation is None:
@@ -39,7 +37,7 @@ def check(method: str, path: str, answer: Any) -> None:
 
 
 def operation_at(method: str, path: str) -> dict[str, Any] | None:
-    """The declared operation of the first address that fits; with and without its last slash it is the same."""
+    """The operation that the schema declares for this address, with or without its trailing slash."""
     fitting = (operations for pattern, operations in _patterns() if pattern.fullmatch(path.rstrip("/")))
     return next(fitting, {}).get(method)
 
@@ -53,7 +51,7 @@ def raw_document() -> str:
 
 @cache
 def document() -> dict[str, Any]:
-    """The schema, its shapes less lax than declared; a member that it doesn't declare is an error."""
+    """The schema with undeclared members forbidden."""
     schema: dict[str, Any] = _plain(json.loads(raw_document()))
     for shape in schema["components"]["schemas"].values():
         if "properties" in shape:
@@ -82,15 +80,15 @@ def _validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator(whole, format_checker=FormatChecker())
 
 
-# The record: a line an operation, with all that may be sent and is answered, and a line a member of a shape.
+# What is recorded: a line for each operation with all that it takes and answers, and one for each member of a shape.
 
 
+# What people read and no program relies on.
 PROSE_KEYWORDS = ("description", "title", "example", "examples", "summary")
-"""What people read and no program relies on."""
 
 
 def recorded(schema: dict[str, Any]) -> list[str]:
-    """The document's promises, in order; what breaks a program changes one of these lines."""
+    """The document's promises in order; a change that breaks a program changes one of these lines."""
     shapes = schema["components"]["schemas"]
     operations = [
         _operation(f"{method.upper()} {path}", operation)
@@ -129,7 +127,7 @@ def _shape(name: str, shape: dict[str, Any]) -> Iterator[str]:
 
 
 def _form(schema: Any) -> str:
-    """A shape in a few characters; every keyword that isn't said otherwise stands as it is."""
+    """A shape in short; keywords without a short form stay as they are."""
     if not isinstance(schema, dict):
         return json.dumps(schema)
     parts = []

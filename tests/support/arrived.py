@@ -1,7 +1,7 @@
-"""The verdict after a fault: every committed change has arrived, once, in the order of the commits; nothing is left.
+"""The verdict after a fault: every committed change has arrived once and in order, and nothing is left over.
 
-The people of these tests write into the role of each contact a number that only grows. So a value says when it was
-committed, and the board's activity log says whether values came in that order.
+People write ever larger numbers into the roles of contacts. So a value shows when it was committed, and the board's
+activity log shows whether the values came in that order.
 """
 
 import json
@@ -33,17 +33,17 @@ _UNREST = """
 
 
 class Writers:
-    """People in NPD: each value that they commit is larger than all before it."""
+    """People in NPD; each value that they commit is larger than all before it."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
 
     def new(self, names: Iterable[str]) -> None:
-        """Contacts that were not there, in one statement and without a wake-up, as an import does it."""
+        """Create contacts in one statement and without a wake-up, as an import does."""
         Contact.objects.bulk_create([Contact(name=name, role_title=self.number()) for name in names])
 
     def change(self, names: Collection[str]) -> None:
-        """Each of these contacts gets the next number, in a transaction of its own."""
+        """Give each of these contacts the next number, each in its own transaction."""
         for name in names:
             assert Contact.objects.filter(name=name).update(role_title=self.number()) == 1, name
 
@@ -52,9 +52,9 @@ class Writers:
 
 
 def all_arrived(sandbox: Sandbox, landed_late: Collection[str] = ()) -> None:
-    """Wait until the queue is at rest, then hold both sides against each other; fails with all that is wrong.
+    """Wait until the queue is at rest, then compare both sides and fail with all that is wrong.
 
-    `landed_late` are values that a stopped worker sent when another had the board: they may stand out of order.
+    `landed_late`: values that a stopped worker sent after another took the board; they may be out of order.
     """
     try:
         wait_for("the queue is at rest", lambda: not unrest(), 30)
@@ -72,7 +72,7 @@ def all_arrived(sandbox: Sandbox, landed_late: Collection[str] = ()) -> None:
 
 
 def unrest() -> list[str]:
-    """What is in hand, waits, has failed, or is of unknown outcome; an item without a record may wait for its time."""
+    """Rows that are worked on, wait, have failed or have an unknown outcome; an item without a record may wait."""
     return [row[0] for row in fetch_rows(_UNREST)]
 
 
@@ -101,7 +101,7 @@ def _wrong(sandbox: Sandbox, landed_late: Collection[str]) -> Iterator[str]:
 
 
 def _history(sandbox: Sandbox, board_id: str) -> dict[str, list[str]]:
-    """The roles that each item has had, in Monday's order, as its activity log tells them."""
+    """The roles of each item in the order of Monday's activity log."""
     answer = sandbox.query(_LOG, board=board_id)
     rows = answer["data"]["boards"][0]["activity_logs"]
     history: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Whether the rows of what waits for a person are as their definitions say."""
+"""Compares the rows of what waits for a person with their definitions."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sync.kernel.db import fetch_rows
 
 _DEFINED = " UNION ALL ".join(f"({definition.select('true')})" for definition in DEFINITIONS)
 
-# Not the moment and the act, which a row keeps as it got them.
+# Without the moment and the act, which a row keeps as it got them.
 _COMPARED = ", ".join(column for column in COLUMNS if column != "since")
 
 _DIFFERENCES_OF_ROWS = f"""
@@ -20,5 +20,5 @@ _DIFFERENCES_OF_ROWS = f"""
 
 
 def untrue_rows() -> list[tuple[Any, ...]]:
-    """Return what differs between the rows and the definitions: rows that are missing, and too many; none, if true."""
+    """Return the rows that are missing and those that are too many."""
     return fetch_rows(_DIFFERENCES_OF_ROWS)

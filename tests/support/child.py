@@ -1,4 +1,4 @@
-"""Processes of the Procfile and others that tests and benches start: each in a group of its own, with a log."""
+"""Child processes that tests and benches start, of the Procfile and others: each in its own group, with a log."""
 
 import contextlib
 import os
@@ -15,15 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def command_of(name: str) -> list[str]:
-    """The command of a process, as the Procfile has it; what is put behind it are its further arguments."""
+    """The Procfile's command of a process; further arguments can be appended."""
     lines = (ROOT / "Procfile").read_text().splitlines()
     line = dict(line.split(": ", 1) for line in lines)[name]
     return ["sh", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"; {line} "$@"', name]
 
 
 class Child:
-    """A process in a group of its own, whose output goes to a log file."""
-
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> None:
         self.name, self.command, self.env, self.folder, self.log = name, list(command), env, folder, log
         self.process: subprocess.Popen[bytes] | None = None
@@ -53,7 +51,7 @@ class Child:
         return self.process.poll() if self.process else None
 
     def terminate(self) -> None:
-        # The main process, not its group: Celery's pool would be killed during its warm shutdown.
+        # Not to its group: that would kill Celery's pool during its warm shutdown.
         if self.process and self.process.poll() is None:
             self.process.terminate()
 
@@ -83,7 +81,6 @@ class Child:
 
 
 def stop_all(children: Sequence[Child], seconds: float) -> None:
-    """Stop them side by side within `seconds`."""
     for child in children:
         child.terminate()
     deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The engine's clock in the database of a test; what moves it puts it back, or leaves that to the transaction."""
+"""The engine's clock in a test's database. A test that moves it resets it or rolls its transaction back."""
 
 from datetime import datetime, timedelta
 
@@ -7,18 +7,16 @@ from sync.kernel.db import run_sql
 
 
 def move_clock(ahead: timedelta | float) -> None:
-    """From here on `sync_now()` is so much, or so many seconds, ahead of the time."""
+    """Set `sync_now()` ahead of the real time, by a timedelta or by seconds."""
     seconds = ahead.total_seconds() if isinstance(ahead, timedelta) else ahead
     _define(f"clock_timestamp() + interval ''{seconds} seconds''")
 
 
 def stop_clock(moment: datetime) -> None:
-    """From here on `sync_now()` is this moment."""
     _define(f"timestamptz ''{moment.isoformat()}''")
 
 
 def reset_clock() -> None:
-    """From here on `sync_now()` is the time again."""
     _define("clock_timestamp()")
 
 

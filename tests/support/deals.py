@@ -1,4 +1,4 @@
-"""A synced model with fields of every kind, for what contacts and organizations don't have."""
+"""A synced model with the kinds of fields that contacts and organizations don't have."""
 
 import sys
 from collections.abc import Iterator
@@ -51,10 +51,10 @@ SPEC = EntitySpec(
 
 @contextmanager
 def deals() -> Iterator[None]:
-    """Have the application, its table with its triggers, and the model registered, for as long as the block lasts."""
+    """Install the application and its table with triggers, and register the model, while the block lasts."""
     application = AppConfig("deals", sys.modules[__name__])
     application.apps, application.models = apps, apps.all_models["deals"]
-    apps.app_configs["deals"] = application  # by which Django copies a record
+    apps.app_configs["deals"] = application  # Django looks it up to copy a record
     with connection.schema_editor() as editor:
         editor.create_model(Deal)
     try:

@@ -1,7 +1,7 @@
 """Kills what a test run has started when the run itself is killed.
 
-Between tests worker and beat are stopped (SIGSTOP), and a stopped process acts on no SIGTERM, which is what the
-kernel sends at its parent's end. So a small process waits for the end of the run, however it ends.
+Between tests worker and beat are stopped (SIGSTOP), and a stopped process ignores the SIGTERM that the kernel sends at
+its parent's end. So a small process waits for the end of the run.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _guardians: list["subprocess.Popen[str]"] = []
 
 
 def watch(leader: int) -> None:
-    """Kill this process and its group, should they still be there when the run has ended."""
+    """Kill this process and its group if they outlive the run."""
     if not _guardians:
         command = [sys.executable, __file__]
         _guardians.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, text=True, cwd="/"))
@@ -33,7 +33,7 @@ def close() -> None:
 
 
 def guard() -> None:
-    """Listen until the run has ended, then kill what is left of it, but not who got a number again."""
+    """Wait for the end of the run, then kill what is left of it, unless another process has its number by now."""
     for line in sys.stdin.read().splitlines():
         leader, started = line.split()
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):

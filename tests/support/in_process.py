@@ -1,4 +1,4 @@
-"""What answers within this process: `requests` hands to its WSGI application what others send over a connection."""
+"""Servers within this process: `requests` calls their WSGI application instead of opening a connection."""
 
 import io
 import json
@@ -20,12 +20,12 @@ from waitress.channel import ClientDisconnected
 from tests.support.serving import serving
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-by_address: dict[str, Application] = {}  # host and port, and what answers there
+by_address: dict[str, Application] = {}  # by host and port
 
 
 @contextmanager
 def answering(url: str, application: Application) -> Iterator[None]:
-    """What is sent to this address is the application's meanwhile; paths and queries are its own affair."""
+    """Have the application answer every path of this host and port."""
     by_address[urlsplit(url).netloc] = application
     try:
         yield
@@ -35,7 +35,7 @@ def answering(url: str, application: Application) -> Iterator[None]:
 
 @contextmanager
 def looked_up() -> Iterator[None]:
-    """Every adapter of `requests` looks here before it connects."""
+    """Make every adapter of `requests` look for such an application before it connects."""
     connect = HTTPAdapter.send
 
     def send(adapter: HTTPAdapter, request: Any, *arguments: Any, **options: Any) -> requests.Response:
@@ -50,7 +50,7 @@ def looked_up() -> Iterator[None]:
 
 
 def _answer_of(application: Application, request: requests.PreparedRequest, timeout: Any) -> HTTPResponse:
-    """The answer, or the error of a client that waits no longer, or whose connection was cut."""
+    """The application's answer, or the error of a client that timed out or was cut off."""
     path, _, query = request.path_url.partition("?")
     body = request.body.encode() if isinstance(request.body, str) else request.body or b""
     seconds = timeout[1] if isinstance(timeout, tuple) else timeout
@@ -82,7 +82,7 @@ def _answer_of(application: Application, request: requests.PreparedRequest, time
 
 
 class Hooks:
-    """Answers as NPD's webhook door, and keeps what was delivered: body, Authorization, path."""
+    """Plays NPD's webhook door and keeps each delivery: body, Authorization, path."""
 
     def __init__(self) -> None:
         self.deliveries: list[tuple[bytes, str | None, str]] = []
@@ -90,7 +90,7 @@ class Hooks:
 
     @contextmanager
     def receiving(self) -> Iterator[Self]:
-        """Within this process, and over HTTP from a sandbox that is another one."""
+        """Answer within this process, and over HTTP for a sandbox in another process."""
         server = make_server("127.0.0.1", 0, self, handler_class=_Silent)
         self.url = f"http://127.0.0.1:{server.server_port}"
         with serving(server), answering(self.url, self):

@@ -1,4 +1,4 @@
-"""Pages in a real browser: what is wrong with them, and keys. The browser itself is fixture `open_page`."""
+"""Pages in a real browser: their faults, and key presses. Fixture `open_page` provides the browser."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 AXE = Axe().axe_script
+# Rules of axe that are neither in WCAG nor ever serious: their findings don't count, and they take a fifth of the time.
 BELOW_SERIOUS = (
     "aria-allowed-role", "empty-heading", "empty-table-header", "heading-order", "image-redundant-alt",
     "landmark-banner-is-top-level", "landmark-complementary-is-top-level", "landmark-contentinfo-is-top-level",
@@ -19,9 +20,8 @@ BELOW_SERIOUS = (
     "page-has-heading-one", "presentation-role-conflict", "scope-attr-valid", "skip-link",
     "table-duplicate-name",
 )  # fmt: skip
-"""Rules of axe that are no part of WCAG, nor ever serious: what they find would not count, and costs a fifth of all."""
+# Rules outside of WCAG that are checked all the same: screen readers skip the menu by these landmarks.
 JUMPED_TO = {"landmark-one-main", "region"}
-"""Rules that are no part of WCAG either, but by what they hold a screen reader gets past the menu."""
 AXE_OPTIONS = {
     "resultTypes": ["violations"],
     "preload": False,
@@ -30,14 +30,15 @@ AXE_OPTIONS = {
 }
 WCAG = {"wcag2a", "wcag2aa", "wcag21a", "wcag21aa"}
 STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
+# Axe would measure the contrast of a changing colour. (The site's policy forbids a style element.)
 STAND_STILL = f"""() => {{
     const sheet = new CSSStyleSheet();
     sheet.replaceSync("{STILL}");
     document.adoptedStyleSheets = [sheet];
 }}"""
-"""A colour that is still changing is no contrast to measure. (The site's policy forbids a style element.)"""
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
+# How much wider than the screen the page is, and the innermost elements that stick out.
 BESIDE = """() => {
     const room = innerWidth, root = document.documentElement;
     if (root.scrollWidth <= room) return [];
@@ -45,11 +46,10 @@ BESIDE = """() => {
     const inner = wide.filter(one => !wide.some(other => other !== one && one.contains(other)));
     return [`${root.scrollWidth - room} px`, ...inner.slice(0, 3).map(one => one.outerHTML.slice(0, 160))];
 }"""
-"""By how much the page is wider than the screen, and the innermost elements that stand out."""
 
 
 def inbox_badge(page: Page) -> Locator:
-    """The number beside Home. Wait for it: it is counted anew by PostgreSQL's statistics, ten seconds late at most."""
+    """The number beside Home. PostgreSQL's statistics update it up to ten seconds late, so wait for it."""
     return page.locator("#nav-sidebar-apps a", has_text="Home").locator("[id^=badge-of]")
 
 
@@ -64,7 +64,7 @@ def serious_violations(violations: list[dict[str, Any]]) -> list[str]:
 
 
 def barriers(page: Page) -> list[str]:
-    """What axe-core finds on the page that breaks WCAG A or AA, or is serious, and what stands beside the screen."""
+    """What on the page breaks WCAG A or AA or is serious, and what sticks out of the screen."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
     violations = page.evaluate("asked => axe.run(...asked).then(found => found.violations)", ["html", AXE_OPTIONS])
@@ -73,7 +73,7 @@ def barriers(page: Page) -> list[str]:
 
 
 def barriers_in_both_schemes(page: Page) -> list[str]:
-    """The same light and dark; then the page is in the scheme in which it was."""
+    """`barriers` in light and in dark; afterwards the page has its old scheme."""
     page.evaluate(STAND_STILL)
     before = "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
     faults = []
@@ -89,7 +89,7 @@ def beside_screen(elements: list[str]) -> list[str]:
 
 
 def press(page: Page, *keys: str) -> int:
-    """Press these keys one after the other, once the page's scripts listen; return how many they were."""
+    """Press these keys one after the other once the page has loaded; return their number."""
     page.wait_for_load_state()
     for key in keys:
         page.keyboard.press(key)

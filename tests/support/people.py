@@ -1,4 +1,4 @@
-"""Somebody who signs in to the admin, or whose program calls the API, and may do no more than is said."""
+"""People who sign in to the admin or call the API, with only the rights that a test gives them."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from sync.records.item_links import request_unlink
 
 
 def staff_who_may(*codenames: str, name: str = "clerk") -> User:
-    """With these rights and no others."""
     user = User.objects.create_user(name, f"{name}@example.test", "long-enough-1", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     return user
@@ -25,7 +24,6 @@ def signed_in(user: User) -> Client:
 
 
 def session_cookie(user: User, url: str) -> Any:
-    """What a real browser sends to this address once this user has signed in."""
     name = settings.SESSION_COOKIE_NAME
     return {"name": name, "value": signed_in(user).cookies[name].value, "url": url}
 
@@ -37,10 +35,11 @@ def api_of(user: User) -> APIClient:
 
 
 def unlink(record: SyncedModel) -> None:
-    """Pat unlinks the record from its item, by its next pass."""
+    """Request as Pat that the next pass unlinks the record."""
     request_unlink(record.entity_type(), [record.pk], "pat")
 
 
+# Groups that an administrator may make: one that only looks, and one that also operates the sync.
 OWN_GROUPS = {
     "view": [
         "view_contact", "view_organization", "view_boardlink", "view_decision", "view_fieldmapping",
@@ -53,7 +52,6 @@ OWN_GROUPS = {
         "delete_ignoreditem", "change_unmatcheditem", "change_boardlink", "change_fieldmapping",
     ],
 }  # fmt: skip
-"""Groups that an administrator may make besides ours: one that only looks, and one that operates the sync as well."""
 
 
 def own_group(name: str) -> Group:

@@ -1,4 +1,4 @@
-"""What a test begins with, made once and put back for each further test: rows here, boards in the sandbox."""
+"""The beginnings of tests, each made once and restored for further tests: rows here, boards in the sandbox."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,16 +13,16 @@ from tests.support.sandbox import Sandbox
 
 
 class Prepared:
-    """Beginnings by name and by the models that are registered; a sandbox that was started anew has none yet."""
+    """Beginnings by name and registered models; a restarted sandbox has none yet."""
 
     def __init__(self) -> None:
         self.beginnings: dict[tuple[int, str], tuple[KeptRows, Any]] = {}
         self.times_made: Counter[tuple[int, str]] = Counter()
 
     def stand(self, sandbox: Sandbox, name: str, make: Callable[[], Any], *, since: int = 1) -> Any:
-        """As after `make`, on both sides, and what it returned; the sandbox has forgotten its calls, faults and clock.
+        """Bring both sides to where `make` left them and return its result; reset the sandbox's calls, faults, clock.
 
-        Kept the `since`-th time that it is made: to keep takes as long as a pass, and some beginnings are one test's.
+        It is kept the `since`-th time: keeping takes as long as a pass, and some beginnings serve only one test.
         """
         name = ", ".join([name, *(spec.entity_type for spec in registry.entities())])
         key = sandbox.life, name
@@ -36,16 +36,16 @@ class Prepared:
         self.times_made[key] += 1
         if self.times_made[key] >= since:
             sandbox.control("snapshot", name=name)
-            sandbox.control("restore", name=name)  # or the first test alone would count the calls of `make`
+            sandbox.control("restore", name=name)  # or only the first test would count the calls of `make`
             self.beginnings[key] = KeptRows(f"prepared_{len(self.beginnings)}"), result
         return result
 
 
 class Stages:
-    """The way from a beginning to where a test stands, as long as nothing but stages led there.
+    """The stages by which a test came from its beginning to where it stands.
 
-    Then a further stage is what it was in the test before, and is put back. Any other statement that writes, and any
-    other word to the sandbox, ends that: what comes after it is made.
+    If only stages led there, a further stage is restored from an earlier test. Any other statement that writes, and any
+    other change of the sandbox, ends this: what comes after it is made.
     """
 
     def __init__(self, prepared: Prepared, sandbox: Sandbox, way: str) -> None:
@@ -53,7 +53,7 @@ class Stages:
         self.stay()
 
     def reach(self, name: str, make: Callable[[], Any]) -> Any:
-        """As after `make`, and what it returned."""
+        """Restore or make the stage, and return what `make` returned."""
         way = self._further(name)
         if not way:
             return make()
@@ -63,14 +63,14 @@ class Stages:
 
     @contextmanager
     def alike(self, name: str) -> Iterator[None]:
-        """What is done meanwhile is done so wherever it has this name, and takes no time: it is never put back."""
+        """Count what the block does as a stage of this name. It takes no time, so it is never restored."""
         way = self._further(name)
         yield
         self.way = way
         self.stay()
 
     def stay(self) -> None:
-        """What was done until now belongs to the last stage."""
+        """Count what was done until now as part of the last stage."""
         self.moment = self._now()
 
     def _further(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""A mail server over real sockets: what it got, and how it fails."""
+"""A mail server over real sockets, which keeps what it gets and can refuse recipients."""
 
 import socketserver
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.support.serving import serving
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """Takes mails as an SMTP server does; `refuses` are recipients that it does not know, by their code."""
+    """Takes mails as an SMTP server does; `refuses` gives each unknown recipient its error code."""
 
     allow_reuse_address = daemon_threads = True
 
@@ -67,7 +67,6 @@ class _Dialogue(socketserver.StreamRequestHandler):
 
 @contextmanager
 def mail_server() -> Iterator[MailServer]:
-    """A mail server that listens as long as the block lasts."""
     server = MailServer()
     with serving(server):  # type: ignore[type-var]
         yield server

@@ -1,4 +1,4 @@
-"""What Monday refuses, expected in a test."""
+"""Expects an error of Monday."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,7 @@
-"""The test database: a run begins with a copy of one that was migrated before, where migrations are the same, because
-to migrate takes some seconds. After a test with transactions of its own its rows are all gone, or as they once were.
+"""The rows of the test database, which are deleted or restored after a test with transactions of its own.
 
-What is kept lies in a schema of its own beside the tables. Triggers and foreign keys are off, so that nothing is put
-into the outbox, and in any order.
+Migrating takes seconds, so a run copies a kept database with the same migrations. Kept rows are in their own schema
+beside the tables. They are restored with triggers and foreign keys off: in any order, and with nothing in the outbox.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ PREFIX = "migrated_"
 
 
 def kept_name() -> str:
-    """By all that migrations are made of: ours with what they use, and the versions of others'."""
+    """A name derived from all that migrations depend on: our files, and the versions of other packages."""
     used = [ROOT / name for name in ("requirements/development.txt", "sync/clock.py", "npd/apps.py")]
     digest = hashlib.sha256()
     for path in (*used, *sorted(ROOT.glob("*/migrations/*.py"))):
@@ -32,13 +31,13 @@ def kept_name() -> str:
 
 
 def begin_with_migrated() -> None:
-    """The test database is made as a copy, where one is kept; what migrations left to do is done by them."""
+    """Make the test database a copy of the kept one, if there is one; Django migrates what is missing."""
     if is_own_cluster() and kept_name() in _kept_names():
         connection.settings_dict["TEST"]["TEMPLATE"] = kept_name()
 
 
 def keep_migrated() -> None:
-    """Once it is migrated, before any test; what other migrations left goes."""
+    """Keep a copy of the migrated database before any test, and drop those of other migrations."""
     if not is_own_cluster() or kept_name() in _kept_names():
         return
     with _server() as server:
@@ -50,7 +49,7 @@ def keep_migrated() -> None:
 
 
 def is_own_cluster() -> bool:
-    """On servers of others a run leaves nothing behind."""
+    """Whether the run has its own cluster; on other servers it leaves nothing behind."""
     return os.environ.get("TEST_SERVERS") != "1"
 
 
@@ -65,7 +64,7 @@ def _server() -> psycopg.Connection:
     return psycopg.connect(urlunsplit(("postgresql", parts.netloc, "/postgres", parts.query, "")), autocommit=True)
 
 
-# What migrations fill and tests only read: written anew after each test, it would have other numbers each time.
+# Filled by migrations and only read by tests: written again after each test, rows would get other numbers each time.
 FILLED_BY_MIGRATE = ("django_migrations", "django_content_type", "auth_permission")
 QUIETLY = "SET session_replication_role = replica; {} SET session_replication_role = DEFAULT"
 GROUPS = ("auth_group", "auth_group_permissions")
@@ -74,7 +73,7 @@ KEEP_GROUPS = """DROP SCHEMA IF EXISTS migrated CASCADE; CREATE SCHEMA migrated;
     CREATE TABLE migrated.auth_group_permissions AS TABLE auth_group_permissions;"""
 RESTORE_GROUPS = """INSERT INTO auth_group SELECT * FROM migrated.auth_group;
     INSERT INTO auth_group_permissions SELECT * FROM migrated.auth_group_permissions;"""
-# TRUNCATE of fifty tables takes forty times as long as this, for a few rows.
+# TRUNCATE takes forty times as long for fifty tables with a few rows.
 EMPTY = """DO $$ DECLARE one text; filled bool; BEGIN
   FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL ('{%s}') LOOP
     EXECUTE format('SELECT EXISTS (SELECT FROM %%I)', one) INTO filled;
@@ -88,19 +87,18 @@ def keep_groups() -> None:
 
 
 def empty() -> None:
-    """No rows, but of those that `migrate` makes."""
+    """Delete all rows except those that `migrate` makes."""
     run_sql(QUIETLY.format(EMPTY % ",".join(FILLED_BY_MIGRATE) + RESTORE_GROUPS))
 
 
 def end_other_sessions() -> None:
-    """Whoever is connected with the test database besides this session isn't any more."""
     run_sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
 
 
-# The rows that are put back have numbers of their own: tables that were made anew must not give these again.
+# Restored rows keep their numbers, so tables that were made anew must not give them out again.
 NUMBER_FURTHER_ON = """DO $$ DECLARE one text; BEGIN
   FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND sequencename <> ALL ('{%s}') LOOP
     EXECUTE format('ALTER SEQUENCE %%I RESTART WITH 100000', one);
@@ -109,21 +107,21 @@ END $$;"""
 
 
 def number_further_on() -> None:
-    """After migrations went down and up."""
-    # What migrations fill is not emptied: from the same number again it would have one twice.
+    """Continue the numbers after migrations went down and up."""
+    # These tables are not emptied: numbers from the start would collide with their rows.
     run_sql(NUMBER_FURTHER_ON % ",".join(f"{table}_id_seq" for table in FILLED_BY_MIGRATE))
-    # A renamed model has another number now; `migrate` forgets those of its own models of that moment alone.
+    # A renamed model has another number now, and `migrate` clears only the cache of its own models.
     ContentType.objects.clear_cache()
 
 
-# A delivery says within its body when it happened; a sweep compares that with the board.
+# The body of a delivery says when it happened, and a sweep compares that with the board.
 MOVE_DELIVERIES = """UPDATE sync_webhook_events SET body = jsonb_set(body, '{{event,triggerTime}}', to_jsonb(to_char(
     ((body #>> '{{event,triggerTime}}')::timestamptz + (now() - '{then}')) AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))) WHERE body #>> '{{event,triggerTime}}' IS NOT NULL;"""
 
 
 class KeptRows:
-    """The rows of all tables at one moment. Put back, their times are as far from now as they were then."""
+    """The rows of all tables at one moment. Restored, their times are as far from now as they were then."""
 
     def __init__(self, schema: str) -> None:
         with connection.cursor() as cursor:
@@ -158,7 +156,6 @@ class KeptRows:
 
 
 def queries_of(act: Callable[[], object]) -> int:
-    """How often the database is asked meanwhile."""
     with CaptureQueriesContext(connection) as queries:
         act()
     return len(queries)

@@ -6,21 +6,21 @@ import requests
 
 
 class Sandbox:
-    """One that answers at `url`, `life` by life. `control` reaches everything under /_control/."""
+    """A sandbox at `url`; `control` reaches everything under /_control/."""
 
     def __init__(self, url: str, token: str, signing_secret: str, life: int = 0) -> None:
         self.url, self.token, self.signing_secret = url, token, signing_secret
-        self.life = life  # its process, or 0 where it is within this one
+        self.life = life  # the process's id, or 0 if it runs within this one
         self.session = requests.Session()
         self.session.trust_env = False
-        self.changes = 0  # words to it that may have changed something
+        self.changes = 0  # calls that may have changed something
 
     @property
     def api_url(self) -> str:
         return f"{self.url}/v2"
 
     def control(self, name: str, method: str = "POST", /, **body: Any) -> Any:
-        """Ask /_control/NAME, and return the JSON of the answer (None where it has none)."""
+        """Call /_control/NAME and return the JSON of the answer, or None if it is empty."""
         sent = {"json": body} if method != "GET" else {"params": body}
         self.changes += method != "GET"
         response = self.session.request(method, f"{self.url}/_control/{name}", timeout=10, **sent)  # type: ignore[arg-type]
@@ -28,20 +28,20 @@ class Sandbox:
         return response.json() if response.content else None
 
     def reset(self) -> None:
-        """No boards, no webhooks, no faults, real time."""
+        """Remove boards, webhooks and faults, and return to real time."""
         self.control("reset")
 
     def faults(self, *faults: dict[str, Any]) -> None:
-        """What goes wrong with the next calls, in this order."""
+        """Set what goes wrong with the next calls, in this order."""
         self.changes += 1
         self.session.post(f"{self.url}/_control/faults", json=list(faults), timeout=10).raise_for_status()
 
     def act(self, action: str, /, **values: Any) -> dict[str, Any]:
-        """What a person does on the board page: edit, rename, add, archive, delete, restore, move."""
+        """Do what a person does on the board page: edit, rename, add, archive, delete, restore, move."""
         return self.control("actions", action=action, **values)
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
-        """The API calls that came in after the call of this id."""
+        """The API calls after the one with this id."""
         return self.control("calls", "GET", since=since)
 
     def boards(self) -> list[dict[str, Any]]:
@@ -49,21 +49,19 @@ class Sandbox:
         return self.control("boards", "GET")
 
     def all_items(self) -> list[dict[str, Any]]:
-        """The items of every board, whatever their state."""
         return [item for board in self.boards() for item in board["items"]]
 
     def item(self, item_id: str) -> dict[str, Any]:
         return next(item for item in self.all_items() if item["id"] == item_id)
 
     def items(self) -> list[dict[str, Any]]:
-        """The active items of every board."""
         return [item for item in self.all_items() if item["state"] == "active"]
 
     def item_named(self, name: str) -> dict[str, Any] | None:
         return next((item for item in self.items() if item["name"] == name), None)
 
     def query(self, document: str, **variables: Any) -> dict[str, Any]:
-        """Speak GraphQL to /v2 with the run's token; the whole answer, errors included."""
+        """Send a GraphQL document with the run's token; return the whole answer, errors included."""
         self.changes += 1
         response = self.session.post(
             self.api_url,
@@ -74,7 +72,7 @@ class Sandbox:
         return response.json()
 
     def add_board(self, name: str, *columns: tuple[str, str, str]) -> str:
-        """A board that people made by hand, with columns (id, title, type); returns its id."""
+        """Add a board with columns (id, title, type), as people make it by hand; return its id."""
         answer = self.query(
             "mutation ($n: String!) { create_board(board_name: $n, board_kind: public, empty: true) { id } }", n=name
         )
@@ -90,6 +88,5 @@ class Sandbox:
         assert "errors" not in answer, answer
 
     def delete_column(self, board_id: str, column_id: str) -> None:
-        """Somebody deletes a column on the board."""
         delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
         self.query(delete, b=board_id, c=column_id)

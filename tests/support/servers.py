@@ -1,10 +1,8 @@
 """The PostgreSQL and the broker of one test run.
 
-Without TEST_SERVERS the run starts a cluster of its own under var/test/, and its broker is a database of that
-cluster; DATABASE_URL and REDIS_URL of the shell are ignored. With TEST_SERVERS=1 it uses the servers at
-TEST_DATABASE_URL and TEST_REDIS_URL, with databases of its own names.
-
-Two runs in one folder don't meet: each takes the first free slot, by flock.
+The run starts its own cluster under var/test/ with the broker as a database in it, and ignores the shell's DATABASE_URL
+and REDIS_URL. With TEST_SERVERS=1 it uses TEST_DATABASE_URL and TEST_REDIS_URL, with its own database names. Each run
+in one folder takes the first free slot, by flock.
 """
 
 import contextlib
@@ -31,7 +29,7 @@ FOLDER = ROOT / "var" / "test"
 SLOTS = 32
 KEPT = {"MONDAY_SCHEMA"}
 NOT_FOR_TESTS = (
-    *SECRETS,  # and with them the names of their files
+    *SECRETS,  # and the variables that name their files
     "DATABASE",
     "CELERY",
     "MONDAY_",
@@ -45,7 +43,7 @@ NOT_FOR_TESTS = (
     "NEW_ITEM_WAIT",
 )
 
-# For the process that only deals the tests out to others: it reads the settings and reaches nothing.
+# For the process that only hands tests to others: it reads the settings and connects to nothing.
 NOWHERE = {
     "DATABASE_URL": "postgresql://nowhere.invalid/npd",
     "CELERY_BROKER_URL": "memory://",
@@ -55,8 +53,6 @@ NOWHERE = {
 
 @dataclass
 class Servers:
-    """What a run uses, and how to give it back."""
-
     slot: int
     lock: IO[str]
     database_url: str
@@ -67,7 +63,6 @@ class Servers:
     broker_lock: IO[str] | None = None
 
     def stop(self) -> None:
-        """End what was started; the real servers lose our broker's messages only."""
         if self.postgres is not None:
             self.postgres.stop()
         self.lock.close()
@@ -76,7 +71,7 @@ class Servers:
 
 
 def take_slot() -> tuple[int, IO[str]]:
-    """The first number that no other run in this folder holds, and its lock."""
+    """The first slot that no other run in this folder holds, and its lock."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for slot in range(SLOTS):
         lock = (FOLDER / f"{slot}.lock").open("w")
@@ -90,7 +85,6 @@ def take_slot() -> tuple[int, IO[str]]:
 
 
 def start() -> Servers:
-    """Start, or reach, the servers of this run."""
     slot, lock = take_slot()
     servers = _real(slot, lock) if os.environ.get("TEST_SERVERS") == "1" else _embedded(slot, lock)
     servers.ports = (free_port(), free_port())
@@ -107,7 +101,7 @@ def _embedded(slot: int, lock: IO[str]) -> Servers:
 
 
 def _real(slot: int, lock: IO[str]) -> Servers:
-    """Databases of our own names; in the broker one run at a time, or another's worker takes our wake-ups."""
+    """Use our own database names, and the broker for one run at a time: another's worker would take our wake-ups."""
     url = os.environ.get("TEST_DATABASE_URL") or "postgresql://root@127.0.0.1:5432/postgres"
     broker = _of_this_worker(os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15")
     broker_lock = _alone_with(broker)
@@ -124,7 +118,7 @@ def _real(slot: int, lock: IO[str]) -> Servers:
 
 
 def _of_this_worker(broker: str) -> str:
-    """Each of pytest-xdist's workers has a Redis database of its own: 15, 14, 13 …"""
+    """Give each of pytest-xdist's workers its own Redis database: 15, 14, 13 …"""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     parts = urlsplit(broker)
     number = int(parts.path.strip("/") or 0) - int(worker.removeprefix("gw"))
@@ -152,15 +146,14 @@ def _redis_version(url: str) -> str:
 
 
 def ran(*command: str, cwd: Path = ROOT, check: bool = False, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """A program that was run to its end, with what it said; with `check` it has to end well."""
     return subprocess.run(command, cwd=cwd, check=check, capture_output=True, text=True, **options)
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment.
+    """A port that is free at this moment.
 
-    Below those that the system deals out, so that no receiver and no connection gets it before its process listens, or
-    while what has its address answers within this process.
+    It is below those that the system hands out, so that no other socket gets it before its process listens, or while
+    its address is answered within this process.
     """
     while True:
         port = 10_000 + secrets.randbelow(20_000)
@@ -170,7 +163,7 @@ def free_port() -> int:
 
 
 def environment(servers: Servers) -> dict[str, str]:
-    """The environment of the run and of its child processes; no setting of the shell's stays in it."""
+    """The environment of the run and its child processes, without the shell's own settings."""
     web, sandbox = servers.ports
     variables = {
         name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(NOT_FOR_TESTS)
@@ -178,7 +171,7 @@ def environment(servers: Servers) -> dict[str, str]:
     return variables | {
         "DATABASE_URL": servers.database_url,
         "CELERY_BROKER_URL": servers.broker_url,
-        # Each worker would check all models and addresses: that is embedded/test_settings.py's.
+        # Checks of all models and addresses belong to embedded/test_settings.py, not to each worker.
         "CELERY_SKIP_CHECKS": "1",
         "SECRET_KEY": "only-for-tests-" + "0123456789" * 4,
         "DEBUG": "true",

@@ -1,4 +1,4 @@
-"""An HTTP server in this process, for what NPD or the sandbox calls."""
+"""An HTTP server in this process, which NPD or the sandbox calls."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ Server = TypeVar("Server", bound=HTTPServer)
 
 
 class Quiet(BaseHTTPRequestHandler):
-    """Logs nothing; what is asked is answered by `reply`."""
+    """Logs nothing and answers every request by `reply`."""
 
     def do_GET(self) -> None:
         self.reply()
@@ -36,13 +36,12 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 class _Local(ThreadingHTTPServer):
-    # Five are queued by default: of sixty that come at once, one waits a second for its next attempt, or is reset.
+    # With the default queue of five, one of sixty requests at once waits a second for its next attempt or is reset.
     request_queue_size = 128
 
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """It answers for as long as the block lasts."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
@@ -52,5 +51,4 @@ def serving(server: Server) -> Iterator[Server]:
 
 
 def local(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    """At a port of its own, with a thread for each request."""
     return _Local(("127.0.0.1", 0), handler)

@@ -1,7 +1,7 @@
-"""The real processes for tests: sandbox, web, worker, beat, kept for the whole run and at rest between tests.
+"""The real processes for tests: sandbox, web, worker and beat, kept for the whole run.
 
-They work on the test database itself. Between two tests that use them, worker and beat are stopped (SIGSTOP)
-at a moment when they do nothing, so that they disturb neither the flush of the database nor other tests.
+They work on the test database itself. Between two tests worker and beat are stopped (SIGSTOP) while idle, so that they
+disturb neither the flush of the database nor other tests.
 """
 
 import functools
@@ -39,12 +39,11 @@ USER, PASSWORD = "admin", "admin-password"
 
 @functools.cache
 def hashed_password() -> str:
-    """As the web process wants it, which doesn't know this process's quick hash."""
+    """Hashed for the web process, which doesn't know this process's quick hash."""
     return make_password(PASSWORD, hasher="pbkdf2_sha256")
 
 
 def child_environment() -> dict[str, str]:
-    """This run's environment, with the test database."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     name = connection.settings_dict["NAME"]
     return {
@@ -59,7 +58,7 @@ def child_environment() -> dict[str, str]:
 
 
 def started(name: str, command: list[str], env: dict[str, str], url: str | None = None) -> Child:
-    """A child that runs, and answers at `url`; its last lines are in the error when it doesn't."""
+    """Start a child and wait until it answers at `url`; the error shows its last lines."""
     child = Child(name, command, env, ROOT, log_of(name))
     child.start()
     guardian.watch(child.pid)
@@ -69,7 +68,6 @@ def started(name: str, command: list[str], env: dict[str, str], url: str | None 
 
 
 def log_of(name: str) -> Path:
-    """Where a child of this run writes."""
     return FOLDER / f"{name}-{os.getpid()}.log"
 
 
@@ -93,7 +91,7 @@ def sandbox_process() -> Child:
 
 
 class Processes:
-    """Web, worker and beat; each is started at its first use, and again when a test has ended it or changed `env`."""
+    """Web, worker and beat. Each starts at its first use, and again if a test ended it or changed `env`."""
 
     def __init__(self) -> None:
         self.env = child_environment()
@@ -102,7 +100,7 @@ class Processes:
 
     @contextmanager
     def with_variables(self, **variables: str) -> Iterator[None]:
-        """They have these in their environment; each begins anew where it is next needed with another one."""
+        """Run them with these variables; each restarts when it is next needed with another environment."""
         before = self.env
         self.env = before | variables
         try:
@@ -111,11 +109,10 @@ class Processes:
             self.env = before
 
     def serve(self) -> None:
-        """The web process runs from here on."""
         self._ensure("web", command_of("web"), f"{settings.SITE_URL}/healthz")
 
     def work(self, *names: str) -> None:
-        """Everything runs from here on, or web and what is named."""
+        """Start everything, or web and the named ones."""
         self.serve()
         wanted = names or ("worker", "beat")
         is_new = "worker" in wanted and self._ensure("worker", command_of("worker"))
@@ -129,7 +126,7 @@ class Processes:
             self.at_rest = False
 
     def rest(self) -> None:
-        """Stop worker and beat where neither has anything in hand; a worker that goes on is ended."""
+        """Stop worker and beat once both are idle; kill a worker that stays busy."""
         deadline = time.monotonic() + REST_SECONDS
         while not self._stop_if_idle():
             if time.monotonic() > deadline:
@@ -140,7 +137,7 @@ class Processes:
         self.at_rest = True
 
     def end(self, name: str, number: int = signal.SIGKILL) -> None:
-        """End one process and its children by a signal, where it is there; the next `work()` starts it again."""
+        """Signal one process and its children, if it runs; the next `work()` starts it again."""
         child = self.children.pop(name, None)
         if child is None:
             return
@@ -155,13 +152,13 @@ class Processes:
         stop_all(list(self.children.values()), seconds=5)
 
     def last_lines(self) -> str:
-        """What the processes said last, for a failed test's report."""
+        """The processes' last lines, for a failed test's report."""
         return "\n".join(
             line for child in self.children.values() for line in (f"--- {child.name}", *child.last_lines(15))
         )
 
     def _ensure(self, name: str, command: list[str], url: str | None = None) -> bool:
-        """Start it where it doesn't run; return whether that was necessary."""
+        """Start it unless it runs; return whether it was started."""
         child = self.children.get(name)
         if child and (child.ended is not None or child.env != self.env):
             self.end(name)
@@ -185,7 +182,7 @@ class Processes:
         return True
 
     def _busy(self) -> bool:
-        """Whether a row is in hand, or a transaction open anywhere: a stopped one would keep its locks."""
+        """Whether a row is worked on or a transaction open: a stopped process would keep its locks."""
         is_busy = (
             "SELECT 1 FROM sync_queue WHERE status = 'in_progress'"
             " UNION ALL SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'"
@@ -194,9 +191,9 @@ class Processes:
 
 
 class Site:
-    """NPD as it runs in production, for one test: real processes, an administrator, boards, webhooks.
+    """NPD as in production, for one test: real processes, an administrator, boards and webhooks.
 
-    The test's own ORM calls see the same database; its saves wake the same worker.
+    The test's own ORM calls see the same database, and its saves wake the same worker.
     """
 
     def __init__(self, processes: Processes, sandbox: Sandbox) -> None:
@@ -206,7 +203,7 @@ class Site:
         self.api = requests.Session()
 
     def fill(self) -> None:
-        """Fill the empty database and the empty sandbox with what every test needs."""
+        """Fill the empty database and sandbox with what every test needs."""
         from django.contrib.auth import get_user_model
 
         user = get_user_model()(username=USER, email="admin@example.com", password=hashed_password())
@@ -227,15 +224,13 @@ class Site:
         self.processes.serve()
 
     def manage(self, *arguments: str) -> None:
-        """Run a management command in this process."""
         call_command(*arguments, verbosity=0)
 
     def path(self, path: str) -> str:
-        """The whole address of a path of NPD."""
         return self.url + path
 
     def wait_for(self, description: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
-        """As waiting.wait_for, with what the processes said last in the failure."""
+        """As waiting.wait_for; a failure shows the processes' last lines."""
         try:
             return wait_for(description, condition, seconds)
         except AssertionError as error:
@@ -252,7 +247,7 @@ def purge_broker() -> None:
 
 
 def restore_schedule() -> None:
-    """Write Beat's schedule again, which the flush takes away; a running beat reads it anew."""
+    """Write Beat's schedule again after the flush took it away; a running beat rereads it."""
     from django_celery_beat.models import PeriodicTasks
 
     from sync.tasks import make_missing_periodic_tasks

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, instead of sleeping; and what several do at the same time."""
+"""Waiting until something is true instead of sleeping, and doing several things at the same time."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ FIRST_LOOK, LOOK_SECONDS = 0.002, 0.03  # most waits end within a few millisecon
 
 
 def wait_for(description: str, condition: Callable[[], Found], seconds: float = 120) -> Found:
-    """The first truthy answer of `condition`; after `seconds` an AssertionError that names `what`."""
+    """Return the first truthy answer of `condition`, or fail with `description` after `seconds`."""
     deadline, pause = time.monotonic() + seconds, FIRST_LOOK
     while not (answer := condition()):
         if time.monotonic() > deadline:
@@ -27,7 +27,7 @@ def wait_for(description: str, condition: Callable[[], Found], seconds: float = 
 
 
 def beside(act: Callable[[], Found]) -> "Future[Found]":
-    """Somebody begins this now, in a session of their own; the caller waits for its `result`."""
+    """Begin this now in a session of its own; the caller waits for its `result`."""
     future: Future[Found] = Future()
 
     def run() -> None:
@@ -46,7 +46,7 @@ def beside(act: Callable[[], Found]) -> "Future[Found]":
 
 
 def at_once(*acts: Callable[[], Found]) -> list[Found]:
-    """What each of these gives, all begun at the same moment, each in a session of its own."""
+    """The results of these acts, all begun at the same moment, each in its own session."""
     together = threading.Barrier(len(acts))
 
     def begun(act: Callable[[], Found]) -> Found:
@@ -57,7 +57,6 @@ def at_once(*acts: Callable[[], Found]) -> list[Found]:
 
 
 def somebody_waits(kind: str = "<> 'advisory'") -> bool:
-    """Whether any session waits for a lock of this kind."""
     return bool(fetch_rows(f"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype {kind}"))
 
 

@@ -1,4 +1,4 @@
-"""A board and its records, worked in the test's own process, with the sandbox as Monday over HTTP: fixture `world`."""
+"""Boards and their records, worked in the test's own process with the sandbox as Monday: fixture `world`."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ TOM = 67210012  # a person of the sandbox's account
 
 
 def staged(function: Made) -> Made:
-    """What a function of a world does, and returns, is a stage; it is asked by its name and what it is given."""
+    """Make a stage of what a method of a world does; its name and arguments identify it."""
 
     parameters = signature(function)
 
     @wraps(function)
     def reached(world: World, *arguments: Any, **more: Any) -> Any:
         bound = parameters.bind(world, *arguments, **more)
-        bound.apply_defaults()  # who names a default reaches the same as who doesn't
+        bound.apply_defaults()  # a default reaches the same stage whether it is named or not
         values = [(key, list(v.items()) if isinstance(v, dict) else v) for key, v in bound.arguments.items()][1:]
         name = f"{function.__module__}.{function.__qualname__} {_keys_of(values)}"
         return _rows_of(world.stage(name, lambda: _keys_of(function(world, *arguments, **more))))
@@ -59,7 +59,7 @@ def staged(function: Made) -> Made:
 
 
 def _keys_of(value: Any) -> Any:
-    """Rows by their keys: what is put back is read anew."""
+    """Replace rows by their keys: restored rows are read anew."""
     if isinstance(value, Model):
         return type(value), value.pk
     return type(value)(map(_keys_of, value)) if type(value) in (tuple, list) else value
@@ -72,7 +72,7 @@ def _rows_of(value: Any) -> Any:
 
 
 class World:
-    """Both people and the worker. Webhooks arrive when the test says so (`deliver`)."""
+    """The people on both sides and the worker. Webhooks arrive when the test calls `deliver`."""
 
     def __init__(self, sandbox: Sandbox, hooks: Hooks, patch: pytest.MonkeyPatch, stages: Stages) -> None:
         self.sandbox, self.hooks, self.patch, self.stages = sandbox, hooks, patch, stages
@@ -81,12 +81,11 @@ class World:
         self.offset = 0.0
 
     def contact(self, name: str = "Ann", **values: Any) -> Contact:
-        """A contact as it is saved in NPD."""
         return Contact.objects.create(name=name, **values)
 
     @staged
     def linked(self, name: str = "Ann", **values: Any) -> Contact:
-        """A contact that has its item and is in sync; its own webhooks have come and gone."""
+        """A contact that has its item and is in sync; its webhooks have been handled."""
         contact = self.contact(name, **values)
         self.work()
         self.hear(contact)
@@ -95,7 +94,7 @@ class World:
 
     @staged
     def linked_together(self, number: int, **values: Any) -> list[Contact]:
-        """So many contacts, P0, P1 and so on, each as one that is `linked`."""
+        """So many `linked` contacts: P0, P1 and so on."""
         contacts = [self.contact(f"P{n}", **values) for n in range(number)]
         self.work()
         self.hear(*contacts)
@@ -108,7 +107,6 @@ class World:
 
     @staged
     def session(self, person: Any) -> str:
-        """What the cookie of a browser says in which this person has signed in."""
         client = signed_in(person)
         return client.cookies[settings.SESSION_COOKIE_NAME].value
 
@@ -118,7 +116,7 @@ class World:
         return client
 
     def stage(self, name: str, make: Callable[[], Any]) -> Any:
-        """As after `make`, and what it returned: put back where tests before came the same way; see `Stages`."""
+        """Return what `make` returned, restored if an earlier test came the same way; see `Stages`."""
 
         def reached() -> tuple[Any, float, list[Any]]:
             result = make()
@@ -127,14 +125,14 @@ class World:
             return result, self.offset, list(self.delivered)
 
         result, offset, delivered = self.stages.reach(name, reached)
-        if offset:  # what is put back has real time
+        if offset:  # restoring sets the real time
             self.pass_time(seconds=offset - self.offset)
         self.delivered[:] = delivered
         self.stages.stay()
         return result
 
     def work(self, *records: Any, **passed: float) -> WorkSummary:
-        """So much time passes, and a worker does what is due; these records are read anew."""
+        """Let time pass and a worker do what is due; reread these records."""
         if passed:
             self.pass_time(**passed)
         summary = self.queue.process(seconds=60)
@@ -143,12 +141,12 @@ class World:
         return summary
 
     def save(self, record: Any, **values: Any) -> WorkSummary:
-        """Somebody saves these values in NPD, and a worker does what is due."""
+        """Save these values in NPD, and let a worker do what is due."""
         type(record).objects.filter(pk=record.pk).update(**values)
         return self.work()
 
     def hear(self, *records: Any, times: int = 1, **passed: float) -> WorkSummary:
-        """The webhooks come in, and `work`."""
+        """Hand in the webhooks, then `work`."""
         self.deliver(times=times)
         return self.work(*records, **passed)
 
@@ -157,14 +155,14 @@ class World:
         return self.work(*records)
 
     def look(self, record: Any, cause: Cause = Cause.SWEEP) -> None:
-        """Look at a record without a change of it, as a sweep does."""
+        """Look at a record that hasn't changed, as a sweep does."""
         self.queue.enqueue(
             record.entity_type(), record.pk, direction=QueueDirection.TO_NPD, cause=cause, priority=Priority.SWEEP
         )
         self.work()
 
     def deliver(self, *, times: int = 1) -> int:
-        """Hand in the webhooks that Monday has sent by now, in order; returns how many."""
+        """Hand in the webhooks that Monday has sent by now, in order; return their number."""
         wait_for("the sandbox has sent its webhooks", self._sent_all)
         deliveries, self.hooks.deliveries[:] = list(self.hooks.deliveries), []
         self.delivered += deliveries
@@ -172,7 +170,7 @@ class World:
         return len(deliveries)
 
     def hand_in(self, deliveries: list[tuple[bytes, str | None, str]]) -> None:
-        """Hand in what was kept, by the door with the token: a signature of then may have expired by now."""
+        """Hand in kept webhooks by the door with the token, as their signatures may have expired."""
         self._receive([(body, None, path) for body, _, path in deliveries])
 
     def _receive(self, deliveries: list[tuple[bytes, str | None, str]]) -> None:
@@ -192,7 +190,7 @@ class World:
         return items[0]
 
     def values(self, record: Any) -> dict[str, str]:
-        """The texts of the item's cells, its name too."""
+        """The texts of the item's cells, and its name."""
         item = self.item(record)
         return {"name": item["name"], **item["values"]}
 
@@ -225,7 +223,7 @@ class World:
 
     @contextmanager
     def broken(self, record: Any = None) -> Iterator[None]:
-        """NPD's own code fails in every look meanwhile, or in those at one record."""
+        """Make NPD's own code fail in every look, or in those at one record."""
         decide_fields = field_plan.decide_fields
 
         def fails(facts: Any, plan: Any) -> Any:
@@ -238,22 +236,20 @@ class World:
             yield
 
     def add(self, name: str, entity_type: str = "contact", **values: Any) -> str:
-        """A person adds an item on the board; returns its id."""
+        """Add an item on the board as a person does; return its id."""
         return str(self.sandbox.act("add", board_id=self.board_id(entity_type), name=name, values=values)["id"])
 
     def list_in_pages_of_eight(self) -> None:
-        """The board's items are listed eight at a time, so that a dozen have a second page."""
+        """List the board's items eight at a time, so that a dozen have a second page."""
         for query in (items.first_page_query, items.next_page_query):
             defaults = query.__defaults__ or ()
             smaller = tuple(8 if value == items.ITEMS_PER_PAGE else value for value in defaults)
             self.patch.setattr(query, "__defaults__", smaller)
 
     def block_of(self, record: Any, key: str) -> str:
-        """Why a field of the record is not synced."""
         return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))
 
     def link(self, entity_type: str = "contact") -> BoardLink:
-        """The type's board link as it is stored now."""
         link = registry.link_of(entity_type)
         assert link is not None
         return link
@@ -262,7 +258,7 @@ class World:
         return self.link(entity_type).board_id
 
     def calls(self, kind: str | None = None) -> int:
-        """How many calls the sandbox has had, of one kind (query, mutation) or of all."""
+        """The number of calls that the sandbox has had, of one kind (query, mutation) or of all."""
         return sum(kind in (None, call["kind"]) for call in self.sandbox.calls())
 
     def calls_while(self, minutes: int, *, seconds: int = 60) -> int:
@@ -289,12 +285,10 @@ class World:
         return row
 
     def status(self, record: Any) -> str:
-        """What the record says of its sync."""
         record.refresh_from_db()
         return str(record.sync_status)
 
     def pass_time(self, **delta: float) -> None:
-        """Move `sync_now()` and the sandbox's clock forward."""
         self.offset += timedelta(**delta).total_seconds()
         move_clock(self.offset)
         self.sandbox.control("clock", offset_seconds=self.offset)
@@ -306,13 +300,11 @@ class World:
 
 
 def mail(address: str) -> dict[str, str]:
-    """An email address as it is written into a cell."""
     return {"email": address, "text": address}
 
 
 def set_up_boards() -> None:
-    """Of every model that is registered now."""
-    # What the set-up spends is not what these tests look at.
+    # These tests don't look at the set-up's calls.
     unmetered = MondayConnector(metered_client.client().inner)
     for spec in registry.entities():
         set_up(spec, unmetered)
