@@ -1,4 +1,4 @@
-"""The acts that scripts are made of: what people do on both sides. Weights are of one draw."""
+"""Acts of scripts: what people do on both sides. The number is the weight in a draw."""
 
 from tests.chaos.generating import Cast, act
 
@@ -11,14 +11,13 @@ def edit_in_npd(cast: Cast) -> None:
 
 @act(9)
 def edit_on_monday(cast: Cast) -> None:
-    """On the board; the name is a rename."""
     handle = cast.someone()
     cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
 
 
 @act(5)
 def edit_both(cast: Cast) -> None:
-    """The same field, differently, before anybody works."""
+    """Both sides change the same field before a worker runs."""
     handle = cast.someone()
     key = cast.key_of(handle)
     names = ("patch", "edit") if cast.rng.random() < 0.5 else ("edit", "patch")
@@ -42,7 +41,7 @@ def stale_etag(cast: Cast) -> None:
 
 @act(3)
 def stale_form(cast: Cast) -> None:
-    """A page of the admin is opened, others are faster, it is saved."""
+    """Somebody opens an admin page, others change the record, then the page is saved."""
     handle = cast.someone()
     cast.forms += 1
     form, key = f"f{cast.forms}", cast.key_of(handle)
@@ -62,7 +61,7 @@ def create(cast: Cast) -> None:
 
 @act(3)
 def add(cast: Cast) -> None:
-    """A new item on the board, in time to become a record."""
+    """Add an item to the board, often with enough time for it to become a record."""
     entity = cast.any_type()
     keys = cast.keys(entity)
     cast.do("add", handle=cast.newcomer(entity), entity=entity, keys=keys, number=cast.token())
@@ -74,7 +73,7 @@ def add(cast: Cast) -> None:
 
 @act(2)
 def same_person_on_both_sides(cast: Cast) -> None:
-    """The same email address, typed on both sides before anybody works."""
+    """Both sides get the same email address before a worker runs."""
     email = cast.token()
     steps = [
         ("create", {"keys": ["role_title"], "number": cast.token()}),
@@ -98,7 +97,7 @@ def import_new(cast: Cast) -> None:
 
 @act(1)
 def import_update(cast: Cast) -> None:
-    """A statement that writes one field of many."""
+    """One statement writes a field of several records."""
     handles = sorted({cast.someone("contact") for _ in range(4)} - {""})
     empties = cast.rng.random() < 0.2
     key = cast.rng.choice(("role_title", "notes", "phone"))
@@ -107,7 +106,7 @@ def import_update(cast: Cast) -> None:
 
 @act(2)
 def delete_record(cast: Cast) -> None:
-    """In NPD; sometimes somebody edits the item meanwhile."""
+    """Delete a record in NPD; sometimes its item was edited just before."""
     handle = cast.someone()
     if cast.rng.random() < 0.4:
         cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
@@ -117,7 +116,7 @@ def delete_record(cast: Cast) -> None:
 
 @act(2)
 def remove_item(cast: Cast) -> None:
-    """Archive or delete an item; sometimes its record was edited; sometimes it is restored soon, or late."""
+    """Archive or delete an item; its record may have been edited, and the item may be restored later."""
     handle = cast.someone()
     if cast.rng.random() < 0.4:
         cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
@@ -133,7 +132,7 @@ def remove_item(cast: Cast) -> None:
 
 @act(0.7)
 def restore_after_delete(cast: Cast) -> None:
-    """A record is deleted, its item put away by us, and a person restores that."""
+    """A record is deleted, the sync removes its item, and a person restores the item."""
     handle = cast.someone()
     cast.do("delete", handle=handle)
     cast.do("work")
@@ -145,7 +144,6 @@ def restore_after_delete(cast: Cast) -> None:
 
 @act(0.7)
 def move_to_other_board(cast: Cast) -> None:
-    """An item leaves for the other board."""
     cast.do("move_to_other_board", handle=cast.someone())
     cast.work()
 
@@ -166,7 +164,7 @@ def switch_sync(cast: Cast) -> None:
 
 @act(1)
 def switch_off_and_on(cast: Cast) -> None:
-    """Off for a while, in which both sides are edited."""
+    """Both sides are edited while sync is off."""
     handle = cast.someone()
     cast.do("toggle", handle=handle, name="sync_enabled", value=False)
     cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
@@ -189,7 +187,7 @@ def push_by_name(cast: Cast) -> None:
 
 @act(1)
 def change_rule(cast: Cast) -> None:
-    """Who wins where both sides changed a field."""
+    """Change a field's conflict rule, then edit the field on both sides."""
     rules = ("ask", "npd_wins", "monday_wins", "newest")
     key = cast.rng.choice(("role_title", "notes", "phone"))
     cast.do("change_mapping", entity="contact", key=key, name="rule", value=cast.deal(rules))
@@ -202,7 +200,7 @@ def change_rule(cast: Cast) -> None:
 
 @act(0.7)
 def change_mapping(cast: Cast) -> None:
-    """A mapping's direction, or the mapping itself."""
+    """Map a field anew, or change its direction."""
     key = cast.rng.choice(("role_title", "notes", "phone"))
     if cast.rng.random() < 0.4:
         cast.do("change_mapping", entity="contact", key=key, name="version", value=None)
@@ -213,7 +211,7 @@ def change_mapping(cast: Cast) -> None:
 
 @act(0.7)
 def change_policy(cast: Cast) -> None:
-    """What becomes of the one when the other is gone."""
+    """Change what happens to a record without its item, or to an item without its record."""
     if cast.rng.random() < 0.5:
         value = cast.rng.choice(("ask", "unlink", "delete", "create"))
         cast.do("change_policy", entity=cast.any_type(), name="removed_item_policy", value=value)
@@ -231,7 +229,7 @@ def resolve(cast: Cast) -> None:
 
 @act(1.5)
 def resolve_a_stale_screen(cast: Cast) -> None:
-    """The screen is opened, a side moves on, the choice comes late."""
+    """Somebody opens the conflicts, a side changes, then they choose."""
     handle = cast.someone()
     key = cast.key_of(handle)
     cast.do("look_at_conflicts")
@@ -245,7 +243,7 @@ def resolve_a_stale_screen(cast: Cast) -> None:
 
 @act(1)
 def undo_conflict(cast: Cast) -> None:
-    """A choice is taken back, at once or when somebody has moved on."""
+    """Undo a resolution, at once or after another edit."""
     edit_both(cast)
     resolve(cast)
     if cast.rng.random() < 0.4:
@@ -257,7 +255,7 @@ def undo_conflict(cast: Cast) -> None:
 
 @act(1)
 def undo_change(cast: Cast) -> None:
-    """A change that came from the other side is taken back."""
+    """Undo a change that came from the other side."""
     handle = cast.someone()
     cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
     cast.work()
@@ -267,7 +265,7 @@ def undo_change(cast: Cast) -> None:
 
 @act(0.8)
 def deletes_in_bulk(cast: Cast) -> None:
-    """More records than the guard lets go at once; somebody approves, or rejects, or nobody looks."""
+    """Delete more records than the guard lets pass; somebody approves, rejects or ignores it."""
     handles = cast.six_synced()
     cast.do("delete_many", handles=handles)
     cast.do_all("work", "look_what_went")
@@ -276,7 +274,7 @@ def deletes_in_bulk(cast: Cast) -> None:
 
 @act(0.8)
 def empties_in_bulk(cast: Cast) -> None:
-    """A field of more records than the guard lets be emptied at once."""
+    """Empty a field of more records than the guard lets pass."""
     handles = cast.six_synced()
     cast.do("empty_many", handles=handles, key="role_title")
     cast.do("work")

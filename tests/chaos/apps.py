@@ -1,4 +1,4 @@
-"""What scripts change in the product: lists of a board come three items a page, and one planted bug may be at work."""
+"""What chaos changes in the product: board lists have three items a page, and one planted bug may be on."""
 
 import os
 
@@ -10,13 +10,11 @@ ITEMS = 3  # so that a dozen records have cursors, which can expire
 
 
 class Chaos(AppConfig):
-    """Changes the connector's page size, and installs the planted bugs where they are asked for."""
-
     name = "tests.chaos"
     label = "chaos"
 
     def ready(self) -> None:
-        """All models and modules are there by now. Everybody calls these functions with their own default."""
+        """Change the defaults of these functions, because all callers rely on them."""
         from sync.monday import items
 
         for function in (items.first_page_query, items.next_page_query):

@@ -1,7 +1,7 @@
 """Where a script runs: NPD's real processes, Monday's sandbox, one clock for all, and workers to kill.
 
-The clock is moved only while no live worker has a call in the air: Celery's worker is stopped at rest, forked workers
-have ended or are stopped where no mutation is announced.
+The clock moves only while no worker has a call in flight: Celery's worker is idle, and forked workers have ended or
+are stopped with no mutation announced.
 """
 
 import functools
@@ -31,29 +31,26 @@ UNFINISHED = ("waiting",)
 ENDED = ("delivered", "dropped", "given up")
 SETTLE_SECONDS = 15
 MORNING = NIGHT_END_HOUR + 1
+# environment of web, worker, beat and hand
 CHAOS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.chaos_settings", "MONDAY_TIMEOUT_SECONDS": "5"}
-"""What is different for web, worker, beat and hand."""
 LEFT_OUT_TASKS = ("sync.sweep", "config.delete_delivered_messages")
 
 
 @functools.cache
 def until_morning() -> float:
-    """Seconds until a comparison's night is over: a script plays by day, whenever the suite runs.
-
-    The same for the whole run: what is put back was prepared at this distance from now.
-    """
+    """Seconds until the nightly comparison is over, so that scripts run by day; the same for all prepared databases."""
     now = datetime.now(UTC)
     morning = now.replace(hour=MORNING, minute=0, second=0, microsecond=0)
     return (morning - now).total_seconds() % 86_400.0
 
 
+# `Prepared.stand`: makes the state of this name, or restores it
 Stand = Callable[[str, Callable[[], None]], None]
-"""Begins as after a function that has this name: `Prepared.stand`."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """When a step ended: Monday's last delivery by then, and NPD's last change in its history."""
+    """The end of a step: Monday's last delivery, and the time in NPD."""
 
     step: int
     delivery: int
@@ -61,8 +58,6 @@ class Window:
 
 
 class Arena:
-    """One installation for one script at a time."""
-
     def __init__(
         self, processes: Processes, hand: Hand, sandbox: Sandbox, postgres: EmbeddedPostgres | None, stand: Stand
     ) -> None:
@@ -77,7 +72,7 @@ class Arena:
         self.all_ended = 0
 
     def prepare(self, live: bool) -> None:
-        """Fill the empty database and sandbox; let Celery's worker and beat run, or rest."""
+        """Fill the empty database and sandbox; start Celery's worker and beat if `live`."""
         from django.contrib.auth.models import User
         from django.test import Client
 
@@ -104,7 +99,6 @@ class Arena:
         self.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
 
     def _fill(self) -> None:
-        """What every script begins with: a person, boards and webhooks."""
         from django.contrib.auth.models import User
         from django.core.management import call_command
 
@@ -121,7 +115,6 @@ class Arena:
         return session
 
     def path(self, path: str) -> str:
-        """The whole address of a path of NPD."""
         return f"{settings.SITE_URL}{path}"
 
     def between_steps(self, number: int) -> None:
@@ -130,7 +123,6 @@ class Arena:
         self.windows.append(Window(number, last, fetch_rows("SELECT sync_now()")[0][0]))
 
     def close(self) -> None:
-        """Time is real again; nobody works."""
         for worker in self.hand.workers.values():
             if worker.ended is None:
                 self.hand.kill(worker)
@@ -141,7 +133,7 @@ class Arena:
     # --- time ---------------------------------------------------------------------------------------------
 
     def pass_time(self, seconds: float) -> bool:
-        """Move NPD's and Monday's clock forward; False where a stopped worker has announced a mutation."""
+        """Move both clocks forward; False if a stopped worker has announced a mutation."""
         if self.held and self._announced():
             return False
         if self.live and not self.processes.at_rest:
@@ -153,11 +145,11 @@ class Arena:
         return True
 
     def now(self) -> float:
-        """What the clock says, in seconds as Monday's log of calls has them."""
+        """The script's time in seconds, as in Monday's call log."""
         return time.time() + self.offset
 
     def passed(self) -> float:
-        """How far the script has moved the clock, in seconds."""
+        """Seconds by which the script has moved the clock."""
         return self.offset - self.begun_at
 
     def _set_clocks(self) -> None:
@@ -168,14 +160,14 @@ class Arena:
         return bool(fetch_rows("SELECT 1 FROM sync_intents WHERE state = 'open' AND deadline > sync_now() LIMIT 1"))
 
     def rest(self) -> None:
-        """Celery's worker and beat stop where they have nothing in hand."""
+        """Stop Celery's worker and beat once they are idle."""
         if not self.processes.at_rest:
             self.processes.rest()
 
     # --- work ---------------------------------------------------------------------------------------------
 
     def work(self) -> Worker:
-        """What a worker does until nothing is due; in a live run the Celery worker's chance to do it."""
+        """Run a worker until nothing is due; in a live run also wait for Celery's worker."""
         worker = self.hand.run("work")
         self._no_problem(worker, "work")
         if self.live:
@@ -183,7 +175,6 @@ class Arena:
         return worker
 
     def run(self, do: str) -> Worker:
-        """Run a task or a command to its end."""
         worker = self.hand.run(do)
         self._no_problem(worker, do)
         return worker
@@ -193,22 +184,20 @@ class Arena:
             self.journal.wrong.append(f"{do}: {worker.problem}")
 
     def tasks(self) -> list[str]:
-        """What Beat has done now and then, but for the sweep for due rows."""
         return [job.task for job in settings.SCHEDULE if job.task not in LEFT_OUT_TASKS]
 
     def _wait_until_idle(self) -> None:
-        """Within two seconds; whatever is left then goes on while the script does."""
+        """Wait at most two seconds; what is left is worked while the script goes on."""
         deadline = time.monotonic() + 2.0
         while time.monotonic() < deadline and self.due():
             time.sleep(0.03)
 
     def due(self) -> bool:
-        """Whether a row is due or in hand."""
         is_due = "status = 'in_progress' OR (status = 'pending' AND next_retry <= sync_now())"
         return bool(fetch_rows(f"SELECT 1 FROM sync_queue WHERE {is_due} LIMIT 1"))
 
     def leased(self) -> bool:
-        """Whether some worker, perhaps a dead one, holds a board."""
+        """Whether a worker, perhaps a dead one, holds a board."""
         return bool(fetch_rows("SELECT 1 FROM sync_board_leases WHERE token IS NOT NULL AND expires > sync_now()"))
 
     def webhooks(self, since: int = 0) -> Mapping[str, Any]:
@@ -217,11 +206,11 @@ class Arena:
         return report
 
     def delivered(self) -> None:
-        """Wait until Monday has sent what it may send now."""
+        """Wait until Monday has sent every webhook that is due."""
         wait_for("the sandbox has sent its webhooks", self._all_sent, SETTLE_SECONDS)
 
     def _all_sent(self) -> bool:
-        """Those that have come to an end are not asked for again."""
+        """Remember how far all deliveries have ended, and don't read those again."""
         deliveries = self.webhooks(self.all_ended)["deliveries"]
         for delivery in deliveries:
             if delivery["state"] not in ENDED:
@@ -232,7 +221,7 @@ class Arena:
     # --- servers ------------------------------------------------------------------------------------------
 
     def restart_postgres(self) -> None:
-        """The embedded server ends and starts; of a real one every connection of our database ends."""
+        """Restart the embedded server; on a real one, end all connections to our database."""
         if self.postgres:
             connections.close_all()
             self.postgres.stop()
@@ -241,7 +230,6 @@ class Arena:
         end_other_sessions()
 
     def flush_broker(self) -> None:
-        """Every wake-up that is on its way is lost."""
         url = settings.CELERY_BROKER_URL
         if settings.BROKER_IS_REDIS:
             import redis
@@ -254,6 +242,6 @@ class Arena:
             broker.execute("DELETE FROM kombu_message")
 
     def kill_celery(self) -> None:
-        """SIGKILL for Celery's worker and its pool, whatever it does; another is started at once."""
+        """Kill Celery's worker with its pool (SIGKILL), and start another."""
         self.processes.end("worker")
         self.processes.work()

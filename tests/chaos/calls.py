@@ -1,6 +1,6 @@
-"""How many calls an hour may cost, whatever fails: as many as follow from what was done in it, or the hour before.
+"""Limits the calls of an hour, whatever fails, by what was done in that hour and the one before.
 
-Set-up's own calls, 34 for two boards, aren't among them: the arena begins with a sandbox that has forgotten them.
+The 34 calls of set-up don't count: the arena's sandbox has forgotten them.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,18 +10,18 @@ from tests.chaos.evidence import Evidence
 
 HOUR = 3_600
 
+# look-ups, probes and repeats of an hour in which nothing is done
 UPKEEP = 20
-"""Look-ups, probes and repeats of an hour in which nothing is done."""
 
+# calls of periodic tasks and of comparisons of both boards; workers and time cost nothing by themselves
 PRICES = {"beat": 20, "reconcile": 8, "sweep": 5, "work": 0, "deliver": 0, "clock": 0, "calm": 0, "let_go": 0}
-"""What periodic tasks and comparisons of both boards take; that workers work, or time passes, pays for nothing."""
 
+# calls of any other step: a read, a write, and a look at the result
 CHANGE = 3
-"""What any other step takes, of people or of the machines: a read, a write, and a look at what became of it."""
 
 
 def calls_follow_from_changes(evidence: Evidence) -> Iterator[str]:
-    """No hour takes more calls than its upkeep and what was done in it, or in the hour before: that may have waited."""
+    """No hour has more calls than upkeep and its steps allow, and those of the hour before, which may have waited."""
     moments = sorted(call["at"] for call in evidence.stage.sandbox.calls())
     costs = sorted(evidence.journal.costs)
     excess = {}

@@ -1,4 +1,4 @@
-"""The product's own settings, with small pages, and a guard that holds what a script of some steps can do."""
+"""The product's settings with small pages, and a guard low enough for a short script to reach."""
 
 from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS as PRODUCT

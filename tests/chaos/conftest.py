@@ -18,15 +18,13 @@ from tests.support.site import Processes
 
 
 class Crew:
-    """The run's processes and the hand, with the settings of chaos."""
-
     def __init__(self, processes: Processes, hand: Hand) -> None:
         self.processes, self.hand = processes, hand
-        self.bug = FOLDER / f"planted-{os.getpid()}"  # the file by which processes know which bug is switched on
+        self.bug = FOLDER / f"planted-{os.getpid()}"  # names the bug that is switched on
 
     @contextmanager
     def at_work(self, **variables: str) -> Iterator[None]:
-        """All have these settings meanwhile."""
+        """Give the processes and the hand these settings meanwhile."""
         before = self.hand.env
         try:
             with self.processes.with_variables(**CHAOS | variables):
@@ -37,7 +35,7 @@ class Crew:
 
     @contextmanager
     def with_bugs(self) -> Iterator[Callable[[str], object]]:
-        """All know the planted bugs meanwhile; what is yielded switches one of them on."""
+        """Install the planted bugs meanwhile; the yielded function switches one on."""
         self.bug.write_text("")
         with self.at_work(**{FILE_VARIABLE: str(self.bug)}):
             yield self.bug.write_text

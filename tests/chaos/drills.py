@@ -1,13 +1,10 @@
-"""Acts that each show one fault for certain, should the product have it: on somebody fresh, whom nothing else touches.
-
-To a product without the fault they are a day like any other. `ACTS` deals each of them once in a few seeds.
-"""
+"""Acts that each show one fault for certain if the product has it, on a contact that no other act touches."""
 
 from tests.chaos.generating import Cast, act
 
 
 def synced(cast: Cast) -> str:
-    """Somebody new, on both sides, with all fields filled in and every webhook come and gone; all else is calm."""
+    """Make a contact in sync with all fields filled in and every webhook processed, while all else is calm."""
     cast.do("calm")
     handle = cast.stranger()
     keys = ["email", "phone", "role_title", "notes"]
@@ -26,7 +23,6 @@ def _edit(cast: Cast, handle: str, key: str = "role_title") -> None:
 
 @act(0.5)
 def drill_emptied_in_npd(cast: Cast) -> None:
-    """An emptied field empties its cell."""
     handle = synced(cast)
     cast.do("patch", handle=handle, key="role_title", number=0)
     cast.do("work")
@@ -34,7 +30,7 @@ def drill_emptied_in_npd(cast: Cast) -> None:
 
 @act(0.5)
 def drill_saved_while_pulled(cast: Cast) -> None:
-    """A save comes between our read and our taking over of another value."""
+    """A save comes between our read and our pull of another value."""
     handle = synced(cast)
     _edit(cast, handle)
     cast.do("deliver")
@@ -46,7 +42,7 @@ def drill_saved_while_pulled(cast: Cast) -> None:
 
 @act(0.5)
 def drill_echo_comes_late(cast: Cast) -> None:
-    """Our own write's webhook comes when the next save is there already."""
+    """The webhook of our own write arrives after the next save."""
     handle = synced(cast)
     cast.do("webhook_rule", rule={"rule": "hold"})
     _patch(cast, handle)
@@ -58,7 +54,7 @@ def drill_echo_comes_late(cast: Cast) -> None:
 
 @act(0.5)
 def drill_create_without_answer(cast: Cast) -> None:
-    """Two items are made by one call, the answer is lost, and their webhooks come much later."""
+    """One call creates two items, its answer is lost, and their webhooks come much later."""
     cast.do("calm")
     for handle in (cast.stranger(), cast.stranger()):
         cast.do("create", handle=handle, entity="contact", keys=["role_title"], number=cast.token())
@@ -74,7 +70,7 @@ def drill_create_without_answer(cast: Cast) -> None:
 
 @act(0.5)
 def drill_two_at_one_board(cast: Cast) -> None:
-    """A worker stands still with what it has read; another one comes by, and people go on."""
+    """A worker is stopped after its read; another comes by, and people go on editing."""
     handle = synced(cast)
     _patch(cast, handle)
     cast.do("hold_worker", at=1, only="an answer")
@@ -85,7 +81,7 @@ def drill_two_at_one_board(cast: Cast) -> None:
 
 @act(0.5)
 def drill_frozen_past_its_lease(cast: Cast) -> None:
-    """A worker stands still until its lease is over; another one does its work, then it wakes."""
+    """A worker is stopped until its lease is over; another does its work, then the first continues."""
     handle = synced(cast)
     _patch(cast, handle)
     cast.do("hold_worker", at=1, only="an answer")
@@ -98,7 +94,7 @@ def drill_frozen_past_its_lease(cast: Cast) -> None:
 
 @act(0.5)
 def drill_record_that_kills(cast: Cast) -> None:
-    """Whoever takes this record dies before he has read anything; it is given up, until somebody saves it."""
+    """Every worker that takes this record dies before it reads; the record is given up until somebody saves it."""
     handle = synced(cast)
     _patch(cast, handle)
     for _ in range(7):
@@ -120,7 +116,7 @@ def drill_item_not_shown(cast: Cast) -> None:
 
 @act(0.5)
 def drill_same_address_again(cast: Cast) -> None:
-    """A second item with the email address of somebody who has an item."""
+    """A second item has the email address of a contact that already has an item."""
     cast.do("calm")
     email = cast.token()
     handle = cast.stranger()
@@ -135,7 +131,7 @@ def drill_same_address_again(cast: Cast) -> None:
 
 @act(0.5)
 def drill_column_hidden(cast: Cast) -> None:
-    """A column is hidden from the token's user for a while: nobody knows what stands there."""
+    """A column is hidden from the token's user for a while, so its values are unknown."""
     handle = synced(cast)
     cast.do("hide_column", entity="contact", key="role_title", hidden=True)
     _edit(cast, handle, "name")
@@ -146,7 +142,7 @@ def drill_column_hidden(cast: Cast) -> None:
 
 @act(0.5)
 def drill_forged(cast: Cast) -> None:
-    """Who knows the address's secret makes up a value."""
+    """Somebody who knows the webhook address's secret sends a made-up value."""
     handle = synced(cast)
     cast.do("forge", handle=handle, key="role_title", number=cast.token(), door="path")
     cast.do("work")
@@ -154,7 +150,7 @@ def drill_forged(cast: Cast) -> None:
 
 @act(0.5)
 def drill_missed_shortly_before_a_sweep(cast: Cast) -> None:
-    """A webhook is lost, and the sweep that follows at once leaves such fresh changes to the next one."""
+    """A webhook is lost, and the sweep right after it leaves such a fresh change to the next sweep."""
     handle = synced(cast)
     cast.do("clock", seconds=700)
     cast.do("webhook_rule", rule={"rule": "drop", "count": 2})
@@ -164,7 +160,7 @@ def drill_missed_shortly_before_a_sweep(cast: Cast) -> None:
 
 @act(1.5)
 def drill_edited_under_our_hands(cast: Cast) -> None:
-    """Between our read and our write somebody edits the same cell: our write replaces what nobody here has seen."""
+    """Somebody edits a cell between our read and our write, which replaces a value that NPD never saw."""
     handle = synced(cast)
     _patch(cast, handle)
     cast.do("hold_worker", at=1, only="a mutation about to go")
@@ -179,7 +175,7 @@ def drill_edited_under_our_hands(cast: Cast) -> None:
 
 @act(0.5)
 def drill_killed_after_its_write(cast: Cast) -> None:
-    """Our write has taken effect, the worker is dead, and the record is saved again."""
+    """Our write took effect, the worker died, and the record is saved again."""
     handle = synced(cast)
     _patch(cast, handle)
     cast.do("kill_worker", at=2, only="an answer")
@@ -190,10 +186,10 @@ def drill_killed_after_its_write(cast: Cast) -> None:
 
 @act(0.5)
 def drill_saved_slowly(cast: Cast) -> None:
-    """A transaction stays open beside a waiting row of its record, while a worker begins; no webhook helps later."""
+    """A save stays uncommitted beside its record's waiting row while a worker begins; no webhook helps later."""
     handle = synced(cast)
     cast.do("deliver")
-    cast.do("clock", seconds=15)  # a webhook that came before its record was linked waits for ten
+    cast.do("clock", seconds=15)  # a webhook that came before its record was linked waits ten seconds
     cast.do("work")
     cast.do("webhook_rule", rule={"rule": "hold"})
     _patch(cast, handle)
@@ -205,7 +201,7 @@ def drill_saved_slowly(cast: Cast) -> None:
 
 @act(0.5)
 def drill_writes_fail_for_an_hour(cast: Cast) -> None:
-    """Monday answers reads, and fails with every write; workers go on, and nobody does anything meanwhile."""
+    """Monday answers reads and fails every write for an hour, while workers go on."""
     synced(cast)
     cast.do("api_fault", fault={"status": 500, "on": "mutation", "count": 1_000})
     for handle in (cast.stranger(), cast.stranger()):

@@ -1,4 +1,4 @@
-"""What both sides, the conflicts and the history hold when all is quiet; who of the script is which record and item."""
+"""What both sides, conflicts and history hold at the end, and which record and item each handle stands for."""
 
 import json
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ from sync.models import (
 from tests.chaos.journal import FIELDS, Journal, Write
 from tests.chaos.stage import MODELS, Stage, local_value, remote_value
 
+# Decisions that keep a value which a rule or a direction replaced. Pushes and pulls are not among them: a person must
+# have seen the value that they replaced, or it belongs in a conflict.
 TAKEN_BACK_FROM = ("overridden", "overwritten", "loop", "undo")
-"""Kinds of lines in a record's history that keep a value which a rule or a direction replaced. Not among them are
-pushes and pulls: what they replaced, its writer's counterpart must have seen, or it belongs into a conflict."""
 
 
 @dataclass
 class Entity:
-    """One person or firm of the script: its record, its item, and all handles that came to be the same."""
+    """A person or firm of the script: its record, its item, and all handles that turned out to be it."""
 
     type: str
     record: SyncedModel | None = None
@@ -45,7 +45,6 @@ class Entity:
 
     @property
     def linked(self) -> bool:
-        """Whether it has both sides, the item in use and on its own board."""
         return bool(self.record and self.item and self.item["state"] == "active" and self.at_home)
 
     @property
@@ -56,25 +55,23 @@ class Entity:
         return {conflict.kind for conflict in self.conflicts if conflict.resolved_at is None}
 
     def in_open_conflict(self, key: str) -> bool:
-        """Whether an open conflict names this field."""
         return any(c.resolved_at is None and key in c.conflict_fields for c in self.conflicts)
 
     def ever_in_conflict(self, key: str) -> bool:
-        """Whether any conflict of it, settled or not, was about this field."""
         return any(
             key in c.conflict_fields or key in json.dumps([c.npd_data, c.monday_data, c.resolved_data])
             for c in self.conflicts
         )
 
     def is_held(self, key: str) -> bool:
-        """Whether the sync state says that this field waits, and why; a note that nothing was lost is no wait."""
+        """Whether the sync state says that this field waits; a lossless alteration is no wait."""
         if self.sync_state is None:
             return False
         waits = key in self.sync_state.altered and not self.is_noted(key)
         return waits or key in self.sync_state.blocked_fields
 
     def is_noted(self, key: str) -> bool:
-        """Whether it says that Monday stored another form of the value, by which nothing was lost."""
+        """Whether Monday stored another form of the value without loss."""
         return bool(self.sync_state and self.sync_state.altered.get(key, {}).get("lossless"))
 
     def local(self, key: str) -> str:
@@ -134,7 +131,7 @@ class Evidence:
         return [*by_record.values(), *by_item.values()]
 
     def _records_of_items(self) -> dict[str, str]:
-        """Whose each item is or was: by what was decided, then by tombstones, then by the links of now."""
+        """The record of each item, now or before; links override tombstones, intents and decisions."""
         owners = {d.remote_id: str(d.entity_id) for d in self.decisions if d.remote_id and d.entity_id}
         intents = Intent.objects.exclude(item_id="").order_by("created_at")
         owners |= {intent.item_id: str(intent.entity_id) for intent in intents}
@@ -145,7 +142,7 @@ class Evidence:
         return owners
 
     def _kept(self) -> str:
-        """Every place besides the two sides where a person finds a value again."""
+        """All text outside the two sides in which a person can find a value again."""
         parts: list[Any] = []
         for conflict in self.conflicts:
             parts += [conflict.npd_data, conflict.monday_data, conflict.base_data, conflict.resolved_data]
@@ -157,23 +154,19 @@ class Evidence:
         return flat(parts)
 
     def column(self, entity: Entity, key: str) -> str:
-        """The column of a field of this entity's type."""
         return self.mappings[entity.type, key].column_id or "name"
 
     def remote(self, entity: Entity, key: str) -> str:
-        """What the board shows of a field."""
         return remote_value(entity.item, self.column(entity, key)) if entity.item else ""
 
     def keys(self, entity: Entity) -> list[str]:
-        """The fields that people of this run write."""
         return [key for key in FIELDS[entity.type] if (entity.type, key) in self.mappings]
 
     def writes_of(self, entity: Entity, key: str) -> list[Write]:
-        """What people wrote of this field, in order."""
         return [write for write in self.journal.writes if write.handle in entity.handles and write.key == key]
 
 
 def flat(parts: Any) -> str:
-    """One text in which tokens are found, also those of telephone numbers written in groups."""
+    """One text in which tokens are found, even in telephone numbers written in groups."""
     text = json.dumps(parts, ensure_ascii=False, default=str)
     return text + "".join(character for character in text if character not in " -()")

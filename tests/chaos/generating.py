@@ -1,7 +1,7 @@
-"""From a seed a script: the same seed gives the same script, on every machine.
+"""Makes a script from a seed: the same seed gives the same script on every machine.
 
-Everything that can happen is in `ACTS`, with a weight. Besides, each seed is dealt three acts by its number, so that in
-a few dozen seeds in a row everything occurs, also what seldom does by chance.
+`ACTS` has every act with its weight. Each seed also gets three acts by its number, so that a few dozen seeds in a row
+play even the rare ones.
 """
 
 import importlib
@@ -17,14 +17,14 @@ from tests.chaos.script import Script, Step
 T = TypeVar("T")
 
 LIVE_SHARE = 0.15
-ONLY_LIVE = ("flush_broker", "kill_celery", "no_beat")  # acts on what rests otherwise
+ONLY_LIVE = ("flush_broker", "kill_celery", "no_beat")  # acts on what is stopped in other runs
 SHORTEST, LONGEST = 3, 8  # acts; each is one to eight steps
-MAX_POINTS = 28  # of one piece of work; a worker that sends one record has about so many
+MAX_POINTS = 28  # about as many as a worker that sends one record has
 
 
 @dataclass
 class Cast:
-    """Who is there, as far as a script can know before it runs."""
+    """A script in the making: its steps, and who exists as far as is known before it runs."""
 
     rng: random.Random
     seed: int = 0
@@ -40,18 +40,17 @@ class Cast:
         self.steps.append(Step(name, args))
 
     def do_all(self, *names: str) -> None:
-        """Several steps, each as it is."""
         for name in names:
             self.do(name)
 
     def deal(self, options: Sequence[T]) -> T:
-        """One of them in turn, seed by seed, so that each has its turn as often as every other."""
+        """Pick from the options in turn, seed by seed, so that all are used equally often."""
         before = self.dealt[str(options)]
         self.dealt[str(options)] += 1
         return options[(self.seed + before) % len(options)]
 
     def token(self, count: int = 1) -> int:
-        """The number of a value that nobody else writes."""
+        """The first of `count` numbers of values that nothing else writes."""
         self.tokens += count
         return self.tokens - count + 1
 
@@ -61,19 +60,19 @@ class Cast:
         return handle
 
     def stranger(self) -> str:
-        """A handle for a contact whom no other act meets."""
+        """A handle for a contact that no other act touches."""
         self.strangers += 1
         return f"d{self.strangers}"
 
     def six_synced(self) -> list[str]:
-        """Six newcomers on both sides: more than the guard lets pass, and more than a page of a list."""
+        """Six synced contacts: more than the guard lets pass, and more than a page holds."""
         handles = [self.newcomer("contact") for _ in range(6)]
         self.do("import_new", handles=handles, number=self.token(6))
         self.do_all("work", "deliver", "work")
         return handles
 
     def someone(self, entity: str = "") -> str:
-        """One of those who are there; recent ones and the first few more often, so that people meet."""
+        """Any handle, more often a recent or early one, so that acts meet on the same record."""
         handles = [handle for handle, kind in self.handles.items() if entity in ("", kind)]
         return self.rng.choice(handles[-3:] + handles[:4] + handles) if handles else ""
 
@@ -88,7 +87,6 @@ class Cast:
         return [key for key in FIELDS[entity] if key != "name" and self.rng.random() < 0.7]
 
     def work(self) -> None:
-        """Somebody works, webhooks may come in before and after."""
         if self.rng.random() < 0.6:
             self.do("deliver")
         self.do("work")
@@ -125,7 +123,7 @@ def generate(seed: int) -> Script:
 
 
 def scene(act: Act, seed: int) -> Script:
-    """A short script: one contact on both sides, one act as this seed plays it, and the webhooks of that."""
+    """A short script: a synced contact, one act, and the webhooks of that."""
     cast = Cast(random.Random(seed), seed)
     keys = ["email", "phone", "role_title", "notes"]
     cast.do("create", handle=cast.newcomer("contact"), entity="contact", keys=keys, number=cast.token())
@@ -141,7 +139,7 @@ def _fill_the_table() -> None:
 
 
 def _dealt(seed: int, rng: random.Random, count: int) -> list[str]:
-    """Acts by weight, three by the seed's number, and one of those for live runs, somewhere among them."""
+    """Acts by weight, with three by the seed's number, two troubles and one for live runs mixed in."""
     names = sorted(ACTS)
     chosen = rng.choices(names, [ACTS[name][0] for name in names], k=count)
     dealt = [names[(3 * seed + place) % len(names)] for place in range(3)]

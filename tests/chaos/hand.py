@@ -1,7 +1,7 @@
-"""`python -m tests.chaos.hand`: forks workers on demand, in a moment, to be stopped or killed at any point of theirs.
+"""`python -m tests.chaos.hand`: quickly forks workers that can be stopped or killed at any point.
 
-Reads one JSON command a line: {"id", "do", "at"?, "end"?}; writes one JSON line whenever a child stopped, told or
-ended. Each child does what a Celery worker's child does with a task, or what a management command does.
+Reads one JSON command a line: {"id", "do", "at"?, "end"?, "only"?}; writes one JSON line when a child starts, stops
+or ends. Each child does what a child of Celery's worker does with a task, or what a management command does.
 """
 
 import ctypes
@@ -21,7 +21,6 @@ CHILD_SECONDS = 60  # real time; a worker that takes longer hangs
 
 
 def main() -> None:
-    """Serve until the standard input ends."""
     django.setup()
     _warm_up()
     children: dict[int, dict[str, Any]] = {}
@@ -47,7 +46,7 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    """Import what a worker needs once, here, and keep no connection that children would share."""
+    """Import what workers need once, and keep no connection that children would share."""
     from django.db import connections
 
     from config.celery import app
@@ -56,7 +55,7 @@ def _warm_up() -> None:
     app.finalize()
     connections.close_all()
     gc.collect()
-    gc.freeze()  # what is there now is shared with the children, and stays so
+    gc.freeze()  # keeps these objects' memory shared with the children
 
 
 def _fork(children: dict[int, dict[str, Any]], command: dict[str, Any]) -> None:
@@ -75,7 +74,7 @@ def _fork(children: dict[int, dict[str, Any]], command: dict[str, Any]) -> None:
 
 
 def _listen(children: dict[int, dict[str, Any]], pid: int) -> None:
-    """Hand on what a child told, that it stopped, that it ended."""
+    """Report what a child said, and whether it stopped or ended."""
     child = children[pid]
     with suppress(BlockingIOError):
         while chunk := os.read(child["pipe"], 65536):
@@ -102,7 +101,7 @@ def _say(message: dict[str, Any]) -> None:
 
 
 def _work(command: dict[str, Any], pipe: int) -> int:
-    """The child: installs its points, does its work, tells what came of it."""
+    """Run in the child; return its exit code."""
     from tests.chaos.points import Points
 
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""Who is whose: one item a record, nobody left out, nobody deleted whom nobody deleted."""
+"""Checks of identity: one item a record, none left out, and no delete that no person asked for."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from tests.chaos.evidence import Entity, Evidence
 
 
 def one_item_a_record(evidence: Evidence) -> Iterator[str]:
-    """No two active items bear one NPD ID, none bears another's, and none of ours belongs to nobody."""
+    """Active items have NPD IDs of their own, and each item that the sync made belongs to a record."""
     bearers: dict[str, list[str]] = defaultdict(list)
     yield from _shared(evidence)
     linked = {e.record.monday_id: e for e in evidence.entities if e.record and e.record.monday_id}
@@ -26,7 +26,7 @@ def one_item_a_record(evidence: Evidence) -> Iterator[str]:
         if not owner and not _explained(evidence, item_id) and item_id not in evidence.journal.copied:
             yield f"item {item_id} ({item['name']!r}) was made by the sync and belongs to no record"
     asked_to_delete = {str(c.entity_id) for c in evidence.conflicts if c.kind == "delete" and not c.resolved_at}
-    # merge.md: nothing is sent to the copy of a record whose sync is off, nor to that of a deleted record's kept item.
+    # merge.md: nothing is sent to copies of items whose record is switched off, or was deleted with the item kept.
     left_alone = {e.record_id for e in evidence.entities if e.record and not e.may_sync}
     left_alone |= {str(stone.entity_id) for stone in evidence.stones if stone.state == TombstoneState.KEPT}
     for npd_id, items in bearers.items():
@@ -35,7 +35,7 @@ def one_item_a_record(evidence: Evidence) -> Iterator[str]:
 
 
 def _shared(evidence: Evidence) -> Iterator[str]:
-    """The database lets no two contacts have one item; nor may a contact and an organization."""
+    """No two records have the same item; the database prevents this only within a type."""
     owners: dict[str, list[str]] = defaultdict(list)
     for entity in evidence.entities:
         if entity.record and entity.record.monday_id:
@@ -44,19 +44,19 @@ def _shared(evidence: Evidence) -> Iterator[str]:
 
 
 def _asked(evidence: Evidence) -> set[str]:
-    """Items about which a person is asked who they are."""
+    """Items whose identity is in question, or was refused."""
     items = {c.monday_item_id for c in evidence.conflicts if c.kind == "identity"}
     return items | set(evidence.refused)
 
 
 def _explained(evidence: Evidence, item_id: str) -> bool:
-    """A person made it, or it was let go, or a person decides about it."""
+    """Whether a person made the item, decides about it, or deleted its record."""
     of_deleted = {stone.monday_id for stone in evidence.stones}
     return item_id in {*evidence.journal.items.values(), *evidence.refused, *_asked(evidence), *of_deleted}
 
 
 def nothing_is_made_twice(evidence: Evidence) -> Iterator[str]:
-    """The sync makes one item for a record, not two of which it puts one away, unless a person removed the first."""
+    """The sync never makes a second item for a record and removes one, unless a person removed the first."""
     journal = evidence.journal
     explained = {*journal.items.values(), *journal.copied}
     for entity in evidence.entities:
@@ -70,7 +70,7 @@ def nothing_is_made_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def nobody_is_left_out(evidence: Evidence) -> Iterator[str]:
-    """A record that may be sent has its item; an item with its match key has its record; or it is said why not."""
+    """A record that may be sent has an item, and an item on its board has a record, or something says why not."""
     for entity in evidence.entities:
         record = entity.record
         explanation = entity.open_kinds() or (entity.sync_state and entity.sync_state.note)
@@ -94,7 +94,7 @@ def _without_record(evidence: Evidence, entity: Entity) -> Iterator[str]:
 
 
 def only_meant_deletes(evidence: Evidence) -> Iterator[str]:
-    """A record or an item is gone only where a person removed it, or its counterpart, or chose so."""
+    """Records and items go only if a person removed them or their counterpart, or chose so in a conflict."""
     journal = evidence.journal
     for entity in evidence.entities:
         person_did = bool(entity.handles & {*journal.deleted, *journal.removed})
@@ -108,7 +108,7 @@ def only_meant_deletes(evidence: Evidence) -> Iterator[str]:
 
 
 def deleted_stays_deleted(evidence: Evidence) -> Iterator[str]:
-    """A record that a person deleted comes back only where a person says so."""
+    """A deleted record comes back only if a person says so."""
     for handle in evidence.journal.deleted:
         record_id = evidence.journal.records.get(handle)
         entity = next((e for e in evidence.entities if e.record_id == record_id), None)
@@ -123,5 +123,5 @@ def deleted_stays_deleted(evidence: Evidence) -> Iterator[str]:
 
 
 def _chosen_anew(entity: Entity, evidence: Evidence, stone: object) -> bool:
-    """A new record may adopt the item of a deleted one, by the match rule; a person may say so too."""
+    """Whether a new record may have adopted the item by the match rule, or a person may have chosen so."""
     return bool(entity.handles & set(evidence.journal.records)) or any(c.resolved_at for c in evidence.conflicts)

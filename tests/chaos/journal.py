@@ -1,4 +1,4 @@
-"""What people did, as they themselves would tell it: every value written, and what its writer could see."""
+"""What people did: every value that they wrote, and what they saw on the screen."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ FIELDS = {"contact": ("name", "email", "phone", "role_title", "notes"), "organiz
 
 
 def text_for(entity_type: str, key: str, number: int) -> str:
-    """A value that nobody else writes, of a shape that its field takes."""
+    """A unique value of a form that its field takes."""
     token = f"k{number:03}z"
     if key == "phone":
         return f"+4670{number:07}"
@@ -24,7 +24,7 @@ def text_for(entity_type: str, key: str, number: int) -> str:
 
 
 def essence(key: str, text: Any) -> str:
-    """What a value says, without the form in which a side keeps or shows it."""
+    """A value without the form in which a side stores or shows it."""
     words = unicodedata.normalize("NFC", str(text or "")).replace("\r\n", "\n").strip()
     if key == "phone":
         return "".join(character for character in words if character.isdigit())
@@ -36,15 +36,13 @@ def essence(key: str, text: Any) -> str:
 
 
 def token_of(key: str, text: Any) -> str:
-    """The part of a value by which it is found again, wherever it stands."""
+    """The unique part by which a value is found again anywhere."""
     match = TOKEN.search("".join(str(text or "").split()) if key == "phone" else str(text or ""))
     return match.group() if match else ""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was broken: which, and how."""
-
     check: str
     words: str
 
@@ -54,10 +52,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Write:
-    """A value that a side took from a person; `shown` are the values that this person had on the screen.
-
-    An empty `value` is a cleared field. `by` is a person, an import, or Monday's automation.
-    """
+    """A value that a person, an import or an automation wrote (empty: cleared), and the values `shown` to them."""
 
     step: int
     by: str
@@ -69,13 +64,12 @@ class Write:
 
     @property
     def token(self) -> str:
-        """By which the value is found again."""
         return token_of(self.key, self.value)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What was set of a record, or of a mapping (`handle` "contact.phone"), from this step on."""
+    """A setting of a record, a mapping (`handle` "contact.phone") or a board, from this step on."""
 
     step: int
     handle: str
@@ -85,25 +79,25 @@ class Setting:
 
 @dataclass
 class Journal:
-    """Everything that a run was told to do and that took effect."""
+    """Everything that a run did and that took effect."""
 
     writes: list[Write] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)  # handle → step, in NPD
     removed: dict[str, int] = field(default_factory=dict)  # handle → step, archived, deleted or moved on Monday
-    moved: set[str] = field(default_factory=set)  # tokens that stood on items which somebody moved away
+    moved: set[str] = field(default_factory=set)  # tokens on items that somebody moved away
     copied: set[str] = field(default_factory=set)  # ids of items that “Duplicate item” made
     pushed_by_name: dict[str, list[int]] = field(default_factory=dict)
-    costs: list[tuple[float, str]] = field(default_factory=list)  # when, and what was done that may take calls
+    costs: list[tuple[float, str]] = field(default_factory=list)  # time and step, of steps that may take calls
     types: dict[str, str] = field(default_factory=dict)  # handle → entity type
-    records: dict[str, str] = field(default_factory=dict)  # handle → id in NPD, of those born there
-    items: dict[str, str] = field(default_factory=dict)  # handle → item's id, of those born on Monday
+    records: dict[str, str] = field(default_factory=dict)  # handle → id in NPD, of records made there
+    items: dict[str, str] = field(default_factory=dict)  # handle → item's id, of items made on Monday
     wrong: list[str] = field(default_factory=list)  # what a step itself saw go wrong
     counts: Counter[str] = field(default_factory=Counter)  # how often each step, fault and conflict kind occurred
-    lines: list[str] = field(default_factory=list)  # the story, for a person who looks for the bug
+    lines: list[str] = field(default_factory=list)  # the story, for the person who debugs it
 
     def complaints(self) -> Iterator[Violation]:
-        """What steps saw go wrong, each told once."""
+        """Hand out what steps saw go wrong, each once."""
         while self.wrong:
             yield Violation("during the run", self.wrong.pop(0))
 

@@ -13,11 +13,11 @@ from tests.chaos.stage import MODELS, SKIPPED, Stage
 
 MAX_TO_REDELIVER = 400
 MADE_UP = "forged"
-ENOUGH_ATTEMPTS = 2  # after seven killed workers, also where three records share them
+ENOUGH_ATTEMPTS = 2  # after seven killed workers, even if three records share them
 
 
 def work(stage: Stage) -> None:
-    """A worker works until nothing is due. What somebody made up must not stand in NPD even for a moment."""
+    """Run a worker; a made-up value must not be in NPD even for a moment."""
     stage.arena.work()
     made_up = MODELS["contact"]._default_manager.filter(role_title__startswith=MADE_UP)
     for record in made_up:
@@ -25,7 +25,6 @@ def work(stage: Stage) -> None:
 
 
 def deliver(stage: Stage) -> None:
-    """Monday's webhooks, those that nothing keeps, arrive."""
     stage.arena.delivered()
 
 
@@ -35,13 +34,12 @@ def clock(stage: Stage, seconds: float) -> str | None:
 
 
 def beat(stage: Stage) -> None:
-    """Everything that Beat has done now and then is done once."""
     for task in stage.arena.tasks():
         stage.arena.run(f"task {task}")
 
 
 def reconcile(stage: Stage) -> str | None:
-    """A person runs sync_reconcile. That it can't do everything, as while Monday is away, is no fault."""
+    """Run sync_reconcile; a failure, as while Monday is away, is no fault."""
     if stage.arena.held:
         return SKIPPED  # it would wait for the lease of a worker that we have stopped
     if stage.arena.leased() and not stage.arena.live:
@@ -51,7 +49,7 @@ def reconcile(stage: Stage) -> str | None:
 
 
 def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
-    """A worker begins, and comes to a stop at its `at`-th point (of this name): others are faster than it."""
+    """Start a worker and stop it at its `at`-th point (with `only`, of that name)."""
     worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "", only))
     if not worker.stopped:
         return "ended before that point"
@@ -61,14 +59,13 @@ def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
 
 
 def hide_column(stage: Stage, entity: str, key: str, hidden: bool) -> None:
-    """The owner of the board hides a column from the token's user, or shows it again."""
+    """The board's owner hides a column from the token's user, or shows it again."""
     column, board = stage.column_of(entity, key), stage.link(entity).board_id
     stage.sandbox.control("columns", board_id=int(board), column_id=column, action="hide" if hidden else "show")
     stage.hidden = {*stage.hidden, (entity, key)} if hidden else stage.hidden - {(entity, key)}
 
 
 def end_faults(stage: Stage) -> None:
-    """No fault any more, no webhook kept, no column hidden."""
     for path in ("faults", "webhooks"):
         stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/{path}", timeout=10)
     stage.sandbox.control("webhooks/release", order="send")
@@ -77,7 +74,7 @@ def end_faults(stage: Stage) -> None:
 
 
 def calm(stage: Stage) -> None:
-    """Whatever goes wrong is over, nobody is stopped, and there was time for pauses to end."""
+    """End all troubles, resume stopped workers, and give pauses time to end."""
     end_faults(stage)
     for worker in stage.arena.held:
         stage.arena.hand.let_go(worker)
@@ -89,7 +86,7 @@ def calm(stage: Stage) -> None:
 
 
 def let_go(stage: Stage, silent: bool = False) -> str | None:
-    """It goes on; `silent` says that it has lost its board since and may write nothing."""
+    """Resume stopped workers; `silent` ones have lost their board and must not write."""
     if not stage.arena.held:
         return SKIPPED
     idle, before = not stage.arena.due(), stage.sandbox.calls()
@@ -109,7 +106,7 @@ def _let_go(stage: Stage) -> None:
 
 
 def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
-    """A worker begins, and is killed (SIGKILL) at its `at`-th point (of this name)."""
+    """Start a worker and kill it (SIGKILL) at its `at`-th point (with `only`, of that name)."""
     worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "kill", only))
     if worker.ended == 0:
         stage.killed_in_a_row = 0
@@ -125,20 +122,20 @@ def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
 
 
 def _attempts_count(stage: Stage) -> None:
-    """A record that was alone in the killed worker's hands has one attempt less each time, or it is tried for ever."""
+    """A record that a killed worker held alone loses an attempt each time, or it would be tried for ever."""
     rows = SyncQueue.objects.filter(status="in_progress", claim_size=1, counted=True)
     last = stage.at - 1 - next((n for n, step in enumerate(reversed(stage.steps[: stage.at])) if step != "clock"), 0)
     if stage.steps[last] != "kill_worker":  # somebody did something meanwhile: a save gives all attempts back
         stage.killed_alone.clear()
     for row_id, attempts, most, token in rows.values_list("id", "attempts", "max_attempts", "lease_token"):
         tokens = stage.killed_alone.setdefault(row_id, set())
-        tokens.add(token)  # a worker that was killed before its claim leaves the row with the one before it
+        tokens.add(token)  # a worker that was killed before its claim leaves the previous token
         if len(tokens) > 1 and not len(tokens) <= attempts <= most:
             stage.wrong(f"queue row {row_id} killed {len(tokens)} workers and has {attempts} attempts")
 
 
 def expect_attempts(stage: Stage, handle: str, kills: int) -> str | None:
-    """So many workers in a row died: the records that killed them have fewer attempts left, or they go on for ever."""
+    """After this many killed workers in a row, the records that killed them must have fewer attempts left."""
     record = stage.record(handle)
     if record is None or stage.killed_in_a_row < kills:
         return SKIPPED
@@ -157,7 +154,6 @@ def two_workers(stage: Stage) -> None:
 
 
 def kill_celery(stage: Stage) -> None:
-    """Celery's worker is killed, and started anew."""
     stage.arena.kill_celery()
 
 
@@ -180,23 +176,21 @@ def restart_postgres(stage: Stage) -> str | None:
 
 
 def api_fault(stage: Stage, fault: dict[str, Any]) -> None:
-    """The next calls that this can happen to go wrong."""
     stage.sandbox.faults(fault)
 
 
 def webhook_rule(stage: Stage, rule: dict[str, Any]) -> None:
-    """What happens to the next webhooks."""
     stage.sandbox.control("webhooks", **rule)
 
 
 def release(stage: Stage, how: str, number: int) -> str | None:
-    """Kept webhooks go, as they came or in another order, twice, or never."""
+    """Send the kept webhooks in order, shuffled or twice, or drop them."""
     released = stage.sandbox.control("webhooks/release", order=how, seed=number)
     return None if released["released"] else SKIPPED
 
 
 def forge(stage: Stage, handle: str, key: str, number: int, door: str) -> str | None:
-    """Somebody makes up a webhook. Without the secrets it is refused; with the address's secret it changes nothing."""
+    """Send a made-up webhook: without the secrets it is refused, with the address's secret it changes nothing."""
     if key not in FIELDS[stage.type_of(handle)]:
         return SKIPPED
     link = stage.link(stage.type_of(handle))
@@ -227,7 +221,7 @@ def _path_door() -> str:
 
 
 def replay(stage: Stage) -> None:
-    """Every webhook that NPD was ever sent comes once more, newest first."""
+    """Deliver the stored webhooks again, newest first."""
     session = requests.Session()
     for body in WebhookEvent.objects.order_by("-id").values_list("body", flat=True)[:MAX_TO_REDELIVER]:
         answer = session.post(stage.arena.path(_path_door()), json=body, timeout=20)

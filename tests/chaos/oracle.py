@@ -1,7 +1,6 @@
-"""What must be true when all is quiet, whatever happened before. Each check is one promise of docs/guarantees.md.
+"""What must be true in the end, whatever happened before. Each check is one promise of docs/guarantees.md.
 
-That both sides are equal is not enough: a sync in which the last writer wins is equal too. What counts is where each
-single value went that a person wrote.
+Equal sides are not enough, as they would be equal if the last writer won: no value that a person wrote may be lost.
 """
 
 import itertools
@@ -31,7 +30,7 @@ Check = Callable[[Evidence], Iterator[str]]
 
 
 def judge(stage: Stage) -> Iterator[Violation]:
-    """All that is wrong, by all checks, and then again after every webhook has come once more."""
+    """All violations of the checks, and what changes when every webhook comes again."""
     evidence = Evidence(stage)
     for name, check in CHECKS.items():
         yield from (Violation(name, words) for words in check(evidence))
@@ -39,9 +38,9 @@ def judge(stage: Stage) -> Iterator[Violation]:
 
 
 def sides_agree(evidence: Evidence) -> Iterator[str]:
-    """Both sides of a linked record are equal, or an open conflict or a held field says which field is not.
+    """Both sides of a linked record are equal, or an open conflict or a held field explains the difference.
 
-    Where a note says that Monday stored another form of a value, the letters and their order have to be the same.
+    If Monday stored another form of a value without loss, the letters and their order must be the same.
     """
     for entity in evidence.entities:
         if not entity.linked or not entity.may_sync:
@@ -63,30 +62,30 @@ def _letters(text: str) -> str:
     return "".join(character for character in words if character.isalnum())
 
 
+# by whether NPD is the empty side: the direction in which a source that was always empty clears nothing
 _FROM_EMPTY = {True: "npd_to_monday", False: "monday_to_npd"}
-"""The one way in which an empty source that never had a value clears nothing, by whether NPD is the empty side."""
 
 
 def _is_agreed(entity: Entity, key: str, local: str, remote: str) -> bool:
-    """Whether this pair, of which one half is empty, is the base."""
+    """Whether exactly one side is empty, and the base holds this same pair."""
     base = entity.sync_state.base.get(key) if entity.sync_state else None
     halves = (raw_text(key, base.get("local")), raw_text(key, base.get("remote"))) if base else None
     return bool(local) != bool(remote) and halves == (essence(key, local), essence(key, remote))
 
 
 def excused(entity: Entity, key: str) -> bool:
-    """Whether something visible says that this field waits for somebody."""
+    """Whether something visible says that this field waits."""
     waits_whole = entity.open_kinds() & {"delete"}
     return entity.in_open_conflict(key) or entity.is_held(key) or bool(waits_whole) or throttled(entity, key)
 
 
 def throttled(entity: Entity, key: str) -> bool:
-    """Whether a field that is rewritten again and again is left alone for now."""
+    """Whether a write loop has paused this field."""
     return WriteLoop.objects.filter(entity_id=entity.record_id, key=key, throttled_until__gt=SyncNow()).exists()
 
 
 def flow(evidence: Evidence, entity: Entity, key: str) -> str:
-    """Which ways a field may flow now: both, npd_to_monday, monday_to_npd, none."""
+    """The direction that is allowed now: both, npd_to_monday, monday_to_npd or none."""
     assert entity.record
     allowed = {"npd_to_monday", "monday_to_npd"}
     for direction in (entity.record.sync_direction, evidence.mappings[entity.type, key].direction):
@@ -96,7 +95,6 @@ def flow(evidence: Evidence, entity: Entity, key: str) -> str:
 
 
 def state_of(entity: Entity) -> str:
-    """What the product itself says of it."""
     if entity.record is None:
         return "its record is deleted"
     note = entity.sync_state.note if entity.sync_state else "no sync state"
@@ -105,7 +103,7 @@ def state_of(entity: Entity) -> str:
 
 
 def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
-    """Every value that a person wrote is on a side, or was seen by who replaced it, or can be taken back."""
+    """Every value that a person wrote is on a side, was seen by whoever replaced it, or can be taken back."""
     on_sides = _on_sides(evidence)
     for number, write in enumerate(evidence.journal.writes):
         token = write.token
@@ -122,7 +120,7 @@ def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
 
 
 def _on_sides(evidence: Evidence) -> str:
-    """All values of now. An item that a person put away counts, one that the sync put away doesn't."""
+    """All current values, also of items that a person removed, but not of those that the sync removed."""
     parts: list[Any] = []
     for entity in evidence.entities:
         parts += [entity.local(key) for key in evidence.keys(entity)]
@@ -134,7 +132,7 @@ def _on_sides(evidence: Evidence) -> str:
 
 
 def _with_its_record(evidence: Evidence, handle: str, token: str) -> bool:
-    """Whether it went with a record that a person deleted, who saw it then; its tombstone has it."""
+    """Whether a deleted record's tombstone has the value, and a person deleted it or its item still has the value."""
     for entity in evidence.entities:
         if entity.stone and handle in entity.handles and token in flat(entity.stone.data):
             by_a_person = entity.handles & set(evidence.journal.deleted)
@@ -143,18 +141,18 @@ def _with_its_record(evidence: Evidence, handle: str, token: str) -> bool:
 
 
 def _left_behind(evidence: Evidence, write: Write) -> bool:
-    """Whether it stood on an item that a person moved to a board without such a column, seeing what stands there."""
+    """Whether the value was on an item that a person moved to a board without such a column."""
     journal = evidence.journal
     return write.side == MONDAY and write.token in journal.moved and write.handle in journal.removed
 
 
 def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
-    """A field that somebody emptied last is empty on both sides, unless a conflict or a rule came between."""
+    """A field whose last write emptied it is empty on both sides, unless a conflict or a rule came between."""
     for entity in evidence.entities:
         if not entity.linked or not entity.may_sync:
             continue
         for key in evidence.keys(entity):
-            # Who empties what is empty already, writes nothing.
+            # Emptying an empty field writes nothing.
             writes = [write for write in evidence.writes_of(entity, key) if write.value or write.shown]
             if (
                 not writes
@@ -176,7 +174,7 @@ def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
 
 
 def _taken_back(writes: Sequence[Write]) -> bool:
-    """Whether the last write takes back what nobody on the other side ever saw: then only the other side changed it."""
+    """Whether the last write undoes one that the other side never saw: then only the other side changed the field."""
     last = writes[-1]
     own = [write for write in writes[:-1] if write.side == last.side]
     others = [write for write in writes if write.side != last.side]
@@ -194,7 +192,7 @@ def _overridden(evidence: Evidence, entity: Entity, key: str) -> bool:
 
 
 def no_value_is_invented(evidence: Evidence) -> Iterator[str]:
-    """Every value of now is one that somebody wrote, into this field of this record."""
+    """Every current value was written by somebody into this field of this record."""
     for entity in evidence.entities:
         if not entity.handles:
             continue
@@ -207,7 +205,7 @@ def no_value_is_invented(evidence: Evidence) -> Iterator[str]:
 
 
 def base_is_both_sides(evidence: Evidence) -> Iterator[str]:
-    """Of a record that says synced, the base is what stands on both sides."""
+    """The base of a record that says synced is what both sides hold."""
     for entity in evidence.entities:
         if not entity.linked or entity.record is None or entity.record.sync_status != "synced":
             continue
@@ -239,7 +237,7 @@ def _texts(key: str, raw: Any) -> str:
 
 
 def nobody_empties_by_mistake(evidence: Evidence) -> Iterator[str]:
-    """No field of NPD was ever empty, not even for a moment, that nobody emptied and nobody was asked about."""
+    """No field in NPD was ever emptied, even for a moment, unless a person did it or was asked."""
     undone = evidence.journal.counts["undo_change"] + evidence.journal.counts["undo_conflict"]
     for entity in evidence.entities:
         if entity.type != "contact" or undone or not entity.handles or not entity.record_id:
@@ -254,15 +252,13 @@ def nobody_empties_by_mistake(evidence: Evidence) -> Iterator[str]:
 
 
 def _was_one_way(evidence: Evidence, entity: Entity, key: str) -> bool:
-    """Whether its direction was ever changed: what a one-way source says, is mirrored, and what it replaces is kept."""
+    """Whether its direction was ever changed: one-way sources are mirrored, and what they replace is kept."""
     names = {*entity.handles, f"{entity.type}.{key}"}
     return any("direction" in setting.name and setting.handle in names for setting in evidence.journal.settings)
 
 
 def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
-    """Nobody is asked about a field that only one side changed. (An address is asked about where it can't be split, and
-    what was on its way where the mapping means something else now: its bases don't count.)
-    """
+    """Both sides changed a field that a person is asked about, except addresses and fields that were mapped anew."""
     remapped = {setting.handle for setting in evidence.journal.settings if setting.name == "version"}
     for entity in evidence.entities:
         for conflict in entity.conflicts:
@@ -277,7 +273,7 @@ def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
 
 
 def the_status_is_true(evidence: Evidence) -> Iterator[str]:
-    """synced: nothing open, both equal. conflict: one is open. pending: with a reason. disabled: it is."""
+    """Synced has nothing open, conflict has an open one, pending has a reason, disabled is switched off."""
     for entity in evidence.entities:
         record = entity.record
         if record is None:
@@ -296,7 +292,7 @@ def the_status_is_true(evidence: Evidence) -> Iterator[str]:
 
 
 def reason_of(entity: Entity) -> str:
-    """Why the record is not in sync, as the sync state says it; empty where it says nothing."""
+    """Why the sync state says that the record is not in sync, or empty."""
     sync_state = entity.sync_state
     return (
         "" if sync_state is None else sync_state.note or str({**sync_state.blocked_fields, **sync_state.altered} or "")
@@ -304,7 +300,7 @@ def reason_of(entity: Entity) -> str:
 
 
 def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
-    """Nothing is in progress, no call's outcome unknown; what waits has its time; nothing failed for good."""
+    """No row is in progress, overdue or failed for good, and no call's outcome is unknown."""
     queries = {
         "in progress": "SELECT entity_type, entity_id FROM sync_queue WHERE status = 'in_progress'",
         "due and not worked": "SELECT entity_type, coalesce(entity_id::text, remote_id), reason FROM sync_queue"
@@ -314,8 +310,7 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
     }
     for words, query in queries.items():
         yield from (f"{words}: {row}" for row in fetch_rows(query))
-    # What became of a call for a record that was switched off since, is found out when it is switched on; of one to a
-    # removed item, when a person has answered what happens to its record.
+    # A call's outcome stays unknown while its record is switched off, or a person is asked about its removed item.
     waits_for_people = {entity.record_id for entity in evidence.entities if entity.record and not entity.may_sync}
     questions = SyncConflict.objects.filter(kind="delete", resolved_at=None)
     waits_for_people |= {str(entity_id) for entity_id in questions.values_list("entity_id", flat=True)}
@@ -325,13 +320,13 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
 
 
 def what_waits_is_listed(evidence: Evidence) -> Iterator[str]:
-    """What waits for a person is a row of its own: none is missing and none too many, whichever writes met."""
+    """The stored list of what waits for a person has no row missing and none too many."""
     for difference, *row in untrue_rows():
         yield f"{difference} of what waits for a person: {row}"
 
 
 def nothing_changes(stage: Stage) -> Iterator[str]:
-    """What moves when the log is replayed, as it was."""
+    """What a replay of all webhooks changes."""
     before, since = _picture(stage), last_call(stage)
     meddling.replay(stage)
     stage.arena.work()

@@ -12,7 +12,7 @@ AUTOMATIONS_USER = -4
 def add(
     stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0, bearing: str = ""
 ) -> str | None:
-    """A new item; `bearing` a handle: someone copied that record's NPD ID into it."""
+    """Add an item; with `bearing`, it has the NPD ID of that handle's record."""
     stage.journal.types[handle] = entity
     link = stage.link(entity)
     values = {key: stage.text(handle, key, number) for key in keys if key != "name"}
@@ -38,7 +38,7 @@ def _cell(key: str, value: str) -> Any:
 
 
 def edit(stage: Stage, handle: str, key: str, number: int, by: str = "erik", user_id: int | None = None) -> str | None:
-    """A person types into a cell, or renames the item; with number 0 empties the cell."""
+    """Type into a cell or rename the item; number 0 empties the cell."""
     item = stage.item(handle)
     if item is None or item["state"] != "active" or (key == "name" and not number):
         return SKIPPED
@@ -62,7 +62,7 @@ def _last_delivery(stage: Stage) -> int:
 
 
 def _replaced(stage: Stage, since: int, item_id: str, column: str, key: str, item: dict[str, Any]) -> str:
-    """What the cell held at that very moment, as Monday's own event says; without one, as it was read before."""
+    """What the edit replaced: by Monday's own event, or without one by what was read before."""
     for delivery in stage.arena.webhooks(since)["deliveries"]:
         event = delivery["body"]["event"]
         if str(event.get("pulseId")) != item_id or delivery["user_id"] == API_USER.id:
@@ -73,7 +73,6 @@ def _replaced(stage: Stage, since: int, item_id: str, column: str, key: str, ite
 
 
 def move_state(stage: Stage, handle: str, action: str) -> str | None:
-    """Archive, delete or restore an item."""
     item = stage.item(handle)
     wanted = {"archive": ("active",), "delete": ("active",), "restore": ("archived", "deleted")}[action]
     if item is None or item["state"] not in wanted:
@@ -87,7 +86,6 @@ def move_state(stage: Stage, handle: str, action: str) -> str | None:
 
 
 def move_to_other_board(stage: Stage, handle: str) -> str | None:
-    """Move an item to the other type's board."""
     item = stage.item(handle)
     if item is None or item["state"] != "active":
         return SKIPPED
@@ -102,7 +100,7 @@ def move_to_other_board(stage: Stage, handle: str) -> str | None:
 
 
 def duplicate(stage: Stage, handle: str) -> str | None:
-    """“Duplicate item”: the copy bears the same NPD ID."""
+    """“Duplicate item”: the copy has the same NPD ID."""
     item = stage.item(handle)
     if item is None or item["state"] != "active":
         return SKIPPED
@@ -113,7 +111,7 @@ def duplicate(stage: Stage, handle: str) -> str | None:
 
 
 def automation(stage: Stage, handle: str, key: str, number: int, times: int = 1) -> str | None:
-    """From here on Monday rewrites this field whenever we wrote it, so many times."""
+    """From now on Monday rewrites this field after our writes, this many times."""
     if key not in FIELDS[stage.type_of(handle)]:
         return SKIPPED
     stage.automations.append({"handle": handle, "key": key, "number": number, "left": times})
@@ -122,7 +120,7 @@ def automation(stage: Stage, handle: str, key: str, number: int, times: int = 1)
 
 
 def run_automations(stage: Stage) -> None:
-    """After each step: those whose field we wrote since."""
+    """Run after each step: rewrite the fields that we wrote since."""
     if not stage.automations:
         return
     new = stage.arena.webhooks(stage.heard)["deliveries"]

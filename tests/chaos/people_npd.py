@@ -30,7 +30,7 @@ def _shown(body: dict[str, Any], key: str) -> str:
 
 
 def create(stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0) -> str | None:
-    """A new record by API; `email` is the number of an address that somebody else may be writing at this moment."""
+    """Create a record by API; `email` is the number of an address that another step may also use."""
     stage.journal.types[handle] = entity
     values = {key: stage.text(handle, key, number) for key in {"name", *keys}}
     if email:
@@ -46,7 +46,7 @@ def create(stage: Stage, handle: str, entity: str, keys: list[str], number: int,
 
 
 def patch(stage: Stage, handle: str, key: str, number: int, how: str = "fresh") -> str | None:
-    """Change a field by API, or, with number 0, empty it; `how` "stale" sends an ETag that somebody made old."""
+    """Change a field by API (number 0 empties it); `how` "stale" sends an outdated ETag."""
     record = stage.record(handle)
     if record is None or (key == "name" and not number):
         return SKIPPED
@@ -68,7 +68,7 @@ def patch(stage: Stage, handle: str, key: str, number: int, how: str = "fresh") 
 
 
 def _stale(stage: Stage, handle: str, key: str, number: int, url: str, etag: str, before: str) -> str | None:
-    """A colleague is faster; the one who read before is told so."""
+    """A colleague saves first, so the second PATCH must be answered 412."""
     value = stage.text(handle, key, number)
     first = stage.arena.api.patch(url, json={stage.field(key): value}, headers={"If-Match": etag}, timeout=TIMEOUT)
     if first.status_code != 200:
@@ -82,7 +82,7 @@ def _stale(stage: Stage, handle: str, key: str, number: int, url: str, etag: str
 
 
 def open_form(stage: Stage, handle: str, form: str) -> str | None:
-    """A person opens a record's page in the admin and goes for coffee."""
+    """Open a record's admin page and leave it open."""
     record = stage.record(handle)
     if record is None:
         return SKIPPED
@@ -96,7 +96,7 @@ def open_form(stage: Stage, handle: str, form: str) -> str | None:
 
 
 def save_form(stage: Stage, form: str, key: str, number: int, insist: bool = False) -> str | None:
-    """And saves it later; told that the value changed meanwhile, gives up or, with `insist`, saves again."""
+    """Save an opened page; if the value has changed meanwhile, give up or, with `insist`, save again."""
     if form not in stage.forms:
         return SKIPPED
     handle, browser, url, values = stage.forms.pop(form)
@@ -132,7 +132,7 @@ def import_new(stage: Stage, handles: list[str], number: int) -> None:
 
 
 def import_update(stage: Stage, handles: list[str], key: str, number: int) -> str | None:
-    """A statement that changes a field of several records at once (number 0: empties it)."""
+    """Change a field of several records in one transaction (number 0 empties it)."""
     writes = []
     with transaction.atomic():
         for place, handle in enumerate(handles):
@@ -152,7 +152,6 @@ def import_update(stage: Stage, handles: list[str], key: str, number: int) -> st
 
 
 def delete(stage: Stage, handle: str) -> str | None:
-    """A person deletes a record, seeing it."""
     record = stage.record(handle)
     if record is None:
         return SKIPPED
@@ -165,7 +164,7 @@ def delete(stage: Stage, handle: str) -> str | None:
 
 
 def toggle(stage: Stage, handle: str, name: str, value: Any) -> str | None:
-    """Switch a record's sync on or off, or change its direction (`name` sync_enabled, sync_direction)."""
+    """Set a record's `sync_enabled` or `sync_direction`."""
     record = stage.record(handle)
     if record is None:
         return SKIPPED
@@ -186,7 +185,7 @@ def push_by_name(stage: Stage, handle: str) -> str | None:
 
 
 def change_mapping(stage: Stage, entity: str, key: str, name: str, value: Any) -> None:
-    """An administrator changes a mapping: its rule, its direction, or maps it anew."""
+    """Change a mapping's rule or direction; "version" maps the field anew."""
     mappings = FieldMapping.objects.filter(link__entity_type=entity, key=key)
     if name == "version":
         value = mappings.get().version + 1
@@ -195,13 +194,12 @@ def change_mapping(stage: Stage, entity: str, key: str, name: str, value: Any) -
 
 
 def change_policy(stage: Stage, entity: str, name: str, value: str) -> None:
-    """An administrator changes what becomes of a record when its item is removed, or the other way round."""
     BoardLink.objects.filter(entity_type=entity).update(**{name: value})
     stage.journal.settings.append(Setting(stage.at, entity, name, value))
 
 
 def look_at_conflicts(stage: Stage) -> str | None:
-    """A person opens the list of conflicts; what it shows may be old by the time of a choice."""
+    """Open the list of conflicts, which may be outdated when somebody chooses."""
     answer = stage.arena.api.get(
         stage.arena.path("/api/v1/sync/conflicts/?resolved=false&page_size=500"), timeout=TIMEOUT
     )
@@ -210,7 +208,7 @@ def look_at_conflicts(stage: Stage) -> str | None:
 
 
 def resolve(stage: Stage, how: str, number: int, pick: int = 0, look: bool = True) -> str | None:
-    """A person settles the `pick`-th open conflict, as seen now, or (`look` false) at the last look at the list."""
+    """Settle the `pick`-th open conflict as it is now, or without `look` as it was last seen."""
     if look or not stage.seen_conflicts:
         look_at_conflicts(stage)
     if not stage.seen_conflicts:
@@ -252,7 +250,7 @@ def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -
 
 
 def _record_resolution(conflict: dict[str, Any], number: int, shown: dict[str, Any]) -> dict[str, Any] | None:
-    """One of the options that the conflict itself offers."""
+    """Choose one of the options that the conflict offers."""
     options = conflict["about"].get("options") or []
     if not options:
         return None
@@ -264,7 +262,7 @@ def _record_resolution(conflict: dict[str, Any], number: int, shown: dict[str, A
 
 
 def _note_custom(stage: Stage, conflict: dict[str, Any], body: dict[str, Any]) -> None:
-    """A typed value is one that a person wrote, seeing both."""
+    """Note a typed value as written by a person who saw both sides."""
     for key, chosen in body.get("selections", {}).items():
         if chosen["choose"] == "custom" and key != "record":
             sides = (conflict["npd_data"].get(key), conflict["monday_data"].get(key))
@@ -284,7 +282,6 @@ MOVES = ("push", "pull", "overridden")
 
 
 def undo_conflict(stage: Stage, pick: int) -> str | None:
-    """Undo a resolution, seeing both sides as they are."""
     settled = SyncConflict.objects.exclude(resolution_type=None).exclude(resolution_type="auto")
     conflicts = list(settled.order_by("detected_at", "id"))
     if not conflicts:
@@ -309,7 +306,7 @@ def _both_sides(stage: Stage, handle: str, key: str) -> tuple[str, str]:
 
 
 def undo_change(stage: Stage, pick: int) -> str | None:
-    """Take back a value that the sync has moved, from the record's history; refused where it no longer stands."""
+    """Undo a value that the sync moved, from the record's history; refused if it has changed since."""
     moves = list(Decision.objects.filter(kind__in=MOVES).exclude(key="").order_by("id"))
     if not moves:
         return SKIPPED
@@ -333,14 +330,12 @@ LIMIT = 4  # GUARD_RECORDS in chaos_settings.py
 
 
 def delete_many(stage: Stage, handles: list[str]) -> str | None:
-    """A person deletes several records, one right after another."""
     stage.in_bulk = {handle: item for handle in handles if (item := _active(stage, handle))}
     results = [delete(stage, handle) for handle in handles]
     return None if None in results else SKIPPED
 
 
 def empty_many(stage: Stage, handles: list[str], key: str) -> str | None:
-    """An import empties a field of several records."""
     column = stage.column(handles[0], key)
     filled = {handle for handle in handles if remote_value(stage.item(handle) or {"values": {}}, column)}
     stage.in_bulk = {handle: stage.item_id(handle) for handle in sorted(filled)}
@@ -348,7 +343,7 @@ def empty_many(stage: Stage, handles: list[str], key: str) -> str | None:
 
 
 def look_what_went(stage: Stage, key: str = "") -> str | None:
-    """Nobody has approved anything yet: no more than the limit may be gone, or (`key`) empty, on the board."""
+    """Before any approval, at most `LIMIT` items may be gone from the board, or (`key`) emptied."""
     if not stage.in_bulk:
         return SKIPPED
     items = {item["id"]: item for board in stage.sandbox.boards() for item in board["items"]}
@@ -363,7 +358,6 @@ def look_what_went(stage: Stage, key: str = "") -> str | None:
 
 
 def decide_guarded(stage: Stage, how: str) -> str | None:
-    """An administrator approves or rejects all that waits."""
     waiting = list(ApprovalRequest.objects.filter(state=ApprovalState.PENDING))
     if not waiting:
         return SKIPPED
@@ -375,7 +369,7 @@ def decide_guarded(stage: Stage, how: str) -> str | None:
 
 
 def _note_what_comes_back(stage: Stage, waiting: list[ApprovalRequest]) -> None:
-    """Who rejects that a field is emptied, fills it in again with what still stood on the other side."""
+    """Rejecting that a field is emptied restores the value from the other side."""
     for act in waiting:
         handle = stage.handle_of(str(act.entity_id))
         if handle and act.key in FIELDS[stage.type_of(handle)]:
@@ -390,7 +384,7 @@ def _active(stage: Stage, handle: str) -> str:
 
 
 def begin_save(stage: Stage, handle: str, key: str, number: int) -> str | None:
-    """The change is written, and not committed yet."""
+    """Write a change without committing it."""
     record = stage.record(handle)
     if record is None or key not in FIELDS[stage.type_of(handle)] or stage.slow:
         return SKIPPED

@@ -1,8 +1,4 @@
-"""The places at which a forked worker can be killed or stopped: each commit, each call before it goes, each answer.
-
-Installed in the forked worker alone, which counts them while it works. "Between any two writes" is between any two
-of these.
-"""
+"""The points at which a forked worker can be killed or stopped: each commit, each call before it goes, each answer."""
 
 import os
 import signal
@@ -19,7 +15,7 @@ WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
 class Points:
-    """Counts; at the `at`-th point it tells, then ends (SIGKILL) or stops (SIGSTOP) its own process."""
+    """Counts points; at the `at`-th it reports, then kills (SIGKILL) or stops (SIGSTOP) its own process."""
 
     def __init__(
         self, at: int | None, number: signal.Signals, tell: Callable[[str, int], None], only: str = ""
@@ -28,7 +24,7 @@ class Points:
         self.count = self.meant = 0
 
     def reached(self, name: str) -> None:
-        """One more of them; with `only` the points of that name alone are meant."""
+        """Count a point; with `only`, `at` counts just the points of that name."""
         self.count += 1
         if self.only not in ("", name):
             return
@@ -38,7 +34,6 @@ class Points:
             os.kill(os.getpid(), self.number)
 
     def install(self) -> None:
-        """Count from here on; for the rest of this process's life."""
         self._after(BaseDatabaseWrapper, "commit", "a commit")
         self._around_calls()
         connection_created.connect(self._listen, weak=False)
@@ -68,7 +63,7 @@ class Points:
         HTTPAdapter.send = counted  # type: ignore[assignment,method-assign]
 
     def _listen(self, connection: Any, **kwargs: Any) -> None:
-        """A write outside a transaction is a commit of its own."""
+        """Count a write outside a transaction as a commit."""
 
         def after_write(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
             answer = execute(sql, params, many, context)

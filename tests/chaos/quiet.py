@@ -1,4 +1,4 @@
-"""Quiet: nothing goes wrong any more, every wait is waited out, and all that was missed is found."""
+"""The quiet after a script: troubles end, every wait is waited out, and missed changes are found."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from tests.chaos.stage import Stage
 JUMPS = (0, 70, 130, 320, 700, 700, 3700, 3700, 4000, 26 * 3600, 700)  # seconds; past backoff, quiet times, the day
 ENOUGH = 5  # jumps that are always made: they reach past every usual wait
 A_NEW_ITEM_WAITS = 320  # seconds; without a match key
-A_DAY = 20 * 3600  # seconds; past it a sweep may begin after what happened
-PASSES = 3  # in so many a sync must have come to rest
+A_DAY = 20 * 3600  # seconds; after that a sweep may begin too late to find what happened
+PASSES = 3  # within these the sync must come to rest
 STILL = 3  # passes without a mutation that prove it
 
 
 def wait_out(stage: Stage) -> None:
-    """Nothing goes wrong any more; every wait is waited out, and nobody sweeps."""
+    """End all troubles and wait out every wait, without a sweep."""
     _end_troubles(stage)
     for number, seconds in enumerate(JUMPS):
         if number >= ENOUGH and not _waiting(stage):
@@ -25,7 +25,7 @@ def wait_out(stage: Stage) -> None:
 
 
 def sweep(stage: Stage) -> None:
-    """Each board is asked twice what changed: what the first sweep finds too fresh is the second one's."""
+    """Sweep twice: the second finds what was too fresh for the first."""
     for _ in range(2):
         _round(stage, 700)
         stage.costs("sweep")
@@ -34,7 +34,7 @@ def sweep(stage: Stage) -> None:
 
 
 def come_to_rest(stage: Stage) -> list[Violation]:
-    """All that Beat does now and then; then passes over everything, until nothing is written any more."""
+    """Run Beat's tasks, then pass over everything until nothing is written any more."""
     stage.costs("beat")
     meddling.beat(stage)
     _round(stage, 0)
@@ -66,7 +66,7 @@ def _round(stage: Stage, seconds: float) -> None:
 
 
 def _waiting(stage: Stage) -> bool:
-    """Whether a row waits, a call's outcome is not known, the account is paused, or a webhook is yet to come."""
+    """Whether a row, an unknown outcome, a pause or a webhook still waits."""
     is_waiting = (
         "SELECT 1 FROM sync_queue WHERE status IN ('pending', 'in_progress')"
         " UNION ALL SELECT 1 FROM sync_intents WHERE state = 'open'"
@@ -91,23 +91,21 @@ def _passes(stage: Stage) -> list[Violation]:
 
 
 def mutations_of_a_pass(stage: Stage) -> list[str]:
-    """One sync_reconcile with all that follows from it; the mutations that it sent."""
+    """Run sync_reconcile and all that follows; return the mutations that it sent."""
     since = last_call(stage)
     stage.costs("reconcile")
     worker = stage.arena.hand.run("reconcile")
     if worker.problem:
         stage.wrong(f"sync_reconcile in the quiet: {worker.problem[-600:]}")
-    _round(stage, A_NEW_ITEM_WAITS)  # what the listing found is looked at once it was quiet
+    _round(stage, A_NEW_ITEM_WAITS)  # new items are looked at only after this time
     return mutations_since(stage, since)
 
 
 def last_call(stage: Stage) -> int:
-    """The number of Monday's last call."""
     calls = stage.sandbox.calls()
     return int(calls[-1]["id"]) if calls else 0
 
 
 def mutations_since(stage: Stage, since: int) -> list[str]:
-    """The mutations that Monday was sent after this call."""
     calls: list[dict[str, Any]] = stage.sandbox.calls(since)
     return [", ".join(call["fields"]) for call in calls if call["kind"] == "mutation"]

@@ -22,7 +22,7 @@ from tests.chaos.stage import SKIPPED, Stage
 
 
 def steps_of(module: ModuleType, *others: str) -> dict[str, Callable[..., str | None]]:
-    """What somebody in a script may do, and in words why it did not: each public function but for these others."""
+    """The steps that a module offers, its public functions without `others`; each returns why it did nothing."""
     functions = {name: function for name, function in vars(module).items() if isfunction(function)}
     return {
         name: function
@@ -42,21 +42,16 @@ class Result:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each step was played, and what was met in it."""
         return self.journal.counts
 
     def words(self) -> str:
-        """For a person who looks for the bug."""
         lines = [f"seed {self.script.seed}: {len(self.violations)} violations"]
         lines += [str(violation) for violation in self.violations]
         return "\n".join([*lines, "", "the story:", *self.journal.lines, "", self.script.to_json()])
 
 
 def run(script: Script, arena: Arena, *, until_wrong: bool = False) -> Result:
-    """Play a script on an empty, prepared arena, and judge what is left when all is quiet.
-
-    With `until_wrong` it ends with the first thing that is wrong.
-    """
+    """Play a script on a prepared arena and judge the end state; with `until_wrong`, end at the first violation."""
     stage = Stage(arena)
     began = time.monotonic()
     violations = list(islice(_violations(stage, script), 1 if until_wrong else None))
@@ -98,7 +93,7 @@ def _play(stage: Stage, step: Step) -> None:
 
 
 def saves_went_out(stage: Stage) -> list[Violation]:
-    """Whatever was saved in NPD has gone, or waits, or it is said why not: the outbox alone must know of it."""
+    """Every save in NPD was sent, waits, or has a stated reason: the outbox knows it without a sweep."""
     evidence = Evidence(stage)
     waiting = set(SyncQueue.objects.filter(status="pending").values_list("entity_id", flat=True))
     return [
@@ -122,8 +117,8 @@ def _left_behind(evidence: Evidence, entity: Entity, key: str) -> str:
 
 
 def sweeps_found(stage: Stage) -> list[Violation]:
-    """What no webhook told, two sweeps have found."""
+    """Two sweeps have found what no webhook reported."""
     if stage.arena.passed() > A_DAY:
-        return []  # what is older than a day, the nightly comparison finds
+        return []  # the nightly comparison finds what is older than a day
     evidence = Evidence(stage)
     return [Violation("a sweep finds what no webhook told", words) for words in oracle.sides_agree(evidence)]

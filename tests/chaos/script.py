@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that somebody does; `run.STEPS` says what each is. A step whose record isn't there does nothing."""
+    """A step of `run.STEPS`; it does nothing if its record isn't there."""
 
     do: str
     args: dict[str, Any] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Script:
-    """`live`: Celery's worker and beat run throughout; else they rest, and workers are forked when a step says so."""
+    """`live`: Celery's worker and beat run throughout; else they are stopped, and steps fork workers."""
 
     seed: int
     live: bool
@@ -38,5 +38,4 @@ class Script:
 
 
 def read_all(folder: Path) -> dict[str, Script]:
-    """The scripts kept in a folder, by the names of their files."""
     return {path.stem: Script.from_json(path.read_text()) for path in sorted(folder.glob("*.json"))}

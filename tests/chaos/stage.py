@@ -1,4 +1,4 @@
-"""What every step needs: who is who by now, and how each side's values are read."""
+"""What every step needs: each handle's record and item, and how to read both sides' values."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SKIPPED = "skipped"
 
 
 class Stage:
-    """One run of a script, as far as it has come."""
+    """The state of a script's run."""
 
     def __init__(self, arena: Arena) -> None:
         self.arena, self.journal, self.at = arena, arena.journal, 0
@@ -26,7 +26,7 @@ class Stage:
         self.killed_in_a_row = 0  # workers, with no other that ended well in between
         self.in_bulk: dict[str, str] = {}  # handle → item, of those that were deleted or emptied together
         self.slow: tuple[Any, ...] = ()  # a save whose transaction is open
-        # queue row → the leases under which a worker was killed that had this record alone in hand
+        # queue row → leases of killed workers that held only this record
         self.killed_alone: dict[int, set[Any]] = {}
 
     @property
@@ -34,14 +34,12 @@ class Stage:
         return self.arena.sandbox
 
     def type_of(self, handle: str) -> str:
-        """contact or organization."""
         return self.journal.types.get(handle, "contact")
 
     def model_of(self, handle: str) -> type[SyncedModel]:
         return MODELS[self.type_of(handle)]
 
     def record(self, handle: str) -> SyncedModel | None:
-        """The record as it stands in NPD now, or None where there is none."""
         manager = self.model_of(handle)._default_manager
         if handle in self.journal.records:
             return manager.filter(pk=self.journal.records[handle]).first()
@@ -49,7 +47,6 @@ class Stage:
         return manager.filter(monday_id=item).first() if item else None
 
     def handle_of(self, record_id: str) -> str:
-        """By which name the script knows the record with this id; empty where it doesn't."""
         for handle in self.journal.types:
             record = self.record(handle)
             if record is not None and str(record.pk) == record_id:
@@ -57,7 +54,7 @@ class Stage:
         return ""
 
     def item_id(self, handle: str) -> str:
-        """The id of its item, whatever its state; empty where there is none."""
+        """The item's id, also of a deleted record; empty if there is none."""
         if handle in self.journal.items:
             return self.journal.items[handle]
         record = self.record(handle)
@@ -83,11 +80,9 @@ class Stage:
         return mapping.column_id or "name"
 
     def text(self, handle: str, key: str, number: int) -> str:
-        """The value that only this step writes."""
         return text_for(self.type_of(handle), key, number)
 
     def field(self, key: str) -> str:
-        """The model's field into which a person types."""
         return ADDRESS if key == "address" else key
 
     def wrote(self, by: str, side: str, handle: str, key: str, value: str, shown: tuple[Any, ...] = ()) -> None:
@@ -95,16 +90,14 @@ class Stage:
         self.journal.wrote(Write(self.at, by, side, handle, key, value, texts))
 
     def costs(self, step: str) -> None:
-        """Note that something is done now for which calls may be made: a step, or a price of `calls`."""
+        """Note a step, or a key of `calls.PRICES`, that may take calls."""
         self.journal.costs.append((self.arena.now(), step))
 
     def wrong(self, words: str) -> None:
-        """Note what must not happen, seen by the step itself."""
         self.journal.wrong.append(f"step {self.at}: {words}")
 
 
 def local_value(record: SyncedModel, key: str) -> str:
-    """What NPD holds of a mapped field."""
     if key == "address":
         parts = ("address_street", "address_city", "address_state", "address_zip", "address_country")
         return " ".join(filter(None, (str(getattr(record, part)) for part in parts)))
@@ -112,12 +105,11 @@ def local_value(record: SyncedModel, key: str) -> str:
 
 
 def remote_value(item: dict[str, Any], column: str) -> str:
-    """What the board shows of a mapped field."""
     return str(item["name"] if column == "name" else item["values"].get(column) or "")
 
 
 def event_value(key: str, value: Any) -> str:
-    """The text in an event's value, as its column type has it."""
+    """The text in an event's value, whatever its column type."""
     if isinstance(value, dict):
         for name in ("email", "phone", "address", "name", "text", "value"):
             if value.get(name):
@@ -127,5 +119,4 @@ def event_value(key: str, value: Any) -> str:
 
 
 def same(key: str, value: Any, other: Any) -> bool:
-    """Whether two values say the same."""
     return essence(key, value) == essence(key, other)

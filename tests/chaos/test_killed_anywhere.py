@@ -1,4 +1,4 @@
-"""Kill points, iterated: a worker dies (SIGKILL) between any two writes of its work, and nothing is lost or doubled."""
+"""A worker is killed (SIGKILL) between any two writes of its work, and nothing is lost or doubled."""
 
 import os
 
@@ -8,7 +8,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.run import run
 from tests.chaos.script import Script, Step
 
-# What one piece of work does here: two creates, a push, a pull, a cleared cell, a conflict, a taken-over item.
+# One piece of work: two creates, a push, a pull, a cleared cell, a conflict, a taken-over item.
 WORK = (
     Step("create", {"handle": "c1", "entity": "contact", "keys": ["email", "role_title"], "number": 1}),
     Step("create", {"handle": "c2", "entity": "contact", "keys": ["email", "phone"], "number": 2}),
@@ -28,11 +28,11 @@ WORK = (
     Step("import_new", {"handles": ["c6", "c7"], "number": 10}),
     Step("deliver"),
 )
+# at least as many as the work has; a kill that comes too late is an ordinary run
 POINTS = 60
-"""At least as many as the work has; a kill that comes too late is an ordinary run."""
 STRIDE = 4
+# Each point is a kill point of one of four stories; `make hostile` plays one, and another on real servers.
 STORIES: tuple[int, ...] = (3,) if os.environ.get("TEST_SERVERS") == "1" else (1,)
-"""Every point is a kill point of one of four stories; `make hostile` plays one of them, on real servers another."""
 if os.environ.get("CHAOS_ALL_KILLS") == "1":
     STORIES = (1, 2, 3, 4)
 
@@ -40,7 +40,7 @@ if os.environ.get("CHAOS_ALL_KILLS") == "1":
 @pytest.mark.slow
 @pytest.mark.parametrize("first", STORIES)
 def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(arena: Arena, first: int) -> None:
-    """Every `STRIDE`-th point of one long story: each kill is followed by new edits, and by the next kill."""
+    """Kill at every `STRIDE`-th point of one long story, with new edits between kills."""
     steps = list(WORK)
     for number, point in enumerate(range(first, POINTS, STRIDE)):
         steps += _round(number, point)
@@ -52,7 +52,7 @@ def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(arena: Arena, fi
 
 
 def _round(number: int, point: int) -> list[Step]:
-    """A kill, what people do before the next worker comes, and that worker; then something to do for the next kill."""
+    """A kill, edits before the next worker, that worker, and new work for the next kill."""
     token = 20 + 10 * number
     handle = f"c{20 + number}"
     return [

@@ -1,4 +1,4 @@
-"""That the oracle would notice: each planted bug must turn the suite red, in a scene of the act that should show it."""
+"""The oracle notices each planted bug in a scene of the act that should show it."""
 
 import pytest
 
@@ -15,7 +15,7 @@ load()
 
 @pytest.mark.parametrize("name", sorted(BUGS))
 def test_a_planted_bug_turns_the_suite_red(arena: Arena, crew: Crew, name: str) -> None:
-    """What is prepared for all scripts is made without it."""
+    """The bug is off during `prepare`, whose result all scripts share."""
     planted = BUGS[name]
     with crew.with_bugs() as switch_on:
         arena.prepare(live=False)

@@ -1,7 +1,7 @@
-"""Nothing lost, nothing twice, nothing silent: hostile scripts by seed, and those that once failed, as regressions.
+"""Hostile scripts by seed, and those that once failed: nothing is lost, doubled or silent.
 
-CHAOS_SEEDS says how many seeds, CHAOS_FIRST the first of them; without these a few are played that have every step. A
-failing seed's story is in the report, and its script in var/test/chaos/.
+CHAOS_SEEDS is the number of seeds, CHAOS_FIRST the first; by default a few seeds are played that have every step.
+The report has a failing seed's story, and var/test/chaos/ its script.
 """
 
 import os

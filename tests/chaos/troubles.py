@@ -1,4 +1,4 @@
-"""The acts that scripts are made of: what goes wrong, and what the clock and Beat do. Weights are of one draw."""
+"""Acts of scripts: what goes wrong, and what the clock and Beat do. The number is the weight in a draw."""
 
 from tests.chaos.generating import MAX_POINTS, Cast, act
 
@@ -37,7 +37,7 @@ WEBHOOK_RULES = (
 
 @act(1.5)
 def automation(cast: Cast) -> None:
-    """Monday rewrites what we write, once or again and again."""
+    """Monday rewrites what we write, once or several times."""
     handle = cast.someone()
     key = cast.key_of(handle)
     times = cast.rng.choice((1, 1, 2, 8))
@@ -49,7 +49,7 @@ def automation(cast: Cast) -> None:
 
 @act(4)
 def someone_is_faster(cast: Cast) -> None:
-    """Between any two points of a worker's work, people go on."""
+    """People edit while a worker is stopped between two points."""
     handle = cast.someone()
     key = cast.key_of(handle)
     cast.do(cast.rng.choice(("patch", "edit")), handle=handle, key=key, number=cast.token())
@@ -69,7 +69,7 @@ def someone_is_faster(cast: Cast) -> None:
 
 @act(4)
 def killed(cast: Cast) -> None:
-    """A worker is killed between two writes; time may pass before the next looks."""
+    """A worker is killed between two writes; time may pass before the next one runs."""
     handle = cast.someone()
     cast.do(cast.rng.choice(("patch", "edit")), handle=handle, key=cast.key_of(handle), number=cast.token())
     if cast.rng.random() < 0.3:
@@ -96,7 +96,7 @@ def two_workers(cast: Cast) -> None:
 
 @act(2)
 def a_call_fails(cast: Cast) -> None:
-    """With something to send, so that it matters."""
+    """A call fails while there is something to send."""
     fault = cast.deal(API_FAULTS)
     handle = cast.someone()
     if cast.rng.random() < 0.4:
@@ -113,7 +113,7 @@ def a_call_fails(cast: Cast) -> None:
 
 @act(2.5)
 def a_list_is_not_whole(cast: Cast) -> None:
-    """A sweep meets a truncated or empty list, or a cursor that is too old."""
+    """A sweep gets a truncated or empty list, or an expired cursor."""
     fault = cast.deal(LISTING_FAULTS)
     if "cursor" in fault:
         cast.six_synced()  # else there is no second page
@@ -124,7 +124,7 @@ def a_list_is_not_whole(cast: Cast) -> None:
 
 @act(2)
 def webhooks_go_astray(cast: Cast) -> None:
-    """Lost, doubled, late, kept, in another order; somebody edits meanwhile."""
+    """Webhooks are lost, doubled, delayed, kept or reordered while somebody edits."""
     rule = cast.deal(WEBHOOK_RULES)
     cast.do("webhook_rule", rule=dict(rule))
     for _ in range(cast.rng.randint(1, 3)):

@@ -1,4 +1,4 @@
-"""The hand (`hand.py`) from the test's side: worker processes forked at will."""
+"""The test's side of `hand.py`: worker processes forked on demand."""
 
 import json
 import os
@@ -32,14 +32,14 @@ class Worker:
 
     @property
     def problem(self) -> str:
-        """Why it failed by itself; empty where it was well, or was killed on purpose."""
+        """Why it failed by itself; empty if it ended well or was killed on purpose."""
         if self.ended in (0, -signal.SIGKILL, None):
             return ""
         return str(self.report.get("error") or f"it ended with {self.ended}")
 
 
 class Hand:
-    """One process that has the product loaded, and its forked workers."""
+    """A process with the product loaded, and its forked workers."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env, self._begun_with = dict(env), dict[str, str]()
@@ -48,7 +48,7 @@ class Hand:
         self._lines = b""
 
     def start(self) -> None:
-        """Start it unless it runs in this environment."""
+        """Start the process unless one runs with this environment."""
         if self.process and self.process.poll() is None and self._begun_with == self.env:
             return
         self.stop()
@@ -69,10 +69,7 @@ class Hand:
         self._read(lambda message: "ready" in message)
 
     def fork(self, do: str, at: int | None = None, end: str = "", only: str = "") -> Worker:
-        """Begin a piece of work; with `at` the worker is stopped (or, `end` "kill", killed) at that point.
-
-        With `only` that many points of this name are counted.
-        """
+        """Start work; with `at`, stop (or, `end` "kill", kill) the worker at that point, or that point named `only`."""
         assert self.process
         assert self.process.stdin
         worker = Worker(len(self.workers) + 1)
@@ -91,7 +88,6 @@ class Hand:
         return self.wait(self.fork(do))
 
     def let_go(self, worker: Worker) -> Worker:
-        """A stopped worker goes on, to its end."""
         if worker.ended is None and worker.stopped:
             worker.stopped = False
             os.kill(worker.pid, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Nothing is written against a setting: each write of ours, from Monday's events and NPD's history, is checked."""
+"""Checks each write of ours, from Monday's events and NPD's history, against the settings."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ LIVE_STEPS = 8  # a live worker may have read the setting so many steps ago
 
 
 def only_where_allowed(evidence: Evidence) -> Iterator[str]:
-    """Disabled and one-way records and fields are never written against that."""
     yield from _on_monday(evidence)
     yield from _in_npd(evidence)
 
@@ -68,12 +67,11 @@ def _differs(before: Any, after: Any, key: str) -> bool:
 
 
 def _allowed(evidence: Evidence, entity: Entity, key: str, step: int, way: str) -> bool:
-    """Whether at some moment of the work that this write belongs to, every setting allowed this way."""
+    """Whether every setting allowed this direction at some moment of the write's work."""
     journal = evidence.journal
     if way == "npd_to_monday" and any(h in journal.pushed_by_name for h in entity.handles):
         return True
     first = _begun(evidence, step)
-    # A choice about the record itself, and its unlinking, write these settings too; then NPD's own history knows.
     steps = range(first, step + 1)
     enabled = _values(evidence, entity.handles, "sync_enabled", True, steps)
     directions = _values(evidence, entity.handles, "sync_direction", "bidirectional", steps)
@@ -92,7 +90,7 @@ def _values(evidence: Evidence, handles: set[str], name: str, default: Any, step
 
 
 def _begun(evidence: Evidence, step: int) -> int:
-    """The step at which the work began that wrote at this step: a worker may have been held since."""
+    """The step at which this write's work began; a worker may have been held since."""
     script = evidence.stage.steps
     if evidence.stage.arena.was_live:
         return max(0, step - LIVE_STEPS)

@@ -1,4 +1,4 @@
-"""A clash of both sides, and who settles it."""
+"""A conflict, and the person who settles it."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def clash(world: World) -> tuple[Contact, SyncConflict]:
 
 
 def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selections: Any) -> None:
-    """A person decides, having seen the conflict as it stands now."""
+    """Resolve a conflict as it stands now."""
     conflict.refresh_from_db()
     npd, monday = conflict.npd_data, conflict.monday_data
     sides: dict[str, Any] = {key: {"npd": npd.get(key), "monday": monday.get(key)} for key in conflict.conflict_fields}

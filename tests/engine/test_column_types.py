@@ -1,4 +1,4 @@
-"""Every column type, both ways, on a sandbox over HTTP; with fields of every kind in NPD."""
+"""Every column type, both ways, with NPD fields of every kind, on a sandbox over HTTP."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -23,7 +23,7 @@ def sales(with_deals: None, world: World) -> World:
 
 
 def deal(world: World, **values: Any) -> Deal:
-    """A deal that is in sync; its own webhooks have come and gone."""
+    """A deal in sync, after its own webhooks."""
     record = Deal.objects.create(name="Big one", **values)
     world.work()
     world.hear(record)

@@ -1,4 +1,4 @@
-"""When Monday refuses, fails or falls silent: nothing is lost, nothing is made twice, and the record says why."""
+"""When Monday refuses, fails or doesn't answer: nothing is lost or made twice, and the record says why."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str
 
 
 def test_a_lost_create_that_is_written_when_it_is_sent_again_shows_that_writes_work(world: World) -> None:
-    """Else the next failure would count as the second in a row, and stop all writes."""
+    """Otherwise the next failure would count as the second in a row, and stop all writes."""
     world.contact("Ann")
     world.sandbox.faults({"timeout": "before"})
     world.work()

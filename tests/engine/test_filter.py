@@ -11,7 +11,7 @@ CUSTOMER = {"records": [{"field": "role_title", "op": "is", "values": ["Customer
 
 
 def only(world: World, sync_filter: dict[str, Any], *records: Any) -> None:
-    """The board's filter is this from now on, and each of these records gets a pass."""
+    """Set the board's filter, and give each of these records a pass."""
     BoardLink.objects.filter(entity_type="contact").update(sync_filter=sync_filter)
     for record in records:
         world.look(record)
@@ -19,7 +19,6 @@ def only(world: World, sync_filter: dict[str, Any], *records: Any) -> None:
 
 
 def in_group(world: World, title: str) -> dict[str, Any]:
-    """Only items in this group of the contacts' board."""
     return {"items": [{"field": "group", "op": "is", "values": [group_id(world, title)], "labels": [title]}]}
 
 
@@ -34,7 +33,6 @@ def group_id(world: World, title: str) -> str:
 
 
 def move(world: World, record: Any, title: str) -> None:
-    """Somebody drags the record's item into another group."""
     record.refresh_from_db()
     world.sandbox.act("move", item_id=record.monday_id, group_id=group_id(world, title))
 

@@ -1,4 +1,4 @@
-"""Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
+"""Somebody edits a cell between our read and our write: the value is found again, never silently lost."""
 
 from datetime import datetime
 
@@ -71,7 +71,7 @@ def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(wor
 
 @pytest.mark.parametrize(("npd", "status"), [("Ours", "synced"), ("Later", "conflict")])
 def test_a_cell_that_is_emptied_after_a_write_without_an_answer_was_edited(world: World, npd: str, status: str) -> None:
-    """It reads as before the write, which an event says had landed: nothing goes over that edit."""
+    """The cell reads as before the write, but an event says that the write landed: the edit is not overwritten."""
     contact = world.linked(role_title="")
     Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
     world.sandbox.faults({"timeout": "after", "on": "mutation"})

@@ -1,4 +1,4 @@
-"""From the board to NPD: webhooks say that something may differ, what is written was read."""
+"""From the board to NPD: webhooks only say that something may differ, and NPD gets what was read."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None
 
 
 def test_a_record_for_which_a_webhook_waits_does_not_say_synced(world: World) -> None:
-    """Also while its board is stopped already, so that no pass looks at it."""
+    """Even while its board is stopped, so that no pass looks at it."""
     tripping, edited = world.linked("Ann"), world.linked("Bob")
     world.sandbox.faults({"status": 503, "count": 100})
     world.save(tripping, role_title="Chair")

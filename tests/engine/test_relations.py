@@ -22,7 +22,7 @@ from tests.support.world import World
 
 
 def adopt_column(world: World, kind: str, **settings: Any) -> None:
-    """A person makes a column for the organization on the contacts' board, and the set-up adopts it."""
+    """Add an organization column to the contacts' board, and let set-up adopt it."""
     world.sandbox.add_column(world.board_id(), "organization", "Organization", kind, **settings)
     set_up(registry.entity("contact"), metered_client.connector())
 
@@ -49,12 +49,10 @@ def organization(name: str = "Acme", **values: Any) -> Organization:
 
 
 def cell(world: World, contact: Contact) -> str:
-    """What the board shows in the contact's cell."""
     return world.values(contact).get("organization", "")
 
 
 def choose_on_board(world: World, contact: Contact, *records: Any) -> None:
-    """A person picks items in the cell of connected boards."""
     for record in records:
         record.refresh_from_db()
     world.edit(contact, "organization", {"item_ids": [r.monday_id for r in records]} if records else None)
@@ -120,7 +118,7 @@ def test_a_relation_is_looked_for_once_more_in_case_its_record_came_during_the_l
     item = connected.sandbox.act("add", board_id=connected.board_id("organization"), name="Late")
     connected.edit(contact, "organization", {"item_ids": [item["id"]]})
     connected.hear()
-    with connection.cursor() as cursor:  # as a transaction that the look could not see
+    with connection.cursor() as cursor:  # as by a transaction that the look could not see
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("UPDATE organizations SET monday_id = %s WHERE id = %s", [item["id"], late.pk])
         cursor.execute("SET session_replication_role = DEFAULT")

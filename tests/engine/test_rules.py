@@ -1,4 +1,4 @@
-"""The rule “newest” knows when each side was edited: from NPD's history, and from what Monday told."""
+"""The rule “newest” knows when each side was edited, from NPD's history and Monday's events."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from tests.support.world import World
 
 
 def edited_in_npd(contact: Contact, *, seconds_ago: int, **values: str) -> None:
-    """An edit that NPD's history dates so many seconds back."""
+    """Edit a contact, and backdate the edit in NPD's history."""
     Contact.objects.filter(pk=contact.pk).update(**values)
     [history] = event_models(tracks_model=Contact)
     newest = history._default_manager.filter(pgh_obj_id=contact.pk).latest("pgh_id")

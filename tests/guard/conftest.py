@@ -1,4 +1,4 @@
-"""The world of the engine's tests, with a guard that two records an hour pass."""
+"""The world of the engine's tests, with a guard that lets two records an hour pass, whatever their share."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from django.contrib.auth.models import User
 
 @pytest.fixture(autouse=True)
 def narrow_guard(settings: Any) -> None:
-    """Two records an hour may be emptied or deleted; no share counts."""
     settings.GUARD_RECORDS, settings.GUARD_PERCENT = 2, 0
 
 

@@ -27,7 +27,7 @@ def browser(client: Client, mary: User) -> Client:
 
 @pytest.fixture
 def hold() -> Callable[[int, ApprovalKind], list[ApprovalRequest]]:
-    """So many emptied telephones that wait for approval."""
+    """Make this many emptied phones that wait for approval."""
 
     def make(number: int, kind: ApprovalKind = ApprovalKind.CLEAR_MONDAY) -> list[ApprovalRequest]:
         contacts = [Contact.objects.create(name=f"Ann {n}") for n in range(number)]
@@ -53,7 +53,7 @@ def test_all_of_a_kind_are_decided_as_counted(browser: Client, hold: Any, action
     question = browser.post(ACT, form).content.decode()
     assert title in question
     later = hold(1)
-    # Of more than the page had counted it asks again.
+    # It asks again if there are more than the page had counted.
     assert browser.post(ACT, answer_to_question(question)).status_code == 409
     assert states() == ["pending"] * 4
     later[0].delete()

@@ -1,4 +1,4 @@
-"""Deletes both ways through the guard, with a board: held, approved, rejected, let go."""
+"""Deletes both ways through the guard, with a board: held, approved, rejected, released."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def item_states(world: World, ids: list[str | None]) -> list[str]:
 
 @pytest.fixture
 def deleted(world: World) -> list[str | None]:
-    """The items of three contacts that were deleted at once in NPD, and looked at."""
+    """Items of three contacts that were deleted at once in NPD, after a pass."""
     contacts = linked(world, 3)
     items = [contact.monday_id for contact in contacts]
     Contact.objects.filter(pk__in=[c.pk for c in contacts]).delete()
@@ -81,7 +81,7 @@ def test_a_restore_ends_the_wait_for_approval_at_once_and_a_late_approval_says_s
 
 @pytest.fixture
 def two_gone(world: World) -> list[str | None]:
-    """The items of two contacts out of three that were deleted in NPD; so many go without asking."""
+    """Items of two of three contacts, deleted in NPD: few enough to go without asking."""
     contacts = linked(world, 3)[:2]
     Contact.objects.filter(pk__in=[c.pk for c in contacts]).delete()
     return [contact.monday_id for contact in contacts]

@@ -1,4 +1,4 @@
-"""Fields that are emptied: few flow, many wait for approval, and what is held stays where it still stands."""
+"""Emptied fields: few pass, many wait for approval, and a held value stays on the other side."""
 
 from typing import Any
 
@@ -13,7 +13,6 @@ from tests.support.world import World, staged
 
 @staged
 def linked(world: World, number: int, **values: Any) -> list[Contact]:
-    """Contacts in sync, each with a phone, a role and notes."""
     defaults = {"phone": "+442079460018", "role_title": "Boss", "notes": "old"} | values
     contacts = [world.contact(f"Ann {n}", **defaults) for n in range(number)]
     world.work()
@@ -47,7 +46,7 @@ def phones_on_monday(world: World, contacts: list[Contact]) -> list[str]:
 
 
 class Killed(BaseException):
-    """What stands for kill -9: nothing in the code under test catches it."""
+    """Stands for kill -9: nothing in the code under test catches it."""
 
 
 def killed(*args: Any, **kwargs: Any) -> None:
@@ -65,7 +64,7 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all_and_other_fields_
     assert "phone" in world.sync_state(contacts[0]).blocked_fields
     pending = ApprovalRequest.objects.filter(state="pending").values_list("entity_type", "kind")
     assert list(pending) == [("contact", "clear_monday")] * 3
-    # Another field of records that wait waits too.
+    # Another field of waiting records waits too.
     empty_in_npd(contacts, "notes")
     world.work()
     assert {world.values(c)["notes"] for c in contacts} == {"old"}

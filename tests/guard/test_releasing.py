@@ -1,4 +1,4 @@
-"""What waits lets itself go when its cause is gone: deletes of items and of records, by what became of them."""
+"""Held deletes of items and records are released when their cause is gone."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -34,7 +34,7 @@ def moved_clock(transactional_db: None) -> Iterator[None]:
 
 
 def allowed(link: BoardLink, kind: ApprovalKind, wanted: list[UUID]) -> set[UUID]:
-    """Decide as a pass does, store what it counts or holds, and return the records with which it may be done."""
+    """Decide as a pass does, store the verdicts, and return the records that may go."""
     facts = read_approvals(link, [kind], wanted)
     verdicts = facts.verdicts(kind, [(key, "") for key in wanted])
     ApprovalRequest.objects.bulk_create(
@@ -46,7 +46,7 @@ def allowed(link: BoardLink, kind: ApprovalKind, wanted: list[UUID]) -> set[UUID
 
 
 def deleted(number: int, state: str = "waiting") -> list[UUID]:
-    """Contacts that were deleted just now, each with an item."""
+    """Ids of contacts that were just deleted, each with an item."""
     ids = [uuid4() for _ in range(number)]
     Tombstone.objects.bulk_create(
         Tombstone(entity_type="contact", entity_id=key, monday_id=f"i{key}", state=state) for key in ids
@@ -55,7 +55,7 @@ def deleted(number: int, state: str = "waiting") -> list[UUID]:
 
 
 def test_a_mass_delete_is_held_from_its_first_document_on(link: BoardLink) -> None:
-    """Also where documents carry one record: what waits with a tombstone is known to follow."""
+    """Even if a document carries one record: the waiting tombstones show what follows."""
     ids = deleted(3)
     assert allowed(link, ApprovalKind.ITEMS, ids[:1]) == set()
 
@@ -143,7 +143,7 @@ STEPS = st.one_of(
 def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted_whatever_was_answered(
     link: BoardLink, mary: User, settings: Any, moved_clock: None, steps: list[tuple[str, int]]
 ) -> None:
-    """What waits, what was approved and what was done unasked are all of the mass; what was given up is not."""
+    """What waits, was approved or was done unasked counts; what was given up does not."""
     settings.GUARD_RECORDS, now, wanted_at = 3, 0, dict[UUID, int]()
     reset_clock()
     for model in (ApprovalRequest, Tombstone):

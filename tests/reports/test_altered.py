@@ -16,7 +16,7 @@ __all__ = ["sales", "with_deals"]
 
 
 def altering(world: World, alteration: str, *columns: str) -> None:
-    """Monday stores the texts of these columns so; "name" is the item's name."""
+    """Let Monday alter the texts of these columns; "name" is the item's name."""
     world.sandbox.control("faults", alters=alteration, columns=list(columns or ("role_title",)))
 
 
@@ -51,7 +51,7 @@ def test_what_nothing_is_lost_by_is_synced_with_a_note(world: World) -> None:
     assert (ann.role_title, world.values(ann)["role_title"]) == ("<b>Head</b>", "Head")
     page = world.browser(world.administrator("olga")).get(f"/admin/npd/contact/{ann.pk}/change/").content.decode()
     assert "Nothing is lost" in page
-    # An edit of either side goes on as ever.
+    # Edits of either side still sync.
     world.edit(ann, "role_title", "Chair")
     world.hear(ann)
     assert (ann.role_title, world.status(ann), world.sync_state(ann).altered) == ("Chair", "synced", {})

@@ -1,4 +1,4 @@
-"""The same person or firm is found though a character differs that nobody sees, or a capital; nobody is made twice."""
+"""People and firms are found although capitals or invisible characters differ, and nobody is made twice."""
 
 import unicodedata
 
@@ -51,7 +51,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("typed", "on_monday", "stored"), ADDRESSES)
 def test_an_address_has_one_form_through_every_door(world: World, typed: str, on_monday: str, stored: str) -> None:
-    """Or is accepted by none of them; Monday takes only ASCII."""
+    """Or every door refuses it; Monday takes only ASCII."""
     browser = world.browser(world.administrator("olga"))
     page = {"name": "Ada", "email": typed.format("ada"), "phone": "", "role_title": "", "notes": ""}
     browser.post("/admin/npd/contact/add/", page | {"sync_enabled": "on", "sync_direction": "bidirectional"})
@@ -66,7 +66,7 @@ def test_an_address_has_one_form_through_every_door(world: World, typed: str, on
         world.hear(minutes=3)
     expected = {name: stored.format(text) for name, text in names.items()}
     assert dict(Contact.objects.values_list("name", "email")) == expected
-    # Saved again, as a browser sends it, nothing changes.
+    # Saving it again as a browser sends it changes nothing.
     for record in Contact.objects.all():
         address = on_monday.format(names[record.name])
         assert (
@@ -92,7 +92,7 @@ def test_each_way_to_write_a_name_has_one_key() -> None:
 
 
 def test_an_organization_is_found_by_its_name_in_another_form(world: World) -> None:
-    # A board that people had: nothing there becomes a record by itself.
+    # A board whose items don't become records by themselves.
     BoardLink.objects.filter(entity_type="organization").update(creates_records=False)
     world.add("Acme\u200b Corp", "organization")
     world.hear(minutes=3)

@@ -1,4 +1,4 @@
-"""Answers that Monday gave others: null for a board or a log, a listing that slips, an item full of other values."""
+"""Odd answers that Monday has given: null for a board or a log, a listing that shifts, an item with other values."""
 
 import io
 import json
@@ -18,7 +18,7 @@ Change = Callable[[str, dict[str, Any]], None]
 
 
 def changing_answers(world: World, change: Change) -> None:
-    """`change(query, data)` alters the data of Monday's answers to queries, as no fault of the sandbox does."""
+    """Let `change(query, data)` alter Monday's answers to queries, in ways that no fault of the sandbox can."""
     send = HTTPAdapter.send
 
     def changed(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Monday fails on every write of some records, for their own sake: they wait alone, and cost little."""
+"""Monday fails every write of some records: these wait alone, and cost few calls."""
 
 from random import Random
 from typing import Any
@@ -21,12 +21,11 @@ from tests.support.world import World
 
 
 def poison(world: World) -> None:
-    """Every write fails that has a record whose notes say so."""
     writes_fail(world, naming="poison")
 
 
 def calls_each_half_minute(world: World, minutes: int) -> int:
-    """What is called while workers come by each half a minute: in this time it is found out whose fault it is."""
+    """Calls of workers that run every half minute, while the failing records are found."""
     before = world.calls()
     for _ in range(2 * minutes):
         world.work(seconds=30)
@@ -34,7 +33,7 @@ def calls_each_half_minute(world: World, minutes: int) -> int:
 
 
 def synced_at_once(world: World, contact: Contact, hours: int = 3) -> None:
-    """Whoever saves is not kept waiting by what always fails, now and in the next hours."""
+    """Saves are not delayed by records that always fail, now and in the next hours."""
     world.save(contact, role_title="Now")
     assert world.status(contact) == "synced"
     for hour in range(hours):
@@ -63,7 +62,7 @@ def test_one_that_always_fails_waits_alone(world: World, kind: str) -> None:
 
 
 def add_records(model: Any, healthy: int, poisoned: int) -> None:
-    """Add so many, of which the poisoned ones and the ids are where the seed puts them: by ids probes are chosen."""
+    """Add records with seeded ids, of which the poisoned ones are at seeded places: probes are chosen by id."""
     random = Random(f"{model.__name__} 1")
     notes = ["poison"] * poisoned + [""] * healthy
     random.shuffle(notes)
@@ -83,7 +82,7 @@ def test_two_boards_poisoned_rows_cost_fifty_calls_at_first_then_twenty(world: W
     poison(world)
     add_records(Organization, 4, 4)
     add_records(Contact, 12, 4)
-    # With what it takes to write the sixteen others.
+    # This includes the calls that write the sixteen others.
     assert world.calls_while(60, seconds=30) <= 50
     assert healthy_unsynced() == 0
     assert world.calls_while(60) <= 20

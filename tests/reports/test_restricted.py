@@ -15,12 +15,12 @@ PHONE = "+442079460018"
 
 
 def close(world: World, **ids: list[str]) -> None:
-    """The token's user may read these columns or items, and not edit them."""
+    """The token's user may read these columns or items, but not edit them."""
     world.sandbox.control("faults", closed=ids)
 
 
 def calls_while(world: World, minutes: int, *, seconds: int = 60) -> int:
-    """What was delivered before it is read in this time, too; a delivery's signature holds for five minutes."""
+    """Deliver first, because a delivery's signature is valid for five minutes only."""
     world.deliver()
     return world.calls_while(minutes, seconds=seconds)
 

@@ -1,4 +1,4 @@
-"""Monday carries out no write while reads go on (community 116255, 58767): what that costs, and who waits for it."""
+"""Monday carries out no writes while reads work (community 116255, 58767): what that costs, and who waits."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def new_contacts(number: int) -> None:
 
 @staged
 def synced_contacts(world: World, number: int) -> None:
-    """The same, with their items, whose webhooks have come and gone."""
+    """Contacts in sync, after their own webhooks."""
     new_contacts(number)
     world.work()
     world.hear(minutes=2)
@@ -102,7 +102,7 @@ def test_an_edit_whose_webhook_was_lost_comes_in_however_long_writes_fail(world:
 def writes_stopped(world: World) -> None:
     """Writes have failed for twenty minutes, and the next probe is half an hour after the last."""
     stopped(world)
-    writes_fail(world)  # a sandbox that was put back has no faults
+    writes_fail(world)  # a restored sandbox has no faults
 
 
 @staged
@@ -215,7 +215,7 @@ def test_a_copy_whose_npd_id_is_to_be_cleared_finds_out_that_writes_work_again(w
 def test_a_probe_whose_read_fails_costs_its_record_an_attempt_only_if_it_fails_alone_again(world: World) -> None:
     ann = world.linked("Ann", role_title="Old")
     writes_stopped(world)
-    # The only record that waits without an unanswered create is the probe.
+    # The probe is the only waiting record without an unanswered create.
     Contact.objects.exclude(pk=ann.pk).delete()
     world.save(ann, role_title="New")
     job = SyncQueue.objects.get(entity_id=ann.pk, status="pending")

@@ -1,7 +1,7 @@
-"""Wrong behaviours that can be switched on in the running processes, to see that the oracle notices each of them.
+"""Wrong behaviours that can be switched on in running processes, to see that the oracle notices each.
 
-The product knows nothing of them: processes that have `PLANTED_BUG_FILE` in their environment have each wrong function
-beside the right one, and ask that file by which name to go, at every call. So a set of processes serves all bugs.
+The product knows nothing of them: processes with `PLANTED_BUG_FILE` in their environment have each wrong function
+beside the right one, and read from that file at every call which to use. So one set of processes serves all bugs.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ Wrong = Callable[..., Any]
 
 @dataclass
 class Bug:
-    """One wrong behaviour: what is wrong, and what stands in for which function ("module:name" or "module:Class.name").
+    """A wrong behaviour, the act that shows it, and the functions ("module:name" or "module:Class.name") it replaces.
 
-    `act` is the act of a script that shows it. `begin` and `end` change and restore what is no function: a trigger in
-    the database.
+    `begin` and `end` change and restore what is no function, such as a trigger.
     """
 
     name: str
@@ -47,7 +46,7 @@ def bug(name: str, words: str, *, act: Act) -> Bug:
 
 
 def instead_of(planted: Bug, place: str) -> Callable[[Wrong], Wrong]:
-    """Let this function stand in for another while the bug is switched on; it is given the right one first."""
+    """Replace the function at `place` while the bug is on; the right one is passed as first argument."""
 
     def note(wrong: Wrong) -> Wrong:
         planted.places.append((place, wrong))
@@ -57,7 +56,6 @@ def instead_of(planted: Bug, place: str) -> Callable[[Wrong], Wrong]:
 
 
 def switched_on() -> str:
-    """Which bug is switched on in the process that asks, or an empty text."""
     path = os.environ.get(FILE_VARIABLE)
     try:
         return Path(path).read_text().strip() if path else ""
@@ -66,13 +64,12 @@ def switched_on() -> str:
 
 
 def load() -> None:
-    """Know every bug."""
     for module in ("deciding", "writing", "queueing", "receiving", "lifecycle"):
         importlib.import_module(f"tests.chaos.planted.{module}")
 
 
 def install() -> None:
-    """Put every wrong function beside its right one in this process. A place that is gone is an error."""
+    """Put every wrong function beside its right one; raises LookupError if a place is gone."""
     load()
     for planted in BUGS.values():
         for place, wrong in planted.places:
@@ -93,7 +90,7 @@ def _beside(name: str, place: str, wrong: Wrong) -> None:
 
 
 def owner_of(place: str) -> tuple[Any, str]:
-    """What has the function of this place, and its name there; raises LookupError where there is none."""
+    """The owner of a place's function, and its name there; raises LookupError if it is gone."""
     module, _, path = place.partition(":")
     owner: Any = importlib.import_module(module)
     *parents, attribute = path.split(".")

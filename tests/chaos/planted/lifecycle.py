@@ -1,4 +1,4 @@
-"""Wrong ways with records and items as wholes."""
+"""Wrong treatment of whole records and items."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Wrong ways with queue rows."""
+"""Wrong treatment of queue rows."""
 
 import re
 from collections.abc import Sequence

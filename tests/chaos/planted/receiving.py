@@ -1,4 +1,4 @@
-"""Wrong ways with what Monday tells."""
+"""Wrong treatment of what Monday reports."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -56,7 +56,7 @@ def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldP
 
 @instead_of(no_echo_check, "sync.reconcile.field_plan:_resting_plan")
 def _leaves_nothing_at_rest(right: Wrong, *args: Any) -> None:
-    """So that every field gets as far as the comparison."""
+    """Let every field get as far as the comparison."""
 
 
 echo_dropped = bug(

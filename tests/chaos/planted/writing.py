@@ -1,4 +1,4 @@
-"""Wrong ways of writing to Monday, and of finding out what became of it."""
+"""Wrong ways to write to Monday and to find out the result."""
 
 from collections.abc import Sequence
 from typing import Any
