@@ -77,7 +77,6 @@ def sent_to(client: Client, **sent: str) -> dict[str, list[str]]:
 
 
 def sign_in(provider: type[Provider], client: Client | None = None, **claims: Any) -> tuple[Client, Any]:
-    """Sign in at the provider with these claims."""
     client = client or Client()
     provider.claims = {"sub": "42", "email": "Ada@example.test", "email_verified": True, **claims}
     question = sent_to(client, process="login", next="/admin/npd/contact/")

@@ -19,7 +19,6 @@ def values_of(response: Any, form_id: str) -> dict[str, str]:
 
 
 def answer_to_question(html: str) -> dict[str, list[str]]:
-    """What a question's form sends, without its buttons."""
     question = html.partition("npd-question")[2]
     values: dict[str, list[str]] = {}
     for name, value in re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', question):

@@ -43,7 +43,6 @@ def stop_board(
 
 
 def ids_of(record: models.SyncedModel) -> dict[str, Any]:
-    """The columns that refer to this record."""
     return {"entity_type": record.entity_type(), "entity_id": record.pk}
 
 
@@ -132,7 +131,6 @@ def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, Sy
 
 
 def blocked(name: str, item: str | None = None, **blocked_fields: dict[str, Any]) -> Contact:
-    """A pending contact with these blocked fields."""
     record = contact(name)
     mark(record, RecordSyncStatus.PENDING, item)
     sync_state(record, SyncStatus.COMPLETED, blocked_fields=blocked_fields)

@@ -21,7 +21,6 @@ HALF_A_MINUTE = 31_000
 
 
 def is_live(request: Any) -> bool:
-    """Whether a page is refreshing itself."""
     return "x-npd-live" in request.headers
 
 

@@ -37,7 +37,6 @@ def waits(name: str, *directions: str, **blocked_fields: dict[str, Any]) -> Cont
 
 
 def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None:
-    """A contact whose item is gone, with open questions."""
     record = states.contact(name)
     states.mark(record, RecordSyncStatus.CONFLICT, item)
     states.sync_state(record, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)

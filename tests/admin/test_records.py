@@ -25,7 +25,6 @@ def words_of(html: str) -> str:
 
 
 def row_of(html: str, name: str) -> str:
-    """The text of the list's row that names a record."""
     rows = [row for row in re.findall(r'<tr class="data-row.*?</tr>', html, re.DOTALL) if name in row]
     assert len(rows) == 1, f"{len(rows)} rows name {name}"
     return words_of(rows[0])

@@ -29,7 +29,6 @@ def stop_of(html: str) -> str:
 
 
 def button_of(html: str) -> str:
-    """Where the banner's first button leads."""
     match = re.search(r'id="npd-stop-token".*?href="([^"]*)"|action="([^"]*)"', stop_of(html), re.DOTALL)
     return (match[1] or match[2]) if match else ""
 
@@ -112,7 +111,6 @@ def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopp
 
 
 def pauses_of(html: str) -> list[str]:
-    """What the lines above a page say is paused."""
     looks = "npd-banner npd-banner-warn npd-stop|npd-home-state npd-badge-warn"
     return re.findall(rf'<section\s+class="(?:{looks})"\s+aria-label="(.*?): paused"', html)
 

@@ -43,7 +43,6 @@ CONTACTS, QUEUE, SET_UP = "/admin/npd/contact/", "/admin/sync/syncqueue/", "/adm
 
 
 def post(path: str, **form: Any) -> Knock:
-    """Send a form with its question confirmed."""
     return lambda client: client.post(path, {"confirmed": "yes", **form})
 
 
@@ -213,13 +212,10 @@ ACTS: dict[str, list[tuple[str, Callable[[World], Knock]]]] = {
 
 @pytest.fixture(autouse=True)
 def nobody_works(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A click wakes no worker."""
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
 class Member:
-    """A signed-in user whose groups change."""
-
     def __init__(self) -> None:
         self.user = User.objects.create_user("member", password="right", is_staff=True)
         self.client = Client()

@@ -43,13 +43,11 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opens(client: Client, address: str) -> bool:
-    """Whether a page comes, or a redirect to one."""
     answer = client.get(address)
     return answer.status_code < 400 and "/login/" not in answer.headers.get("Location", "")
 
 
 def one_of_each_page(world: dict[str, Any]) -> dict[str, str]:
-    """One address of each page, by its name."""
     addresses: dict[str, str] = {}
     for address in chain(["/api/v1/docs/"], of_models(), without_a_row(), by_name(world)):
         if address.startswith(("/accounts/", "/admin/", "/api/v1/docs/")):

@@ -54,7 +54,6 @@ def organization(db: None) -> Organization:
 
 
 def row(**values: Any) -> SyncQueue:
-    """A job, by default a waiting one of a contact."""
     return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
 
 

@@ -131,7 +131,6 @@ def queries(api: APIClient, address: str) -> int:
 
 
 def grow(number: int, organization: Organization) -> None:
-    """So many rows more of everything that is listed."""
     for _ in range(number):
         contact = Contact.objects.create(name="x", organization=organization)
         Organization.objects.create(name="x")

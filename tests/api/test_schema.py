@@ -63,7 +63,6 @@ def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_b
 
 
 def members(operation: dict[str, Any]) -> list[str]:
-    """The fields that the operation's body may have."""
     media = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if media is None:
         return []

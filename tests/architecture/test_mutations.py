@@ -64,7 +64,6 @@ def test_a_new_one_would_be_caught(line: str) -> None:
 # Besides everything in settle/.
 WRITERS = {"act.py", "unanswered_creates.py"}
 ROW_WRITES = {"save", "delete", "bulk_create", "bulk_update", "get_or_create", "update_or_create"}
-# What a module imports to write rows.
 ROW_WRITERS = re.compile(r"enqueue\w*|update_many|finish|set_late_item|store_\w+|claim_records|transaction")
 
 SQL_WRITE = re.compile(r"\b(UPDATE \w+ SET|INSERT INTO|DELETE FROM)\b")

@@ -100,12 +100,10 @@ IMPURE_CODE = re.compile(
 )
 
 CLOCKS = {"time", "monotonic", "perf_counter", "now", "utcnow", "today", "connect", "open", "getaddrinfo"}
-# How many drawn worlds are watched.
 WORLDS = 400 if os.environ.get("CI") == "true" else 100
 
 
 def effects_of(act: Callable[[], Any]) -> set[str]:
-    """Every impure call during `act`."""
     effects = set[str]()
 
     def watch(frame: FrameType, event: str, arg: Any) -> None:

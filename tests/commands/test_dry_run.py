@@ -29,7 +29,6 @@ LEARNED = ("batch_limit",)
 
 
 def everything() -> dict[str, list[Any]]:
-    """Every row of every table except BOOKED."""
     rows_by_table: dict[str, list[Any]] = {}
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))

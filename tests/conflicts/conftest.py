@@ -64,7 +64,6 @@ def conflict_of(contact: Contact) -> SyncConflict:
 
 @pytest.fixture
 def conflict(contact: Contact) -> SyncConflict:
-    """Two fields of the contact, which both sides changed."""
     record(finding(contact, PHONE, ROLE))
     return conflict_of(contact)
 

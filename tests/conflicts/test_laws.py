@@ -146,7 +146,6 @@ Held = dict[UUID, set[tuple[str, str]]]
 
 
 def _held(record: UUID) -> Held:
-    """The values of every field in each open conflict."""
     rows = SyncConflict.objects.filter(entity_id=record, resolved_at=None)
     return {row.pk: _values(row) for row in rows}
 

@@ -28,7 +28,6 @@ class Played:
     faults: list[dict[str, Any]] = field(default_factory=list)  # left in the sandbox
 
     def command(self, *arguments: str) -> str:
-        """Run `manage.py demo …` again and return its output."""
         out = StringIO()
         call_command("demo", *arguments, stdout=out)
         return out.getvalue()

@@ -50,7 +50,6 @@ def stages() -> dict[str, list[list[str]]]:
 
 
 def sources(stage: str) -> set[str]:
-    """The paths that a stage copies from the repository."""
     copies = [words[1:-1] for words in stages()[stage] if words[0] == "COPY"]
     return {source for words in copies if not words[0].startswith("--from") for source in words}
 

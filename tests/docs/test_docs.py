@@ -71,7 +71,6 @@ def variables_in_the_example() -> set[str]:
 
 
 def wrong(faults_of: Callable[[Path], Iterable[str]]) -> list[str]:
-    """The faults of all pages, each with its page."""
     return [f"{page.relative_to(ROOT)}: {fault}" for page in PAGES for fault in faults_of(page)]
 
 

@@ -26,7 +26,6 @@ settings.ALLOWED_HOSTS = ["*"]
 
 
 def item_of(record: Any) -> dict[str, Any]:
-    """What the board shows of a record after a worker's turn."""
     SyncQueueService().process(seconds=60)
     record.refresh_from_db()
     assert record.sync_status == "synced", record.sync_status

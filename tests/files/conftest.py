@@ -35,7 +35,6 @@ def confirm(client: Client, page: Any, kind: str = "contact", *, app: str = "npd
 
 
 def imported(client: Client, content: str | bytes, kind: str = "contact", **options: str) -> str:
-    """The message after the import of a file."""
     page = preview(client, content, kind, **options)
     assert "confirm_form" in page.context, (page.context["form"].errors, refused(page))
     return messages(confirm(client, page, kind))

@@ -20,8 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Lines(logging.Handler):
-    """Collects formatted log lines."""
-
     def __init__(self) -> None:
         super().__init__()
         line = logging_config("INFO", True, the_settings.SECRET_TEXTS)["formatters"]["line"]

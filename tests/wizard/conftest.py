@@ -95,7 +95,6 @@ class Wizard:
         return self.post(f"fields/{kind}/", shows=shows, **sent)
 
     def plan(self) -> None:
-        """Open the plan's page, and let a worker make the plan."""
         self.get("plan/")
         make_plan(plan_key(self.choices))
         plan = self.stored_plan()
@@ -136,7 +135,6 @@ class Wizard:
         SyncQueueService().process(seconds=60)
 
     def apply(self, **more: str) -> None:
-        """Start the plan, carry it out, and work on the queue."""
         kinds = list(self.choices)
         self.post("plan/", shows=False, plan=plan_key(self.choices), **more)
         self.work()
@@ -145,14 +143,12 @@ class Wizard:
         self.drain()
 
     def plan_shown(self) -> dict[str, int]:
-        """The plan page's numbers by code."""
         html = self.client.get(START + "plan/").content.decode()
         rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">([\d,]+)<', html, re.DOTALL)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
 
 def started(kind: str = "contact") -> dict[str, Any]:
-    """The latest set-up of these records."""
     return BoardLink.objects.get(entity_type=kind).setup
 
 
@@ -176,7 +172,6 @@ def away(person: User, client: Client, settings: Any) -> Any:
 
 
 def later(monday: Sandbox | None, seconds: float) -> None:
-    """Let time pass, here and on Monday."""
     move_clock(seconds)
     if monday is not None:
         monday.control("clock", offset_seconds=seconds)

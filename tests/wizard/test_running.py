@@ -18,7 +18,6 @@ from tests.wizard.conftest import ENDS, PEOPLE, START, Wizard, a_board, an_item,
 
 
 def planned(wizard: Wizard) -> str:
-    """Plan the set-up of two people; return the board."""
     people()
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     wizard.planned(board)
