@@ -193,7 +193,6 @@ PARTS_OF_PAGES = {"/admin/search/", "/admin/home/rows/"}
 
 
 def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]:
-    """Return the HTML of every page by its address, opened as this person."""
     furnish(world, person)
     crowd(world)
     # Opened one by one while they are made, so that pages are seen before and after each change.

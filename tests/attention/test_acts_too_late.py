@@ -56,7 +56,6 @@ def delete(name: str) -> str:
 
 
 def become_synced(name: str) -> str:
-    """Sync it, as a pass does."""
     contact = Contact.objects.get(name=name)
     close_conflicts(name, "Both sides say the same.")
     SyncQueue.objects.filter(entity_id=contact.pk).exclude(status="completed").update(status="completed")

@@ -125,7 +125,7 @@ def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, con
     assert "Use Monday in 2 conflicts?" in text_of(question)
     assert "3 conflicts left out" in text_of(question)
     assert "Only who may delete contacts can choose this" in text_of(question)
-    # A question shown to one person confirms nothing for another.
+    # A question shown to one person doesn't confirm these deletions for another.
     client.force_login(ada)
     question_of_ada = ask(client, "keep_monday", *contacts)
     client.force_login(User.objects.get(username="clerk"))

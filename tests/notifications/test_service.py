@@ -117,7 +117,7 @@ def test_what_follows_the_first_within_minutes_comes_in_one_message(ada: User, m
 
 
 def test_each_thing_is_said_once_by_many_tasks(ada: User, mail: MailServer, chats: Chats) -> None:
-    """Tasks and messages fail at random, yet all of it is said in the end."""
+    """Messages fail at random, yet all of it is said in the end."""
     dice = random.Random(2)
     choose(ada, Frequency.AT_ONCE)
     add_chat("ops", SLACK, Frequency.AT_ONCE)

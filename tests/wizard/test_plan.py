@@ -57,9 +57,7 @@ def test_nothing_is_written_before_the_plan_is_started(wizard: Wizard, django_as
 
 @pytest.mark.parametrize("creates", [True, False])
 def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, creates: bool) -> None:
-    """Two items of one key, two records of one key, an item whose key a record with an item has, or one without sync,
-    and an item that can't become a record: of none of them a record is made, and of the two records one gets an item.
-    """
+    """An item whose key is ambiguous or taken makes no record; of two records with one key, one gets an item."""
     Contact.objects.create(name="Torn", email="torn@x.org")
     Contact.objects.create(name="Off", email="off@x.org", sync_enabled=False)
     own = Contact.objects.create(name="Own", email="own@x.org")
