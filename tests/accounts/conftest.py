@@ -1,4 +1,4 @@
-"""Who signs in."""
+"""A user for the sign-in tests."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 @pytest.fixture
 def ada(db: None, settings: Any) -> User:
-    settings.MFA_TOTP_TOLERANCE = 1  # a test's half minute may end between a code and its check
+    settings.MFA_TOTP_TOLERANCE = 1  # a 30-second step may end between making a code and checking it
     return User.objects.create_superuser("ada", "ada@example.test", "right")
 
 

@@ -1,4 +1,4 @@
-"""Signing in as a person does, for tests of what comes of it."""
+"""Sign in as a person does, for tests of what follows."""
 
 import json
 from time import time
@@ -19,7 +19,6 @@ RECORDS = "account_authentication_methods"
 
 
 def sign_in(password: str = "right", name: str = "ada", **headers: Any) -> tuple[Client, Any]:
-    """Type a name and a password; return the browser and the answer."""
     client = Client(**headers)
     return client, client.post(LOGIN, {"login": name, "password": password})
 
@@ -29,7 +28,7 @@ def is_in(client: Client) -> bool:
 
 
 def code_of(user: User) -> str:
-    """Return what the person's app shows now."""
+    """Return the person's current one-time code."""
     return code_by(decrypt(Authenticator.objects.get(user=user, type="totp").data["secret"]))
 
 
@@ -38,12 +37,12 @@ def code_by(key: str) -> str:
 
 
 def set_up(client: Client) -> Any:
-    """Add an app; return the page with the recovery codes."""
+    """Add an authenticator app; return the page with the recovery codes."""
     return client.post(APP, {"code": code_by(client.get(APP).context["form"].secret)}, follow=True)
 
 
 def enrolled(user: User) -> list[str]:
-    """Give the person an app; return the recovery codes."""
+    """Give the person an authenticator app; return the recovery codes."""
     client, _answer = sign_in(name=user.get_username())
     codes: list[str] = set_up(client).context["unused_codes"]
     client.post("/accounts/logout/")
@@ -51,14 +50,14 @@ def enrolled(user: User) -> list[str]:
 
 
 def grow_old(client: Client) -> None:
-    """Let this session's sign-in be ten minutes ago."""
+    """Move this session's sign-in ten minutes back."""
     session = client.session
     session[RECORDS] = [{**record, "at": record["at"] - 600} for record in session[RECORDS]]
     session.save()
 
 
 def everything_stored() -> str:
-    """Return all rows of the database, and the sessions in clear."""
+    """Return all rows of the database, with sessions decoded."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         rows = []

@@ -1,4 +1,4 @@
-"""Every address of the site, as its routes have them: closed to strangers, and to pages of others."""
+"""Every route is closed to strangers and to posts from other sites."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,14 @@ from django.test import Client
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern
 
+# Sign-in, the probes, and pages that reveal nothing about this installation.
 OPEN_TO_STRANGERS = {
     "/accounts/inactive/", "/accounts/login/", "/accounts/oidc/cancelled/", "/set-password/x/x/",
     "/healthz", "/readyz",
 }  # fmt: skip
-"""Signing in, the probes, and pages that say nothing of this installation."""
 
+# Not called by browsers; each checks a secret of its own.
 WITHOUT_TOKEN_OF_A_FORM = {"/webhooks/monday/", "/webhooks/monday/x/", "/cron/sync-queue"}
-"""What no browser calls: each asks for a secret of its own."""
 
 
 def routes(patterns: Sequence[Any] | None = None, before: str = "") -> Iterator[str]:
@@ -32,7 +32,7 @@ def routes(patterns: Sequence[Any] | None = None, before: str = "") -> Iterator[
 
 
 def addresses() -> list[str]:
-    """Each route with something in each of its places."""
+    """Every route, with an example for each argument."""
     addresses_of_routes = []
     for route in routes():
         text = re.sub(r"\(\?P<(\w+)>[^()]*(?:\([^()]*\)[^()]*)*\)", r"<\1>", route)
@@ -62,7 +62,7 @@ def test_a_stranger_gets_in_nowhere_and_no_page_on_the_way_may_evaluate_text(db:
 
 
 def test_every_post_of_a_browser_wants_the_token_of_a_form(db: None, settings: Any) -> None:
-    settings.CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"  # ours is a whole page, 200 times
+    settings.CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"  # our own page would be rendered 200 times
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("dora", "dora@example.test", "right"))
     opened = set()

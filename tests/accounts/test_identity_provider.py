@@ -1,4 +1,4 @@
-"""Signing in by the company's identity provider, which a server on this machine plays."""
+"""Sign-in through the company's identity provider, played by a local server."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ BEGIN, ANSWER = "/accounts/oidc/company/login/", "/accounts/oidc/company/login/c
 
 
 class Provider(Quiet):
-    """Says what the test tells it to; a code is given for a verifier alone."""
+    """Returns the test's claims; a code is only redeemed with its verifier."""
 
     claims: dict[str, Any] = {}
     userinfo_claims: dict[str, Any] = {}
@@ -72,12 +72,11 @@ def provider(settings: Any) -> Iterator[type[Provider]]:
 
 
 def sent_to(client: Client, **sent: str) -> dict[str, list[str]]:
-    """Follow the link of the sign-in page; return what the provider is asked."""
+    """Follow the sign-in page's link; return what the provider is sent."""
     return parse_qs(urlsplit(client.get(BEGIN, sent).headers["Location"]).query)
 
 
 def sign_in(provider: type[Provider], client: Client | None = None, **claims: Any) -> tuple[Client, Any]:
-    """Go to the provider and come back with what it says."""
     client = client or Client()
     provider.claims = {"sub": "42", "email": "Ada@example.test", "email_verified": True, **claims}
     question = sent_to(client, process="login", next="/admin/npd/contact/")

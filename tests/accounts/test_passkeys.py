@@ -1,4 +1,4 @@
-"""Passkeys, by a real browser whose authenticator is played."""
+"""Passkeys in a real browser with a simulated authenticator."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def page(open_page: Callable[..., tuple[Any, list[str]]], person: User) -> Any:
-    """A page whose browser has an authenticator that knows its owner by a finger."""
+    """A page in a browser whose authenticator verifies its owner."""
     page, errors = open_page(1280, "light")
     page.context.clear_cookies()
     session = page.context.new_cdp_session(page)

@@ -1,4 +1,4 @@
-"""A code between the password and everything else: offered to everybody, asked of all where the setting says so."""
+"""A second factor: offered to everybody, required where the setting says so."""
 
 from typing import Any
 from uuid import uuid4
@@ -38,7 +38,7 @@ def test_the_password_alone_opens_nothing_and_a_code_works_once(ada: User) -> No
     code = code_of(ada)
     client.post(CODE, {"code": code})
     assert is_in(client)
-    # What was used is known to all processes.
+    # Used codes are known to all processes.
     assert CacheEntry.objects.filter(cache_key__contains="totp.used").exists()
     again, _answer = sign_in()
     again.post(CODE, {"code": code})
@@ -101,7 +101,7 @@ def test_where_it_is_required_staff_set_it_up_first_and_type_the_password_once(a
     assert client.post("/admin/npd/contact/add/", {"name": "x"}).headers["Location"] == APP
     refused = client.get("/api/v1/contacts/")
     assert (refused.status_code, error_of(refused)["code"]) == (403, "second_factor")
-    # Programs have no phone: their tokens, Monday's webhooks, the cron and the probes go on.
+    # Programs have no phone: tokens, Monday's webhooks, the cron and the probes need no code.
     headers = {"Authorization": f"Token {token}"}
     assert Client().get("/api/v1/contacts/", headers=headers).status_code == 200
     assert client.post("/webhooks/monday/", {"challenge": "x"}, "application/json").status_code == 200

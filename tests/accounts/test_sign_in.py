@@ -1,4 +1,4 @@
-"""Signing in by password: who gets in, how often a wrong one is tried, and what a session may."""
+"""Signing in by password: who gets in, how many wrong tries are allowed, and what a session may do."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_twenty_wrong_passwords_close_the_sign_in_for_all_spellings_of_a_usernam
     client, answer = sign_in(name="sissi", REMOTE_ADDR="192.0.2.99")
     assert "Too many failed login attempts" in answer.content.decode()
     assert not is_in(client)
-    # Counted where all processes count together.
+    # The count is shared by all processes.
     assert CacheEntry.objects.filter(cache_key__contains="login_failed").exists()
 
 

@@ -1,4 +1,4 @@
-"""Every page of the site, found by its addresses: a page that is added is among them without being named here."""
+"""Every page of the site, found through its URLs, so a new page is included by itself."""
 
 import uuid
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ LONG = "a-very-long-name-without-a-place-to-break-" * 4
 
 
 def furnish(world: dict[str, Any], person: User) -> None:
-    """Give every list something to show, beside the records in every state."""
+    """Give every list something to show besides the records of `world`."""
     log_action(person, world["synced"], "Sync now: sent.")
     synced = world["synced"]
     now = sync_now()
@@ -68,7 +68,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
 
 
 def crowd(world: dict[str, Any]) -> None:
-    """Everything that pages can show at once, with names that are long, read from the right, or look like HTML."""
+    """Fill pages with many rows, and with names that are long, right-to-left or look like HTML."""
     synced = world["synced"]
     for hours in range(24):
         states.finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
@@ -98,7 +98,7 @@ def crowd(world: dict[str, Any]) -> None:
 
 
 def conflict_pages(by: User) -> Iterator[str]:
-    """Of every kind and state of conflicts, batches and rejected values."""
+    """Pages of conflicts of every kind and state, of batches and of rejected values."""
     long = "Ein sehr langer Wert " * 12 + "w" * 90
     notes = FieldConflict("notes", long, "Call", f"{long}\nمرحبا 👩‍👩‍👧")
     contacts = [
@@ -122,7 +122,7 @@ def conflict_pages(by: User) -> Iterator[str]:
 
 
 def of_models() -> Iterator[str]:
-    """Of every model that the admin knows: its list, its form, and of one row its page and its delete."""
+    """For every model in the admin: its list and its form, and one row's page and delete page."""
     for model, model_admin in admin.site._registry.items():
         stem = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         for name in ("changelist", "add"):
@@ -139,7 +139,7 @@ def all_of(patterns: Iterable[Any]) -> Iterator[Any]:
 
 
 def without_a_row() -> Iterator[str]:
-    """Every other address that names no row: a page of its own, a step of the set-up."""
+    """Every other address without a row, such as a step of the set-up."""
     own = [(pattern, "") for pattern in get_resolver().url_patterns if str(pattern.pattern).startswith("admin/")]
     own += [(pattern, "") for pattern in all_of(ACCOUNT_ADDRESSES)]
     parts = [(pattern, "admin:") for part in admin.site.urls[0] for pattern in getattr(part, "url_patterns", [part])]
@@ -174,7 +174,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
 
 
 def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
-    """Pages that no address opens: of a new token or account, of what can't be read, of who waits before signing in."""
+    """Pages without an address of their own: a new token or account, unreadable input, an unfinished sign-in."""
     token_page = client.post("/admin/sync/apitoken/add/", {"user": person.pk, "days": "30"})
     rosa = User.objects.create_user("rosa", is_staff=True)
     link_page = client.post(f"/admin/auth/user/{rosa.pk}/send-link/")
@@ -188,15 +188,14 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     return {name: answer.content.decode() for name, answer in named.items()}
 
 
+# Fragments of pages; the browser tests of search and of Home check them.
 PARTS_OF_PAGES = {"/admin/search/", "/admin/home/rows/"}
-"""What is no page but shown in one: the tests of search and of Home in a browser look at it there."""
 
 
 def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]:
-    """Return the HTML of every page by its address: each opened as this person opens it."""
     furnish(world, person)
     crowd(world)
-    # Each is opened before the next is made: what changes between two addresses is seen before and after.
+    # Opened one by one while they are made, so that pages are seen before and after each change.
     addresses = chain(by_name(world), of_models(), without_a_row(), conflict_pages(person))
     pages_by_address: dict[str, str] = {}
     for number, address in enumerate(address for address in addresses if address and address not in PARTS_OF_PAGES):

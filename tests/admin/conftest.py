@@ -11,7 +11,7 @@ from tests.admin import states
 
 @pytest.fixture(autouse=True)
 def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Configured, and played by a sandbox; no wake-up leaves the test."""
+    """Monday is configured, played by a sandbox, and no wake-up leaves the test."""
     settings.MONDAY_API_KEY = "token-that-no-page-may-show"
     settings.MONDAY_API_URL = "http://127.0.0.1:18241/v2"
     monkeypatch.setattr(wakeups, "wake_board", lambda *args: None)
@@ -19,7 +19,7 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def patient(browser: Client) -> Client:
-    """An administrator who gets the answer that a browser would get, also to a failure of ours."""
+    """An administrator who gets the error page when a view fails."""
     browser.raise_request_exception = False
     return browser
 

@@ -1,4 +1,4 @@
-"""Reading a page's form as a browser does, and sending it back."""
+"""Read a page's form as a browser does, and send it back."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import html5lib
 
 
 def values_of(response: Any, form_id: str) -> dict[str, str]:
-    """What a browser would send if the person only pressed Save; nothing where the page has no such form."""
+    """What a browser sends when the person only presses Save; empty without this form."""
     root = html5lib.parse(response.content.decode(), namespaceHTMLElements=False)
     form = root.find(f".//form[@id='{form_id}']")
     values = {field.get("name"): _value(field) for field in (form.iter() if form is not None else ())}
@@ -19,7 +19,6 @@ def values_of(response: Any, form_id: str) -> dict[str, str]:
 
 
 def answer_to_question(html: str) -> dict[str, list[str]]:
-    """What the form of a question sends, without its buttons."""
     question = html.partition("npd-question")[2]
     values: dict[str, list[str]] = {}
     for name, value in re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', question):
@@ -28,7 +27,7 @@ def answer_to_question(html: str) -> dict[str, list[str]]:
 
 
 def presses(html: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What each button of a page would send, with everything ticked: to which address, and what."""
+    """For each button of a page: its address, and what it sends with everything ticked."""
     root = html5lib.parse(html, namespaceHTMLElements=False)
     buttons = [element for element in root.iter() if element.tag == "button" or element.get("type") == "submit"]
     for form in root.iter("form"):
@@ -53,7 +52,7 @@ def presses(html: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _value(field: Element) -> str | None:
-    """What a field sends; None where it sends nothing."""
+    """What a browser sends for this field; None for nothing."""
     if field.tag == "textarea":
         # A browser sends the line ends of a text area as CR LF.
         return (field.text or "").replace("\n", "\r\n")

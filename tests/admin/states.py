@@ -15,7 +15,7 @@ from sync.reconcile.field_values import stored_values
 
 
 def boards() -> dict[str, models.BoardLink]:
-    """Board links with the mappings that the models register, as the set-up makes them."""
+    """Board links with the registered mappings, as the set-up makes them."""
     if links := models.BoardLink.objects.all():
         return {link.entity_type: link for link in links}
     models.MondayAccount.objects.get_or_create(id=1)
@@ -36,19 +36,18 @@ def boards() -> dict[str, models.BoardLink]:
 def stop_board(
     entity_type: str = "organization", until: datetime | None = None, reason: str = "The board was archived."
 ) -> None:
-    """As a pass does that finds the board archived."""
+    """Stop a board as a pass does that finds it archived."""
     until = until or sync_now() + timedelta(minutes=1)
     stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": reason}
     models.BoardLink.objects.filter(entity_type=entity_type).update(stops={ALL_CALLS: stop})
 
 
 def ids_of(record: models.SyncedModel) -> dict[str, Any]:
-    """What a row says that is about this record."""
     return {"entity_type": record.entity_type(), "entity_id": record.pk}
 
 
 def approval(record: models.SyncedModel, kind: str, state: str = "pending", **values: Any) -> models.ApprovalRequest:
-    """What would be deleted or emptied of a record, which waits for a person or was decided."""
+    """A deletion or clearing that waits for approval or was decided."""
     label_and_values = {"label": str(record)} | values
     return models.ApprovalRequest.objects.create(**ids_of(record), kind=kind, state=state, **label_and_values)
 
@@ -60,14 +59,14 @@ def intent(record: models.SyncedModel, **values: Any) -> models.Intent:
 
 
 def contact(name: str, **values: Any) -> Contact:
-    """A contact, whose outbox row is gone as if it had been worked."""
+    """A contact without its outbox row, as if a worker had handled it."""
     record = Contact.objects.create(name=name, **values)
     models.SyncQueue.objects.filter(entity_id=record.id).delete()
     return record
 
 
 def mark(record: models.SyncedModel, status: RecordSyncStatus, item: str | None = None) -> None:
-    """Write the bookkeeping columns, which no trigger takes for a change."""
+    """Write the bookkeeping columns, which triggers don't count as a change."""
     last = SyncNow() if status == RecordSyncStatus.SYNCED else None
     rows = type(record)._default_manager.filter(pk=record.pk)
     rows.update(sync_status=status, monday_id=item, monday_last_synced=last)
@@ -82,7 +81,6 @@ def sync_state(record: models.SyncedModel, status: SyncStatus, **values: Any) ->
 
 
 def synced(name: str, item: str, **values: Any) -> Contact:
-    """A contact that is the same on both sides."""
     record = contact(name, **values)
     mark(record, RecordSyncStatus.SYNCED, item)
     sync_state(record, SyncStatus.COMPLETED, base=agreed(record, item), last_successful_sync=sync_now())
@@ -90,7 +88,7 @@ def synced(name: str, item: str, **values: Any) -> Contact:
 
 
 def agreed(contact: Contact, item: str) -> dict[str, Any]:
-    """The bases of a contact whose values are the same on both sides."""
+    """The bases of a contact with equal values on both sides."""
     base = {}
     for mapping in registry.entity("contact").mappings:
         if mapping.optional:
@@ -102,7 +100,7 @@ def agreed(contact: Contact, item: str) -> dict[str, Any]:
 
 
 def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300) -> Contact:
-    """A contact whose second try comes in five minutes."""
+    """A contact that waits for its second attempt."""
     record = contact(name)
     due = sync_now() + timedelta(seconds=seconds)
     models.SyncQueue.objects.create(**ids_of(record), attempts=1, next_retry=due, error_message=reason, reason=reason)
@@ -111,7 +109,7 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
 
 
 def dead(name: str, error: str = "Monday refused the item: invalid value.") -> Contact:
-    """A contact whose tries are used up."""
+    """A contact whose attempts are used up."""
     record = contact(name)
     models.SyncQueue.objects.create(**ids_of(record), attempts=5, status=QueueStatus.FAILED, error_message=error)
     sync_state(record, SyncStatus.FAILED, last_error=error, error_count=5)
@@ -119,7 +117,7 @@ def dead(name: str, error: str = "Monday refused the item: invalid value.") -> C
 
 
 def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, SyncConflict]:
-    """A contact of which both sides changed one field."""
+    """A contact with one field changed on both sides."""
     record = contact(name, phone="+44 20 7946 0812")
     mark(record, RecordSyncStatus.CONFLICT, item)
     sync_state(record, SyncStatus.COMPLETED, conflicts={"fields": [field]})
@@ -133,7 +131,6 @@ def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, Sy
 
 
 def blocked(name: str, item: str | None = None, **blocked_fields: dict[str, Any]) -> Contact:
-    """A pending contact with these blocked fields."""
     record = contact(name)
     mark(record, RecordSyncStatus.PENDING, item)
     sync_state(record, SyncStatus.COMPLETED, blocked_fields=blocked_fields)
@@ -141,12 +138,11 @@ def blocked(name: str, item: str | None = None, **blocked_fields: dict[str, Any]
 
 
 def with_invalid_email(name: str, item: str) -> Contact:
-    """A contact whose email Monday refuses."""
     return blocked(name, item, email={"reason": "Monday refuses this email: it isn't valid.", "code": "invalid"})
 
 
 def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "archived", minutes: float = 0) -> Contact:
-    """A contact whose item somebody on Monday removed so many minutes ago, and about which nobody is asked yet."""
+    """A contact whose item was removed on Monday so many minutes ago; nobody is asked yet."""
     record, since = synced(name, item), sync_now() - timedelta(minutes=minutes)
     note = f"The item “{name}” was {removal} on Monday. Nothing was changed in NPD."
     rows = models.SyncMetadata.objects.filter(entity_id=str(record.pk))
@@ -163,7 +159,7 @@ def disabled(name: str) -> Contact:
 
 
 def candidate(item: str, seconds: int = 240) -> models.SyncQueue:
-    """An item of the contacts board that no record has."""
+    """A job for an item of the contacts board that has no record."""
     return models.SyncQueue.objects.create(
         entity_type="contact", remote_id=item, direction=QueueDirection.TO_NPD, causes=Cause.WEBHOOK,
         next_retry=sync_now() + timedelta(seconds=seconds),
@@ -181,7 +177,6 @@ def decided(
 
 
 def told_by_webhook(item: str, name: str) -> models.WebhookEvent:
-    """A delivery that tells an item's name."""
     return models.WebhookEvent.objects.create(
         trigger_id=name, board_id="9002", item_id=item, type="create_pulse",
         body={"event": {"pulseId": int(item), "pulseName": name}},

@@ -1,7 +1,4 @@
-"""Commands and names of settings stand for an administrator alone: in the fold that is called so, nowhere else.
-
-Of all pages together test_html.py looks for them.
-"""
+"""Commands and settings are named in the administrators' fold alone; test_html.py checks all pages."""
 
 import re
 from typing import Any
@@ -22,7 +19,7 @@ OF_OPERATIONS = re.compile(r"manage\.py|\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
 def names_in(html: str) -> set[str]:
-    """The commands and settings that a page names to everybody: not in the fold for administrators, nor unseen."""
+    """The commands and settings that a page shows outside the fold for administrators."""
     root = html5lib.parse(html, namespaceHTMLElements=False)
     for parent in [*root.iter()]:
         for child in [*parent]:

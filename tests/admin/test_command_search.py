@@ -1,4 +1,4 @@
-"""Ctrl+K finds pages, and records as their lists do: for who may view them, and at most twenty of a list."""
+"""Ctrl+K finds pages and records: only what the person may view, and at most twenty of a list."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -105,7 +105,7 @@ def test_what_is_gone_or_not_allowed_any_more_is_not_found_again(client: Client)
     client.force_login(reader)
     assert titles(client, "Zoë") == ["Zoë"]
     reader.user_permissions.clear()
-    # Who may add contacts knows their list, but not who is in it.
+    # Somebody who may add contacts finds their list, but nobody in it.
     reader.user_permissions.add(Permission.objects.get(codename="add_contact"))
     assert titles(client, "Zoë") == []
     reader.user_permissions.add(Permission.objects.get(codename="view_contact"))

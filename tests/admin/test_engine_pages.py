@@ -1,4 +1,4 @@
-"""The engine's own pages: queue, boards, journal; what may be changed there and what may not."""
+"""The engine's own pages (queue, boards, journal): what may be changed there and what may not."""
 
 import re
 from typing import Any
@@ -93,7 +93,7 @@ def test_a_boards_page_has_what_waits_about_it_in_the_words_of_home(browser: Cli
     looker = staff_who_may("view_boardlink", "view_fieldmapping")
     seen = signed_in(looker).get(f"/admin/sync/boardlink/{link.pk}/change/").context["problems"]
     assert [buttons for _, _, buttons in seen] == [[]] * 6
-    # Who may not see a record's blocked fields is not offered an act on them, which would find nothing to do.
+    # Without the right to view a record's blocked fields no act on them is offered.
     mapper = staff_who_may("view_boardlink", "change_boardlink", "change_fieldmapping", name="mapper")
     seen = signed_in(mapper).get(f"/admin/sync/boardlink/{link.pk}/change/").context["problems"]
     assert [len(buttons) for entry, _, buttons in seen if entry.kind is Kind.BLOCKED] == [0, 0]

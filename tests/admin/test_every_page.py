@@ -66,7 +66,7 @@ def test_the_sidebar_has_five_entries_and_settings_lead_to_the_rest(browser: Cli
     tabs = activity.split('class="npd-page-tabs"')[1].split("</nav>")[0]
     linked = {*entries, *re.findall(r'href="([^"?]+)', html + tabs)}
     lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}
-    # A job's page leads to the times that it may have.
+    # A periodic job's page links to its schedules.
     times = {f"/admin/django_celery_beat/{name}/" for name in ("intervalschedule", "crontabschedule")}
     assert lists - linked == times
 
@@ -126,7 +126,7 @@ def test_pages_take_few_queries_however_many_rows_they_show(
     def queries() -> dict[str, int]:
         return {page: queries_of(partial(browser.get, page, follow=True)) for page in [*lists, *pages]}
 
-    queries()  # what a process, or a session, reads once
+    queries()  # fills the caches of the process and the session
     before = queries()
     assert {page: before[page] for page in lists if before[page] > 13} == {}
     assert before["/admin/"] <= 17

@@ -1,4 +1,4 @@
-"""The help is pages of docs/, on the site; and what can't be shown is said inside the site's frame."""
+"""Help pages come from docs/, and errors are shown inside the site's frame."""
 
 import fnmatch
 import re

@@ -1,4 +1,4 @@
-"""The history on a record's page, and where the id of Monday's request stands."""
+"""A record's history, and where the id of Monday's request is shown."""
 
 import re
 import uuid
@@ -31,11 +31,11 @@ def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any
     page = words_of(browser.get(change_page(record)).content.decode())
     assert page.count("Phone “+46 7” taken over from Monday.") == 1
     assert "to “+46 7”" not in page
-    assert "Phone +46 7 → +46 8 NPD Sync," in page  # of this look no decision tells
+    assert "Phone +46 7 → +46 8 NPD Sync," in page  # this pass wrote no decision
 
 
 def entries(count: int, sentence: str = "Linked.", **values: Any) -> None:
-    """Written as a pass writes them, each of another record."""
+    """Decisions folded as a pass writes them, each about another record."""
     about = {"entity_type": "contact", "kind": "link", "key": "", "actor": "", "batch_id": uuid.uuid4()} | values
     rows = [Decision(sentence=sentence, entity_id=uuid.uuid4(), **about) for _ in range(count)]
     Decision.objects.bulk_create(fold_alike(rows))
@@ -46,7 +46,7 @@ def listed(client: Client, query: str = "") -> str:
 
 
 def within(client: Client) -> str:
-    """The query of the only line that stands for others."""
+    """The query of the only folded line."""
     [query] = re.findall(r'href="(\?fold_id=[^"]+)"', client.get("/admin/sync/decision/").content.decode())
     return str(query)
 
@@ -156,7 +156,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
 
 
 def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dict[str, Any]) -> None:
-    """As on the record's page: a save's fields, and a conflict's answers; another pass is another act."""
+    """A save's fields or a conflict's answers are one act; another pass is another act."""
     Decision.objects.all().delete()
     SyncQueue.objects.all().delete()
     moved = {"before": "a", "after": "b"}

@@ -1,4 +1,4 @@
-"""Home: its first line says what is wrong first, a line for each board, and what needs attention by cause."""
+"""Home: what is wrong comes first, each board has a line, and what needs attention is grouped by cause."""
 
 import re
 from datetime import timedelta
@@ -41,7 +41,6 @@ def state_of(client: Client) -> str:
 
 
 def badges_of(client: Client) -> list[str]:
-    """The state of each board, in the order of their titles."""
     lines = sorted(client.get(HOME).context["boards"], key=lambda line: line.title, reverse=True)
     return [words_of(line.badge).split()[-1] for line in lines]
 
@@ -196,7 +195,7 @@ def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
     assert (last_page.count("data-row"), "Show more" in last_page) == (11, False)
     for odd in ("", "?cause=x&p=9", "?cause=%00", "?p=-1"):
         assert "data-row" not in browser.get(f"{ROWS}{odd}").content.decode()
-    # Where the address names it, somebody has opened it.
+    # A cause named in the address is unfolded.
     assert "Dead 03" in browser.get(HOME, {"cause": box.group.cause}).content.decode()
 
 

@@ -1,7 +1,4 @@
-"""Every page is valid HTML, without an id twice or a reference that leads nowhere, and axe-core finds nothing in it.
-
-Nor does any name a command or a setting but to an administrator.
-"""
+"""Every page is valid HTML, passes axe-core, and names commands and settings only to administrators."""
 
 from __future__ import annotations
 
@@ -30,18 +27,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
+# Faults in unfold's templates, by a part of their message, with the reason they stay.
 OF_UNFOLD = {
-    # Browsers read both as they are meant.
+    # Browsers read both as intended.
     "unexpected-character-after-attribute-value": "unfold's tab_action.html leaves no space between two attributes",
     "expected-named-entity": "unfold's class names of Tailwind hold “[&”, which the parser takes for an entity",
 }
-"""Faults in templates that are not ours, by a part of their message, with the reason they stay."""
 
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "form", "list", "headers")
 
 
 def faults(html: str) -> Iterator[str]:
-    """Everything that is wrong in a page."""
     parser = html5lib.HTMLParser(namespaceHTMLElements=False)
     root = parser.parse(html)
     lines = html.splitlines()
@@ -52,7 +48,7 @@ def faults(html: str) -> Iterator[str]:
 
 
 def of_the_tree(root: Element) -> Iterator[str]:
-    """What the parser takes, and a browser or a screen reader trips over."""
+    """Faults that the parser accepts, and a browser or a screen reader trips over."""
     everything = [element for element in root.iter() if isinstance(element.tag, str)]
     ids = Counter(element.get("id") for element in everything if element.get("id") is not None)
     yield from (f"the id “{name}” stands {times} times" for name, times in ids.items() if times > 1)
@@ -70,7 +66,7 @@ def of_the_tree(root: Element) -> Iterator[str]:
 
 
 def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
-    """What a person can press must not stand in what a person can press."""
+    """Nothing clickable may stand inside something clickable."""
     tag = str(element.tag)
     if tag in ("a", "button") and {"a", "button"} & set(above):
         yield f"<{tag}> inside <{next(name for name in above if name in ('a', 'button'))}>"
@@ -117,10 +113,10 @@ def test_a_fault_is_found(html: str) -> None:
 
 
 READ = "data-read"
+# Attributes whose values count for a shape; of others only whether they are set.
 SHAPING = {"class", "role", "type", "lang", "dir", "tabindex"}
-"""Attributes whose values say what an element is and looks like; of others it counts that they are."""
+# Classes that name a cell's field.
 NAMING = re.compile(r"\b(field|column)-\S+")
-"""Classes that say which field a cell is of."""
 LONG_WORD = re.compile(r"\S{25}")
 LOOK = f"""async ([dark, ...asked]) => {{
     document.documentElement.classList.toggle("dark", dark);
@@ -130,11 +126,7 @@ LOOK = f"""async ([dark, ...asked]) => {{
 
 
 def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]:
-    """What `barriers` and the console say of pages, given by name, as HTML that was rendered before.
-
-    Each is loaded once, without NPD: on a narrow dark screen, and then as it is on a wide light one. What stood in the
-    same place of a page before, alike but for its words, is not read again; what is folded is unfolded.
-    """
+    """Faults that `barriers` and the console report; parts shaped as on an earlier page are skipped."""
     read_shapes = set[int]()
     unread_pages = {name: html for name, whole in pages.items() if (html := unread(whole, read_shapes))}
     context = chromium.new_context(base_url="http://npd.test")
@@ -144,7 +136,7 @@ def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]
     page.on("pageerror", lambda error: errors.append(str(error)))
     read = {"include": [["html"]], "exclude": [[f"[{READ}]"]]}
     for number, name in enumerate(unread_pages):
-        # On a narrow screen the sidebar is shut.
+        # On a narrow screen the sidebar is closed.
         for look, width in (("dark", 390), ("light", 1280), ("dark", 1280))[: 2 if number else 3]:
             page.set_viewport_size({"width": width, "height": 900})
             if (look, width) == ("dark", 390):
@@ -160,7 +152,7 @@ def faults_of_html(chromium: Browser, pages: Mapping[str, str]) -> Iterator[str]
 
 
 def answer(pages: list[str], route: Route) -> None:
-    """The pages by their numbers, static files, the catalogue of texts; what else a page asks for has no answer."""
+    """Serve the pages by number, static files and the text catalogue, and nothing else."""
     name = urlsplit(route.request.url).path.removeprefix("/")
     if name.isdecimal():
         route.fulfill(body=pages[int(name)], content_type="text/html; charset=utf-8")
@@ -174,7 +166,7 @@ def answer(pages: list[str], route: Route) -> None:
 
 
 def unread(html: str, read_shapes: set[int]) -> str:
-    """The page, with READ on what holds nothing new; empty where that is the whole page."""
+    """The page with READ on parts that were seen before; empty if nothing is new."""
     root = html5lib.HTMLParser(namespaceHTMLElements=False).parse(html)
     body, shapes = root.find("body"), dict[Element, int]()
     sidebar = body.find(".//*[@id='nav-sidebar']")
@@ -192,16 +184,16 @@ def unread(html: str, read_shapes: set[int]) -> str:
 
 
 def shape_of(element: Element, place: int, shapes: dict[Element, int]) -> int:
-    """By its place, what it is and what it holds: not by its words."""
+    """A hash of an element's place, kind and contents, without its words."""
     attributes = [
         (name, NAMING.sub(r"\1", value) if name in SHAPING or value in ("true", "false") else bool(value))
         for name, value in sorted(element.items())
-        if element.tag != "body"  # whose classes name the model
+        if element.tag != "body"  # the body's classes name the model
     ]
     inner = [] if element.get(READ) is not None else [child for child in element if isinstance(child.tag, str)]
     text = " ".join([element.text or "", *(child.tail or "" for child in element)])
     own = hash((place, element.tag, *attributes, bool(text.strip()), bool(LONG_WORD.search(text))))
-    # However many rows a list has that are alike.
+    # Repeated rows count once.
     inner_shapes = [shape for shape, _ in groupby(shape_of(child, own, shapes) for child in inner)]
     shapes[element] = hash((own, *inner_shapes))
     return shapes[element]

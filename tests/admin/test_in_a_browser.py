@@ -1,4 +1,4 @@
-"""The admin's pages in a real browser: worked by the keyboard alone, and up to date without being in the way."""
+"""The admin in a real browser: usable by keyboard alone, and refreshed without being in the way."""
 
 from typing import Any
 
@@ -21,7 +21,6 @@ HALF_A_MINUTE = 31_000
 
 
 def is_live(request: Any) -> bool:
-    """Whether a page fetches itself, to be up to date."""
     return "x-npd-live" in request.headers
 
 
@@ -58,7 +57,7 @@ def test_an_offline_or_signed_out_page_says_so_and_saves(open_page: Any, person:
     line = page.locator("#npd-stale")
 
     def follow(*, until_visible: bool) -> int:
-        """How many questions it took, half a minute each, until the line came or went."""
+        """How many polls, half a minute each, it took until the line appeared or went."""
         requests.clear()
 
         def is_so() -> bool:
@@ -109,7 +108,7 @@ def test_a_records_page_follows_its_sync_and_offers_new_values(open_page: Any, p
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     states.mark(record, RecordSyncStatus.SYNCED, "5001")
     page.locator("#npd-state .npd-badge-ok").wait_for()
-    # A field that nobody has touched takes the new value, and says which it had; one that somebody types in keeps it.
+    # An untouched field takes the new value and shows its old one; a field being edited keeps its text.
     expect(page.locator(".npd-unsaved")).to_be_hidden()
     page.fill("#id_role_title", "Mine")
     expect(page.locator(".npd-unsaved")).to_be_visible()
@@ -132,7 +131,7 @@ def test_a_records_page_follows_its_sync_and_offers_new_values(open_page: Any, p
     page.wait_for_function("document.getElementById('id_role_title')?.defaultValue === 'Mine again'")
     record.refresh_from_db()
     assert (record.role_title, record.phone) == ("Mine again", "+12025550147")
-    # Of a record that somebody deletes, the page stays, with what was typed.
+    # When a record is deleted, its open page stays with what was typed.
     page.fill("#id_role_title", "Typed")
     record.delete()
     page.get_by_text("This was deleted, so it can't be saved.").wait_for()

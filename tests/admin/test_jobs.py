@@ -1,4 +1,4 @@
-"""Jobs: their list, retry, cancel and discard of ticked ones and of all that match, and who may; and pauses."""
+"""Jobs: their list; retry, cancel and discard of ticked or all matching ones, and who may; and pauses."""
 
 import html
 import re
@@ -27,7 +27,6 @@ def tick(client: Client, act: str, rows: list[SyncQueue], **more: str) -> str:
 
 @pytest.fixture
 def three_dead(world: dict[str, Any]) -> list[SyncQueue]:
-    """The world's dead letter and two more."""
     states.dead("Quentin")
     states.dead("Rosa")
     return list(SyncQueue.objects.filter(status="failed").order_by("id"))
@@ -135,7 +134,7 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
 
 def test_a_link_pauses_and_resumes_nothing(browser: Client) -> None:
     codes = [browser.get(url).status_code for url in (PAUSE, f"{PAUSE}?entity_type=contact", RESUME)]
-    assert codes == [200, 200, 405]  # a pause asks
+    assert codes == [200, 200, 405]  # pausing asks first
     assert browser.post(RESUME, {"entity_type": "x"}, follow=True).status_code == 200
     assert not pauses.active_pauses()
 

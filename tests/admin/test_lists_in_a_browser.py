@@ -31,7 +31,7 @@ def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dic
     page.keyboard.press("Enter")
     sheet.wait_for(state="hidden")
     expect(opens).to_be_focused()
-    # What select2 unfolds stands beside the sheet, and can be chosen.
+    # select2's list opens beside the sheet, and can be chosen from.
     opens.press("Enter")
     sheet.locator(".select2-selection").click()
     expect(page.locator(".select2-search__field")).to_be_focused()
@@ -39,7 +39,7 @@ def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dic
     page.keyboard.press("Escape")
     sheet.wait_for(state="hidden")
     opens.press("Enter")
-    sheet.get_by_label("Sync off").last.check()  # of the direction, not of the state
+    sheet.get_by_label("Sync off").last.check()  # the direction's, not the state's
     sheet.locator("button[type=submit]").press("Enter")
     page.wait_for_url("**sync_direction__exact=none**")
     assert opens.locator("b").inner_text() == "2"
@@ -80,7 +80,7 @@ def test_enter_opens_the_first_result_even_before_it_has_come(open_page: Any, db
     expect(results.first).to_have_class("group active")
     press(page, "Enter")
     page.get_by_role("heading", name=re.compile("Nora New$")).wait_for()
-    # What is still shown for an earlier text isn't opened, and without a result nothing is.
+    # A result of an earlier text isn't opened, and without a result nothing is.
     press(page, "Control+k")
     page.keyboard.type("Nora")
     expect(results).to_have_count(3)

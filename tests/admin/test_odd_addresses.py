@@ -1,4 +1,4 @@
-"""Addresses that nobody clicks: what can't be is refused with 400 or 404, never a failure of ours."""
+"""Addresses that nobody clicks: invalid ones get 400 or 404, never a server error."""
 
 import pytest
 from django.contrib import admin

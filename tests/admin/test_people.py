@@ -1,4 +1,4 @@
-"""Users and groups are for administrators alone, and one of these always remains; a link brings a colleague in."""
+"""Only administrators manage users and groups, one of them always remains, and a link invites a colleague."""
 
 import re
 from pathlib import Path
@@ -33,21 +33,20 @@ MAIL_PASSWORD = "hunter2-of-the-server"
 
 
 class Down(BaseEmailBackend):
-    """A mail server that nobody reaches."""
+    """A mail server that can't be reached."""
 
     def send_messages(self, email_messages: Any) -> int:
         raise SMTPServerDisconnected(f"connection lost after {MAIL_PASSWORD}")
 
 
 def form_of(user: User, **more: str) -> dict[str, str]:
-    """What the page of this user sends; a value "" leaves a box unticked."""
+    """What this user's form sends; a value "" unticks a box."""
     boxes = {name: "on" for name in ("is_active", "is_staff", "is_superuser") if getattr(user, name)}
     sent = {"username": user.username, "email": user.email} | boxes | more
     return {name: value for name, value in sent.items() if value}
 
 
 def page_of(link: str) -> Any:
-    """What the page of a link shows to whoever opens it."""
     return Client().get(urlsplit(link).path, follow=True)
 
 
@@ -109,7 +108,7 @@ def test_a_save_keeps_permissions_that_the_page_does_not_offer(browser: Client) 
     choices = set(browser.get(address).context["adminform"].form.fields["permissions"].queryset)
     assert {hidden, offered} <= choices
     assert other not in choices
-    # A page's rows have boxes of their own, and no box does nothing: jobs, for one, are only seen, retried and so on.
+    # Rows edited on another page have permissions of their own, and no permission without effect is offered.
     offered_names = {permission.codename for permission in choices}
     assert "change_fieldmapping" in offered_names
     assert offered_names.isdisjoint({"add_syncconflict", "change_syncqueue", "view_webhookevent"})
@@ -209,7 +208,7 @@ def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes
 
 @pytest.mark.parametrize("lost", ["is_active", "is_staff", "is_superuser"])
 def test_the_last_administrator_stays_one(browser: Client, person: User, clerk: User, lost: str) -> None:
-    # Who can't sign in doesn't administer.
+    # Somebody who can't sign in doesn't count as an administrator.
     User.objects.create_superuser("gone", is_active=False)
     User.objects.create_user("program", is_superuser=True)
     LogEntry.objects.log_actions(person.pk, [clerk], CHANGE, "Was changed.")
@@ -272,7 +271,7 @@ def test_whoever_may_change_users_and_is_no_administrator_opens_and_changes_none
 
 def test_a_user_is_deleted_with_their_tokens_unless_the_audit_log_names_them(browser: Client, clerk: User) -> None:
     ApiToken.objects.create(clerk)
-    # Who is in the audit log stays.
+    # Users named in the audit log stay.
     [line] = LogEntry.objects.log_actions(clerk.pk, [clerk], CHANGE, "Set a password by a link.")
     several = {"action": "delete_selected", "post": "yes", "_selected_action": [str(clerk.pk)]}
     for page in (browser.post(f"{USERS}{clerk.pk}/delete/", {"post": "yes"}), browser.post(USERS, several)):

@@ -1,4 +1,4 @@
-"""A record says what to do: one primary act in each state that is not in sync, and the field concerned is marked."""
+"""Each state that isn't in sync has one primary act, and the field concerned is marked."""
 
 import re
 from datetime import timedelta
@@ -25,7 +25,7 @@ BLOCKED = {"phone": {"reason": "The column is gone.", "code": "column"}}
 
 
 def acts_of(client: Client, record: Any) -> list[str]:
-    """The codes of the panel's acts, the primary one first; there is exactly one primary among them."""
+    """The codes of the panel's acts, the only primary one first."""
     html = client.get(change_page(record)).content.decode()
     panel = html[html.index('id="npd-state"') :]
     panel = panel[: panel.index("</section>")]
@@ -38,7 +38,7 @@ def acts_of(client: Client, record: Any) -> list[str]:
 
 
 def removed(name: str, item: str, state: str, **values: Any) -> Contact:
-    """A contact whose item has left its board, as a pass has found it."""
+    """A contact whose item has left its board, as a pass finds it."""
     record = states.contact(name, **values)
     states.mark(record, RecordSyncStatus.PENDING, item)
     states.sync_state(record, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived.")
@@ -46,7 +46,7 @@ def removed(name: str, item: str, state: str, **values: Any) -> Contact:
 
 
 def asked_about(name: str, item: str) -> Contact:
-    """The same, of which a person is asked by now."""
+    """The same after a person was asked."""
     from tests.conflicts.conftest import record
 
     contact = removed(name, item, "archived")
@@ -128,7 +128,7 @@ def test_a_removed_item_says_until_when_it_may_come_back(browser: Client) -> Non
     states.boards()
     record = states.synced("Ann", "51")
     states.mark(record, RecordSyncStatus.PENDING, "51")
-    # A moment after a whole minute, it is due in the course of the minute that begins ten minutes later.
+    # Just after a full minute, it is due within the minute that begins ten minutes later.
     since = sync_now().replace(second=0, microsecond=200_000)
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(remote_state="archived", removed_since=since)
     until = humanize.time_of_day(since + timedelta(minutes=11))

@@ -1,4 +1,4 @@
-"""The record's sync panel: sync off and on, direction, both sides field by field, what is open of it."""
+"""A record's sync panel: sync on and off, direction, both sides by field, and what is open."""
 
 from datetime import timedelta
 from typing import Any

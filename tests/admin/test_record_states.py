@@ -1,4 +1,4 @@
-"""The four states of a record: told of one record and asked of the database they are the same, and what each means."""
+"""The four states of a record: what each means, and that a page and a database query agree."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,6 @@ def described() -> dict[str, RecordView]:
 
 
 def waits(name: str, *directions: str, **blocked_fields: dict[str, Any]) -> Contact:
-    """A pending contact with a job in each of these directions, and blocked fields."""
     record = states.contact(name)
     for direction in directions:
         SyncQueue.objects.create(entity_type="contact", entity_id=record.pk, direction=direction)
@@ -38,7 +37,6 @@ def waits(name: str, *directions: str, **blocked_fields: dict[str, Any]) -> Cont
 
 
 def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None:
-    """A contact whose item is gone, with open questions."""
     record = states.contact(name)
     states.mark(record, RecordSyncStatus.CONFLICT, item)
     states.sync_state(record, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
@@ -58,7 +56,7 @@ SKIPPED = {"reason": "It has no item.", "code": "relation_skipped"}
 
 @pytest.fixture
 def everything() -> None:
-    """Contacts in every constellation of status, jobs and blocked fields."""
+    """Contacts in every combination of status, jobs and blocked fields."""
     states.boards()
     FieldMapping.objects.filter(key="notes").update(problem="The column is gone.")
     states.synced("Synced", "5001")
@@ -115,11 +113,11 @@ def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
     assert views["Synced"].reason == ""
 
 
-# A column's block is the whole board's, which turns no record amber.
+# A missing column is the board's problem and turns no record amber.
 SYNCED = "Synced; Direction monday_to_npd; Direction npd_to_monday; No job, no column; No job, made without its column"
 OFF = "Direction none; Off; Asks, off"
-# What a person left in NPD, and a skipped relation, keep no record from being in sync. An item that isn't shown is
-# looked for first; what was answered is on its way; a column that is back blocks nothing.
+# Values kept in NPD and skipped relations leave a record in sync. A hidden item is looked up first, an answer is being
+# applied, and a column that is back blocks nothing.
 PENDING = (
     "Both ways, nothing; To Monday, nothing; To NPD, nothing; To NPD, no column; To NPD, kept; To NPD, skipped; "
     "To NPD, missing; To NPD, column is back; "
@@ -146,7 +144,7 @@ def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None)
     expected = {name: state for state, names in NAMES.items() for name in names.split("; ")}
     assert {name: views[name].state for name in expected} == expected
     assert {name for name, view in views.items() if view.has_failed} == {"Failed", "Asks, failed"}
-    # The database says the same of each record as its page.
+    # The database query gives each record the same state as its page.
     [counted, _] = record_view.state_counts(Contact.objects.all(), Organization.objects.all())
     for state in RecordState:
         named = {name for name, view in views.items() if view.state is state}
@@ -161,7 +159,7 @@ def ann(db: None) -> Contact:
 
 
 def test_state_and_sentence_are_of_one_moment(ann: Contact) -> None:
-    """Of a record that a pass or a person changes while its page is made."""
+    """A pass or a person changes the record while its page is made."""
     Contact.objects.filter(pk=ann.pk).update(sync_status="pending")
     view = record_view.describe_one(ann)
     assert (view.state, view.reason) == (RecordState.PENDING, "A change is waiting for its next sync.")

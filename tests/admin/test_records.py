@@ -25,7 +25,6 @@ def words_of(html: str) -> str:
 
 
 def row_of(html: str, name: str) -> str:
-    """The text of the list's row that names a record."""
     rows = [row for row in re.findall(r'<tr class="data-row.*?</tr>', html, re.DOTALL) if name in row]
     assert len(rows) == 1, f"{len(rows)} rows name {name}"
     return words_of(rows[0])
@@ -127,6 +126,6 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
         follows.sentence.split(" for approval")[0] in unescape(messages),
         to_approvals in messages,
     ) == (waits, waits, waits)
-    # Also true of a deletion that exceeds the limit only with earlier ones.
+    # A deletion may also exceed the limit only together with earlier ones.
     assert ("together with those of the hour before, that is more than 1" in follows.sentence) == waits
     assert not Contact.objects.filter(pk__in=chosen).exists()

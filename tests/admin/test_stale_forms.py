@@ -1,4 +1,4 @@
-"""A form that was open while something else changed the record loses nothing of either."""
+"""Nothing is lost when a record changes while its form is open."""
 
 import re
 from typing import Any
@@ -20,7 +20,7 @@ from tests.admin.test_records import change_page, words_of
 
 @pytest.fixture
 def ann(db: None) -> Contact:
-    """A contact that both sides agree on."""
+    """A contact that is the same on both sides."""
     states.boards()
     values = {"email": "ann@example.com", "phone": "+44 20 7946 0001", "role_title": "Engineer", "notes": "One\nTwo"}
     return states.synced("Ann", "5001", **values)

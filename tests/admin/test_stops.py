@@ -1,4 +1,4 @@
-"""A stop, as people meet it: on every page with its cause and the one button, in the inbox, and on Health."""
+"""A stop as people see it: on every page with its cause and one button, in the inbox, and on Health."""
 
 import re
 from typing import Any
@@ -23,13 +23,12 @@ TRY = "/admin/sync/syncqueue/try-again/"
 
 
 def stop_of(html: str) -> str:
-    """What the banner has, on Health its first card, as HTML; empty where there is none."""
+    """The HTML of the banner, or of the first card on Health; empty without a stop."""
     section = re.search(r'<section\s+class="[^"]*"\s+aria-label="Sync is stopped".*?</section>', html, re.DOTALL)
     return section[0] if section else ""
 
 
 def button_of(html: str) -> str:
-    """Where the banner's first button leads."""
     match = re.search(r'id="npd-stop-token".*?href="([^"]*)"|action="([^"]*)"', stop_of(html), re.DOTALL)
     return (match[1] or match[2]) if match else ""
 
@@ -60,7 +59,7 @@ def test_a_refused_tokens_button_leads_to_its_field(browser: Client, world: dict
     assert stop_of(health).count("npd-button-main") == 1, "what ends the stop, not another try"
     html = browser.get(page).content.decode()
     assert f'id="{place}"' in html
-    assert 'id="npd-token"' not in html  # the environment's is used, whatever is entered
+    assert 'id="npd-token"' not in html  # the environment's token wins
     settings.MONDAY_API_KEY = ""
     credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
     breaker.stop_account(MondayError(NOT_AUTHENTICATED, "Not authenticated"))
@@ -112,7 +111,6 @@ def test_who_may_not_act_reads_the_cause_and_has_no_button(client: Client, stopp
 
 
 def pauses_of(html: str) -> list[str]:
-    """What is paused by the lines above a page."""
     looks = "npd-banner npd-banner-warn npd-stop|npd-home-state npd-badge-warn"
     return re.findall(rf'<section\s+class="(?:{looks})"\s+aria-label="(.*?): paused"', html)
 

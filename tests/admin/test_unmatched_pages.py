@@ -1,4 +1,4 @@
-"""The list of unmatched items and its pages: who is found how, what each button does, and what is said of it."""
+"""Pages of unmatched items: who is found how, and what each button does and says."""
 
 import pytest
 from django.contrib.admin.models import LogEntry

@@ -1,7 +1,4 @@
-"""Who may do what: each act, by everybody for whom there is a group, through its door; and its line in the audit log.
-
-The table here is that of docs/howto/people.md, which a test below holds it against.
-"""
+"""Who may do each act, by each door, and its audit line; ACTS is compared with docs/howto/people.md."""
 
 import re
 from collections.abc import Callable
@@ -38,15 +35,14 @@ from tests.support.people import OWN_GROUPS, own_group
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/people.md"
+# Resolve, two groups made by an administrator, and a member of “view” who may also change records.
 PEOPLE = ("view", "resolve conflicts", "operate", "change records")
-"""Resolve, two groups of an administrator's own, and somebody of the first who may change records besides."""
 World = dict[str, Any]
 Knock = Callable[[Client], Any]
 CONTACTS, QUEUE, SET_UP = "/admin/npd/contact/", "/admin/sync/syncqueue/", "/admin/sync/boardlink/set-up/"
 
 
 def post(path: str, **form: Any) -> Knock:
-    """A form is sent, its question answered."""
     return lambda client: client.post(path, {"confirmed": "yes", **form})
 
 
@@ -68,7 +64,7 @@ def api(path: str, body: Any = None, method: str = "post") -> Knock:
 
 
 def saved(page: str, form: str, **changes: str) -> Knock:
-    """Open a form as the browser does, change a field, save; who can't save isn't shown a form to send."""
+    """Change a field of a form as a browser does; who can't save has no form to send."""
 
     def save(client: Client) -> Any:
         return client.post(page, {**values_of(client.get(page), form), **changes})
@@ -130,7 +126,7 @@ def linked_again(world: World) -> Knock:
 
 
 def loop_retried(world: World) -> Knock:
-    """A field that somebody on Monday rewrites, once more."""
+    """Retry a field that somebody on Monday keeps rewriting."""
     WriteLoop.objects.create(**states.ids_of(world["synced"]), key="phone", throttled_until="2999-01-01T00:00Z")
     return on_home("retry_field", f"blocked:contact:{world['synced'].pk}:phone")
 
@@ -157,12 +153,12 @@ def undo_page_of_a_batch(world: World) -> str:
 
 
 def imported(client: Client) -> Any:
-    """Choose a file, then confirm what it does."""
     page = preview(client, "Name,Email\nNew,new@x.org\n")
     return confirm(client, page) if page.status_code == 200 else page
 
 
 RECORDS, OPERATE, RESOLVE, EDIT = ("change records", "operate", "resolve conflicts", "edit")
+# Which of PEOPLE does what, by which door.
 ACTS: dict[str, list[tuple[str, Callable[[World], Knock]]]] = {
     RESOLVE: [("Resolve a conflict", resolved)],
     OPERATE: [
@@ -212,25 +208,20 @@ ACTS: dict[str, list[tuple[str, Callable[[World], Knock]]]] = {
         ("Import a file", lambda w: imported),
     ],
 }
-"""Which of PEOPLE does what, by which door."""
 
 
 @pytest.fixture(autouse=True)
 def nobody_works(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A click sends no task to a worker."""
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
 class Member:
-    """Somebody who has signed in, now of this group and now of that."""
-
     def __init__(self) -> None:
         self.user = User.objects.create_user("member", password="right", is_staff=True)
         self.client = Client()
         self.client.force_login(self.user)
 
     def acting_as(self, *names: str) -> Client:
-        """Now somebody of these PEOPLE together."""
         ours = {RESOLVE: "Resolve", EDIT: "Edit"}
         groups = [Group.objects.get(name=ours[name]) for name in names if name in ours]
         own = {"view" if name == RECORDS else name for name in names} & OWN_GROUPS.keys()
@@ -268,9 +259,9 @@ def test_only_members_of_its_group_do_an_act_and_it_is_logged(world: World, memb
 
 def tell_apart(knock: Knock, member: Member, act: str, group: str) -> None:
     before = footprint()
-    # Rights only add up: what all others may not do together, none of them may.
+    # Rights only add up: what all the others together may not do, none of them may.
     answer = knock(member.acting_as(*(person for person in PEOPLE if person != group)))
-    # An action that somebody may not do isn't among those of the list: the list comes back, and nothing is done.
+    # A list ignores an action that it doesn't offer: it comes back, and nothing is done.
     not_offered = bool(answer.wsgi_request.POST.get("action"))
     assert answer.status_code == 403 or not_offered, (act, answer.status_code)
     assert footprint() == before, act

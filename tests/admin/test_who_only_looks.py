@@ -1,4 +1,4 @@
-"""Who may only look changes nothing: whatever an administrator's pages would send is sent by somebody of “view”."""
+"""Somebody of “view” changes nothing by sending what an administrator's pages would send."""
 
 import logging
 from typing import Any
@@ -17,6 +17,7 @@ from tests.support.people import signed_in
 
 __all__ = ["member", "nobody_works"]
 pytestmark = pytest.mark.django_db
+# What everybody may do with their own account; signing out would end the session.
 OWN = (
     "/admin/logout/",
     "/admin/password_change/",
@@ -25,14 +26,13 @@ OWN = (
     "/admin/sync/apitoken/add/",
     "/admin/notifications/",
 )
-"""What everybody may do with their own account; and whoever signs out sends nothing more."""
+# Whoever sees a list may export it, which is logged.
 EXPORT = "/export/"
-"""Who sees a list may take it along, which is noted."""
 COUNTED = {"django_session", "usersessions_usersession", "sync_cache"}
 
 
 def stored() -> dict[str, str]:
-    """The rows of every table, in short."""
+    """A digest of every table's rows."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         tables = sorted({name for (name,) in cursor.fetchall()} - COUNTED)
@@ -58,7 +58,7 @@ def test_no_button_of_an_administrator_works_for_who_may_only_look(
         for to, values in presses(html, address):
             sent[f"{urldefrag(to)[0]} {sorted(map(str, values.items()))}"] = urldefrag(to)[0], values
     viewer, before = member.acting_as("view"), stored()
-    # Whether an act is done is decided before its page is written.
+    # Acts are decided before their page is rendered.
     monkeypatch.setattr(Template, "render", lambda self, context: "")
     monkeypatch.setattr(admin.site, "each_context", lambda request: {})
     for to, values in sent.values():

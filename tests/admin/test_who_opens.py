@@ -1,6 +1,6 @@
-"""Who opens what: every page of the admin by each group, as recorded; what the menu shows for each single right.
+"""Who opens what: every admin page by each group, as recorded, and the menu for each single right.
 
-After a change that is meant: RECORD=1 make test ARGS="tests/admin/test_who_opens.py"
+After an intended change: RECORD=1 make test ARGS="tests/admin/test_who_opens.py"
 """
 
 import logging
@@ -31,25 +31,23 @@ __all__ = ["member", "nobody_works"]
 pytestmark = pytest.mark.django_db
 RECORDED = Path(__file__).parent / "who_opens.txt"
 NOBODY = "no group"
+# Our two, and one made by an administrator.
 GROUPS = (RESOLVE, EDIT, OPERATE)
-"""Our two, and one of an administrator's own."""
 
 
 @pytest.fixture
 def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who opens a page is decided before it is written; that each is written well is test_every_page's."""
+    """Skip rendering: access is decided before, and test_every_page checks the pages."""
     monkeypatch.setattr(Template, "render", lambda self, context: "")
-    monkeypatch.setattr(admin.site, "each_context", lambda request: {})  # the menu beside it is asked for by itself
+    monkeypatch.setattr(admin.site, "each_context", lambda request: {})  # the menu is asked for by itself
 
 
 def opens(client: Client, address: str) -> bool:
-    """Whether a page comes, or what leads to one."""
     answer = client.get(address)
     return answer.status_code < 400 and "/login/" not in answer.headers.get("Location", "")
 
 
 def one_of_each_page(world: dict[str, Any]) -> dict[str, str]:
-    """One address of each page: its name in the site, and the address."""
     addresses: dict[str, str] = {}
     for address in chain(["/api/v1/docs/"], of_models(), without_a_row(), by_name(world)):
         if address.startswith(("/accounts/", "/admin/", "/api/v1/docs/")):
@@ -63,7 +61,7 @@ def listed(names: Iterable[str], everybody: int) -> str:
 
 
 def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[str]:
-    """Which of GROUPS, or somebody of no group, open a page that an administrator opens."""
+    """Which of GROUPS, or no group, open each page that an administrator opens."""
     pages, dora = one_of_each_page(world), Client()
     dora.force_login(person)
     who_opens: dict[str, list[str]] = {name: [] for name, address in pages.items() if opens(dora, address)}
@@ -72,7 +70,7 @@ def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[st
         client = member.acting_as(group)
         rights[group] = User.objects.get(pk=member.user.pk).get_all_permissions()
         for name, openers in who_opens.items():
-            # Rights only add up: what opens to somebody opens to who may all that and more.
+            # Rights only add up: what opens to a group opens to one with more rights.
             if any(rights[opener] <= rights[group] for opener in openers) or opens(client, pages[name]):
                 openers.append(group)
     yield from (f"{name}: {listed(openers, len(GROUPS) + 1)}" for name, openers in sorted(who_opens.items()))
@@ -142,7 +140,7 @@ def test_settings_lead_only_to_what_one_can_use(client: Client) -> None:
 
 def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict[str, Any], member: Member) -> None:
     client = member.acting_as(RESOLVE)
-    # Also who may view the rest besides: what others act on waits for them.
+    # The same for somebody who may view the rest, too: that waits for those who may act on it.
     member.user.groups.add(own_group("view"))
     shown = attention.kinds_shown_to(User.objects.get(pk=member.user.pk))
     counts = attention.counts()

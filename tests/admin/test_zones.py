@@ -1,4 +1,4 @@
-"""Times are said in the reader's zone, with its name; the API says UTC, whoever asks."""
+"""Times are shown in the reader's zone, with its name; the API always uses UTC."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
 def test_a_page_says_in_which_zone_its_times_are(browser: Client, world: dict[str, Any]) -> None:
     for zone, short in (("Europe/Stockholm", "CE"), ("America/Sao_Paulo", "UTC-3)")):
         assert f"Times are in your time zone ({zone}, {short}" in page(browser, world, zone)
-    # The zone of one request is not the next one's.
+    # One request's zone doesn't leak into the next.
     assert timezone.get_current_timezone_name() == "UTC"
 
 
@@ -51,7 +51,7 @@ def test_a_browser_that_names_no_zone_reads_utc(browser: Client, world: dict[str
     for zone in ("", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000):
         text = page(browser, world, zone)
         assert "UTC" in text
-        assert ("Times are in UTC" in text) is bool(zone)  # once the browser has said one at all
+        assert ("Times are in UTC" in text) is bool(zone)  # once the browser has sent a zone
 
 
 def test_the_api_says_utc_whoever_asks(browser: Client, world: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Who calls the API, and what there is to call it for."""
+"""API clients, and rows that they ask for."""
 
 import uuid
 from typing import Any
@@ -20,12 +20,11 @@ def person(db: None) -> User:
 
 @pytest.fixture
 def api(person: User) -> APIClient:
-    """A client with a superuser's token."""
     return with_token(person)
 
 
 def by_text(text: str, scheme: str = "Bearer") -> APIClient:
-    """A client that sends this text of a token."""
+    """A client that sends this text as its token."""
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"{scheme} {text}")
     return client
@@ -55,7 +54,6 @@ def organization(db: None) -> Organization:
 
 
 def row(**values: Any) -> SyncQueue:
-    """A job of the queue, by default a contact's that waits."""
     return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
 
 
@@ -64,7 +62,6 @@ def url_of(record: Any, after: str = "") -> str:
 
 
 def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
-    """What a list answers with this query."""
     answer = api.get(address, query)
     assert answer.status_code == 200, answer.content
     return answer.json()["results"]

@@ -1,4 +1,4 @@
-"""Cron, health, the secrets of cron and metrics, and the way from an item to its record."""
+"""Cron, health, the secrets of cron and metrics, and the link from an item to its record."""
 
 import socket
 import uuid

@@ -1,4 +1,4 @@
-"""Refusals and failures: one form for every code, and no failure of ours tells a secret."""
+"""Refusals and failures have one form for every code, and reveal no secret."""
 
 from typing import Any
 
@@ -71,8 +71,8 @@ def test_a_failure_outside_the_api_is_told_alike(client: Client, db: None, monke
     assert "hunter2" not in answer.content.decode()
 
 
+# The parser accepts it, but a query can't.
 TOO_DEEP = '{"organization": %s}' % ("[" * 450 + "]" * 450)
-"""The parser reads it, but a query can't."""
 
 
 @pytest.mark.parametrize("body", ["[]", '{"name": NaN}', "[" * 100_000, '{"name": "\\ud800"}', TOO_DEEP])

@@ -1,4 +1,4 @@
-"""What a list can be asked for: pages by number and by cursor, filters, order and search."""
+"""What a list accepts: pages by number and by cursor, filters, order and search."""
 
 from typing import Any
 
@@ -24,7 +24,6 @@ def named(api: APIClient, **query: Any) -> list[str]:
 
 
 def walk(api: APIClient, address: str) -> list[dict[str, Any]]:
-    """Return all rows of a list, page after page."""
     rows: list[dict[str, Any]] = []
     following: str | None = address
     while following:
@@ -118,7 +117,7 @@ def test_thirty_rows_of_a_list_cost_as_many_queries_as_three(api: APIClient, org
     lists = [*contacts, "/api/v1/organizations/", QUEUE, CONFLICTS, STATES]
     grow(3, organization)
     for address in lists:
-        api.get(address)  # what is loaded once
+        api.get(address)  # fills caches
     queries_before = {address: queries(api, address) for address in lists}
     grow(27, organization)
     assert {address: queries(api, address) for address in lists} == queries_before
@@ -132,7 +131,6 @@ def queries(api: APIClient, address: str) -> int:
 
 
 def grow(number: int, organization: Organization) -> None:
-    """So many rows more of everything that is listed."""
     for _ in range(number):
         contact = Contact.objects.create(name="x", organization=organization)
         Organization.objects.create(name="x")

@@ -51,7 +51,7 @@ def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -
     assert stats["stopped_until"] == until.isoformat().replace("+00:00", "Z")
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     assert api.get("/api/v1/sync/stats").json()["stopped_until"] is None
-    # While its next probe is due, it is as stopped as on every page.
+    # While its next probe is due, it counts as stopped, as on every page.
     states.boards()
     states.waiting("Due", seconds=-60)
     MondayAccount.objects.update(needs_probe=True)

@@ -35,7 +35,7 @@ ODD = [{}, None, -1, "", "\ud800", "a\0b", [{}], 10**30]
 
 @pytest.mark.slow
 def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_body(person: User) -> None:
-    """Each answer is held against the document, as every one that a test gets."""
+    """Each answer is checked against the schema, as in every test."""
     stranger, nobody, api = APIClient(), with_token(staff_who_may()), with_token(person)
     failed = []
     for place, operation in operations():
@@ -52,7 +52,7 @@ def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_b
         names = members(operation)
         bodies = [dict.fromkeys(names, value) for value in ODD] + [None, [{}], {"\ud800": 1}] if names else [None]
         assert stranger.generic(method, address).status_code == 401, place
-        # An undo asks for the permission on the records that it is about.
+        # An undo needs the permission on the records that it concerns.
         refused = (403, 404) if path.endswith("/undo") else (403,)
         assert nobody.generic(method, address).status_code in refused, place
         for body in bodies:
@@ -63,7 +63,6 @@ def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_b
 
 
 def members(operation: dict[str, Any]) -> list[str]:
-    """What the operation's body may hold."""
     media = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if media is None:
         return []

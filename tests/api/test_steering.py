@@ -1,4 +1,4 @@
-"""Steering the queue: one row by API, all rows that match and pauses by the service; who may, and what stays."""
+"""Steering the queue: one job by API, all matching jobs and pauses by the service; who may, and what stays."""
 
 import uuid
 from datetime import timedelta
@@ -22,7 +22,6 @@ STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discar
 
 
 def steer(act: str, **filters: Any) -> BulkResult:
-    """Have the service act on all jobs that match."""
     jobs = SyncQueue.objects.filter(**filters)
     return STEER[act](jobs, "ada")
 
@@ -92,7 +91,7 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
 @pytest.mark.django_db(transaction=True)
 def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        # All of them have begun before the first gets on.
+        # All of them start before the first one continues.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [pauses.PAUSE_LOCK])
         pausing = [beside(lambda: pauses.pause("ada", why="audit")[1]) for _ in range(6)]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"

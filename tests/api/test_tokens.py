@@ -1,4 +1,4 @@
-"""API tokens: what is stored of one, what it opens and until when, and who makes and deletes whose."""
+"""API tokens: what is stored, what they open and until when, and who makes and deletes whose."""
 
 import io
 import json
@@ -167,7 +167,7 @@ def test_each_way_to_sign_in_writes_and_names_the_author(person: User, contact: 
 def test_tokens_and_processes_of_a_user_count(person: User, api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "user", "2/min")
     assert with_token(person).get(CONTACTS).status_code == 200
-    # A count is a row, so that it doesn't matter which process has written it.
+    # Counts are rows, so all processes share them.
     assert CacheEntry.objects.filter(cache_key__contains=f"throttle_user_{person.pk}").count() == 1
     assert [api.get(CONTACTS).status_code, with_session(person).get(CONTACTS).status_code] == [200, 429]
     assert with_token(staff_who_may("view_contact")).get(CONTACTS).status_code == 200

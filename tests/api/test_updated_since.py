@@ -1,4 +1,4 @@
-"""What another system asks for again and again: the records that changed since a time."""
+"""Another system polls for the records that changed since a time."""
 
 from datetime import timedelta
 from typing import Any

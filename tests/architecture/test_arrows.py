@@ -26,16 +26,16 @@ PURE = [
         if path.name not in ("client.py", "probe.py")
     ),
 ]
-# The floors of sync, from the ground. An entry imports those before it and none after it, inside functions too.
-# "conflicts" are these modules of that room: what a pass knows of conflicts. The others stand above all of sync.
+# The floors of sync, from the ground: an entry imports only those before it, inside functions too.
+# "conflicts" means KNOWN_TO_A_PASS, what a pass knows of conflicts; its other modules stand above all of sync.
 KNOWN_TO_A_PASS = {"reports", "models", "lifecycle", "store"}
 FLOORS = (
     *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
     *("limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps"),
     *("api", "admin", "management"),
 )
+# The docstring of a longer module has to say why it stays whole.
 LONGEST = 800
-"""A module is as long as the decision that it hides takes; above this its docstring has to say why it stays whole."""
 
 
 def modules(room: str) -> list[Path]:
@@ -44,12 +44,11 @@ def modules(room: str) -> list[Path]:
 
 @cache
 def imports_of(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    """Every import of a file, also inside functions; to read it anew for each rule takes most of the time."""
+    """Every import of a file, also inside functions; cached, because parsing takes most of the time."""
     return tuple(n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Import | ast.ImportFrom))
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports."""
     for node in imports_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -91,7 +90,7 @@ def test_imports_in_sync_and_conflicts_point_down_the_floors() -> None:
 
 
 def floor_of(module: str) -> int:
-    """On which floor a module of sync or conflicts stands; what is below them, on none."""
+    """The floor of a module of sync or conflicts; modules below them have none."""
     room, entry = [*module.split("."), ""][:2]
     if room == "conflicts":
         return FLOORS.index("conflicts") if entry in KNOWN_TO_A_PASS else len(FLOORS)
@@ -99,7 +98,7 @@ def floor_of(module: str) -> int:
 
 
 def named_modules(path: Path) -> set[str]:
-    """Every module that a file imports, also where it is named as a part of its room."""
+    """Every module that a file imports, also by `from sync import`."""
     names = {f"{node.module}.{alias.name}" for node in imports_of(path) if isinstance(node, ast.ImportFrom)
              and node.module in ("sync", "conflicts") for alias in node.names}  # fmt: skip
     return names | {name for name in imported(path) if name not in ("sync", "conflicts")}

@@ -13,13 +13,13 @@ LOCKS = {
     "embedded": REQUIREMENTS / "embedded.txt",
     "development": REQUIREMENTS / "development.txt",
 }
+# The .in files that each lock is made of.
 FILES = {
     "production": ["production"],
     "sandbox": ["sandbox"],
     "embedded": ["production", "sandbox", "embedded"],
     "development": list(LOCKS),
 }
-"""Which .in files each lock is made of."""
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]+)\])?==(?P<version>[^\s;]+)")
 PACKAGE = re.compile(
     rf"^{PIN.pattern}(?P<marker> ;[^\n]*)?(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{{64}})+)\n"
@@ -33,7 +33,7 @@ def canonical(name: str) -> str:
 
 
 def asked_for(name: str) -> dict[str, tuple[str, set[str]]]:
-    """What one .in names: version and extras by package."""
+    """The version and extras of each package in an .in file."""
     pins = {}
     for line in (REQUIREMENTS / f"{name}.in").read_text().splitlines():
         wanted = line.partition("#")[0].strip()

@@ -1,7 +1,4 @@
-"""One executor: nothing under sync/ but act and `monday` names a call that writes to Monday's items.
-
-And one writer: of a pass only act, which announces, and settle write rows of NPD's.
-"""
+"""Only act and `monday` write to Monday's items, and in a pass only act and settle write NPD's rows."""
 
 import ast
 import re
@@ -15,19 +12,19 @@ from tests.architecture.test_arrows import ROOT, modules
 
 EXECUTOR = "sync/reconcile/act.py"
 MONDAY = ROOT / "sync/monday"
+# Calls that write to items: the prepared requests, and what sends them.
 MUTATIONS = {name for name in vars(items) if name.startswith("prepare_")} | {"write"}
-"""What writes to items: the requests that are prepared, and what sends them."""
 
 
+# Deletes a person's items on request: no pass is involved, and nothing is synced afterwards.
 ERASURE = "npd/personal_data.py"
-"""Deletes a person's items where somebody asks for the erasure: no pass knows of it, and nothing is synced after."""
 
+# Names of a connector; other things have a `write`, too.
 HANDLES = {"client", "connector", "metered_client"}
-"""Names under which a module has a connector. Other things have a `write`, too: a command's output, a file."""
 
 
 def named(tree: ast.AST) -> Iterator[str]:
-    """Every mutation that a module names: as an import, or an attribute; of `write`, a connector's."""
+    """Every mutation that a module imports or uses; of `write`, a connector's."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in MUTATIONS:
             if node.attr != "write" or mentions(node.value, HANDLES):
@@ -62,19 +59,18 @@ def test_a_new_one_would_be_caught(line: str) -> None:
     assert list(named(ast.parse(line)))
 
 
-# Rows of NPD's.
+# NPD's rows.
 
+# Besides everything in settle/.
 WRITERS = {"act.py", "unanswered_creates.py"}
-"""And everything in settle/."""
 ROW_WRITES = {"save", "delete", "bulk_create", "bulk_update", "get_or_create", "update_or_create"}
 ROW_WRITERS = re.compile(r"enqueue\w*|update_many|finish|set_late_item|store_\w+|claim_records|transaction")
-"""What a module imports to write rows."""
 
 SQL_WRITE = re.compile(r"\b(UPDATE \w+ SET|INSERT INTO|DELETE FROM)\b")
 
 
 def row_writes(tree: ast.AST) -> Iterator[str]:
-    """What a module names to write rows; of `update` and `create`, which other things have, those of a query."""
+    """Everything that a module uses to write rows; of `update` and `create`, a query's."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("sync", "django"):
             yield from (alias.name for alias in node.names if ROW_WRITERS.fullmatch(alias.name))

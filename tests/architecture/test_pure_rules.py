@@ -1,6 +1,6 @@
-"""What a pass decides is a pure function: what `decide` reaches asks no database, no Monday, no clock, no setting.
+"""`decide` and all it reaches are pure: no database, no Monday, no clock, no setting.
 
-Of the rules that is read from their imports; of what they call elsewhere, watched while they decide drawn worlds.
+The rules' imports are checked; what they call elsewhere is watched while they decide drawn worlds.
 """
 
 import ast
@@ -24,20 +24,20 @@ from tests.architecture.test_arrows import ROOT
 from tests.decide.any_world import any_world
 
 RECONCILE = ROOT / "sync/reconcile"
+# What no rule imports.
 OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery", "pghistory")
-"""What no rule imports: the database, settings, logs, calls and clocks."""
 
+# Names that read or write a row.
 EFFECTS = {"objects", "_default_manager", "select_for_update", "refresh_from_db", "cursor", "get_or_create"}
-"""By these a row is read or written."""
 
 IMPURE_ROOMS = ("sync.clock", "sync.limits", "sync.outbox", "sync.state", "sync.operations", "sync.tasks")
+# Values and pure functions of impure rooms.
 PURE_OF_THESE = {"sync.outbox.claim": {"Claim"}, "django.db": {"models"}}
-"""Of rooms that do more, what is a value, or a function of values."""
 
 
 @cache
 def imports(path: Path) -> list[tuple[str, str]]:
-    """Every module that a file imports when it runs, with the name that it takes from it."""
+    """Every runtime import of a file, as module and name."""
     return list(_imports(ast.parse(path.read_text())))
 
 
@@ -57,7 +57,7 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 @cache
 def reached() -> list[Path]:
-    """The modules of reconcile that these import, also by others: the rules, and what is computed to be written."""
+    """The modules of reconcile that `pure` imports, directly or through others."""
     pure = ("decide.py", "changes.py")
     reached_paths, waiting = set[Path](), [RECONCILE / name for name in pure]
     while waiting:
@@ -93,19 +93,17 @@ def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock() -> None:
 
 # What they call elsewhere.
 
+# Code that calls the database, the network or a log, or a room of NPD Sync that does.
 IMPURE_CODE = re.compile(
     r"/django/(db/(backends|transaction|models/(query|manager|sql)\b)|core/cache)|/(structlog|logging|requests|redis|celery)/"
     r"|/sync/(clock|limits|state|operations|outbox/(?!claim|pauses))|/monday/client"
 )
-"""Where a call would be one of the database, the network, a log, or a room of NPD Sync that does such things."""
 
 CLOCKS = {"time", "monotonic", "perf_counter", "now", "utcnow", "today", "connect", "open", "getaddrinfo"}
 WORLDS = 400 if os.environ.get("CI") == "true" else 100
-"""How many drawn worlds are decided while this is watched."""
 
 
 def effects_of(act: Callable[[], Any]) -> set[str]:
-    """Every impure call while this goes on, as a profiler is told."""
     effects = set[str]()
 
     def watch(frame: FrameType, event: str, arg: Any) -> None:

@@ -19,12 +19,10 @@ REJECTED = {"code": "rejected", "reason": "Monday rejected “x” [Monday reque
 
 
 def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:
-    """A contact with one blocked field."""
     return states.blocked(name, item, **{key: {"reason": "It can't be read.", **entry}})
 
 
 def unmatched(item: str, code: str = "no_key_yet", **values: Any) -> UnmatchedItem:
-    """An item of the contacts board that no record has."""
     return UnmatchedItem.objects.create(
         entity_type="contact", item_id=item, reason_code=code, details={"label": "email"}, **values
     )
@@ -37,7 +35,7 @@ def boards(db: None) -> None:
 
 @pytest.fixture
 def kinds(boards: None) -> Kinds:
-    """Something of every kind, beside what needs nobody."""
+    """One entry of every kind, and some that need nobody."""
     _, conflict = states.conflicting("Ann", "5001")
     dead = states.dead("Bob")
     rejected = blocked("Cleo", "5003", "email", **REJECTED)
@@ -70,7 +68,7 @@ def kinds(boards: None) -> Kinds:
     BoardLink.objects.filter(entity_type="contact").update(
         silence="No webhook ever came.", verified_at=verified_at, differed_records=1, verified_records=9
     )
-    # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
+    # Need nobody: a value kept different, a field that waits for an approval, a conflict being applied.
     blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
     blocked("Approved soon", "5011", code="approval", side="npd")
     blocked("Skipped", "5012", side="npd", code="relation_skipped")

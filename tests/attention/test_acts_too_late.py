@@ -1,4 +1,4 @@
-"""An act whose cause has ended meanwhile does nothing, and says what happened instead."""
+"""An act whose cause has meanwhile ended does nothing, and says what happened instead."""
 
 from collections.abc import Callable
 
@@ -35,20 +35,19 @@ ACTS_OF = {
 
 
 def answer_of(client: Client, form: dict[str, str], url: str = ACT) -> str:
-    """Return what the page says after an act."""
     answer = client.post(url, {"confirmed": "yes", **form}, follow=True)
     return " ".join(str(message) for message in answer.context["messages"])
 
 
 def turn_off(name: str) -> str:
-    """Turn its sync off, with what the pass then does with its conflict."""
+    """Turn its sync off, and close its conflict as a pass does."""
     Contact.objects.filter(name=name).update(sync_enabled=False)
     close_conflicts(name, "Sync is off for this record.")
     return f"has turned sync off for “{name}”"
 
 
 def delete(name: str) -> str:
-    """Delete it, with what the pass then does with its conflict."""
+    """Delete it, and close its conflict as a pass does."""
     contact = Contact.objects.get(name=name)
     close_conflicts(name, "The record was deleted.")
     SyncQueue.objects.filter(entity_id=contact.pk).exclude(status="completed").update(status="completed")
@@ -57,7 +56,6 @@ def delete(name: str) -> str:
 
 
 def become_synced(name: str) -> str:
-    """Sync it, with what the pass then stores."""
     contact = Contact.objects.get(name=name)
     close_conflicts(name, "Both sides say the same.")
     SyncQueue.objects.filter(entity_id=contact.pk).exclude(status="completed").update(status="completed")
@@ -70,7 +68,7 @@ def become_synced(name: str) -> str:
 
 
 def archive_item(name: str) -> str:
-    """Archive its item by hand, with what the next pass stores."""
+    """Archive its item, as the next pass stores it."""
     contact = Contact.objects.get(name=name)
     become_synced(name)
     states.mark(contact, states.RecordSyncStatus.PENDING, contact.monday_id or "5099")
@@ -213,7 +211,7 @@ def test_a_lists_unlink_never_unlinks_an_item_that_was_linked_since_the_question
 def test_all_of_a_list_are_those_that_the_question_named_not_as_many_others(
     browser: Client, action: str, url: str
 ) -> None:
-    """Of a list that has as many rows as before."""
+    """The list has as many rows as before."""
     states.dead("Ann")
     Contact.objects.create(name="Al").delete()
     question = browser.post(url, {"action": action, "select_across": "1", "_selected_action": "0"})

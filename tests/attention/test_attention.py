@@ -1,4 +1,4 @@
-"""What needs attention: every kind is counted once, by its cause, with a key that stays the same."""
+"""What needs attention: every kind is counted once, by cause, with a stable key."""
 
 from datetime import timedelta
 
@@ -66,7 +66,7 @@ def test_a_failed_job_waits_for_nobody_while_its_records_sync_is_off_unless_a_pe
 
 
 def test_no_server_compiles_the_refresh_of_the_rows_which_takes_it_seconds_at_each_write(db: None) -> None:
-    """PostgreSQL before 18 does (jit), where a table has to be read through though `enable_seqscan` is off."""
+    """PostgreSQL before 18 does (jit) where it scans a whole table although `enable_seqscan` is off."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT proname, proconfig FROM pg_proc WHERE proname LIKE 'sync_attention_of_%'")
         settings = dict(cursor.fetchall())
@@ -125,18 +125,18 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     assert attention.counts()[Kind.BLOCKED] == 1
     [entry] = attention.entries()
     assert (entry.key, entry.entity_id, entry.field) == ("blocked:contact:phone", None, "phone")
-    # It blocks a record whose value is in conflict, too: one number, wherever it is told.
+    # It also blocks a record whose value is in conflict; the number is the same everywhere.
     SyncMetadata.objects.filter(remote_id="600").update(conflicts={"fields": ["phone"]})
     [cause] = attention.groups(attention.waiting(kinds=[Kind.BLOCKED]))
     assert (cause.number, cause.records, cause.count_text) == (1, 3, "3 contacts")
-    # It waits since it was lost, however often its records are tried, and however many need it.
+    # It waits since the column was lost, whatever its records do.
     phone.update(problem="Column Phone was deleted by Maya Lind.")
     SyncMetadata.objects.update(last_sync_attempt=sync_now() + timedelta(hours=1))
     assert [entry.since for entry in attention.entries()] == [entry.since]
     [entry] = attention.entries()
     assert attention.entries(attention.with_keys(attention.waiting(), [entry.key])) == [entry]
     assert [thing.key for thing in entries_to_notify_of() if thing.kind == "blocked"] == [entry.key]
-    # It is back, and its records are synced again one after another.
+    # The column is back, and its records are synced again one by one.
     phone.update(problem="", problem_code="")
     assert attention.entries() == []
 
@@ -264,7 +264,7 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
     [entry] = attention.entries()
     expected = (Kind.FAILED, 2, "Retrying; failed 2 times. Monday answered 500.")
     assert (entry.kind, entry.failures, entry.detail) == expected
-    # While its third attempt runs it has failed twice still; in its first two it had not.
+    # While its third attempt runs it has still failed twice; during the first two it hadn't.
     job.update(status="in_progress", attempts=3)
     assert [entry.key for entry in attention.entries()] == [entry.key]
     job.update(attempts=2)
@@ -272,7 +272,7 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
     job.update(status="failed", attempts=5)
     [failed] = attention.entries()
     assert (failed.key, failed.failures, failed.cause) == (entry.key, 0, entry.cause)
-    # What waits for something else has not failed.
+    # A job that waits for something else has not failed.
     job.update(status="pending", attempts=3, reason="Its relation waits.")
     assert attention.entries() == []
 
@@ -295,7 +295,7 @@ def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> No
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     assert entry.cause_code == "first_match"
-    # Both sides filled what was empty on both.
+    # Both sides filled a field that was empty.
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": ""})
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
     assert entry.cause_code == "fields"

@@ -1,4 +1,4 @@
-"""What is done from Home with what waits, and what is undone."""
+"""Acts from Home on what waits, and their undo."""
 
 import re
 from datetime import timedelta
@@ -45,7 +45,7 @@ def page(client: Client, query: str = "") -> str:
 
 
 def seen_of(html: str, key: str) -> dict[str, str]:
-    """What the row of a key sends back with an act."""
+    """What a row sends back with an act."""
     [value] = re.findall(rf'name="seen:{re.escape(key)}"\s+value="([^"]*)"', html)
     return {f"seen:{key}": unescape(value)}
 
@@ -86,7 +86,7 @@ def test_a_failed_job_without_a_record_leads_to_its_own_page(browser: Client) ->
 
 
 def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -> None:
-    states.conflicting("Zoe", "5050")  # which has Ann's cause
+    states.conflicting("Zoe", "5050")  # the same cause as Ann's
     html, counts = page(browser), attention.counts()
     tallies = attention.tallies()
     assert sum(tally.causes for tally in tallies.values()) == 9 + len(OF_BOARDS)
@@ -102,7 +102,7 @@ RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
 
 
 def applied(conflict: SyncConflict) -> None:
-    """What was chosen is written, as a pass reports it."""
+    """Report what was chosen as written, as a pass does."""
     conflict.refresh_from_db()
     [key] = conflict.conflict_fields
     record(
@@ -157,7 +157,6 @@ def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser: Client,
 
 
 def logged() -> list[str]:
-    """What the admin's log says of items."""
     rows = LogEntry.objects.filter(content_type__model="unmatcheditem").order_by("pk")
     return list(rows.values_list("change_message", flat=True))
 
@@ -170,7 +169,7 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
     job = SyncQueue.objects.filter(remote_id="7001", status="pending")
     assert job.exists()
     assert logged() == ["Asked to create a record from it."]
-    # Nothing is offered any more, and it says why.
+    # Nothing is offered any more, and the row says why.
     html = page(browser)
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
     assert "Being created" in row
@@ -191,7 +190,7 @@ def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Clien
 
 
 def acts_of(client: Client) -> list[tuple[str, str, bool]]:
-    """The acts of the only group: name, label, and whether it takes something away."""
+    """The acts of the only group: name, label, and whether it deletes."""
     [box] = client.get(HOME).context["boxes"]
     return [(button.code, button.label, button.deletes) for button in box.buttons if button.code]
 
@@ -210,14 +209,14 @@ def test_a_rejected_value_is_kept_different_and_asked_again_by_undo(browser: Cli
 
 
 def empty_on_monday(name: str, item: str) -> tuple[str, SyncConflict]:
-    """The key of a conflict in which Monday has no phone, and it."""
+    """The key of a conflict in which Monday has no phone, and the conflict."""
     _, conflict = states.conflicting(name, item)
     SyncConflict.objects.filter(pk=conflict.pk).update(monday_data={"phone": None})
     return f"conflict:{conflict.pk}", conflict
 
 
 def buttons_of(row: str) -> list[tuple[str, bool]]:
-    """The acts of a row or card in their order, and whether each is red."""
+    """The acts of a row or card in order, and whether each button is red."""
     buttons = re.findall(r'class="npd-button([^"]*)"\s+name="act_and_key"\s+value="(\w+) ', row)
     return [(name, "npd-button-deletes" in classes) for classes, name in buttons]
 
@@ -279,12 +278,12 @@ def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: Non
 
 
 def removed_ones(number: int, **more: Any) -> list[Contact]:
-    """So many contacts whose items one person archived together, as they are before anybody is asked."""
+    """Contacts whose items one person archived together, before anybody is asked."""
     return [states.removed(f"Gone {n:02}", f"6{n:03}", **more) for n in range(number)]
 
 
 def confirmed(browser: Client, **form: Any) -> str:
-    """Send an act, and what its question sends back; return the question's page."""
+    """Send an act and confirm it; return the question's page."""
     question = browser.post(ACT, {"back": HOME, **form}).content.decode()
     assert browser.post(ACT, answer_to_question(question)).status_code == 302
     return words_of(question[question.index('class="npd-card npd-question"') :])
@@ -329,7 +328,7 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     form = {"action": "delete_record", "cause": cause.cause, "back": HOME}
     question = browser.post(ACT, form).content.decode()
     assert "npd-button-deletes" in question
-    # Each with what tells it from another of its name.
+    # Each is shown with what distinguishes it from others of its name.
     assert question.count("who@npd.example") == 59
     assert "Delete 60 contacts in NPD?" in words_of(question)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")

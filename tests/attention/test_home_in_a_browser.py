@@ -1,4 +1,4 @@
-"""Home in a browser, up to date by itself; tests/story/test_monday_morning.py works a morning off."""
+"""Home refreshes itself in a browser; tests/story/test_monday_morning.py works through a morning."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
     row_of(page, "Dead 3").wait_for()
     row_of(page, "Bob").focus()
     states.dead("Dead later")
-    states.conflicting("Zoe", "5003", "email")  # a cause more, which the first line says
+    states.conflicting("Zoe", "5003", "email")  # one more cause, which the first line counts
     page.clock.fast_forward(POLL)
     row_of(page, "Dead later").wait_for()
     page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
     assert focused_name(page) == "Bob"
-    # A selected row is somebody's work: nothing moves.
+    # While a row is selected, nothing moves.
     press(page, "x")
     states.dead("Dead last")
     with page.expect_response(lambda response: "x-npd-live" in response.request.headers):
@@ -56,7 +56,7 @@ def test_what_comes_in_appears_and_the_keyboard_and_what_is_opened_stay(open_pag
     press(page, "x")
     page.clock.fast_forward(POLL)
     row_of(page, "Dead last").wait_for()
-    # A page that nobody looks at asks nothing.
+    # A hidden page doesn't poll.
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -85,7 +85,7 @@ def test_a_whole_group_is_done_by_its_button_and_taken_back_by_u(open_page: Any,
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, width: int, scheme: str) -> None:
-    states.conflicting("Zoe", "5050")  # which has Ann's cause
+    states.conflicting("Zoe", "5050")  # the same cause as Ann's
     page, errors = open_page(width, scheme)
     page.goto(HOME)
     assert not barriers(page)
@@ -121,7 +121,7 @@ def test_while_the_search_is_open_every_key_is_typed_into_it(open_page: Any, per
     press(page, "Control+k", "1")
     field = page.locator("#search-input-command")
     expect(field).to_have_value("1")
-    # Also after the focus was lost, or went to a result.
+    # Also after the focus was lost or moved to a result.
     page.evaluate("document.activeElement.blur()")
     press(page, "3")
     expect(field).to_have_value("13")

@@ -1,4 +1,4 @@
-"""What the nightly comparison says of `synced`: equal records are counted, drift is found, what is on its way isn't."""
+"""The nightly comparison: equal records are counted, drift is found, and what is on its way is no drift."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +35,7 @@ def test_an_edit_whose_webhook_was_lost_is_drift_and_is_looked_at(world: World) 
     contacts = linked(world)
     world.edit(contacts[0], "role_title", "Chair")
     world.deliver(times=0)
-    assert figures(verify(world)) == (2, 0)  # of an edit of the last minutes a webhook may still come
+    assert figures(verify(world)) == (2, 0)  # a webhook may still come for a recent edit
     SyncQueue.objects.all().delete()
     Contact.objects.update(sync_status="synced")
     world.pass_time(minutes=20)

@@ -1,4 +1,4 @@
-"""Where people read what the nightly comparison verified: first page, board, API, doctor."""
+"""Where people read the nightly comparison's result: first page, board, API, doctor."""
 
 from typing import Any
 

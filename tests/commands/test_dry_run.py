@@ -1,4 +1,4 @@
-"""`sync_reconcile --dry-run`: the plan is what the real run then does, and nothing at all is written by it."""
+"""`sync_reconcile --dry-run`: its plan is what the real run then does, and it writes nothing."""
 
 import json
 from collections import Counter
@@ -23,13 +23,12 @@ from tests.support.world import World, mail, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+# The dry run's own calls are booked.
 BOOKED = {"sync_api_quota"}
-"""The calls that the dry run itself makes are booked: they were made."""
 LEARNED = ("batch_limit",)
 
 
 def everything() -> dict[str, list[Any]]:
-    """Every row of every table but those in which calls are booked."""
     rows_by_table: dict[str, list[Any]] = {}
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))
@@ -43,7 +42,7 @@ def everything() -> dict[str, list[Any]]:
 
 
 def plan() -> tuple[list[BoardSyncPlan], int]:
-    """What would happen, and how many calls it took to tell."""
+    """The plan, and how many calls it took."""
     boards, reading = plan_boards()
     return boards, reading.calls
 
@@ -67,7 +66,7 @@ def linked(world: World, *names: str) -> None:
 
 
 def mixed(world: World) -> None:
-    """One contact for everything that a look can come to."""
+    """One contact for each outcome of a pass."""
     linked(world, "same", "push", "pull", "both", "clash", "held", "gone", "off")
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     contacts = Contact.objects.all()
@@ -97,7 +96,7 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     entries = changes_of(planned_boards)
     mark, calls = Decision.objects.latest("id").pk, world.calls()
     call_command("sync_reconcile", stdout=StringIO())
-    # Items that its sweep has just heard of are left alone for some seconds, and take passes of their own.
+    # Items that its sweep has just heard of wait some seconds, and take passes of their own.
     world.work(seconds=30)
     guess = sum(board.calls for board in planned_boards)
     assert abs((world.calls() - calls) - guess) <= 5, (world.calls() - calls, guess)

@@ -1,4 +1,4 @@
-"""`sync_explain`: one record's story in words, whether it is there or deleted."""
+"""`sync_explain`: one record's story in words, also after its deletion."""
 
 from dataclasses import replace
 from io import StringIO

@@ -1,4 +1,4 @@
-"""A contact on which both sides moved apart, and who may settle that."""
+"""A contact changed on both sides, and people who may resolve that."""
 
 from typing import Any
 
@@ -46,13 +46,12 @@ def finding(contact: Contact, *fields: FieldConflict, **more: Any) -> ConflictRe
 
 
 def record(*findings: ConflictReport) -> None:
-    """Tell the desk, as the settle transaction does."""
+    """Save reports in a transaction, as settle does."""
     with transaction.atomic():
         save_reports(findings)
 
 
 def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:
-    """A contact with a conflict in these fields."""
     states.boards()
     contact = Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
     record(ConflictReport("contact", contact.pk, contact.monday_id or "", kind, fields))
@@ -65,7 +64,6 @@ def conflict_of(contact: Contact) -> SyncConflict:
 
 @pytest.fixture
 def conflict(contact: Contact) -> SyncConflict:
-    """Two fields of the contact, which both sides changed."""
     record(finding(contact, PHONE, ROLE))
     return conflict_of(contact)
 
@@ -76,7 +74,7 @@ def values_seen(*fields: FieldConflict) -> dict[str, dict[str, str | None]]:
 
 @pytest.fixture
 def rejected(db: None) -> Contact:
-    """Its new email Monday has refused, as the sync state tells it."""
+    """A contact whose new email Monday refused."""
     states.boards()
     return rejected_too("Ann", "75")
 

@@ -1,4 +1,4 @@
-"""Conflicts about the record itself: a delete, an identity. A person picks one of the ways that the engine offers."""
+"""Conflicts about the record itself: a delete, an identity. A person picks one of the ways offered."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One side for the conflicts that are ticked: a page says what that does, then each is resolved by itself."""
+"""One side for all ticked conflicts: a page says what that does, then each is resolved by itself."""
 
 import re
 from dataclasses import replace
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def contacts(db: None) -> list[Contact]:
-    """Of two the phone differs, of three the item is gone."""
+    """Two contacts whose phone differs, three whose item is gone."""
     states.boards()
     contacts = [Contact.objects.create(name=name, monday_id=f"8{n}") for n, name in enumerate("ABCDE")]
     record(finding(contacts[0], PHONE), finding(contacts[1], PHONE))
@@ -33,13 +33,13 @@ def contacts(db: None) -> list[Contact]:
 
 
 def ask(browser: Client, action: str, *contacts: Contact, query: str = "?kind__in=fields,delete", **more: str) -> Any:
-    """Tick these in the list, choose the action; the page that asks."""
+    """Tick these in the list and choose the action; return the page that asks."""
     ids = [str(conflict_of(contact).pk) for contact in contacts]
     return browser.post(f"{LIST}{query}", {"action": action, "_selected_action": ids, **more}, follow=True)
 
 
 def confirm(browser: Client, question: Any) -> str:
-    """Press the page's button; what the list says afterwards."""
+    """Press the question's button; return what the list says then."""
     sent = answer_to_question(question.content.decode())
     return text_of(browser.post(f"{LIST}?{question.request['QUERY_STRING']}", sent, follow=True))
 
@@ -125,7 +125,7 @@ def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, con
     assert "Use Monday in 2 conflicts?" in text_of(question)
     assert "3 conflicts left out" in text_of(question)
     assert "Only who may delete contacts can choose this" in text_of(question)
-    # A page that shows them to somebody else confirms them for nobody.
+    # A question shown to one person doesn't confirm these deletions for another.
     client.force_login(ada)
     question_of_ada = ask(client, "keep_monday", *contacts)
     client.force_login(User.objects.get(username="clerk"))

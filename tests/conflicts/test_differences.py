@@ -1,4 +1,4 @@
-"""What differs between two texts, word by word; both texts in one."""
+"""The differences of two texts, word by word, and both texts in one."""
 
 import re
 
@@ -143,7 +143,7 @@ def test_the_sides_are_named_by_who_edited_them_and_when(client: Client, ada: Us
             body={"event": {"userId": int(user)}},
         )  # fmt: skip
     record(finding(contact, PHONE))
-    # Which user the token is, is not known yet: it may be ourselves.
+    # The token's user isn't known yet: it may be ourselves.
     assert "An unknown user," in text_of(client.get(screen(conflict_of(contact))))
     MondayAccount.objects.update_or_create(id=1, defaults={"user_id": "4700"})
     page = text_of(client.get(screen(conflict_of(contact))))

@@ -1,4 +1,4 @@
-"""Laws of the desk: whatever looks find and people choose, in whatever order."""
+"""Laws of conflicts, whatever passes find and people choose, in whatever order."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class Told:
 
 @st.composite
 def findings(draw: Any) -> tuple[str, dict[str, Any]]:
-    """What a look finds of one kind, and how it takes whatever choice it meets."""
+    """What a pass finds of one kind, and how it treats a choice."""
     kind = draw(st.sampled_from(["fields", "overwritten", "delete"]))
     keys = draw(st.sets(st.sampled_from(KEYS)))
     fields = [
@@ -46,7 +46,7 @@ STEPS = st.lists(st.one_of(findings(), CHOICES, st.tuples(st.just("undo"), st.bo
 
 
 def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> None:
-    """What the engine says, as its contract allows: a choice is applied, handed back, or not touched yet."""
+    """Report as the engine may: a choice is applied, handed back, or not touched yet."""
     wishes = [c for c in open_conflicts("contact", [record]).get(record, []) if c.kind == kind]
     chosen = {key for wish in wishes for key in wish.resolutions}
     if takes == "ignored" and chosen:
@@ -133,7 +133,7 @@ def _one_open_a_kind(rows: list[SyncConflict]) -> None:
 
 
 def _no_choice_lost(record: UUID, rows: list[SyncConflict], tally: Told) -> None:
-    """Each stored choice waits, was settled, came back, or is said to have been needless: a line each."""
+    """Each stored choice waits, was settled, came back or proved needless, with one line each."""
     lines = Decision.objects.filter(entity_id=record)
     chosen = lines.filter(kind="conflict_chosen").count()
     ended = lines.filter(kind__in=("conflict_settled", "conflict_returned")).count()
@@ -146,13 +146,12 @@ Held = dict[UUID, set[tuple[str, str]]]
 
 
 def _held(record: UUID) -> Held:
-    """What each open conflict holds: of every field in conflict its values."""
     rows = SyncConflict.objects.filter(entity_id=record, resolved_at=None)
     return {row.pk: _values(row) for row in rows}
 
 
 def _values(row: SyncConflict) -> set[tuple[str, str]]:
-    """The values that must not be forgotten; of an overwritten edit what stands may move on, what was lost may not."""
+    """The values to keep; an overwritten edit's current value may change, its lost one may not."""
     data = (row.npd_data, row.base_data, row.monday_data)
     if row.kind == "overwritten":
         data = (row.monday_data,)
@@ -160,7 +159,7 @@ def _values(row: SyncConflict) -> set[tuple[str, str]]:
 
 
 def _no_value_forgotten(record: UUID, before: Held, rows: list[SyncConflict]) -> None:
-    """The values of a field that leaves its conflict, or whose conflict closes, stay in it or in the record's log."""
+    """Values that leave a conflict stay in the closed conflict or in the record's log."""
     lines = Decision.objects.filter(entity_id=record, kind__in=("conflict_lost_again", "conflict_over"))
     logged = {(line.key, line.values.get(side)) for line in lines for side in ("npd", "base", "monday")}
     for row in [row for row in rows if row.pk in before]:

@@ -41,7 +41,6 @@ def test_open_ones_are_listed_first_and_by_state_alone(browser: Client, ada: Use
 
 
 def around(browser: Client, url: str) -> tuple[str, str]:
-    """The addresses of the cases before and after this one."""
     links = re.findall(r'href="([^"]+)"\s+data-(before|after)', browser.get(url).content.decode())
     addresses = {way: html.unescape(link) for link, way in links}
     return addresses["before"], addresses["after"]

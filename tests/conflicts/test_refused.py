@@ -1,4 +1,4 @@
-"""Values that Monday refuses: corrected and sent again, Monday's taken, left in NPD; by real looks at a sandbox."""
+"""Values that Monday refuses: corrected and sent again, replaced by Monday's, or left in NPD."""
 
 import json
 from typing import Any
@@ -28,7 +28,6 @@ SEEN = {"npd": REFUSED, "monday": GOOD}
 
 
 def refuse(world: World, name: str = "Ann", good: str = GOOD, bad: str = REFUSED) -> Contact:
-    """A contact whose new email Monday has refused."""
     contact = world.linked(name, email=good)
     world.save(contact, email=bad)
     return contact
@@ -95,7 +94,7 @@ def test_what_changed_since_can_not_be_taken_back_and_says_so(rejected: Contact,
 
 
 def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(world: World, ada: User) -> None:
-    """The answer comes after the look has read the sync state, and before it settles."""
+    """The answer comes after the pass has read the sync state, and before it settles."""
     contact = refuse(world)
     world.meanwhile(lambda: choose(contact, ada, "npd"), after="read")
     world.look(contact)
@@ -137,7 +136,7 @@ def test_notes_that_are_too_long_wait_among_them_and_are_shortened_or_left(world
 
 
 def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: World, ada: User) -> None:
-    """NPD's value was chosen in a conflict, and Monday refuses it: the choice came back."""
+    """NPD's value was chosen in a conflict, then Monday refused it."""
     contact = world.linked(email=GOOD)
     world.edit(contact, "email", {"email": "bea@example.com", "text": "bea@example.com"})
     world.save(contact, email=REFUSED)
@@ -194,7 +193,7 @@ def test_a_value_that_is_sent_once_more_is_asked_about_again_if_monday_refuses_i
 
 
 def test_leaving_one_value_sends_no_other_that_monday_refused(rejected: Contact, ada: User) -> None:
-    """Only the pass that a person asks for sends these once more."""
+    """Only a pass that a person asks for sends them again."""
     choose(rejected, ada, "npd")
     assert not SyncQueue.objects.get().causes & Cause.PERSON
 

@@ -26,13 +26,13 @@ def screen(conflict: SyncConflict, name: str = "screen") -> str:
 
 
 def form(*fields: FieldConflict, **picks: str) -> dict[str, str]:
-    """What a browser sends of a screen that showed these fields."""
+    """What a browser sends from a screen with these fields."""
     shown_values = {f"seen-{field.key}": json.dumps([field.npd, field.monday]) for field in fields}
     return shown_values | {name.replace("__", "-"): value for name, value in picks.items()}
 
 
 def text_of(response: Any) -> str:
-    # Marks stand inside a value: without them it reads as it is.
+    # Marks stand inside values, which read as they are without them.
     unseen = r"(?s)<script.*?</script>|<style.*?</style>|</?(?:ins|del|wbr)>"
     page = re.sub(unseen, "", response.content.decode())
     return " ".join(re.sub(r"<[^>]+>", " ", page).split()).replace("&#x27;", "'")
@@ -141,7 +141,7 @@ def test_who_may_not_change_the_record_types_no_value(client: Client, conflict: 
 
 
 def press_red_button(browser: Client, url: str, question: Any) -> str:
-    """Confirm what is asked, by the one button that is red; its label."""
+    """Confirm the question by its red button; return the button's label."""
     page = question.content.decode()
     [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', page)
     hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', page))

@@ -1,4 +1,4 @@
-"""A settled conflict can be undone as long as neither side moved, and comes back as a new one after that."""
+"""A settled conflict can be undone until a side changes; after that it comes back as a new one."""
 
 from typing import Any
 
@@ -26,14 +26,14 @@ TYPED = {"role_title": {"choose": "custom", "value": "Typed"}}
 
 
 def undone(world: World, conflict: SyncConflict, person: Any, *records: Contact) -> None:
-    """Its undo is asked for, and a pass has been there; the conflict and these records are read anew."""
+    """Undo the conflict, let a pass work, and reload the rows."""
     undo(conflict.pk, by=person)
     world.work(conflict, *records)
 
 
 @staged
 def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -> tuple[Contact, SyncConflict]:
-    """A contact whose role both sides had changed differently, until a person chose."""
+    """A contact whose role both sides changed, after a person chose."""
     contact, conflict = clash(world)
     choose(conflict, person, type_, **selection)
     world.work()
@@ -90,7 +90,7 @@ def test_a_resolution_is_one_line_that_leads_to_its_undo(world: World, person: A
     undo(conflict.pk, by=person)
     assert conflict_lines("")[-2:] == once
     world.work()
-    # What was asked for and what came of it is one line, too.
+    # The request and its result are one line, too.
     undone = client.get("/admin/sync/decision/").context["cl"].result_list[0]
     assert (undone.kind, undone.values["by"]) == ("undo", str(person))
     assert not Decision.objects.filter(kind="conflict_undo", folded=False).exists()
@@ -98,7 +98,7 @@ def test_a_resolution_is_one_line_that_leads_to_its_undo(world: World, person: A
 
 @staged
 def partly_settled(world: World, person: Any) -> tuple[Contact, SyncConflict]:
-    """A contact in conflict about its role and notes, until a person chose its role."""
+    """A contact in conflict about its role and notes, after a person chose the role."""
     contact = world.linked(role_title="Old", notes="old")
     world.edit(contact, "role_title", "Monday's")
     world.edit(contact, "notes", "M notes")

@@ -1,4 +1,4 @@
-"""The demo, played once for all tests of this folder, with the real sandbox and all 600 records."""
+"""The demo, run once for this folder, with the real sandbox and all 600 records."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,15 +22,12 @@ PASSWORD = "demo-password"
 
 @dataclass
 class Played:
-    """A demo that has run: what it runs on, what it printed."""
-
     sandbox: Sandbox
     output: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
-    faults: list[dict[str, Any]] = field(default_factory=list)  # that it left to the sandbox
+    faults: list[dict[str, Any]] = field(default_factory=list)  # left in the sandbox
 
     def command(self, *arguments: str) -> str:
-        """Run `manage.py demo …` once more and return what it printed."""
         out = StringIO()
         call_command("demo", *arguments, stdout=out)
         return out.getvalue()
@@ -40,7 +37,7 @@ class Played:
 def played(
     running_sandbox: list[Child], hooks: Hooks, prepared: Prepared, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[Played]:
-    """`manage.py demo` on an empty database and an empty sandbox; both are empty again afterwards."""
+    """Run `manage.py demo` on an empty database and sandbox; empty both afterwards."""
     if not running_sandbox or running_sandbox[0].ended is not None:
         running_sandbox[:] = [sandbox_process()]
     sandbox = Sandbox(f"http://127.0.0.1:{settings.SANDBOX_PORT}", settings.MONDAY_API_KEY, "", running_sandbox[0].pid)
@@ -54,7 +51,7 @@ def played(
 
         try:
             demo.output, demo.calls, demo.faults = prepared.stand(sandbox, "demo", play)
-            sandbox.faults(*demo.faults)  # what is put back is without them
+            sandbox.faults(*demo.faults)  # a restored sandbox has none
             yield demo
         finally:
             sandbox.reset()
@@ -64,7 +61,7 @@ def played(
 
 @pytest.fixture
 def spoiled(played: Played, db: None) -> Iterator[Played]:
-    """The same for a test that moves the sandbox's clock or changes its boards, which are put back."""
+    """For tests that move the sandbox's clock or change its boards, which are restored."""
     played.sandbox.control("snapshot", name="played")
     yield played
     played.sandbox.control("restore", name="played")

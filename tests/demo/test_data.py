@@ -1,4 +1,4 @@
-"""The sample data: varied, and nobody's."""
+"""The sample data is varied, and belongs to nobody."""
 
 import re
 

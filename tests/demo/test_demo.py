@@ -47,7 +47,7 @@ def test_all_but_the_things_to_try_is_in_sync_by_calls_of_a_hundred_records_that
         assert set(synced_records.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
     assert set(Intent.objects.values_list("entity_id", flat=True)) <= things
     looks = [call for call in played.calls if call["operation"] == "ReadItems"]
-    # A pass links a hundred, the next one compares them; and a few for the things to try.
+    # One pass links a hundred, the next compares them; a few more are for the things to try.
     assert 12 <= len(looks) <= 12 + 20
 
 
@@ -109,18 +109,18 @@ def test_what_is_prepared_stays_until_somebody_acts(spoiled: Played) -> None:
 
 
 def an_hour_passes(played: Played) -> None:
-    """On both clocks; the test's transaction, which is taken back, has the database's."""
+    """Move both clocks; the test's rollback resets the database's."""
     move_clock(3_600)
     played.sandbox.control("clock", offset_seconds=3_600)
 
 
 def strangers_row() -> SyncQueue:
-    """What stands under “New items” on the first page."""
+    """The row under “New items” on the first page."""
     return SyncQueue.objects.get(entity_id=None, status=QueueStatus.PENDING)
 
 
 def a_person_acts(played: Played) -> None:
-    """“No more faults” on the board page, Retry in the queue, an email on the board; its webhook wakes the item."""
+    """Clear the faults, retry the queue, and enter an email on the board, whose webhook wakes the item."""
     played.sandbox.control("faults", "DELETE")
     retry_all(SyncQueue.objects.filter(status=QueueStatus.FAILED), by="admin")
     item = played.sandbox.item_named(STRANGER)

@@ -1,4 +1,4 @@
-"""The image and docker-compose.yml, as far as they can be held without an engine."""
+"""The image and docker-compose.yml, as far as they can be checked without Docker."""
 
 import json
 import re
@@ -16,6 +16,7 @@ from tests.support.servers import ROOT
 
 FILE = ROOT / "docker-compose.yml"
 OURS = ("web", "worker", "beat", "sandbox")
+# Variables that the containers don't take from .env, and why.
 SET_HERE = {
     "DATABASE_URL": "the database of this file",
     "REDIS_URL": "the broker of this file",
@@ -24,7 +25,6 @@ SET_HERE = {
     "TRUSTED_PROXIES": "Caddy",
     "PORT": "inside always 8000",
 }
-"""Variables of .env that the containers don't take from there, and why."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def seconds(text: str) -> int:
 
 
 def stages() -> dict[str, list[list[str]]]:
-    """The Dockerfile's stages in their order, each as its instructions, each of these as its words."""
+    """The Dockerfile's stages in order, each a list of instructions split into words."""
     text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
     stages_by_name: dict[str, list[list[str]]] = {}
     for words in (line.split() for line in text.splitlines() if line and not line.startswith("#")):
@@ -50,7 +50,6 @@ def stages() -> dict[str, list[list[str]]]:
 
 
 def sources(stage: str) -> set[str]:
-    """What a stage copies out of the repository."""
     copies = [words[1:-1] for words in stages()[stage] if words[0] == "COPY"]
     return {source for words in copies if not words[0].startswith("--from") for source in words}
 

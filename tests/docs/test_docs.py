@@ -1,4 +1,4 @@
-"""What the documentation names is there: files, headings, commands, options, variables, tables."""
+"""What the documentation names exists: files, headings, commands, options, variables, tables."""
 
 import os
 import re
@@ -27,26 +27,26 @@ MANAGE = re.compile(r"manage\.py ([a-z_]+)")
 HANDED_OVER = {"EMBEDDED", "DEMO"}
 FOR_COMPOSE = {"POSTGRES_PASSWORD"}
 VARIABLE_READ = re.compile(r"\benv\(\"(\w+)\"\)")
+# Says where things are: the files of a row in its tables contain what the row names.
 MAP = "docs/architecture.md"
-"""The page that says where things are: what a row of its tables names, its files hold."""
 
 
 @cache
 def prose(page: Path) -> str:
-    """The page without its blocks of code, in which a bracket is no link."""
+    """The page without its code blocks, where a bracket is no link."""
     return FENCED.sub("", page.read_text())
 
 
 @cache
 def code(page: Path) -> str:
-    """The page's blocks and spans of code, one a line."""
+    """The page's code blocks and spans, one a line."""
     text = page.read_text()
     return "\n".join([*FENCED.findall(text), *SPAN.findall(FENCED.sub("", text))])
 
 
 @cache
 def headings(page: Path) -> set[str]:
-    """The anchors that GitHub gives the page's headings."""
+    """GitHub's anchors of the page's headings."""
     titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -71,7 +71,6 @@ def variables_in_the_example() -> set[str]:
 
 
 def wrong(faults_of: Callable[[Path], Iterable[str]]) -> list[str]:
-    """What is found on the pages, with the page."""
     return [f"{page.relative_to(ROOT)}: {fault}" for page in PAGES for fault in faults_of(page)]
 
 
@@ -97,7 +96,7 @@ def rows_of_tables(page: str) -> list[str]:
 
 
 def test_the_architecture_names_the_floors_in_their_order() -> None:
-    """From the top to the ground, as they are drawn."""
+    """From the top to the ground, as drawn."""
     rows = [re.match(r"\| \[(\w+)\]\(\.\./(?:sync|conflicts)/", row) for row in rows_of_tables(MAP)]
     assert tuple(row[1] for row in rows if row) == FLOORS[::-1]
 
@@ -156,7 +155,7 @@ LIKE_CONTACTS = "organizations"
 
 
 def listed() -> str:
-    """A row a subject, with its addresses and their methods; what other types have alike is left out."""
+    """One row per subject with its addresses and methods; types like contacts are left out."""
     paths = {path.removeprefix(PREFIX): " ".join(map(str.upper, item)) for path, item in document()["paths"].items()}
     rows: dict[str, list[str]] = {}
     for path, methods in paths.items():

@@ -12,7 +12,7 @@ UNIT = ROOT / "ops" / "npd-worker.service"
 
 
 def words(command: str) -> list[str]:
-    """A command without what stands in each place for the number of the worker's processes."""
+    """A command's words, with N for the number of worker processes."""
     return [re.sub(r"(--concurrency=).*", r"\1N", word) for word in shlex.split(command)]
 
 
@@ -29,7 +29,7 @@ def test_the_unit_starts_what_the_procfile_starts_and_leaves_the_pool_to_the_wor
 
 
 def test_no_command_of_the_pages_shows_a_secret_to_everybody_on_the_machine() -> None:
-    """ps shows each program's arguments; printf and : are the shell's own."""
+    """ps shows a program's arguments; printf and : are built into the shell."""
     secret = re.compile(rf"\$\{{?({'|'.join(SECRETS)})\b")
     by_shell = re.compile(r"""printf '[^']*' "\$\w+"|: "\$\{\w+:[^}]*\}\"""")
     commands = [

@@ -1,4 +1,4 @@
-"""docs/howto/sync-another-model.md as it stands: its lines and commands, then what people do with the model."""
+"""docs/howto/sync-another-model.md as written: its lines and commands, then people using the model."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs/howto/sync-another-model.md").read_text()
 FILES = dict(re.findall(r"```python\n# (projects/\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = re.findall(r"^\$ python (manage\.py .+)$", PAGE, re.MULTILINE)
 NEEDED = ("projects/models.py", "projects/apps.py")
-# Without a second one, where somebody has followed the page.
+# No second entry where somebody has followed the page.
 SETTINGS = 'from config.settings import *\nINSTALLED_APPS = [*dict.fromkeys([*INSTALLED_APPS, "projects"])]\n'
 MANAGE = """import django
 django.setup()
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 @pytest.fixture
 def environment(tmp_path: Path, running_sandbox: object, sandbox: Sandbox, hooks: Hooks) -> Iterator[dict[str, str]]:
-    """Of a process whose installation has projects, on a database of its own."""
+    """The environment of an installation with projects, on a database of its own."""
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects/__init__.py").touch()
     (tmp_path / "with_projects.py").write_text(SETTINGS)
@@ -71,7 +71,7 @@ def run(environment: dict[str, str], *command: str) -> str:
 
 
 def test_the_twenty_lines_are_twenty() -> None:
-    """Beside them stand imports, and what every application of Django's has."""
+    """Imports, and what every Django application has, don't count."""
     lines = "".join(FILES[name] for name in NEEDED).splitlines()
     every = re.compile(r"\s*($|from |import |#|class \w+\(AppConfig\)|name = \"projects\"|def ready)")
     assert len([line for line in lines if not every.match(line)]) <= 20
@@ -85,7 +85,7 @@ def test_twenty_lines_are_synced_both_ways_by_pages_and_api(environment: dict[st
 
 
 def test_an_application_of_any_name_is_migrated_and_back(environment: dict[str, str], tmp_path: Path) -> None:
-    """Django migrates in the order of the labels where nothing else is said: "assets" would be the first."""
+    """By default Django migrates in the order of labels: "assets" would be the first."""
 
     def renamed(text: str) -> str:
         return text.replace("projects", "assets").replace("Project", "Asset")

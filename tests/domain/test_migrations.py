@@ -1,4 +1,4 @@
-"""The migrations say what the models say, and go down and up again; what they made can be dumped."""
+"""Migrations match the models and can be reversed and reapplied; their rows can be dumped."""
 
 import sys
 from io import StringIO

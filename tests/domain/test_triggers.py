@@ -1,4 +1,4 @@
-"""The outbox row and the bookkeeping are written by the database, whichever way a record changes."""
+"""The database writes the outbox row and the bookkeeping, whichever way a record changes."""
 
 import pytest
 from django.db import connection, transaction
@@ -75,7 +75,7 @@ def test_a_change_moves_updated_at_and_makes_a_synced_record_pending() -> None:
     contact.refresh_from_db()
     assert contact.updated_at > before
     assert contact.sync_status == "pending"
-    # An open conflict stays one.
+    # An open conflict stays open.
     Contact.objects.update(sync_status="conflict")
     Contact.objects.update(notes="newer")
     assert Contact.objects.get().sync_status == "conflict"

@@ -1,6 +1,6 @@
-"""What people do with projects once docs/howto/sync-another-model.md is followed; run by test_howto_model.py.
+"""What people do with projects after following docs/howto/sync-another-model.md.
 
-In a process of its own, whose settings have the application `projects`, on a database of its own.
+test_howto_model.py runs it in a process and on a database of its own, with the application `projects`.
 """
 
 from typing import Any
@@ -26,7 +26,6 @@ settings.ALLOWED_HOSTS = ["*"]
 
 
 def item_of(record: Any) -> dict[str, Any]:
-    """What the board shows of a record after a worker's turn."""
     SyncQueueService().process(seconds=60)
     record.refresh_from_db()
     assert record.sync_status == "synced", record.sync_status
@@ -86,7 +85,7 @@ def the_files(ada: Client) -> None:
 
 
 def the_kinds_of_fields(ada: Client) -> None:
-    """Choices by their labels, a number, a day; each is filtered by."""
+    """Choices by label, a number and a date, each with its filter."""
     values = {"name": "Tunnel", "stage": "running", "budget": "1200.50", "due": "2026-12-24"}
     assert ada.post("/api/v1/projects/", values, content_type=JSON).status_code == 201
     tunnel = Project.objects.get(name="Tunnel")
@@ -114,7 +113,7 @@ def choose_stage(record: Any, label: str) -> None:
 
 
 def play() -> None:
-    """With nothing but the model and its registration."""
+    """With only the model and its registration."""
     ada = signed_in(User.objects.create_superuser("ada"))
     the_admin(ada)
     the_api(ada)
@@ -123,6 +122,6 @@ def play() -> None:
 
 
 def play_with_own_classes() -> None:
-    """The application has brought an admin: it wins, and says only what differs."""
+    """The application has its own admin, which declares only what differs."""
     ada = signed_in(User.objects.get(username="ada"))
     assert "Three of them" in ada.get("/admin/projects/project/").content.decode()

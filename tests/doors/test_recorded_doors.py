@@ -1,6 +1,6 @@
-"""What others rely on from outside, each door as a text beside this file; a change of one is seen in the diff.
+"""What others rely on from outside, recorded in texts beside this file; a change shows in the diff.
 
-After a change that is meant: RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"
+After an intended change: RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"
 """
 
 import difflib
@@ -31,12 +31,12 @@ MAX_LINES = 60
 
 
 def api() -> str:
-    """What the schema promises: every operation with what it takes and answers, every shape with its members."""
+    """The schema: every operation with its input and output, every shape with its members."""
     return lines(recorded(json.loads(raw_document())))
 
 
 def metrics() -> str:
-    """Name, kind and labels of each metric, where boards and rows give every metric something to say."""
+    """Name, kind and labels of each metric, with rows that give every metric a value."""
     everything_is_tight()
     BoardLink.objects.update(swept_at=SyncNow())
     pauses.pause("somebody")

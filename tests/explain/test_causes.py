@@ -99,7 +99,7 @@ NAMES = ("Ann", "Bea", "Cleo", "Dan", "Eve", "Fay")
 
 
 def listed(browser: Any, kind: str) -> list[tuple[str, int]]:
-    """What each line of this kind says first, and of how many more records."""
+    """The first words of each line of this kind, and how many more records it covers."""
     rows = browser.get("/admin/sync/decision/").context["cl"].result_list
     return sorted(
         (row.values["after"], row.page_folded_count) for row in rows if row.kind == kind and "made" not in row.cause

@@ -1,4 +1,4 @@
-"""An administrator's session, and the import as a person does it: a preview, then its confirmation."""
+"""An administrator's session, and an import as a person does it: a preview, then its confirmation."""
 
 import re
 from typing import Any
@@ -20,7 +20,6 @@ def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def preview(client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", **options: str) -> Any:
-    """The page of what a file would do."""
     data = content.encode() if isinstance(content, str) else content
     name = "people.xlsx" if data.startswith(b"PK") else "people.csv"
     return client.post(
@@ -36,7 +35,6 @@ def confirm(client: Client, page: Any, kind: str = "contact", *, app: str = "npd
 
 
 def imported(client: Client, content: str | bytes, kind: str = "contact", **options: str) -> str:
-    """What is said after the import of a file."""
     page = preview(client, content, kind, **options)
     assert "confirm_form" in page.context, (page.context["form"].errors, refused(page))
     return messages(confirm(client, page, kind))
@@ -48,7 +46,7 @@ def messages(answer: Any) -> str:
 
 
 def refused(page: Any) -> dict[int, str]:
-    """Why rows aren't imported, by their numbers."""
+    """Why rows aren't imported, by row number."""
     return {row.number: " ".join(row.reasons) for row in page.context["result"].invalid_rows}
 
 
@@ -62,7 +60,7 @@ def changes(page: Any) -> dict[int, list[tuple[str, str, str]]]:
 
 
 def warnings(page: Any) -> dict[int, str]:
-    """Why rows may not be what the file's author means, by their numbers."""
+    """Why rows may be unintended, by row number."""
     return {row.number: " ".join(row.reasons) for row in page.context["result"].warned_rows}
 
 

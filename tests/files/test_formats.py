@@ -1,4 +1,4 @@
-"""Files as other programs write them, and files that go out and come back unchanged."""
+"""Files as other programs write them, and exported files that come back unchanged."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""The import of contacts and organizations: previewed, confirmed, told, undone."""
+"""The import of contacts and organizations: previewed, confirmed, reported, undone."""
 
 from typing import Any
 
@@ -278,7 +278,7 @@ def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypa
 
 @pytest.mark.django_db(transaction=True)
 def test_an_import_and_somebody_who_changes_the_same_records_never_wait_for_each_other(browser: Client) -> None:
-    """All others lock records in the order of their ids; a row may name its record by id, by email or by name."""
+    """Others lock records in the order of their ids; a row may name its record by id, email or name."""
     ann, bob, cid = sorted((contact(name, f"{name}@x.org") for name in "ABC"), key=lambda record: record.pk)
     page = preview(browser, f"NPD ID,Name,Email,Role\n{cid.pk},,,Chair\n,,{bob.email},Cook\n,{ann.name},,Head\n")
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""What a scrape says, as a test reads it."""
+"""A scrape's samples, for tests."""
 
 from django.conf import settings
 from django.test import Client
@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 class Figures:
-    """One scrape: values by a series' name and labels."""
+    """One scrape: values by series name and labels."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -14,13 +14,13 @@ class Figures:
         self.samples = [sample for family in self.families for sample in family.samples]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """The value of the one series of that name with these labels; None where there is none."""
+        """The value of the one series with this name and labels; None without one."""
         values = [s.value for s in self.samples if s.name == f"npd_sync_{name}" and s.labels == labels]
         assert len(values) <= 1, f"{name} {labels} twice"
         return values[0] if values else None
 
     def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
-        """Of all series with these labels the values that are not 0, by another label."""
+        """The nonzero values of the series with these labels, by another label."""
         return {
             s.labels[label]: s.value
             for s in self.samples
@@ -29,7 +29,6 @@ class Figures:
 
 
 def bearer(**headers: str) -> dict[str, str]:
-    """The headers of somebody who has the token."""
     return {"Authorization": f"Bearer {settings.METRICS_TOKEN}", **headers}
 
 

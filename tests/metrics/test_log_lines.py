@@ -1,4 +1,4 @@
-"""Every line of a look bears its batch id, every line of a request its request id; nothing is left of either."""
+"""Each line of a pass has its batch id, each line of a request its request id; neither stays afterwards."""
 
 import json
 import logging
@@ -20,8 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Lines(logging.Handler):
-    """Keeps what would be written, through the formatter that writes it."""
-
     def __init__(self) -> None:
         super().__init__()
         line = logging_config("INFO", True, the_settings.SECRET_TEXTS)["formatters"]["line"]
@@ -63,7 +61,7 @@ def test_all_lines_of_a_look_bear_the_batch_id_that_the_sync_state_keeps(world: 
     [line] = lines.named("pass done")
     assert (line["batch"], line["board"]) == (batch, "contact")
     assert all(line.get("batch") == batch for line in lines.read() if line["logger"].startswith("sync."))
-    # And calls the request by which Monday's support finds them.
+    # Calls also log the request id by which Monday's support finds them.
     calls = lines.named("monday answered")
     assert [call["call"] for call in calls] == ["read", "write"]
     assert all(call["monday_request"] for call in calls)

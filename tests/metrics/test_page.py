@@ -1,4 +1,4 @@
-"""The page itself: what form it has, what it costs, and what it never says. Its secret: tests/api/test_doors.py."""
+"""The metrics page: its form, its cost, and what it never reveals. Its secret: tests/api/test_doors.py."""
 
 import re
 import uuid
@@ -33,7 +33,7 @@ def board(entity_type: str, **values: Any) -> BoardLink:
 
 
 def everything_is_tight() -> None:
-    """Every limit is known, the day is nearly over, and two boards want more than this minute has."""
+    """Every limit is known, the day is nearly over, and two boards want more than this minute allows."""
     now = sync_now()
     for minutes, entity_type in enumerate(("contact", "organization"), start=1):
         board(entity_type, last_pass_at=now - timedelta(minutes=minutes), verified_at=now)
@@ -61,7 +61,7 @@ def test_a_scrape_is_no_more_queries_with_more_rows_and_two_with_another_board()
     one_board = queries_of(scrape)
     board("organization", last_pass_at=sync_now())
     two_boards = queries_of(scrape)
-    # The jobs that are due there, and whether another board has waited longer.
+    # Two more: the jobs due there, and whether another board has waited longer.
     assert two_boards <= min(one_board + 2, MAX_QUERIES)
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="organization", entity_id=uuid.uuid4()) for _ in range(50))
     assert queries_of(scrape) <= two_boards
@@ -83,7 +83,7 @@ CONTACT = {"board": "contact"}
 
 @pytest.fixture
 def noon(db: None) -> None:
-    """It is 12:00 UTC tomorrow: a day that ends soon is paced otherwise. The test's transaction takes it back."""
+    """Set the clock to 12:00 UTC tomorrow, as pacing differs near a day's end; the rollback resets it."""
     now = sync_now()
     wait = (now + timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0) - now
     move_clock(wait)

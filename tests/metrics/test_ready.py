@@ -1,4 +1,4 @@
-"""/readyz goes by the age of rows: it says which board waits, and what is known of the reason."""
+"""/readyz judges by the age of rows: it names the board that waits, and the known reason."""
 
 import uuid
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def reasons(client: Client) -> list[str]:
     answer = client.get("/readyz")
     reasons: list[str] = answer.json()["reasons"]
     assert answer.status_code == (503 if reasons else 200)
-    return [text for text in reasons if " board " in text]  # a broker that is slow on a busy machine is not asked about
+    return [text for text in reasons if " board " in text]  # without a broker that is slow on a busy machine
 
 
 def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink, settings: Any) -> None:

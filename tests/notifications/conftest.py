@@ -1,4 +1,4 @@
-"""A mail server, and the servers of chats as they are called."""
+"""A mail server, and chat servers."""
 
 import json
 import re
@@ -24,10 +24,7 @@ def mail(settings: Any) -> Iterator[MailServer]:
 
 
 class Chats:
-    """Every host there is: what was posted to it; `status`, `body` and `headers` are what it answers.
-
-    `before` is called before each answer.
-    """
+    """Every chat host: keeps what was posted, calls `before`, answers `status`, `body` and `headers`."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []

@@ -1,4 +1,4 @@
-"""The traps of Apprise: whom an address makes this server call, what is sent there, and what is said of a failure."""
+"""The traps of Apprise: which hosts an address calls, what is sent there, and what is said of a failure."""
 
 import logging
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ ADDRESSES = {
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """What the tests make a secret is none afterwards."""
+    """Forget the secrets that the tests register."""
     before = list(settings.SECRET_TEXTS)
     yield
     settings.SECRET_TEXTS[:] = before
@@ -57,7 +57,7 @@ def test_a_chat_is_called_at_its_own_host_with_its_certificate_checked(chats: Ch
     "option", ["verify=no", "redirect=yes", "template=/etc/passwd", "VERIFY=no", "ver%69fy=no", "+x=y", "format=html"]
 )
 def test_an_address_has_no_options_of_apprise(address: str, option: str) -> None:
-    """They turn the check of certificates off, follow redirects, or post a file of this server."""
+    """They disable certificate checks, follow redirects, or post a file of this server."""
     for separator in ("&" if "?" in address else "?", ";"):
         with pytest.raises(AddressError):
             service_name(f"{address}{separator}{option}")
@@ -88,7 +88,7 @@ def test_an_address_has_no_options_of_apprise(address: str, option: str) -> None
 def test_an_address_of_nothing_else_is_taken(chats: Chats, address: str) -> None:
     with pytest.raises(AddressError) as refused:
         service_name(address)
-    # It is checked again when something is sent: a row may have come another way.
+    # Checked again when sending: a row may have come another way.
     with pytest.raises(NotSent):
         post(address, "A title", "A text")
     assert not chats.calls

@@ -1,4 +1,4 @@
-"""The page on which people choose how often they are emailed, and superusers to which chats messages go."""
+"""The page where people choose how often they are emailed, and superusers choose chats."""
 
 import re
 from html import unescape
@@ -61,7 +61,7 @@ def test_the_address_of_a_chat_is_written_once_and_never_shown(browser: Client, 
     pages = [send(browser, "add", **CHAT)]
     row = NotificationReceiver.objects.get()
     assert decrypt(row.address) == SLACK
-    # A form that is not taken does not bring it back either.
+    # A refused form doesn't show it either.
     pages.append(send(browser, "add", **CHAT | {"name": ""}))
     pages.append(send(browser, "add", **CHAT | {"address": f"{SLACK}?verify=no"}))
     assert "an option that it may not have" in words(pages[-1])

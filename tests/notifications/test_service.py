@@ -1,4 +1,4 @@
-"""The whole way: what needs attention, through the rows, to a mail server and a chat; and receivers that fail."""
+"""The whole way from what needs attention to a mail server and a chat; and receivers that fail."""
 
 import json
 import random
@@ -41,7 +41,7 @@ MORNING = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def boards(db: None, settings: Any) -> Iterator[None]:
-    """They are set up; the clock is put back."""
+    """Set up the boards, and reset the clock afterwards."""
     settings.MONDAY_API_KEY = "a token"
     states.boards()
     stop_clock(MORNING)
@@ -54,7 +54,6 @@ def later(**span: float) -> None:
 
 
 def notified_after(**span: float) -> None:
-    """So much later people are notified again."""
     later(**span)
     notify_people()
 
@@ -103,7 +102,7 @@ def test_each_thing_comes_once_by_its_cause_with_a_link(ada: User, mail: MailSer
 
 
 def test_what_follows_the_first_within_minutes_comes_in_one_message(ada: User, mail: MailServer) -> None:
-    """A test message is no first one, and delays none."""
+    """A test message doesn't count as the first, and delays none."""
     receiver = choose(ada, Frequency.AT_ONCE)
     send_test(receiver)
     mail.mails.clear()
@@ -118,7 +117,7 @@ def test_what_follows_the_first_within_minutes_comes_in_one_message(ada: User, m
 
 
 def test_each_thing_is_said_once_by_many_tasks(ada: User, mail: MailServer, chats: Chats) -> None:
-    """Whatever fails between, and though messages fail; and all of it is said in the end."""
+    """Messages fail at random, yet all of it is said in the end."""
     dice = random.Random(2)
     choose(ada, Frequency.AT_ONCE)
     add_chat("ops", SLACK, Frequency.AT_ONCE)
@@ -348,7 +347,7 @@ def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed
         cursor.execute("SELECT row_to_json(one)::text FROM sync_notification_receivers AS one")
         [[stored]] = cursor.fetchall()
     assert TOKEN not in stored
-    # Each night what an older key made is made anew, so that the older one can go.
+    # Secrets are encrypted anew each night, so that an older key can go.
     old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key", *old]
     retention.prune()

@@ -1,4 +1,4 @@
-"""One person leaves: exported before, then erased from every row that bears the record's id or its item's id."""
+"""A person's data is exported, then erased from every row with the record's id or its item's id."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def dora(world: World) -> User:
 
 
 def columns_with_traces() -> list[str]:
-    """Every column of every table in which a value of the person stands."""
+    """Every column of every table that contains a value of the person."""
     columns: dict[str, list[str]] = {}
     traced = []
     with connection.cursor() as cursor:
@@ -169,7 +169,7 @@ def test_who_was_deleted_before_is_erased_by_the_command() -> None:
 
 
 def test_restoring_offers_neither_an_erased_person_nor_their_item(world: World, dora: User) -> None:
-    """The item was another record's before, which was deleted then."""
+    """The item belonged to another record before, which was then deleted."""
     erased = world.linked(NAME, email=EMAIL)
     before = Contact.objects.create(name="Before", email="before@example.org")
     before_id = before.pk
@@ -206,7 +206,7 @@ def test_an_erasure_that_is_not_safe_or_not_possible_is_refused_in_words(world: 
     assert "Nothing was erased in NPD. Try again" in sentence
     assert Contact.objects.filter(pk=contact.pk).exists()
     assert models.SyncMetadata.objects.filter(entity_id=str(contact.pk)).exists()
-    # What is repeated deletes what is left of it.
+    # Repeating it deletes the rest.
     world.sandbox.control("faults", "DELETE")
     world.pass_time(minutes=30)
     erase(person_of(contact), delete_items=True)

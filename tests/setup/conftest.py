@@ -1,4 +1,4 @@
-"""What set-up needs: a sandbox, settings that point at it, and an address that answers Monday's challenge."""
+"""A sandbox, settings that point at it, and an address that answers Monday's challenge."""
 
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -15,7 +15,7 @@ SITE_URL = "http://127.0.0.1:18262"
 
 @pytest.fixture
 def receiver() -> Iterator[list[str]]:
-    """The paths at which Monday reached this installation, which answers with what it is sent."""
+    """The paths that Monday called here; each call is answered with its body."""
     paths: list[str] = []
 
     def application(environ: dict[str, Any], begin: Callable[..., Any]) -> list[bytes]:
@@ -38,8 +38,6 @@ def monday(sandbox: Sandbox, settings: Any, receiver: list[str]) -> Sandbox:
 
 @pytest.fixture
 def run() -> Callable[..., str]:
-    """Run a management command and return what it printed."""
-
     def command(*arguments: str) -> str:
         out = StringIO()
         call_command(*arguments, stdout=out)

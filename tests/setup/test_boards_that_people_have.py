@@ -1,4 +1,4 @@
-"""Boards that were there before: their columns are used, no second ones are made unsaid, and nobody is made twice."""
+"""Existing boards: their columns are used, none is made unannounced, and nobody is made twice."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,7 +85,7 @@ def set_up() -> Any:
 
 
 def unrecognized_board(world: World, settings: Any, *columns: tuple[str, str, str], mails_in: str = "work") -> str:
-    """A board with five people who are in NPD too, whose match column is a new one; returns the board."""
+    """A board of five people known to NPD, whose match column is new; return its id."""
     board = world.sandbox.add_board("Contacts that we had", *columns)
     settings.MONDAY_CONTACTS_BOARD_ID = board
     five_people(world, board, mails_in)

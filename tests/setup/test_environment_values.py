@@ -1,4 +1,4 @@
-"""What the environment may say; a variable that can't be meant is named in one sentence, and a secret is not told."""
+"""Values of the environment: a wrong variable is named in one sentence, and no secret is shown."""
 
 import json
 import os
@@ -54,7 +54,7 @@ RIGHT = [
     ("REQUIRE_TWO_FACTOR", "On", True),
     ("ENCRYPTION_KEY", "new, old", ["new", "old"]),
     ("SECRET_KEY", "$begins-with-what-means-another-variable", None),
-    ("PORT", "", 8000),  # docker-compose.yml passes on what .env leaves out as an empty text
+    ("PORT", "", 8000),  # docker-compose.yml passes unset variables as empty texts
 ]
 
 
@@ -102,7 +102,7 @@ def test_a_senseless_secrets_file_is_told_without_its_path(tmp_path: Path, conte
 
 @pytest.fixture
 def shell() -> Iterator[None]:
-    """The environment without a variable of ours; the test may do with it what it likes."""
+    """The environment without our variables; it is restored afterwards."""
     before = dict(os.environ)
     for name in before:
         if name.startswith(NOT_FOR_TESTS):
@@ -188,7 +188,7 @@ def test_what_no_key_opens_is_said_so(settings: Any, stored: str) -> None:
 
 
 def test_the_same_key_is_another_one_for_everything_else_that_is_made_of_it(settings: Any) -> None:
-    """Whoever has a signature or session made by SECRET_KEY has no key to what is encrypted."""
+    """A signature or session made by SECRET_KEY gives no key to encrypted data."""
     from base64 import urlsafe_b64encode
     from hashlib import sha256
 

@@ -1,4 +1,4 @@
-"""`monday_check` against the sandbox: each fault is named, and how it is mended."""
+"""`monday_check` against the sandbox: each fault is named, with its remedy."""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -27,7 +27,6 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def set_up(world: World) -> BoardLink:
-    """Boards as the set-up leaves them."""
     return BoardLink.objects.get(entity_type="contact")
 
 

@@ -1,4 +1,4 @@
-"""`monday_check --probe` from end to end: through quota and inbox, on an account that has boards of its own."""
+"""`monday_check --probe` from end to end: quota and inbox, on an account with boards of its own."""
 
 from io import StringIO
 from typing import Any
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def run(world: World, out: StringIO) -> str:
-    """What the command prints; to wait is to let the webhooks that were sent come in."""
+    """What the command prints; its waits let the sent webhooks come in."""
     call_command("monday_check", "--probe", stdout=out, stderr=out, wait=lambda seconds: world.deliver())
     return out.getvalue()
 

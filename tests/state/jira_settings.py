@@ -1,4 +1,4 @@
-"""The settings of a process that keeps sync states alone: no pages, no contacts, no conflicts of theirs."""
+"""Settings of a process that only keeps sync states: no pages, contacts or conflicts."""
 
 from config.settings import *  # noqa: F403
 

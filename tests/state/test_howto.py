@@ -1,4 +1,4 @@
-"""The part about another system of docs/howto/sync-another-model.md as it stands, with no client of Monday loaded."""
+"""The part of docs/howto/sync-another-model.md about another system, with no client of Monday loaded."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""The table of sync states: what may stand in it, its two names, and Jira's word for the remote id."""
+"""The table of sync states: its constraints, its two names, and Jira's name for the remote id."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -53,7 +53,7 @@ def test_the_database_refuses_what_can_not_be(values: str, check: str) -> None:
 def test_a_success_was_an_attempt_whoever_writes_it_and_however_the_clock_steps(attempt: str) -> None:
     state = SyncState.objects.create(**SPRINT, system="jira")
     with connection.cursor() as cursor:
-        # As one whose clock stepped back begins a pass after another.
+        # As after a clock stepped back between two passes.
         cursor.execute("UPDATE sync_metadata SET last_successful_sync = now()")
         cursor.execute(f"UPDATE sync_metadata SET last_sync_attempt = {attempt}")
         cursor.execute("ALTER TABLE sync_metadata DISABLE TRIGGER USER")

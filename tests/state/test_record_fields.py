@@ -16,7 +16,7 @@ def test_a_renamed_related_record_is_displayed_by_its_present_name_on_both_sides
     earlier = {"id": str(acme.pk), "item": "77", "name": "Acme Ltd"}
     base = {"local": {"organization": earlier}, "remote": {"item_ids": ["77"]}}
     assert (display.current(contact, mapping), *display.base_sides(contact, mapping, base)) == ("ACME", "ACME", "ACME")
-    # Of another one the name is known that it had then.
+    # Of another one only its former name is known.
     former = {"id": str(contact.pk), "item": "78", "name": "Beta"}
     base = {"local": {"organization": former}, "remote": {"item_ids": ["78"]}}
     assert display.base_sides(contact, mapping, base) == ("Beta", "Beta")

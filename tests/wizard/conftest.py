@@ -1,4 +1,4 @@
-"""An administrator at the set-up, an account of Monday's, and a worker that works when the test says so."""
+"""An administrator at the set-up, a Monday account, and a worker that works when the test says so."""
 
 import json
 import re
@@ -35,7 +35,7 @@ Rows = Sequence[tuple[str, str, str]]
 
 
 class Wizard:
-    """What a person clicks, and what a worker does between two clicks."""
+    """A person's clicks, and a worker's turns between them."""
 
     def __init__(self, monday: Any, client: Client, person: User) -> None:
         self.monday, self.client, self.person = monday, client, person
@@ -45,7 +45,7 @@ class Wizard:
         return max((call["id"] for call in self.monday.calls()), default=0) if self.monday else 0
 
     def mutations(self) -> list[str]:
-        """What was written on Monday since the mark, webhooks included."""
+        """The mutations on Monday since the mark, webhooks included."""
         calls = self.monday.calls(since=self.mark)
         return [name for call in calls if call["kind"] == "mutation" for name in call["fields"]]
 
@@ -55,7 +55,7 @@ class Wizard:
         return words_of(answer.content.decode())
 
     def post(self, end: str = "", *, shows: bool = True, **form: Any) -> str:
-        """What the next page says, unless it isn't shown."""
+        """Post a form; return the text of the next page if it is shown."""
         answer = self.client.post(START + end, form, follow=shows)
         assert answer.status_code == (200 if shows else 302), answer.status_code
         return words_of(answer.content.decode())
@@ -76,10 +76,7 @@ class Wizard:
         shows: bool = True,
         **changes: str,
     ) -> str:
-        """Send the fields as they were suggested, with these changes; `column_email="+"`, `creates_records="on"`.
-
-        Conditions of the filter are rows of field, comparison and value.
-        """
+        """Send the suggested fields with changes, e.g. `column_email="+"`; a filter row is field, comparison, value."""
         choices = self.choices[kind]
         form: dict[str, Any] = {"first_match": str(choices.first_match)}
         form |= {"creates_records": "on"} if choices.creates_records else {}
@@ -98,7 +95,6 @@ class Wizard:
         return self.post(f"fields/{kind}/", shows=shows, **sent)
 
     def plan(self) -> None:
-        """The plan's page is opened, and a worker makes the plan."""
         self.get("plan/")
         make_plan(plan_key(self.choices))
         plan = self.stored_plan()
@@ -113,7 +109,7 @@ class Wizard:
         return next(plan for plan in self.stored_plan().boards if plan.chosen.choices.entity_type == kind)
 
     def planned(self, board: str, kind: str = "contact", **changes: str) -> BoardPlan:
-        """A set-up with this board, with these changes of what is suggested, and its plan."""
+        """Plan this board, with these changes of the suggestions."""
         self.post("boards/", shows=False, **{kind: board})
         self.fields(kind, shows=False, **changes)
         self.plan()
@@ -131,15 +127,14 @@ class Wizard:
         return self.post("plan/", plan=plan_key(self.choices), **more)
 
     def work(self) -> None:
-        """What a worker does for the set-up."""
+        """Let a worker carry out the set-up."""
         advance_setups()
 
     def drain(self) -> None:
-        """What a worker does for the queue."""
+        """Let a worker work on the queue."""
         SyncQueueService().process(seconds=60)
 
     def apply(self, **more: str) -> None:
-        """Start the plan, carry it out, and work on the queue."""
         kinds = list(self.choices)
         self.post("plan/", shows=False, plan=plan_key(self.choices), **more)
         self.work()
@@ -148,14 +143,12 @@ class Wizard:
         self.drain()
 
     def plan_shown(self) -> dict[str, int]:
-        """The numbers of the plan's page by their codes."""
         html = self.client.get(START + "plan/").content.decode()
         rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">([\d,]+)<', html, re.DOTALL)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
 
 def started(kind: str = "contact") -> dict[str, Any]:
-    """The set-up of these records that was started last."""
     return BoardLink.objects.get(entity_type=kind).setup
 
 
@@ -169,7 +162,7 @@ def wizard(person: User, monday: Sandbox, client: Client) -> Any:
 
 @pytest.fixture
 def away(person: User, client: Client, settings: Any) -> Any:
-    """The set-up while no Monday answers: boards that are to be made need none."""
+    """The set-up while Monday is down; boards that are to be made need no answer."""
     cache.clear()
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
@@ -179,7 +172,6 @@ def away(person: User, client: Client, settings: Any) -> Any:
 
 
 def later(monday: Sandbox | None, seconds: float) -> None:
-    """Let time pass, here and on Monday."""
     move_clock(seconds)
     if monday is not None:
         monday.control("clock", offset_seconds=seconds)
@@ -209,14 +201,13 @@ FIRMS = (*PEOPLE, ("firm", "Company", "text"))
 
 
 def people() -> tuple[Contact, Contact, Organization]:
-    """Two contacts of one organization."""
     org = Organization.objects.create(name="Nova Labs")
     ann = Contact.objects.create(name="Ann Ångström", email="ann@x.org", organization=org)
     return ann, Contact.objects.create(name="Bob Stone", email="bob@x.org"), org
 
 
 def set_up(wizard: Wizard) -> BoardLink:
-    """Ann and Bob are synced with a board that was there."""
+    """Sync Ann and Bob with an existing board."""
     people()
     wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, ("position", "Position held", "text")))
     wizard.apply()

@@ -1,4 +1,4 @@
-"""Boards, fields and the filter: what is offered, what can't be, and what is kept."""
+"""Boards, fields and the filter: what is offered, what is refused, and what is kept."""
 
 import re
 from typing import Any
@@ -122,7 +122,7 @@ def sync_filter(wizard: Wizard) -> Any:
 
 
 def begun(wizard: Wizard, *groups: str) -> list[str]:
-    """A mapped set-up of a board with these groups; returns their ids."""
+    """Map a board with these groups; return their ids."""
     board = wizard.monday.add_board("CRM", *PEOPLE)
     query = "mutation ($b: ID!, $n: String!) { create_group(board_id: $b, group_name: $n) { id } }"
     answers = [wizard.monday.query(query, b=board, n=name) for name in groups]

@@ -1,4 +1,4 @@
-"""The first step without a terminal: a token is entered, tested, kept encrypted, replaced and removed."""
+"""The first step without a terminal: a token is entered, tested, encrypted, replaced and removed."""
 
 from typing import Any
 
@@ -22,20 +22,19 @@ TOKEN = "a-token-that-nobody-could-test"
 
 @pytest.fixture
 def unnamed(settings: Any) -> None:
-    """The environment says nothing of Monday."""
     for name in ("MONDAY_API_KEY", "MONDAY_WEBHOOK_TOKEN", "MONDAY_SIGNING_SECRET"):
         setattr(settings, name, "")
 
 
 @pytest.fixture
 def bare(wizard: Wizard, unnamed: None) -> Wizard:
-    """An installation whose environment says nothing of Monday; the sandbox takes the token `bare.monday.token`."""
+    """An installation without Monday variables; the sandbox takes the token `bare.monday.token`."""
     return wizard
 
 
 @pytest.fixture
 def away(away: Wizard, unnamed: None) -> Wizard:
-    """The same while no Monday answers: what is entered is kept, and not tested."""
+    """The same while Monday is down: what is entered is kept untested."""
     return away
 
 
@@ -47,7 +46,7 @@ def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, s
     assert credentials.has_token()
     assert metered_client.connector(urgent=True).probe().user_id == MondayAccount.objects.get().user_id
     assert "Next: Boards" in page
-    # Deliveries need a secret too: it is made, and part of the address that boards are told.
+    # Deliveries need a secret, too: it is generated, and part of the webhooks' address.
     assert len(credentials.webhook_secrets()[0]) > 30
 
 
@@ -123,7 +122,7 @@ def test_what_can_not_be_a_token_is_said_so_and_not_sent(away: Wizard, settings:
         answer = away.client.post(START + "token/", {"token": typed})
         assert (answer.status_code, 'role="alert"' in answer.content.decode()) == (400, True), typed
     assert not StoredSecret.objects.exists()
-    # They would be hidden wherever such words are.
+    # As secrets, such words would be hidden everywhere.
     assert not {"short", "two words here"} & set(settings.SECRET_TEXTS)
 
 

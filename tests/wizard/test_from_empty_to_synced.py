@@ -1,4 +1,4 @@
-"""The whole way: from nothing to records in sync, with boards that are made and boards that are there."""
+"""From nothing to synced records, with new boards and existing ones."""
 
 from django.contrib.admin.models import LogEntry
 
@@ -35,7 +35,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert lines[-1] == "Set-up done."
     link = BoardLink.objects.get(entity_type="contact")
     assert link.webhooks
-    # Nothing of people stays in what is done.
+    # A finished set-up keeps no personal data.
     assert "choices" not in link.setup
     assert "Stone" not in str(link.setup)
     assert "NPD has none there yet" not in wizard.get("run/")

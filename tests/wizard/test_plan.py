@@ -26,7 +26,7 @@ def names_that_need_attention() -> set[str]:
 
 
 def connected(wizard: Wizard, firms: str) -> str:
-    """A board of people with a column that leads to this board."""
+    """A board of people with a column that leads to the board of firms."""
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     wizard.monday.add_column(board, "firm", "Company", "board_relation", boardIds=[firms])
     return board
@@ -57,9 +57,7 @@ def test_nothing_is_written_before_the_plan_is_started(wizard: Wizard, django_as
 
 @pytest.mark.parametrize("creates", [True, False])
 def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, creates: bool) -> None:
-    """Two items of one key, two records of one key, an item whose key a record with an item has, or one without sync,
-    and an item that can't become a record: of none of them a record is made, and of the two records one gets an item.
-    """
+    """An item whose key is ambiguous or taken makes no record; of two records with one key, one gets an item."""
     Contact.objects.create(name="Torn", email="torn@x.org")
     Contact.objects.create(name="Off", email="off@x.org", sync_enabled=False)
     own = Contact.objects.create(name="Own", email="own@x.org")
@@ -162,7 +160,7 @@ def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_as
 
 
 def companies(wizard: Wizard) -> str:
-    """A board of nine people of three firms of which NPD knows none; three of them are in NPD."""
+    """A board of nine people of three firms unknown to NPD; three of the people are in NPD."""
     people = [{"name": f"P{n}", "mail": mail(f"p{n}@example.com"), "firm": f"Firm {n % 3}"} for n in range(9)]
     for number in range(3):
         Contact.objects.create(name=f"P{number}", email=f"p{number}@example.com")
@@ -213,7 +211,7 @@ def test_a_new_item_with_the_name_of_an_item_without_a_key_is_named(wizard: Wiza
     board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
     wizard.planned(board, creates_records="off")
     assert wizard.plan_shown() == {"create": 1, "same_name": 1, "left as it is": 2}
-    # With new records an item without a key waits for its key, and then becomes one.
+    # If records are made, an item without a key waits for its key, and then becomes one.
     planned = wizard.planned(board, creates_records="on")
     assert wizard.plan_shown() == {"create": 1, "same_name": 1, "new record": 1, "waiting": 1}
     assert planned.figures.startswith("items to create on Monday: 1, records to create from items: 1")

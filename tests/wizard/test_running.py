@@ -1,4 +1,4 @@
-"""From the plan on: it is started once, carried out though workers die, and stops in words where it can't be."""
+"""A plan is started once, carried out though workers die, and stops with a reason where it can't go on."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,7 +18,6 @@ from tests.wizard.conftest import ENDS, PEOPLE, START, Wizard, a_board, an_item,
 
 
 def planned(wizard: Wizard) -> str:
-    """The plan of a set-up of two people; returns the board."""
     people()
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     wizard.planned(board)
@@ -131,7 +130,7 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
     wizard.start()
 
     class Died(BaseException):
-        """What stands for kill -9."""
+        """Stands for kill -9."""
 
     def dies(*arguments: object, **options: object) -> None:
         raise Died
@@ -187,7 +186,7 @@ def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> Non
 
 
 def test_a_column_to_be_made_never_takes_over_one_with_its_id_and_another_title(wizard: Wizard) -> None:
-    """People call it “Fax”, and said that it isn't the phone: its values stay."""
+    """People call it “Fax” and said that it isn't the phone: its values stay."""
     board = a_board(wizard.monday, "CRM", ("mail", "Email", "email"), ("phone", "Fax", "phone"))
     an_item(
         wizard.monday, board, "Zoe", mail=mail("zoe@x.org"), phone={"phone": "+12025550123", "countryShortName": "US"}
