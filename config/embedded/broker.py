@@ -1,9 +1,10 @@
-"""Celery's broker on PostgreSQL: kombu's SQLAlchemy transport, with four faults fixed.
+"""Celery's broker on PostgreSQL: kombu's SQLAlchemy transport, with five faults fixed.
 
 - After PostgreSQL was down, beat never sent again: now its errors make kombu connect again.
 - A worker that couldn't connect spun until it ended: now a connection is tested first.
 - A message waited up to a second: now there are ten polls a second.
 - A worker polled for two seconds after a shutdown began: now it checks for a shutdown in between.
+- Of two processes that connected first at once, both made the tables, and one ended: now they take turns.
 """
 
 from time import monotonic
@@ -14,6 +15,7 @@ from celery.worker import state
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel as SQLAlchemyChannel
 from kombu.transport.sqlalchemy import Transport as SQLAlchemyTransport
+from kombu.transport.sqlalchemy.models import metadata
 from sqlalchemy import Engine, create_engine, exc, make_url, text
 
 POLL_SECONDS = 0.2
@@ -29,9 +31,13 @@ class Channel(SQLAlchemyChannel):
             threshold = str(url.query["prepare_threshold"])
             # The driver wants a number, or None for never; a URL has text.
             arguments["prepare_threshold"] = int(threshold) if threshold.isdecimal() else None
-        return create_engine(
+        engine = create_engine(
             url.difference_update_query(["prepare_threshold"]), pool_pre_ping=True, pool_size=2, connect_args=arguments
         )
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('kombu tables'))"))
+            metadata.create_all(connection)
+        return engine
 
 
 class Transport(SQLAlchemyTransport):

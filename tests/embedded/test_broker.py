@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from celery.worker import state
 from kombu import Connection
@@ -6,6 +9,7 @@ from sqlalchemy import text
 from config import environment
 from config.embedded.broker import Transport
 from config.embedded.postgres import EmbeddedPostgres
+from tests.support.servers import ROOT
 
 
 @pytest.fixture
@@ -30,6 +34,35 @@ def test_a_connection_to_a_server_that_is_away_fails_at_once_and_recovers(cluste
         queue.put("up")
         assert queue.get(timeout=60).payload == "up"
         queue.close()
+
+
+# Connects once its standard input ends.
+CONNECT = """
+import sys
+from kombu import Connection
+from config.embedded.broker import Transport
+print("ready", flush=True)
+sys.stdin.read()
+Connection(sys.argv[1], transport=Transport).SimpleQueue("wake").put("up")
+"""
+
+
+def test_processes_that_first_connect_at_once_make_the_tables_once(cluster: EmbeddedPostgres) -> None:
+    command = [sys.executable, "-c", CONNECT, broker_of(cluster)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    codes = [process.wait(timeout=60) for process in processes]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert codes == [0, 0, 0, 0]
 
 
 def test_an_ending_worker_takes_no_messages(cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
