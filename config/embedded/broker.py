@@ -4,7 +4,7 @@
 - A worker that couldn't connect spun until it ended: now a connection is tested first.
 - A message waited up to a second: now there are ten polls a second.
 - A worker polled for two seconds after a shutdown began: now it checks for a shutdown in between.
-- Of two processes that connected first at once, both made the tables, and one ended: now they take turns.
+- Of two processes that first connected at once, both made the tables or a queue, and one ended: now the other goes on.
 """
 
 from time import monotonic
@@ -38,6 +38,15 @@ class Channel(SQLAlchemyChannel):
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('kombu tables'))"))
             metadata.create_all(connection)
         return engine
+
+    def _get_or_create(self, queue: str) -> Any:
+        """Return a queue's row, also if another process makes it at the same time."""
+        get_or_create = super()._get_or_create  # type: ignore[misc]  # the stubs don't know it
+        try:
+            return get_or_create(queue)
+        except exc.IntegrityError:
+            self.session.rollback()
+            return get_or_create(queue)
 
 
 class Transport(SQLAlchemyTransport):
