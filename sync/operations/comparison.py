@@ -412,7 +412,7 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
         if field_plan.decision.action is Action.NOTHING or is_first_agreement:
             continue
         npd = field_plan.display_local(field_plan.local_raw)
-        monday = field_plan.convert.display_remote(field_plan.remote_raw)
+        monday = field_plan.converter.display_remote(field_plan.remote_raw)
         entry = {"key": field_plan.key, "npd": npd, "monday": monday}
         words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
         if field_plan.base is None:

@@ -347,7 +347,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
             before = "(not known)"
             with suppress(UnknownValue):
                 raw = field_plan.remote_raw
-                before = "" if raw is None else field_plan.convert.display_remote(raw)
+                before = "" if raw is None else field_plan.converter.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
             changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
         if field_plan.write_raw is not None:

@@ -72,9 +72,9 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
-        convert = field_plan.convert
-        value = convert.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, convert.has_labels))
+        converter = field_plan.converter
+        value = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, converter.has_labels))
     return pass_plan.Write(
         str(plan.id),
         plan.id,
@@ -346,7 +346,7 @@ def field_result(
 def _with_complete_value(result: FieldResult, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
     """Return it with the value in a form that keeps its meaning, such as a phone number with its country code."""
     raw = field_plan.local_raw
-    complete = field_plan.convert.completed(raw)
+    complete = field_plan.converter.completed(raw)
     if complete == raw or not result.base or not still_holds(record, raw):
         return result
     values = {**result.values, **update_values(type(record), complete)}
@@ -368,22 +368,22 @@ def _undo_result(
 
 
 def _push_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldResult:
-    convert = field_plan.convert
+    converter = field_plan.converter
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
         return _LEFT_TO_NEXT_PASS
-    sent_value = convert.canonical_local(field_plan.send_raw or {})
-    stored_value = convert.canonical_remote(answered_raw)
+    sent_value = converter.canonical_local(field_plan.send_raw or {})
+    stored_value = converter.canonical_remote(answered_raw)
     # Users saw creates drop relations without an error, so it is sent again as a change.
-    if creates and convert.names_items and sent_value and not stored_value:
+    if creates and converter.names_items and sent_value and not stored_value:
         return FieldResult(recheck="Monday made the item without its connected items.")
-    before = "" if field_plan.remote_raw is None else convert.display_remote(field_plan.remote_raw)
-    after = convert.display(sent_value)
+    before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
+    after = converter.display(sent_value)
     altered = {}
     if sent_value != stored_value:
-        is_lossless = not convert.names_items and looks_same(sent_value, stored_value)
+        is_lossless = not converter.names_items and looks_same(sent_value, stored_value)
         advice = "Nothing is lost." if is_lossless else "Change it on either side."
-        stored_text = name_invisible(convert.display(stored_value))
+        stored_text = name_invisible(converter.display(stored_value))
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
@@ -415,7 +415,8 @@ def _agreed_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
         remote_raw = _answered_value(field_plan, item)
         if remote_raw is _NOT_SHOWN:
             return _LEFT_TO_NEXT_PASS
-        if field_plan.convert.canonical_remote(remote_raw) != field_plan.convert.canonical_local(field_plan.local_raw):
+        converter = field_plan.converter
+        if converter.canonical_remote(remote_raw) != converter.canonical_local(field_plan.local_raw):
             return FieldResult(recheck="Monday filled in a value of its own.")
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
@@ -426,8 +427,8 @@ def _agreed_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
     """Return the raw value in Monday's answer, or _NOT_SHOWN."""
     try:
-        raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
-        field_plan.convert.canonical_remote(raw)
+        raw = field_plan.converter.stored_value(item.reading(field_plan.mapping.column_id))
+        field_plan.converter.canonical_remote(raw)
     except UnknownValue:
         return _NOT_SHOWN
     return raw
@@ -440,7 +441,7 @@ def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
         item = plan.answer.item_of(key)
         if field_plan.send_raw is not None and item is not None:
             with suppress(UnknownValue):
-                answered[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
+                answered[key] = field_plan.converter.stored_value(item.reading(field_plan.mapping.column_id))
     return answered
 
 
@@ -449,7 +450,7 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 
     Before is the base's NPD half if Monday had not changed, else Monday's value.
     """
-    convert = field_plan.convert
+    converter = field_plan.converter
     base = field_plan.base
     remote_raw = field_plan.remote_raw
     if remote_raw is None:
@@ -458,11 +459,11 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
         if (
             base
             and not base.get(field_bases.AS_SENT)
-            and convert.canonical_remote(base["remote"]) == convert.canonical_remote(remote_raw)
+            and converter.canonical_remote(base["remote"]) == converter.canonical_remote(remote_raw)
         ):
             before = dict(base["local"])
         else:
-            before = dict(convert.to_local(remote_raw, field_plan.local_raw))
+            before = dict(converter.to_local(remote_raw, field_plan.local_raw))
     except (AmbiguousSplit, UnknownValue, ValueError):
         return {}
     return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}

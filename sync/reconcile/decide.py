@@ -76,11 +76,11 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
         return False
     for mapping in board.mapped:
         base = field_bases.base_of(sync_state, mapping, record.monday_id)
-        convert = board.converter(mapping, record)
+        converter = board.converter(mapping, record)
         # A base marked AS_SENT says that Monday has somebody's edit, which no pass has pulled yet.
         if base is None or base.get(field_bases.AS_SENT):
             return False
-        if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
+        if not field_bases.sides_of(converter, base, local=field_values.stored_values(record, mapping)).local_unchanged:
             return False
     return True
 
@@ -97,9 +97,11 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
             return False
         for mapping, value, column_type in values:
             base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
-            convert = board.converter(mapping, record)
+            if base is None:
+                return False
+            converter = board.converter(mapping, record)
             try:
-                if base is None or event_value(convert, value, column_type) != convert.canonical_remote(base["remote"]):
+                if event_value(converter, value, column_type) != converter.canonical_remote(base["remote"]):
                     return False
             except UnknownValue:
                 return False

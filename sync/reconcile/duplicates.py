@@ -118,12 +118,12 @@ def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.Item
 def _has_sent_value(
     board: BoardContext, duplicate: pass_plan.ItemPlan, mapping: FieldMapping, sent: Mapping[str, Any] | None
 ) -> bool:
-    convert = board.converter(mapping, duplicate.original_record)
+    converter = board.converter(mapping, duplicate.original_record)
     try:
-        current = convert.canonical_remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
+        current = converter.canonical_remote(converter.stored_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
             return current is None
-        return mapping.is_current(sent) and bool(current == convert.canonical_local(sent["local"]))
+        return mapping.is_current(sent) and bool(current == converter.canonical_local(sent["local"]))
     except UnknownValue:
         return False
 

@@ -320,10 +320,10 @@ def differing_relations(
 ) -> Iterator[tuple[registry.ModelField, conversion.Local]]:
     """Yield the relations where the item names another record than NPD does, with the item's value."""
     for mapping, relation in board.relations:
-        convert = board.converter(mapping, record)
+        converter = board.converter(mapping, record)
         local = stored_values(record, mapping)
         with suppress(conversion.UnknownValue, conversion.AmbiguousSplit):
-            remote = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
+            remote = converter.to_local(converter.stored_value(item.reading(mapping.column_id)), local)
             value = remote.get(relation.name)
             if isinstance(value, Mapping) and value != local[relation.name]:
                 yield relation, value
@@ -345,7 +345,7 @@ def fold_name(name: Any) -> str:
 
 
 def parse_input(
-    convert: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords
+    converter: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords
 ) -> dict[str, Any]:
     """Return the raw values for a text typed by a person; a related record is typed by its name.
 
@@ -354,7 +354,7 @@ def parse_input(
     """
     current = stored_field_values(record, fields)
     if registry.relation_of(type(record), fields) is None:
-        return dict(convert.from_text(text, current))
+        return dict(converter.from_text(text, current))
     [(field, value)] = current.items()
     name = fold_whitespace(text)
     if name is None:
@@ -368,9 +368,9 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     """Return the item's values by field as a person reads them, without those that can't be read."""
     values = {}
     for mapping in board.mapped:
-        convert = board.converter(mapping)
+        converter = board.converter(mapping)
         with suppress(conversion.UnknownValue):
-            values[mapping.key] = convert.display_remote(convert.stored_value(item.reading(mapping.column_id)))
+            values[mapping.key] = converter.display_remote(converter.stored_value(item.reading(mapping.column_id)))
     return values
 
 
@@ -393,10 +393,10 @@ def _related(local_raw: conversion.Local | None) -> Mapping[str, Any]:
     return next((value for value in (local_raw or {}).values() if isinstance(value, Mapping)), {})
 
 
-def display_local(convert: conversion.Converter, local_raw: Mapping[str, Any] | None, unknown: str = "") -> str:
+def display_local(converter: conversion.Converter, local_raw: Mapping[str, Any] | None, unknown: str = "") -> str:
     """Return raw values as a person reads them; for a related record without an item its name, else `unknown`."""
     try:
-        return convert.display(convert.canonical_local(local_raw or {}))
+        return converter.display(converter.canonical_local(local_raw or {}))
     except conversion.UnknownValue:
         return related_name(local_raw) or unknown
 
@@ -438,8 +438,8 @@ def match_key_of_record(board: BoardContext, record: SyncedModel) -> str:
     if match is None:
         return ""
     # Only phone numbers depend on the record's region, which may cost a query.
-    convert = board.converter(match, record if match.converter == "phone" else None)
-    return _match_key(convert.canonical_local(stored_values(record, match)))
+    converter = board.converter(match, record if match.converter == "phone" else None)
+    return _match_key(converter.canonical_local(stored_values(record, match)))
 
 
 def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
@@ -468,8 +468,8 @@ def match_key_of_item(board: BoardContext, item: Item) -> str | None:
     match = board.match_mapping
     if match is None:
         return ""
-    convert = board.converter(match)
+    converter = board.converter(match)
     try:
-        return _match_key(convert.canonical_remote(convert.stored_value(item.reading(match.column_id))))
+        return _match_key(converter.canonical_remote(converter.stored_value(item.reading(match.column_id))))
     except conversion.UnknownValue:
         return None

@@ -451,10 +451,10 @@ def record_from_item(
         is_npd_only = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
         if not mapping.column_id or (is_npd_only and not mapping.required):
             continue
-        convert = board.converter(mapping, record)
+        converter = board.converter(mapping, record)
         try:
-            cell = convert.stored_value(item.reading(mapping.column_id))
-            raw = convert.to_local(cell, field_values.stored_values(record, mapping))
+            cell = converter.stored_value(item.reading(mapping.column_id))
+            raw = converter.to_local(cell, field_values.stored_values(record, mapping))
             named = field_values.records_named(related, board.model, raw)
             relations = {name: field_values.relation_value(other) for name, other in named.items()}
             values = field_values.clean_values(record, {**raw, **relations})

@@ -176,7 +176,7 @@ class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
 
     mapping: FieldMapping
-    convert: Converter
+    converter: Converter
     decision: merge.FieldDecision
     local_raw: dict[str, Any]  # NPD's value
     remote_raw: Any = None  # Monday's value
@@ -217,7 +217,7 @@ class FieldPlan:
         return self.resolution.choose if self.resolves else ""
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
-        return field_values.display_local(self.convert, local_raw)
+        return field_values.display_local(self.converter, local_raw)
 
     @property
     def is_agreed(self) -> bool:

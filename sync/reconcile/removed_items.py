@@ -322,33 +322,33 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         way = field_plan.way_of(facts, mapping)
         if way is choices.SyncDirection.NONE:
             continue
-        convert = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, facts.record)
         local_raw = field_values.stored_values(facts.record, mapping)
         cell: Any = field_bases.UNREAD
         if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
-            cell = field_bases.cell_of(convert, mapping, facts.item)
+            cell = field_bases.cell_of(converter, mapping, facts.item)
             # Another board has other columns, so a cell that can't be read there tells nothing.
             if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
                 cell = field_bases.UNREAD
-        base, sides = compared_with_base(facts, mapping, convert, item_id, cell)
+        base, sides = compared_with_base(facts, mapping, converter, item_id, cell)
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
         entry = facts.sync_state.base.get(mapping.key)
         agreed = base or (entry if entry and entry["item"] == item_id else None)
-        monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(convert, sides)
-        if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
+        monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(converter, sides)
+        if not _is_edited_in_npd(converter, facts, mapping, agreed, sides) and not reason:
             continue
-        npd = field_values.display_local(convert, local_raw) or None
-        before = (field_values.display_local(convert, agreed["local"]) or None) if agreed else None
+        npd = field_values.display_local(converter, local_raw) or None
+        before = (field_values.display_local(converter, agreed["local"]) or None) if agreed else None
         edits.append(reports.FieldConflict(mapping.key, npd, before, monday, reason))
     return tuple(edits)
 
 
 def _is_edited_in_npd(
-    convert: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
+    converter: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
 ) -> bool:
     """Whether NPD's value changed since the sides agreed; without agreement, whether Monday never got it."""
     local_raw = field_values.stored_values(facts.record, mapping)
-    npd_side = field_bases.sides_of(convert, agreed, local=local_raw)
+    npd_side = field_bases.sides_of(converter, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
         entry = facts.sync_state.blocked_fields.get(mapping.key, {})
@@ -360,27 +360,27 @@ def _is_edited_in_npd(
 
 
 def compared_with_base(
-    facts: RecordFacts, mapping: FieldMapping, convert: Converter, item_id: str, cell: Any
+    facts: RecordFacts, mapping: FieldMapping, converter: Converter, item_id: str, cell: Any
 ) -> tuple[dict[str, Any] | None, FieldSides]:
     """Return a field's base, and its sides compared with that; a value that our unanswered call sent is the base."""
     base = field_bases.base_of(facts.sync_state, mapping, item_id)
     if not isinstance(cell, Unknown):
         with suppress(UnknownValue):
-            base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
+            base, _ = field_bases.base_with_intents(facts, mapping, converter, cell)
     local_raw = field_values.stored_values(facts.record, mapping)
-    return base, field_bases.sides_of(convert, base, local=local_raw, remote=cell)
+    return base, field_bases.sides_of(converter, base, local=local_raw, remote=cell)
 
 
-def edit_on_monday(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
+def edit_on_monday(converter: Converter, sides: FieldSides) -> tuple[str | None, str]:
     """Return Monday's value that never reached NPD, with the reason for it; or None and why it can't be read."""
     remote = sides.remote
     if isinstance(remote, Unknown) or field_bases.unknown_reason(sides):
         return None, field_bases.unknown_reason(sides) if remote is not field_bases.UNREAD else ""
     # A removed item leaves every cell of connected boards empty.
-    is_emptied = remote is None and convert.names_items
+    is_emptied = remote is None and converter.names_items
     if not sides.remote_changed or sides.equal or is_emptied:
         return None, ""
-    return convert.display(remote) or None, MISSED_EDIT
+    return converter.display(remote) or None, MISSED_EDIT
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:

@@ -267,10 +267,10 @@ def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PU
     """The plan of a contact's role; it is sent by default."""
     on, raw = board(), stored_values(record, mapping())
     role = next(field for field in on.mappings if field.key == "role_title")
-    convert = on.converter(role, record)
+    converter = on.converter(role, record)
     sent = {"send_raw": raw} if action is Action.PUSH else {}
     decision = FieldDecision(action)
-    return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Boss")} | sent | differs)
+    return FieldPlan(role, converter, decision, raw, **{"remote_raw": read, "base": base("Boss")} | sent | differs)
 
 
 def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:

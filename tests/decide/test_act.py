@@ -21,9 +21,9 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
     """Plans of name, role and notes; a field is sent unless `sends` says no."""
     by_key = {}
     for field in (NAME, ROLE, NOTES):
-        raw, convert = stored_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)
+        raw, converter = stored_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)
         send = raw if sends.get(field.key, True) else None
-        by_key[field.key] = FieldPlan(field, convert, FieldDecision(Action.PUSH), raw, send_raw=send)
+        by_key[field.key] = FieldPlan(field, converter, FieldDecision(Action.PUSH), raw, send_raw=send)
     return by_key
 
 

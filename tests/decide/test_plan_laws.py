@@ -166,10 +166,10 @@ def form(read: Any, raw: Any) -> Any:
 
 
 def sides(on: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
-    convert = on.converter(mapping, record)
-    local = form(convert.canonical_local, stored_values(record, mapping))
+    converter = on.converter(mapping, record)
+    local = form(converter.canonical_local, stored_values(record, mapping))
     return local, form(
-        lambda cell: convert.canonical_remote(convert.stored_value(cell)), item.reading(mapping.column_id)
+        lambda cell: converter.canonical_remote(converter.stored_value(cell)), item.reading(mapping.column_id)
     )
 
 
@@ -183,14 +183,14 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
     past = facts.history
     ours = [*facts.intents, *past.writes, *past.void, *past.ended_creates]
     for mapping in [mapping for mapping in on.mappings if mapping.column_id]:
-        convert, entry = on.converter(mapping, facts.record), facts.sync_state.base.get(mapping.key)
+        converter, entry = on.converter(mapping, facts.record), facts.sync_state.base.get(mapping.key)
         local, remote = sides(on, facts.record, mapping, item)
         agreed: tuple[Any, Any] = (None, None)
         if entry and entry["item"] == item.id and entry["version"] == mapping.version:
             is_same = entry["local"] == stored_values(facts.record, mapping)
             agreed = (
-                local if is_same else form(convert.canonical_local, entry["local"]),
-                form(convert.canonical_remote, entry["remote"]),
+                local if is_same else form(converter.canonical_local, entry["local"]),
+                form(converter.canonical_remote, entry["remote"]),
             )
         # A create holds what both sides agreed on when it was made.
         created_with = sent_values(on, [intent for intent in ours if is_create(intent)], mapping)
@@ -208,11 +208,11 @@ def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[
             continue
         local, remote = sides(on, plan.record, mapping, item)
         if p.send_raw is not None and plan.is_open:
-            remote = form(p.convert.canonical_local, p.send_raw)
+            remote = form(p.converter.canonical_local, p.send_raw)
         if p.write_raw is not None:
-            local = form(p.convert.canonical_local, p.write_raw)
+            local = form(p.converter.canonical_local, p.write_raw)
         shown = [p.conflict.npd, p.conflict.monday] if p.conflict else []
-        is_shown = isinstance(value, str | tuple | None) and p.convert.display(value) in shown
+        is_shown = isinstance(value, str | tuple | None) and p.converter.display(value) in shown
         if (
             value not in (local, remote)
             and not (isinstance(value, str | tuple) and is_shown)
@@ -331,7 +331,7 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     base = dict(plan.sync_state.base)
     for p in plan.fields.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:
-            cell = p.convert.stored_value(item.reading(p.mapping.column_id))
+            cell = p.converter.stored_value(item.reading(p.mapping.column_id))
             base[p.mapping.key] = new_base(p.mapping, item.id, stored_values(after.record, p.mapping), cell)
         elif p.base is not None:
             base[p.mapping.key] = p.base
