@@ -24,7 +24,7 @@ from sync.monday.conversion import (
     parse_ids,
     unreadable_value,
 )
-from sync.monday.texts import drop_invisible_but_joiners, fold_whitespace, label_key
+from sync.monday.text_forms import drop_invisible_but_joiners, fold_whitespace, label_key
 
 
 class ValueLabels:
