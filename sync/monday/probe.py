@@ -191,7 +191,7 @@ class Probe:
     def linked_ids(self, item: Item | None) -> Sequence[str]:
         if item is None:
             raise Unanswered("the item isn't listed")
-        raw = make_converter("relation").stored_value(item.reading(self.column_id(RELATION)))
+        raw = make_converter("relation").cell_value(item.reading(self.column_id(RELATION)))
         return list(raw["item_ids"]) if raw else []
 
     def differing_types(self, item: Item) -> list[str]:
@@ -200,7 +200,7 @@ class Probe:
         for kind, value in VALUES.items():
             converter = make_converter(kind, ConverterOptions(column_settings=self._setup.columns[kind].settings))
             try:
-                remote = converter.canonical_remote(converter.stored_value(item.reading(self.column_id(kind))))
+                remote = converter.canonical_remote(converter.cell_value(item.reading(self.column_id(kind))))
             except UnknownValue:
                 differing.append(kind)
                 continue

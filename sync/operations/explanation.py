@@ -122,7 +122,7 @@ def _read_item(
         if not plan.mapping.column_id:
             continue
         try:
-            raw = plan.converter.stored_value(record.item.reading(plan.mapping.column_id))
+            raw = plan.converter.cell_value(record.item.reading(plan.mapping.column_id))
             values[key] = plan.converter.display_remote(raw)
         except UnknownValue as unknown:
             values[key] = f"(not known: {unknown})"

@@ -427,7 +427,7 @@ def _agreed_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
     """Return the raw value in Monday's answer, or _NOT_SHOWN."""
     try:
-        raw = field_plan.converter.stored_value(item.reading(field_plan.mapping.column_id))
+        raw = field_plan.converter.cell_value(item.reading(field_plan.mapping.column_id))
         field_plan.converter.canonical_remote(raw)
     except UnknownValue:
         return _NOT_SHOWN
@@ -441,7 +441,7 @@ def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
         item = plan.answer.item_of(key)
         if field_plan.send_raw is not None and item is not None:
             with suppress(UnknownValue):
-                answered[key] = field_plan.converter.stored_value(item.reading(field_plan.mapping.column_id))
+                answered[key] = field_plan.converter.cell_value(item.reading(field_plan.mapping.column_id))
     return answered
 
 

@@ -120,7 +120,7 @@ def _has_sent_value(
 ) -> bool:
     converter = board.converter(mapping, duplicate.original_record)
     try:
-        current = converter.canonical_remote(converter.stored_value(duplicate.item.reading(mapping.column_id)))
+        current = converter.canonical_remote(converter.cell_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
             return current is None
         return mapping.is_current(sent) and bool(current == converter.canonical_local(sent["local"]))

@@ -142,7 +142,7 @@ def cell_of(converter: conversion.Converter, mapping: FieldMapping, item: Item) 
         # Some converters read two types, but a new type may have changed or emptied the values.
         return merge.Unknown(mapping.problem)
     try:
-        return converter.stored_value(item.reading(mapping.column_id))
+        return converter.cell_value(item.reading(mapping.column_id))
     except conversion.UnknownValue as unknown:
         return merge.Unknown(str(unknown))
 
@@ -213,7 +213,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
         return False
     converter = board.converter(mapping, facts.record)
     try:
-        cell = converter.stored_value(facts.item.reading(entry["column"]))
+        cell = converter.cell_value(facts.item.reading(entry["column"]))
         current = converter.canonical_remote(cell)
         # An earlier pass that read this value after our write has shown that it is there again.
         seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
@@ -299,7 +299,7 @@ def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[
         if any(entry is not None and not mapping.is_current(entry) for entry in entries):
             continue
         try:
-            remote_raw = converter.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
+            remote_raw = converter.cell_value(item.reading(mapping.column_id)) if mapping.column_id else None
             current = converter.canonical_remote(remote_raw)
             sent = [
                 (entry["local"], converter.canonical_local(entry["local"])) if entry else (None, None)

@@ -73,7 +73,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     if item is None:
         return _decide_create(facts, plan, field_plan, way)
     try:
-        remote_raw = converter.stored_value(item.reading(mapping.column_id))
+        remote_raw = converter.cell_value(item.reading(mapping.column_id))
         field_plan = with_values(field_plan, remote_raw=remote_raw)
         remote = converter.canonical_remote(remote_raw)
     except conversion.UnknownValue as unknown:

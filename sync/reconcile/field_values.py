@@ -1,7 +1,6 @@
 """A record's values as JSON, the board with its mappings, related records, and match keys.
 
-“Raw values” are NPD's fields as JSON; `Converter.stored_value` is Monday's cell as a base keeps it
-(monday/conversion.py).
+“Raw values” are NPD's fields as JSON (`local_values`) and Monday's cell as a base keeps it (`Converter.cell_value`).
 """
 
 from __future__ import annotations
@@ -323,7 +322,7 @@ def differing_relations(
         converter = board.converter(mapping, record)
         local = local_values(record, mapping)
         with suppress(conversion.UnknownValue, conversion.AmbiguousSplit):
-            remote = converter.to_local(converter.stored_value(item.reading(mapping.column_id)), local)
+            remote = converter.to_local(converter.cell_value(item.reading(mapping.column_id)), local)
             value = remote.get(relation.name)
             if isinstance(value, Mapping) and value != local[relation.name]:
                 yield relation, value
@@ -370,7 +369,7 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     for mapping in board.mapped:
         converter = board.converter(mapping)
         with suppress(conversion.UnknownValue):
-            values[mapping.key] = converter.display_remote(converter.stored_value(item.reading(mapping.column_id)))
+            values[mapping.key] = converter.display_remote(converter.cell_value(item.reading(mapping.column_id)))
     return values
 
 
@@ -470,6 +469,6 @@ def match_key_of_item(board: BoardContext, item: Item) -> str | None:
         return ""
     converter = board.converter(match)
     try:
-        return _match_key(converter.canonical_remote(converter.stored_value(item.reading(match.column_id))))
+        return _match_key(converter.canonical_remote(converter.cell_value(item.reading(match.column_id))))
     except conversion.UnknownValue:
         return None

@@ -503,7 +503,7 @@ def edits_removed_with_item(
         converter = board.converter(mapping, facts.record)
         local_raw = field_values.local_values(facts.record, mapping)
         try:
-            remote_raw = converter.stored_value(facts.item.reading(mapping.column_id))
+            remote_raw = converter.cell_value(facts.item.reading(mapping.column_id))
             value = converter.canonical_remote(remote_raw)
         except conversion.UnknownValue:
             continue

@@ -453,7 +453,7 @@ def record_from_item(
             continue
         converter = board.converter(mapping, record)
         try:
-            cell = converter.stored_value(item.reading(mapping.column_id))
+            cell = converter.cell_value(item.reading(mapping.column_id))
             raw = converter.to_local(cell, field_values.local_values(record, mapping))
             named = field_values.records_named(related, board.model, raw)
             relations = {name: field_values.relation_value(other) for name, other in named.items()}

@@ -277,7 +277,7 @@ def test_a_cell_reads_as_its_value_or_as_a_reason(source: str, kind: str, shown:
         return
     converter = BY_TYPE[kind](ConverterOptions(region="GB"))
     try:
-        value: Any = converter.canonical_remote(converter.stored_value(reading))
+        value: Any = converter.canonical_remote(converter.cell_value(reading))
     except UnknownValue:
         value = UNKNOWN
     assert value == expected, source

@@ -123,7 +123,7 @@ EVENING = {"date": "2026-01-31", "time": "23:00:00"}
 )
 def test_a_day_is_that_which_people_see_and_keeps_its_time(zone: str, cell: Any, day: str, sent: str) -> None:
     converter = make_converter("date", ConverterOptions(time_zone=zone))
-    raw = converter.stored_value(Reading("due", "date", value=cell))
+    raw = converter.cell_value(Reading("due", "date", value=cell))
     assert (converter.canonical_remote(raw), converter.to_local(raw, {"due": None})) == (day, {"due": day})
     again = converter.to_remote({"due": "2026-02-03"}, raw)
     assert " ".join(again.values()) == sent
@@ -183,24 +183,24 @@ def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptio
 def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(name: str, reading: Reading, words: str) -> None:
     converter = make_converter(name)
     with pytest.raises(UnknownValue, match=words):
-        converter.canonical_remote(converter.stored_value(reading))
+        converter.canonical_remote(converter.cell_value(reading))
 
 
 def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
     converter = make_converter("status", STATUS)
     blank = Reading("c", "status", value={"index": 5}, extra={"index": 5, "label": None})
-    assert converter.canonical_remote(converter.stored_value(blank)) is None
+    assert converter.canonical_remote(converter.cell_value(blank)) is None
     assert converter.from_event({"label": {"index": 5, "text": None}}, "color") is None
     stuck = make_converter("status", ConverterOptions(column_settings={"labels": [{"id": 5, "label": "Stuck"}]}))
-    assert stuck.canonical_remote(stuck.stored_value(blank)) == "Stuck"
+    assert stuck.canonical_remote(stuck.cell_value(blank)) == "Stuck"
 
 
 def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> None:
     ticked = Reading("c", "checkbox", text="v", value={"checked": "true"}, extra={"checked": None})
-    assert make_converter("checkbox").stored_value(ticked) == {"checked": True}
+    assert make_converter("checkbox").cell_value(ticked) == {"checked": True}
     reading = Reading("c", "status", value={"index": 1}, extra={"index": None, "label": None})
     converter = make_converter("status", STATUS)
-    assert converter.canonical_remote(converter.stored_value(reading)) == "Done"
+    assert converter.canonical_remote(converter.cell_value(reading)) == "Done"
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_relation_waits_for_the_related_record_s_item() -> None:
 
 def test_several_connected_items_are_unknown_where_npd_holds_one() -> None:
     converter = make_converter("relation")
-    raw = converter.stored_value(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))
+    raw = converter.cell_value(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))
     assert raw == {"item_ids": ["44", "45"]}
     with pytest.raises(UnknownValue, match="2 items where NPD holds one"):
         converter.canonical_remote(raw)

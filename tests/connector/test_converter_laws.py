@@ -73,7 +73,7 @@ def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
     name, local = case
     cell, converter = cell_for(name)
     assume(converter.rejection_reason(local) is None)
-    raw = converter.stored_value(cell.write(converter.to_remote(local, None)))
+    raw = converter.cell_value(cell.write(converter.to_remote(local, None)))
     canonical = converter.canonical_local(local)
     assert converter.canonical_remote(raw) == canonical
     assert converter.canonical_remote(json.loads(json.dumps(raw))) == canonical
@@ -83,7 +83,7 @@ def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
     pulled = converter.to_local(raw, {key: [] if isinstance(value, list) else "" for key, value in local.items()})
     assert converter.canonical_local(pulled) == canonical
     # After a pull there is nothing to push: the cell stays as it is.
-    assert converter.stored_value(cell.write(converter.to_remote(pulled, raw))) == raw
+    assert converter.cell_value(cell.write(converter.to_remote(pulled, raw))) == raw
 
 
 @given(CASES)
@@ -91,10 +91,10 @@ def test_clearing_a_filled_cell_leaves_it_empty_on_both_sides(case: Case) -> Non
     name, local = case
     cell, converter = cell_for(name)
     assume(converter.rejection_reason(local) is None)
-    raw = converter.stored_value(cell.write(converter.to_remote(local, None)))
+    raw = converter.cell_value(cell.write(converter.to_remote(local, None)))
     nothing: dict[str, Any] = {key: [] if isinstance(value, list) else None for key, value in local.items()}
     assert converter.to_remote(nothing, raw) is None
-    cleared = converter.stored_value(cell.write(None))
+    cleared = converter.cell_value(cell.write(None))
     assert cleared is None
     assert converter.canonical_remote(cleared) is None
     assert cell.event_value(converter) is None
@@ -150,7 +150,7 @@ ODD_CELLS = st.one_of(
 def test_whatever_a_cell_says_is_pulled_so_that_it_compares_equal(cell: tuple[str, Any], current: str | None) -> None:
     name, value = cell
     converter = make_converter(name)
-    raw = converter.stored_value(Reading("c", name, value=value))
+    raw = converter.cell_value(Reading("c", name, value=value))
     assert converter.canonical_local(converter.to_local(raw, {"field": current})) == converter.canonical_remote(raw)
 
 
@@ -171,8 +171,8 @@ def test_a_second_value_replaces_the_first_whole(first: Case, second: Case) -> N
     cell, converter = cell_for(name)
     assume(converter.rejection_reason(before) is None)
     assume(converter.rejection_reason(after) is None)
-    read = converter.stored_value(cell.write(converter.to_remote(before, None)))
-    raw = converter.stored_value(cell.write(converter.to_remote(after, read)))
+    read = converter.cell_value(cell.write(converter.to_remote(before, None)))
+    raw = converter.cell_value(cell.write(converter.to_remote(after, read)))
     assert converter.canonical_remote(raw) == converter.canonical_local(after)
 
 
@@ -216,7 +216,7 @@ def test_a_webhooks_value_is_never_empty_by_mistake(name: str, value: Any, colum
 def test_any_value_of_an_item_is_told_or_unknown_and_never_empty_by_mistake(name: str, value: Any) -> None:
     converter = make_converter(name)
     try:
-        canonical = converter.canonical_remote(converter.stored_value(Reading("c", converter.column_type, value=value)))
+        canonical = converter.canonical_remote(converter.cell_value(Reading("c", converter.column_type, value=value)))
     except UnknownValue:
         return
     assert canonical is not None or _says_nothing(name, value)
@@ -239,4 +239,4 @@ def test_a_type_that_nobody_knows_is_unknown_and_not_empty(name: str) -> None:
     with pytest.raises(UnknownValue, match="mirror"):
         make_converter(name).from_event({"value": "x"}, "mirror")
     with pytest.raises(UnknownValue, match="mirror"):
-        make_converter(name).stored_value(Reading("c", "mirror"))
+        make_converter(name).cell_value(Reading("c", "mirror"))

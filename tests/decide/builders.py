@@ -191,7 +191,7 @@ def record_facts(
     agreed_base = {}
     for field in context.mappings:
         if field.column_id and field.key not in without_base:
-            remote = context.converter(field, person).stored_value(base_item.reading(field.column_id))
+            remote = context.converter(field, person).cell_value(base_item.reading(field.column_id))
             agreed_base[field.key] = new_base(field, ITEM, local_values(base_record, field), remote)
     state = {"base": agreed_base, **(sync_state or {})}
     return replace(facts(person, item=shown, sync_state=state, **more), claim=claim(person, *causes))

@@ -76,7 +76,7 @@ def first(record: Contact, item: Item) -> RecordFacts:
     """The record with its own item, in sync."""
     on, state = board(), new_sync_state("contact", record.pk)
     for field in on.mappings:
-        cell = on.converter(field).stored_value(an_item().reading(field.column_id))
+        cell = on.converter(field).cell_value(an_item().reading(field.column_id))
         state.base[field.key] = new_base(field, item.id, local_values(record, field), cell)
     return RecordFacts(Claim(record.pk, None, []), record, state, item=item)
 

@@ -169,7 +169,7 @@ def sides(on: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> t
     converter = on.converter(mapping, record)
     local = form(converter.canonical_local, local_values(record, mapping))
     return local, form(
-        lambda cell: converter.canonical_remote(converter.stored_value(cell)), item.reading(mapping.column_id)
+        lambda cell: converter.canonical_remote(converter.cell_value(cell)), item.reading(mapping.column_id)
     )
 
 
@@ -331,7 +331,7 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     base = dict(plan.sync_state.base)
     for p in plan.fields.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:
-            cell = p.converter.stored_value(item.reading(p.mapping.column_id))
+            cell = p.converter.cell_value(item.reading(p.mapping.column_id))
             base[p.mapping.key] = new_base(p.mapping, item.id, local_values(after.record, p.mapping), cell)
         elif p.base is not None:
             base[p.mapping.key] = p.base

@@ -33,7 +33,7 @@ class AddressWithLabel(OneText):
     def canonical_remote(self, raw: Any) -> Canonical:
         return self.canonical(text_under(raw, self.key))
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = object_or_empty(complete_value(reading, self.column_type))
         address = text_under(value, self.key) if value else None
         if not address:

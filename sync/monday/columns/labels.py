@@ -71,8 +71,8 @@ class ChoiceConverter(Converter):
     def canonical_remote(self, raw: Any) -> Canonical:
         return self._with_labels(self.inner.canonical_remote(raw))
 
-    def stored_value(self, reading: Reading) -> Any:
-        return self.inner.stored_value(reading)
+    def cell_value(self, reading: Reading) -> Any:
+        return self.inner.cell_value(reading)
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
         return self.inner.to_remote(self._as_labels(local_raw), current_remote)
@@ -219,7 +219,7 @@ class StatusConverter(OneText):
             return None
         raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = object_or_empty(known_value(reading, "status"))
         if "index" not in value and "index" not in reading.extra:
             # Such as a roll-up of sub-items: a BatteryValue and no status (Monday's page on status).
@@ -302,7 +302,7 @@ class DropdownConverter(ListConverter):
     def remote_elements(self, raw: Any) -> list[str]:
         return self.elements([entry["label"] for entry in _label_entries(list_under(raw, "values"), "label")])
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = known_value(reading, "dropdown")
         values = reading.extra.get("values")
         if not values:
@@ -440,7 +440,7 @@ class RelationConverter(_RelatedRecord):
             raise UnknownValue(f"it is connected with {len(ids)} items where NPD holds one; leave one of them")
         return ids[0] if ids else None
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         known_value(reading, "board_relation")
         # A missing field must not look like an empty cell.
         if "linked_item_ids" not in reading.extra:

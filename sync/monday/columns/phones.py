@@ -137,7 +137,7 @@ class PhoneConverter(conversion.OneText):
         in_country = _parse_phone(text, country) if country else None
         return in_country or _parse_phone(text, self.region)
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = conversion.complete_value(reading, "phone")
         text = conversion.text_under(value, "phone") if value != {} else None
         if not text:

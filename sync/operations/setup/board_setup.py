@@ -181,7 +181,7 @@ def _read_unlinked_items(
     for item in chain.from_iterable(pages):
         if not _is_filled(item, npd_id):
             with suppress(UnknownValue):
-                text = converter.canonical_remote(converter.stored_value(item.reading(column.id)))
+                text = converter.canonical_remote(converter.cell_value(item.reading(column.id)))
                 values = {match.key: text} if isinstance(text, str) else {}
                 findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
     return reason_to_hold(link, column, npd_id, pages), findings
