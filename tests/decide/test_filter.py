@@ -130,7 +130,7 @@ def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool,
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
 def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, is_out: bool) -> None:
     acme = {"organization": organization(item="70")}
-    extra = {"removed_items": frozenset({removed})}
+    extra = {"removed_related_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
     plan = replace(facts.plan, fields=decide_fields(*facts)).end(Outcome.SETTLED)
     assert bool(left_out_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
