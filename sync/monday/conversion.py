@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sync.monday.board_items import Reading
-from sync.monday.texts import canonical_text, fold_whitespace
+from sync.monday.text_forms import canonical_text, fold_whitespace
 
 # A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple.
 Canonical = str | tuple[str, ...] | None

@@ -32,7 +32,7 @@ from sync.choices import ApprovalKind, ApprovalState, BlockedCode, common_direct
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.monday.texts import fold_whitespace
+from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import is_emptied_by_removal

@@ -26,7 +26,7 @@ from sync.models import SyncedModel
 from sync.models.decisions import REFILLS
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.monday.texts import looks_same, name_invisible
+from sync.monday.text_forms import looks_same, name_invisible
 from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts

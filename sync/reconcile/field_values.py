@@ -23,10 +23,10 @@ from sync import registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode, SyncDirection
 from sync.models import BoardLink, FieldMapping, SyncedModel
-from sync.monday import conversion
+from sync.monday import conversion, text_forms
 from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
-from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, match_key, name_invisible, plain_letters
+from sync.monday.text_forms import fold_whitespace, match_key
 
 
 def local_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def records_named(related: RelatedRecords, model: type[models.Model], raw: conve
         if len(records) == 1:
             named[name] = records[0]
         elif reference.by == "name":
-            title = name_invisible(reference.value)
+            title = text_forms.name_invisible(reference.value)
             detail = f"No {kind} in NPD is called “{title}”. Add it in NPD, or correct the name on the board."
             if records:
                 number = f"{len(records)} {target._meta.verbose_name_plural}"
@@ -454,8 +454,9 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
         if match.converter == "email":
             # The xn-- form of a domain with non-ASCII letters.
             texts.add(match_key(canonical))
-    tidied = {tidy for text in texts for tidy in (fold_whitespace(drop_invisible(text)), plain_letters(text))}
-    return {text for text in {*map(canonical_text, texts), *tidied} if text}
+    visible = {fold_whitespace(text_forms.drop_invisible(text)) for text in texts}
+    plain = set(map(text_forms.plain_letters, texts))
+    return {text for text in {*map(text_forms.canonical_text, texts), *visible, *plain} if text}
 
 
 def _match_key(canonical: conversion.Canonical) -> str:

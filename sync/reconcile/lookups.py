@@ -17,7 +17,7 @@ from sync.kernel import grouped
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
-from sync.monday.texts import MATCH_KEY_SQL, match_key
+from sync.monday.text_forms import MATCH_KEY_SQL, match_key
 from sync.reconcile import field_values
 from sync.reconcile.field_values import BoardContext
 from sync.registry import name_field

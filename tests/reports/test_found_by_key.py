@@ -12,7 +12,7 @@ from npd.models import Contact, Organization
 from sync.models import BoardLink
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.monday.texts import MATCH_KEY_SQL, match_key
+from sync.monday.text_forms import MATCH_KEY_SQL, match_key
 from sync.reconcile.field_values import local_values
 from sync.reconcile.lookups import load_board
 from tests.files.conftest import confirm, preview

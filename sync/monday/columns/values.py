@@ -29,7 +29,7 @@ from sync.monday.conversion import (
     unlistable_reason,
     unreadable_value,
 )
-from sync.monday.texts import canonical_text
+from sync.monday.text_forms import canonical_text
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
 LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text

@@ -34,7 +34,7 @@ from sync.models import (
 )
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
-from sync.monday.texts import key_spellings
+from sync.monday.text_forms import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import (
     EDIT_KINDS,
