@@ -28,7 +28,7 @@ def acts_of(client: Client, record: Any) -> list[str]:
     """The codes of the acts that the panel advises, the only primary one first: not “Sync now” and the rare ones."""
     html = client.get(change_page(record)).content.decode()
     panel = html[html.index('id="npd-state"') :]
-    panel = re.sub(r'<div id="npd-.*?</div>|data-act="sync_now"', "", panel[: panel.index("</section>")], flags=re.S)
+    panel = re.sub(r'(?s)<div id="npd-.*?</div>|data-act="sync_now"', "", panel[: panel.index("</section>")])
     acts = re.findall(
         r'class="npd-(?:menu-item|button)( npd-button-main)?(?: npd-button-deletes)?"[^>]*?data-act="(\w+)"', panel
     )
