@@ -19,12 +19,12 @@ from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import own_fault
 from sync.limits import BoardAvailability, LimitFacts, Wait, probed_availability, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_running
 from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
+from sync.outbox.finish import own_fault
 from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.unanswered_creates import confirm_creates

@@ -26,13 +26,13 @@ from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import own_fault
 from sync.limits import breaker, stops
 from sync.models import Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.errors import MondayError, Scope
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
+from sync.outbox.finish import own_fault
 from sync.outbox.pauses import active_pause
 from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
