@@ -17,7 +17,7 @@ from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, Resolutio
 from conflicts.reports import ConflictKind, FieldSelection
 from sync.kernel import humanize
 from sync.models import Decision, decisions
-from sync.monday.texts import unix_lines
+from sync.monday.text_forms import unix_lines
 
 # The values of one field on both sides, by "npd" and "monday"; None is empty.
 Sides = Mapping[str, str | None]

@@ -122,8 +122,8 @@ def _read_item(
         if not plan.mapping.column_id:
             continue
         try:
-            raw = plan.convert.stored_value(record.item.reading(plan.mapping.column_id))
-            values[key] = plan.convert.display_remote(raw)
+            raw = plan.converter.cell_value(record.item.reading(plan.mapping.column_id))
+            values[key] = plan.converter.display_remote(raw)
         except UnknownValue as unknown:
             values[key] = f"(not known: {unknown})"
     return values, changes, ""

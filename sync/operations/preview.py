@@ -347,7 +347,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
             before = "(not known)"
             with suppress(UnknownValue):
                 raw = field_plan.remote_raw
-                before = "" if raw is None else field_plan.convert.display_remote(raw)
+                before = "" if raw is None else field_plan.converter.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
             changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
         if field_plan.write_raw is not None:
@@ -381,9 +381,9 @@ def _record_change(
 
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.sentence} {plan.removal.decided_by}".strip()
-        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
+    if plan.removed_item is not None and plan.removed_item.act:
+        reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
+        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
     elif plan.unlink:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:

@@ -32,7 +32,6 @@ from sync.monday.board_items import Item, WriteResult
 from sync.monday.errors import MondayError, Scope
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
-from sync.outbox.finish import own_fault
 from sync.outbox.pauses import active_pause
 from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
@@ -206,7 +205,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            detail = own_fault(error)
+            detail = finish.own_fault(error)
             plans = [CreatePlan(intent, Fate.FAIL, None, FAULT_WAIT_SECONDS, detail) for intent in intents]
             _store(lease, board, plans)
     # A stop of writes doesn't end the reads, so the caller goes on.

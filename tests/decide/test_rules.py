@@ -18,7 +18,7 @@ from tests.decide.builders import FieldFacts, board, chosen, field_facts, mappin
 
 
 def value_to_send(plan: FieldPlan) -> Any:
-    return plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
+    return plan.converter.to_remote(plan.send_raw or {}, plan.remote_raw)
 
 
 def role(rule: str) -> BoardContext:

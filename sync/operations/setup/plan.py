@@ -30,7 +30,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
-from sync.monday.texts import match_key
+from sync.monday.text_forms import match_key
 from sync.operations import preview
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim

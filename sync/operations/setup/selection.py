@@ -31,7 +31,7 @@ from sync.kernel.humanize import plural
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.connector import MondayConnector
-from sync.monday.texts import fold_title
+from sync.monday.text_forms import fold_title
 from sync.registry import EntitySpec, MappingSpec
 
 REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")
