@@ -23,10 +23,10 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
-from sync.choices import TombstoneState
+from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS, Act, NotPossible, TombstoneReason
+from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
@@ -337,8 +337,8 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         return [re_path(rf"^(?P<keys>{KEYS})/restore/$", view, name="sync_tombstone_restore"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Tombstone]:
-        is_restorable = models.ExpressionWrapper(_IS_RESTORABLE, models.BooleanField())
-        return super().get_queryset(request).annotate(page_is_restorable=is_restorable)
+        rows: models.QuerySet[Tombstone] = super().get_queryset(request)
+        return rows.annotate(page_is_restorable=models.ExpressionWrapper(_IS_RESTORABLE, models.BooleanField()))
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
