@@ -175,9 +175,9 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     facts = plan.facts
     ends_rows = (plan.item and facts.events) or (plan.fields and (facts.intents or facts.has_failed_job))
     return bool(
-        (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
+        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
         or plan.identity.duplicate
-        or (plan.log or plan.write_npd_id)
+        or (plan.log or plan.sends_npd_id)
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
@@ -228,7 +228,7 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     While the question is open, choices for fields are rejected, and their conflict stays.
     """
     removal = plan.removal
-    if removal is not None and removal.needs_answer and not plan.unlink:
+    if removal is not None and removal.needs_answer and not plan.unlink_reason:
         rejected = {reports.RECORD_KEY: removal.problem} if removal.problem else {}
         data = {"what": removal.sentence, "options": [option.to_json() for option in removal.options]}
         yield plan.conflict_report(ConflictKind.DELETE, fields=removal.fields, rejected=rejected, data=data)
@@ -252,7 +252,7 @@ def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
     """Return why the question about the record is closed; empty if it stays open."""
     if plan.removal is not None and plan.removal.result:
         return plan.removal.result
-    if plan.unlink:
+    if plan.unlink_reason:
         return "The record was unlinked from its item."
     if not plan.is_synced:
         return plan.off_reason
