@@ -35,7 +35,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_bases import EmptiedCell
-from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.field_values import BoardContext, local_values, still_holds
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
@@ -448,7 +448,7 @@ def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequenc
             later is not None
             and later.record.monday_id == before.record.monday_id
             and later.sync_state.base == before.sync_state.base
-            and all(still_holds(later.record, stored_values(before.record, mapping)) for mapping in board.mappings)
+            and all(still_holds(later.record, local_values(before.record, mapping)) for mapping in board.mappings)
         )
         if not is_unchanged:
             continue

@@ -200,7 +200,7 @@ class _UndoPlan:
         if unknown := before.keys() - {field.name for field in record._meta.concrete_fields}:
             step.refusal = f"NPD has no field “{min(unknown)}” any more."
             return step
-        step.raw_current = field_values.stored_field_values(record, before)
+        step.raw_current = field_values.local_field_values(record, before)
         step.current_text = self._display(record, mapping, step.raw_current)
         try:
             # A related record that was read on Monday has only its item or its name.

@@ -381,9 +381,9 @@ def _record_change(
 
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.sentence} {plan.removal.decided_by}".strip()
-        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
+    if plan.removed_item is not None and plan.removed_item.act:
+        reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
+        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
     elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:

@@ -488,8 +488,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 "before": old,
                 "after": new,
                 # All fields of a mapping, for its undo.
-                "raw_before": field_values.stored_field_values(row.original, fields),
-                "raw_after": field_values.stored_field_values(row.instance, fields),
+                "raw_before": field_values.local_field_values(row.original, fields),
+                "raw_after": field_values.local_field_values(row.instance, fields),
             }
             yield line
 

@@ -118,7 +118,7 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
         field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
         for field_plan in field_plans
     )
-    if plan.unlink_reason or plan.removal or is_waiting:
+    if plan.unlink_reason or plan.removed_item or is_waiting:
         return plan
     if plan.left_out_after_pass:
         return leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
@@ -216,7 +216,7 @@ def record_verdict(
     """Return whether the record matches the conditions on NPD's records, with the `pulled` values if there are any."""
 
     def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
-        values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
+        values = dict((pulled or {}).get(mapping.key) or field_values.local_values(record, mapping))
         if relation_of(board.model, mapping.fields) is not None:
             return fold_whitespace(field_values.related_name(values))
         return field_bases.side_of(converter.canonical_local, values)
@@ -253,7 +253,7 @@ def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
 
     def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
         if common_direction(record.sync_direction, mapping.direction).sends or mapping.column_id == "name":
-            return field_bases.side_of(converter.canonical_local, field_values.stored_values(record, mapping))
+            return field_bases.side_of(converter.canonical_local, field_values.local_values(record, mapping))
         return None
 
     # Without a chosen group, Monday puts the item into the topmost group, which isn't known here.
@@ -330,7 +330,7 @@ def _wanted(
     """Return the condition's values as the converter compares them; parts of a text as they are."""
     if condition.op is sync_filter.FilterOp.CONTAINS:
         return frozenset(condition.values)
-    empty = field_values.stored_field_values(model(), fields)
+    empty = field_values.local_field_values(model(), fields)
     wanted = set[str]()
     for text in condition.values:
         try:

@@ -112,12 +112,12 @@ def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> p
     if plan.creates and any(fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         return plan.end_settled(f"It can't be put on the board: {answer.detail}")
-    if answer.verdict is pass_plan.Verdict.GONE:
+    if answer.verdict is pass_plan.WriteVerdict.GONE:
         # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
-    if answer.verdict is pass_plan.Verdict.WITHDRAWN:
+    if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
         return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
-    return plan if answer.verdict is pass_plan.Verdict.DONE else replace(plan, ending=answer.ending)
+    return plan if answer.verdict is pass_plan.WriteVerdict.DONE else replace(plan, ending=answer.ending)
 
 
 @dataclass(frozen=True)
@@ -134,25 +134,25 @@ class RecordChanges:
 
     def unless_others_lose(self, loss: str) -> RecordChanges:
         """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
-        removal = self.plan.removal
-        if self.deletes and removal is not None and loss and not removal.is_chosen:
+        removed_item = self.plan.removed_item
+        if self.deletes and removed_item is not None and loss and not removed_item.is_chosen:
             return RecordChanges(self.plan.end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def with_deletion_result(self, obstacle: str) -> RecordChanges:
         """Return the changes after the deletion; `obstacle` is why the record could not be deleted."""
-        removal = self.plan.removal
-        assert removal is not None
+        removed_item = self.plan.removed_item
+        assert removed_item is not None
         if obstacle:
             # The person is asked again, and reads why the choice can't be carried out.
-            options = tuple(option for option in removal.options if option.choose != removed_items.DELETE_OPTION)
-            problem = obstacle if removal.is_chosen else ""
-            open_removal = replace(removal, act=None, options=options, problem=problem)
-            reason = f"{removal.sentence} It can't be deleted in NPD: {obstacle}"
-            return replace(self, plan=replace(self.plan, removal=open_removal, reason=reason))
-        result = f"{removal.sentence} So it was deleted in NPD too, {removal.decided_by}."
-        line = HistoryLine("delete", result, values={"reason": removal.state})
-        return replace(self, plan=replace(self.plan.logged(line), removal=replace(removal, result=result)))
+            options = tuple(option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION)
+            problem = obstacle if removed_item.is_chosen else ""
+            undecided = replace(removed_item, act=None, options=options, problem=problem)
+            reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
+            return replace(self, plan=replace(self.plan, removed_item=undecided, reason=reason))
+        result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
+        line = HistoryLine("delete", result, values={"reason": removed_item.state})
+        return replace(self, plan=replace(self.plan.logged(line), removed_item=replace(removed_item, result=result)))
 
 
 def record_changes(
@@ -174,7 +174,7 @@ def record_changes(
         return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, reason))
     changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
-    changes = _with_removal(changes)
+    changes = _with_removed_item(changes)
     link_to = changes.plan.link_to
     if link_to not in (None, record.monday_id):
         changes = replace(changes, values={**changes.values, "monday_id": link_to})
@@ -194,10 +194,10 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
         return SETTINGS_CHANGED
     if not plan.is_settled:
         return ""
-    removal = plan.removal
-    act = removal.act if removal else None
+    removed_item = plan.removed_item
+    act = removed_item.act if removed_item else None
     if board_now is not None:
-        is_by_policy = removal is not None and act is not None and not removal.is_chosen
+        is_by_policy = removed_item is not None and act is not None and not removed_item.is_chosen
         taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
@@ -212,21 +212,21 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
     return CHANGED if is_overtaken else ""
 
 
-def _with_removal(changes: RecordChanges) -> RecordChanges:
+def _with_removed_item(changes: RecordChanges) -> RecordChanges:
     """Add the changes of a record whose item was removed, or that is unlinked."""
     plan = changes.plan
     if not plan.is_settled:
         return changes
-    removal = plan.removal
-    if removal is not None and removal.act is RemovedItemPolicy.CREATE:
+    removed_item = plan.removed_item
+    if removed_item is not None and removed_item.act is RemovedItemPolicy.CREATE:
         # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
         job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
-        if removal.is_chosen:
+        if removed_item.is_chosen:
             job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
-        unlinked = removed_items.plan_for_new_item(plan, removal)
+        unlinked = removed_items.plan_for_new_item(plan, removed_item)
         changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
-    elif removal is not None and removal.act is RemovedItemPolicy.DELETE:
+    elif removed_item is not None and removed_item.act is RemovedItemPolicy.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
     if plan.unlink_reason and item_id:
@@ -237,9 +237,9 @@ def _with_removal(changes: RecordChanges) -> RecordChanges:
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
         ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink_reason}."}
         unlinked = removed_items.without_removed_state(changes.plan.logged(HistoryLine("unlinked", sentence)))
-        if removal is not None:
+        if removed_item is not None:
             result = "The record stays in NPD; its sync is off, and its item was unlinked."
-            unlinked = replace(unlinked, removal=replace(removal, result=result))
+            unlinked = replace(unlinked, removed_item=replace(removed_item, result=result))
         changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
     return changes
 

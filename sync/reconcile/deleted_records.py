@@ -361,11 +361,11 @@ def after_item_removal(
 ) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
-    if answer.verdict is pass_plan.Verdict.GONE:
+    if answer.verdict is pass_plan.WriteVerdict.GONE:
         reason = TombstoneReason.REMOVED_MEANWHILE
         return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
-        if answer.verdict is pass_plan.Verdict.FAILED:
+        if answer.verdict is pass_plan.WriteVerdict.FAILED:
             problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
             plan = replace(plan, reason=problem)
         return replace(plan, ending=answer.ending)

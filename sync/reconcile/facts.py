@@ -383,7 +383,7 @@ class PassFacts:
     deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
-    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: their jobs are that record's
+    claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
     identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
@@ -391,11 +391,11 @@ class PassFacts:
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
-    removals: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of linked records with removed items
+    removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
-    removed_items: frozenset[str] = frozenset()  # removed items that bases name
+    removed_related_items: frozenset[str] = frozenset()  # removed items that bases name
     # Of some records, in place of `RecordFacts.history`: also when fields were edited, and who created the item.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)

@@ -69,7 +69,7 @@ def agreed_base_of(facts: RecordFacts, mapping: FieldMapping, converter: convers
     base = base_of(facts.sync_state, mapping, item.id) if item else None
     if item is None or base is None or base.get(AS_SENT):
         return None
-    is_local_same = base["local"] == field_values.stored_values(facts.record, mapping)
+    is_local_same = base["local"] == field_values.local_values(facts.record, mapping)
     return base if is_local_same and base["remote"] == cell_of(converter, mapping, item) else None
 
 
@@ -96,7 +96,7 @@ def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[st
     bases = {}
     for mapping in board.mapped:
         converter = board.converter(mapping, record)
-        local_raw = field_values.stored_values(record, mapping)
+        local_raw = field_values.local_values(record, mapping)
         remote_raw = cell_of(converter, mapping, item)
         if sides_of(converter, None, local=local_raw, remote=remote_raw).equal:
             bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
@@ -264,7 +264,7 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
                 continue
             converter = board.converter(mapping, facts.record)
             cell = cell_of(converter, mapping, item)
-            sides = sides_of(converter, base, local=field_values.stored_values(facts.record, mapping), remote=cell)
+            sides = sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
             sent = sides_of(converter, None, local=entry["local"], remote=cell)
             # The cell has the sent value, which is neither the base's nor NPD's.
             if sent.equal and sides.remote_changed and sides.differ:

@@ -66,7 +66,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
         resting_plan = _resting_plan(plan.facts, mapping, converter)
         if resting_plan is not None:
             return resting_plan
-    local_raw = field_values.stored_values(plan.record, mapping)
+    local_raw = field_values.local_values(plan.record, mapping)
     field_plan = FieldPlan(mapping, converter, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
     if is_retyped or not mapping.column_id:
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
@@ -236,7 +236,7 @@ def is_emptied_by_removal(
     """Whether the cell is empty because the item that it named left its board."""
     if remote is not None or not converter.names_items:
         return False
-    return str(field_bases.base_remote(converter, base)) in facts.removed_items
+    return str(field_bases.base_remote(converter, base)) in facts.removed_related_items
 
 
 def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection) -> FieldPlan | None:

@@ -1,6 +1,6 @@
 """A record's values as JSON, the board with its mappings, related records, and match keys.
 
-“Raw values” are NPD's fields as JSON (`stored_values`) and Monday's cell as a base keeps it (`Converter.cell_value`).
+“Raw values” are NPD's fields as JSON (`local_values`) and Monday's cell as a base keeps it (`Converter.cell_value`).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sync.monday.columns import make_converter
 from sync.monday.text_forms import fold_whitespace, match_key
 
 
-def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
+def local_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
     """Return the values of a mapping's fields as JSON. May query for a related record that isn't loaded."""
-    return stored_field_values(record, mapping.fields)
+    return local_field_values(record, mapping.fields)
 
 
-def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
+def local_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for name in fields:
         value = getattr(record, name)
@@ -320,7 +320,7 @@ def differing_relations(
     """Yield the relations where the item names another record than NPD does, with the item's value."""
     for mapping, relation in board.relations:
         converter = board.converter(mapping, record)
-        local = stored_values(record, mapping)
+        local = local_values(record, mapping)
         with suppress(conversion.UnknownValue, conversion.AmbiguousSplit):
             remote = converter.to_local(converter.cell_value(item.reading(mapping.column_id)), local)
             value = remote.get(relation.name)
@@ -351,7 +351,7 @@ def parse_input(
     Raises ValueError if the field or column doesn't accept the text, RelatedNotFound if not exactly one record has the
     name. Both messages are for people.
     """
-    current = stored_field_values(record, fields)
+    current = local_field_values(record, fields)
     if registry.relation_of(type(record), fields) is None:
         return dict(converter.from_text(text, current))
     [(field, value)] = current.items()
@@ -438,7 +438,7 @@ def match_key_of_record(board: BoardContext, record: SyncedModel) -> str:
         return ""
     # Only phone numbers depend on the record's region, which may cost a query.
     converter = board.converter(match, record if match.converter == "phone" else None)
-    return _match_key(converter.canonical_local(stored_values(record, match)))
+    return _match_key(converter.canonical_local(local_values(record, match)))
 
 
 def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
@@ -446,7 +446,7 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     match = board.match_mapping
     if match is None:
         return set()
-    values = stored_values(record, match)
+    values = local_values(record, match)
     texts = {value for value in values.values() if isinstance(value, str) and len(values) == 1}
     canonical = board.converter(match, record).canonical_local(values)
     if isinstance(canonical, str):

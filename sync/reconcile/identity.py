@@ -186,7 +186,7 @@ def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) 
         plan = plan.with_facts(item=item)
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
-        return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
+        return replace(plan, removed_item=pass_plan.RemovedItem(state)) if plan.is_open else plan
     if plan.sync_state.removed_since and plan.sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
         plan = plan.logged(HistoryLine(RETURNED, "Its item is on the board again."))
     return plan.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)

@@ -135,11 +135,11 @@ class FieldDisplay:
         prefetch_related_objects(list(records), *self.board.joined_relations)
         for mapping, _relation in self.board.relations:
             for record in records:
-                self._learn_names(field_values.stored_values(record, mapping))
+                self._learn_names(field_values.local_values(record, mapping))
 
     def current(self, record: SyncedModel, mapping: FieldMapping) -> str:
         """Return NPD's present value of a field, as displayed."""
-        return self.display_local(record, mapping, field_values.stored_values(record, mapping))
+        return self.display_local(record, mapping, field_values.local_values(record, mapping))
 
     def base_sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any]) -> tuple[str, str]:
         """Return NPD's and Monday's value of a base, as displayed."""

@@ -424,7 +424,7 @@ def _is_lost(
     """Whether neither side has the value; if the write's outcome is open, only if Monday shows what it sent."""
     converter = board.converter(mapping, plan.record)
     remote = field_bases.cell_of(converter, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
-    sides = field_bases.sides_of(converter, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
+    sides = field_bases.sides_of(converter, None, local=field_values.local_values(plan.record, mapping), remote=remote)
     if lost_update.is_outcome_open and sides.remote != lost_update.sent:
         return False
     return lost_update.value not in (sides.local, sides.remote)
@@ -432,7 +432,7 @@ def _is_lost(
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
-    is_deleting = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.DELETE
+    is_deleting = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.DELETE
     is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
     is_both_ways = way_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_both_ways and mapping.rule != choices.Rule.NPD_WINS
@@ -451,7 +451,7 @@ def _line_about_overwritten_edit(
     """Return the line as the history keeps it, without what a person may do about the lost value."""
     converter = board.converter(mapping, plan.record)
     field_plan = plan.fields.get(mapping.key)
-    local_raw = field_values.stored_values(plan.record, mapping)
+    local_raw = field_values.local_values(plan.record, mapping)
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
         local_raw = dict(field_plan.write_raw)
@@ -501,7 +501,7 @@ def edits_removed_with_item(
         if facts.item is None or mapping.key not in keys:
             continue
         converter = board.converter(mapping, facts.record)
-        local_raw = field_values.stored_values(facts.record, mapping)
+        local_raw = field_values.local_values(facts.record, mapping)
         try:
             remote_raw = converter.cell_value(facts.item.reading(mapping.column_id))
             value = converter.canonical_remote(remote_raw)

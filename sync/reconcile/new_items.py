@@ -73,7 +73,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         # An item overrules the record's own plan if it takes the place of the item that the plan links, creates or
         # reports as removed, or if the plan's item goes to another record.
         item_id = item_of_record.get(record_plan.id)
-        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
+        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removed_item)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
             log = tuple(line for line in record_plan.log if line.kind != "link")
@@ -454,7 +454,7 @@ def record_from_item(
         converter = board.converter(mapping, record)
         try:
             cell = converter.cell_value(item.reading(mapping.column_id))
-            raw = converter.to_local(cell, field_values.stored_values(record, mapping))
+            raw = converter.to_local(cell, field_values.local_values(record, mapping))
             named = field_values.records_named(related, board.model, raw)
             relations = {name: field_values.relation_value(other) for name, other in named.items()}
             values = field_values.clean_values(record, {**raw, **relations})

@@ -114,7 +114,7 @@ class Write:
         return {value.column_id: value.value for value in self.fields} | dict(self.columns)
 
 
-class Verdict(StrEnum):
+class WriteVerdict(StrEnum):
     DONE = "done"
     GONE = "the item left the board"
     FAILED = "refused, or the call failed, for the unit's own sake"
@@ -125,12 +125,12 @@ class Verdict(StrEnum):
 
 
 _OUTCOMES = {
-    Verdict.DONE: Outcome.OPEN,
-    Verdict.GONE: Outcome.FAILED,
-    Verdict.FAILED: Outcome.FAILED,
-    Verdict.STOPPED: Outcome.RELEASED,
-    Verdict.HELD: Outcome.DEFERRED,
-    Verdict.WITHDRAWN: Outcome.RELEASED,
+    WriteVerdict.DONE: Outcome.OPEN,
+    WriteVerdict.GONE: Outcome.FAILED,
+    WriteVerdict.FAILED: Outcome.FAILED,
+    WriteVerdict.STOPPED: Outcome.RELEASED,
+    WriteVerdict.HELD: Outcome.DEFERRED,
+    WriteVerdict.WITHDRAWN: Outcome.RELEASED,
 }
 
 
@@ -138,7 +138,7 @@ _OUTCOMES = {
 class WriteAnswer:
     """The result of one write."""
 
-    verdict: Verdict
+    verdict: WriteVerdict
     detail: str = ""  # why it was not done
     item: board_items.Item | None = None  # as the last answer shows it
     intent: Intent | None = None  # the write's intent, if it is still open
@@ -152,7 +152,7 @@ class WriteAnswer:
     @property
     def ending(self) -> Ending:
         """How the unit's jobs end; they stay open if its write was carried out, and only a failure counts."""
-        is_unsent = self.verdict is Verdict.STOPPED
+        is_unsent = self.verdict is WriteVerdict.STOPPED
         outcome = _OUTCOMES[self.verdict]
         return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
 
@@ -161,7 +161,7 @@ class WriteAnswer:
         return self.items_by_field.get(key) or self.item
 
 
-NOTHING_SENT = WriteAnswer(Verdict.DONE)
+NOTHING_SENT = WriteAnswer(WriteVerdict.DONE)
 
 
 class RejectedChoice(NamedTuple):
@@ -323,7 +323,7 @@ class RecordPlan:
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
-    removal: RemovedItem | None = None
+    removed_item: RemovedItem | None = None
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     fields: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
@@ -367,7 +367,7 @@ class RecordPlan:
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
         pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
-        deletes = self.removal is not None and self.removal.act is choices.RemovedItemPolicy.DELETE
+        deletes = self.removed_item is not None and self.removed_item.act is choices.RemovedItemPolicy.DELETE
         return self.is_settled and (pulls or deletes or bool(self.unlink_reason))
 
     @property
@@ -406,9 +406,9 @@ class RecordPlan:
     @property
     def is_deleted(self) -> bool:
         return (
-            self.removal is not None
-            and self.removal.act is choices.RemovedItemPolicy.DELETE
-            and bool(self.removal.result)
+            self.removed_item is not None
+            and self.removed_item.act is choices.RemovedItemPolicy.DELETE
+            and bool(self.removed_item.result)
         )
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
@@ -448,7 +448,7 @@ class RecordPlan:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         answer = replace(self.answer, intent=None)
-        unapplied = replace(self.without_fields(), identity=identity, removal=None, answer=answer)
+        unapplied = replace(self.without_fields(), identity=identity, removed_item=None, answer=answer)
         return unapplied.end(outcome, detail)
 
     def without_fields(self) -> Self:
@@ -477,10 +477,10 @@ class RecordPlan:
         ignored item show it.
         """
         identity = replace(self.identity, item=None, creates=False)
-        removal = self.removal
-        if removal is not None and removal.act is not choices.RemovedItemPolicy.UNLINK:
-            removal = replace(removal, act=None, approval=None)
-        plan = replace(self.without_fields(), unlink_reason=why, identity=identity, removal=removal)
+        removed_item = self.removed_item
+        if removed_item is not None and removed_item.act is not choices.RemovedItemPolicy.UNLINK:
+            removed_item = replace(removed_item, act=None, approval=None)
+        plan = replace(self.without_fields(), unlink_reason=why, identity=identity, removed_item=removed_item)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 

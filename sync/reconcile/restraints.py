@@ -20,7 +20,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, way_of
-from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
+from sync.reconcile.field_values import BoardContext, PassSettings, local_values
 from sync.records.approvals import CLEARS
 from sync.records.authors import monday_editor_name
 
@@ -280,7 +280,7 @@ def ended_requests(
             is_on_monday = converter.canonical_remote(field_plan.remote_raw) == remote
             if field_plan.send_raw is not None:
                 is_on_monday = record_plan.answer.item is not None
-            is_in_npd = converter.canonical_local(stored_values(record_plan.record, field_plan.mapping)) == local
+            is_in_npd = converter.canonical_local(local_values(record_plan.record, field_plan.mapping)) == local
         except UnknownValue:
             continue
         if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
@@ -300,7 +300,7 @@ def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, facts.item)
-        sides = field_bases.sides_of(converter, None, local=stored_values(facts.record, mapping), remote=cell)
+        sides = field_bases.sides_of(converter, None, local=local_values(facts.record, mapping), remote=cell)
         if isinstance(converter, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False

@@ -361,7 +361,7 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
     ]
     for is_removed, local, of_field, action, sent in rows:
         removed = frozenset({"70"} if is_removed else ())
-        extra = {"related_boards": frozenset({"organization"}), "removed_items": removed}
+        extra = {"related_boards": frozenset({"organization"}), "removed_related_items": removed}
         on = board(mapping("organization", **of_field))
         plan = planned(
             "organization", field_facts({"organization": local}, on=on, agreed={"organization": ACME}, extra=extra)

@@ -123,14 +123,14 @@ def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool,
     acme = organization(item="70")
     facts = record_facts({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
     removed = frozenset({"70"} if is_removed else ())
-    plan = filter_item(PassFacts(EMPLOYED, NOW, removed_items=removed), RecordPlan(facts))
+    plan = filter_item(PassFacts(EMPLOYED, NOW, removed_related_items=removed), RecordPlan(facts))
     assert [name for name in ("reason", "left_out_after_pass", "left_out") if getattr(plan, name)] == [expected], row
 
 
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
 def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, is_out: bool) -> None:
     acme = {"organization": organization(item="70")}
-    extra = {"removed_items": frozenset({removed})}
+    extra = {"removed_related_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
     plan = replace(facts.plan, fields=decide_fields(*facts)).end(Outcome.SETTLED)
     assert bool(left_out_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
@@ -228,7 +228,7 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
     acme = {"organization": organization(item="70")}
     facts = record_facts(acme, on=EMPLOYED, agreed=acme, shown=item())
     tombstone = plain(Tombstone, entity_type="contact", entity_id=facts.id, monday_id=ITEM)
-    pass_facts = PassFacts(EMPLOYED, NOW, removed_items=frozenset({removed}))
+    pass_facts = PassFacts(EMPLOYED, NOW, removed_related_items=frozenset({removed}))
     plan = decide_deleted(pass_facts, DeletedPlan(DeletedFacts(**vars(facts), tombstone=tombstone)))
     assert plan.new_state == state
 

@@ -17,7 +17,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import new_items
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, Reference, stored_values
+from sync.reconcile.field_values import BoardContext, Reference, local_values
 from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
 from tests.decide import builders
@@ -77,7 +77,7 @@ def first(record: Contact, item: Item) -> RecordFacts:
     on, state = board(), new_sync_state("contact", record.pk)
     for field in on.mappings:
         cell = on.converter(field).cell_value(an_item().reading(field.column_id))
-        state.base[field.key] = new_base(field, item.id, stored_values(record, field), cell)
+        state.base[field.key] = new_base(field, item.id, local_values(record, field), cell)
     return RecordFacts(Claim(record.pk, None, []), record, state, item=item)
 
 

@@ -21,7 +21,7 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
+from sync.reconcile.field_values import BoardContext, is_active_on, local_values
 from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from tests.decide import builders
@@ -44,7 +44,7 @@ def writes(plan: RecordPlan) -> bool:
 
 
 def deletes(plan: RecordPlan) -> bool:
-    return plan.removal is not None and plan.removal.act is RemovedItemPolicy.DELETE
+    return plan.removed_item is not None and plan.removed_item.act is RemovedItemPolicy.DELETE
 
 
 # Nothing is planned twice, and nothing where nothing may be done.
@@ -114,7 +114,7 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert {entry.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
         if not entry.record.may_sync and not entry.facts.is_pushed_by_name:
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
-        asks = entry.identity.question or entry.removal or entry.reason or entry.log
+        asks = entry.identity.question or entry.removed_item or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())
         if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink_reason:
             assert key in changed
@@ -168,7 +168,7 @@ def form(read: Any, raw: Any) -> Any:
 
 def sides(on: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
     converter = on.converter(mapping, record)
-    local = form(converter.canonical_local, stored_values(record, mapping))
+    local = form(converter.canonical_local, local_values(record, mapping))
     return local, form(
         lambda cell: converter.canonical_remote(converter.cell_value(cell)), item.reading(mapping.column_id)
     )
@@ -188,7 +188,7 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
         local, remote = sides(on, facts.record, mapping, item)
         agreed: tuple[Any, Any] = (None, None)
         if entry and entry["item"] == item.id and entry["version"] == mapping.version:
-            is_same = entry["local"] == stored_values(facts.record, mapping)
+            is_same = entry["local"] == local_values(facts.record, mapping)
             agreed = (
                 local if is_same else form(converter.canonical_local, entry["local"]),
                 form(converter.canonical_remote, entry["remote"]),
@@ -233,7 +233,7 @@ def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tu
         ways, shown_values = {mapping.direction, facts.record.sync_direction}, choice.seen_values if choice else {}
         local, remote = sides(on, facts.record, mapping, item)
         entry = facts.sync_state.base.get(mapping.key, {})
-        is_agreed = entry.get("item") == item.id and stored_values(facts.record, mapping) == entry["local"]
+        is_agreed = entry.get("item") == item.id and local_values(facts.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
         flows_nowhere = "none" in ways or ways >= {"npd_to_monday", "monday_to_npd"}
         if flows_nowhere or is_theirs or local == remote or (side == "npd" and is_agreed):
@@ -332,7 +332,7 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     for p in plan.fields.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:
             cell = p.converter.cell_value(item.reading(p.mapping.column_id))
-            base[p.mapping.key] = new_base(p.mapping, item.id, stored_values(after.record, p.mapping), cell)
+            base[p.mapping.key] = new_base(p.mapping, item.id, local_values(after.record, p.mapping), cell)
         elif p.base is not None:
             base[p.mapping.key] = p.base
     for name, value in (IN_SYNC | {"remote_id": item.id, "base": base}).items():

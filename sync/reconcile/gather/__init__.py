@@ -114,7 +114,7 @@ class Gatherer:
             deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
             identity=item_facts.identity_facts(facts, open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
-            removals=item_facts.removed_item_facts(facts, removed) if removed else {},
+            removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
         facts = replace(facts, approvals=item_facts.known_approvals(facts, changed, deleted, self.planned_requests))

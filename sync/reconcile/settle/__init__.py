@@ -97,15 +97,15 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     locked = {record.pk: record for record in rows}
     pass_run.lock_failed_jobs(run, plan)
     sync_states = pass_run.lock_sync_states(run.entity_type, ids)
-    if facts.linked_items:
+    if facts.claimed_linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
-        item_links.clear_unmatched(run.entity_type, facts.linked_items)
+        item_links.clear_unmatched(run.entity_type, facts.claimed_linked_items)
     items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
     paused = locked_pause(run.entity_type) if writes_npd else ""
-    rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
+    rests_on_settings = writes_npd or any(record_plan.removed_item for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []

@@ -362,11 +362,11 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
     ids = [plan.id for plan in plans]
     _leave_asked_items(run, plans)
     for plan in plans:
-        assert plan.removal is not None
-        is_reported = plan.removal.state in pass_plan.REPORTED_STATES
-        state = choices.TombstoneState(plan.removal.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
+        assert plan.removed_item is not None
+        is_reported = plan.removed_item.state in pass_plan.REPORTED_STATES
+        state = choices.TombstoneState(plan.removed_item.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
-            state=state, note=plan.removal.result, reason_code="", settled_at=SyncNow()
+            state=state, note=plan.removed_item.result, reason_code="", settled_at=SyncNow()
         )
     AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=ids).delete()
     open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]

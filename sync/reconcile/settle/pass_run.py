@@ -112,7 +112,7 @@ class PassHistory:
                 cause["deletion"] = deletion.message
             elif deletion.request:
                 cause["act"] = deletion.request
-        is_recreation = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.CREATE
+        is_recreation = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
             # A new item is the act of whoever asked for it, else of who saved the record last.
             cause["made"] = True
@@ -252,10 +252,13 @@ def store_approvals(
     run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
-    removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    rejected = [pk for pk in removals if facts.removals[pk].is_rejection_new]
+    removed_items = {
+        pk: record_plan.removed_item for pk, record_plan in plan.records.items() if record_plan.removed_item
+    }
+    rejected = [pk for pk in removed_items if facts.removed_item_facts[pk].is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
+    released = choices.ApprovalState.RELEASED
+    reopened = [pk for pk, removed_item in removed_items.items() if removed_item.approval == released]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     _end_requests(
