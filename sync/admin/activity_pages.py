@@ -23,10 +23,10 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
-from sync.choices import TombstoneState
+from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS, Act, NotPossible, TombstoneReason
+from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid

@@ -18,7 +18,7 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind, Option
 from sync.choices import ApprovalKind, ApprovalState
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_values, identity, pass_plan

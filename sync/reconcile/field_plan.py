@@ -21,8 +21,8 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
-from sync.kernel.messages import NO_COLUMN
 from sync.models import FieldMapping
+from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday import conversion
 from sync.monday.board_items import Item

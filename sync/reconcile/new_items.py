@@ -20,10 +20,10 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from sync import registry
-from sync.choices import SyncDirection, TombstoneState
+from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.kernel.humanize import time_span
-from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
+from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from sync.choices import Cause, TombstoneState
-from sync.kernel.messages import UnmatchedReason
+from sync.choices import Cause, TombstoneState, UnmatchedReason
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim

@@ -22,7 +22,7 @@ from sync.boards.board_columns import InspectedColumns
 from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel
 from sync.models.synced_model import unsynced

@@ -12,9 +12,10 @@ from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import set_create_obstacle
+from sync.choices import TombstoneReason
 from sync.clock import SyncNow, sync_now
+from sync.kernel.acts import RestoreError
 from sync.kernel.db import update_many
-from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
