@@ -16,7 +16,7 @@ from conflicts.reports import ConflictKind
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
-from sync.monday.texts import unix_lines
+from sync.monday.text_forms import unix_lines
 
 NPD = "npd"
 BASE = "base"

@@ -23,7 +23,7 @@ from sync import registry
 from sync.choices import Cause
 from sync.clock import sync_now
 from sync.kernel import grouped
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -130,7 +130,7 @@ class Rejection:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
-        stored = field_values.stored_values(self.record, self.field)
+        stored = field_values.local_values(self.record, self.field)
         converter = self.context.display.board.converter(self.field, self.record)
         try:
             try:
@@ -289,7 +289,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     except ActionError as error:
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
     record = rejection.record
-    before = field_values.stored_values(record, rejection.field)
+    before = field_values.local_values(record, rejection.field)
     previous = rejection.sides[NPD]
     model = type(record)
     # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
@@ -301,7 +301,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         problem = f"NPD's database rejected it: {why}"
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
-    now = field_values.stored_field_values(record, before)
+    now = field_values.local_field_values(record, before)
     after = rejection.context.display.display_local(record, rejection.field, now)
     label = rejection.field.label
     was = f"it was {quote_value(previous)}, which Monday rejected."

@@ -288,7 +288,7 @@ class Claim:
         return {key: value for job in self.jobs for key, value in job.payload.items()}
 
 
-def has_due_or_claimed_rows(entity_type: str) -> bool:
+def has_due_or_claimed_jobs(entity_type: str) -> bool:
     """Whether jobs of this type are due and its board isn't paused, or a worker, perhaps a dead one, has claimed some.
 
     This is cheaper than taking the lease.

@@ -10,7 +10,7 @@ What depends on Monday's answer to a write is no rule: changes.py, with `left_ou
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sync.choices import BlockedCode, Cause, QueueDirection
+from sync.choices import BlockedCode, Cause
 from sync.models import FieldMapping
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import NAME_COLUMN
@@ -49,9 +49,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
     if record_facts.causes == Cause.SAVE and not record_facts.events and _is_local_unchanged(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
-    # A job from NPD has something to send, whatever Monday has reported meanwhile.
-    is_from_monday = all(job.direction == QueueDirection.TO_NPD for job in record_facts.claim.jobs)
-    if record_facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
+    if record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
         return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True))
     return plan
@@ -76,11 +74,11 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
         return False
     for mapping in board.mapped:
         base = field_bases.base_of(sync_state, mapping, record.monday_id)
-        convert = board.converter(mapping, record)
+        converter = board.converter(mapping, record)
         # A base marked AS_SENT says that Monday has somebody's edit, which no pass has pulled yet.
         if base is None or base.get(field_bases.AS_SENT):
             return False
-        if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
+        if not field_bases.sides_of(converter, base, local=field_values.local_values(record, mapping)).local_unchanged:
             return False
     return True
 
@@ -97,9 +95,11 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
             return False
         for mapping, value, column_type in values:
             base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
-            convert = board.converter(mapping, record)
+            if base is None:
+                return False
+            converter = board.converter(mapping, record)
             try:
-                if base is None or event_value(convert, value, column_type) != convert.canonical_remote(base["remote"]):
+                if event_value(converter, value, column_type) != converter.canonical_remote(base["remote"]):
                     return False
             except UnknownValue:
                 return False
@@ -212,5 +212,6 @@ def end_unread(
     """Return the plan after a failed read: open records end with `ending`, claims of items with `ending_of_items`."""
     plan = plan.with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
     plan = plan.with_records(replace(record_plan, ending=ending) for record_plan in plan.open_records)
-    jobs = tuple((claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()
+    # No rule has planned these items, because that comes after reading.
+    jobs = tuple((claim, ending_of_items) for claim in facts.item_claims)
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

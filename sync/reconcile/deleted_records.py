@@ -18,7 +18,7 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.boards.sync_filter import FilterSide
-from sync.kernel.messages import TombstoneReason, tombstone_sentence
+from sync.choices import TombstoneReason
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
@@ -242,7 +242,7 @@ def _end_deletion(
 
     `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
     """
-    sentence = tombstone_sentence(reason, **params) + more
+    sentence = reason.sentence(**params) + more
     tombstone = plan.facts.tombstone
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:
@@ -284,15 +284,15 @@ def edits_since_base(
         is_missing = mapping.problem_code == choices.ColumnProblem.MISSING
         if is_missing or field_plan.way_of(facts, mapping) not in ways:
             continue
-        convert = board.converter(mapping, facts.record)
-        cell = field_bases.cell_of(convert, mapping, item)
-        _, sides = removed_items.compared_with_base(facts, mapping, convert, item.id, cell)
-        monday, reason = removed_items.edit_on_monday(convert, sides)
+        converter = board.converter(mapping, facts.record)
+        cell = field_bases.cell_of(converter, mapping, item)
+        _, sides = removed_items.compared_with_base(facts, mapping, converter, item.id, cell)
+        monday, reason = removed_items.edit_on_monday(converter, sides)
         if not reason:
             continue
         is_readable = reason == removed_items.MISSED_EDIT
         agreed = sides.base[1] if sides.base and is_readable else None
-        before = None if isinstance(agreed, Unknown) else convert.display(agreed) or None
+        before = None if isinstance(agreed, Unknown) else converter.display(agreed) or None
         edits.append(reports.FieldConflict(mapping.key, None, before, monday, "" if is_readable else reason))
     return tuple(edits)
 
@@ -361,11 +361,11 @@ def after_item_removal(
 ) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
-    if answer.verdict is pass_plan.Verdict.GONE:
+    if answer.verdict is pass_plan.WriteVerdict.GONE:
         reason = TombstoneReason.REMOVED_MEANWHILE
         return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
-        if answer.verdict is pass_plan.Verdict.FAILED:
+        if answer.verdict is pass_plan.WriteVerdict.FAILED:
             problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
             plan = replace(plan, reason=problem)
         return replace(plan, ending=answer.ending)
