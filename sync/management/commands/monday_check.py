@@ -17,8 +17,8 @@ from sync.boards import board_columns, webhooks
 from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
-from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, connector, credentials
+from sync.limits.credentials import RESTORE_KEY
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import connection
 from sync.monday.account_probe import AccountProbe
