@@ -29,7 +29,7 @@ from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, NotAllowed, NotPossible
+from sync.kernel.acts import ActionError, NotAllowed, NotPossible
 from sync.models import Decision
 from sync.models.records_and_items import KEPT_BY, FieldRef
 from sync.reconcile.field_values import as_uuid

@@ -24,7 +24,7 @@ from sync import registry
 from sync.choices import Cause
 from sync.clock import sync_now
 from sync.kernel import grouped
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue

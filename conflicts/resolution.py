@@ -17,7 +17,7 @@ from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSele
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.messages import ACTS, ActionError, NotAllowed, NotPossible
+from sync.kernel.acts import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
 from sync.outbox import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values

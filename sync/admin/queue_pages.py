@@ -22,7 +22,7 @@ from sync.admin import admin_base, confirmed_action, home_acts
 from sync.attention import Entry, Kind
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act, NotPossible
+from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.selection import may_set_up

@@ -140,7 +140,7 @@ def probe_if_due() -> bool:
     if not due_account.update(stopped_until=until):
         return False
     try:
-        account = metered_client.connector(urgent=True).probe()
+        account = metered_client.connector(urgent=True).ping()
     except errors.MondayError as error:
         # Without this probe's own wait, so that `stop_account` counts the failure; a wait that was set meanwhile stays.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())

@@ -16,8 +16,8 @@ from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import SyncDirection, common_direction
 from sync.kernel import grouped
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
-from sync.kernel.messages import NotPossible
 from sync.models import Decision, FieldMapping, SyncedModel, history_of
 from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import wakeups

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from sync import registry
+from sync.kernel.acts import ActionError
 from sync.kernel.humanize import quote, terminal_line, timestamp
-from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
 from sync.models.decisions import causes_text
 from sync.monday.conversion import UnknownValue

@@ -19,7 +19,6 @@ from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import own_fault
 from sync.limits import BoardAvailability, LimitFacts, Wait, probed_availability, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_running
@@ -217,7 +216,7 @@ class _Run:
                 raise
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
-                store_fault(own_fault(error))
+                store_fault(finish.own_fault(error))
                 if len(claimed) == 1:
                     self.summary.add(checked=1, completed=0, failed=1)
 

@@ -160,6 +160,11 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
     return is_final
 
 
+def own_fault(error: Exception) -> str:
+    """Return the error to store if NPD Sync has a bug; it leaves out the text of `error`, which may have values."""
+    return f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the worker's log."
+
+
 def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
     """Make rows pending again without counting an attempt or changing their due time or `waits_for`.
 

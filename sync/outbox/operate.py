@@ -11,8 +11,8 @@ from django.db.models import QuerySet
 
 from conflicts.store import reject_resolutions
 from sync import choices
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
-from sync.kernel.messages import ROWS_LOCKED, NotPossible
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.outbox import wakeups
@@ -21,7 +21,7 @@ from sync.outbox.finish import complete_unclaimed
 
 log = structlog.get_logger(__name__)
 
-# The codes of the acts on a job (kernel/messages.py).
+# The codes of the acts on a job (kernel/acts.py).
 JobAction = Literal["retry", "cancel", "discard"]
 
 # Rows of one transaction, during which workers wait for these jobs.
@@ -195,7 +195,10 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
             if not gave_way(error):
                 raise
             log.warning("queue not steered", what=action, by=by, rows=total, of=len(ids))
-            raise NotPossible(f"Done: {total:,} of {len(ids):,}. {ROWS_LOCKED}") from error
+            raise NotPossible(
+                f"Done: {total:,} of {len(ids):,}. Somebody is changing the others at this moment. Check the list, and "
+                "do the rest in a minute."
+            ) from error
         total += changed
         in_flight += busy
     result = BulkResult(total, in_flight, len(ids) - total - in_flight + finished)

@@ -10,8 +10,8 @@ from django.db import models, transaction
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import run_sql
-from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, MondayAccount
 from sync.models.decisions import log_event
 from sync.outbox import wakeups

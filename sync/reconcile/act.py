@@ -394,21 +394,23 @@ class Executor:
         """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
         write, intent = announced
         item: board_items.Item | None = None
-        alone: dict[str, board_items.Item] = {}
+        items_by_field: dict[str, board_items.Item] = {}
         rejected: dict[str, MondayError] = {}
         for number, value in enumerate(write.fields):
             outcome = result.by_alias[f"v{number}"]
             if isinstance(outcome, board_items.Item):
-                item = alone[value.key] = outcome
+                item = items_by_field[value.key] = outcome
             elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
                 rejected[value.key] = outcome
             else:
                 answer = self._end_rejected(kind, announced, outcome)
                 unsent = frozenset(other.key for other in write.fields[number:])
-                return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
+                return replace(answer, item=item, items_by_field=items_by_field, rejected=rejected, unsent=unsent)
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item
-        return WriteAnswer(WriteVerdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
+        return WriteAnswer(
+            WriteVerdict.DONE, item=item, intent=intent, items_by_field=items_by_field, rejected=rejected
+        )
 
     def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
         """Answer a write with an error of its own, and end its intent unless it may have taken effect."""

@@ -18,7 +18,7 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.boards.sync_filter import FilterSide
-from sync.kernel.messages import TombstoneReason, tombstone_sentence
+from sync.choices import TombstoneReason
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
@@ -243,7 +243,7 @@ def _end_deletion(
 
     `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
     """
-    sentence = tombstone_sentence(reason, **params) + more
+    sentence = reason.sentence(**params) + more
     tombstone = plan.facts.tombstone
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:

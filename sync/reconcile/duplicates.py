@@ -18,7 +18,7 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind, Option
 from sync.choices import ApprovalKind, ApprovalState
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
@@ -37,7 +37,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
     record's. A person decides whether the two are the same.
     """
     board = facts.board
-    merged = {answer.merged_id for answer in plan.answers if answer.result}
+    merged = {answer.merged_id for answer in plan.identity_answers if answer.result}
     asked_about = []
     for record_plan in plan.open_records:
         is_possible = record_plan.sync_state.made_from_item and record_plan.id in facts.identity.possible_duplicates

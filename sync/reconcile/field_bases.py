@@ -236,7 +236,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
 
 def with_bases_of_our_writes(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     """Add the history that was read since, and take what our unanswered writes left on Monday as the bases."""
-    if plan.unlink:
+    if plan.unlink_reason:
         return plan
     if plan.id in facts.histories:
         plan = plan.with_facts(history=facts.histories[plan.id])

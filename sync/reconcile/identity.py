@@ -294,7 +294,7 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     answers = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
     if not answers:
         return plan
-    decided = decide_answers(answers, facts.answers)
+    decided = decide_answers(answers, facts.identity_answers)
     changed: dict[UUID, pass_plan.RecordPlan] = {}
     for answer in decided:
         record_plan = changed.get(answer.asked_of, plan.records[answer.asked_of])
@@ -311,13 +311,13 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     items = {answer.item_id for answer in decided if answer.result}
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
-    return replace(plan.with_records(changed.values()), answers=tuple(decided))
+    return replace(plan.with_records(changed.values()), identity_answers=tuple(decided))
 
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items that this pass's answers are about."""
-    applied = [answer for answer in plan.answers if answer.result]
-    merged = [facts.answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]
+    applied = [answer for answer in plan.identity_answers if answer.result]
+    merged = [facts.identity_answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]
     items = [answer.item_id for answer in applied] + [record.monday_id for record in merged if record is not None]
     return frozenset(str(item) for item in items if item)
 

@@ -20,10 +20,10 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from sync import registry
-from sync.choices import SyncDirection, TombstoneState
+from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.kernel.humanize import time_span
-from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
+from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
@@ -52,7 +52,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     if not facts.item_claims:
         return plan
     answered_items = identity.answered_items(facts, plan)
-    answered_records = {key for answer in plan.answers if answer.result for key in answer.record_ids}
+    answered_records = {key for answer in plan.identity_answers if answer.result for key in answer.record_ids}
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
             decided = released(pass_plan.ItemPlan(item_facts), identity.ANSWERED.detail)
@@ -92,8 +92,9 @@ def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -
     tombstones = _tombstones_of_board(facts.board, item_facts.tombstones)
     deleted = [tombstone for tombstone in tombstones if tombstone.monday_id == item_facts.item_id]
     # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
-    wakes = [row.entity_id for row in deleted if row.state in OPEN_TOMBSTONE_STATES or item_facts.has_new_edit]
-    settled = replace(_settled_item(item_facts, "There is no such active item on the board."), wakes=tuple(wakes))
+    to_enqueue = [row.entity_id for row in deleted if row.state in OPEN_TOMBSTONE_STATES or item_facts.has_new_edit]
+    settled = _settled_item(item_facts, "There is no such active item on the board.")
+    settled = replace(settled, to_enqueue=tuple(to_enqueue))
     if item is None or item.state not in pass_plan.REPORTED_STATES:
         return settled
     closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
@@ -277,7 +278,7 @@ class _ItemRule:
             if record.monday_id is not None and record.is_left_out:
                 exclusion = f"It has the NPD ID of “{record}”, which the filter leaves out. Both items keep it."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._by_npd_id(record)
-        matching = self._matching if not facts.as_new else []
+        matching = self._matching if not facts.wants_new_record else []
         matching = [record for record in matching if not ignored or record.pk != ignored.entity_id]
         hits = [record for record in matching if not self._record_exclusion(record)]
         if matching and not hits:
@@ -360,7 +361,7 @@ class _ItemRule:
         until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{record}”")
         is_removal_known = original.sync_state.remote_state in pass_plan.OFF_BOARD_STATES
-        return plan if is_removal_known else replace(plan, wakes=(record.pk,))
+        return plan if is_removal_known else replace(plan, to_enqueue=(record.pk,))
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
@@ -374,8 +375,7 @@ class _ItemRule:
         if item.id in decided_items:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
-            wakes = (tombstone.entity_id,) if self.facts.has_new_edit else ()
-            return replace(self._end(stays), wakes=wakes)
+            return replace(self._end(stays), to_enqueue=(tombstone.entity_id,) if self.facts.has_new_edit else ())
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
@@ -393,7 +393,7 @@ class _ItemRule:
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
         plan = self._end(f"{detail} It is synced with that record.")
-        return replace(plan, tombstone=changed, wakes=(tombstone.entity_id,))
+        return replace(plan, tombstone=changed, to_enqueue=(tombstone.entity_id,))
 
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
@@ -436,7 +436,7 @@ class _ItemRule:
             act=pass_plan.ItemAct.CREATE,
             record=record,
             sentence=sentence,
-            closes=closes if self.facts.as_new else "",
+            closes=closes if self.facts.wants_new_record else "",
         )
 
 

@@ -6,8 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
-from sync.kernel.messages import TombstoneReason
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    ColumnProblem,
+    DeletedRecordPolicy,
+    TombstoneReason,
+    TombstoneState,
+)
 from sync.models import IntentState
 from sync.monday.board_items import Item
 from sync.reconcile.deleted_records import (

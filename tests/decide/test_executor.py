@@ -273,14 +273,14 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
     answer = executor().send(CHANGE, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
     expected = (WriteVerdict.DONE, OK, ["role_title"], ["notes"])
-    assert (answer.verdict, answer.item, list(answer.alone), list(answer.rejected)) == expected
+    assert (answer.verdict, answer.item, list(answer.items_by_field), list(answer.rejected)) == expected
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
     answers = executor().send(CHANGE, [change("a"), change("b", NOTES)])
     assert monday.sent == ["ab: r0 r1", "a: v0"]
-    assert (list(answers["a"].alone), list(answers["a"].rejected)) == (["role_title"], ["notes"])
+    assert (list(answers["a"].items_by_field), list(answers["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:

@@ -22,7 +22,7 @@ from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
 from sync import choices, models, registry
 from sync.clock import SyncNow
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import set_up_all

@@ -18,9 +18,9 @@ from django.db import transaction
 from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import register_webhooks
-from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
+from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import count_with_noun, join_first
-from sync.kernel.messages import ActionError, NotPossible, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
 from sync.models.boards_and_account import ALL_CALLS

@@ -98,7 +98,7 @@ def read_facts(
         unknown=tuple(record_claims[record_id] for record_id in missing if record_id not in tombstones),
         item_claims=tuple(item_claims),
         claimed_linked_items=tuple(map(str, owners)),
-        answers=answer_facts(board, answers) if answers else AnswerFacts(),
+        identity_answers=answer_facts(board, answers) if answers else AnswerFacts(),
     )
 
 
