@@ -14,7 +14,7 @@ delete_on_absence = bug(
 )
 
 
-@instead_of(delete_on_absence, "sync.reconcile.identity:_linked")
+@instead_of(delete_on_absence, "sync.reconcile.identity:_with_own_item")
 def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> RecordPlan:
     if item is not None:
         linked: RecordPlan = right(board, plan, item)
