@@ -312,11 +312,11 @@ class PlannedChange:
 def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     plan = planned.plan
     entity_type = planned.facts.board.link.entity_type
-    for answer in plan.answers:
+    for answer in plan.identity_answers:
         # What a person's answer to “who is this?” does.
         kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
         entity_id = answer.merged_id or answer.record_id or answer.asked_of
-        name = str(planned.facts.answers.records.get(entity_id) or plan.records[answer.asked_of].record)
+        name = str(planned.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_of].record)
         if reason := answer.result or answer.outdated:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
@@ -384,7 +384,7 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removed_item is not None and plan.removed_item.act:
         reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
-    elif plan.unlink:
+    elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:
         yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")

@@ -1,7 +1,7 @@
 """Applies the board's filter: which records and items a pass leaves out, and how a pair returns.
 
-Implements “What a filter leaves out” of docs/reference/merge.md. new_items.py and identity.py use its verdicts for
-items without a record and for matches.
+Implements “What a filter leaves out” of docs/reference/merge.md. unmatched_items.py and identity.py use its verdicts
+for items without a record and for matches.
 
 A pair is synced while the conditions of both sides hold. A pair that is left out keeps its link, base and NPD ID, and
 is merged from that base when it returns. Its status is DISABLED, and settling closes its open conflicts, both as if its
@@ -63,7 +63,7 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Recor
     A synced pair is left out after this pass, which still pulls Monday's edits. One that was left out may return.
     """
     item = plan.item
-    if plan.unlink or not (item or plan.creates) or not _filter_applies(plan.facts):
+    if plan.unlink_reason or not (item or plan.creates) or not _filter_applies(plan.facts):
         return plan
     was_out = bool(plan.sync_state.left_out)
     verdict = linked_item_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
@@ -100,12 +100,12 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.R
     fields = dict(plan.fields)
     for key, field_plan in plan.fields.items():
         is_kept = field_plan.send_raw is None and field_plan.conflict is None
-        if field_plan.resolves is not None:
+        if field_plan.resolved_conflict is not None:
             # A person's choice is still applied, unless it is the item that fails its conditions.
             is_kept = not plan.left_out_after_pass
         if not is_kept:
             fields[key] = leave_field_out(field_plan)
-    return replace(plan, fields=fields, write_npd_id=False)
+    return replace(plan, fields=fields, sends_npd_id=False)
 
 
 def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
@@ -118,7 +118,7 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
         field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
         for field_plan in field_plans
     )
-    if plan.unlink or plan.removed_item or is_waiting:
+    if plan.unlink_reason or plan.removed_item or is_waiting:
         return plan
     if plan.left_out_after_pass:
         return leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
@@ -165,7 +165,7 @@ def _filter_applies(facts: RecordFacts) -> bool:
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
     nothing = merge.FieldDecision(merge.Action.NOTHING, "left out by the filter", is_left_out=True)
-    return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
+    return replace(field_plan, decision=nothing, conflict=None, resolved_conflict=None, send_raw=None, write_raw=None)
 
 
 def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:

@@ -56,7 +56,7 @@ def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_pl
 
 def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
     """Return the write of a record: the planned values and its NPD ID."""
-    has_npd_id = plan.write_npd_id or plan.creates
+    has_npd_id = plan.sends_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     fields = []
     for field_plan in plan.fields.values():
@@ -80,7 +80,7 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
         plan.id,
         plan.item_id,
         tuple(fields),
-        removed_items.cleared_columns(board, plan) if plan.unlink else columns,
+        removed_items.cleared_columns(board, plan) if plan.unlink_reason else columns,
         settings=settings_of(plan.record),
     )
 
@@ -128,7 +128,7 @@ class RecordChanges:
     values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
     is_there: bool = True  # the record was not deleted meanwhile
     deletes: bool = False  # the record is deleted
-    new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.wake takes them
+    new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.enqueue takes them
     ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
@@ -229,13 +229,13 @@ def _with_removed_item(changes: RecordChanges) -> RecordChanges:
     elif removed_item is not None and removed_item.act is RemovedItemPolicy.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
-    if plan.unlink and item_id:
+    if plan.unlink_reason and item_id:
         sentence = (
-            f"Unlinked from its item: {plan.unlink}. Its sync is off; both sides keep what they have. "
+            f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
             "“Link again” on the record's page undoes it."
         )
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
-        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink}."}
+        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink_reason}."}
         unlinked = removed_items.without_removed_state(changes.plan.logged(HistoryLine("unlinked", sentence)))
         if removed_item is not None:
             result = "The record stays in NPD; its sync is off, and its item was unlinked."
@@ -274,7 +274,7 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     fields = dict(plan.fields)
     results = []
     for key, field_plan in plan.fields.items():
-        has_news = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+        has_news = field_plan.resolved_conflict is not None or field_plan.confirmed_entry is not None
         has_same_base = field_plan.base is plan.sync_state.base.get(key)
         if has_same_base and field_plan.decision.action is Action.NOTHING and not has_news:  # nearly all fields
             continue
@@ -291,9 +291,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
             altered.pop(key, None)
             altered |= {key: result.altered} if result.altered else {}
         # A person's choice is in the history of its conflict already.
-        if result.transfer and not field_plan.resolves:
+        if result.transfer and not field_plan.resolved_conflict:
             lines.append(_transfer_line(plan, field_plan, result.transfer))
-        if result.chosen is not None and field_plan.resolves:
+        if result.chosen is not None and field_plan.resolved_conflict:
             applied = {**field_plan.applied, field_plan.resolved_kind: result.chosen or None}
             fields[key] = replace(field_plan, applied=applied)
     if not results:
@@ -327,8 +327,8 @@ def field_result(
         return FieldResult(base=field_plan.base if read is not None else None)
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
-    if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
-        inverse = field_plan.resolves.inverse[field_plan.key]
+    if field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
+        inverse = field_plan.resolved_conflict.inverse[field_plan.key]
         return _undo_result(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
     if action is Action.PUSH and is_sent:
         return _with_complete_value(_push_result(field_plan, item, creates=creates), field_plan, record)
@@ -420,7 +420,7 @@ def _agreed_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
             return FieldResult(recheck="Monday filled in a value of its own.")
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
-    chosen = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else None
+    chosen = field_plan.display_local(field_plan.local_raw) if field_plan.resolved_conflict else None
     return FieldResult(base=base, altered={}, chosen=chosen)
 
 

@@ -348,13 +348,14 @@ class ItemFacts:
         return self.npd_id_record.monday_id or ""
 
     @property
-    def as_new(self) -> bool:
+    def wants_new_record(self) -> bool:
+        """Whether a person said that it is a record of its own, whichever records have its match key."""
         return bool(self.claim.payload.get(AS_NEW))
 
     @property
     def may_create(self) -> bool:
         """Whether a person asked for a record of it, whatever the board's setting says."""
-        return self.as_new or bool(self.claim.payload.get(MAY_CREATE))
+        return self.wants_new_record or bool(self.claim.payload.get(MAY_CREATE))
 
     @property
     def chosen_id(self) -> UUID | None:
@@ -383,7 +384,7 @@ class PassFacts:
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
-    answers: AnswerFacts = field(default_factory=AnswerFacts)
+    identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
     columns: InspectedColumns | None = None  # if the board's columns were inspected

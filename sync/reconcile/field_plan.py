@@ -34,14 +34,14 @@ from sync.registry import relation_of, target_of
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     """Add the fields' plans, and whether the item lacks the NPD ID."""
-    if plan.unlink:
+    if plan.unlink_reason:
         return plan
-    write_npd_id = False
+    sends_npd_id = False
     npd_id_column = facts.board.link.npd_id_column
     if plan.item is not None and npd_id_column:
         reading = plan.item.reading(npd_id_column)
-        write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
-    plan = with_values(plan, fields=decide_fields(facts, plan), write_npd_id=write_npd_id)
+        sends_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
+    plan = with_values(plan, fields=decide_fields(facts, plan), sends_npd_id=sends_npd_id)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
@@ -94,7 +94,7 @@ def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirect
 
 def _resting_plan(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = field_bases.agreed_base_of(facts, mapping, converter)
+    base = field_bases.resting_base(facts, mapping, converter)
     if base is None:
         return None
     if converter.may_become_unknown:
@@ -291,13 +291,13 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
     """Add the raw values that the decision sends or writes, or block the field if that side can't take them."""
     action = field_plan.decision.action
     if not plan.record.may_sync:
-        return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
+        return _plan_push_by_name(plan, with_values(field_plan, resolved_conflict=None))
     if field_plan.resolved_kind == ConflictKind.FIELDS:
         # A choice that writes nothing isn't applied, unless our own call did it before or both sides have its value.
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
         is_restored = action is merge.Action.AGREED and field.restore_reason
         if not (is_written or is_restored or field_plan.confirmed_entry is not None):
-            field_plan = with_values(field_plan, resolves=None)
+            field_plan = with_values(field_plan, resolved_conflict=None)
     match action:
         case merge.Action.PUSH:
             return _plan_push(plan, field_plan, field_plan.local_raw)
@@ -347,7 +347,7 @@ def _value_for_both(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
         return field_plan.converter.merge_elements(
             field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw
         )
-    if field_plan.resolves is None:
+    if field_plan.resolved_conflict is None:
         return field_plan.local_raw
     if field_plan.choice == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
@@ -368,7 +368,7 @@ def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
 
 def _await_related(field_plan: FieldPlan, unknown: field_values.RelatedNotFound) -> FieldPlan:
     """Leave a relation undecided until its record exists and is certain."""
-    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
+    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaited=unknown.awaited)
 
 
 def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:

@@ -239,9 +239,9 @@ class AwaitedRecord(NamedTuple):
 class RelatedNotFound(LookupError):
     """A relation names no record, or several; the message says so to people."""
 
-    def __init__(self, detail: str, awaits: AwaitedRecord | None = None) -> None:
+    def __init__(self, detail: str, awaited: AwaitedRecord | None = None) -> None:
         super().__init__(detail)
-        self.awaits = awaits
+        self.awaited = awaited
 
 
 # Related records, read in advance so that rules need no query.

@@ -433,7 +433,7 @@ def _is_lost(
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.DELETE
-    is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink or is_deleting)
+    is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
     is_both_ways = way_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_both_ways and mapping.rule != choices.Rule.NPD_WINS
 
@@ -602,7 +602,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
         for key in conflict.fields:
             field_plan = plan.fields.get(key)
             lost_value = conflict.monday.get(key)
-            if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
+            if not lost_value or field_plan is None or field_plan.resolved_conflict or key in waiting:
                 continue
             if not resolutions.is_column_replaced(facts, field_plan):
                 continue

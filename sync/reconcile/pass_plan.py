@@ -142,7 +142,7 @@ class WriteAnswer:
     detail: str = ""  # why it was not done
     item: board_items.Item | None = None  # as the last answer shows it
     intent: Intent | None = None  # the write's intent, if it is still open
-    alone: Mapping[str, board_items.Item] = field(default_factory=dict)  # by field, for values that were sent alone
+    items_by_field: Mapping[str, board_items.Item] = field(default_factory=dict)  # only of values that were sent alone
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
     is_name_only: bool = False  # the item was to be created with its name alone
@@ -158,7 +158,7 @@ class WriteAnswer:
 
     def item_of(self, key: str) -> board_items.Item | None:
         """Return the item from the answer to this field's own call, else from the answer to the whole write."""
-        return self.alone.get(key) or self.item
+        return self.items_by_field.get(key) or self.item
 
 
 NOTHING_SENT = WriteAnswer(WriteVerdict.DONE)
@@ -185,11 +185,11 @@ class FieldPlan:
     base: dict[str, Any] | None = None  # what both sides agreed on last
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
-    awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
+    awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
-    resolves: reports.OpenConflict | None = None
+    resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: Mapping[str, str | None] = field(default_factory=dict)
     rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
@@ -200,12 +200,12 @@ class FieldPlan:
 
     @property
     def resolution(self) -> reports.FieldSelection:
-        assert self.resolves is not None
-        return self.resolves.resolutions[self.key]
+        assert self.resolved_conflict is not None
+        return self.resolved_conflict.resolutions[self.key]
 
     @property
     def resolved_kind(self) -> str:
-        return self.resolves.kind if self.resolves else ""
+        return self.resolved_conflict.kind if self.resolved_conflict else ""
 
     @property
     def choice(self) -> str:
@@ -214,7 +214,7 @@ class FieldPlan:
             return "undo"
         if self.resolved_kind == ConflictKind.OVERWRITTEN:
             return "custom"
-        return self.resolution.choose if self.resolves else ""
+        return self.resolution.choose if self.resolved_conflict else ""
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
         return field_values.display_local(self.converter, local_raw)
@@ -324,9 +324,9 @@ class RecordPlan:
     left_out: str = ""  # why the board's filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     removed_item: RemovedItem | None = None
-    unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
+    unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     fields: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each
-    write_npd_id: bool = False  # the item lacks the record's NPD ID
+    sends_npd_id: bool = False  # the item lacks the record's NPD ID
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
@@ -368,7 +368,7 @@ class RecordPlan:
         """Whether settling would write more than the record's bookkeeping."""
         pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
         deletes = self.removed_item is not None and self.removed_item.act is choices.RemovedItemPolicy.DELETE
-        return self.is_settled and (pulls or deletes or bool(self.unlink))
+        return self.is_settled and (pulls or deletes or bool(self.unlink_reason))
 
     @property
     def creates(self) -> bool:
@@ -453,7 +453,7 @@ class RecordPlan:
 
     def without_fields(self) -> Self:
         """Return it without its field plans."""
-        return replace(self, fields={}, write_npd_id=False)
+        return replace(self, fields={}, sends_npd_id=False)
 
     def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))
@@ -480,7 +480,7 @@ class RecordPlan:
         removed_item = self.removed_item
         if removed_item is not None and removed_item.act is not choices.RemovedItemPolicy.UNLINK:
             removed_item = replace(removed_item, act=None, approval=None)
-        plan = replace(self.without_fields(), unlink=why, identity=identity, removed_item=removed_item)
+        plan = replace(self.without_fields(), unlink_reason=why, identity=identity, removed_item=removed_item)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 
@@ -577,7 +577,7 @@ class ItemPlan:
     candidates: tuple[SyncedModel, ...] = ()  # the records that a person has to choose from
     question: Mapping[str, Any] = field(default_factory=dict)
     tombstone: Tombstone | None = None  # its deleted record's, as it will be
-    wakes: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
+    to_enqueue: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     closes: str = ""  # why a question about it is closed
@@ -619,7 +619,7 @@ class Plan:
     records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()  # unmatched items, in the order of their claims
-    answers: tuple[IdentityAnswer, ...] = ()  # people's answers to “who is this?”
+    identity_answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
     # Requests to approve emptying a field.
     new_requests: tuple[ApprovalRequest, ...] = ()  # to store, as done or pending
     open_requests: tuple[ApprovalRequest, ...] = ()  # stored, and still about the present value

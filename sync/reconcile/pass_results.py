@@ -175,9 +175,9 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     facts = plan.facts
     ends_rows = (plan.item and facts.events) or (plan.fields and (facts.intents or facts.has_failed_job))
     return bool(
-        (plan.removed_item or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
+        (plan.removed_item or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
         or plan.identity.duplicate
-        or (plan.log or plan.write_npd_id)
+        or (plan.log or plan.sends_npd_id)
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
@@ -228,7 +228,7 @@ def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.Confli
     While the question is open, choices for fields are rejected, and their conflict stays.
     """
     removed_item = plan.removed_item
-    if removed_item is not None and removed_item.needs_answer and not plan.unlink:
+    if removed_item is not None and removed_item.needs_answer and not plan.unlink_reason:
         rejected = {reports.RECORD_KEY: removed_item.problem} if removed_item.problem else {}
         data = {"what": removed_item.sentence, "options": [option.to_json() for option in removed_item.options]}
         yield plan.conflict_report(ConflictKind.DELETE, fields=removed_item.fields, rejected=rejected, data=data)
@@ -252,7 +252,7 @@ def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
     """Return why the question about the record is closed; empty if it stays open."""
     if plan.removed_item is not None and plan.removed_item.result:
         return plan.removed_item.result
-    if plan.unlink:
+    if plan.unlink_reason:
         return "The record was unlinked from its item."
     if not plan.is_synced:
         return plan.off_reason

@@ -156,7 +156,7 @@ def _plan_inverse(
     else:
         action = merge.Action.NOTHING if write_raw is None else merge.Action.PULL
     decision = merge.FieldDecision(action, _UNDO_REASON, overrides=True)
-    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolves=request)
+    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolved_conflict=request)
 
 
 def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
     reopened = []
     for key, field_plan in plan.fields.items():
-        request = field_plan.resolves
+        request = field_plan.resolved_conflict
         if request is None or request.undone_kind != kind or reports.KIND_UNDO not in field_plan.applied:
             continue
         base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
@@ -200,7 +200,7 @@ def with_resolution(
     lost_update = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, field_plan.key)
     if lost_update is not None:
         resolution = lost_update.resolutions[field_plan.key]
-        resolved = replace(field_plan, resolves=lost_update)
+        resolved = replace(field_plan, resolved_conflict=lost_update)
         try:
             value = _value_to_restore(facts, plan, resolved, field)
             display = resolved.converter.display
@@ -220,7 +220,7 @@ def with_resolution(
             field_plan = _reject(field_plan, lost_update.kind, str(rejection))
     conflict = plan.facts.resolved_conflict(ConflictKind.FIELDS, field_plan.key)
     if conflict is not None:
-        resolved = replace(field_plan, resolves=conflict)
+        resolved = replace(field_plan, resolved_conflict=conflict)
         try:
             value = _chosen_value(facts, plan, resolved, field)
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:

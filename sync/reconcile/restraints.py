@@ -77,7 +77,7 @@ def _loop_after_pass(
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
         # Nobody has rewritten it for an hour since it was last rewritten or throttled.
         is_quiet = not has_rewrite and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
-        if is_quiet or facts.causes & choices.Cause.PERSON or field_plan.resolves:
+        if is_quiet or facts.causes & choices.Cause.PERSON or field_plan.resolved_conflict:
             return WriteLoop(entity_id=facts.id, key=key, times=[])
     # Our last write, if it made the present base.
     write = facts.history.last_writes.get(key)
@@ -296,7 +296,7 @@ def ended_requests(
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if facts.item is None or field_bases.is_as_agreed(board, facts, mapping):
+        if facts.item is None or field_bases.is_field_resting(board, facts, mapping):
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, facts.item)

@@ -105,7 +105,7 @@ class World:
             records=tuple(self.records),
             deleted=tuple(replace(facts, npd_id_record=bearers.get(facts.id)) for facts in deleted),
             item_claims=jobs,
-            answers=self.answers or AnswerFacts(owners=owners),
+            identity_answers=self.answers or AnswerFacts(owners=owners),
             items=self._batch_items(),
             identity=self._identity(),
             removed_item_facts=removed_item_facts,

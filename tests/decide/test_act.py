@@ -29,7 +29,7 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
 
 def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     ann = facts(ANN, item=None if creates else item(ANN))
-    return RecordPlan(ann, identity=IdentityPlan(creates=creates), fields=plans(**sends), write_npd_id=True)
+    return RecordPlan(ann, identity=IdentityPlan(creates=creates), fields=plans(**sends), sends_npd_id=True)
 
 
 def write(**sends: bool) -> Write:

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from sync.choices import CallKind
-from sync.limits.stops import FEW, PARTS, WRITES_STOPPED, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.failed_writes import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.stops import WRITES_STOPPED
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -100,7 +101,7 @@ class Monday:
     def make_turns_due(self, number: int) -> None:
         self.stopped.append(f"{number} turns")
 
-    def refusal(self, link: Any, kind: str) -> tuple[str, float]:
+    def active_stop(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
     def stop_board(self, link: Any, error: MondayError, kind: str) -> None:
@@ -120,6 +121,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
+    monkeypatch.setattr(act, "failed_writes", monday)
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
@@ -273,14 +275,14 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
     answer = executor().send(CHANGE, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
     expected = (WriteVerdict.DONE, OK, ["role_title"], ["notes"])
-    assert (answer.verdict, answer.item, list(answer.alone), list(answer.rejected)) == expected
+    assert (answer.verdict, answer.item, list(answer.items_by_field), list(answer.rejected)) == expected
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
     answers = executor().send(CHANGE, [change("a"), change("b", NOTES)])
     assert monday.sent == ["ab: r0 r1", "a: v0"]
-    assert (list(answers["a"].alone), list(answers["a"].rejected)) == (["role_title"], ["notes"])
+    assert (list(answers["a"].items_by_field), list(answers["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:

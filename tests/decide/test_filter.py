@@ -158,7 +158,7 @@ def left_out_fields(plan: RecordPlan) -> set[str]:
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    plan = RecordPlan(fields.facts, fields=decide_fields(*fields), write_npd_id=True)
+    plan = RecordPlan(fields.facts, fields=decide_fields(*fields), sends_npd_id=True)
     assert keep_only_pulls(fields.of_pass, plan) is plan
     pulls = keep_only_pulls(fields.of_pass, replace(plan, left_out_after_pass="It leaves."))
     assert pulls.fields["phone"].write_raw == {"phone": "+442079460019"}
@@ -166,7 +166,7 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
     assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
         (Action.NOTHING, None, None)
     ] * 2
-    assert (left_out_fields(pulls), pulls.write_npd_id) == ({"role_title", "notes"}, False)
+    assert (left_out_fields(pulls), pulls.sends_npd_id) == ({"role_title", "notes"}, False)
 
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:

@@ -36,7 +36,7 @@ REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 
 
 def sends(plan: RecordPlan) -> bool:
-    return plan.write_npd_id or any(field.send_raw is not None for field in plan.fields.values())
+    return plan.sends_npd_id or any(field.send_raw is not None for field in plan.fields.values())
 
 
 def writes(plan: RecordPlan) -> bool:
@@ -63,7 +63,8 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    answers = [reply for reply in plan.answers if reply.result and reply.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
+    kinds = (AnswerKind.LINK, AnswerKind.MERGE)
+    answers = [reply for reply in plan.identity_answers if reply.result and reply.kind in kinds]
     merged = [reply.merged_id for reply in answers if reply.kind is AnswerKind.MERGE]
     # A record that is merged into another is gone before anything is read, and its item is free.
     staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
@@ -96,7 +97,7 @@ def makes_nothing_that_is_there_already(world: Drawn, plan: Plan) -> None:
 def asks_each_question_once(plan: Plan) -> None:
     for entry in plan.records.values():
         assert [bool(entry.identity.question), bool(entry.link_to), entry.creates and entry.is_open].count(True) <= 1
-        assert not (deletes(entry) and (sends(entry) or writes(entry) or entry.unlink))
+        assert not (deletes(entry) and (sends(entry) or writes(entry) or entry.unlink_reason))
     for deleted in plan.deleted.values():
         assert [bool(deleted.question), deleted.item_removal is not None, deleted.restores].count(True) <= 1
 
@@ -115,7 +116,7 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
         asks = entry.identity.question or entry.removed_item or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())
-        if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink:
+        if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink_reason:
             assert key in changed
     assert not [deleted for deleted in plan.deleted.values() if deleted.item_removal and not deleted.is_open]
 
@@ -134,7 +135,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.context, deleted.facts, item) if edit[0] == "monday"]
-    merged = [reply.merged_id for reply in plan.answers if reply.result and reply.kind is AnswerKind.MERGE]
+    merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [item for item in plan.items if item.is_ours]:
         own_item = world.items.get(copy.original_record.monday_id or "")
@@ -285,9 +286,8 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, entry in plan.records.items():
         item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
-        is_whole = (
-            entry.is_open and entry.is_synced and not (entry.unlink or entry.lost_updates or entry.left_out_after_pass)
-        )
+        is_ending = entry.unlink_reason or entry.lost_updates or entry.left_out_after_pass
+        is_whole = entry.is_open and entry.is_synced and not is_ending
         if is_whole and (entry.item is not None or entry.creates):
             items[item_id] = item = item_after(world, entry, item_id)
             records.append(record_after(world, entry, item))

@@ -99,7 +99,7 @@ def test_a_base_whose_item_is_gone_goes_by_policy(
 ) -> None:
     plan = decide(removal(state=state), policy)
     assert (removed(plan).act, plan.ending.outcome) == (act, Outcome.SETTLED)
-    assert bool(plan.unlink) is (act is UNLINK)
+    assert bool(plan.unlink_reason) is (act is UNLINK)
     assert ("You are asked" in plan.reason) is (act is NOTHING)
 
 

@@ -85,7 +85,7 @@ def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPo
     )
     [plan] = apply_unlinks(None, Plan({record_plan.id: record_plan})).records.values()
     assert plan.removed_item == RemovedItem("deleted")
-    assert plan.unlink
+    assert plan.unlink_reason
 
 
 def shown(kind: str = "text", *, column: str = "role_title", known: bool = True) -> Item:

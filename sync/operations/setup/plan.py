@@ -335,9 +335,9 @@ def _count(plan: BoardPlan, runs: Sequence[preview.PlannedRun], listing: ListedB
         plan.calls += run.calls + passes * (1 + preview.run_cost(replace(run, calls=0)))
         for record_plan in run.plan.records.values():
             for field_plan in record_plan.fields.values():
-                awaits = field_plan.awaits
-                if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                    missing[relations[field_plan.key]].setdefault(match_key(awaits.value), awaits.value)
+                awaited = field_plan.awaited
+                if field_plan.blocked_reason and awaited is not None and awaited.by == "name" and awaited.is_missing:
+                    missing[relations[field_plan.key]].setdefault(match_key(awaited.value), awaited.value)
         for change in preview.plan_changes(run):
             row, reason = _row_of(plan, run, change)
             key = (row, change.entity_id or change.item_id)

@@ -98,7 +98,7 @@ def read_facts(
         unknown=tuple(record_claims[record_id] for record_id in missing if record_id not in tombstones),
         item_claims=tuple(item_claims),
         claimed_linked_items=tuple(map(str, owners)),
-        answers=answer_facts(board, answers) if answers else AnswerFacts(),
+        identity_answers=answer_facts(board, answers) if answers else AnswerFacts(),
     )
 
 
@@ -232,7 +232,7 @@ def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dic
     edited = {
         record.id: record.record
         for record in changed
-        if not all(field_bases.is_as_agreed(board, record, mapping) for mapping in newest)
+        if not all(field_bases.is_field_resting(board, record, mapping) for mapping in newest)
     }
     without_base = [record for record in changed if field_bases.lacks_base(board, record)]
     created = {

@@ -190,11 +190,11 @@ class PassRun:
         self.calls = 0  # made to Monday
         self.read_request = ""  # the id of the request that read Monday
 
-    def wake(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+    def enqueue(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Queue a pass for these records, caused by this one unless `job` has another cause."""
         enqueue(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
-    def wake_items(self, ids: Iterable[str], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+    def enqueue_items(self, ids: Iterable[str], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Queue a pass for these items, likewise."""
         enqueue_unmatched(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
@@ -296,7 +296,8 @@ def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.
     for until, loop_ids in grouped(sorted(throttled), lambda pair: pair[0]).items():
         wait = max((until - facts.now).total_seconds(), 0) + 1
         later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
-        run.wake([record_id for _, record_id in loop_ids], choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
+        ids = [record_id for _, record_id in loop_ids]
+        run.enqueue(ids, choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
 
 
 def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:

@@ -102,6 +102,6 @@ asked_on_and_on = bug(
 )
 
 
-@instead_of(asked_on_and_on, "sync.limits.stops:seconds_until_probe")
+@instead_of(asked_on_and_on, "sync.limits.failed_writes:seconds_until_probe")
 def _waits_for_nothing(right: Wrong, *args: Any) -> float:
     return 1.0
