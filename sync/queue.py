@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.limits import breaker
 from sync.models import SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.worker import WorkSummary, work

@@ -26,8 +26,8 @@ from unfold.views import ChangeList
 from sync import attention, registry
 from sync.clock import SyncNow
 from sync.kernel import humanize
+from sync.kernel.acts import Act
 from sync.kernel.humanize import DASH, icon
-from sync.kernel.messages import Act
 from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import availability

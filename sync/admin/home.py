@@ -20,7 +20,7 @@ from sync.admin import admin_base, home_acts, queue_pages, record_panel, waiting
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS, Act
+from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison

@@ -1,4 +1,4 @@
-"""The acts of `sync.kernel.messages` on what waits: how Home and lists ask before them, run them and undo them.
+"""The acts of `sync.kernel.acts` on what waits: how Home and lists ask before them, run them and undo them.
 
 The functions that do them stand beside their rows' lists: for jobs in queue_pages.py, for unmatched items and approvals
 in waiting_pages.py, for conflicts and rejected values in conflicts/admin.py. Those without a list are at the end.
@@ -32,7 +32,7 @@ from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS, Act, ActionError, CountChanged
+from sync.kernel.acts import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
 from sync.monday.errors import MondayError

@@ -22,7 +22,7 @@ from sync.admin import admin_base, confirmed_action, home_acts
 from sync.attention import Entry, Kind
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act, NotPossible
+from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.selection import may_set_up
@@ -62,8 +62,8 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     run = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}[code]
     result = run(jobs, request.user.get_username())
     problems = []
-    if result.in_flight:
-        problems.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
+    if result.in_progress:
+        problems.append(f"{humanize.count_with_noun(result.in_progress, 'job')} left alone: in progress right now.")
     if result.unsuited:
         problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {WHY_LEFT_ALONE[code]}.")
     if not result.changed:

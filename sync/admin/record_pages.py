@@ -30,10 +30,10 @@ from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_a
 from sync.admin.activity import activity_of
 from sync.admin.file_pages import RecordFilesMixin
 from sync.choices import SyncDirection
+from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import bound_lock_waits
-from sync.kernel.messages import ACTS, Act, NotPossible
 from sync.models import SyncedModel
-from sync.monday.texts import unix_lines
+from sync.monday.text_forms import unix_lines
 from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view

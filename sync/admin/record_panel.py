@@ -18,7 +18,7 @@ from sync.admin.admin_base import Button
 from sync.admin.confirmed_action import RecordTable, list_button
 from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.models import BoardLink, SyncedModel
 from sync.records.approvals import do_record_deletions_wait
 from sync.records.item_links import unlinked_item

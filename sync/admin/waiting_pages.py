@@ -25,7 +25,7 @@ from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.choices import ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act, ActionError, NotPossible
+from sync.kernel.acts import ACTS, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, plan_link
 from sync.records import approvals, authors, availability, item_links

@@ -20,7 +20,7 @@ from rest_framework.routers import SimpleRouter
 from sync import attention, choices, registry
 from sync.api import views
 from sync.attention import Kind
-from sync.kernel.messages import ACTS, NotPossible
+from sync.kernel.acts import ACTS, NotPossible
 from sync.models import ApprovalRequest, Attention, Decision, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.outbox.operate import operate_one

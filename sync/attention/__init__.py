@@ -24,12 +24,14 @@ from django.urls import reverse
 from conflicts.reports import side_headings
 from sync import registry
 from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
-from sync.choices import BlockedCode
+from sync.choices import BlockedCode, UnmatchedReason
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.messages import NO_COLUMN, Act, UnmatchedReason, unmatched_sentence
+from sync.kernel.acts import Act
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
 from sync.models.attention import AttentionKind as Kind
+from sync.models.boards_and_account import NO_COLUMN
+from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [

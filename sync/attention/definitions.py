@@ -17,8 +17,7 @@ from django.db import connections
 from conflicts.reports import RESTORE_RECORD
 from sync import registry
 from sync.attention.cause_table import CODE_DELETED_RECORD, CODE_FIRST_MATCH, CODE_RESTORED_ITEM
-from sync.choices import BlockedCode
-from sync.kernel.messages import QUIET_REASONS, TombstoneReason
+from sync.choices import QUIET_REASONS, BlockedCode, TombstoneReason
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 

@@ -20,6 +20,9 @@ from sync.monday.items import ITEMS_PER_READ
 # The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.CallKind).
 ALL_CALLS = "all"
 
+# Why a field is blocked whose mapping names no column.
+NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
+
 
 @dataclass(frozen=True)
 class BoardStop:

@@ -17,11 +17,11 @@ from django.urls import reverse
 
 from sync import attention
 from sync.attention import Entry, Kind
+from sync.choices import PASSING_REASONS
 from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.humanize import count_with_noun, one_line, shorten, within_sentence
 from sync.kernel.mails import NotSent, send_email
-from sync.kernel.messages import PASSING_REASONS
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import DAILY_HOUR, Frequency

@@ -135,7 +135,7 @@ def run_cost(planned: PlannedRun) -> int:
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes.
-    answers = {answer.kind for answer in plan.answers if answer.result} - _ANSWERS_WITHOUT_CALLS
+    answers = {answer.kind for answer in plan.identity_answers if answer.result} - _ANSWERS_WITHOUT_CALLS
     return planned.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
 
 
@@ -323,11 +323,11 @@ class PlannedChange:
 def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     plan = planned.plan
     entity_type = planned.facts.board.link.entity_type
-    for answer in plan.answers:
+    for answer in plan.identity_answers:
         # What a person's answer to “who is this?” does.
         kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
         entity_id = answer.merged_id or answer.record_id or answer.asked_of
-        name = str(planned.facts.answers.records.get(entity_id) or plan.records[answer.asked_of].record)
+        name = str(planned.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_of].record)
         if reason := answer.result or answer.outdated:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
@@ -364,7 +364,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
             before = "(not known)"
             with suppress(UnknownValue):
                 raw = field_plan.remote_raw
-                before = "" if raw is None else field_plan.convert.display_remote(raw)
+                before = "" if raw is None else field_plan.converter.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
             changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
         if field_plan.write_raw is not None:
@@ -398,10 +398,10 @@ def _record_change(
 
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.sentence} {plan.removal.decided_by}".strip()
-        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
-    elif plan.unlink:
+    if plan.removed_item is not None and plan.removed_item.act:
+        reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
+        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
+    elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:
         yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")

@@ -19,7 +19,7 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
-from sync.limits import board_call, breaker, connector, stops
+from sync.limits import board_call, breaker, connector, failed_writes, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
@@ -31,7 +31,7 @@ from sync.reconcile.changes import after_answer, item_writes, settings_of
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
-from sync.reconcile.pass_plan import NOTHING_SENT, Verdict, Write, WriteAnswer
+from sync.reconcile.pass_plan import NOTHING_SENT, Write, WriteAnswer, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
@@ -115,8 +115,8 @@ def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, Monday
     return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
 
 
-def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures]) -> list[list[Write]]:
-    """Divide writes into documents. Those that failed together are sent in parts, those at fault last (see stops.py).
+def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.Failures]) -> list[list[Write]]:
+    """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
 
     Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
     such as probes, are sent together.
@@ -133,8 +133,8 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures
         part = 1
         if not failed_document:
             part = len(group)
-        elif size > stops.FEW:
-            part = math.ceil(size / stops.PARTS)
+        elif size > failed_writes.FEW:
+            part = math.ceil(size / failed_writes.PARTS)
         documents += [group[start : start + part] for start in range(0, len(group), part)]
     return [document for document in documents if document]
 
@@ -158,9 +158,9 @@ class Executor:
         self.judged = 0
 
     @cached_property
-    def repeats(self) -> stops.Repeats:
+    def repeats(self) -> failed_writes.Repeats:
         """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
-        return stops.repeats_left()
+        return failed_writes.repeats_left()
 
     def send(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Send the writes and return their answers by unit; raises LeaseLost.
@@ -170,7 +170,7 @@ class Executor:
         answers: ByUnit = {}
         place = 0
         repeated = 0
-        failures = stops.failures_of([write.record_id for write in writes]) if writes else {}
+        failures = failed_writes.failures_of([write.record_id for write in writes]) if writes else {}
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
             # A repeat is counted if Monday failed on each record while others were written, or for an hour.
@@ -181,17 +181,17 @@ class Executor:
             # Each document that failed in this pass has used up a repeat.
             if allowed - self.judged - len(self.unjudged) < 1:
                 place += 1
-                wait = stops.seconds_until_turn(place)
+                wait = failed_writes.seconds_until_turn(place)
                 turn = WaitsFor.TURN
-                answer = WriteAnswer(Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
+                answer = WriteAnswer(WriteVerdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}
                 continue
             sent = self._send_document(kind, document)
             answers |= sent
             if failure.is_late or failure.size == 1:
-                repeated += sum(answer.verdict is Verdict.DONE for answer in sent.values())
+                repeated += sum(answer.verdict is WriteVerdict.DONE for answer in sent.values())
         if repeated and self.repeats.is_quiet and not self.unjudged:
-            stops.make_turns_due(2 * repeated)
+            failed_writes.make_turns_due(2 * repeated)
         return answers | self._judge(answers)
 
     def _judge(self, answers: ByUnit) -> ByUnit:
@@ -199,20 +199,20 @@ class Executor:
         if not self.unjudged:
             return {}
         documents = [
-            stops.FailedDocument(error, frozenset(write.record_id for write in writes))
+            failed_writes.FailedDocument(error, frozenset(write.record_id for write in writes))
             for error, writes in self.unjudged
         ]
         final_answers: ByUnit = {}
-        judgements = stops.judge_failed_writes(documents, others_written=self.has_written)
+        judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
             detail = f"{judgement.waits_for.label} {error.sentence}"
             if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
-            verdict = Verdict.HELD
+            verdict = WriteVerdict.HELD
             if len(writes) > 1:
-                verdict = Verdict.STOPPED
+                verdict = WriteVerdict.STOPPED
             elif judgement.is_at_fault:
-                verdict = Verdict.FAILED
+                verdict = WriteVerdict.FAILED
                 detail = error.sentence
             for write in writes:
                 if write.unit not in answers:  # a trial on another record's item
@@ -231,12 +231,12 @@ class Executor:
     def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.unjudged) >= stops.PARTS:
+        if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = "Monday is slow. The next sync goes on with it."
         if stop_reason or not writes:
-            return {write.unit: WriteAnswer(Verdict.STOPPED, stop_reason) for write in writes}
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
         if (held := self._held(kind)).detail:
             return dict.fromkeys((write.unit for write in writes), held)
         key = uuid.uuid4().hex
@@ -256,7 +256,7 @@ class Executor:
         answers = self.send(CallKind.CREATE, writes)
         name_only = []
         for write in writes:
-            if answers[write.unit].verdict is Verdict.NAME_ONLY:
+            if answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
                 name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
                 name_only.append(replace(write, fields=name))
         searched = self._search_items(name_only) if name_only and not self.stop_reason else {}
@@ -264,7 +264,7 @@ class Executor:
         for unit, answer in (searched | sent).items():
             rejected = {**answers[unit].rejected, **answer.rejected}
             # If it is refused for a value again, nothing more can be left out.
-            verdict = Verdict.FAILED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
+            verdict = WriteVerdict.FAILED if answer.verdict is WriteVerdict.NAME_ONLY else answer.verdict
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
         return answers
 
@@ -309,7 +309,7 @@ class Executor:
             if write.is_divided:
                 answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
-                answers[write.unit] = WriteAnswer(Verdict.DONE, item=outcome, intent=intent)
+                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, outcome))
@@ -337,7 +337,7 @@ class Executor:
         trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
         if trial is not None:
             tried = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
-            if tried.verdict is not Verdict.DONE:
+            if tried.verdict is not WriteVerdict.DONE:
                 # Whether the board is closed isn't known: all is sent again when this answer allows it.
                 return {write.unit: replace(tried, intent=None) for write, _ in forbidden}
             if tried.intent:
@@ -345,7 +345,7 @@ class Executor:
                 _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
             if tried.item is None:
                 return self._stop_kind(kind, forbidden)
-        answers = {write.unit: WriteAnswer(Verdict.FAILED, error.sentence) for write, error in forbidden}
+        answers = {write.unit: WriteAnswer(WriteVerdict.FAILED, error.sentence) for write, error in forbidden}
         for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
             columns = {self.board.link.npd_id_column: str(write.record_id), **write.columns}
@@ -385,8 +385,8 @@ class Executor:
 
     def _held(self, kind: CallKind) -> WriteAnswer:
         """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
-        reason, seconds = stops.refusal(self.board.link, kind)
-        return WriteAnswer(Verdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
+        reason, seconds = stops.active_stop(self.board.link, kind)
+        return WriteAnswer(WriteVerdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
 
     def _read_answers_to_values(
         self, announced: Announced, result: board_items.WriteResult, kind: CallKind
@@ -394,21 +394,23 @@ class Executor:
         """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
         write, intent = announced
         item: board_items.Item | None = None
-        alone: dict[str, board_items.Item] = {}
+        items_by_field: dict[str, board_items.Item] = {}
         rejected: dict[str, MondayError] = {}
         for number, value in enumerate(write.fields):
             outcome = result.by_alias[f"v{number}"]
             if isinstance(outcome, board_items.Item):
-                item = alone[value.key] = outcome
+                item = items_by_field[value.key] = outcome
             elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
                 rejected[value.key] = outcome
             else:
                 answer = self._end_rejected(kind, announced, outcome)
                 unsent = frozenset(other.key for other in write.fields[number:])
-                return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
+                return replace(answer, item=item, items_by_field=items_by_field, rejected=rejected, unsent=unsent)
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item
-        return WriteAnswer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
+        return WriteAnswer(
+            WriteVerdict.DONE, item=item, intent=intent, items_by_field=items_by_field, rejected=rejected
+        )
 
     def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
         """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
@@ -418,11 +420,11 @@ class Executor:
             # The name alone is tried first, because only a column may be forbidden.
             is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
             if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
-                return WriteAnswer(Verdict.NAME_ONLY, error.sentence)
+                return WriteAnswer(WriteVerdict.NAME_ONLY, error.sentence)
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
-                return WriteAnswer(Verdict.FAILED, error.sentence)
+                return WriteAnswer(WriteVerdict.FAILED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
-            if not stops.refusal(self.board.link, kind)[0]:
+            if not stops.active_stop(self.board.link, kind)[0]:
                 stops.stop_board(self.board.link, error, kind)
             return self._held(kind)
         if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
@@ -430,12 +432,12 @@ class Executor:
             return self._end_rejected_value(kind, write, error)
         if not error.outcome_unknown:
             _close_intents([intent], IntentState.REJECTED)
-        verdict = Verdict.FAILED
+        verdict = WriteVerdict.FAILED
         if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
-            verdict = Verdict.GONE
+            verdict = WriteVerdict.GONE
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
-            verdict = Verdict.STOPPED
+            verdict = WriteVerdict.STOPPED
         return WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
 
     def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
@@ -451,12 +453,12 @@ class Executor:
         remaining = replace(write, fields=fields, is_divided=True)
         if kind is CallKind.CREATE:
             is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
-            verdict = Verdict.FAILED if is_name else Verdict.NAME_ONLY
+            verdict = WriteVerdict.FAILED if is_name else WriteVerdict.NAME_ONLY
             return WriteAnswer(verdict, error.sentence, rejected=rejected)
         if not write.fields:
-            return WriteAnswer(Verdict.FAILED, error.sentence)
+            return WriteAnswer(WriteVerdict.FAILED, error.sentence)
         if not (remaining.fields or remaining.columns):
-            return WriteAnswer(Verdict.DONE, rejected=rejected)
+            return WriteAnswer(WriteVerdict.DONE, rejected=rejected)
         answer = self._send_document(kind, [remaining])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
@@ -470,7 +472,7 @@ class Executor:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.unjudged.append((error, writes))
-            return {writes[0].unit: WriteAnswer(Verdict.STOPPED, error.sentence)}
+            return {writes[0].unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence)}
         if len(writes) == 1:
             return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
         _close_intents([intent for _, intent in announced], IntentState.REJECTED)
@@ -491,7 +493,9 @@ class Executor:
         else:
             self._stop_writing(error)
         return {
-            write.unit: WriteAnswer(Verdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None)
+            write.unit: WriteAnswer(
+                WriteVerdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None
+            )
             for write, intent in announced
         }
 
@@ -511,7 +515,7 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        stops.stop_writes(error)
+        failed_writes.stop_writes(error)
 
     def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
@@ -525,14 +529,14 @@ class Executor:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except MondayError as error:
             self._stop(error)
-            return {write.unit: WriteAnswer(Verdict.STOPPED, error.sentence) for write in writes}
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence) for write in writes}
         if items is None:
-            unread = WriteAnswer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
+            unread = WriteAnswer(WriteVerdict.STOPPED, "The NPD IDs on the board can't be read.")
             return {write.unit: unread for write in writes}
         answers = {}
         for write in writes:
             if item := items.get(str(write.record_id)):
-                answers[write.unit] = WriteAnswer(Verdict.DONE, item=item)
+                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
         return answers
 
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
@@ -564,7 +568,7 @@ def commit_intents(
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         paused = locked_pause(board.link.entity_type)
         reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
-        unsent = {unit: WriteAnswer(Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
+        unsent = {unit: WriteAnswer(WriteVerdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
             return unsent, [], None
@@ -637,7 +641,7 @@ def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Pl
     board = executor.board
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
-    for policy, kind in deleted_records.REMOVAL_KINDS.items():
+    for policy, kind in deleted_records.REMOVAL_CALLS.items():
         of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
         answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(

@@ -1,6 +1,6 @@
 """The link between a record and its item: unlink and link again; and the list of items that no record has.
 
-The list decides nothing; an item's pass does (sync/reconcile/new_items.py).
+The list decides nothing; an item's pass does (sync/reconcile/unmatched_items.py).
 """
 
 import json
@@ -15,11 +15,11 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from sync import registry
-from sync.choices import Cause, Priority, QueueStatus, SyncDirection
+from sync.choices import Cause, Priority, QueueStatus, SyncDirection, UnmatchedReason
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
-from sync.kernel.messages import NotPossible, UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
 from sync.models.jobs import event_item_name
 from sync.outbox import enqueue, enqueue_unmatched

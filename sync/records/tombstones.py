@@ -10,11 +10,19 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from sync import registry
-from sync.choices import Cause, DeletedRecordPolicy, Priority, QueueDirection, SyncDirection, TombstoneState
+from sync.choices import (
+    Cause,
+    DeletedRecordPolicy,
+    Priority,
+    QueueDirection,
+    SyncDirection,
+    TombstoneReason,
+    TombstoneState,
+)
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, process
+from sync.kernel.acts import RestoreError
 from sync.kernel.humanize import plural
-from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
 from sync.models.decisions import fold_alike
 from sync.outbox import enqueue

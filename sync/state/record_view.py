@@ -344,9 +344,9 @@ class RecordView:
         read_at = datetime.fromisoformat(seen.at) if seen else None
         if seen is None or read_at is None or (agreed_at is not None and agreed_at >= read_at):
             return base_remote, agreed_at
-        convert = self._page.display.board.converter(mapping, self.record)
+        converter = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display_remote(seen.value), read_at
+            return converter.display_remote(seen.value), read_at
         except UnknownValue:
             return base_remote, agreed_at
 

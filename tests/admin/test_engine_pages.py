@@ -13,7 +13,7 @@ from sync import registry
 from sync.admin.admin_base import ReadOnlyAdmin
 from sync.attention import Kind, cause_of
 from sync.clock import sync_now
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.models import ApiToken, BoardLink, IgnoredItem, Intent, SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.admin.all_pages import furnish

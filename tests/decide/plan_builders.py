@@ -93,7 +93,7 @@ class World:
         owners = {facts.record.monday_id: facts.record for facts in self.records if facts.record.monday_id}
         shown = [replace(facts, item=self.items.get(facts.record.monday_id or "")) for facts in self.records]
         gone = {facts.id: facts for facts in shown if facts.record.monday_id and removed_state(self.context, facts)}
-        removals = {
+        removed_item_facts = {
             key: RemovedItemFacts(**vars(facts), state=removed_state(self.context, facts), **self.removals.get(key, {}))
             for key, facts in gone.items()
         }
@@ -105,10 +105,10 @@ class World:
             records=tuple(self.records),
             deleted=tuple(replace(facts, npd_id_record=bearers.get(facts.id)) for facts in deleted),
             item_claims=jobs,
-            answers=self.answers or AnswerFacts(owners=owners),
+            identity_answers=self.answers or AnswerFacts(owners=owners),
             items=self._batch_items(),
             identity=self._identity(),
-            removals=removals,
+            removed_item_facts=removed_item_facts,
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
             related=Related(self.related),

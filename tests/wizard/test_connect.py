@@ -44,7 +44,7 @@ def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, s
     assert "Connected" in page
     assert "Set by Dora Demo" in page
     assert credentials.has_token()
-    assert metered_client.connector(urgent=True).probe().user_id == MondayAccount.objects.get().user_id
+    assert metered_client.connector(urgent=True).ping().user_id == MondayAccount.objects.get().user_id
     assert "Next: Boards" in page
     # Deliveries need a secret, too: it is generated, and part of the webhooks' address.
     assert len(credentials.webhook_secrets()[0]) > 30

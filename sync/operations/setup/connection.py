@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.limits import breaker, connector, credentials, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.connection import AccountInfo, CheckResult, check_account

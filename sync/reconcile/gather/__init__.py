@@ -19,7 +19,7 @@ from sync.models import ApprovalRequest, SyncMetadata
 from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.items import ITEMS_PER_READ
-from sync.monday.texts import match_key
+from sync.monday.text_forms import match_key
 from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
@@ -114,7 +114,7 @@ class Gatherer:
             deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
             identity=item_facts.identity_facts(facts, open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
-            removals=item_facts.removed_item_facts(facts, removed) if removed else {},
+            removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
         facts = replace(facts, approvals=item_facts.known_approvals(facts, changed, deleted, self.planned_requests))
