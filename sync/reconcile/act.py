@@ -641,7 +641,7 @@ def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Pl
     board = executor.board
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
-    for policy, kind in deleted_records.REMOVAL_KINDS.items():
+    for policy, kind in deleted_records.REMOVAL_CALLS.items():
         of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
         answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(
