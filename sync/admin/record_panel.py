@@ -199,7 +199,7 @@ def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
     entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
-    return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
+    return removal_sentence(entry.noticed, entry.code, registry.link_of(record.entity_type()), view.now)
 
 
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
@@ -219,7 +219,7 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
     link = registry.link_of(entry.entity_type)
     if buttons and link is not None and entry.kind is attention.Kind.REMOVED:
-        yield replace(restore_button(link, entry.cause_code), code="restore")
+        yield replace(restore_button(link, entry.code), code="restore")
     yield from buttons
 
 
@@ -238,9 +238,9 @@ def act_buttons(entry: attention.Entry, user: Any, page_url: str) -> list[Button
     ]
 
 
-def restore_button(link: BoardLink, cause_code: str) -> Button:
+def restore_button(link: BoardLink, code: str) -> Button:
     """Return the button to the board, on which people restore a removed item."""
-    label = "Move back on Monday" if cause_code == "moved" else "Restore on Monday"
+    label = "Move back on Monday" if code == "moved" else "Restore on Monday"
     return Button(label, url=registry.board_url(link), is_on_monday=True)
 
 

@@ -115,7 +115,7 @@ def stop_entries() -> list[Entry]:
             since=None,
             title=humanize.first_sentence(no_token),
             url=reverse("admin:index"),
-            cause_code=StopCode.TOKEN,
+            code=StopCode.TOKEN,
             detail=no_token,
         )
         return [token] if boards.exists() else []
