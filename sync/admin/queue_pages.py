@@ -62,8 +62,8 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     run = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}[code]
     result = run(jobs, request.user.get_username())
     problems = []
-    if result.in_flight:
-        problems.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
+    if result.in_progress:
+        problems.append(f"{humanize.count_with_noun(result.in_progress, 'job')} left alone: in progress right now.")
     if result.unsuited:
         problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {WHY_LEFT_ALONE[code]}.")
     if not result.changed:

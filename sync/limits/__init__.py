@@ -25,7 +25,7 @@ from sync import registry
 from sync.choices import Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.limits import api_quota, breaker, credentials, stops
+from sync.limits import api_quota, breaker, credentials, failed_writes, stops
 from sync.limits.api_quota import BlockedKind, Quota, Wait, batch_size
 from sync.limits.metered_client import MeteredClient, board_call, client, client_override, connector, urgent_calls
 from sync.limits.stops import monday_account
@@ -34,7 +34,7 @@ from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "probed_availability"]
 __all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
-__all__ += ["api_quota", "breaker", "credentials", "monday_account", "stops"]
+__all__ += ["api_quota", "breaker", "credentials", "failed_writes", "monday_account", "stops"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def probed_availability(entity_type: str) -> BoardAvailability:
     if facts.account.are_only_writes_stopped:
         # Until writes are tried again; one that succeeds earlier makes the jobs due.
         until = facts.account.stopped_until or facts.now
-        seconds = max(float(stops.WRITE_WAITS[0]), (until - facts.now).total_seconds())
+        seconds = max(float(failed_writes.WRITE_WAITS[0]), (until - facts.now).total_seconds())
         return replace(facts.of(entity_type, reads=True), writes_wait_seconds=seconds)
     board = facts.of(entity_type)
     displayed = facts.for_display(board)

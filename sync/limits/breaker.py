@@ -14,7 +14,7 @@ from sync import registry
 from sync.choices import StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.limits import api_quota, credentials, metered_client, stops
+from sync.limits import api_quota, credentials, failed_writes, metered_client, stops
 from sync.models import BoardLink, MondayAccount, decisions
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
@@ -194,8 +194,8 @@ def ask_again(*, is_slowed: bool = False) -> str:
     are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
     Return the result, one of `ANSWERS`.
     """
-    has_refusals = stops.try_refused_again()
-    stops.make_turns_due()
+    had_stopped_kinds = stops.end_stops_of_kinds()
+    failed_writes.make_turns_due()
     row = stops.monday_account()
     is_waiting = row.waits_at(sync_now())
     # If the day is used up by our own count, the limit may have been raised since.
@@ -204,7 +204,7 @@ def ask_again(*, is_slowed: bool = False) -> str:
     asks_for_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
     if not (asks_for_account or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
-        return RESUMED if has_refusals else NOT_STOPPED
+        return RESUMED if had_stopped_kinds else NOT_STOPPED
     if pauses.active_pause(""):
         return PAUSED
     if not credentials.has_token():
@@ -352,4 +352,4 @@ def pass_succeeded(*, has_written: bool) -> None:
         same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=row.stop_code)
         same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
-        stops.resume_writes(row)
+        failed_writes.resume_writes(row)
