@@ -231,8 +231,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         def run() -> str:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
-            result = breaker.ask_again(is_slowed=was_slowed)
-            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.ANSWERS[result]
+            result = breaker.try_again(is_slowed=was_slowed)
+            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.RESULTS[result]
             if was_slowed and result == breaker.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
