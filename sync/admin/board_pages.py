@@ -106,7 +106,6 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     def row_context(self, request: HttpRequest, link: Any) -> dict[str, Any]:
         """Name the page after its board, and add the board's state and problems."""
-        self.prepare_page(request, [link])
         board = link.page_board
         may_pause = board.is_chosen and not board.is_paused
         # What waits about the board itself, also because of its columns.

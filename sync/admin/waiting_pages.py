@@ -121,6 +121,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
         if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
             raise PermissionDenied
+        self.prepare_page(request, [row])
         model = registry.entity(row.entity_type).model
         key = request.POST.get("record", "")
         record = model.objects.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
