@@ -28,7 +28,7 @@ from unfold.widgets import (
 from sync import queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.file_pages import RecordFilesMixin
+from sync.admin.import_and_export import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import bound_lock_waits
