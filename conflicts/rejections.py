@@ -7,7 +7,6 @@ and enqueues a pass, so it can't overwrite an edit on Monday: the pass would fin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +16,8 @@ from django.db import DataError, IntegrityError, transaction
 
 from conflicts import resolution
 from conflicts.case import RecordContext, records_of
-from conflicts.lifecycle import Sides, is_same, quote_value
-from conflicts.models import CUSTOM, MONDAY, NPD
+from conflicts.lifecycle import quote_value
+from conflicts.models import CUSTOM, MONDAY, NPD, Sides, same_sides
 from conflicts.reports import ConflictKind
 from sync import registry
 from sync.choices import Cause
@@ -91,14 +90,12 @@ class Rejection:
 
     @property
     def waits_for_choice(self) -> bool:
-        """Whether it needs an answer and has none; it needs another one if a pass has rejected the last one's value."""
+        """Whether it needs an answer and has none, or a pass since the last one has found the value rejected again."""
         answer = last_answer(self.field_ref) if self.needs_answer else None
-        return self.needs_answer and (answer is None or self.is_read_since(answer.at))
-
-    def is_read_since(self, moment: datetime) -> bool:
-        """Whether a pass has looked at the record since then."""
+        if answer is None:
+            return self.needs_answer
         last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
-        return last_pass is not None and last_pass > moment
+        return last_pass is not None and last_pass > answer.at
 
     @cached_property
     def monday_raw(self) -> Any:
@@ -206,7 +203,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not rejection.needs_answer:
             message = f"{label} of {record} is not rejected any more: it was changed or sent since."
             raise resolution.NotOpen(message, current)
-        if not is_same(seen, rejection.sides):
+        if not same_sides(seen, rejection.sides):
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
             resolution.check_may_change_record(by, field_ref[0], "emptying a value")

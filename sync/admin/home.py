@@ -384,7 +384,7 @@ def _row(
         return Row(entry, badge=humanize.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
-        is_paused = overview.of(entry.entity_type).is_paused
+        is_paused = overview.availability(entry.entity_type).is_paused
         words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
         badge = humanize.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = attention.offered_acts(request.user, entry)

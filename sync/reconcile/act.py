@@ -19,7 +19,7 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
-from sync.limits import board_call, breaker, connector, stops
+from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
@@ -115,8 +115,8 @@ def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, Monday
     return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
 
 
-def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures]) -> list[list[Write]]:
-    """Divide writes into documents. Those that failed together are sent in parts, those at fault last (see stops.py).
+def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.Failures]) -> list[list[Write]]:
+    """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
 
     Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
     such as probes, are sent together.
@@ -133,8 +133,8 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures
         part = 1
         if not failed_document:
             part = len(group)
-        elif size > stops.FEW:
-            part = math.ceil(size / stops.PARTS)
+        elif size > failed_writes.FEW:
+            part = math.ceil(size / failed_writes.PARTS)
         documents += [group[start : start + part] for start in range(0, len(group), part)]
     return [document for document in documents if document]
 
@@ -158,9 +158,9 @@ class Executor:
         self.judged = 0
 
     @cached_property
-    def repeats(self) -> stops.Repeats:
+    def repeats(self) -> failed_writes.Repeats:
         """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
-        return stops.repeats_left()
+        return failed_writes.repeats_left()
 
     def send(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Send the writes and return their answers by unit; raises LeaseLost.
@@ -170,7 +170,7 @@ class Executor:
         answers: ByUnit = {}
         place = 0
         repeated = 0
-        failures = stops.failures_of([write.record_id for write in writes]) if writes else {}
+        failures = failed_writes.failures_of([write.record_id for write in writes]) if writes else {}
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
             # A repeat is counted if Monday failed on each record while others were written, or for an hour.
@@ -181,7 +181,7 @@ class Executor:
             # Each document that failed in this pass has used up a repeat.
             if allowed - self.judged - len(self.unjudged) < 1:
                 place += 1
-                wait = stops.seconds_until_turn(place)
+                wait = failed_writes.seconds_until_turn(place)
                 turn = WaitsFor.TURN
                 answer = WriteAnswer(WriteVerdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: answer for write in document}
@@ -191,7 +191,7 @@ class Executor:
             if failure.is_late or failure.size == 1:
                 repeated += sum(answer.verdict is WriteVerdict.DONE for answer in sent.values())
         if repeated and self.repeats.is_quiet and not self.unjudged:
-            stops.make_turns_due(2 * repeated)
+            failed_writes.make_turns_due(2 * repeated)
         return answers | self._judge(answers)
 
     def _judge(self, answers: ByUnit) -> ByUnit:
@@ -199,11 +199,11 @@ class Executor:
         if not self.unjudged:
             return {}
         documents = [
-            stops.FailedDocument(error, frozenset(write.record_id for write in writes))
+            failed_writes.FailedDocument(error, frozenset(write.record_id for write in writes))
             for error, writes in self.unjudged
         ]
         final_answers: ByUnit = {}
-        judgements = stops.judge_failed_writes(documents, others_written=self.has_written)
+        judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
             detail = f"{judgement.waits_for.label} {error.sentence}"
             if judgement.ends_pass and not judgement.is_at_fault:
@@ -231,7 +231,7 @@ class Executor:
     def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.unjudged) >= stops.PARTS:
+        if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = "Monday is slow. The next sync goes on with it."
@@ -385,7 +385,7 @@ class Executor:
 
     def _held(self, kind: CallKind) -> WriteAnswer:
         """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
-        reason, seconds = stops.refusal(self.board.link, kind)
+        reason, seconds = stops.active_stop(self.board.link, kind)
         return WriteAnswer(WriteVerdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
 
     def _read_answers_to_values(
@@ -424,7 +424,7 @@ class Executor:
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
                 return WriteAnswer(WriteVerdict.FAILED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
-            if not stops.refusal(self.board.link, kind)[0]:
+            if not stops.active_stop(self.board.link, kind)[0]:
                 stops.stop_board(self.board.link, error, kind)
             return self._held(kind)
         if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
@@ -515,7 +515,7 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        stops.stop_writes(error)
+        failed_writes.stop_writes(error)
 
     def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
@@ -542,7 +542,7 @@ class Executor:
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
         check_intent_age(self)
         self.calls += 1
-        with board_call(self.board.link, size, writes=True):
+        with meter_board_calls(self.board.link, size, writes=True):
             result = connector().write(request, key)
         failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]
@@ -641,7 +641,7 @@ def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Pl
     board = executor.board
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: ByUnit = {}
-    for policy, kind in deleted_records.REMOVAL_KINDS.items():
+    for policy, kind in deleted_records.REMOVAL_CALLS.items():
         of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
         answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in of_policy])
     return plan.with_deleted(

@@ -94,7 +94,7 @@ def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirect
 
 def _resting_plan(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = field_bases.agreed_base_of(facts, mapping, converter)
+    base = field_bases.resting_base(facts, mapping, converter)
     if base is None:
         return None
     if converter.may_become_unknown:

@@ -411,7 +411,7 @@ class _Page:
 
     @cached_property
     def board(self) -> BoardAvailability:
-        return self.boards.for_display(self.boards.of(self._entity_type))
+        return self.boards.for_display(self.boards.availability(self._entity_type))
 
     @cached_property
     def without_column(self) -> Mapping[UUID, Sequence[str]]:
