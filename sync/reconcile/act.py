@@ -19,7 +19,7 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
-from sync.limits import board_call, breaker, connector, failed_writes, stops
+from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
@@ -542,7 +542,7 @@ class Executor:
     def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
         check_intent_age(self)
         self.calls += 1
-        with board_call(self.board.link, size, writes=True):
+        with meter_board_calls(self.board.link, size, writes=True):
             result = connector().write(request, key)
         failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]

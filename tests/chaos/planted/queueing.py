@@ -42,7 +42,7 @@ attempt_not_counted = bug(
 )
 
 
-@instead_of(attempt_not_counted, "sync.outbox.claim:_claim_rows")
+@instead_of(attempt_not_counted, "sync.outbox.claim:_claim_due")
 def _counts_nothing(right: Wrong, *args: Any) -> list[SyncQueue]:
     rows: list[SyncQueue] = right(*args)
     run_sql(
