@@ -62,8 +62,8 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     run = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}[code]
     result = run(jobs, request.user.get_username())
     problems = []
-    if result.in_flight:
-        problems.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
+    if result.in_progress:
+        problems.append(f"{humanize.count_with_noun(result.in_progress, 'job')} left alone: in progress right now.")
     if result.unsuited:
         problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {WHY_LEFT_ALONE[code]}.")
     if not result.changed:
@@ -231,8 +231,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         def run() -> str:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
-            result = breaker.ask_again(is_slowed=was_slowed)
-            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.ANSWERS[result]
+            result = breaker.try_again(is_slowed=was_slowed)
+            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.RESULTS[result]
             if was_slowed and result == breaker.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")

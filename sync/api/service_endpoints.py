@@ -28,7 +28,7 @@ from sync import attention, registry
 from sync.api.errors import error_response, post_only
 from sync.api.views import HasAnyPermission
 from sync.choices import QueueStatus, RecordSyncStatus
-from sync.limits import BlockedKind
+from sync.limits import WaitKind
 from sync.models import SyncQueue
 from sync.queue import SyncQueueService
 from sync.records import availability, inbox
@@ -223,7 +223,7 @@ def board_samples(overview: availability.Overview) -> Samples:
     return {
         "board_waits": {
             (board.entity_type, kind.value): kind is board.reason_code
-            for board, kind in product(overview.boards, BlockedKind)
+            for board, kind in product(overview.boards, WaitKind)
         },
         "last_pass_timestamp_seconds": {
             (entity_type,): link.last_pass_at.timestamp() for entity_type, link in links if link.last_pass_at

@@ -8,7 +8,7 @@ Home, the record's page, the sidebar, the API, notifications and metrics read th
    job, a conflict, a sync state or a stop; rows with the same `cause` are one group
 3. a row of `KINDS` and one of `CAUSES` (cause_table.py): who sees it, who acts, its severity, its title, its acts
 4. its own reason in `_detail` and the page that solves it in `_url`, unless the general ones fit
-5. a function that does its acts (admin/home_acts.py)
+5. for its own acts a function under `@does` (admin/home_acts.py)
 """
 
 from __future__ import annotations

@@ -151,7 +151,8 @@ class IntentState(models.TextChoices):
     APPLIED = "applied", "Done"
     CONFIRMED = "confirmed", "Done, confirmed afterwards"
     REJECTED = "rejected", "Not written"  # Monday refused it
-    VOID = "void", "Had no effect"  # closed without a proof that it was written; counts as a failed write (stops.py)
+    # Without a proof that it was written; it counts as a failed write (failed_writes.py).
+    VOID = "void", "Had no effect"
 
 
 class Intent(models.Model):

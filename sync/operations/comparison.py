@@ -39,8 +39,8 @@ from sync.reconcile.field_values import BoardContext, local_values, still_holds
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
-from sync.reconcile.new_items import listed_finding
 from sync.reconcile.pass_results import changed_records
+from sync.reconcile.unmatched_items import listed_finding
 from sync.records import availability
 from sync.records.item_links import clear_missing, note_unmatched
 

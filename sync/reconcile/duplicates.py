@@ -98,12 +98,12 @@ def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
 
 def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
     """Return our creates that sent exactly the item's values, so that one of them may have run twice."""
-    record = duplicate.facts.duplicate_of
-    # Without the original, the duplicate is the record's only item on the board.
-    if record is None or not field_values.is_active_on(board, duplicate.facts.original_item):
+    original = duplicate.facts.duplicate_of
+    # Without the original item, the duplicate is the record's only item on the board.
+    if original is None or not field_values.is_active_on(board, duplicate.facts.original_item):
         return []
     # If the record was linked with it once, somebody restored it.
-    history = record.history
+    history = original.history
     was_written = any(intent.values and intent.item_id == duplicate.item.id for intent in history.intents)
     if was_written or duplicate.item.id in history.unlinked_items:
         return []

@@ -63,7 +63,7 @@ def base_remote(converter: conversion.Converter, entry: dict[str, Any]) -> merge
     return converter.canonical_local(entry["local"]) if is_as_sent else converter.canonical_remote(entry["remote"])
 
 
-def agreed_base_of(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> dict[str, Any] | None:
+def resting_base(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> dict[str, Any] | None:
     """Return the base of a field, if both its sides have exactly the base's raw values."""
     item = facts.item
     base = base_of(facts.sync_state, mapping, item.id) if item else None
@@ -73,9 +73,9 @@ def agreed_base_of(facts: RecordFacts, mapping: FieldMapping, converter: convers
     return base if is_local_same and base["remote"] == cell_of(converter, mapping, item) else None
 
 
-def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
+def is_field_resting(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
-    return agreed_base_of(facts, mapping, board.converter(mapping, facts.record)) is not None
+    return resting_base(facts, mapping, board.converter(mapping, facts.record)) is not None
 
 
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
     }
 
 
-def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
+def bases_of_equal_fields(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
     """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
 
     A record created from an item begins with them, so that an edit on the board before its first pass is a change.
@@ -160,7 +160,7 @@ def is_resting(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
         return False
-    return all(is_as_agreed(board, facts, mapping) for mapping in board.mapped)
+    return all(is_field_resting(board, facts, mapping) for mapping in board.mapped)
 
 
 class EmptiedCell(NamedTuple):

@@ -58,7 +58,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         identity = identities.get(record_plan.id)
         if identity is None:
             item = facts.items.linked.get(record_plan.record.monday_id or "")
-            identified.append(_linked(facts.board, record_plan, item))
+            identified.append(_with_own_item(facts.board, record_plan, item))
             continue
         candidates = identity.question["candidates"] if identity.question else ()
         item_ids = {str(candidate["id"]) for candidate in candidates}
@@ -165,7 +165,7 @@ def identify(
         return pass_plan.IdentityPlan(item=hits[0])
     owner_ids = {owners[item.id] for item in hits if item.id in owners}
     duplicates = [identity_facts.unedited[key] for key in sorted(owner_ids) if key in identity_facts.unedited]
-    question = record_question(board, record, hits, owners, duplicates)
+    question = item_question(board, record, hits, owners, duplicates)
     return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
@@ -180,7 +180,7 @@ def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     return grouped(active, lambda item: field_values.match_key_of_item(board, item))
 
 
-def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
+def _with_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
     """Add its item to a linked record, or the state of its removed item."""
     if item is not None:
         plan = plan.with_facts(item=item)
@@ -237,7 +237,7 @@ def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
     return [record for record in hits if record.monday_id is None and record.may_sync]
 
 
-def record_question(
+def item_question(
     board: BoardContext,
     record: SyncedModel,
     hits: Sequence[Item],
@@ -286,7 +286,7 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Plan every stored answer about identity, and end the passes of everything that the answers concern.
 
     This pass only changes the links; the next pass syncs these records and items.

@@ -296,7 +296,7 @@ def ended_requests(
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if facts.item is None or field_bases.is_as_agreed(board, facts, mapping):
+        if facts.item is None or field_bases.is_field_resting(board, facts, mapping):
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, facts.item)

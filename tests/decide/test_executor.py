@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from sync.choices import CallKind
-from sync.limits.stops import FEW, PARTS, WRITES_STOPPED, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.failed_writes import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.stops import WRITES_STOPPED
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -100,7 +101,7 @@ class Monday:
     def make_turns_due(self, number: int) -> None:
         self.stopped.append(f"{number} turns")
 
-    def refusal(self, link: Any, kind: str) -> tuple[str, float]:
+    def active_stop(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
     def stop_board(self, link: Any, error: MondayError, kind: str) -> None:
@@ -120,6 +121,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
+    monkeypatch.setattr(act, "failed_writes", monday)
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
@@ -142,7 +144,7 @@ def create(unit: str, *fields: FieldWrite) -> Write:
     return replace(write, item_id="")
 
 
-def verdicts(answers: act.ByUnit) -> dict[str, WriteVerdict]:
+def verdicts(answers: act.Answers) -> dict[str, WriteVerdict]:
     return {unit: answer.verdict for unit, answer in answers.items()}
 
 

@@ -232,7 +232,7 @@ def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dic
     edited = {
         record.id: record.record
         for record in changed
-        if not all(field_bases.is_as_agreed(board, record, mapping) for mapping in newest)
+        if not all(field_bases.is_field_resting(board, record, mapping) for mapping in newest)
     }
     without_base = [record for record in changed if field_bases.lacks_base(board, record)]
     created = {

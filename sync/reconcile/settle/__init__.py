@@ -292,7 +292,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
         entity_id__in=linked, status=choices.QueueStatus.FAILED, payload__has_key=item_links.UNLINK_KEY
     )
     open_unlinkings = list(unlinkings.values_list("pk", flat=True)) if linked else []
-    finish.end_failed(run.entity_type, current_jobs, open_unlinkings)
+    finish.supersede_failed(run.entity_type, current_jobs, open_unlinkings)
 
 
 def _write_statuses(

@@ -27,7 +27,7 @@ from sync.models import (
     Tombstone,
 )
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan
+from sync.reconcile import deleted_records, field_bases, field_values, identity, pass_plan, unmatched_items
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
@@ -144,7 +144,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         elif planned.act in acting or planned.tombstone:
             # One by one, because a record with the item's key may come while others become records.
             item_now = reread_item(run.board, planned.facts)
-            item_plan = new_items.decided_again(facts, planned, item_now, settled)
+            item_plan = unmatched_items.decided_again(facts, planned, item_now, settled)
         if item_plan.act is pass_plan.ItemAct.CREATE:
             item_plan = _with_record_stored(run, item_plan)
         if item_plan.act in pass_plan.DUPLICATES:
@@ -219,14 +219,14 @@ def _with_record_stored(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass
     """Store the record created from the item, unless NPD's database rejects it."""
     assert plan.record is not None
     assert plan.facts.item is not None
-    base = field_bases.agreed_base(run.board, plan.record, plan.facts.item)
+    base = field_bases.bases_of_equal_fields(run.board, plan.record, plan.facts.item)
     try:
         store_new_record(copy(plan.record), base, is_automatic=not plan.facts.wants_new_record)
     except OperationalError:  # a lock or the connection, so the item isn't at fault
         raise
     except DatabaseError as error:
         is_there = run.records.filter(models.Q(pk=plan.record.pk) | models.Q(monday_id=plan.facts.item_id)).exists()
-        return new_items.after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
+        return unmatched_items.after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
     return plan
 
 

@@ -338,7 +338,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
         elif ending.outcome is pass_plan.Outcome.DEFERRED:
             finish.defer(rows, token, ending.wait_seconds, ending.detail, ending.waits_for, rounds=ending.rounds)
         elif run.writes_wait_seconds and ending.is_unsent:
-            finish.hold(rows, token, run.writes_wait_seconds, ending.detail)
+            finish.defer_until_writes_work(rows, token, run.writes_wait_seconds, ending.detail)
         else:
             finish.release(rows, token, ending.detail, at_most=ending.at_most)
     # Requests that a person decided are shown as carried out at once.

@@ -13,12 +13,12 @@ from sync.choices import Cause, TombstoneState, UnmatchedReason
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile import new_items
+from sync.reconcile import unmatched_items
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_values import BoardContext, Reference, local_values
-from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
+from sync.reconcile.unmatched_items import after_rejection, decide_unmatched, decided_again
 from tests.decide import builders
 from tests.decide.builders import NOW, an_item, deletion, filtered, mapping, plain
 
@@ -31,7 +31,7 @@ def board(*mappings: FieldMapping, **differs: Any) -> BoardContext:
 
 
 def decide_item(item: ItemFacts, on: BoardContext | None = None, plan: Plan | None = None, **differs: Any) -> ItemPlan:
-    return new_items.decide_item(PassFacts(on or board(), NOW, **differs), item, plan or Plan())
+    return unmatched_items.decide_item(PassFacts(on or board(), NOW, **differs), item, plan or Plan())
 
 
 def decide_items(items: Sequence[ItemFacts]) -> list[ItemPlan]:
@@ -321,7 +321,7 @@ LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None)
 def again(item: ItemFacts, **differs: Any) -> ItemPlan:
     """An item's plan, decided again after NPD's other rows changed to `differs`."""
     on = PassFacts(board(), NOW)
-    return decided_again(on, new_items.decide_item(on, item, Plan()), replace(item, **differs), Plan())
+    return decided_again(on, unmatched_items.decide_item(on, item, Plan()), replace(item, **differs), Plan())
 
 
 def saved(record: Contact, **differs: Any) -> Contact:
