@@ -46,7 +46,7 @@ def with_request_id(text: str) -> SafeString:
     return format_html("{}{}", humanize.without_request_id(text), format_html(fold, " ".join(ids)) if ids else "")
 
 
-def describe(record: SyncedModel) -> str:
+def details_of(record: SyncedModel) -> str:
     """Return the record's first values besides its name, to tell it from namesakes."""
     names = [own_field.name for own_field in registry.own_fields(type(record))]
     names = [name for name in names if name != registry.name_field(type(record))]
@@ -378,7 +378,7 @@ class RecordLinkMixin(PageAdmin):
         link = link_to(row.page_record_url, row.page_record)
         return format_html("{} {}", link, humanize.badge("off", "delete", "Deleted")) if row.page_lacks_record else link
 
-    kind_of_record = type_column()
+    record_type = type_column()
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
@@ -414,8 +414,8 @@ def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) 
     return humanize.badge("ok", "check_circle", "Syncing")
 
 
-def records_url(spec: registry.EntitySpec, health: str = "") -> str:
+def records_url(spec: registry.EntitySpec, sync_state: str = "") -> str:
     """Return the address of this type's list, filtered by a state; empty without an admin."""
     opts = spec.model._meta
-    query = {"health": health} if health else None
+    query = {"sync_state": sync_state} if sync_state else None
     return registry.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

@@ -111,7 +111,7 @@ def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
         records = model.objects.select_related(*relations).in_bulk(ids)
         stones = tombstones.tombstones_of((entity_type, pk) for pk in ids - records.keys())
         deleted = tombstones.rebuild_records(model, list(stones.values()))
-        texts |= {pk: admin_base.describe(record) for pk, record in (records | deleted).items()}
+        texts |= {pk: admin_base.details_of(record) for pk, record in (records | deleted).items()}
     return texts
 
 
@@ -134,7 +134,7 @@ def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
 
 
 def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> Report:
-    """Report what the next sync does, and why that waits."""
+    """Report the act on this number of the entries, and when the next sync does it."""
     if not number:
         return Report(problems=problems)
     types = {entry.entity_type for entry in entries}
