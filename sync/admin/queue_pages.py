@@ -290,11 +290,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
         "stops": list(zip(stops, explanations, strict=True)),
         "buttons": [*filter(None, buttons)],
         "pauses": [
-            (
-                pauses.pause_label(pause.entity_type),
-                pause,
-                go_on_button(request, "resume", entity_type=pause.entity_type),
-            )
+            (pauses.pause_label(pause.entity_type), pause, go_on_button(request, "resume", pause.entity_type))
             for pause in active
         ],
         # Home then shows no state line.
@@ -302,7 +298,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     }
 
 
-def go_on_button(request: HttpRequest, code: str, **hidden: object) -> admin_base.Button | None:
+def go_on_button(request: HttpRequest, code: str, entity_type: str = "") -> admin_base.Button | None:
     """Return the button that ends a stop (“try_again”) or a pause (“resume”); None for users who may not.
 
     It leads back to this page.
@@ -311,4 +307,5 @@ def go_on_button(request: HttpRequest, code: str, **hidden: object) -> admin_bas
     if not act.is_allowed(request.user):
         return None
     back = request.get_full_path() if request.method == "GET" else ""
-    return admin_base.Button(act.label, code, post_to=reverse(f"admin:sync_{code}"), hidden=hidden | {"back": back})
+    hidden = {"entity_type": entity_type, "back": back}
+    return admin_base.Button(act.label, code, post_to=reverse(f"admin:sync_{code}"), hidden=hidden)
