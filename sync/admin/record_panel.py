@@ -20,7 +20,7 @@ from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.models import BoardLink, SyncedModel
-from sync.records.approvals import do_record_deletions_wait
+from sync.records.approvals import is_over_deletion_limit
 from sync.records.item_links import unlinked_item
 from sync.state import record_view
 
@@ -90,7 +90,7 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else " If a record was edited since, you are asked."
     then = _AFTER_QUIET_TIME[policy]
-    if policy is RemovedItemPolicy.DELETE and do_record_deletions_wait(link):
+    if policy is RemovedItemPolicy.DELETE and is_over_deletion_limit(link):
         then = "the records wait for approval before NPD Sync deletes them, because they are so many"
     return (
         f"Nothing changes until {humanize.due_time(until)}. What is restored on Monday by then is synced as before. "
