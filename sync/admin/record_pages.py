@@ -28,7 +28,7 @@ from unfold.widgets import (
 from sync import queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.file_pages import RecordFilesMixin
+from sync.admin.import_and_export import RecordFilesMixin
 from sync.choices import SyncDirection
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import limit_lock_waits
@@ -342,12 +342,12 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Mark in the form which fields are not in sync, and why."""
+        """Mark in the form, which is rendered later, which fields are not in sync, and why."""
+        response = super().render_change_form(request, context, *args, **kwargs)
         record = kwargs.get("obj")
         if record is not None:
-            record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
-        return super().render_change_form(request, context, *args, **kwargs)
+        return response
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row

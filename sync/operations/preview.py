@@ -32,7 +32,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
-from sync.reconcile.identity import ANSWERED, LINKED
+from sync.reconcile.identity import ANSWERED, LINKED, answered_items
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
@@ -132,7 +132,11 @@ def run_cost(planned: PlannedRun) -> int:
     plan = planned.plan
     writes = filter(None, item_writes(planned.facts.board, plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
-    return planned.calls + len([*writes, *removals])
+    # One call clears the NPD IDs of all duplicates, another archives all copies.
+    duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
+    # The pass after such an answer reads, and writes.
+    answers = {answer.kind for answer in plan.identity_answers if answer.result} - _ANSWERS_WITHOUT_CALLS
+    return planned.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
 
 
 # The dry run of whole boards.
@@ -279,6 +283,7 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
     pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
+_ANSWERS_WITHOUT_CALLS = {pass_plan.AnswerKind.TWO_RECORDS, pass_plan.AnswerKind.LEAVE_ALONE}
 
 _DELETED_RECORD_KINDS = {
     choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
@@ -291,7 +296,13 @@ _REMOVED_ITEM_KINDS = {
     choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
     choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
 }
-_NEW_ITEM_KINDS = {pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD, pass_plan.ItemAct.LINK: ChangeKind.LINK}
+_ITEM_KINDS = {
+    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
+    pass_plan.ItemAct.LINK: ChangeKind.LINK,
+    pass_plan.ItemAct.ASK: ChangeKind.ASK,
+    pass_plan.ItemAct.DUPLICATE: ChangeKind.ASK,
+    pass_plan.ItemAct.COPY: ChangeKind.ARCHIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -323,16 +334,22 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
         yield from _record_changes(record_plan)
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
+    # An answer's own change says what becomes of its item.
+    answered = answered_items(planned.facts, plan)
     for item_plan in plan.items:
         item_id = item_plan.facts.item_id
-        if item_plan.act in _NEW_ITEM_KINDS:
-            record = item_plan.record
-            kind = _NEW_ITEM_KINDS[item_plan.act]
-            record_id = record.pk if record else None
-            yield PlannedChange(kind, entity_type, str(record), record_id, item_id, reason=item_plan.sentence)
-        else:
-            kind = ChangeKind.ASK if item_plan.act is pass_plan.ItemAct.ASK else ChangeKind.LEFT
-            yield PlannedChange(kind, entity_type, f"item {item_id}", None, item_id, reason=item_plan.ending.detail)
+        kind = _ITEM_KINDS.get(item_plan.act, ChangeKind.LEFT)
+        record = item_plan.record
+        if item_id in answered:
+            continue
+        if item_plan.act in pass_plan.ASSIGNING and record is not None:
+            yield PlannedChange(kind, entity_type, str(record), record.pk, item_id, reason=item_plan.sentence)
+            continue
+        reason = item_plan.ending.detail
+        if item_plan.act in pass_plan.DUPLICATES:
+            kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
+            reason = f"It is a second item of “{record}”."
+        yield PlannedChange(kind, entity_type, f"item {item_id}", None, item_id, reason=reason)
 
 
 def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:

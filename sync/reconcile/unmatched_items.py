@@ -52,7 +52,9 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     if not facts.item_claims:
         return plan
     answered_items = identity.answered_items(facts, plan)
-    answered_records = {key for answer in plan.identity_answers if answer.result for key in answer.record_ids}
+    answered_records = {
+        key for answer in plan.identity_answers if answer.result for key in (answer.asked_of, *answer.record_ids)
+    }
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
             decided = released(pass_plan.ItemPlan(item_facts), identity.ANSWERED.detail)

@@ -66,8 +66,8 @@ class JobCount:
 
 
 def of(entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False) -> BoardAvailability:
-    """Return the availability of a board, as `LimitFacts.of`, by what the tables say now."""
-    return LimitFacts().of(entity_type, urgent=urgent, ignore_stop=ignore_stop, reads=reads)
+    """Return the availability of a board, as `LimitFacts.availability`, by what the tables say now."""
+    return LimitFacts().availability(entity_type, urgent=urgent, ignore_stop=ignore_stop, reads=reads)
 
 
 def readable_boards() -> Iterator[BoardLink]:
@@ -81,7 +81,7 @@ def readable_boards() -> Iterator[BoardLink]:
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
     """Return why a person's requests about records of these types wait, or an empty text if they don't."""
     facts = LimitFacts()
-    details = (facts.of(entity_type, urgent=True).detail for entity_type in sorted(set(entity_types)))
+    details = (facts.availability(entity_type, urgent=True).detail for entity_type in sorted(set(entity_types)))
     reasons = " ".join(dict.fromkeys(filter(None, details)))
     return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
 
@@ -115,7 +115,7 @@ def stop_entries() -> list[Entry]:
             since=None,
             title=humanize.first_sentence(no_token),
             url=reverse("admin:index"),
-            cause_code=StopCode.TOKEN,
+            code=StopCode.TOKEN,
             detail=no_token,
         )
         return [token] if boards.exists() else []
@@ -140,7 +140,7 @@ class Overview(LimitFacts):
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
-        return [self.of(spec.entity_type) for spec in registry.entities()]
+        return [self.availability(spec.entity_type) for spec in registry.entities()]
 
     @cached_property
     def displayed_boards(self) -> list[BoardAvailability]:

@@ -72,6 +72,7 @@ ROWS: dict[str, dict[str, str]] = {
         preview.ChangeKind.PUSH: "items to update on Monday",
         preview.ChangeKind.PULL: "records to update in NPD",
         preview.ChangeKind.NEW_RECORD: "records to create from items",
+        preview.ChangeKind.ARCHIVE: "items to archive on Monday",
         preview.ChangeKind.UNLINK: "records to unlink",
         preview.ChangeKind.DELETE_RECORD: "records to delete in NPD",
     },

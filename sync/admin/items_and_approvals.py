@@ -19,8 +19,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
-from sync.admin.home_acts import Shown
-from sync.admin.record_panel import act_buttons
+from sync.admin.home_acts import EntriesMixin, Shown
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.choices import ApprovalState, DeletedRecordPolicy
@@ -43,26 +42,6 @@ _SIDES = {
     ChangeKind.CONFLICT: "You are asked",
     ChangeKind.BLOCKED: "Stays as it is",
 }
-
-
-class EntriesMixin(admin_base.PageAdmin):
-    """A list of the rows behind a kind of Home's entries: its actions are the acts that Home offers on them."""
-
-    kind: Kind
-
-    def acts(self, request: HttpRequest) -> list[Act]:
-        types = [spec.entity_type for spec in registry.entities()]
-        acts = attention.acts_of(self.kind, "")
-        return [act for act in acts if any(attention.may_do(request.user, act, self.kind, name) for name in types)]
-
-    def act_on_rows(self, request: HttpRequest, rows: QuerySet[Any], act: Act) -> HttpResponse:
-        return home_acts.act_on_rows(request, act.code, self.kind, rows)
-
-    def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
-        """Return the acts on what waits because of the row."""
-        waiting = attention.with_keys(attention.waiting(), [f"{self.kind}:{row.pk}"])
-        entries = attention.entries(waiting)
-        return [button for entry in entries for button in act_buttons(entry, request.user, request.path)]
 
 
 @admin.register(UnmatchedItem)
@@ -121,6 +100,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
         if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
             raise PermissionDenied
+        self.prepare_page(request, [row])
         model = registry.entity(row.entity_type).model
         key = request.POST.get("record", "")
         record = model.objects.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
