@@ -325,7 +325,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     queries: list[models.QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         if spec.name_field:
-            condition = registry.searching(spec.model, [spec.name_field], term)
+            condition = registry.search_condition(spec.model, [spec.name_field], term)
             records = spec.model.objects.filter(condition).order_by()
             queries.append(records.values_list("id", flat=True)[:1000])
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
@@ -356,10 +356,11 @@ class RecordLinkMixin(PageAdmin):
                 row.page_record = names[key]
                 row.page_record_url = registry.record_url(*key)
                 continue
-            stone = tombstones.get(key)
-            row.page_record = (registry.tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
+            tombstone = tombstones.get(key)
+            name = registry.tombstone_name(tombstone) if tombstone else ""
+            row.page_record = name or registry.type_label(row.entity_type)
             # A pruned tombstone is replaced by an unsaved one, which has no page.
-            page_id = stone.pk if stone and may_see_deleted else None
+            page_id = tombstone.pk if tombstone and may_see_deleted else None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:

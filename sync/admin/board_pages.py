@@ -114,9 +114,9 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         problems = []
         for entry in attention.as_entries(list(rows)):
             buttons = home_acts.act_buttons(entry, request.user, _page_url(link))
-            if entry.cause_code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
+            if entry.code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
                 buttons = [*filter(None, [queue_pages.go_on_button(request, "try_again")])]
-            problems.append((entry, attention.cause_of(entry.kind, entry.cause_code).sentence, buttons))
+            problems.append((entry, attention.cause_of(entry.kind, entry.code).sentence, buttons))
         return super().row_context(request, link) | {
             "page_name": self.name(link),
             # The banner above says who paused it, and why.

@@ -376,7 +376,7 @@ def _row(
         links += items_and_approvals.link_buttons(request.user, entry.entity_type, entry.source)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=humanize.badge("wait", "sync", "In progress"))
-    if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
+    if entry.code == BlockedCode.THROTTLED and entry.record_url:
         links.append(Button(ACTS["turn_sync_off"].button, url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     if values and all(npd == monday for npd, monday in values.values()):

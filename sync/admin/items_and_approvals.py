@@ -131,7 +131,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
         condition = Q()
         for text in terms:
-            condition |= registry.searching(model, registry.searched_fields(model), text)
+            condition |= registry.search_condition(model, registry.searched_fields(model), text)
         records = records.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(model))
         return admin_base.render_admin_page(
             self,
@@ -170,7 +170,7 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return a badge for an item that a person has asked to link or create; empty without such a request."""
     if job is None or not any(key in job.payload for key in item_links.REQUEST_KEYS):
         return ""
-    return humanize.badge("go", "sync", "Being linked" if item_links.LINK_TO in job.payload else "Being created")
+    return humanize.badge("go", "sync", "Being linked" if item_links.LINK_TO_KEY in job.payload else "Being created")
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:

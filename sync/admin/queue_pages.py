@@ -271,12 +271,12 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     stops = availability.stop_entries() if admin_base.tallies_of(request)[Kind.STOP].entries or not has_token else []
     explanations = []
     for stop in stops:
-        permission = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
-        is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(permission)
+        permission = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
+        is_for_others = stop.code in LASTING_STOPS and not user.has_perm(permission)
         explanations.append(f"Who may act: {authors.who_has(permission)}." if is_for_others else stop.own_detail)
     buttons: list[admin_base.Button | None] = []  # the main one first
     is_token_in_environment = bool(settings.MONDAY_API_KEY)
-    if any(stop.cause_code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
+    if any(stop.code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
         url = reverse("admin:sync_wizard_connect")
         token = admin_base.Button("Enter a new token", "token", f"{url}#npd-token")
         if is_token_in_environment:

@@ -20,7 +20,7 @@ from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.models import BoardLink, SyncedModel
-from sync.records.approvals import do_record_deletions_wait
+from sync.records.approvals import is_over_deletion_limit
 from sync.records.item_links import unlinked_item
 from sync.state import record_view
 
@@ -90,7 +90,7 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else " If a record was edited since, you are asked."
     then = _AFTER_QUIET_TIME[policy]
-    if policy is RemovedItemPolicy.DELETE and do_record_deletions_wait(link):
+    if policy is RemovedItemPolicy.DELETE and is_over_deletion_limit(link):
         then = "the records wait for approval before NPD Sync deletes them, because they are so many"
     return (
         f"Nothing changes until {humanize.due_time(until)}. What is restored on Monday by then is synced as before. "
@@ -199,7 +199,7 @@ def record_removal_sentence(record: SyncedModel, view: record_view.RecordView) -
     entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
-    return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
+    return removal_sentence(entry.noticed, entry.code, registry.link_of(record.entity_type()), view.now)
 
 
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
@@ -219,13 +219,13 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
     link = registry.link_of(entry.entity_type)
     if buttons and link is not None and entry.kind is attention.Kind.REMOVED:
-        yield replace(restore_button(link, entry.cause_code), code="restore")
+        yield replace(restore_button(link, entry.code), code="restore")
     yield from buttons
 
 
-def restore_button(link: BoardLink, cause_code: str) -> Button:
+def restore_button(link: BoardLink, code: str) -> Button:
     """Return the button to the board, on which people restore a removed item."""
-    label = "Move back on Monday" if cause_code == "moved" else "Restore on Monday"
+    label = "Move back on Monday" if code == "moved" else "Restore on Monday"
     return Button(label, url=registry.board_url(link), is_on_monday=True)
 
 
