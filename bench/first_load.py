@@ -9,6 +9,7 @@ call's deadline, so the measured time is work.
 
 import argparse
 import importlib
+import logging
 import os
 import signal
 import subprocess
@@ -33,7 +34,7 @@ DEATHS = {
     "when records are claimed and nothing is read": (f"{RECONCILE}.read_facts", 0.0),
     "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
     "while Monday works": (f"{ACT}.check_intent_age", CALL_MS / 2_000),
-    "when Monday has answered, before that is stored": (f"{RECONCILE}.changes.after_answer", 0.0),
+    "when Monday has answered, before that is stored": (f"{ACT}.after_answer", 0.0),
     "before a pass is settled": (f"{RECONCILE}.settle_pass", 0.0),
 }
 
@@ -114,6 +115,7 @@ def child(entity_type: str, death: str, passes: int) -> int:
     import django
 
     django.setup()
+    logging.disable(logging.WARNING)  # as in the process that started this one
     from sync.operations.worker import drain
 
     if death:
@@ -168,7 +170,7 @@ def rows(records: int, plain: Measured, killed: Measured) -> list[Row]:
         Row(
             f"{records:,} new records by ordinary passes, API calls", f"≤ {gate}", f"{plain.calls}", plain.calls <= gate
         ),
-        Row(f"… killed {len(DEATHS)} times", f"≤ {gate}", f"{killed.calls}", killed.calls <= gate),
+        Row(f"… killed {len(DEATHS)} times", f"≤ {gate}", f"{killed.calls}", 0 < killed.calls <= gate),
         *(
             Row(f"… each once and in sync, {name}", "every one", load.problem or "every one", not load.problem)
             for name, load in (("undisturbed", plain), ("killed", killed))

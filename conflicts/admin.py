@@ -22,15 +22,15 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts import case, case_screen, lifecycle, rejections, resolution
-from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, ResolutionType, SyncConflict
+from conflicts import case, case_screen, rejections, resolution
+from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.reports import OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import attention
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
 from sync.attention import Entry, Kind
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, MAX_PER_REQUEST, Act, ActionError
+from sync.kernel.acts import ACTS, MAX_PER_REQUEST, Act, ActionError
 from sync.models import FieldMapping
 from sync.reconcile.field_values import as_uuid
 from sync.records.availability import wait_sentence
@@ -136,7 +136,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         strip = _strip_or_404(key)
         reloads = "reload" in request.GET
         context = {"strip": strip, "reloads": reloads, "case": {"may_undo": self.has_change_permission(request)}}
-        answer = render(request, "conflicts/done_before.html", context)
+        answer = render(request, "conflicts/strip.html", context)
         answer.headers["Cache-Control"] = "no-store"
         if reloads and strip["progress"].is_final:
             answer.headers["HX-Refresh"] = "true"
@@ -179,8 +179,8 @@ def _wrapped(text: str) -> SafeString:
 # An undo waits this long for a pass that is applying the choice, which normally takes under 0.5 s.
 UNDO_WAIT_SECONDS = 2.0
 
-# What is stored for each act that uses one side.
-CHOICES = {
+# The resolution that is stored for each act that uses one side.
+TYPE_OF_ACT = {
     "keep_npd": ResolutionType.KEEP_NPD,
     "leave_both": ResolutionType.KEEP_NPD,
     "keep_current": ResolutionType.KEEP_NPD,
@@ -259,9 +259,9 @@ def question_about_conflicts(
 
 def _option(conflict: SyncConflict, act: Act) -> Option | None:
     """Return the option of a conflict about a whole record that an act chooses; None if it has none."""
-    if side := resolution.SIDE_OF_TYPE.get(CHOICES.get(act.code, "")):
-        return lifecycle.side_option(conflict, side)
-    return lifecycle.act_option(conflict, act.code)
+    if side := resolution.SIDE_OF_TYPE.get(TYPE_OF_ACT.get(act.code, "")):
+        return conflict.side_option(side)
+    return conflict.act_option(act.code)
 
 
 def _problem(conflict: SyncConflict, act: Act, option: Option | None, *, by: User) -> str:
@@ -270,7 +270,7 @@ def _problem(conflict: SyncConflict, act: Act, option: Option | None, *, by: Use
         return "It is resolved already."
     if conflict.is_being_applied:
         return f"{conflict.stored_resolution.by} has just resolved it. NPD Sync is saving that."
-    if option is None and (conflict.is_about_record or act.code not in CHOICES):
+    if option is None and (conflict.is_about_record or act.code not in TYPE_OF_ACT):
         return "This isn't possible for this conflict. Open it to see what is."
     return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
 
@@ -279,7 +279,7 @@ def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffec
     """Yield the effect on each changed value, with its field, old value and new value."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
-        effect = lifecycle.effect_of(resolution.SIDE_OF_TYPE[CHOICES[act.code]], sides, kind=conflict.kind)
+        effect = Effect.of(resolution.SIDE_OF_TYPE[TYPE_OF_ACT[act.code]], sides, kind=conflict.kind)
         # After an overwritten edit both sides hold NPD's value.
         on_monday = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[MONDAY]
         changes = ((effect.npd_changes, "in NPD", sides[NPD]), (effect.monday_changes, "on Monday", on_monday))
@@ -306,7 +306,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
             resolution.resolve(
                 conflict.pk,
                 by=by,
-                resolution_type=CHOICES.get(act.code, ResolutionType.MERGE),
+                resolution_type=TYPE_OF_ACT.get(act.code, ResolutionType.MERGE),
                 selections=selections,
                 seen=values,
             )
@@ -333,7 +333,7 @@ def shown_digests(request: HttpRequest) -> dict[str, str]:
 
 
 def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) -> list[Entry]:
-    """Return rejected values with both sides."""
+    """Return the entries of rejected values with the values of both sides."""
     by_field = {(entry.entity_type, entry.entity_id, entry.field): entry for entry in entries if entry.entity_id}
     loaded = {entry.key: replace(entry, values=()) for entry in entries}
     for rejection in rejections.rejections_of(by_field, mappings):
@@ -349,19 +349,19 @@ def _fit_acts_to_values(entries: Sequence[Entry], mappings: Sequence[FieldMappin
     """Return the entries with acts that use a side only if both are known, and that say where they empty the other."""
     worded = []
     for entry in entries:
-        acts = [_fit_act_to_values(act, entry) for act in entry.acts if entry.values or act.code not in CHOICES]
+        acts = [_fit_act_to_values(act, entry) for act in entry.acts if entry.values or act.code not in TYPE_OF_ACT]
         worded.append(replace(entry, acts=tuple(acts)))
     return worded
 
 
 def _fit_act_to_values(act: Act, entry: Entry) -> Act:
     """Return an act that uses a side with a label such as “Empty Phone in NPD” if that removes a value."""
-    if act.code not in CHOICES or act.code == "leave_both":
+    if act.code not in TYPE_OF_ACT or act.code == "leave_both":
         return act
-    side = resolution.SIDE_OF_TYPE[CHOICES[act.code]]
+    side = resolution.SIDE_OF_TYPE[TYPE_OF_ACT[act.code]]
+    # The code of an overwritten edit's entry is the conflict's kind.
     effects = {
-        value.label: lifecycle.effect_of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
-        for value in entry.values
+        value.label: Effect.of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.code) for value in entry.values
     }
     emptied = {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
     if not emptied:
@@ -382,7 +382,7 @@ def _question(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Quest
     return question_about_conflicts(conflicts, act, by=cast("User", request.user))
 
 
-def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> lifecycle.Sides:
+def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
     """Return a field's values as the entry's row showed them."""
     values = shown.get(entry.key)
     return case_screen.sides_seen(values.get(field) if isinstance(values, dict) else None)
@@ -395,7 +395,7 @@ def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
     return resolve_all(shown_digests(request), act, by=cast("User", request.user))
 
 
-@home_acts.does(Kind.CONFLICT, *CHOICES, question=_question)
+@home_acts.does(Kind.CONFLICT, *TYPE_OF_ACT, question=_question)
 def _use_side(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     digests = {}
     for entry in entries:
@@ -404,9 +404,9 @@ def _use_side(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: M
     return resolve_all(digests, act, by=cast("User", request.user))
 
 
-@home_acts.does(Kind.REJECTED, *CHOICES)
+@home_acts.does(Kind.REJECTED, *TYPE_OF_ACT)
 def _answer_rejections(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
-    side = resolution.SIDE_OF_TYPE[CHOICES[act.code]]
+    side = resolution.SIDE_OF_TYPE[TYPE_OF_ACT[act.code]]
     answered = []
     problems = []
     undo = []

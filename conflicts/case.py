@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from conflicts import lifecycle
-from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, SyncConflict
+from conflicts import models
+from conflicts.lifecycle import CLOSING_NOTE, quote_value
+from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
 from sync.kernel import grouped, humanize
@@ -55,7 +56,7 @@ def state_of(conflict: SyncConflict) -> str:
         return APPLYING
     if conflict.stored_resolution.handed_back:
         return HANDED_BACK
-    return PARTLY if lifecycle.resolved_entries(conflict) else OPEN
+    return PARTLY if conflict.resolved_entries else OPEN
 
 
 def conflict_progress(conflict: SyncConflict) -> Progress:
@@ -69,18 +70,18 @@ def conflict_progress(conflict: SyncConflict) -> Progress:
             labels = conflict.labels(chosen)
             sentence = f"Undoing: {labels}. The next sync first checks that neither side has changed."
         elif conflict.is_about_record:
-            option = lifecycle.chosen_option(conflict, chosen[RECORD_KEY])
+            option = conflict.chosen_option(chosen[RECORD_KEY])
             choice = f"“{option.label}”. {option.effect}" if option else f"{chosen[RECORD_KEY].choose}."
             sentence = f"Saving: {choice}"
         else:
             values = []
             for key in conflict.in_order(chosen):
-                effect = lifecycle.selection_effect(conflict, key, chosen[key])
-                values.append(f"{conflict.label(key)} = {lifecycle.quote_value(effect.value)}")
+                effect = conflict.selection_effect(key, chosen[key])
+                values.append(f"{conflict.label(key)} = {quote_value(effect.value)}")
             sentence = f"Saving: {'; '.join(values)}."
         reason = humanize.without_request_id(availability.of(conflict.entity_type).blocked_reason)
         return Progress(state, sentence, reason)
-    is_undoable = bool(lifecycle.resolved_entries(conflict))
+    is_undoable = bool(conflict.resolved_entries)
     if state == HANDED_BACK:
         sentence = f"{_applied_sentence(conflict)} Not saved: {conflict.resolution_problem}".strip()
         return Progress(state, humanize.without_request_id(sentence), is_undoable=is_undoable)
@@ -91,7 +92,7 @@ def conflict_progress(conflict: SyncConflict) -> Progress:
 
 
 def _resolved_sentence(conflict: SyncConflict) -> str:
-    note = str(conflict.notes.get(lifecycle.CLOSING_NOTE, ""))
+    note = str(conflict.notes.get(CLOSING_NOTE, ""))
     entries = conflict.merge_selections
     sentences = [_applied_sentence(conflict)]
     if not entries:
@@ -111,9 +112,9 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
         return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
     phrases = []
-    for key in lifecycle.resolved_entries(conflict):
-        result = lifecycle.quote_value(conflict.resolved_data.get(key))
-        phrases.append(f"{conflict.label(key)} is {result}, {lifecycle.applied_effect(conflict, key).written}")
+    for key in conflict.resolved_entries:
+        result = quote_value(conflict.resolved_data.get(key))
+        phrases.append(f"{conflict.label(key)} is {result}, {conflict.applied_effect(key).written}")
     return f"Resolved: {'; '.join(phrases)}." if phrases else ""
 
 
@@ -187,8 +188,8 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     """Return the names of the conflicts' records, also of deleted ones, by the conflicts' ids."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
     names = registry.record_names(keys.values())
-    stones = tombstones_of(set(keys.values()) - names.keys())
-    names |= {key: registry.tombstone_name(stone) for key, stone in stones.items()}
+    tombstones = tombstones_of(set(keys.values()) - names.keys())
+    names |= {key: registry.tombstone_name(tombstone) for key, tombstone in tombstones.items()}
     return {pk: names.get(key) or f"a {registry.type_name(key[0])} that was deleted" for pk, key in keys.items()}
 
 
@@ -200,7 +201,7 @@ CHOICE_LABELS = {
     BASE: "the last synced value",
     MONDAY: "Monday's value",
     CUSTOM: "a typed value",
-    "auto": "closed by itself",
+    CLOSED_ITSELF: "closed by itself",
 }
 LOST_CHOICE_LABELS = {**CHOICE_LABELS, NPD: "the value on both sides", MONDAY: "the lost value"}
 
@@ -222,7 +223,7 @@ class CaseField:
     choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
     problem: str = ""  # why the choice can't be stored
-    seen_values: lifecycle.Sides | None = None  # the values that it was chosen for
+    seen_values: Sides | None = None  # the values that it was chosen for
     is_new: bool = False  # whether the field joined the conflict after the person saw it
     removed_side: str = ""  # "npd" or "monday" if the record or its item was deleted
     monday_problem: str = ""  # why Monday's value can't replace a rejected one
@@ -245,9 +246,9 @@ class CaseField:
         monday = self._side(MONDAY, headings[1], self.monday, self._marked_parts(self.monday, self.npd))
         if self.kind == REJECTED:
             npd["hint"] = "Leave both as they are"
-            npd["leads"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
+            npd["consequence"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
             monday["hint"] = "Use Monday's"
-            monday["leads"] = "NPD changes, Monday stays"
+            monday["consequence"] = "NPD changes, Monday stays"
             monday["problem"] = self.monday_problem
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
@@ -268,7 +269,7 @@ class CaseField:
             "empties": self.effect_of(name).emptied_side,
             "is_missing": name == self.removed_side,
             "editor": self.editors.get(name),
-            "changed": self.seen_values is not None and name != BASE and not lifecycle.same_text(value, before),
+            "changed": self.seen_values is not None and name != BASE and not models.same_text(value, before),
             "before": before,
         }
 
@@ -284,24 +285,24 @@ class CaseField:
         if not self.is_long or self.kind == REJECTED or self.removed_side:
             return ""
         both = humanize.both_texts(self.npd, self.monday)
-        return "" if lifecycle.same_text(both, self.npd) or lifecycle.same_text(both, self.monday) else both
+        return "" if models.same_text(both, self.npd) or models.same_text(both, self.monday) else both
 
     @property
     def seen_json(self) -> str:
         return json.dumps([self.npd, self.monday])
 
     @property
-    def effect(self) -> lifecycle.Effect | None:
+    def effect(self) -> Effect | None:
         if self.choose not in SELECTABLE or self.kind == REJECTED:
             return None
         return self.effect_of(self.choose, self.typed)
 
-    def effect_of(self, choose: str, typed: str | None = None) -> lifecycle.Effect:
+    def effect_of(self, choose: str, typed: str | None = None) -> Effect:
         if self.kind == REJECTED and choose == NPD:
             # “Leave both as they are” changes nothing.
-            return lifecycle.Effect(self.npd, npd_changes=False, monday_changes=False)
+            return Effect(self.npd, npd_changes=False, monday_changes=False)
         values = {NPD: self.npd, BASE: self.base, MONDAY: self.monday}
-        return lifecycle.effect_of(choose, values, typed, kind=self.kind)
+        return Effect.of(choose, values, typed, kind=self.kind)
 
     @property
     def input_value(self) -> str:

@@ -1,6 +1,7 @@
-"""The pages of a conflict and of a rejected value, on which a person decides, and the strip about what they chose.
+"""The pages of a conflict and of a rejected value, the two cases that a person decides.
 
-A choice's key is “conflict:” with a conflict's id, or “answer:” with the id of the answer about a rejected value.
+After a choice a strip on these pages says what becomes of it, and offers Undo. A choice's key is “conflict:” with a
+conflict's id, or “answer:” with the id of the answer about a rejected value.
 """
 
 import json
@@ -19,17 +20,16 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import case, lifecycle, rejections, resolution
+from conflicts import case, rejections, resolution
 from conflicts.case import SETTLED, Progress, conflict_progress
-from conflicts.lifecycle import Effect, Sides
-from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, ResolutionType, SyncConflict
+from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, NotAllowed, NotPossible
+from sync.kernel.acts import ActionError, NotAllowed, NotPossible
 from sync.models import Decision
 from sync.models.records_and_items import KEPT_BY, FieldRef
 from sync.reconcile.field_values import as_uuid
@@ -74,7 +74,7 @@ def answer_strip(answer: Decision, context: case.RecordContext) -> dict[str, Any
 
 
 def _strip(key: str, name: str, url: str, progress: Progress) -> dict[str, Any]:
-    """Return the context of done_before.html: the line that says what became of a choice, with its Undo."""
+    """Return the context of strip.html."""
     return {
         "name": name,
         "url": url,
@@ -151,14 +151,14 @@ WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 MAX_WALKED = 2_000
 
 
-def walk_from(source: str, kind: Kind) -> dict[str, Any]:
-    """Return how many cases of its kind wait, 0 if this one doesn't, and the addresses of its neighbours.
+def walk_from(key: str) -> dict[str, Any]:
+    """Return how many cases of a case's kind wait, 0 if it doesn't, and the addresses of its neighbours.
 
-    `source` is a conflict's id, or a rejected value's type, record and field. A person goes through all cases
-    of the kind that they began with, in a circle, and then through the other kinds.
+    `key` is that of its entry (attention.Entry). A person goes through all cases of the kind that they began with, in a
+    circle, and then through the other kinds.
     """
+    kind = key.partition(":")[0]
     rows = attention.in_order_of_groups(attention.waiting(kinds=WALKED)).only("kind", "source")[:MAX_WALKED]
-    key = f"{kind}:{source}"
     same_kind = [row.key for row in rows if row.kind == kind]
     place = same_kind.index(key) if key in same_kind else -1
     circle = same_kind[place + 1 :] + same_kind[: max(place, 0)]
@@ -200,8 +200,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
     title: str = "Conflict"
     context: case.RecordContext
     url = ""
-    kind = Kind.CONFLICT
-    source = ""
+    attention_key = ""  # of its entry
     # Set by a POST.
     chosen: Mapping[str, FieldSelection] = {}
     seen_values: Mapping[str, Sides] = {}
@@ -245,7 +244,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
         goes_to_next = "next" in request.POST
         # Read before the choice is stored, because afterwards this case is no longer among those that wait.
-        next_url = walk_from(self.source, self.kind)["next_url"] if goes_to_next else ""
+        next_url = walk_from(self.attention_key)["next_url"] if goes_to_next else ""
         try:
             key, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
@@ -290,9 +289,9 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
         # Sentences from which conflict.js chooses while a person types.
         effects = {name: Effect(None, *sides).what_changes for name, sides in changes.items()}
-        walk = walk_from(self.source, self.kind)
-        context = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
-        return self.render_to_response(context, status=status)
+        walk = walk_from(self.attention_key)
+        page = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
+        return self.render_to_response(page, status=status)
 
     def select(self, fields: Sequence[case.CaseField]) -> None:
         """Put the posted choices and seen values into the fields."""
@@ -317,8 +316,8 @@ class ConflictView(CaseView):
         self.context = case.RecordContext.of(self.conflict)
         self.url = screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
-        self.kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
-        self.source = str(self.conflict.pk)
+        kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
+        self.attention_key = f"{kind}:{self.conflict.pk}"
 
     @property
     def is_waiting(self) -> bool:
@@ -375,8 +374,8 @@ class ConflictView(CaseView):
         values = resolution.current_values(conflict).items()
         columns = case.candidate_columns(conflict, self.context)
         return {
-            "options": lifecycle.offered_options(conflict),
-            "chosen": lifecycle.chosen_option(conflict, selection) if selection else None,
+            "options": conflict.options,
+            "chosen": conflict.chosen_option(selection) if selection else None,
             "columns": columns,
             "lines": case.compared_lines(self.context, columns),
             "seen": [(key, json.dumps(list(sides.values()))) for key, sides in values],
@@ -384,7 +383,7 @@ class ConflictView(CaseView):
         }
 
     def question(self) -> confirmed_action.Question | None:
-        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
+        option = self.conflict.chosen_option(self.chosen.get(RECORD_KEY, FieldSelection("")))
         if option is None or not option.deletes:
             return super().question()
         effects = [self.conflict.question, option.effect]
@@ -403,11 +402,11 @@ class ConflictView(CaseView):
     def resolution_type(self) -> str:
         """Return a side's type if that side was chosen for all fields, or a merge."""
         choices = {selection.choose for selection in self.chosen.values()}
-        option = lifecycle.chosen_option(self.conflict, self.chosen.get(RECORD_KEY, FieldSelection("")))
+        option = self.conflict.chosen_option(self.chosen.get(RECORD_KEY, FieldSelection("")))
         for side, kind in ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY)):
             is_side = set(self.chosen) == set(self.seen_values) and choices == {side}
             if self.conflict.is_about_record:
-                is_side = option is not None and option == lifecycle.side_option(self.conflict, side)
+                is_side = option is not None and option == self.conflict.side_option(side)
             if is_side:
                 return kind
         return ResolutionType.MERGE
@@ -416,7 +415,6 @@ class ConflictView(CaseView):
 class RejectionView(CaseView):
     """The page of a value that Monday rejected, with the last answer about it."""
 
-    kind = Kind.REJECTED
     rejection: rejections.Rejection
 
     def load(self, **kwargs: Any) -> None:
@@ -428,7 +426,7 @@ class RejectionView(CaseView):
         self.context = rejection.context
         self.url = rejection_url(field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
-        self.source = ":".join(map(str, field_ref))
+        self.attention_key = ":".join(map(str, (Kind.REJECTED, *field_ref)))
 
     def page(self) -> dict[str, Any]:
         rejection = self.rejection

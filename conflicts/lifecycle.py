@@ -1,96 +1,25 @@
-"""How reports of passes change a conflict, what a choice does, and the lines of the activity about both.
+"""How a pass's report changes a conflict, and the lines of the activity about conflicts.
 
 Nothing here reads the database, and only `ConflictHistory.save` writes to it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import uuid4
 
 import pghistory
 from django.db.models import Q
 
 from conflicts import reports
-from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, ResolutionType, StoredResolution, SyncConflict
-from conflicts.reports import ConflictKind, FieldSelection
+from conflicts.models import BASE, CLOSED_ITSELF, MONDAY, NPD, ResolutionType, StoredResolution, SyncConflict
+from conflicts.reports import ConflictKind
 from sync.kernel import humanize
 from sync.models import Decision, decisions
-from sync.monday.texts import unix_lines
-
-# The values of one field on both sides, by "npd" and "monday"; None is empty.
-Sides = Mapping[str, str | None]
-
-# By whether NPD changes and whether Monday changes: what changes, where a value is removed, where one is written.
-_TEXTS = {
-    (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
-    (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
-    (False, True): ("Monday changes, NPD stays", "on Monday", "written on Monday"),
-    (False, False): ("Nothing changes", "", "nothing had to be written"),
-}
-
-
-@dataclass(frozen=True)
-class Effect:
-    value: str | None
-    npd_changes: bool
-    monday_changes: bool
-
-    @property
-    def what_changes(self) -> str:
-        return _TEXTS[self.npd_changes, self.monday_changes][0]
-
-    @property
-    def emptied_side(self) -> str:
-        """Where a value is removed, in words; empty if none is."""
-        return "" if self.value else _TEXTS[self.npd_changes, self.monday_changes][1]
-
-    @property
-    def written(self) -> str:
-        return _TEXTS[self.npd_changes, self.monday_changes][2]
-
-
-def normalize_text(text: str | None) -> str | None:
-    """Return the text with \\n as line end, or None if it is empty."""
-    return unix_lines(text or "") or None
-
-
-def same_text(text: str | None, other: str | None) -> bool:
-    """Whether two displayed values are the same, regardless of line ends; None equals an empty text."""
-    return normalize_text(text) == normalize_text(other)
-
-
-def is_same(shown: Sides, current: Sides) -> bool:
-    return all(same_text(shown.get(side), current[side]) for side in (NPD, MONDAY))
-
-
-def effect_of(choose: str, values: Sides, typed: str | None = None, *, kind: str = ConflictKind.FIELDS) -> Effect:
-    """Return the effect of choosing a side, or of a typed value."""
-    result = typed if choose == CUSTOM else values[choose]
-    npd_changes = not same_text(result, values[NPD])
-    if kind == ConflictKind.OVERWRITTEN:
-        # Until it is resolved, both sides have NPD's value.
-        return Effect(normalize_text(result), npd_changes, npd_changes)
-    monday_changes = choose != MONDAY and not same_text(result, values[MONDAY])
-    return Effect(normalize_text(result), choose != NPD and npd_changes, monday_changes)
-
-
-def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
-    """Return the effect of a field's choice on the values that it was made for."""
-    values = {NPD: selection.npd, BASE: conflict.base_data.get(key), MONDAY: selection.monday}
-    return effect_of(selection.choose, values, selection.value, kind=conflict.kind)
-
-
-def applied_effect(conflict: SyncConflict, key: str) -> Effect:
-    """Return the effect of a field's applied resolution on the values that it was made for."""
-    entry = conflict.merge_selections[key]
-    return effect_of(entry["choose"], entry, conflict.resolved_data.get(key), kind=conflict.kind)
-
 
 MAX_QUOTED_LENGTH = 60
 
-# The stored kind and the sentence of each template of a line.
+# The templates of lines: the kind that is stored, and the sentence.
 TEMPLATES = {
     "found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
     "record_found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
@@ -246,22 +175,10 @@ def add_to_entry(conflict: SyncConflict, key: str, **details: Any) -> None:
     conflict.merge_selections = {**conflict.merge_selections, key: entry}
 
 
-def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
-    """Return the entries of the fields that people resolved."""
-    entries = conflict.merge_selections
-    return {key: entries[key] for key in conflict.in_order(entries) if entries[key]["choose"] != CLOSED_ITSELF}
-
-
-def resolved_entries(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
-    """Return the entries of the fields that people resolved and that are not in conflict again."""
-    in_conflict = conflict.conflict_fields if conflict.is_open else ()
-    return {key: entry for key, entry in resolved_by_people(conflict).items() if key not in in_conflict}
-
-
 def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
     """Close a conflict, which then shows all its resolved fields."""
     entries = conflict.merge_selections
-    by_people = list(resolved_by_people(conflict).values())
+    by_people = list(conflict.resolved_by_people.values())
     types = {entry["type"] for entry in by_people}
     if not by_people:
         conflict.resolution_type = ResolutionType.AUTO
@@ -299,30 +216,6 @@ def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
     conflict.monday_data = {key: entry["monday"] for key, entry in entries.items()}
 
 
-def offered_options(conflict: SyncConflict) -> list[reports.Option]:
-    return [reports.Option(**option) for option in conflict.about.get("options", [])]
-
-
-def chosen_option(conflict: SyncConflict, selection: reports.FieldSelection) -> reports.Option | None:
-    """Return the selected option, or None if it is not offered."""
-    for option in offered_options(conflict):
-        if (option.choose, option.value) == (selection.choose, selection.value or ""):
-            return option
-    return None
-
-
-def side_option(conflict: SyncConflict, side: str) -> reports.Option | None:
-    """Return the option with which one side wins, or None if it is not offered."""
-    return next((option for option in offered_options(conflict) if option.choose == side), None)
-
-
-def act_option(conflict: SyncConflict, act: str) -> reports.Option | None:
-    """Return a delete's option that does this act, or None if it is not offered."""
-    if conflict.kind != ConflictKind.DELETE:
-        return None
-    return next((option for option in offered_options(conflict) if option.does == act), None)
-
-
 def has_conflict(report: reports.ConflictReport) -> bool:
     """Whether the report contains a conflict; without one, an open conflict is over.
 
@@ -331,10 +224,9 @@ def has_conflict(report: reports.ConflictReport) -> bool:
     return bool(report.data or report.fields or report.undecided)
 
 
-def new_conflict(report: reports.ConflictReport, conflict_id: UUID) -> SyncConflict:
-    conflict = SyncConflict(
-        id=conflict_id, entity_type=report.entity_type, entity_id=report.entity_id, kind=report.kind
-    )
+def new_conflict(report: reports.ConflictReport) -> SyncConflict:
+    # With an id, because lines of the activity name it before the row is stored.
+    conflict = SyncConflict(id=uuid4(), entity_type=report.entity_type, entity_id=report.entity_id, kind=report.kind)
     set_values(conflict, report, [*report.fields, *_undecided_fields(conflict, report)])
     return conflict
 
@@ -367,16 +259,16 @@ def update_conflict(
     if not waiting:
         close(conflict, report.closing_reason, now)
         return
-    before = set(conflict.conflict_fields)
+    fields_before = set(conflict.conflict_fields)
     for field in report.fields:
         # The conflict shows the latest overwritten edit; the history keeps the one before.
         stored = field_conflict(conflict, field.key)
-        if conflict.kind == ConflictKind.OVERWRITTEN and field.key in before and field.monday != stored.monday:
+        if conflict.kind == ConflictKind.OVERWRITTEN and field.key in fields_before and field.monday != stored.monday:
             values = {"npd": stored.npd, "monday": stored.monday, "second": field.monday}
             history.log("overwritten_again", conflict, field.key, values)
     set_values(conflict, report, list(fields.values()))
     if not conflict.is_about_record:
-        history.log_new(conflict, [key for key in fields if key not in before])
+        history.log_new(conflict, [key for key in fields if key not in fields_before])
     conflict.resolution = undo_request or resolution.to_json()
 
 
@@ -384,10 +276,10 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
     entry = conflict.merge_selections[key]
     values = {**entry, "result": conflict.resolved_data[key]}
     if not conflict.is_about_record:
-        written = applied_effect(conflict, key).written
+        written = conflict.applied_effect(key).written
         history.log("applied", conflict, key, values, written=written)
         return
-    option = chosen_option(conflict, reports.FieldSelection(entry["choose"], entry["value"]))
+    option = conflict.chosen_option(reports.FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
     add_to_entry(conflict, key, label=label)
     outcome = str(values["result"] or "")
@@ -409,7 +301,7 @@ def _log_ended(
     elif has_conflict(report):
         for key in ended_keys:
             history.log("unedited", conflict, key, conflict.values(key))
-    elif not resolved_by_people(conflict):
+    elif not conflict.resolved_by_people:
         sides = {"npd": conflict.npd_data, "base": conflict.base_data, "monday": conflict.monday_data}
         values = {**sides, "what": conflict.question}
         history.log("record_ended", conflict, "", values, why=_because(report.closing_reason))
@@ -422,6 +314,7 @@ def _because(reason: str) -> str:
 def _remaining_fields(
     conflict: SyncConflict, report: reports.ConflictReport, applied: list[str]
 ) -> dict[str, reports.FieldConflict]:
+    """Return the fields that stay in conflict or join it."""
     reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
     # A report about overwritten edits may have only a reason to close them all.

@@ -1,4 +1,4 @@
-"""Conflicts, and what people chose in them."""
+"""Conflicts, what people chose in them, and what a choice does to both sides."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from conflicts.reports import ConflictKind
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
+from sync.monday.text_forms import unix_lines
 
 NPD = "npd"
 BASE = "base"
@@ -31,6 +32,65 @@ UNDO = "undo"
 
 # The order of lists: open conflicts, oldest first, then the resolved ones, latest first.
 OPEN_FIRST = (models.F("resolved_at").desc(nulls_first=True), models.F("detected_at").asc(), "id")
+
+
+# The values of one field on both sides, by "npd" and "monday"; None is empty.
+Sides = Mapping[str, str | None]
+
+# By whether NPD changes and whether Monday changes: what changes, where a value is removed, where one is written.
+_EFFECT_TEXTS = {
+    (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
+    (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
+    (False, True): ("Monday changes, NPD stays", "on Monday", "written on Monday"),
+    (False, False): ("Nothing changes", "", "nothing had to be written"),
+}
+
+
+def normalize_text(text: str | None) -> str | None:
+    """Return the text with \\n as line end, or None if it is empty."""
+    return unix_lines(text or "") or None
+
+
+def same_text(text: str | None, other: str | None) -> bool:
+    """Whether two displayed values are the same, regardless of line ends; None equals an empty text."""
+    return normalize_text(text) == normalize_text(other)
+
+
+def same_sides(shown: Sides, current: Sides) -> bool:
+    return all(same_text(shown.get(side), current[side]) for side in (NPD, MONDAY))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a choice does to a field."""
+
+    value: str | None  # what the field becomes on each side that changes
+    npd_changes: bool
+    monday_changes: bool
+
+    @classmethod
+    def of(cls, choose: str, values: Sides, typed: str | None = None, *, kind: str = ConflictKind.FIELDS) -> Effect:
+        """Return the effect of choosing a side, or of a typed value, in a conflict of this kind."""
+        result = typed if choose == CUSTOM else values[choose]
+        npd_changes = not same_text(result, values[NPD])
+        if kind == ConflictKind.OVERWRITTEN:
+            # Until it is resolved, both sides have NPD's value.
+            return cls(normalize_text(result), npd_changes, npd_changes)
+        monday_changes = choose != MONDAY and not same_text(result, values[MONDAY])
+        return cls(normalize_text(result), choose != NPD and npd_changes, monday_changes)
+
+    @property
+    def what_changes(self) -> str:
+        return _EFFECT_TEXTS[self.npd_changes, self.monday_changes][0]
+
+    @property
+    def emptied_side(self) -> str:
+        """Where a value is removed, in words; empty if none is."""
+        return "" if self.value else _EFFECT_TEXTS[self.npd_changes, self.monday_changes][1]
+
+    @property
+    def written(self) -> str:
+        return _EFFECT_TEXTS[self.npd_changes, self.monday_changes][2]
 
 
 @dataclass(frozen=True)
@@ -221,6 +281,47 @@ class SyncConflict(models.Model):
             return []
         keys = [reports.RECORD_KEY] if self.is_about_record else self.conflict_fields
         return [key for key in keys if key not in self.stored_resolution.fields]
+
+    @property
+    def options(self) -> list[reports.Option]:
+        """What may be chosen in a conflict about the whole record."""
+        return [reports.Option(**option) for option in self.about.get("options", [])]
+
+    def chosen_option(self, selection: reports.FieldSelection) -> reports.Option | None:
+        """Return the selected option, or None if it is not offered."""
+        choice = selection.choose, selection.value or ""
+        return next((option for option in self.options if (option.choose, option.value) == choice), None)
+
+    def side_option(self, side: str) -> reports.Option | None:
+        """Return the option with which one side wins, or None if it is not offered."""
+        return next((option for option in self.options if option.choose == side), None)
+
+    def act_option(self, act: str) -> reports.Option | None:
+        """Return a delete's option that does this act, or None if it is not offered."""
+        options = self.options if self.kind == ConflictKind.DELETE else []
+        return next((option for option in options if option.does == act), None)
+
+    def selection_effect(self, key: str, selection: reports.FieldSelection) -> Effect:
+        """Return the effect of a field's choice on the values that it was made for."""
+        values = {NPD: selection.npd, BASE: self.base_data.get(key), MONDAY: selection.monday}
+        return Effect.of(selection.choose, values, selection.value, kind=self.kind)
+
+    def applied_effect(self, key: str) -> Effect:
+        """Return the effect of a field's applied resolution on the values that it was made for."""
+        entry = self.merge_selections[key]
+        return Effect.of(entry["choose"], entry, self.resolved_data.get(key), kind=self.kind)
+
+    @property
+    def resolved_by_people(self) -> dict[str, dict[str, Any]]:
+        """The entries of `merge_selections` of the fields that people resolved."""
+        entries = self.merge_selections
+        return {key: entries[key] for key in self.in_order(entries) if entries[key]["choose"] != CLOSED_ITSELF}
+
+    @property
+    def resolved_entries(self) -> dict[str, dict[str, Any]]:
+        """The entries of the fields that people resolved and that are not in conflict again."""
+        in_conflict = self.conflict_fields if self.is_open else ()
+        return {key: entry for key, entry in self.resolved_by_people.items() if key not in in_conflict}
 
 
 # The condition for `is_being_applied`.

@@ -7,7 +7,6 @@ and enqueues a pass, so it can't overwrite an edit on Monday: the pass would fin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -17,14 +16,14 @@ from django.db import DataError, IntegrityError, transaction
 
 from conflicts import resolution
 from conflicts.case import RecordContext, records_of
-from conflicts.lifecycle import Sides, is_same, quote_value
-from conflicts.models import CUSTOM, MONDAY, NPD
+from conflicts.lifecycle import quote_value
+from conflicts.models import CUSTOM, MONDAY, NPD, Sides, same_sides
 from conflicts.reports import ConflictKind
 from sync import registry
 from sync.choices import Cause
 from sync.clock import sync_now
 from sync.kernel import grouped
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -91,14 +90,12 @@ class Rejection:
 
     @property
     def waits_for_choice(self) -> bool:
-        """Whether it needs an answer and has none; it needs another one if a pass has rejected the last one's value."""
+        """Whether it needs an answer and has none, or a pass since the last one has found the value rejected again."""
         answer = last_answer(self.field_ref) if self.needs_answer else None
-        return self.needs_answer and (answer is None or self.is_read_since(answer.at))
-
-    def is_read_since(self, moment: datetime) -> bool:
-        """Whether a pass has looked at the record since then."""
+        if answer is None:
+            return self.needs_answer
         last_pass = self.sync_state.last_sync_attempt if self.sync_state else None
-        return last_pass is not None and last_pass > moment
+        return last_pass is not None and last_pass > answer.at
 
     @cached_property
     def monday_raw(self) -> Any:
@@ -133,7 +130,7 @@ class Rejection:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.sides[MONDAY] is None and self.field.required:
             raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
-        stored = field_values.stored_values(self.record, self.field)
+        stored = field_values.local_values(self.record, self.field)
         converter = self.context.display.board.converter(self.field, self.record)
         try:
             try:
@@ -206,7 +203,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not rejection.needs_answer:
             message = f"{label} of {record} is not rejected any more: it was changed or sent since."
             raise resolution.NotOpen(message, current)
-        if not is_same(seen, rejection.sides):
+        if not same_sides(seen, rejection.sides):
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
             resolution.check_may_change_record(by, field_ref[0], "emptying a value")
@@ -292,7 +289,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     except ActionError as error:
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
     record = rejection.record
-    before = field_values.stored_values(record, rejection.field)
+    before = field_values.local_values(record, rejection.field)
     previous = rejection.sides[NPD]
     model = type(record)
     # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
@@ -304,7 +301,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         problem = f"NPD's database rejected it: {why}"
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
-    now = field_values.stored_field_values(record, before)
+    now = field_values.local_field_values(record, before)
     after = rejection.context.display.display_local(record, rejection.field, now)
     label = rejection.field.label
     was = f"it was {quote_value(previous)}, which Monday rejected."

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import models
 
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 
 
 class ConflictKind(models.TextChoices):
@@ -39,7 +39,7 @@ DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
 MERGE_RECORDS = "merge_records"
 
-# The acts of options (of `sync.kernel.messages`) that a person may choose for several conflicts at once.
+# The acts of options (of `sync.kernel.acts`) that a person may choose for several conflicts at once.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
 
 

@@ -10,14 +10,15 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from conflicts import lifecycle
+from conflicts import models
 from conflicts.case import RecordContext
-from conflicts.models import BASE, CUSTOM, MONDAY, NPD, UNDO, ResolutionType, StoredResolution, SyncConflict
+from conflicts.lifecycle import ConflictHistory
+from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
 from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.messages import ACTS, ActionError, NotAllowed, NotPossible
+from sync.kernel.acts import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
 from sync.outbox import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
@@ -37,7 +38,7 @@ class InvalidResolution(ActionError):
 class DecidedTooLate(NotPossible):
     """Nothing was stored because the conflict has changed; `current` has its values by field."""
 
-    def __init__(self, sentence: str, current: Mapping[str, lifecycle.Sides]) -> None:
+    def __init__(self, sentence: str, current: Mapping[str, Sides]) -> None:
         super().__init__(sentence)
         self.current = dict(current)
 
@@ -45,7 +46,7 @@ class DecidedTooLate(NotPossible):
 class NotAsSeen(DecidedTooLate):
     default_code = "stale"
 
-    def __init__(self, labels: str, current: Mapping[str, lifecycle.Sides]) -> None:
+    def __init__(self, labels: str, current: Mapping[str, Sides]) -> None:
         advice = "Check the current values, then choose again."
         super().__init__(f"{labels} changed while you were deciding. {advice}", current)
 
@@ -55,7 +56,7 @@ class NotOpen(DecidedTooLate):
 
 
 Selections = Mapping[str, FieldSelection]
-SeenValues = Mapping[str, lifecycle.Sides]
+SeenValues = Mapping[str, Sides]
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
 
 
@@ -94,7 +95,7 @@ def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]
         raise ActionError(_empty_problem(context, mapping))
     try:
         raw = typed_value(converter, record, mapping.fields, text)
-        limit = converter.rejection_reason(raw)
+        refusal = converter.rejection_reason(raw)
     except (ValueError, RelatedNotFound) as error:
         raise ActionError(f"{mapping.label}: {error}") from error
     try:
@@ -102,8 +103,8 @@ def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]
     except ValidationError as error:
         why = " ".join(error.messages)
         raise ActionError(f"{mapping.label} of {context.name}: {why} Correct it, or choose a side.") from error
-    if limit:
-        raise ActionError(f"{mapping.label}: Monday won't take it ({limit}). Shorten it, or choose a side.")
+    if refusal:
+        raise ActionError(f"{mapping.label}: Monday won't take it ({refusal}). Shorten it, or choose a side.")
     return values
 
 
@@ -111,9 +112,9 @@ def _empty_problem(context: RecordContext, mapping: FieldMapping) -> str:
     return f"{mapping.label} of {context.name} can't be empty. Choose a side that has a value, or type one."
 
 
-def current_values(conflict: SyncConflict) -> dict[str, lifecycle.Sides]:
+def current_values(conflict: SyncConflict) -> dict[str, Sides]:
     """Return the values of the fields in conflict, and the question about the record under its key."""
-    values: dict[str, lifecycle.Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
+    values: dict[str, Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
     if conflict.is_about_record:
         values[RECORD_KEY] = {"npd": conflict.question, "monday": None}
     return values
@@ -125,7 +126,7 @@ def _check_seen(conflict: SyncConflict, keys: set[str], seen_values: SeenValues)
     changed = [
         "What happened" if key == RECORD_KEY else conflict.label(key)
         for key in sorted(keys)
-        if key not in seen_values or key not in current or not lifecycle.is_same(seen_values[key], current[key])
+        if key not in seen_values or key not in current or not models.same_sides(seen_values[key], current[key])
     ]
     if changed:
         raise NotAsSeen(", ".join(changed), current)
@@ -154,7 +155,7 @@ def field_selections(
     chosen = {
         key: FieldSelection(
             choose=selection.choose,
-            value=lifecycle.normalize_text(selection.value) if selection.choose == CUSTOM else None,
+            value=models.normalize_text(selection.value) if selection.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
             monday=conflict.sides(key)[MONDAY],
         )
@@ -182,7 +183,7 @@ def _selection_problem(conflict: SyncConflict, context: RecordContext, key: str,
     mapping = context.mapped.get(key)
     if mapping is None or context.record is None:
         return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
-    if mapping.required and lifecycle.selection_effect(conflict, key, selection).value is None:
+    if mapping.required and conflict.selection_effect(key, selection).value is None:
         return _empty_problem(context, mapping)
     # Neither side has the lost value of an overwritten edit, so it is checked like a typed one.
     is_lost = selection.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN
@@ -199,9 +200,9 @@ def selected_option(
 ) -> Option:
     """Return the offered option that was chosen for the whole record; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
-        option = lifecycle.side_option(conflict, side)
+        option = conflict.side_option(side)
     elif set(selections) == {RECORD_KEY}:
-        option = lifecycle.chosen_option(conflict, selections[RECORD_KEY])
+        option = conflict.chosen_option(selections[RECORD_KEY])
     else:
         # Anything beside the one option would be dropped silently.
         advice = f"choose one of its options, under “{RECORD_KEY}”."
@@ -244,7 +245,7 @@ def resolve(
         if record is not None and not record.may_sync:
             message = f"Sync is off for {context.name}, so nothing can be written."
             raise InvalidResolution(f"{message} Turn it on at the record, then choose.")
-        history = lifecycle.ConflictHistory()
+        history = ConflictHistory()
         if conflict.is_about_record:
             option = selected_option(conflict, resolution_type, selections, seen)
             if option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
@@ -262,7 +263,7 @@ def resolve(
                 check_may_change_record(by, conflict.entity_type)
             chosen = field_selections(conflict, context, resolution_type, selections, seen)
             for key, selection in chosen.items():
-                effect = lifecycle.selection_effect(conflict, key, selection)
+                effect = conflict.selection_effect(key, selection)
                 values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
                 history.log("chosen", conflict, key, values, actor=authors.full_name(by), changes=effect.what_changes)
         store_resolution(conflict, resolution_type, chosen, history, by=by)
@@ -271,15 +272,10 @@ def resolve(
 
 
 def store_resolution(
-    conflict: SyncConflict,
-    resolution_type: str,
-    chosen: Selections,
-    history: lifecycle.ConflictHistory,
-    *,
-    by: AbstractBaseUser,
+    conflict: SyncConflict, resolution_type: str, chosen: Selections, history: ConflictHistory, *, by: AbstractBaseUser
 ) -> None:
     """Store a resolution with its history lines, and request the pass that applies it."""
-    resolution = StoredResolution(
+    resolution = models.StoredResolution(
         resolution_type=resolution_type, by_id=by.pk, by=authors.full_name(by), at=sync_now().isoformat(), fields=chosen
     )
     conflict.resolution = resolution.to_json()
@@ -303,7 +299,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         # Locked, so that no pass applies a resolution meanwhile.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = RecordContext.of(conflict)
-        entries = lifecycle.resolved_entries(conflict)
+        entries = conflict.resolved_entries
         problem = ""
         if conflict.is_being_undone:
             who = conflict.stored_resolution.by
@@ -323,18 +319,18 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             for key, entry in entries.items()
             if key in conflict.inverse
         }
-        history = lifecycle.ConflictHistory()
+        history = ConflictHistory()
         for key, selection in selections.items():
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
             history.log("undo_requested", conflict, key, values, actor=authors.full_name(by))
-        store_resolution(conflict, UNDO, selections, history, by=by)
+        store_resolution(conflict, models.UNDO, selections, history, by=by)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 
 
 def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     """Return why a conflict's resolved fields can't be undone, and what to do instead; empty if they can."""
-    if not lifecycle.resolved_entries(conflict):
+    if not conflict.resolved_entries:
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
@@ -350,7 +346,7 @@ def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
 
 def _record_undo_problem(conflict: SyncConflict) -> str:
     entry = conflict.merge_selections[RECORD_KEY]
-    option = lifecycle.chosen_option(conflict, FieldSelection(entry["choose"], entry["value"]))
+    option = conflict.chosen_option(FieldSelection(entry["choose"], entry["value"]))
     if option and option.does == MERGE_RECORDS:
         return (
             "The two records were merged. Restore the deleted one from the deleted records; it gets an item of its own "
@@ -365,7 +361,7 @@ def _record_undo_problem(conflict: SyncConflict) -> str:
 
 
 def _fields_undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
-    entries = lifecycle.resolved_entries(conflict)
+    entries = conflict.resolved_entries
     keys = [key for key in entries if key in conflict.inverse]
     if not keys:
         return "The values of each side before are no longer known. Type them in again, on either side."

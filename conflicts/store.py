@@ -1,6 +1,5 @@
-"""How the sync reads, opens, updates, closes and reopens conflicts, and rejects their resolutions."""
+"""Reads the conflicts of a pass's records, stores its reports about them, and rejects resolutions of people."""
 
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -152,7 +151,7 @@ class _ReportBatch:
             if not conflict.is_open:
                 del self.open[key]
         elif lifecycle.has_conflict(report):
-            self.open[key] = lifecycle.new_conflict(report, uuid.uuid4())
+            self.open[key] = lifecycle.new_conflict(report)
             self.new.append(self.open[key])
             self.history.log_new(self.open[key], self.open[key].conflict_fields)
 

@@ -35,8 +35,8 @@ from npd.sign_in import LINK_LIFETIME, mail_password_link, password_link, remove
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
 from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
+from sync.kernel.acts import NotPossible
 from sync.kernel.humanize import DASH
-from sync.kernel.messages import NotPossible
 from sync.records.authors import full_name, log_action, log_model_action
 
 

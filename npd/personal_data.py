@@ -24,10 +24,10 @@ from django.db.models.functions import Cast
 from import_export.tmp_storages import CacheStorage
 
 from sync import models, registry
-from sync.choices import TombstoneState
+from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import SyncNow
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import NotPossible, TombstoneReason, tombstone_sentence
 from sync.limits import connector
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.items import prepare_delete
@@ -58,7 +58,7 @@ KEPT: dict[type[Model], dict[str, Any]] = {
         "state": TombstoneState.NOTHING_LEFT,
         "reason_code": TombstoneReason.ERASED,
         "settled_at": SyncNow(),
-        "note": tombstone_sentence(TombstoneReason.ERASED),
+        "note": TombstoneReason.ERASED.sentence(),
     },
     LogEntry: {"object_repr": "[erased]", "change_message": ""},
     models.IgnoredItem: {"reason": ERASED_REASON},

@@ -1,4 +1,4 @@
-"""The stored values of states. Names and values are contracts (docs/reference/tables.md)."""
+"""The stored values of states and reasons. Names and values are contracts (docs/reference/tables.md)."""
 
 from enum import IntFlag, StrEnum
 from functools import cache
@@ -46,7 +46,7 @@ class Rule(models.TextChoices):
 
 
 class SyncStatus(models.TextChoices):
-    """The sync state's view of a record."""
+    """The result of a record's last pass, in its sync state; people see the record's RecordSyncStatus."""
 
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
@@ -207,6 +207,103 @@ class TombstoneState(models.TextChoices):
     KEPT = "kept", "Its item stays as it is"
     NOTHING_LEFT = "nothing_left", "Nothing was left to do"
     RESTORED = "restored", "The record was restored"
+
+
+class TombstoneReason(models.TextChoices):
+    """The reason for the state of a deleted record's item, or the question about it, with the sentence."""
+
+    NO_ITEM = "no_item", "Deleted in NPD. It had no item on Monday."
+    OTHER_OWNER = "other_owner", "Deleted in NPD. Its item now belongs to “{owner}”, so nothing is sent."
+    OTHER_NPD_ID = (
+        "other_npd_id",
+        "Deleted in NPD. Its item “{item}” now has the NPD ID of “{owner}”, so nothing is sent.",
+    )
+    SYNC_OFF = "sync_off", "Deleted in NPD. Its sync was off, so its item stays on Monday as it is."
+    LEFT_OUT = "left_out", "Deleted in NPD. {filter} Its item stays on Monday as it is."
+    ONE_WAY = "one_way", "Deleted in NPD. Its direction didn't allow sending, so its item stays on Monday as it is."
+    MOVED = "moved", "Deleted in NPD. Its item “{item}” was moved to another board ({board}); it stays there."
+    NOT_SHOWN = "not_shown", "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do."
+    REMOVED_BEFORE = "removed_before", "Deleted in NPD. Its item “{item}” was {state} on Monday already."
+    REMOVED_MEANWHILE = "removed_meanwhile", "Deleted in NPD. {error} Nothing is left to do."
+    ARCHIVED = (
+        "archived",
+        "Deleted in NPD, so its item “{item}” was archived on Monday. People can restore it from the board's archive.",
+    )
+    DELETED = (
+        "deleted",
+        (
+            "Deleted in NPD, so its item “{item}” was deleted on Monday. People can restore it from Monday's recycle "
+            "bin, for 30 days."
+        ),
+    )
+    UNLINKED = (
+        "unlinked",
+        "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: no new record is created from it.",
+    )
+    REMOVAL_REJECTED = (
+        "removal_rejected",
+        "Deleted in NPD. A person rejected the removal of its item, so the item stays as it is.",
+    )
+    PENDING_APPROVAL = ("pending_approval", "Deleted in NPD. Its item waits for approval on Home.")
+    QUESTION = "question", "“{record}” was deleted in NPD. What should become of its item {item}?"
+    ERASED = "erased", "This person was erased: nothing of the record is kept, and it can't be restored."
+    QUESTION_EDITED = (
+        "question_edited",
+        "“{record}” was deleted in NPD, but its item {item} was edited on Monday after the last sync.",
+    )
+    QUESTION_RESTORED = (
+        "question_restored",
+        (
+            "“{record}” was deleted in NPD and its item left the board, but somebody restored the item {item}. Should "
+            "the record come back too?"
+        ),
+    )
+
+    def sentence(self, **params: object) -> str:
+        """Return the sentence; `params` fill its placeholders."""
+        return str(self.label).format(**params)
+
+
+class UnmatchedReason(models.TextChoices):
+    """Why an item has no record, with its name in lists; reasons that a person can end come first."""
+
+    AMBIGUOUS = "ambiguous", "Several records fit"
+    DUPLICATE = "duplicate", "A copy of another item"
+    SYNC_OFF = "sync_off", "Its record's sync is off"
+    NO_KEY = "no_key", "No {label}, so we can't tell who this is"
+    INVALID = "invalid", "A value is missing or wrong"
+    RECORD_DELETED = "record_deleted", "Its record was deleted in NPD"
+    DATABASE_REJECTED = "database_rejected", "NPD's database rejected it"
+    KEY_UNREADABLE = "key_unreadable", "A column can't be read"
+    NPD_ID_UNREADABLE = "npd_id_unreadable", "The NPD ID can't be read"
+    CREATION_OFF = "creation_off", "New items don't become records"
+    CREATES_HELD = "creates_held", "Nothing new is created for now"
+    LEFT_OUT = "left_out", "Left out by the filter"
+    NO_KEY_YET = "no_key_yet", "No {label} yet, so we can't tell who this is"
+    BEING_EDITED = "being_edited", "Somebody is filling it in"
+    UNCONFIRMED = "unconfirmed", "Not confirmed by Monday yet"
+    QUEUED = "queued", "Checked next"
+
+
+# Reasons that need nobody's attention: three end by themselves, a conflict asks about AMBIGUOUS, LEFT_OUT is intended.
+QUIET_REASONS = (
+    UnmatchedReason.QUEUED,
+    UnmatchedReason.UNCONFIRMED,
+    UnmatchedReason.BEING_EDITED,
+    UnmatchedReason.AMBIGUOUS,
+    UnmatchedReason.LEFT_OUT,
+)
+
+# Reasons that somebody has chosen: by a setting of the board, or by turning a record's sync off.
+CHOSEN_REASONS = (UnmatchedReason.CREATION_OFF, UnmatchedReason.NO_KEY, UnmatchedReason.SYNC_OFF)
+
+# Reasons that need a person only if they last: the item is looked at again by itself.
+PASSING_REASONS = (
+    UnmatchedReason.KEY_UNREADABLE,
+    UnmatchedReason.NPD_ID_UNREADABLE,
+    UnmatchedReason.NO_KEY_YET,
+    UnmatchedReason.CREATES_HELD,
+)
 
 
 class ApprovalKind(models.TextChoices):

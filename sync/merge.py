@@ -4,8 +4,8 @@ The base is the pair of values when both sides last agreed. NPD's value is compa
 with its Monday half. All values here are canonical: monday/columns decides which ones count as equal. The merge gets no
 unknown value; FieldSides also serves callers that have some.
 
-reconcile/field_plan.py calls it. Before, it has decided fields that nothing changed and unknown values; afterwards it
-looks at relations that name the same record, and at values that a side can't take.
+reconcile/field_plan.py calls it for fields with known values that may have changed. Then it looks at relations that
+name the same record, and at values that a side can't take.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ Side = Canonical | Unknown
 class FieldSides:
     """A field's values on both sides, compared with its base.
 
-    Without a base, each side counts as empty before. A value that isn't known has neither changed nor stayed, and is
-    neither equal to another value nor different from it. `unchanged` is False without a base.
+    Without a base, each side counts as changed if it has a value. A value that isn't known has neither changed nor
+    stayed, and is neither equal to another value nor different from it. `unchanged` is False without a base.
     """
 
     local: Side

@@ -20,7 +20,7 @@ from sync.choices import Rule
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_phone_digits
 from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
-from sync.monday import texts
+from sync.monday import text_forms
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import ValueLabels
 from sync.monday.conversion import ListConverter
@@ -246,7 +246,7 @@ def own_texts(model: type[SyncedModel]) -> list[str]:
     return [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
 
 
-def searching(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
+def search_condition(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
     """Return the condition that a record contains every word of a term, in any order, or its phone number.
 
     Words are split as Django does, so quoted ones may contain spaces. A comma after a word is dropped, so that an
@@ -279,8 +279,9 @@ def _containing(model: type[SyncedModel], fields: Iterable[str], text: str) -> m
             condition |= models.Q(**{f"{relation}__in": matching})
         else:
             condition |= contains_unmarked(name, text)
+            key = text_forms.match_key(text)
             labels = choices_of(model, [name]).items()
-            if values := [value for value, label in labels if texts.match_key(text) in texts.match_key(label)]:
+            if values := [value for value, label in labels if key in text_forms.match_key(label)]:
                 is_list = isinstance(model._meta.get_field(name), ArrayField)
                 condition |= models.Q(**{f"{name}__{'overlap' if is_list else 'in'}": values})
     return condition

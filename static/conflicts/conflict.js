@@ -39,10 +39,11 @@
     return `→ ${npd && monday ? effects.both : effects[npd || monday ? side : "nothing"]}`;
   };
 
-  // For a value that Monday rejected the page itself says what a choice leads to.
-  const leads = (row) => {
-    const { leads: once, again } = row.querySelector("input[type=radio]:checked").dataset;
-    const sentence = again && unified(field(row).value) === unified(row.dataset.npd) ? again : once;
+  // For a value that Monday rejected the page itself says the consequence of a choice.
+  const statedConsequence = (row) => {
+    const { consequence, consequenceUnchanged } = row.querySelector("input[type=radio]:checked").dataset;
+    const isUnchanged = consequenceUnchanged && unified(field(row).value) === unified(row.dataset.npd);
+    const sentence = isUnchanged ? consequenceUnchanged : consequence;
     return sentence ? `→ ${sentence}` : "";
   };
 
@@ -63,7 +64,7 @@
     if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? "(empty)" : "");
     shown.placeholder = choice ? "(empty)" : "";
     const line = row.querySelector("[data-where]");
-    line.textContent = choice ? leads(row) || where(outcome(row)) : "";
+    line.textContent = choice ? statedConsequence(row) || where(outcome(row)) : "";
     line.classList.toggle("cfl-removes", Boolean(emptied(row)));
   };
 
@@ -80,7 +81,7 @@
     const removing = rows.filter(emptied);
     nameButtons(removing.length ? emptying(removing) : "");
     if ("rejected" in form.dataset) {
-      say((picked(rows[0]) && leads(rows[0]).slice(2)) || ask);
+      say((picked(rows[0]) && statedConsequence(rows[0]).slice(2)) || ask);
       return;
     }
     const chosen = rows.filter(picked).map(outcome);

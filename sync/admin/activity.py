@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from sync import attention, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
 from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS

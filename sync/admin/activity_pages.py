@@ -23,10 +23,10 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
-from sync.choices import TombstoneState
+from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS, Act, NotPossible, TombstoneReason
+from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.reconcile.field_values import as_uuid
@@ -278,7 +278,8 @@ _STATES = {
     TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
     TombstoneState.RESTORED: ("ok", "undo", "Restored"),
 }
-_NOT_RESTORABLE = models.Q(state=TombstoneState.RESTORED) | models.Q(reason_code=TombstoneReason.ERASED)
+# Nothing is left of an erased person.
+_IS_RESTORABLE = ~models.Q(state=TombstoneState.RESTORED) & ~models.Q(reason_code=TombstoneReason.ERASED)
 _WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
 
 
@@ -296,7 +297,7 @@ def restore_url(user: Any, entity_type: str, record_ids: Iterable[Any], back_url
     """
     if not user.has_perm("sync.view_tombstone") or not registry.may_act(user, "add", entity_type):
         return ""
-    rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=record_ids).exclude(_NOT_RESTORABLE)
+    rows = Tombstone.objects.filter(_IS_RESTORABLE, entity_type=entity_type, entity_id__in=record_ids)
     pks = [str(pk) for pk in rows.order_by("pk").values_list("pk", flat=True)[: MAX_UNDONE + 1]]
     if not pks or len(pks) > MAX_UNDONE:
         return ""
@@ -335,6 +336,10 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         view = self.admin_site.admin_view(self.restore_some)
         return [re_path(rf"^(?P<keys>{KEYS})/restore/$", view, name="sync_tombstone_restore"), *super().get_urls()]
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Tombstone]:
+        rows: models.QuerySet[Tombstone] = super().get_queryset(request)
+        return rows.annotate(page_is_restorable=models.ExpressionWrapper(_IS_RESTORABLE, models.BooleanField()))
+
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         links = {entity_type: registry.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
@@ -342,8 +347,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         for row in rows:
             author = deleted_by.get(row.entity_id)
             row.page_link = links[row.entity_type]
-            is_restorable = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
-            row.page_may_restore = is_restorable and registry.may_act(request.user, "add", row.entity_type)
+            row.page_may_restore = row.page_is_restorable and registry.may_act(request.user, "add", row.entity_type)
             row.page_by = author.by if author else ""
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
@@ -413,7 +417,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     def _ask_and_restore(
         self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
     ) -> HttpResponse:
-        queryset = queryset.exclude(_NOT_RESTORABLE)
+        queryset = queryset.filter(_IS_RESTORABLE)
         types = queryset.order_by().values_list("entity_type", flat=True).distinct()
         if not all(registry.may_act(request.user, "add", entity_type) for entity_type in types):
             raise PermissionDenied

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from sync.admin.admin_base import Button, render_admin_page
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, ActionError, CountChanged, NotAllowed
+from sync.kernel.acts import ACTS, ActionError, CountChanged, NotAllowed
 
 # A question lists this many rows at most and counts the rest.
 MAX_ROWS_SHOWN = 200

@@ -16,11 +16,11 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from sync import attention, registry
-from sync.admin import admin_base, home_acts, queue_pages, record_panel, waiting_pages
+from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
-from sync.kernel.messages import ACTS, Act
+from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
@@ -371,12 +371,12 @@ def _row(
     overview = admin_base.overview_of(request)
     links: list[Button] = []
     if entry.kind is attention.Kind.UNMATCHED:
-        if progress := waiting_pages.request_badge(item_jobs.get((entry.entity_type, entry.item_id))):
+        if progress := items_and_approvals.request_badge(item_jobs.get((entry.entity_type, entry.item_id))):
             return Row(entry, badge=progress)
-        links += waiting_pages.link_buttons(request.user, entry.entity_type, entry.source)
+        links += items_and_approvals.link_buttons(request.user, entry.entity_type, entry.source)
     if job is not None and job.status == QueueStatus.IN_PROGRESS:
         return Row(entry, badge=humanize.badge("wait", "sync", "In progress"))
-    if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
+    if entry.code == BlockedCode.THROTTLED and entry.record_url:
         links.append(Button(ACTS["turn_sync_off"].button, url=f"{entry.record_url}#npd-turn_sync_off"))
     values = {value.key: [value.npd, value.monday] for value in entry.values}
     if values and all(npd == monday for npd, monday in values.values()):
@@ -384,7 +384,7 @@ def _row(
         return Row(entry, badge=humanize.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
-        is_paused = overview.of(entry.entity_type).is_paused
+        is_paused = overview.availability(entry.entity_type).is_paused
         words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
         badge = humanize.badge("wait", "pause_circle" if is_paused else "sync", words)
     offered = attention.offered_acts(request.user, entry)

@@ -22,7 +22,7 @@ from sync.admin import admin_base, confirmed_action, home_acts
 from sync.attention import Entry, Kind
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
-from sync.kernel.messages import ACTS, Act, NotPossible
+from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.selection import may_set_up
@@ -62,8 +62,8 @@ def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> c
     run = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}[code]
     result = run(jobs, request.user.get_username())
     problems = []
-    if result.in_flight:
-        problems.append(f"{humanize.count_with_noun(result.in_flight, 'job')} left alone: in progress right now.")
+    if result.in_progress:
+        problems.append(f"{humanize.count_with_noun(result.in_progress, 'job')} left alone: in progress right now.")
     if result.unsuited:
         problems.append(f"{humanize.count_with_noun(result.unsuited, 'job')} left alone: {WHY_LEFT_ALONE[code]}.")
     if not result.changed:
@@ -231,8 +231,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         def run() -> str:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
-            result = breaker.ask_again(is_slowed=was_slowed)
-            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.ANSWERS[result]
+            result = breaker.try_again(is_slowed=was_slowed)
+            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.RESULTS[result]
             if was_slowed and result == breaker.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
@@ -271,12 +271,12 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     stops = availability.stop_entries() if admin_base.tallies_of(request)[Kind.STOP].entries or not has_token else []
     explanations = []
     for stop in stops:
-        permission = MAY_CONNECT if stop.cause_code == StopCode.TOKEN else "sync.retry_syncqueue"
-        is_for_others = stop.cause_code in LASTING_STOPS and not user.has_perm(permission)
+        permission = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"
+        is_for_others = stop.code in LASTING_STOPS and not user.has_perm(permission)
         explanations.append(f"Who may act: {authors.who_has(permission)}." if is_for_others else stop.own_detail)
     buttons: list[admin_base.Button | None] = []  # the main one first
     is_token_in_environment = bool(settings.MONDAY_API_KEY)
-    if any(stop.cause_code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
+    if any(stop.code == StopCode.TOKEN for stop in stops) and user.has_perm(MAY_CONNECT) and may_set_up(user):
         url = reverse("admin:sync_wizard_connect")
         token = admin_base.Button("Enter a new token", "token", f"{url}#npd-token")
         if is_token_in_environment:

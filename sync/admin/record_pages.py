@@ -28,12 +28,12 @@ from unfold.widgets import (
 from sync import queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
-from sync.admin.file_pages import RecordFilesMixin
+from sync.admin.import_and_export import RecordFilesMixin
 from sync.choices import SyncDirection
-from sync.kernel.db import bound_lock_waits
-from sync.kernel.messages import ACTS, Act, NotPossible
+from sync.kernel.acts import ACTS, Act, NotPossible
+from sync.kernel.db import limit_lock_waits
 from sync.models import SyncedModel
-from sync.monday.texts import unix_lines
+from sync.monday.text_forms import unix_lines
 from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
@@ -175,7 +175,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
     ) -> tuple[models.QuerySet[Any], bool]:
         """Return records with every word of the term in any order, or with the phone number."""
         names = self.get_search_fields(request)
-        return queryset.filter(registry.searching(self.model, names, search_term)), False
+        return queryset.filter(registry.search_condition(self.model, names, search_term)), False
 
     @cached_property
     def search_help_text(self) -> str:
@@ -317,7 +317,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         record = super().get_object(request, object_id, from_field)
         if record is None or request.method != "POST" or not connection.in_atomic_block:
             return record
-        bound_lock_waits()
+        limit_lock_waits()
         # NO KEY lets a contact that is saved meanwhile point at this organization.
         locked = self.model.objects.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=record.pk).first()
@@ -342,12 +342,12 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Mark in the form which fields are not in sync, and why."""
+        """Mark in the form, which is rendered later, which fields are not in sync, and why."""
+        response = super().render_change_form(request, context, *args, **kwargs)
         record = kwargs.get("obj")
         if record is not None:
-            record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
-        return super().render_change_form(request, context, *args, **kwargs)
+        return response
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         record: Any = row
@@ -376,7 +376,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
         """Save with a bound on lock waits, because a new record may wait for one that it points at."""
-        bound_lock_waits()
+        limit_lock_waits()
         super().save_model(request, obj, form, change)
 
     def acts(self, request: HttpRequest) -> list[Act]:
@@ -416,7 +416,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         """Turn sync on or off for these records, log each change, and report it."""
         state = "on" if on else "off"
         with transaction.atomic():
-            bound_lock_waits()
+            limit_lock_waits()
             # A pass locks records in the same order, so they can't deadlock. NO KEY lets other rows point at these.
             to_change = queryset.filter(sync_enabled=not on)
             records = list(to_change.select_for_update(no_key=True, of=("self",)).order_by("id"))
@@ -476,7 +476,8 @@ def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
         if spec.name_field:
             # A company matches by name; its many people, who match by it, must not crowd it out.
-            has_name = models.Case(models.When(registry.searching(spec.model, [spec.name_field], term), 0), default=1)
+            by_name = registry.search_condition(spec.model, [spec.name_field], term)
+            has_name = models.Case(models.When(by_name, 0), default=1)
             rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:

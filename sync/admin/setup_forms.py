@@ -22,7 +22,7 @@ from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
 from sync.operations.setup.plan import planned_board
-from sync.reconcile.field_values import stored_values
+from sync.reconcile.field_values import local_values
 
 # Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"
@@ -209,10 +209,10 @@ class FilteredSide:
             return FilterCondition(key, op, tuple(ids), tuple(texts))
         mapping = self.mappings[key]
         if op in (FilterOp.IS, FilterOp.IS_NOT) and registry.relation_of(self.board.model, mapping.fields) is None:
-            convert = self.board.converter(mapping)
-            empty = stored_values(self.board.model(), mapping)
+            converter = self.board.converter(mapping)
+            empty = local_values(self.board.model(), mapping)
             for text in texts:  # raises if the field can't have it
-                convert.canonical_local(convert.from_text(text, empty))
+                converter.canonical_local(converter.from_text(text, empty))
         return FilterCondition(key, op, tuple(texts), tuple(texts))
 
 

@@ -28,8 +28,9 @@ from sync.api import monday_throttle_reason
 from sync.choices import SetupState
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import RESTORE_KEY, ActionError, NotPossible
+from sync.kernel.acts import ActionError, NotPossible
 from sync.limits import api_quota, connector, credentials, monday_account
+from sync.limits.credentials import RESTORE_KEY
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError

@@ -15,8 +15,8 @@ from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import CLIENT_ERROR, SERVER_ERROR, VALIDATION_ERROR
 from rest_framework import exceptions, serializers
 
+from sync.kernel.acts import ActionError, NotAllowed, NotPossible
 from sync.kernel.db import gave_way
-from sync.kernel.messages import ActionError, NotAllowed, NotPossible
 
 CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
 CHANGED_SINCE = "It changed since you read it, so nothing was done. Read it, then send your change with its new ETag."

@@ -28,7 +28,7 @@ from sync import registry
 from sync.api import SyncNowThrottle, views
 from sync.api.errors import CHANGED_SINCE, Refused
 from sync.choices import RecordSyncStatus
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.queue import PUSH_REASONS, push_record

@@ -6,7 +6,8 @@ from enum import IntEnum
 
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.kernel.messages import ACTS, APPROVAL_ACTS, CHOSEN_REASONS, Act, UnmatchedReason
+from sync.choices import CHOSEN_REASONS, UnmatchedReason
+from sync.kernel.acts import ACTS, APPROVAL_ACTS, Act
 from sync.models.attention import AttentionKind as Kind
 
 
@@ -42,7 +43,7 @@ class KindFacts:
     model: str  # people who may view this model see the entries
     permission: str  # people who have it may act on the entries, whatever the type of the record
     record_rights: tuple[str, ...] = ()  # or any of these rights on records of the entry's type
-    acts: tuple[str, ...] = ()  # codes of acts (kernel/messages.py), the main one first
+    acts: tuple[str, ...] = ()  # codes of acts (kernel/acts.py), the main one first
     is_solved_on_page: bool = False  # its main button is the link to its page, not the first act
 
 

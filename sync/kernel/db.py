@@ -12,7 +12,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from sync.monday import texts
+from sync.monday import text_forms
 
 # ruff: noqa: S608 - statements made of names of columns and of fragments below
 
@@ -132,7 +132,7 @@ _BOUND_WAITS = """
 """
 
 
-def bound_lock_waits() -> None:
+def limit_lock_waits() -> None:
     """Wait at most LOCK_WAIT_SECONDS for each lock until the end of this transaction."""
     run_sql(_BOUND_WAITS, {"longest": f"{LOCK_WAIT_SECONDS}s"})
 
@@ -151,7 +151,7 @@ def storable_json(value: Any) -> Any:
 class SortKey(models.Func):
     """The key by which people sort a text; an order of names, and its index, use it instead of the name."""
 
-    template = texts.SORT_KEY_SQL.replace("__TEXT__", "%(expressions)s")
+    template = text_forms.SORT_KEY_SQL.replace("__TEXT__", "%(expressions)s")
     output_field = models.TextField()
 
 
@@ -166,7 +166,7 @@ _PHONE = re.compile(
 
 def typed_phone_digits(text: str) -> str:
     """Return the digits of a typed phone number, independent of its format; empty if it isn't one."""
-    number = _PHONE.fullmatch(texts.drop_invisible(text).strip())
+    number = _PHONE.fullmatch(text_forms.drop_invisible(text).strip())
     if number is None:
         return ""
     # Without the trunk prefix: +49 (0)89 is +49 89.
@@ -209,7 +209,7 @@ class HoldsMarked(models.Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
         # PLAIN_LETTERS_SQL has a __TEXT__ of its own, which is replaced next.
-        key = texts.SORT_KEY_SQL.replace("__TEXT__", f"lower({texts.PLAIN_LETTERS_SQL})")
+        key = text_forms.SORT_KEY_SQL.replace("__TEXT__", f"lower({text_forms.PLAIN_LETTERS_SQL})")
         text_key = key.replace("__TEXT__", f"{column}::text")
         searched_key = key.replace("__TEXT__", "%s::text")
         condition = f"strpos({text_key}, {searched_key}) > 0"
@@ -237,7 +237,7 @@ class HoldsPhone(models.Lookup):
 def contains_unmarked(name: str, text: str) -> models.Q:
     """Return the condition that a field contains a text, ignoring case, width and diacritics."""
     condition = models.Q()
-    for spelling in {unicodedata.normalize("NFC", texts.drop_invisible(text)), texts.plain_letters(text)}:
+    for spelling in {unicodedata.normalize("NFC", text_forms.drop_invisible(text)), text_forms.plain_letters(text)}:
         condition |= models.Q(**{f"{name}__icontains": spelling})
         if any(map(str.isalpha, spelling)):
             condition |= models.Q(**{f"{name}__holds_marked": spelling})

@@ -15,7 +15,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.monday.texts import unix_lines
+from sync.monday.text_forms import unix_lines
 
 DASH = "–"
 # Control characters, line ends, and signs that turn the direction of what follows.

@@ -8,7 +8,7 @@ from typing import Any
 import pgtrigger
 
 from sync.choices import Cause, Priority
-from sync.monday.texts import MATCH_KEY_SQL
+from sync.monday.text_forms import MATCH_KEY_SQL
 
 # ruff: noqa: S608 - statements made of names that applications declare, for migrations
 

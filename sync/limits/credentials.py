@@ -15,10 +15,20 @@ from django.utils.crypto import salted_hmac
 
 from sync.choices import API_TOKEN, WEBHOOK_TOKEN
 from sync.clock import SyncNow
-from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE, ActionError
+from sync.kernel.acts import ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.limits import stops
 from sync.models import StoredSecret
+
+NOT_CONNECTED = "Monday isn't connected. Enter an API token under Settings, Monday connection."
+
+NOT_READABLE = (
+    "The stored API token can't be read, because the server's encryption key was changed. "
+    "Enter the token again under Settings, Monday connection."
+)
+
+# What an administrator can do about a token that can't be read.
+RESTORE_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
 
 # Bounds of what people enter, in characters.
 SHORTEST_SECRET = 8

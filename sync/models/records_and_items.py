@@ -1,5 +1,5 @@
-"""What the sync knows of records and items: sync states, approvals, update loops, relations that are awaited; deleted
-records, and items that are ignored or have no record.
+"""Tables about records and items: sync states, approvals, update loops, awaited relations; deleted records; ignored and
+unmatched items, with the sentences that say why an item has no record.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 
 from sync import choices
+from sync.choices import UnmatchedReason
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
-from sync.kernel.messages import UnmatchedReason, unmatched_sentence
+from sync.kernel.humanize import within_sentence
 
 # Rows of this system have their remote id also as `jira_id`.
 JIRA = "jira"
@@ -425,3 +426,45 @@ class UnmatchedItem(models.Model):
     @property
     def reason_sentence(self) -> str:
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
+
+
+_UNMATCHED_SENTENCES = {
+    UnmatchedReason.QUEUED: "NPD Sync has found it on the board and checks it next.",
+    UnmatchedReason.UNCONFIRMED: "Monday hasn't confirmed yet what NPD Sync did with it.",
+    UnmatchedReason.BEING_EDITED: "Somebody is still filling it in.",
+    UnmatchedReason.NO_KEY_YET: f"{UnmatchedReason.NO_KEY_YET.label}. {{then}}",
+    UnmatchedReason.NO_KEY: (
+        f"{UnmatchedReason.NO_KEY.label}. On this board, new items don't become {{types}} by themselves."
+    ),
+    UnmatchedReason.KEY_UNREADABLE: "Its {label} can't be read.",
+    UnmatchedReason.NPD_ID_UNREADABLE: "Its NPD ID can't be read.",
+    UnmatchedReason.AMBIGUOUS: "It could be {names}. Answer “Who is this?” among the conflicts.",
+    UnmatchedReason.DUPLICATE: "A copy: it had the NPD ID of {names}.",
+    UnmatchedReason.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
+    UnmatchedReason.INVALID: "No record can be created from it: {problems}",
+    UnmatchedReason.RECORD_DELETED: "{problems}",
+    UnmatchedReason.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
+    UnmatchedReason.LEFT_OUT: "{filter}",
+    UnmatchedReason.CREATES_HELD: (
+        "No item on the board has its {label} filled in, so nothing new is created. See the board's page."
+    ),
+    UnmatchedReason.CREATION_OFF: (
+        "No {type} has its {label}. On this board, new items don't become {types} by themselves."
+    ),
+}
+
+
+def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
+    """Return why an item has no record; `params` fill the placeholders, defaults the others."""
+    defaults = {
+        "label": "value",
+        "type": "record",
+        "types": "records",
+        "names": "A record",
+        "problems": "",
+        "then": "",
+        "filter": "The filter of what is synced leaves it out.",
+    }
+    words = {**defaults, **params}
+    words["label"] = within_sentence(str(words["label"]))
+    return _UNMATCHED_SENTENCES[reason].format(**words).strip()

@@ -14,7 +14,7 @@ from pghistory.core import event_models
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
-from sync.monday.texts import drop_invisible_but_joiners, email_address
+from sync.monday.text_forms import drop_invisible_but_joiners, email_address
 
 # The size of a spreadsheet's cell; web and worker can still handle 500 such texts in one answer.
 LONG_TEXT_CHARACTERS = 32_767

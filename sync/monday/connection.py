@@ -26,7 +26,7 @@ ACCOUNT_INFO = f"""query AccountInfo {{
 }}"""
 
 # The cheapest call that shows whether token, account and API work.
-PROBE = f"query Probe {{ me {{ id }} {graphql.COMPLEXITY} }}"
+PING = f"query Ping {{ me {{ id }} {graphql.COMPLEXITY} }}"
 
 # For tokens that may not read all of ACCOUNT_INFO, for which Monday rejects it as a whole.
 SHORT_ACCOUNT_INFO = f"query ShortAccountInfo {{ {graphql.COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
@@ -56,7 +56,7 @@ class AccountInfo:
 
 
 def parse_account_info(answer: graphql.Answer) -> AccountInfo:
-    """Parse the answer to ACCOUNT_INFO, SHORT_ACCOUNT_INFO or PROBE; every field may be missing."""
+    """Parse the answer to ACCOUNT_INFO, SHORT_ACCOUNT_INFO or PING; every field may be missing."""
     data = answer.data
     me, account, version = (graphql.mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
     platform = graphql.mapping_or_empty(data.get("platform_api"))

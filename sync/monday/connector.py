@@ -307,9 +307,9 @@ class MondayConnector:
             request_id=answer.request_id,
         )
 
-    def probe(self) -> AccountInfo:
+    def ping(self) -> AccountInfo:
         """Return the user and the version, by the cheapest request that shows whether token, account and API work."""
-        return connection.parse_account_info(self.api.execute(connection.PROBE, {}))
+        return connection.parse_account_info(self.api.execute(connection.PING, {}))
 
     def account_info(self) -> AccountInfo:
         """Return what Monday answers about the account; if the query is rejected, by a second one for any token."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sync.monday.board_items import Reading
-from sync.monday.texts import canonical_text, fold_whitespace
+from sync.monday.text_forms import canonical_text, fold_whitespace
 
 # A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple.
 Canonical = str | tuple[str, ...] | None
@@ -73,11 +73,11 @@ class Converter:
         raise NotImplementedError
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        """Return the canonical form of a `stored_value`; raises UnknownValue."""
+        """Return the canonical form of a `cell_value`; raises UnknownValue."""
         raise NotImplementedError
 
-    def stored_value(self, reading: Reading) -> Any:
-        """Return the JSON value of a reading, as a base keeps it; raises UnknownValue for an unknown reading."""
+    def cell_value(self, reading: Reading) -> Any:
+        """Return the cell's JSON value as a base keeps it; raises UnknownValue for an unknown reading."""
         raise NotImplementedError
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
@@ -118,7 +118,7 @@ class Converter:
         return ", ".join(canonical) if isinstance(canonical, tuple) else canonical or ""
 
     def display_remote(self, raw: Any) -> str:
-        """Return a `stored_value` for people; raises UnknownValue."""
+        """Return a `cell_value` for people; raises UnknownValue."""
         return self.display(self.canonical_remote(raw))
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
@@ -215,7 +215,7 @@ class ListConverter(Converter):
         return parse_elements(value)
 
     def remote_elements(self, raw: Any) -> list[str]:
-        """Return the elements of a `stored_value`."""
+        """Return the elements of a `cell_value`."""
         raise NotImplementedError
 
     def canonical_remote(self, raw: Any) -> Canonical:

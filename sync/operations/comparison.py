@@ -35,12 +35,12 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.field_bases import EmptiedCell
-from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.field_values import BoardContext, local_values, still_holds
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
-from sync.reconcile.new_items import listed_finding
 from sync.reconcile.pass_results import changed_records
+from sync.reconcile.unmatched_items import listed_finding
 from sync.records import availability
 from sync.records.item_links import clear_missing, note_unmatched
 
@@ -412,7 +412,7 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
         if field_plan.decision.action is Action.NOTHING or is_first_agreement:
             continue
         npd = field_plan.display_local(field_plan.local_raw)
-        monday = field_plan.convert.display_remote(field_plan.remote_raw)
+        monday = field_plan.converter.display_remote(field_plan.remote_raw)
         entry = {"key": field_plan.key, "npd": npd, "monday": monday}
         words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
         if field_plan.base is None:
@@ -448,7 +448,7 @@ def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequenc
             later is not None
             and later.record.monday_id == before.record.monday_id
             and later.sync_state.base == before.sync_state.base
-            and all(still_holds(later.record, stored_values(before.record, mapping)) for mapping in board.mappings)
+            and all(still_holds(later.record, local_values(before.record, mapping)) for mapping in board.mappings)
         )
         if not is_unchanged:
             continue

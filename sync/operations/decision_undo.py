@@ -16,8 +16,8 @@ from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import SyncDirection, common_direction
 from sync.kernel import grouped
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
-from sync.kernel.messages import NotPossible
 from sync.models import Decision, FieldMapping, SyncedModel, history_of
 from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import wakeups
@@ -200,7 +200,7 @@ class _UndoPlan:
         if unknown := before.keys() - {field.name for field in record._meta.concrete_fields}:
             step.refusal = f"NPD has no field “{min(unknown)}” any more."
             return step
-        step.raw_current = field_values.stored_field_values(record, before)
+        step.raw_current = field_values.local_field_values(record, before)
         step.current_text = self._display(record, mapping, step.raw_current)
         try:
             # A related record that was read on Monday has only its item or its name.

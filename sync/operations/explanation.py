@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from sync import registry
+from sync.kernel.acts import ActionError
 from sync.kernel.humanize import quote, terminal_line, timestamp
-from sync.kernel.messages import ActionError
 from sync.models import Decision, SyncedModel, Tombstone
 from sync.models.decisions import causes_text
 from sync.monday.conversion import UnknownValue
@@ -122,8 +122,8 @@ def _read_item(
         if not plan.mapping.column_id:
             continue
         try:
-            raw = plan.convert.stored_value(record.item.reading(plan.mapping.column_id))
-            values[key] = plan.convert.display_remote(raw)
+            raw = plan.converter.cell_value(record.item.reading(plan.mapping.column_id))
+            values[key] = plan.converter.display_remote(raw)
         except UnknownValue as unknown:
             values[key] = f"(not known: {unknown})"
     return values, changes, ""

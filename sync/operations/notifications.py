@@ -17,11 +17,11 @@ from django.urls import reverse
 
 from sync import attention
 from sync.attention import Entry, Kind
+from sync.choices import PASSING_REASONS
 from sync.clock import sync_now
 from sync.kernel import grouped
 from sync.kernel.humanize import count_with_noun, one_line, shorten, within_sentence
 from sync.kernel.mails import NotSent, send_email
-from sync.kernel.messages import PASSING_REASONS
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import DAILY_HOUR, Frequency
@@ -104,7 +104,7 @@ def notify_people() -> None:
 def _may_end_soon(entry: Entry, now: datetime) -> bool:
     if entry.since is None or now - entry.since >= BRIEF:
         return False
-    is_passing = entry.kind is Kind.UNMATCHED and entry.cause_code in PASSING_REASONS
+    is_passing = entry.kind is Kind.UNMATCHED and entry.code in PASSING_REASONS
     return is_passing or entry.kind in (Kind.STOP, Kind.REMOVED)
 
 

@@ -32,7 +32,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
-from sync.reconcile.identity import ANSWERED, LINKED
+from sync.reconcile.identity import ANSWERED, LINKED, answered_items
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
@@ -132,7 +132,11 @@ def run_cost(planned: PlannedRun) -> int:
     plan = planned.plan
     writes = filter(None, item_writes(planned.facts.board, plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
-    return planned.calls + len([*writes, *removals])
+    # One call clears the NPD IDs of all duplicates, another archives all copies.
+    duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
+    # The pass after such an answer reads, and writes.
+    answers = {answer.kind for answer in plan.identity_answers if answer.result} - _ANSWERS_WITHOUT_CALLS
+    return planned.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
 
 
 # The dry run of whole boards.
@@ -279,6 +283,7 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
     pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
+_ANSWERS_WITHOUT_CALLS = {pass_plan.AnswerKind.TWO_RECORDS, pass_plan.AnswerKind.LEAVE_ALONE}
 
 _DELETED_RECORD_KINDS = {
     choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
@@ -291,7 +296,13 @@ _REMOVED_ITEM_KINDS = {
     choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
     choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
 }
-_NEW_ITEM_KINDS = {pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD, pass_plan.ItemAct.LINK: ChangeKind.LINK}
+_ITEM_KINDS = {
+    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
+    pass_plan.ItemAct.LINK: ChangeKind.LINK,
+    pass_plan.ItemAct.ASK: ChangeKind.ASK,
+    pass_plan.ItemAct.DUPLICATE: ChangeKind.ASK,
+    pass_plan.ItemAct.COPY: ChangeKind.ARCHIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -312,27 +323,33 @@ class PlannedChange:
 def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     plan = planned.plan
     entity_type = planned.facts.board.link.entity_type
-    for answer in plan.answers:
+    for answer in plan.identity_answers:
         # What a person's answer to “who is this?” does.
         kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
         entity_id = answer.merged_id or answer.record_id or answer.asked_of
-        name = str(planned.facts.answers.records.get(entity_id) or plan.records[answer.asked_of].record)
+        name = str(planned.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_of].record)
         if reason := answer.result or answer.outdated:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
         yield from _record_changes(record_plan)
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
+    # An answer's own change says what becomes of its item.
+    answered = answered_items(planned.facts, plan)
     for item_plan in plan.items:
         item_id = item_plan.facts.item_id
-        if item_plan.act in _NEW_ITEM_KINDS:
-            record = item_plan.record
-            kind = _NEW_ITEM_KINDS[item_plan.act]
-            record_id = record.pk if record else None
-            yield PlannedChange(kind, entity_type, str(record), record_id, item_id, reason=item_plan.sentence)
-        else:
-            kind = ChangeKind.ASK if item_plan.act is pass_plan.ItemAct.ASK else ChangeKind.LEFT
-            yield PlannedChange(kind, entity_type, f"item {item_id}", None, item_id, reason=item_plan.ending.detail)
+        kind = _ITEM_KINDS.get(item_plan.act, ChangeKind.LEFT)
+        record = item_plan.record
+        if item_id in answered:
+            continue
+        if item_plan.act in pass_plan.ASSIGNING and record is not None:
+            yield PlannedChange(kind, entity_type, str(record), record.pk, item_id, reason=item_plan.sentence)
+            continue
+        reason = item_plan.ending.detail
+        if item_plan.act in pass_plan.DUPLICATES:
+            kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
+            reason = f"It is a second item of “{record}”."
+        yield PlannedChange(kind, entity_type, f"item {item_id}", None, item_id, reason=reason)
 
 
 def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
@@ -347,7 +364,7 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
             before = "(not known)"
             with suppress(UnknownValue):
                 raw = field_plan.remote_raw
-                before = "" if raw is None else field_plan.convert.display_remote(raw)
+                before = "" if raw is None else field_plan.converter.display_remote(raw)
             after = field_plan.display_local(field_plan.send_raw)
             changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
         if field_plan.write_raw is not None:
@@ -381,10 +398,10 @@ def _record_change(
 
 
 def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.removal is not None and plan.removal.act:
-        reason = f"{plan.removal.sentence} {plan.removal.decided_by}".strip()
-        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
-    elif plan.unlink:
+    if plan.removed_item is not None and plan.removed_item.act:
+        reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
+        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
+    elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:
         yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")

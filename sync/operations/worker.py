@@ -19,12 +19,11 @@ from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import own_fault
-from sync.limits import BoardAvailability, LimitFacts, Wait, probed_availability, stops, urgent_calls
+from sync.limits import BoardAvailability, LimitFacts, Wait, failed_writes, probed_availability, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_running
 from sync.outbox import finish, wakeups
-from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_rows
+from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_jobs
 from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.unanswered_creates import confirm_creates
@@ -94,7 +93,7 @@ def drain(
         due = sum(overview.number_due(overview.displayed_by_type[name]) for name in types)
         if not (summary.checked and due):
             # Due jobs that could not be claimed, and that no other worker has, can't be claimed next time either.
-            with_jobs = [name for name in types if availability.of(name).is_available and has_due_or_claimed_rows(name)]
+            with_jobs = [name for name in types if availability.of(name).is_available and has_due_or_claimed_jobs(name)]
             leases = BoardLease.objects.filter(link__entity_type__in=with_jobs, token__isnull=False)
             if not leases.filter(expires__gt=SyncNow()).exists():
                 return total
@@ -115,7 +114,7 @@ class _Run:
         if process.is_shutting_down():
             _wake_others(entity_type)
             return
-        if not has_due_or_claimed_rows(entity_type):
+        if not has_due_or_claimed_jobs(entity_type):
             return
         while True:
             board = probed_availability(entity_type)
@@ -165,9 +164,9 @@ class _Run:
                 return False
             # After `confirm_creates`, because its calls have used quota and may have changed the batch size.
             limit_facts = LimitFacts()
-            pass_grant = limit_facts.next_pass(entity_type)
+            pass_grant = limit_facts.grant_pass(entity_type)
             if isinstance(pass_grant, Wait):
-                self._wake_after_wait(limit_facts.of(entity_type))
+                self._wake_after_wait(limit_facts.availability(entity_type))
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent
@@ -180,9 +179,9 @@ class _Run:
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
-            claims_saves = bool(probe) and stops.release_unused_write_probe()
+            claims_saves = bool(probe) and failed_writes.release_unused_write_probe()
             # A claim of fewer records has usually left nothing. Asking costs a tenth of another round.
-            if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_rows(entity_type)):
+            if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_jobs(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
                 # sweep takes the rest.
                 return bool(claimed)
@@ -217,26 +216,26 @@ class _Run:
                 raise
             except Exception as error:
                 log.exception("pass failed", records=len(claimed))
-                store_fault(own_fault(error))
+                store_fault(finish.own_fault(error))
                 if len(claimed) == 1:
                     self.summary.add(checked=1, completed=0, failed=1)
 
 
 def _wake_others(entity_type: str) -> None:
     """Wake another worker if the board still has due jobs."""
-    if has_due_or_claimed_rows(entity_type):
+    if has_due_or_claimed_jobs(entity_type):
         wakeups.wake_board(entity_type)
 
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
-    if not stops.is_write_probe_due():
+    if not failed_writes.is_write_probe_due():
         return []
     # First look for the items of unanswered creates, because one of these may be the probe.
     stop_reason = confirm_creates(board_lease, stops.WRITES_STOPPED)
     if stop_reason:
         return []
-    job = stops.next_write_probe(only_urgent=only_urgent)
+    job = failed_writes.next_write_probe(only_urgent=only_urgent)
     if job is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
@@ -244,7 +243,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         wakeups.wake_board(job.entity_type)
         return []
-    if not stops.begin_write_probe():
+    if not failed_writes.begin_write_probe():
         return []
     board_lease.was_isolated = job.claim_at_most > 0  # `claim_job` doesn't set it, unlike `claim`
     return claim_job(board_lease, job)

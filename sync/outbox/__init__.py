@@ -1,4 +1,4 @@
-"""The jobs. Enqueued here: several reasons for a pass are merged into one pending row; the record becomes pending."""
+"""The outbox. Jobs are enqueued here: several reasons for a pass make one pending job; the record becomes pending."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -288,7 +288,7 @@ class Claim:
         return {key: value for job in self.jobs for key, value in job.payload.items()}
 
 
-def has_due_or_claimed_rows(entity_type: str) -> bool:
+def has_due_or_claimed_jobs(entity_type: str) -> bool:
     """Whether jobs of this type are due and its board isn't paused, or a worker, perhaps a dead one, has claimed some.
 
     This is cheaper than taking the lease.
@@ -305,29 +305,29 @@ def has_due_or_claimed_rows(entity_type: str) -> bool:
 def claim(
     lease: Lease, size: int, *, only_urgent: bool = False, skip_waiting: bool = False, skip_saves: bool = False
 ) -> list[Claim]:
-    """Claim up to `size` records with a due row; raises LeaseLost.
+    """Claim up to `size` records with a due job; raises LeaseLost.
 
-    `only_urgent` takes only rows that a person clicked; `skip_waiting` leaves out rows waiting for writes, `skip_saves`
-    what NPD sends without a click, unless their record has another row. Records with an open intent are left out until
+    `only_urgent` takes only jobs that a person clicked; `skip_waiting` leaves out jobs waiting for writes, `skip_saves`
+    what NPD sends without a click, unless their record has another job. Records with an open intent are left out until
     its deadline, with an unanswered create until its outcome is known.
     """
     priorities = [Priority.PERSON] if only_urgent else sorted(Priority)
     params = {"priorities": [int(priority) for priority in priorities], "size": size}
     params |= {"skip_waiting": skip_waiting, "skip_saves": skip_saves}
-    return _group_by_record(_claim_rows(lease, params))
+    return _group_by_record(_claim_due(lease, params))
 
 
 def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
-    """Claim all pending rows of these records, except rows that a save has locked; raises LeaseLost.
+    """Claim all pending jobs of these records, except jobs that a save has locked; raises LeaseLost.
 
-    Every record is returned, even if none of its rows was claimed.
+    Every record is returned, even if none of its jobs was claimed.
     """
-    claims = {named.entity_id: named for named in _claim_named(lease, ids)}
+    claims = {claimed.entity_id: claimed for claimed in _claim_named(lease, ids)}
     return [claims.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]
 
 
 def claim_job(lease: Lease, job: SyncQueue) -> list[Claim]:
-    """Claim all pending rows of this job's record or unmatched item; empty if none is left. Raises LeaseLost."""
+    """Claim all pending jobs of this job's record or unmatched item; empty if none is left. Raises LeaseLost."""
     return _claim_named(lease, [job.entity_id]) if job.entity_id else _claim_named(lease, [], job.remote_id)
 
 
@@ -335,12 +335,12 @@ def claim_job(lease: Lease, job: SyncQueue) -> list[Claim]:
 def _claim_named(lease: Lease, ids: Sequence[UUID], remote_id: str | None = None) -> list[Claim]:
     with lease.transaction(seconds=STEP_SECONDS):
         claimed_rows = _run_claim(lease, _CLAIM_NAMED, {"ids": list(ids), "remote_id": remote_id})
-        return _group_by_record([_load_row(values) for values in claimed_rows])
+        return _group_by_record([_load_job(values) for values in claimed_rows])
 
 
 @db.retry_on_lock_timeout
-def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
-    """Claim due rows.
+def _claim_due(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
+    """Claim due jobs.
 
     After records that were claimed in isolation, others are tried first, so that they don't wait for many passes.
     """
@@ -351,20 +351,20 @@ def _claim_rows(lease: Lease, params: Mapping[str, Any]) -> list[SyncQueue]:
         claimed_rows = claimed_rows or _run_claim(lease, _CLAIM, {**params, "skip_isolated": False})
         if claimed_rows:
             lease.was_isolated = bool(claimed_rows[0][-1])
-        return [_load_row(values) for values in claimed_rows]
+        return [_load_job(values) for values in claimed_rows]
 
 
 def _run_claim(lease: Lease, statement: str, params: Mapping[str, Any]) -> list[Any]:
     return db.fetch_prepared(statement, {"entity_type": lease.link.entity_type, "token": lease.token, **params})
 
 
-def _load_row(values: Sequence[Any]) -> SyncQueue:
-    row = SyncQueue.from_db("default", _COLUMNS, values[: len(_COLUMNS)])
-    row.payload = json.loads(row.payload) if row.payload != "{}" else {}  # `from_db` leaves it a text
-    return row
+def _load_job(values: Sequence[Any]) -> SyncQueue:
+    job = SyncQueue.from_db("default", _COLUMNS, values[: len(_COLUMNS)])
+    job.payload = json.loads(job.payload) if job.payload != "{}" else {}  # `from_db` leaves it a text
+    return job
 
 
-def _group_by_record(rows: Sequence[SyncQueue]) -> list[Claim]:
-    in_order = sorted(rows, key=lambda row: (row.priority, row.id))
-    by_record = grouped(in_order, lambda row: (row.entity_id, None if row.entity_id else row.remote_id))
-    return [Claim(entity_id, remote_id, record_rows) for (entity_id, remote_id), record_rows in by_record.items()]
+def _group_by_record(jobs: Sequence[SyncQueue]) -> list[Claim]:
+    in_order = sorted(jobs, key=lambda job: (job.priority, job.id))
+    by_record = grouped(in_order, lambda job: (job.entity_id, None if job.entity_id else job.remote_id))
+    return [Claim(entity_id, remote_id, record_jobs) for (entity_id, remote_id), record_jobs in by_record.items()]

@@ -25,7 +25,7 @@ _COMPLETE = """
 """
 
 # Keeps the time at which it failed.
-_END_FAILED = """
+_SUPERSEDE_FAILED = """
     UPDATE sync_queue AS failed SET status = 'completed', error_message = 'superseded by #' || settled.job
     FROM unnest(%s::uuid[], %s::bigint[]) AS settled (record, job)
     WHERE failed.entity_type = %s AND failed.entity_id = settled.record AND failed.status = 'failed'
@@ -84,9 +84,9 @@ _DUE_AFTER_BACKOFF = (
 )
 
 
-def complete(rows: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
-    """Complete rows after their record's pass; return how many this lease still had."""
-    ids = [row.id for row in rows]
+def complete(jobs: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
+    """Complete jobs after their record's pass; return how many this lease still had."""
+    ids = [job.id for job in jobs]
     if not ids:
         return 0
     # As one text, because a hundred single parameters take longer than the statement.
@@ -94,42 +94,42 @@ def complete(rows: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
 
 
 def complete_unclaimed(ids: Sequence[int], message: str) -> None:
-    """Complete rows that no worker has claimed; the caller has locked them."""
+    """Complete jobs that no worker has claimed; the caller has locked them."""
     if ids:
         SyncQueue.objects.filter(pk__in=ids).update(
             status=QueueStatus.COMPLETED, finished_at=SyncNow(), lease_token=None, error_message=message, reason=""
         )
 
 
-def end_failed(entity_type: str, jobs: Mapping[UUID, int], unmet: Sequence[int]) -> None:
+def supersede_failed(entity_type: str, settled: Mapping[UUID, int], unmet: Sequence[int]) -> None:
     """Complete the failed jobs of settled records, except `unmet` ones, whose request is still open.
 
-    `jobs` are the rows that settled them, by record.
+    `settled` has the id of the job that settled each record.
     """
-    if jobs:
-        run_sql(_END_FAILED, [list(jobs), list(jobs.values()), entity_type, list(unmet)])
+    if settled:
+        run_sql(_SUPERSEDE_FAILED, [list(settled), list(settled.values()), entity_type, list(unmet)])
 
 
-def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0, wait_seconds: float = 0) -> bool:
-    """Count a failed attempt of a record's job; return whether it was the last.
+def fail(jobs: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0, wait_seconds: float = 0) -> bool:
+    """Count a failed attempt of a record's jobs; return whether it was the last.
 
-    With `at_most` 1 the record is claimed alone from then on; it waits for at least `wait_seconds`. Of several due rows
-    the one with the most attempts continues, also with what the others asked for, and they end; a row that wasn't due
+    With `at_most` 1 the record is claimed alone from then on; it waits for at least `wait_seconds`. Of several due jobs
+    the one with the most attempts continues, also with what the others asked for, and they end; a job that wasn't due
     stays pending.
     """
-    counted_rows = [row for row in rows if row.counted] or list(rows)
-    leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))
+    counted_jobs = [job for job in jobs if job.counted] or list(jobs)
+    leading = max(counted_jobs, key=lambda job: (job.attempts, -job.id))
     claimed = SyncQueue.objects.filter(pk=leading.pk, lease_token=token, status=QueueStatus.IN_PROGRESS)
-    if others := [row for row in counted_rows if row.id != leading.id]:
+    if others := [job for job in counted_jobs if job.id != leading.id]:
         # What the others ask for, such as a person's unlinking, isn't lost with them.
-        requests = {key: value for row in (*others, leading) for key, value in row.payload.items()}
+        requests = {key: value for job in (*others, leading) for key, value in job.payload.items()}
         causes = Cause(leading.causes)
-        for row in others:
-            causes |= Cause(row.causes)
-        priority = min(row.priority for row in counted_rows)
+        for job in others:
+            causes |= Cause(job.causes)
+        priority = min(job.priority for job in counted_jobs)
         claimed.update(payload=requests, causes=int(causes), priority=priority)
         complete(others, token, f"superseded by #{leading.id}")
-    release([row for row in rows if row not in counted_rows], token, "")
+    release([job for job in jobs if job not in counted_jobs], token, "")
     is_final = leading.attempts >= leading.max_attempts
     if is_final:
         claimed.update(status=QueueStatus.FAILED, finished_at=SyncNow(), lease_token=None, error_message=error)
@@ -140,12 +140,12 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
     return is_final
 
 
-def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:
-    """Fail a job whose pass wasn't settled, and store the failure in the record's status and sync state."""
+def fail_unsettled(jobs: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:
+    """Fail a record's jobs whose pass wasn't settled, and store the failure in the record's status and sync state."""
     error = without_secrets(error)
-    is_final = fail(rows, token, error, at_most=1, wait_seconds=wait_seconds)
-    entity_type = rows[0].entity_type
-    entity_id = rows[0].entity_id
+    is_final = fail(jobs, token, error, at_most=1, wait_seconds=wait_seconds)
+    entity_type = jobs[0].entity_type
+    entity_id = jobs[0].entity_id
     if entity_id is None:
         return is_final
     mark_pending(entity_type, [entity_id])
@@ -160,17 +160,22 @@ def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
     return is_final
 
 
-def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
-    """Make rows pending again without counting an attempt or changing their due time or `waits_for`.
+def own_fault(error: Exception) -> str:
+    """Return the error to store if NPD Sync has a bug; it leaves out the text of `error`, which may have values."""
+    return f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the worker's log."
+
+
+def release(jobs: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
+    """Make jobs pending again without counting an attempt or changing their due time or `waits_for`.
 
     With `at_most` they are claimed next in parts of at most that many records, without any others.
     """
     values = {"reason": reason, "waits_for": None, "at_most": at_most}
-    _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, values)
+    _return_to_pending([job.id for job in jobs], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, values)
 
 
 def defer(  # noqa: PLR0913 - the columns of a job
-    rows: Iterable[SyncQueue],
+    jobs: Iterable[SyncQueue],
     token: UUID,
     seconds: float,
     reason: str,
@@ -178,26 +183,26 @@ def defer(  # noqa: PLR0913 - the columns of a job
     *,
     rounds: int = 0,
 ) -> None:
-    """Make rows pending again without counting an attempt, due after a wait.
+    """Make jobs pending again without counting an attempt, due after a wait.
 
     `rounds` is the number of passes in a row that could not decide the record.
     """
     values: dict[str, Any] = {"reason": reason, "waits_for": waits_for, "seconds": seconds}
     if rounds:
         values["payload"] = json.dumps({ROUNDS_KEY: rounds})
-    _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
+    _return_to_pending([job.id for job in jobs], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 
 
-def hold(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
-    """Defer rows until writes work; unlike `defer`, it leaves `claim_at_most` as it is."""
+def defer_until_writes_work(jobs: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
+    """Defer jobs that sent nothing; unlike `defer`, keep the parts in which they are claimed (`claim_at_most`)."""
     values = {"reason": reason, "waits_for": WaitsFor.WRITES, "seconds": seconds, "at_most": None}
-    _return_to_pending([row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
+    _return_to_pending([job.id for job in jobs], token, _ATTEMPTS_BEFORE, _DUE_LATER, values)
 
 
 def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str, values: Mapping[str, Any]) -> None:
-    """Make rows pending again, or merge them into the row that a save has written meanwhile.
+    """Make jobs pending again, or merge them into the job that a save has written meanwhile.
 
-    `attempts` and `due` are the SQL expressions above for the row's attempts and its next due time. None in `values`
+    `attempts` and `due` are the SQL expressions above for a job's attempts and its next due time. None in `values`
     leaves a column as it is.
     """
     if not ids:
@@ -220,21 +225,21 @@ PARTS = 4
 
 
 def release_orphaned(entity_type: str, token: UUID) -> None:
-    """Release the rows of a worker that died or lost the board.
+    """Release the jobs of a worker that died or lost the board.
 
-    Rows that were claimed together are claimed again in parts, and the attempt isn't counted. For a record that was
+    Jobs that were claimed together are claimed again in parts, and the attempt isn't counted. For a record that was
     alone it is, because the record may have killed the worker.
     """
     orphaned = SyncQueue.objects.filter(entity_type=entity_type, status="in_progress").exclude(lease_token=token)
     shared_claims: dict[tuple[UUID, int], list[SyncQueue]] = {}
-    for row in orphaned.select_for_update().order_by("entity_id", "id"):
-        assert row.lease_token is not None
-        if row.claim_size <= 1:
-            fail_unsettled([row], row.lease_token, "The worker ended while it synced this record alone.")
+    for job in orphaned.select_for_update().order_by("entity_id", "id"):
+        assert job.lease_token is not None
+        if job.claim_size <= 1:
+            fail_unsettled([job], job.lease_token, "The worker ended while it synced this record alone.")
             continue
         # A record is seldom the cause and each part costs calls, so a large batch is tried once more as it was.
-        is_tried_whole = not row.claim_at_most and row.claim_size >= 2 * PARTS
-        at_most = row.claim_size if is_tried_whole else max(1, row.claim_size // PARTS)
-        shared_claims.setdefault((row.lease_token, at_most), []).append(row)
-    for (lost_token, at_most), rows in shared_claims.items():
-        release(rows, lost_token, "Its worker ended before it was done.", at_most=at_most)
+        is_tried_whole = not job.claim_at_most and job.claim_size >= 2 * PARTS
+        at_most = job.claim_size if is_tried_whole else max(1, job.claim_size // PARTS)
+        shared_claims.setdefault((job.lease_token, at_most), []).append(job)
+    for (lost_token, at_most), jobs in shared_claims.items():
+        release(jobs, lost_token, "Its worker ended before it was done.", at_most=at_most)

@@ -1,7 +1,7 @@
 """Retry, cancel or discard jobs for a person, one or a hundred thousand, by bulk statements."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from django.db.models import QuerySet
 
 from conflicts.store import reject_resolutions
 from sync import choices
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
-from sync.kernel.messages import ROWS_LOCKED, NotPossible
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.outbox import wakeups
@@ -21,10 +21,10 @@ from sync.outbox.finish import complete_unclaimed
 
 log = structlog.get_logger(__name__)
 
-# The codes of the acts on a job (kernel/messages.py).
+# The codes of the acts on a job (kernel/acts.py).
 JobAction = Literal["retry", "cancel", "discard"]
 
-# Rows of one transaction, during which workers wait for these jobs.
+# Jobs of one transaction, during which workers wait for these jobs.
 CHUNK = 1_000
 
 # A retried job has the id, the attempts and the error of the failed job in its payload until it succeeds.
@@ -78,10 +78,10 @@ _ADD_DECISIONS = """
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The numbers of rows that were changed, that are in progress, and that the action doesn't fit."""
+    """The numbers of jobs that were changed, that are in progress, and that the action doesn't fit."""
 
     changed: int
-    in_flight: int
+    in_progress: int
     unsuited: int
 
 
@@ -102,7 +102,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
             wakeups.wake_on_commit(entity_type)
         return len(changed)
 
-    return _operate("retried", by, rows, retry_chunk)
+    return _operate("retry", by, rows, retry_chunk)
 
 
 def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
@@ -118,7 +118,7 @@ def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
         _clear_failed(pending)
         return len(pending)
 
-    return _operate("cancelled", by, rows, cancel_chunk)
+    return _operate("cancel", by, rows, cancel_chunk)
 
 
 def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
@@ -130,7 +130,7 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
         _clear_failed(failed)
         return len(failed)
 
-    return _operate("discarded", by, rows, discard_chunk)
+    return _operate("discard", by, rows, discard_chunk)
 
 
 # By action and status: why the action doesn't fit the job, and what to do instead.
@@ -148,7 +148,7 @@ _INSTEAD: Mapping[JobAction, Mapping[str, str]] = {
 
 
 def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
-    """Retry, cancel or discard one job; return its row, or the waiting row of a retry.
+    """Retry, cancel or discard one job; return it, or the job that a retry made.
 
     A retry goes ahead of other jobs. Raises NotPossible, with what to do instead, if the action doesn't fit.
     """
@@ -164,7 +164,7 @@ def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
         result = cancel(rows, by)
     else:
         result = discard(rows, by)
-    if result.in_flight:
+    if result.in_progress:
         raise NotPossible(f"Job {row_id} is in progress; wait until it is done.")
     if not result.changed:
         raise NotPossible(f"Job {row_id} changed at the same moment. Check it again.")
@@ -178,34 +178,39 @@ def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
     return rows.get()
 
 
-def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]) -> BulkResult:
-    """Change the rows chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
+def _operate(
+    action: JobAction, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]
+) -> BulkResult:
+    """Change the jobs chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
-    `act` gets a chunk's locked failed and pending rows, and returns how many it changed. Raises NotPossible if saves
-    keep rows locked; the chunks before are done, as its sentence says.
+    `act` gets the ids of a chunk's failed and pending jobs, and returns how many it changed. Raises NotPossible if
+    saves keep jobs locked; the chunks before are done, as its sentence says.
     """
     finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
     total = 0
-    in_flight = 0
+    in_progress = 0
     for start in range(0, len(ids), CHUNK):
         try:
             changed, busy = _operate_chunk(act, ids[start : start + CHUNK])
         except OperationalError as error:
             if not gave_way(error):
                 raise
-            log.warning("queue not steered", what=action, by=by, rows=total, of=len(ids))
-            raise NotPossible(f"Done: {total:,} of {len(ids):,}. {ROWS_LOCKED}") from error
+            log.warning("jobs locked", action=action, by=by, changed=total, of=len(ids))
+            raise NotPossible(
+                f"Done: {total:,} of {len(ids):,}. Somebody is changing the others at this moment. Check the list, and "
+                "do the rest in a minute."
+            ) from error
         total += changed
-        in_flight += busy
-    result = BulkResult(total, in_flight, len(ids) - total - in_flight + finished)
-    log.info("queue steered", what=action, by=by, rows=total, in_flight=in_flight, unsuited=result.unsuited)
+        in_progress += busy
+    result = BulkResult(total, in_progress, len(ids) - total - in_progress + finished)
+    log.info("jobs changed", action=action, by=by, **asdict(result))
     return result
 
 
 @retry_on_lock_timeout
 def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:
-    """Change one chunk; return how many rows were changed, and how many are in progress."""
+    """Change one chunk; return how many jobs were changed, and how many are in progress."""
     rows = SyncQueue.objects.filter(pk__in=ids)
     by_status: dict[str, list[int]] = {choices.QueueStatus.FAILED: [], choices.QueueStatus.PENDING: []}
     # The timeout is below PostgreSQL's deadlock_timeout, because a deadlock could fail the save.
@@ -216,8 +221,8 @@ def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int
         locked = rows.filter(status__in=list(by_status)).select_for_update().order_by("pk")
         for pk, status in locked.values_list("pk", "status"):
             by_status[status].append(pk)
-        in_flight = rows.filter(status=choices.QueueStatus.IN_PROGRESS).count()
-        return act(by_status[choices.QueueStatus.FAILED], by_status[choices.QueueStatus.PENDING]), in_flight
+        in_progress = rows.filter(status=choices.QueueStatus.IN_PROGRESS).count()
+        return act(by_status[choices.QueueStatus.FAILED], by_status[choices.QueueStatus.PENDING]), in_progress
 
 
 def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:

@@ -10,8 +10,8 @@ from django.db import models, transaction
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import run_sql
-from sync.kernel.messages import NotPossible
 from sync.models import BoardLink, MondayAccount
 from sync.models.decisions import log_event
 from sync.outbox import wakeups
@@ -40,13 +40,13 @@ def active_pauses() -> list[Pause]:
     """Return the active pauses, that of everything first."""
     everything = MondayAccount.objects.filter(pause__isnull=False).values_list(models.Value(""), "pause")
     boards = BoardLink.objects.filter(pause__isnull=False).values_list("entity_type", "pause")
-    return [_pause(board, row) for board, row in sorted(everything.union(boards, all=True))]
+    return [_load_pause(board, row) for board, row in sorted(everything.union(boards, all=True))]
 
 
 def pauses_of(account: MondayAccount, links: Iterable[BoardLink]) -> list[Pause]:
     """Return the pauses of these rows, that of everything first."""
     rows = {"": account.pause} | {link.entity_type: link.pause for link in links}
-    return [_pause(board, row) for board, row in sorted(rows.items()) if row]
+    return [_load_pause(board, row) for board, row in sorted(rows.items()) if row]
 
 
 def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool]:
@@ -129,5 +129,5 @@ def _pausable(entity_type: str) -> models.QuerySet[BoardLink] | models.QuerySet[
     return BoardLink.objects.filter(entity_type=entity_type) if entity_type else MondayAccount.objects.filter(id=1)
 
 
-def _pause(entity_type: str, row: Mapping[str, str]) -> Pause:
+def _load_pause(entity_type: str, row: Mapping[str, str]) -> Pause:
     return Pause(entity_type, row["by"], datetime.fromisoformat(row["at"]), row["why"])

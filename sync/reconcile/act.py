@@ -1,8 +1,9 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
-It begins with the function `send`, at the end. Nothing else under sync/ calls a mutation. changes.py and the
-rules decide what is sent and what an answer means.
+Nothing else under sync/ calls a mutation. changes.py and the rules decide what is sent and what an answer means.
 """
+
+from __future__ import annotations
 
 import math
 import time
@@ -19,7 +20,7 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
-from sync.limits import board_call, breaker, connector, stops
+from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
@@ -31,7 +32,7 @@ from sync.reconcile.changes import after_answer, item_writes, settings_of
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
-from sync.reconcile.pass_plan import NOTHING_SENT, Verdict, Write, WriteAnswer
+from sync.reconcile.pass_plan import NOTHING_SENT, Write, WriteAnswer, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
@@ -42,585 +43,11 @@ PASS_SECONDS = 60
 
 log = structlog.get_logger(__name__)
 
-ByUnit = dict[str, WriteAnswer]
+# By the unit of each write.
+Answers = dict[str, WriteAnswer]
 
 # A write with its committed intent.
 Announced = tuple[Write, Intent]
-
-
-def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
-    """Return the request. The n-th unit has the alias rn; if its values are sent alone, the n-th value has vn."""
-    link = board.link
-    aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
-    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
-        prepare = prepare_delete if kind is CallKind.DELETE else prepare_archive
-        return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
-    labels = any(value.creates_labels for write in writes for value in write.fields)
-    if kind is CallKind.CREATE:
-        creates = [board_items.ItemWrite(alias, write.values) for alias, write in aliased]
-        group = link.group_id or None
-        return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
-    changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
-    if writes[0].is_divided:
-        [write] = writes
-        changes = [
-            board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
-            for number, value in enumerate(write.fields)
-        ]
-        if write.columns:
-            changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
-    return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
-
-
-def _settings_of_board(board: BoardContext) -> tuple[object, ...]:
-    mappings = {mapping.key: (mapping.version, mapping.direction) for mapping in board.mappings}
-    return mappings, board.link.sync_filter, board.link.deleted_record_policy
-
-
-def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
-    """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
-    board_now = lookups.load_board(board.link, pass_settings=board.settings)
-    if _settings_of_board(board_now) != _settings_of_board(board):
-        return {write.unit: SETTINGS_CHANGED for write in writes}
-    records = board.model.objects.in_bulk([write.record_id for write in writes])
-    owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
-    outdated = {}
-    for write in writes:
-        record = records.get(write.record_id)
-        if write.settings is None:
-            # A record may have got the item, or the deleted record may have been restored.
-            if write.item_id in owned or (write.removes and record is not None):
-                outdated[write.unit] = CHANGED
-        elif record is None or settings_of(record) != write.settings:
-            outdated[write.unit] = SETTINGS_CHANGED
-    return outdated
-
-
-def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
-    """Return the refused values by the columns that Monday names, or the only value that was sent."""
-    columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
-    rejected = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
-    is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
-    return rejected or ({write.fields[0].key: error} if is_only else {})
-
-
-def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
-    """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
-    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
-    # Another one each time, because its item may be closed while the board is open.
-    record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
-    if record is None:
-        return None
-    columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
-
-
-def documents_of(writes: Sequence[Write], failures: Mapping[UUID, stops.Failures]) -> list[list[Write]]:
-    """Divide writes into documents. Those that failed together are sent in parts, those at fault last (see stops.py).
-
-    Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
-    such as probes, are sent together.
-    """
-    documents = [[write for write in writes if write.record_id not in failures]]
-    groups: dict[tuple[bool, str], list[Write]] = {}  # by whether they are at fault, and by their failed document
-    for write in writes:
-        failure = failures.get(write.record_id)
-        if failure is not None:
-            is_probe = failure.size == 1 and not failure.is_at_fault
-            groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
-    for (_, failed_document), group in sorted(groups.items(), key=lambda item: item[0][0]):
-        size = failures[group[0].record_id].size
-        part = 1
-        if not failed_document:
-            part = len(group)
-        elif size > stops.FEW:
-            part = math.ceil(size / stops.PARTS)
-        documents += [group[start : start + part] for start in range(0, len(group), part)]
-    return [document for document in documents if document]
-
-
-class Executor:
-    """Sends the writes of one pass under its lease; after an error of the account or board it sends nothing more."""
-
-    def __init__(
-        self, lease: Lease, board: BoardContext, stop_reason: str = "", read_at: datetime | None = None
-    ) -> None:
-        self.lease = lease
-        self.board = board
-        self.stop_reason = stop_reason  # why nothing more is sent
-        self.read_at = read_at  # when the pass began to read what it decided by
-        self.calls = 0  # made to Monday
-        self.began_at = time.monotonic()
-        self.intended_at = 0.0  # when committing the intents of the present call began, monotonic
-        self.has_written = False  # Monday has carried out a write of this pass
-        # Failed documents that `send` still has to judge, and how many it has judged before.
-        self.unjudged: list[tuple[MondayError, Sequence[Write]]] = []
-        self.judged = 0
-
-    @cached_property
-    def repeats(self) -> stops.Repeats:
-        """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
-        return stops.repeats_left()
-
-    def send(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
-        """Send the writes and return their answers by unit; raises LeaseLost.
-
-        Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
-        """
-        answers: ByUnit = {}
-        place = 0
-        repeated = 0
-        failures = stops.failures_of([write.record_id for write in writes]) if writes else {}
-        for document in documents_of(writes, failures):
-            failure = failures.get(document[0].record_id)
-            # A repeat is counted if Monday failed on each record while others were written, or for an hour.
-            if failure is None or not (failure.is_at_fault or failure.is_late):
-                answers |= self._send_document(kind, document)
-                continue
-            allowed = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
-            # Each document that failed in this pass has used up a repeat.
-            if allowed - self.judged - len(self.unjudged) < 1:
-                place += 1
-                wait = stops.seconds_until_turn(place)
-                turn = WaitsFor.TURN
-                answer = WriteAnswer(Verdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
-                answers |= {write.unit: answer for write in document}
-                continue
-            sent = self._send_document(kind, document)
-            answers |= sent
-            if failure.is_late or failure.size == 1:
-                repeated += sum(answer.verdict is Verdict.DONE for answer in sent.values())
-        if repeated and self.repeats.is_quiet and not self.unjudged:
-            stops.make_turns_due(2 * repeated)
-        return answers | self._judge(answers)
-
-    def _judge(self, answers: ByUnit) -> ByUnit:
-        """Return the final answers for the records of failed documents."""
-        if not self.unjudged:
-            return {}
-        documents = [
-            stops.FailedDocument(error, frozenset(write.record_id for write in writes))
-            for error, writes in self.unjudged
-        ]
-        final_answers: ByUnit = {}
-        judgements = stops.judge_failed_writes(documents, others_written=self.has_written)
-        for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
-            detail = f"{judgement.waits_for.label} {error.sentence}"
-            if judgement.ends_pass and not judgement.is_at_fault:
-                self.stop_reason = detail
-            verdict = Verdict.HELD
-            if len(writes) > 1:
-                verdict = Verdict.STOPPED
-            elif judgement.is_at_fault:
-                verdict = Verdict.FAILED
-                detail = error.sentence
-            for write in writes:
-                if write.unit not in answers:  # a trial on another record's item
-                    continue
-                final_answers[write.unit] = replace(
-                    answers[write.unit],
-                    verdict=verdict,
-                    detail=detail,
-                    wait_seconds=judgement.wait_seconds,
-                    waits_for=judgement.waits_for,
-                )
-        self.judged += len(self.unjudged)
-        self.unjudged = []
-        return final_answers
-
-    def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
-        """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
-        stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.unjudged) >= stops.PARTS:
-            stop_reason = stops.WRITES_STOPPED
-        if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
-            stop_reason = "Monday is slow. The next sync goes on with it."
-        if stop_reason or not writes:
-            return {write.unit: WriteAnswer(Verdict.STOPPED, stop_reason) for write in writes}
-        if (held := self._held(kind)).detail:
-            return dict.fromkeys((write.unit for write in writes), held)
-        key = uuid.uuid4().hex
-        answers, announced, request = commit_intents(self, kind, writes, key)
-        if request is None:
-            return answers
-        try:
-            result = self._write(request, key, len(announced))
-        except MondayError as error:
-            if error.scope is not Scope.BOARD:
-                return answers | self.end_failed_document(kind, announced, error)
-            result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-        return answers | self._read_answers(kind, announced, result)
-
-    def create(self, writes: Sequence[Write]) -> ByUnit:
-        """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
-        answers = self.send(CallKind.CREATE, writes)
-        name_only = []
-        for write in writes:
-            if answers[write.unit].verdict is Verdict.NAME_ONLY:
-                name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
-                name_only.append(replace(write, fields=name))
-        searched = self._search_items(name_only) if name_only and not self.stop_reason else {}
-        sent = self.send(CallKind.CREATE, [write for write in name_only if write.unit not in searched])
-        for unit, answer in (searched | sent).items():
-            rejected = {**answers[unit].rejected, **answer.rejected}
-            # If it is refused for a value again, nothing more can be left out.
-            verdict = Verdict.FAILED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
-            answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
-        return answers
-
-    def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
-        """Send an unanswered create again under its own key; None if the board is paused or stopped.
-
-        The lease and the intents' deadline are moved past the time in which this call may land. Raises LeaseLost.
-        """
-        if self.stop_reason:
-            return None
-        body = next(intent.body for intent in intents if intent.body)
-        deadline_seconds = _deadline_seconds()
-        self.intended_at = time.monotonic()
-        self.lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
-        with self.lease.transaction():
-            if locked_pause(self.board.link.entity_type):
-                return None
-            deadline = SyncNow() + timedelta(seconds=deadline_seconds)
-            Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=deadline)
-        request = board_items.WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
-        try:
-            result = self._write(request, intents[0].idempotency_key, len(intents))
-        except MondayError as error:
-            # A repeated failure proves nothing new about other writes.
-            if error.scope is not Scope.TRANSPORT and not is_refused(error):
-                self._stop_writing(error)
-            return error
-        # A replayed answer is the first call's, and so doesn't show that Monday writes now.
-        self.has_written |= _has_item(result) and not result.replayed
-        return result
-
-    def _read_answers(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
-        """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
-        is_written = _has_item(result)
-        self.has_written |= is_written
-        if is_written:
-            stops.end_board_stop(self.board.link, kind)
-        answers: ByUnit = {}
-        forbidden: list[tuple[Write, MondayError]] = []
-        for number, (write, intent) in enumerate(announced):
-            intent.request_id = result.request_id
-            if write.is_divided:
-                answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
-            elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
-                answers[write.unit] = WriteAnswer(Verdict.DONE, item=outcome, intent=intent)
-            elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
-                _close_intents([intent], IntentState.REJECTED)
-                forbidden.append((write, outcome))
-            else:
-                answers[write.unit] = self._end_rejected(kind, (write, intent), outcome)
-        return answers | self._end_forbidden(kind, forbidden)
-
-    def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
-        """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
-
-        1. A column that an error names is closed.
-        2. Else the board is closed if another record's item refuses a write that changes nothing. It is open if it has
-           taken a write of this pass.
-        3. Two records are tried with each value alone. If the item takes one, the columns of the refused ones are
-           closed, and the other records are sent without them. If it takes none, it is closed. Without another record
-           in sync, the second such item closes the board.
-        """
-        closed_columns = {
-            error.column_id
-            for write, error in forbidden
-            if any(value.column_id == error.column_id for value in write.fields)
-        }
-        if closed_columns:
-            return self._send_without_columns(kind, forbidden, closed_columns)
-        trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
-        if trial is not None:
-            tried = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
-            if tried.verdict is not Verdict.DONE:
-                # Whether the board is closed isn't known: all is sent again when this answer allows it.
-                return {write.unit: replace(tried, intent=None) for write, _ in forbidden}
-            if tried.intent:
-                # The trial's record isn't in this pass, so nothing else ends this intent.
-                _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
-            if tried.item is None:
-                return self._stop_kind(kind, forbidden)
-        answers = {write.unit: WriteAnswer(Verdict.FAILED, error.sentence) for write, error in forbidden}
-        for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
-            # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
-            columns = {self.board.link.npd_id_column: str(write.record_id), **write.columns}
-            answer = self._send_document(kind, [replace(write, columns=columns, is_divided=True)])[write.unit]
-            if answer.item is None and answer.rejected:
-                _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
-                if number > 0 and not self.has_written:
-                    return self._stop_kind(kind, forbidden)
-                continue
-            answers[write.unit] = answer
-            closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
-            if closed_columns:
-                return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
-        return answers
-
-    def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
-        """Have all calls of this kind wait, because the board takes none of them."""
-        stops.stop_board(self.board.link, forbidden[0][1], kind)
-        return {write.unit: self._held(kind) for write, _ in forbidden}
-
-    def _send_without_columns(
-        self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]], closed_columns: Collection[str | None]
-    ) -> ByUnit:
-        """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
-        rejected = {}
-        remaining = []
-        for write, error in forbidden:
-            rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in closed_columns}
-            fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
-            remaining.append(replace(write, fields=fields))
-        sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
-        answers = {}
-        for write in remaining:
-            answer = sent_answers.get(write.unit, NOTHING_SENT)
-            answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
-        return answers
-
-    def _held(self, kind: CallKind) -> WriteAnswer:
-        """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
-        reason, seconds = stops.refusal(self.board.link, kind)
-        return WriteAnswer(Verdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
-
-    def _read_answers_to_values(
-        self, announced: Announced, result: board_items.WriteResult, kind: CallKind
-    ) -> WriteAnswer:
-        """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
-        write, intent = announced
-        item: board_items.Item | None = None
-        alone: dict[str, board_items.Item] = {}
-        rejected: dict[str, MondayError] = {}
-        for number, value in enumerate(write.fields):
-            outcome = result.by_alias[f"v{number}"]
-            if isinstance(outcome, board_items.Item):
-                item = alone[value.key] = outcome
-            elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
-                rejected[value.key] = outcome
-            else:
-                answer = self._end_rejected(kind, announced, outcome)
-                unsent = frozenset(other.key for other in write.fields[number:])
-                return replace(answer, item=item, alone=alone, rejected=rejected, unsent=unsent)
-        if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
-            item = npd_id_item
-        return WriteAnswer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
-
-    def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
-        """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
-        write, intent = announced
-        if error.scope is Scope.BOARD:
-            _close_intents([intent], IntentState.REJECTED)
-            # The name alone is tried first, because only a column may be forbidden.
-            is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
-                return WriteAnswer(Verdict.NAME_ONLY, error.sentence)
-            if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
-                return WriteAnswer(Verdict.FAILED, error.sentence)
-            # Only calls of this kind wait, because the board can still be read.
-            if not stops.refusal(self.board.link, kind)[0]:
-                stops.stop_board(self.board.link, error, kind)
-            return self._held(kind)
-        if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
-            _close_intents([intent], IntentState.REJECTED)
-            return self._end_rejected_value(kind, write, error)
-        if not error.outcome_unknown:
-            _close_intents([intent], IntentState.REJECTED)
-        verdict = Verdict.FAILED
-        if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
-            verdict = Verdict.GONE
-        elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
-            self._stop_writing(error)
-            verdict = Verdict.STOPPED
-        return WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
-
-    def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
-        """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
-        if error.kind is errors.COLUMN_NOT_FOUND:
-            # The read before a create doesn't show that a column is missing.
-            breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
-        if error.column_id == self.board.link.npd_id_column:
-            stops.stop_board(self.board.link, error, kind)
-            return self._held(kind)
-        rejected = rejected_fields(write, error)
-        fields = tuple(value for value in write.fields if value.key not in rejected)
-        remaining = replace(write, fields=fields, is_divided=True)
-        if kind is CallKind.CREATE:
-            is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
-            verdict = Verdict.FAILED if is_name else Verdict.NAME_ONLY
-            return WriteAnswer(verdict, error.sentence, rejected=rejected)
-        if not write.fields:
-            return WriteAnswer(Verdict.FAILED, error.sentence)
-        if not (remaining.fields or remaining.columns):
-            return WriteAnswer(Verdict.DONE, rejected=rejected)
-        answer = self._send_document(kind, [remaining])[write.unit]
-        return replace(answer, rejected={**rejected, **answer.rejected})
-
-    def end_failed_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> ByUnit:
-        """Split a document that Monday refused. If its outcome isn't known, don't: its parts could be written twice."""
-        log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
-        writes = [write for write, _ in announced]
-        if not is_refused(error):
-            return self._end_failed_call(announced, error)
-        if len(writes) == 1 and error.scope is Scope.DOCUMENT:
-            # The error doesn't name this record, and other records may meet it as well.
-            _close_intents([intent for _, intent in announced], IntentState.VOID)
-            self.unjudged.append((error, writes))
-            return {writes[0].unit: WriteAnswer(Verdict.STOPPED, error.sentence)}
-        if len(writes) == 1:
-            return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
-        _close_intents([intent for _, intent in announced], IntentState.REJECTED)
-        half = len(writes) // 2
-        return self._send_document(kind, writes[:half]) | self._send_document(kind, writes[half:])
-
-    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
-        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way."""
-        if error.kind is errors.ANSWER_WITHOUT_DATA:
-            # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
-            # searched for by NPD ID later, because Monday's search lags behind.
-            ids = [intent.pk for _, intent in announced if intent.item_id]
-            Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
-        elif not error.outcome_unknown:
-            _close_intents([intent for _, intent in announced], IntentState.REJECTED)
-        if error.scope is Scope.TRANSPORT:
-            self.unjudged.append((error, [write for write, _ in announced]))
-        else:
-            self._stop_writing(error)
-        return {
-            write.unit: WriteAnswer(Verdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None)
-            for write, intent in announced
-        }
-
-    def end_failed_read(self, error: MondayError, number: int) -> pass_plan.Ending:
-        """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
-        self._stop(error)
-        is_transport = error.scope is Scope.TRANSPORT
-        # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-        at_most = max(1, number // 4) if is_transport else 0
-        counts_attempt = is_transport and number == 1 and self.lease.was_isolated
-        outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
-        return pass_plan.Ending(outcome, error.sentence, at_most=at_most)
-
-    def _stop_writing(self, error: MondayError) -> None:
-        """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
-        if error.scope is not Scope.ACCOUNT:
-            self._stop(error)
-            return
-        self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        stops.stop_writes(error)
-
-    def _stop(self, error: MondayError) -> None:
-        """Stop the board or the account, and send nothing more in this pass."""
-        self.stop_reason = error.sentence
-        breaker.stop_board_or_account(self.board.link, error)
-
-    def _search_items(self, writes: Sequence[Write]) -> ByUnit:
-        """Return answers for the creates not to send again: the item is there after all, or can't be searched for."""
-        self.calls += 1
-        try:
-            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
-        except MondayError as error:
-            self._stop(error)
-            return {write.unit: WriteAnswer(Verdict.STOPPED, error.sentence) for write in writes}
-        if items is None:
-            unread = WriteAnswer(Verdict.STOPPED, "The NPD IDs on the board can't be read.")
-            return {write.unit: unread for write in writes}
-        answers = {}
-        for write in writes:
-            if item := items.get(str(write.record_id)):
-                answers[write.unit] = WriteAnswer(Verdict.DONE, item=item)
-        return answers
-
-    def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
-        check_intent_age(self)
-        self.calls += 1
-        with board_call(self.board.link, size, writes=True):
-            result = connector().write(request, key)
-        failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
-        unknown = [error for error in failed if error.outcome_unknown]
-        # If no part of the call has a known outcome, the whole call has failed.
-        if len(unknown) == len(result.by_alias) and not result.replayed:
-            raise unknown[0]
-        return result
-
-
-def commit_intents(
-    executor: Executor, kind: CallKind, writes: Sequence[Write], key: str
-) -> tuple[ByUnit, Sequence[Announced], board_items.WriteRequest | None]:
-    """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
-
-    Return the answers of writes that aren't sent (all, if the board was paused meanwhile), the others with their
-    intents, and the request. Raises LeaseLost.
-    """
-    lease = executor.lease
-    board = executor.board
-    read_at = {"read_at": executor.read_at.isoformat()} if executor.read_at else {}
-    deadline_seconds = _deadline_seconds()
-    executor.intended_at = time.monotonic()
-    with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
-        paused = locked_pause(board.link.entity_type)
-        reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
-        unsent = {unit: WriteAnswer(Verdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
-        allowed = [write for write in writes if write.unit not in unsent]
-        if not allowed:
-            return unsent, [], None
-        request = request_of(board, kind, allowed)
-        intents = [
-            Intent(
-                id=uuid.uuid4(),
-                entity_type=board.link.entity_type,
-                entity_id=write.record_id,
-                board_id=board.link.board_id,
-                item_id=write.item_id,
-                idempotency_key=key,
-                alias=f"r{number}",
-                values={value.key: {**value.entry, **read_at} for value in write.fields},
-                body={"removes": write.removes} if write.removes else None,
-                state=IntentState.OPEN,
-                deadline=SyncNow() + timedelta(seconds=deadline_seconds),
-            )
-            for number, write in enumerate(allowed)
-        ]
-        if kind is CallKind.CREATE:
-            # Its body is stored, so that the create can be sent again under its key.
-            intents[0].body = dict(request.body)
-        Intent.objects.bulk_create(intents)
-        ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
-    # Its approval is stored now; a part of a divided write must not store it again.
-    announced = [(replace(write, approval=None), intent) for write, intent in zip(allowed, intents, strict=True)]
-    return unsent, announced, request
-
-
-def check_intent_age(executor: Executor) -> None:
-    """Raise LeaseLost if the intents are too old because this process was frozen.
-
-    Another worker may have the board by now, and the intents' deadline no longer covers the call.
-    """
-    if time.monotonic() - executor.intended_at > INTENT_SECONDS:
-        raise LeaseLost("NPD Sync was interrupted before it sent this, so nothing was sent.")
-
-
-def is_refused(error: MondayError) -> bool:
-    """Whether Monday refused a document because of its content before running it, so that it may be divided."""
-    return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
-
-
-def _has_item(result: board_items.WriteResult) -> bool:
-    return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
-
-
-def _deadline_seconds() -> float:
-    return float(settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS)
-
-
-def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
-    void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
-    ids = [intent.pk for intent in intents]
-    Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
 
 
 def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -636,10 +63,10 @@ def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Pl
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
-    answers: ByUnit = {}
-    for policy, kind in deleted_records.REMOVAL_KINDS.items():
-        of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
-        answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in of_policy])
+    answers: Answers = {}
+    for policy, kind in deleted_records.REMOVAL_CALLS.items():
+        plans = [deleted for deleted in to_remove if deleted.item_removal is policy]
+        answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in plans])
     return plan.with_deleted(
         deleted_records.after_item_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
     )
@@ -678,3 +105,586 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
         answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
         after[duplicate.facts.item_id] = duplicates.after_calls(duplicate, answers)
     return replace(plan, items=tuple(after.get(item.facts.item_id, item) for item in plan.items))
+
+
+class Executor:
+    """Sends the writes of one pass under its lease; after an error of the account or board it sends nothing more."""
+
+    def __init__(
+        self, lease: Lease, board: BoardContext, stop_reason: str = "", read_at: datetime | None = None
+    ) -> None:
+        self.lease = lease
+        self.board = board
+        self.stop_reason = stop_reason  # why nothing more is sent
+        self.read_at = read_at  # when the pass began to read what it decided by
+        self.calls = 0  # made to Monday
+        self.began_at = time.monotonic()
+        self.intended_at = 0.0  # when committing the intents of the present call began, monotonic
+        self.has_written = False  # Monday has carried out a write of this pass
+        # Failed documents that `send` still has to judge, and how many it has judged before.
+        self.unjudged: list[tuple[MondayError, Sequence[Write]]] = []
+        self.judged = 0
+
+    @cached_property
+    def repeats(self) -> failed_writes.Repeats:
+        """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
+        return failed_writes.repeats_left()
+
+    def send(self, kind: CallKind, writes: Sequence[Write]) -> Answers:
+        """Send the writes and return their answers by unit; raises LeaseLost.
+
+        Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
+        """
+        answers: Answers = {}
+        place = 0
+        repeated = 0
+        failures = failed_writes.failures_of([write.record_id for write in writes]) if writes else {}
+        for document in documents_of(writes, failures):
+            failure = failures.get(document[0].record_id)
+            # A repeat is counted if Monday failed on each record while others were written, or for an hour.
+            if failure is None or not (failure.is_at_fault or failure.is_late):
+                answers |= self._send_document(kind, document)
+                continue
+            allowed = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
+            # Each document that failed in this pass has used up a repeat.
+            if allowed - self.judged - len(self.unjudged) < 1:
+                place += 1
+                wait = failed_writes.seconds_until_turn(place)
+                turn = WaitsFor.TURN
+                answer = WriteAnswer(WriteVerdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
+                answers |= {write.unit: answer for write in document}
+                continue
+            sent = self._send_document(kind, document)
+            answers |= sent
+            if failure.is_late or failure.size == 1:
+                repeated += sum(answer.verdict is WriteVerdict.DONE for answer in sent.values())
+        if repeated and self.repeats.is_quiet and not self.unjudged:
+            # Monday copes with these records again, so twice as many are tried next.
+            failed_writes.make_turns_due(2 * repeated)
+        return answers | self._judge(answers)
+
+    def _judge(self, answers: Answers) -> Answers:
+        """Return the final answers for the records of failed documents."""
+        if not self.unjudged:
+            return {}
+        documents = [
+            failed_writes.FailedDocument(error, frozenset(write.record_id for write in writes))
+            for error, writes in self.unjudged
+        ]
+        final_answers: Answers = {}
+        judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
+        for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
+            detail = f"{judgement.waits_for.label} {error.sentence}"
+            if judgement.ends_pass and not judgement.is_at_fault:
+                self.stop_reason = detail
+            verdict = WriteVerdict.HELD
+            if len(writes) > 1:
+                verdict = WriteVerdict.STOPPED
+            elif judgement.is_at_fault:
+                verdict = WriteVerdict.FAILED
+                detail = error.sentence
+            for write in writes:
+                if write.unit not in answers:  # a trial on another record's item
+                    continue
+                final_answers[write.unit] = replace(
+                    answers[write.unit],
+                    verdict=verdict,
+                    detail=detail,
+                    wait_seconds=judgement.wait_seconds,
+                    waits_for=judgement.waits_for,
+                )
+        self.judged += len(self.unjudged)
+        self.unjudged = []
+        return final_answers
+
+    def create(self, writes: Sequence[Write]) -> Answers:
+        """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
+        answers = self.send(CallKind.CREATE, writes)
+        name_only = []
+        for write in writes:
+            if answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
+                name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
+                name_only.append(replace(write, fields=name))
+        searched = self._search_items(name_only) if name_only and not self.stop_reason else {}
+        sent = self.send(CallKind.CREATE, [write for write in name_only if write.unit not in searched])
+        for unit, answer in (searched | sent).items():
+            rejected = {**answers[unit].rejected, **answer.rejected}
+            # If it is refused for a value again, nothing more can be left out.
+            verdict = WriteVerdict.FAILED if answer.verdict is WriteVerdict.NAME_ONLY else answer.verdict
+            answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
+        return answers
+
+    def _search_items(self, writes: Sequence[Write]) -> Answers:
+        """Return answers for the creates not to send again: the item is there after all, or can't be searched for."""
+        self.calls += 1
+        try:
+            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+        except MondayError as error:
+            self._stop(error)
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence) for write in writes}
+        if items is None:
+            unread = WriteAnswer(WriteVerdict.STOPPED, "The NPD IDs on the board can't be read.")
+            return {write.unit: unread for write in writes}
+        answers = {}
+        for write in writes:
+            if item := items.get(str(write.record_id)):
+                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
+        return answers
+
+    def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
+        """Send a document of unanswered creates again under its own key; None if the board is paused or stopped.
+
+        The lease and the intents' deadline are moved past the time in which this call may land. Raises LeaseLost.
+        """
+        if self.stop_reason:
+            return None
+        body = next(intent.body for intent in intents if intent.body)
+        deadline_seconds = _deadline_seconds()
+        self.intended_at = time.monotonic()
+        self.lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
+        with self.lease.transaction():
+            if locked_pause(self.board.link.entity_type):
+                return None
+            deadline = SyncNow() + timedelta(seconds=deadline_seconds)
+            Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=deadline)
+        request = board_items.WriteRequest(body, [intent.alias for intent in intents], self.board.columns)
+        try:
+            result = self._write(request, intents[0].idempotency_key, len(intents))
+        except MondayError as error:
+            # A repeated failure proves nothing new about other writes.
+            if error.scope is not Scope.TRANSPORT and not is_refused(error):
+                self._stop_writing(error)
+            return error
+        # A replayed answer is the first call's, and so doesn't show that Monday writes now.
+        self.has_written |= _has_item(result) and not result.replayed
+        return result
+
+    def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> Answers:
+        """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
+        stop_reason = self.stop_reason
+        if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
+            stop_reason = stops.WRITES_STOPPED
+        if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
+            stop_reason = "Monday is slow. The next sync goes on with it."
+        if stop_reason or not writes:
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
+        answer_of_stop = self._answer_of_stop(kind)
+        if answer_of_stop.detail:
+            return {write.unit: answer_of_stop for write in writes}
+        key = uuid.uuid4().hex
+        answers, announced, request = commit_intents(self, kind, writes, key)
+        if request is None:
+            return answers
+        try:
+            result = self._write(request, key, len(announced))
+        except MondayError as error:
+            if error.scope is not Scope.BOARD:
+                log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
+                if is_refused(error):
+                    return answers | self._divide_refused_document(kind, announced, error)
+                return answers | self._end_failed_call(announced, error)
+            # The board refuses each of its writes.
+            result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
+        return answers | self._read_answers(kind, announced, result)
+
+    def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
+        """Make one call; if no part of it has a known outcome, the whole call has failed, and raises that error."""
+        check_intent_age(self)
+        self.calls += 1
+        with meter_board_calls(self.board.link, size, writes=True):
+            result = connector().write(request, key)
+        failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
+        unknown = [error for error in failed if error.outcome_unknown]
+        if len(unknown) == len(result.by_alias) and not result.replayed:
+            raise unknown[0]
+        return result
+
+    def _read_answers(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> Answers:
+        """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
+        is_written = _has_item(result)
+        self.has_written |= is_written
+        if is_written:
+            stops.end_board_stop(self.board.link, kind)
+        answers: Answers = {}
+        forbidden: list[tuple[Write, MondayError]] = []
+        for number, (write, intent) in enumerate(announced):
+            intent.request_id = result.request_id
+            if write.is_divided:
+                answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
+            elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
+                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
+            elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
+                _close_intents([intent], IntentState.REJECTED)
+                forbidden.append((write, outcome))
+            else:
+                answers[write.unit] = self._end_rejected(kind, (write, intent), outcome)
+        return answers | self._end_forbidden(kind, forbidden)
+
+    def _read_answers_to_values(
+        self, announced: Announced, result: board_items.WriteResult, kind: CallKind
+    ) -> WriteAnswer:
+        """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
+        write, intent = announced
+        item: board_items.Item | None = None
+        by_field: dict[str, board_items.Item] = {}
+        rejected: dict[str, MondayError] = {}
+        for number, value in enumerate(write.fields):
+            outcome = result.by_alias[f"v{number}"]
+            if isinstance(outcome, board_items.Item):
+                item = by_field[value.key] = outcome
+            elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
+                rejected[value.key] = outcome
+            else:
+                answer = self._end_rejected(kind, announced, outcome)
+                unsent = frozenset(other.key for other in write.fields[number:])
+                return replace(answer, item=item, items_by_field=by_field, rejected=rejected, unsent=unsent)
+        if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
+            item = npd_id_item
+        return WriteAnswer(WriteVerdict.DONE, item=item, intent=intent, items_by_field=by_field, rejected=rejected)
+
+    def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
+        """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
+        write, intent = announced
+        if error.scope is Scope.BOARD:
+            _close_intents([intent], IntentState.REJECTED)
+            # The name alone is tried first, because only a column may be forbidden.
+            is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
+                return WriteAnswer(WriteVerdict.NAME_ONLY, error.sentence)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
+                return WriteAnswer(WriteVerdict.FAILED, error.sentence)
+            # Only calls of this kind wait, because the board can still be read.
+            if not stops.active_stop(self.board.link, kind)[0]:
+                stops.stop_board(self.board.link, error, kind)
+            return self._answer_of_stop(kind)
+        if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
+            _close_intents([intent], IntentState.REJECTED)
+            return self._end_rejected_value(kind, write, error)
+        if not error.outcome_unknown:
+            _close_intents([intent], IntentState.REJECTED)
+        verdict = WriteVerdict.FAILED
+        if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
+            verdict = WriteVerdict.GONE
+        elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
+            self._stop_writing(error)
+            verdict = WriteVerdict.STOPPED
+        return WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
+
+    def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
+        """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
+        if error.kind is errors.COLUMN_NOT_FOUND:
+            # The read before a create doesn't show that a column is missing.
+            breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
+        if error.column_id == self.board.link.npd_id_column:
+            stops.stop_board(self.board.link, error, kind)
+            return self._answer_of_stop(kind)
+        rejected = rejected_fields(write, error)
+        if kind is CallKind.CREATE:
+            is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
+            verdict = WriteVerdict.FAILED if is_name else WriteVerdict.NAME_ONLY
+            return WriteAnswer(verdict, error.sentence, rejected=rejected)
+        if not write.fields:
+            return WriteAnswer(WriteVerdict.FAILED, error.sentence)
+        fields = tuple(value for value in write.fields if value.key not in rejected)
+        remaining = replace(write, fields=fields, is_divided=True)
+        if not (remaining.fields or remaining.columns):
+            return WriteAnswer(WriteVerdict.DONE, rejected=rejected)
+        answer = self._send_document(kind, [remaining])[write.unit]
+        return replace(answer, rejected={**rejected, **answer.rejected})
+
+    def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
+        """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
+
+        1. A column that an error names is closed.
+        2. Else the board is closed if another record's item refuses a write that changes nothing. It is open if it has
+           taken a write of this pass.
+        3. Two records are tried with each value alone. If the item takes one, the columns of the refused ones are
+           closed, and the other records are sent without them. If it takes none, it is closed. Without another record
+           in sync, the second such item closes the board.
+        """
+        closed_columns = {
+            error.column_id
+            for write, error in forbidden
+            if any(value.column_id == error.column_id for value in write.fields)
+        }
+        if closed_columns:
+            return self._send_without_columns(kind, forbidden, closed_columns)
+        trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
+        if trial is not None:
+            tried = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
+            if tried.verdict is not WriteVerdict.DONE:
+                # Whether the board is closed isn't known: all is sent again when this answer allows it.
+                return {write.unit: replace(tried, intent=None) for write, _ in forbidden}
+            if tried.intent:
+                # The trial's record isn't in this pass, so nothing else ends this intent.
+                _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
+            if tried.item is None:
+                return self._stop_kind(kind, forbidden)
+        answers = {write.unit: WriteAnswer(WriteVerdict.FAILED, error.sentence) for write, error in forbidden}
+        for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
+            # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
+            columns = {self.board.link.npd_id_column: str(write.record_id), **write.columns}
+            answer = self._send_document(kind, [replace(write, columns=columns, is_divided=True)])[write.unit]
+            if answer.item is None and answer.rejected:
+                _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
+                if number > 0 and not self.has_written:
+                    return self._stop_kind(kind, forbidden)
+                continue
+            answers[write.unit] = answer
+            closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
+            if closed_columns:
+                return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
+        return answers
+
+    def _send_without_columns(
+        self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]], closed_columns: Collection[str | None]
+    ) -> Answers:
+        """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
+        rejected = {}
+        remaining = []
+        for write, error in forbidden:
+            rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in closed_columns}
+            fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
+            remaining.append(replace(write, fields=fields))
+        sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
+        answers = {}
+        for write in remaining:
+            answer = sent_answers.get(write.unit, NOTHING_SENT)
+            answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
+        return answers
+
+    def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
+        """Have all calls of this kind wait, because the board takes none of them."""
+        stops.stop_board(self.board.link, forbidden[0][1], kind)
+        return {write.unit: self._answer_of_stop(kind) for write, _ in forbidden}
+
+    def _answer_of_stop(self, kind: CallKind) -> WriteAnswer:
+        """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
+        reason, seconds = stops.active_stop(self.board.link, kind)
+        return WriteAnswer(WriteVerdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
+
+    def _divide_refused_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> Answers:
+        """Send the halves of a document that Monday refused before running it, until the write at fault is alone."""
+        writes = [write for write, _ in announced]
+        if len(writes) == 1 and error.scope is Scope.DOCUMENT:
+            # The error doesn't name this record, and other records may meet it as well.
+            _close_intents([intent for _, intent in announced], IntentState.VOID)
+            self.unjudged.append((error, writes))
+            return {writes[0].unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence)}
+        if len(writes) == 1:
+            return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
+        _close_intents([intent for _, intent in announced], IntentState.REJECTED)
+        half = len(writes) // 2
+        return self._send_document(kind, writes[:half]) | self._send_document(kind, writes[half:])
+
+    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> Answers:
+        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way.
+
+        It isn't divided: its parts could be written twice.
+        """
+        if error.kind is errors.ANSWER_WITHOUT_DATA:
+            # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
+            # searched for by NPD ID later, because Monday's search lags behind.
+            ids = [intent.pk for _, intent in announced if intent.item_id]
+            Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
+        elif not error.outcome_unknown:
+            _close_intents([intent for _, intent in announced], IntentState.REJECTED)
+        if error.scope is Scope.TRANSPORT:
+            self.unjudged.append((error, [write for write, _ in announced]))
+        else:
+            self._stop_writing(error)
+        answers = {}
+        for write, intent in announced:
+            open_intent = intent if error.outcome_unknown else None
+            answers[write.unit] = WriteAnswer(WriteVerdict.STOPPED, self.stop_reason, intent=open_intent)
+        return answers
+
+    def end_failed_read(self, error: MondayError, record_count: int) -> pass_plan.Ending:
+        """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
+        self._stop(error)
+        is_transport = error.scope is Scope.TRANSPORT
+        # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
+        at_most = max(1, record_count // 4) if is_transport else 0
+        counts_attempt = is_transport and record_count == 1 and self.lease.was_isolated
+        outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
+        return pass_plan.Ending(outcome, error.sentence, at_most=at_most)
+
+    def _stop_writing(self, error: MondayError) -> None:
+        """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
+        if error.scope is not Scope.ACCOUNT:
+            self._stop(error)
+            return
+        self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
+        failed_writes.stop_writes(error)
+
+    def _stop(self, error: MondayError) -> None:
+        """Stop the board or the account, and send nothing more in this pass."""
+        self.stop_reason = error.sentence
+        breaker.stop_board_or_account(self.board.link, error)
+
+
+def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.Failures]) -> list[list[Write]]:
+    """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
+
+    Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
+    such as probes, are sent together.
+    """
+    documents = [[write for write in writes if write.record_id not in failures]]
+    groups: dict[tuple[bool, str], list[Write]] = {}  # by whether they are at fault, and by their failed document
+    for write in writes:
+        failure = failures.get(write.record_id)
+        if failure is not None:
+            is_probe = failure.size == 1 and not failure.is_at_fault
+            groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
+    for (_, failed_document), group in sorted(groups.items(), key=lambda item: item[0][0]):
+        size = failures[group[0].record_id].size
+        part = 1
+        if not failed_document:
+            part = len(group)
+        elif size > failed_writes.FEW:
+            part = math.ceil(size / failed_writes.PARTS)
+        documents += [group[start : start + part] for start in range(0, len(group), part)]
+    return [document for document in documents if document]
+
+
+def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
+    """Return the request. The n-th unit has the alias rn; if its values are sent alone, the n-th value has vn."""
+    link = board.link
+    aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
+    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
+        prepare = prepare_delete if kind is CallKind.DELETE else prepare_archive
+        return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
+    labels = any(value.creates_labels for write in writes for value in write.fields)
+    if kind is CallKind.CREATE:
+        creates = [board_items.ItemWrite(alias, write.values) for alias, write in aliased]
+        group = link.group_id or None
+        return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
+    changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
+    if writes[0].is_divided:
+        [write] = writes
+        changes = [
+            board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
+            for number, value in enumerate(write.fields)
+        ]
+        if write.columns:
+            changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
+    return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
+
+
+def commit_intents(
+    executor: Executor, kind: CallKind, writes: Sequence[Write], key: str
+) -> tuple[Answers, Sequence[Announced], board_items.WriteRequest | None]:
+    """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
+
+    Return the answers of writes that aren't sent (all, if the board was paused meanwhile), the others with their
+    intents, and the request. Raises LeaseLost.
+    """
+    lease = executor.lease
+    board = executor.board
+    read_at = {"read_at": executor.read_at.isoformat()} if executor.read_at else {}
+    deadline_seconds = _deadline_seconds()
+    executor.intended_at = time.monotonic()
+    with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
+        paused = locked_pause(board.link.entity_type)
+        reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
+        unsent = {unit: WriteAnswer(WriteVerdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
+        allowed = [write for write in writes if write.unit not in unsent]
+        if not allowed:
+            return unsent, [], None
+        request = request_of(board, kind, allowed)
+        intents = [
+            Intent(
+                id=uuid.uuid4(),
+                entity_type=board.link.entity_type,
+                entity_id=write.record_id,
+                board_id=board.link.board_id,
+                item_id=write.item_id,
+                idempotency_key=key,
+                alias=f"r{number}",
+                values={value.key: {**value.entry, **read_at} for value in write.fields},
+                body={"removes": write.removes} if write.removes else None,
+                state=IntentState.OPEN,
+                deadline=SyncNow() + timedelta(seconds=deadline_seconds),
+            )
+            for number, write in enumerate(allowed)
+        ]
+        if kind is CallKind.CREATE:
+            # Its body is stored, so that the create can be sent again under its key.
+            intents[0].body = dict(request.body)
+        Intent.objects.bulk_create(intents)
+        ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
+    # Its approval is stored now; a part of a divided write must not store it again.
+    announced = [(replace(write, approval=None), intent) for write, intent in zip(allowed, intents, strict=True)]
+    return unsent, announced, request
+
+
+def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
+    board_now = lookups.load_board(board.link, pass_settings=board.settings)
+    if _settings_of_board(board_now) != _settings_of_board(board):
+        return {write.unit: SETTINGS_CHANGED for write in writes}
+    records = board.model.objects.in_bulk([write.record_id for write in writes])
+    owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
+    outdated = {}
+    for write in writes:
+        record = records.get(write.record_id)
+        if write.settings is None:
+            # A record may have got the item, or the deleted record may have been restored.
+            if write.item_id in owned or (write.removes and record is not None):
+                outdated[write.unit] = CHANGED
+        elif record is None or settings_of(record) != write.settings:
+            outdated[write.unit] = SETTINGS_CHANGED
+    return outdated
+
+
+def _settings_of_board(board: BoardContext) -> tuple[object, ...]:
+    mappings = {mapping.key: (mapping.version, mapping.direction) for mapping in board.mappings}
+    return mappings, board.link.sync_filter, board.link.deleted_record_policy
+
+
+def check_intent_age(executor: Executor) -> None:
+    """Raise LeaseLost if the intents are too old because this process was frozen.
+
+    Another worker may have the board by now, and the intents' deadline no longer covers the call.
+    """
+    if time.monotonic() - executor.intended_at > INTENT_SECONDS:
+        raise LeaseLost("NPD Sync was interrupted before it sent this, so nothing was sent.")
+
+
+def _deadline_seconds() -> float:
+    return float(settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS)
+
+
+def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
+    """End these intents in this state, unless they have ended."""
+    void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
+    ids = [intent.pk for intent in intents]
+    Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
+
+
+def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
+    """Return the refused values by the columns that Monday names, or the only value that was sent."""
+    columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
+    rejected = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
+    is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
+    return rejected or ({write.fields[0].key: error} if is_only else {})
+
+
+def is_refused(error: MondayError) -> bool:
+    """Whether Monday refused a document because of its content before running it, so that it may be divided."""
+    return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
+
+
+def _has_item(result: board_items.WriteResult) -> bool:
+    return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
+
+
+def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
+    """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
+    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
+    # Another one each time, because its item may be closed while the board is open.
+    record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
+    if record is None:
+        return None
+    columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
+    return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))

@@ -1,7 +1,7 @@
 """Applies the board's filter: which records and items a pass leaves out, and how a pair returns.
 
-Implements “What a filter leaves out” of docs/reference/merge.md. new_items.py and identity.py use its verdicts for
-items without a record and for matches.
+Implements “What a filter leaves out” of docs/reference/merge.md. unmatched_items.py and identity.py use its verdicts
+for items without a record and for matches.
 
 A pair is synced while the conditions of both sides hold. A pair that is left out keeps its link, base and NPD ID, and
 is merged from that base when it returns. Its status is DISABLED, and settling closes its open conflicts, both as if its
@@ -32,7 +32,7 @@ from sync.choices import ApprovalKind, ApprovalState, BlockedCode, common_direct
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, Item
 from sync.monday.conversion import Converter, UnknownValue
-from sync.monday.texts import fold_whitespace
+from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
@@ -63,7 +63,7 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Recor
     A synced pair is left out after this pass, which still pulls Monday's edits. One that was left out may return.
     """
     item = plan.item
-    if plan.unlink or not (item or plan.creates) or not _filter_applies(plan.facts):
+    if plan.unlink_reason or not (item or plan.creates) or not _filter_applies(plan.facts):
         return plan
     was_out = bool(plan.sync_state.left_out)
     verdict = linked_item_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
@@ -100,12 +100,12 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.R
     fields = dict(plan.fields)
     for key, field_plan in plan.fields.items():
         is_kept = field_plan.send_raw is None and field_plan.conflict is None
-        if field_plan.resolves is not None:
+        if field_plan.resolved_conflict is not None:
             # A person's choice is still applied, unless it is the item that fails its conditions.
             is_kept = not plan.left_out_after_pass
         if not is_kept:
             fields[key] = leave_field_out(field_plan)
-    return replace(plan, fields=fields, write_npd_id=False)
+    return replace(plan, fields=fields, sends_npd_id=False)
 
 
 def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
@@ -118,7 +118,7 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
         field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
         for field_plan in field_plans
     )
-    if plan.unlink or plan.removal or is_waiting:
+    if plan.unlink_reason or plan.removed_item or is_waiting:
         return plan
     if plan.left_out_after_pass:
         return leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
@@ -165,7 +165,7 @@ def _filter_applies(facts: RecordFacts) -> bool:
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
     """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
     nothing = merge.FieldDecision(merge.Action.NOTHING, "left out by the filter", is_left_out=True)
-    return replace(field_plan, decision=nothing, conflict=None, resolves=None, send_raw=None, write_raw=None)
+    return replace(field_plan, decision=nothing, conflict=None, resolved_conflict=None, send_raw=None, write_raw=None)
 
 
 def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
@@ -182,7 +182,7 @@ def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
         is_rejected = approval_states.get((plan.id, field_plan.key)) == ApprovalState.REJECTED
         # A person rejected emptying this field, so the empty value isn't pulled.
         if field_plan.write_raw and not (
-            is_rejected and field_plan.convert.canonical_local(field_plan.write_raw) is None
+            is_rejected and field_plan.converter.canonical_local(field_plan.write_raw) is None
         ):
             pulled[field_plan.key] = field_plan.write_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
@@ -215,11 +215,11 @@ def record_verdict(
 ) -> FilterVerdict:
     """Return whether the record matches the conditions on NPD's records, with the `pulled` values if there are any."""
 
-    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
-        values = dict((pulled or {}).get(mapping.key) or field_values.stored_values(record, mapping))
+    def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
+        values = dict((pulled or {}).get(mapping.key) or field_values.local_values(record, mapping))
         if relation_of(board.model, mapping.fields) is not None:
             return fold_whitespace(field_values.related_name(values))
-        return field_bases.side_of(convert.canonical_local, values)
+        return field_bases.side_of(converter.canonical_local, values)
 
     return _verdict(board, FilterSide.RECORD, record, value_of)
 
@@ -234,12 +234,12 @@ def item_verdict(
     # A moved item is in a group of another board.
     is_group_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
 
-    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
-        if convert.names_items and item.state != field_values.ACTIVE:
+    def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
+        if converter.names_items and item.state != field_values.ACTIVE:
             return merge.Unknown("A removed item leaves every cell of connected boards empty.")
         if mapping.key in emptied:
             return merge.Unknown("The item that it named left its board.")
-        return field_bases.side_of(convert.canonical_remote, field_bases.cell_of(convert, mapping, item))
+        return field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_group_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
@@ -251,9 +251,9 @@ def item_verdict(
 def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     """Return whether the item that a pass would create for a record would match; if not, none is created."""
 
-    def value_of(mapping: FieldMapping, convert: Converter) -> merge.Side:
+    def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
         if common_direction(record.sync_direction, mapping.direction).sends or mapping.column_id == "name":
-            return field_bases.side_of(convert.canonical_local, field_values.stored_values(record, mapping))
+            return field_bases.side_of(converter.canonical_local, field_values.local_values(record, mapping))
         return None
 
     # Without a chosen group, Monday puts the item into the topmost group, which isn't known here.
@@ -283,14 +283,14 @@ def _verdict(
         mapping = by_key.get(condition.field)
         if mapping is None or (side is FilterSide.ITEM and not mapping.column_id):
             return None
-        convert = board.converter(mapping, record)
-        value = value_of(mapping, convert)
+        converter = board.converter(mapping, record)
+        value = value_of(mapping, converter)
         if side is FilterSide.RECORD and relation_of(board.model, mapping.fields) is not None:
             # Compared by name because a related record without an item has no canonical form yet.
             names = frozenset(filter(None, map(fold_whitespace, condition.values)))
             return sync_filter.condition_holds(condition.op, value, names, lambda name: str(name or ""))
-        wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)
-        return sync_filter.condition_holds(condition.op, value, wanted, convert.display)
+        wanted = _wanted(board.model, tuple(mapping.fields), converter, condition)
+        return sync_filter.condition_holds(condition.op, value, wanted, converter.display)
 
     verdict = sync_filter.verdict_of(conditions, answer)
     if verdict.because is None:
@@ -312,29 +312,29 @@ def linked_item_verdict(facts: PassFacts, record_facts: RecordFacts, item: Item)
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set[str]()
     for mapping, _ in facts.board.relations:
-        convert = facts.board.converter(mapping, record_facts.record)
+        converter = facts.board.converter(mapping, record_facts.record)
         base = field_bases.base_of(record_facts.sync_state, mapping, item.id)
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
-            remote = field_bases.side_of(convert.canonical_remote, field_bases.cell_of(convert, mapping, item))
-            if is_emptied_by_removal(facts, convert, remote, base):
+            remote = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
+            if is_emptied_by_removal(facts, converter, remote, base):
                 emptied.add(mapping.key)
     return item_verdict(facts.board, item, record_facts.record, emptied) if emptied else verdict
 
 
 @lru_cache
 def _wanted(
-    model: type[SyncedModel], fields: tuple[str, ...], convert: Converter, condition: FilterCondition
+    model: type[SyncedModel], fields: tuple[str, ...], converter: Converter, condition: FilterCondition
 ) -> frozenset[str]:
     """Return the condition's values as the converter compares them; parts of a text as they are."""
     if condition.op is sync_filter.FilterOp.CONTAINS:
         return frozenset(condition.values)
-    empty = field_values.stored_field_values(model(), fields)
+    empty = field_values.local_field_values(model(), fields)
     wanted = set[str]()
     for text in condition.values:
         try:
-            wanted |= sync_filter.elements_of(convert.canonical_local(convert.from_text(text, empty)))
+            wanted |= sync_filter.elements_of(converter.canonical_local(converter.from_text(text, empty)))
         except (UnknownValue, ValueError):
             # The field's mapping has changed since: no value equals this.
             wanted.add(text)

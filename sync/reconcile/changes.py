@@ -26,7 +26,7 @@ from sync.models import SyncedModel
 from sync.models.decisions import REFILLS
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.monday.texts import looks_same, name_invisible
+from sync.monday.text_forms import looks_same, name_invisible
 from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
@@ -56,7 +56,7 @@ def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_pl
 
 def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
     """Return the write of a record: the planned values and its NPD ID."""
-    has_npd_id = plan.write_npd_id or plan.creates
+    has_npd_id = plan.sends_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     fields = []
     for field_plan in plan.fields.values():
@@ -72,15 +72,15 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
-        convert = field_plan.convert
-        value = convert.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, convert.has_labels))
+        converter = field_plan.converter
+        value = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, converter.has_labels))
     return pass_plan.Write(
         str(plan.id),
         plan.id,
         plan.item_id,
         tuple(fields),
-        removed_items.cleared_columns(board, plan) if plan.unlink else columns,
+        removed_items.cleared_columns(board, plan) if plan.unlink_reason else columns,
         settings=settings_of(plan.record),
     )
 
@@ -112,12 +112,12 @@ def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> p
     if plan.creates and any(fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         return plan.end_settled(f"It can't be put on the board: {answer.detail}")
-    if answer.verdict is pass_plan.Verdict.GONE:
+    if answer.verdict is pass_plan.WriteVerdict.GONE:
         # It left the board after it was read; the next pass reads its state.
         plan = plan.with_state(remote_state="inactive")
-    if answer.verdict is pass_plan.Verdict.WITHDRAWN:
+    if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
         return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
-    return plan if answer.verdict is pass_plan.Verdict.DONE else replace(plan, ending=answer.ending)
+    return plan if answer.verdict is pass_plan.WriteVerdict.DONE else replace(plan, ending=answer.ending)
 
 
 @dataclass(frozen=True)
@@ -128,31 +128,31 @@ class RecordChanges:
     values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
     is_there: bool = True  # the record was not deleted meanwhile
     deletes: bool = False  # the record is deleted
-    new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.wake takes them
+    new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.enqueue takes them
     ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
     def unless_others_lose(self, loss: str) -> RecordChanges:
         """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
-        removal = self.plan.removal
-        if self.deletes and removal is not None and loss and not removal.is_chosen:
+        removed_item = self.plan.removed_item
+        if self.deletes and removed_item is not None and loss and not removed_item.is_chosen:
             return RecordChanges(self.plan.end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
         return self
 
     def with_deletion_result(self, obstacle: str) -> RecordChanges:
         """Return the changes after the deletion; `obstacle` is why the record could not be deleted."""
-        removal = self.plan.removal
-        assert removal is not None
+        removed_item = self.plan.removed_item
+        assert removed_item is not None
         if obstacle:
             # The person is asked again, and reads why the choice can't be carried out.
-            options = tuple(option for option in removal.options if option.choose != removed_items.DELETE_OPTION)
-            problem = obstacle if removal.is_chosen else ""
-            open_removal = replace(removal, act=None, options=options, problem=problem)
-            reason = f"{removal.sentence} It can't be deleted in NPD: {obstacle}"
-            return replace(self, plan=replace(self.plan, removal=open_removal, reason=reason))
-        result = f"{removal.sentence} So it was deleted in NPD too, {removal.decided_by}."
-        line = HistoryLine("delete", result, values={"reason": removal.state})
-        return replace(self, plan=replace(self.plan.logged(line), removal=replace(removal, result=result)))
+            options = tuple(option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION)
+            problem = obstacle if removed_item.is_chosen else ""
+            undecided = replace(removed_item, act=None, options=options, problem=problem)
+            reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
+            return replace(self, plan=replace(self.plan, removed_item=undecided, reason=reason))
+        result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
+        line = HistoryLine("delete", result, values={"reason": removed_item.state})
+        return replace(self, plan=replace(self.plan.logged(line), removed_item=replace(removed_item, result=result)))
 
 
 def record_changes(
@@ -174,7 +174,7 @@ def record_changes(
         return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, reason))
     changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
-    changes = _with_removal(changes)
+    changes = _with_removed_item(changes)
     link_to = changes.plan.link_to
     if link_to not in (None, record.monday_id):
         changes = replace(changes, values={**changes.values, "monday_id": link_to})
@@ -194,10 +194,10 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
         return SETTINGS_CHANGED
     if not plan.is_settled:
         return ""
-    removal = plan.removal
-    act = removal.act if removal else None
+    removed_item = plan.removed_item
+    act = removed_item.act if removed_item else None
     if board_now is not None:
-        is_by_policy = removal is not None and act is not None and not removal.is_chosen
+        is_by_policy = removed_item is not None and act is not None and not removed_item.is_chosen
         taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
@@ -212,34 +212,34 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
     return CHANGED if is_overtaken else ""
 
 
-def _with_removal(changes: RecordChanges) -> RecordChanges:
+def _with_removed_item(changes: RecordChanges) -> RecordChanges:
     """Add the changes of a record whose item was removed, or that is unlinked."""
     plan = changes.plan
     if not plan.is_settled:
         return changes
-    removal = plan.removal
-    if removal is not None and removal.act is RemovedItemPolicy.CREATE:
+    removed_item = plan.removed_item
+    if removed_item is not None and removed_item.act is RemovedItemPolicy.CREATE:
         # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
         job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
-        if removal.is_chosen:
+        if removed_item.is_chosen:
             job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
         values = {**changes.values, "monday_id": None}
-        unlinked = removed_items.plan_for_new_item(plan, removal)
+        unlinked = removed_items.plan_for_new_item(plan, removed_item)
         changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
-    elif removal is not None and removal.act is RemovedItemPolicy.DELETE:
+    elif removed_item is not None and removed_item.act is RemovedItemPolicy.DELETE:
         changes = replace(changes, deletes=True)
     item_id = plan.record.monday_id
-    if plan.unlink and item_id:
+    if plan.unlink_reason and item_id:
         sentence = (
-            f"Unlinked from its item: {plan.unlink}. Its sync is off; both sides keep what they have. "
+            f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
             "“Link again” on the record's page undoes it."
         )
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
-        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink}."}
+        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink_reason}."}
         unlinked = removed_items.without_removed_state(changes.plan.logged(HistoryLine("unlinked", sentence)))
-        if removal is not None:
+        if removed_item is not None:
             result = "The record stays in NPD; its sync is off, and its item was unlinked."
-            unlinked = replace(unlinked, removal=replace(removal, result=result))
+            unlinked = replace(unlinked, removed_item=replace(removed_item, result=result))
         changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
     return changes
 
@@ -274,7 +274,7 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     fields = dict(plan.fields)
     results = []
     for key, field_plan in plan.fields.items():
-        has_news = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+        has_news = field_plan.resolved_conflict is not None or field_plan.confirmed_entry is not None
         has_same_base = field_plan.base is plan.sync_state.base.get(key)
         if has_same_base and field_plan.decision.action is Action.NOTHING and not has_news:  # nearly all fields
             continue
@@ -291,9 +291,9 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
             altered.pop(key, None)
             altered |= {key: result.altered} if result.altered else {}
         # A person's choice is in the history of its conflict already.
-        if result.transfer and not field_plan.resolves:
+        if result.transfer and not field_plan.resolved_conflict:
             lines.append(_transfer_line(plan, field_plan, result.transfer))
-        if result.chosen is not None and field_plan.resolves:
+        if result.chosen is not None and field_plan.resolved_conflict:
             applied = {**field_plan.applied, field_plan.resolved_kind: result.chosen or None}
             fields[key] = replace(field_plan, applied=applied)
     if not results:
@@ -327,8 +327,8 @@ def field_result(
         return FieldResult(base=field_plan.base if read is not None else None)
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
-    if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
-        inverse = field_plan.resolves.inverse[field_plan.key]
+    if field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
+        inverse = field_plan.resolved_conflict.inverse[field_plan.key]
         return _undo_result(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
     if action is Action.PUSH and is_sent:
         return _with_complete_value(_push_result(field_plan, item, creates=creates), field_plan, record)
@@ -346,7 +346,7 @@ def field_result(
 def _with_complete_value(result: FieldResult, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
     """Return it with the value in a form that keeps its meaning, such as a phone number with its country code."""
     raw = field_plan.local_raw
-    complete = field_plan.convert.completed(raw)
+    complete = field_plan.converter.completed(raw)
     if complete == raw or not result.base or not still_holds(record, raw):
         return result
     values = {**result.values, **update_values(type(record), complete)}
@@ -368,22 +368,22 @@ def _undo_result(
 
 
 def _push_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldResult:
-    convert = field_plan.convert
+    converter = field_plan.converter
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
         return _LEFT_TO_NEXT_PASS
-    sent_value = convert.canonical_local(field_plan.send_raw or {})
-    stored_value = convert.canonical_remote(answered_raw)
+    sent_value = converter.canonical_local(field_plan.send_raw or {})
+    stored_value = converter.canonical_remote(answered_raw)
     # Users saw creates drop relations without an error, so it is sent again as a change.
-    if creates and convert.names_items and sent_value and not stored_value:
+    if creates and converter.names_items and sent_value and not stored_value:
         return FieldResult(recheck="Monday made the item without its connected items.")
-    before = "" if field_plan.remote_raw is None else convert.display_remote(field_plan.remote_raw)
-    after = convert.display(sent_value)
+    before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
+    after = converter.display(sent_value)
     altered = {}
     if sent_value != stored_value:
-        is_lossless = not convert.names_items and looks_same(sent_value, stored_value)
+        is_lossless = not converter.names_items and looks_same(sent_value, stored_value)
         advice = "Nothing is lost." if is_lossless else "Change it on either side."
-        stored_text = name_invisible(convert.display(stored_value))
+        stored_text = name_invisible(converter.display(stored_value))
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
@@ -415,19 +415,20 @@ def _agreed_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
         remote_raw = _answered_value(field_plan, item)
         if remote_raw is _NOT_SHOWN:
             return _LEFT_TO_NEXT_PASS
-        if field_plan.convert.canonical_remote(remote_raw) != field_plan.convert.canonical_local(field_plan.local_raw):
+        converter = field_plan.converter
+        if converter.canonical_remote(remote_raw) != converter.canonical_local(field_plan.local_raw):
             return FieldResult(recheck="Monday filled in a value of its own.")
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
-    chosen = field_plan.display_local(field_plan.local_raw) if field_plan.resolves else None
+    chosen = field_plan.display_local(field_plan.local_raw) if field_plan.resolved_conflict else None
     return FieldResult(base=base, altered={}, chosen=chosen)
 
 
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
     """Return the raw value in Monday's answer, or _NOT_SHOWN."""
     try:
-        raw = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
-        field_plan.convert.canonical_remote(raw)
+        raw = field_plan.converter.cell_value(item.reading(field_plan.mapping.column_id))
+        field_plan.converter.canonical_remote(raw)
     except UnknownValue:
         return _NOT_SHOWN
     return raw
@@ -440,7 +441,7 @@ def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
         item = plan.answer.item_of(key)
         if field_plan.send_raw is not None and item is not None:
             with suppress(UnknownValue):
-                answered[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
+                answered[key] = field_plan.converter.cell_value(item.reading(field_plan.mapping.column_id))
     return answered
 
 
@@ -449,7 +450,7 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 
     Before is the base's NPD half if Monday had not changed, else Monday's value.
     """
-    convert = field_plan.convert
+    converter = field_plan.converter
     base = field_plan.base
     remote_raw = field_plan.remote_raw
     if remote_raw is None:
@@ -458,11 +459,11 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
         if (
             base
             and not base.get(field_bases.AS_SENT)
-            and convert.canonical_remote(base["remote"]) == convert.canonical_remote(remote_raw)
+            and converter.canonical_remote(base["remote"]) == converter.canonical_remote(remote_raw)
         ):
             before = dict(base["local"])
         else:
-            before = dict(convert.to_local(remote_raw, field_plan.local_raw))
+            before = dict(converter.to_local(remote_raw, field_plan.local_raw))
     except (AmbiguousSplit, UnknownValue, ValueError):
         return {}
     return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}

@@ -10,7 +10,7 @@ What depends on Monday's answer to a write is no rule: changes.py, with `left_ou
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sync.choices import BlockedCode, Cause, QueueDirection
+from sync.choices import BlockedCode, Cause
 from sync.models import FieldMapping
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import NAME_COLUMN
@@ -22,11 +22,11 @@ from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicate
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.identity import carry_out_answers, identify_records
+from sync.reconcile.identity import apply_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
-from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
+from sync.reconcile.unmatched_items import decide_unmatched
 
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
@@ -44,25 +44,23 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.
     board = facts.board
     record_facts = plan.facts
     if not record_facts.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
-        # The item isn't read any more. With sync on again, this makes the first pass read it (`_is_local_unchanged`).
+        # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan = plan.with_state(remote_state="")
         return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
-    if record_facts.causes == Cause.SAVE and not record_facts.events and _is_local_unchanged(board, plan):
+    if record_facts.causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
         return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
-    # A job from NPD has something to send, whatever Monday has reported meanwhile.
-    is_from_monday = all(job.direction == QueueDirection.TO_NPD for job in record_facts.claim.jobs)
-    if record_facts.causes == Cause.WEBHOOK and is_from_monday and _is_echo(board, plan):
+    if record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
         return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True))
     return plan
 
 
-def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
-    """Whether the record has the values of NPD's half of every base, and a pass has no other work."""
+def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
+    """Whether NPD's half of every base is still the record's value, and nothing else is left for a pass to do."""
     record = plan.record
     facts = plan.facts
     sync_state = plan.sync_state
-    has_other_work = (
+    has_open_work = (
         facts.conflicts
         or facts.intents
         or plan.lost_updates
@@ -72,15 +70,15 @@ def _is_local_unchanged(board: BoardContext, plan: pass_plan.RecordPlan) -> bool
         or sync_state.left_out
         or sync_state.remote_state != field_values.ACTIVE
     )
-    if not record.monday_id or has_other_work:
+    if not record.monday_id or has_open_work:
         return False
     for mapping in board.mapped:
         base = field_bases.base_of(sync_state, mapping, record.monday_id)
-        convert = board.converter(mapping, record)
+        converter = board.converter(mapping, record)
         # A base marked AS_SENT says that Monday has somebody's edit, which no pass has pulled yet.
         if base is None or base.get(field_bases.AS_SENT):
             return False
-        if not field_bases.sides_of(convert, base, local=field_values.stored_values(record, mapping)).local_unchanged:
+        if not field_bases.sides_of(converter, base, local=field_values.local_values(record, mapping)).local_unchanged:
             return False
     return True
 
@@ -89,7 +87,7 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether all events only report values of the base, which are mostly our own writes."""
     events = plan.facts.events
     record = plan.record
-    if not events or not _is_local_unchanged(board, plan):
+    if not events or not _has_nothing_new(board, plan):
         return False
     for received in events:
         values = _event_values(board, received.event)
@@ -97,9 +95,11 @@ def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
             return False
         for mapping, value, column_type in values:
             base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
-            convert = board.converter(mapping, record)
+            if base is None:
+                return False
+            converter = board.converter(mapping, record)
             try:
-                if base is None or event_value(convert, value, column_type) != convert.canonical_remote(base["remote"]):
+                if event_value(converter, value, column_type) != converter.canonical_remote(base["remote"]):
                     return False
             except UnknownValue:
                 return False
@@ -144,14 +144,16 @@ def repeat_stale_read(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan
 
 def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Settle a record that can't have an item because its name is missing or blocked."""
+    if not plan.creates:
+        return plan
     name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
     problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
-    return plan.end_settled(f"It can't be put on the board: {problem}.") if plan.creates and problem else plan
+    return plan.end_settled(f"It can't be put on the board: {problem}.") if problem else plan
 
 
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
     # An answer to “who is this?” changes links, on which everything below depends.
-    carry_out_answers,
+    apply_answers,
     # Then end all that needs no call. Lost updates are found before unchanged records end: the events may tell of edits
     # that we overwrote.
     end_deleted_without_call,  # deleted records
@@ -212,5 +214,6 @@ def end_unread(
     """Return the plan after a failed read: open records end with `ending`, claims of items with `ending_of_items`."""
     plan = plan.with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
     plan = plan.with_records(replace(record_plan, ending=ending) for record_plan in plan.open_records)
-    jobs = tuple((claim, ending_of_items) for claim in facts.item_claims) if not plan.items else ()
+    # No rule has planned these items, because that comes after reading.
+    jobs = tuple((claim, ending_of_items) for claim in facts.item_claims)
     return replace(plan, other_jobs=(*plan.other_jobs, *jobs))

@@ -3,7 +3,7 @@
 Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
 about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
 record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
-makes no new record: `_leave_to_deleted_record` in new_items.py.
+makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
 
 The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on.
 """
@@ -18,7 +18,7 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
 from sync.boards.sync_filter import FilterSide
-from sync.kernel.messages import TombstoneReason, tombstone_sentence
+from sync.choices import TombstoneReason
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
@@ -27,7 +27,7 @@ from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item
-from sync.reconcile.new_items import assigned_items
+from sync.reconcile.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
@@ -56,7 +56,8 @@ _ALL_WAYS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
 # The reasons after our own call removed the item.
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 
-REMOVAL_KINDS = {
+# The calls that carry out an item's removal; unlinking only clears its NPD ID.
+REMOVAL_CALLS = {
     choices.DeletedRecordPolicy.ARCHIVE: choices.CallKind.ARCHIVE,
     choices.DeletedRecordPolicy.DELETE: choices.CallKind.DELETE,
     choices.DeletedRecordPolicy.UNLINK: choices.CallKind.CHANGE,
@@ -172,7 +173,7 @@ def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
     is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.sync_state.remote_state == ITEM_IS_BACK
     if is_restored:
         plan = plan.with_state(remote_state=ITEM_IS_BACK)
-    plan = replace(plan, edits=edits_since_base(board, facts, item))
+    plan = replace(plan, edits=edited_cells(board, facts, item))
     choice = facts.choice
     if choice is None and (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
         return ask_about_item(plan, policy)
@@ -242,7 +243,7 @@ def _end_deletion(
 
     `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
     """
-    sentence = tombstone_sentence(reason, **params) + more
+    sentence = reason.sentence(**params) + more
     tombstone = plan.facts.tombstone
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:
@@ -263,14 +264,14 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         "can be undone here."
     )
     unseen = []
-    for edit in edits_since_base(board, facts, item, _ALL_WAYS):
+    for edit in edited_cells(board, facts, item, _ALL_WAYS):
         _, seen_monday = seen_values.get(edit.key, (None, None))
         if edit.key not in seen_values or seen_monday != edit.monday:
             unseen.append(edit.key)
     return edits_removed_with_item(board, replace(facts, item=item), unseen, facts.editor_events, why)
 
 
-def edits_since_base(
+def edited_cells(
     board: BoardContext, facts: DeletedFacts, item: Item, ways: Collection[choices.SyncDirection] = _TO_NPD
 ) -> tuple[reports.FieldConflict, ...]:
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
@@ -284,15 +285,15 @@ def edits_since_base(
         is_missing = mapping.problem_code == choices.ColumnProblem.MISSING
         if is_missing or field_plan.way_of(facts, mapping) not in ways:
             continue
-        convert = board.converter(mapping, facts.record)
-        cell = field_bases.cell_of(convert, mapping, item)
-        _, sides = removed_items.compared_with_base(facts, mapping, convert, item.id, cell)
-        monday, reason = removed_items.edit_on_monday(convert, sides)
+        converter = board.converter(mapping, facts.record)
+        cell = field_bases.cell_of(converter, mapping, item)
+        _, sides = removed_items.compared_with_base(facts, mapping, converter, item.id, cell)
+        monday, reason = removed_items.edit_on_monday(converter, sides)
         if not reason:
             continue
         is_readable = reason == removed_items.MISSED_EDIT
         agreed = sides.base[1] if sides.base and is_readable else None
-        before = None if isinstance(agreed, Unknown) else convert.display(agreed) or None
+        before = None if isinstance(agreed, Unknown) else converter.display(agreed) or None
         edits.append(reports.FieldConflict(mapping.key, None, before, monday, "" if is_readable else reason))
     return tuple(edits)
 
@@ -361,11 +362,11 @@ def after_item_removal(
 ) -> pass_plan.DeletedPlan:
     """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
     plan = replace(plan, approval=None, answer=answer)
-    if answer.verdict is pass_plan.Verdict.GONE:
+    if answer.verdict is pass_plan.WriteVerdict.GONE:
         reason = TombstoneReason.REMOVED_MEANWHILE
         return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     if answer.item is None:
-        if answer.verdict is pass_plan.Verdict.FAILED:
+        if answer.verdict is pass_plan.WriteVerdict.FAILED:
             problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
             plan = replace(plan, reason=problem)
         return replace(plan, ending=answer.ending)

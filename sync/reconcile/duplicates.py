@@ -18,13 +18,13 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind, Option
 from sync.choices import ApprovalKind, ApprovalState
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import AnswerKind, Verdict, WriteAnswer
+from sync.reconcile.pass_plan import AnswerKind, WriteAnswer, WriteVerdict
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"
@@ -37,7 +37,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
     record's. A person decides whether the two are the same.
     """
     board = facts.board
-    merged = {answer.merged_id for answer in plan.answers if answer.result}
+    merged = {answer.merged_id for answer in plan.identity_answers if answer.result}
     asked_about = []
     for record_plan in plan.open_records:
         is_possible = record_plan.sync_state.made_from_item and record_plan.id in facts.identity.possible_duplicates
@@ -98,12 +98,12 @@ def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
 
 def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.ItemPlan) -> list[Intent]:
     """Return our creates that sent exactly the item's values, so that one of them may have run twice."""
-    record = duplicate.facts.duplicate_of
-    # Without the original, the duplicate is the record's only item on the board.
-    if record is None or not field_values.is_active_on(board, duplicate.facts.original_item):
+    original = duplicate.facts.duplicate_of
+    # Without the original item, the duplicate is the record's only item on the board.
+    if original is None or not field_values.is_active_on(board, duplicate.facts.original_item):
         return []
     # If the record was linked with it once, somebody restored it.
-    history = record.history
+    history = original.history
     was_written = any(intent.values and intent.item_id == duplicate.item.id for intent in history.intents)
     if was_written or duplicate.item.id in history.unlinked_items:
         return []
@@ -118,12 +118,12 @@ def _creates_that_sent_its_values(board: BoardContext, duplicate: pass_plan.Item
 def _has_sent_value(
     board: BoardContext, duplicate: pass_plan.ItemPlan, mapping: FieldMapping, sent: Mapping[str, Any] | None
 ) -> bool:
-    convert = board.converter(mapping, duplicate.original_record)
+    converter = board.converter(mapping, duplicate.original_record)
     try:
-        current = convert.canonical_remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
+        current = converter.canonical_remote(converter.cell_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
             return current is None
-        return mapping.is_current(sent) and bool(current == convert.canonical_local(sent["local"]))
+        return mapping.is_current(sent) and bool(current == converter.canonical_local(sent["local"]))
     except UnknownValue:
         return False
 
@@ -132,7 +132,7 @@ def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: W
     """Whether it is archived: a person's copy, or ours if the answer to clearing its NPD ID shows no edit since."""
     if duplicate.act is pass_plan.ItemAct.COPY:
         return True
-    if not duplicate.is_ours or cleared is None or cleared.verdict is not Verdict.DONE:
+    if not duplicate.is_ours or cleared is None or cleared.verdict is not WriteVerdict.DONE:
         return False
     return bool(_creates_that_sent_its_values(board, _with_answered_item(duplicate, [cleared])))
 
@@ -149,12 +149,12 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     If it was removed meanwhile, nothing is left to do.
     """
     duplicate = _with_answered_item(duplicate, answers)
-    intents = tuple(answer.intent for answer in answers if answer.verdict is Verdict.DONE and answer.intent)
-    failed = next((answer for answer in answers if answer.verdict not in (Verdict.DONE, Verdict.GONE)), None)
+    intents = tuple(answer.intent for answer in answers if answer.verdict is WriteVerdict.DONE and answer.intent)
+    failed = next((answer for answer in answers if answer.verdict not in (WriteVerdict.DONE, WriteVerdict.GONE)), None)
     if failed is not None:
         return replace(duplicate, ending=failed.ending, intents=intents)
     # If there are two answers, the second is the one to archiving it.
-    is_off_board = len(answers) > 1 or any(answer.verdict is Verdict.GONE for answer in answers)
+    is_off_board = len(answers) > 1 or any(answer.verdict is WriteVerdict.GONE for answer in answers)
     kind = "archived"
     name = duplicate.item.name
     detail = ""

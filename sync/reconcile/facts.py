@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, NEW_ITEM, REQUEST_KEYS
+from sync.records.item_links import AS_NEW_KEY, COPY_OF_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -52,13 +52,13 @@ class ChangeEvent:
 EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
 
 
-def event_value(convert: Converter, value: Any, column_type: str) -> Canonical:
+def event_value(converter: Converter, value: Any, column_type: str) -> Canonical:
     """Return an event's value in canonical form; raise UnknownValue for any error of the converter.
 
     An event is only a hint to read the item: an error on its value must not stop its record.
     """
     try:
-        return convert.from_event(value, column_type or convert.column_type)
+        return converter.from_event(value, column_type or converter.column_type)
     except UnknownValue:
         raise
     except Exception as error:
@@ -74,14 +74,14 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
         mapping = by_column.get(event.column_id or "") if event else None
         if event is None or mapping is None or event.kind not in EDIT_KINDS:
             continue
-        convert = board.converter(mapping, record)
+        converter = board.converter(mapping, record)
         column_type = event.column_type or ""
         with suppress(UnknownValue):
-            value = event_value(convert, event.value, column_type)
+            value = event_value(converter, event.value, column_type)
             previous = None
             has_previous = event.has_previous
             try:
-                previous = event_value(convert, event.previous_value, column_type) if has_previous else None
+                previous = event_value(converter, event.previous_value, column_type) if has_previous else None
             except UnknownValue:
                 has_previous = False
             at = event.changed_at or event.happened_at or received.received_at
@@ -200,7 +200,7 @@ class RecordFacts:
     @property
     def wants_new_item(self) -> bool:
         """Whether a person said that none of the items that were found is the record's."""
-        return bool(self.claim.payload.get(NEW_ITEM))
+        return bool(self.claim.payload.get(NEW_ITEM_KEY))
 
     @property
     def is_asked_about_removal(self) -> bool:
@@ -348,27 +348,28 @@ class ItemFacts:
         return self.npd_id_record.monday_id or ""
 
     @property
-    def as_new(self) -> bool:
-        return bool(self.claim.payload.get(AS_NEW))
+    def wants_new_record(self) -> bool:
+        """Whether a person said that it is a record of its own, whichever records have its match key."""
+        return bool(self.claim.payload.get(AS_NEW_KEY))
 
     @property
     def may_create(self) -> bool:
         """Whether a person asked for a record of it, whatever the board's setting says."""
-        return self.as_new or bool(self.claim.payload.get(MAY_CREATE))
+        return self.wants_new_record or bool(self.claim.payload.get(MAY_CREATE_KEY))
 
     @property
     def chosen_id(self) -> UUID | None:
         """The id of the record that a person wants it linked with."""
-        chosen = self.claim.payload.get(LINK_TO)
+        chosen = self.claim.payload.get(LINK_TO_KEY)
         return as_uuid(str(chosen)) if chosen else None
 
     @property
     def copied_id(self) -> UUID | None:
         """The id of the record of which a person said that it is a copy; None if somebody asked otherwise since."""
         payload = self.claim.payload
-        if COPY_OF not in payload or any(key in payload for key in REQUEST_KEYS):
+        if COPY_OF_KEY not in payload or any(key in payload for key in REQUEST_KEYS):
             return None
-        return as_uuid(payload[COPY_OF])
+        return as_uuid(payload[COPY_OF_KEY])
 
 
 @dataclass(frozen=True)
@@ -382,19 +383,19 @@ class PassFacts:
     deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
-    linked_items: tuple[str, ...] = ()  # claimed items that a record has by now: their jobs are that record's
-    answers: AnswerFacts = field(default_factory=AnswerFacts)
+    claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
+    identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
     columns: InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
-    removals: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of linked records with removed items
+    removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
-    removed_items: frozenset[str] = frozenset()  # removed items that bases name
+    removed_related_items: frozenset[str] = frozenset()  # removed items that bases name
     # Of some records, in place of `RecordFacts.history`: also when fields were edited, and who created the item.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)

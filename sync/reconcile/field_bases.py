@@ -34,7 +34,7 @@ def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> di
 
 
 def base_with_intents(
-    facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter, remote_raw: Any
+    facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter, remote_raw: Any
 ) -> tuple[dict[str, Any] | None, list[Intent]]:
     """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
 
@@ -48,7 +48,7 @@ def base_with_intents(
         if (
             entry
             and mapping.is_current(entry)
-            and convert.canonical_local(entry["local"]) == convert.canonical_remote(remote_raw)
+            and converter.canonical_local(entry["local"]) == converter.canonical_remote(remote_raw)
         ):
             confirmed.append(intent)
             # A united list is no base, because its elements from Monday would look removed in NPD.
@@ -57,24 +57,25 @@ def base_with_intents(
     return base, confirmed
 
 
-def base_remote(convert: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
+def base_remote(converter: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
     """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
-    return convert.canonical_local(entry["local"]) if entry.get(AS_SENT) else convert.canonical_remote(entry["remote"])
+    is_as_sent = entry.get(AS_SENT)
+    return converter.canonical_local(entry["local"]) if is_as_sent else converter.canonical_remote(entry["remote"])
 
 
-def agreed_base_of(facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter) -> dict[str, Any] | None:
+def resting_base(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> dict[str, Any] | None:
     """Return the base of a field, if both its sides have exactly the base's raw values."""
     item = facts.item
     base = base_of(facts.sync_state, mapping, item.id) if item else None
     if item is None or base is None or base.get(AS_SENT):
         return None
-    is_local_same = base["local"] == field_values.stored_values(facts.record, mapping)
-    return base if is_local_same and base["remote"] == cell_of(convert, mapping, item) else None
+    is_local_same = base["local"] == field_values.local_values(facts.record, mapping)
+    return base if is_local_same and base["remote"] == cell_of(converter, mapping, item) else None
 
 
-def is_as_agreed(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
+def is_field_resting(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
-    return agreed_base_of(facts, mapping, board.converter(mapping, facts.record)) is not None
+    return resting_base(facts, mapping, board.converter(mapping, facts.record)) is not None
 
 
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
@@ -87,17 +88,17 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
     }
 
 
-def agreed_base(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
+def bases_of_equal_fields(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
     """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
 
     A record created from an item begins with them, so that an edit on the board before its first pass is a change.
     """
     bases = {}
     for mapping in board.mapped:
-        convert = board.converter(mapping, record)
-        local_raw = field_values.stored_values(record, mapping)
-        remote_raw = cell_of(convert, mapping, item)
-        if sides_of(convert, None, local=local_raw, remote=remote_raw).equal:
+        converter = board.converter(mapping, record)
+        local_raw = field_values.local_values(record, mapping)
+        remote_raw = cell_of(converter, mapping, item)
+        if sides_of(converter, None, local=local_raw, remote=remote_raw).equal:
             bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
     return bases
 
@@ -106,22 +107,22 @@ UNREAD: Any = merge.Unknown("It was not read.")
 
 
 def sides_of(
-    convert: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
+    converter: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
 ) -> merge.FieldSides:
     """Return a field's raw values and its base in the form that is compared.
 
     Without a side, its half of the base isn't converted either, because some conversions are slow.
     """
-    local_value = side_of(convert.canonical_local, local)
-    remote_value = side_of(convert.canonical_remote, remote)
+    local_value = side_of(converter.canonical_local, local)
+    remote_value = side_of(converter.canonical_remote, remote)
     if base is None:
         return merge.FieldSides(local_value, remote_value)
     # Nearly always a raw value equals its half of the base, which then needn't be converted.
     is_local_same = local is UNREAD or local == base["local"]
     is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
     pair = (
-        local_value if is_local_same else side_of(convert.canonical_local, base["local"]),
-        remote_value if is_remote_same else side_of(partial(base_remote, convert), base),
+        local_value if is_local_same else side_of(converter.canonical_local, base["local"]),
+        remote_value if is_remote_same else side_of(partial(base_remote, converter), base),
     )
     return merge.FieldSides(local_value, remote_value, pair)
 
@@ -135,13 +136,13 @@ def unknown_reason(sides: merge.FieldSides) -> str:
     return ""
 
 
-def cell_of(convert: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:
+def cell_of(converter: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:
     """Return the raw value of an item's column, or Unknown with the reason."""
     if mapping.problem_code == ColumnProblem.RETYPED:
         # Some converters read two types, but a new type may have changed or emptied the values.
         return merge.Unknown(mapping.problem)
     try:
-        return convert.stored_value(item.reading(mapping.column_id))
+        return converter.cell_value(item.reading(mapping.column_id))
     except conversion.UnknownValue as unknown:
         return merge.Unknown(str(unknown))
 
@@ -159,7 +160,7 @@ def is_resting(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
     if facts.conflicts or facts.intents or facts.history.void or facts.sync_state.blocked_fields:
         return False
-    return all(is_as_agreed(board, facts, mapping) for mapping in board.mapped)
+    return all(is_field_resting(board, facts, mapping) for mapping in board.mapped)
 
 
 class EmptiedCell(NamedTuple):
@@ -177,16 +178,17 @@ def emptied_cells(board: BoardContext, facts: RecordFacts) -> set[EmptiedCell]:
         return emptied
     for mapping, relation in board.relations:
         expected_ids = set[str]()
-        convert = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, facts.record)
         base = base_of(facts.sync_state, mapping, item.id)
-        if not convert.names_items or side_of(convert.canonical_remote, cell_of(convert, mapping, item)) is not None:
+        cell = cell_of(converter, mapping, item)
+        if not converter.names_items or side_of(converter.canonical_remote, cell) is not None:
             continue
         if base is not None:
-            expected_ids.add(str(side_of(partial(base_remote, convert), base)))
+            expected_ids.add(str(side_of(partial(base_remote, converter), base)))
         else:
             # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            expected_ids |= {str(side_of(convert.canonical_local, entry["local"])) for entry in creates if entry}
+            expected_ids |= {str(side_of(converter.canonical_local, entry["local"])) for entry in creates if entry}
         expected_ids.discard("None")  # an empty base names no item
         emptied |= {EmptiedCell(target_of(relation), item_id, item.id) for item_id in expected_ids}
     return emptied
@@ -209,18 +211,18 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     base = base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
     if facts.item is None or mapping is None or base is None:
         return False
-    convert = board.converter(mapping, facts.record)
+    converter = board.converter(mapping, facts.record)
     try:
-        cell = convert.stored_value(facts.item.reading(entry["column"]))
-        current = convert.canonical_remote(cell)
+        cell = converter.cell_value(facts.item.reading(entry["column"]))
+        current = converter.canonical_remote(cell)
         # An earlier pass that read this value after our write has shown that it is there again.
         seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
-        if current == convert.canonical_remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
+        if current == converter.canonical_remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False
         writes = [write for write in facts.history.applied if write.created_at >= intent.created_at]
         entries = [write.values[key] for write in writes if key in write.values]
-        written = [convert.canonical_local(later["local"]) for later in entries if later["column"] == entry["column"]]
-        if current != convert.canonical_remote(entry["read"]) or current in written:
+        written = [converter.canonical_local(later["local"]) for later in entries if later["column"] == entry["column"]]
+        if current != converter.canonical_remote(entry["read"]) or current in written:
             return False
     except conversion.UnknownValue:
         return False
@@ -234,7 +236,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
 
 def with_bases_of_our_writes(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     """Add the history that was read since, and take what our unanswered writes left on Monday as the bases."""
-    if plan.unlink:
+    if plan.unlink_reason:
         return plan
     if plan.id in facts.histories:
         plan = plan.with_facts(history=facts.histories[plan.id])
@@ -260,10 +262,10 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
             # A united list has elements that somebody added on Monday, so it is merged as usual.
             if base is None or entry.get("united"):
                 continue
-            convert = board.converter(mapping, facts.record)
-            cell = cell_of(convert, mapping, item)
-            sides = sides_of(convert, base, local=field_values.stored_values(facts.record, mapping), remote=cell)
-            sent = sides_of(convert, None, local=entry["local"], remote=cell)
+            converter = board.converter(mapping, facts.record)
+            cell = cell_of(converter, mapping, item)
+            sides = sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
+            sent = sides_of(converter, None, local=entry["local"], remote=cell)
             # The cell has the sent value, which is neither the base's nor NPD's.
             if sent.equal and sides.remote_changed and sides.differ:
                 landed[mapping.key] = (new_base(mapping, item.id, entry["local"], cell), sides.remote)
@@ -292,15 +294,15 @@ def bases_of_creates(board: BoardContext, facts: RecordFacts) -> dict[str, dict[
     lacking = [mapping for mapping in board.mappings if base_of(facts.sync_state, mapping, item.id) is None]
     bases = {}
     for mapping in lacking:
-        convert = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, facts.record)
         entries = [intent.values.get(mapping.key) for intent in creates]
         if any(entry is not None and not mapping.is_current(entry) for entry in entries):
             continue
         try:
-            remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
-            current = convert.canonical_remote(remote_raw)
+            remote_raw = converter.cell_value(item.reading(mapping.column_id)) if mapping.column_id else None
+            current = converter.canonical_remote(remote_raw)
             sent = [
-                (entry["local"], convert.canonical_local(entry["local"])) if entry else (None, None)
+                (entry["local"], converter.canonical_local(entry["local"])) if entry else (None, None)
                 for entry in entries
             ]
         except conversion.UnknownValue:

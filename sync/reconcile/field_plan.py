@@ -21,8 +21,8 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
-from sync.kernel.messages import NO_COLUMN
 from sync.models import FieldMapping
+from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday import conversion
 from sync.monday.board_items import Item
@@ -34,14 +34,12 @@ from sync.registry import relation_of, target_of
 
 def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     """Add the fields' plans, and whether the item lacks the NPD ID."""
-    if plan.unlink:
+    if plan.unlink_reason:
         return plan
-    write_npd_id = False
-    npd_id_column = facts.board.link.npd_id_column
-    if plan.item is not None and npd_id_column:
-        reading = plan.item.reading(npd_id_column)
-        write_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
-    plan = with_values(plan, fields=decide_fields(facts, plan), write_npd_id=write_npd_id)
+    sends_npd_id = False
+    if plan.item is not None and facts.board.link.npd_id_column:
+        sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
+    plan = with_values(plan, fields=decide_fields(facts, plan), sends_npd_id=sends_npd_id)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
@@ -57,31 +55,32 @@ def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
 
 
 def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
+    """Decide one field; None if the item to be created doesn't get it."""
     item = plan.item
-    convert = facts.board.converter(mapping, plan.record)
+    converter = facts.board.converter(mapping, plan.record)
     way = way_of(plan, mapping)
     is_unresolved = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
     if mapping.column_id and way is not SyncDirection.NONE and not (is_unresolved or is_retyped):
-        resting_plan = _resting_plan(plan.facts, mapping, convert)
+        resting_plan = _resting_plan(plan.facts, mapping, converter)
         if resting_plan is not None:
             return resting_plan
-    local_raw = field_values.stored_values(plan.record, mapping)
-    field_plan = FieldPlan(mapping, convert, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
+    local_raw = field_values.local_values(plan.record, mapping)
+    field_plan = FieldPlan(mapping, converter, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
     if is_retyped or not mapping.column_id:
         return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
     if item is None:
         return _decide_create(facts, plan, field_plan, way)
     try:
-        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        remote_raw = converter.cell_value(item.reading(mapping.column_id))
         field_plan = with_values(field_plan, remote_raw=remote_raw)
-        remote = convert.canonical_remote(remote_raw)
+        remote = converter.canonical_remote(remote_raw)
     except conversion.UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         return _plan_unknown(field_plan, way, code, mapping.problem or detail)
     try:
-        local = convert.canonical_local(local_raw)
+        local = converter.canonical_local(local_raw)
     except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
     return _decide_merged(facts, plan, field_plan, way, merge.Values(local, remote))
@@ -92,19 +91,19 @@ def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirect
     return common_direction(facts.record.sync_direction, mapping.direction)
 
 
-def _resting_plan(facts: RecordFacts, mapping: FieldMapping, convert: conversion.Converter) -> FieldPlan | None:
+def _resting_plan(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = field_bases.agreed_base_of(facts, mapping, convert)
+    base = field_bases.resting_base(facts, mapping, converter)
     if base is None:
         return None
-    if convert.may_become_unknown:
+    if converter.may_become_unknown:
         try:
-            convert.canonical_remote(base["remote"])
-            convert.canonical_local(base["local"])
+            converter.canonical_remote(base["remote"])
+            converter.canonical_local(base["local"])
         except conversion.UnknownValue:
             return None
     nothing = merge.FieldDecision(merge.Action.NOTHING)
-    return FieldPlan(mapping, convert, nothing, base["local"], base["remote"], base=base)
+    return FieldPlan(mapping, converter, nothing, base["local"], base["remote"], base=base)
 
 
 def _decide_merged(
@@ -113,7 +112,7 @@ def _decide_merged(
     """Decide a field whose present `values` are known on both sides."""
     try:
         base, confirmed = field_bases.base_with_intents(
-            plan.facts, field_plan.mapping, field_plan.convert, field_plan.remote_raw
+            plan.facts, field_plan.mapping, field_plan.converter, field_plan.remote_raw
         )
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         emptied_reason = ""
@@ -140,18 +139,18 @@ def _merge_field(
     plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
-    convert = field_plan.convert
+    converter = field_plan.converter
     base = field_plan.base
     agreed = None
     if base:
         # Nobody changed a cell that a removal emptied, so NPD's value is sent whatever the rule.
-        remote = None if emptied_by_removal else field_bases.base_remote(convert, base)
-        agreed = merge.Values(convert.canonical_local(base["local"]), remote)
+        remote = None if emptied_by_removal else field_bases.base_remote(converter, base)
+        agreed = merge.Values(converter.canonical_local(base["local"]), remote)
     emptied_since_old_base = False
     if base is None and values.local is None and (entry := plan.sync_state.base.get(mapping.key)):
         # The stored base has another column, so only NPD's half is readable. An unknown value, such as the item of a
         # related record, was not empty.
-        emptied_since_old_base = field_bases.side_of(convert.canonical_local, entry["local"]) is not None
+        emptied_since_old_base = field_bases.side_of(converter.canonical_local, entry["local"]) is not None
     edited = merge.EditTimes()
     if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
         edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, values.remote))
@@ -207,7 +206,7 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
     model = facts.board.model
     if relation_of(model, field_plan.mapping.fields) is None:
         return False
-    remote = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
+    remote = field_plan.converter.to_local(field_plan.remote_raw, field_plan.local_raw)
     try:
         resolved = field_values.resolve_relations(facts.related, model, remote)
     except field_values.RelatedNotFound:
@@ -220,7 +219,7 @@ def _emptied_reason(
 ) -> str:
     """Return why a cell that was emptied by the removal of an item isn't synced; empty if it wasn't."""
     relation = relation_of(facts.board.model, field_plan.mapping.fields)
-    if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.convert, remote, base):
+    if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.converter, remote, base):
         return ""
     kind = target_of(relation)._meta.verbose_name
     name = field_values.related_name(base["local"])
@@ -231,15 +230,17 @@ def _emptied_reason(
 
 
 def is_emptied_by_removal(
-    facts: PassFacts, convert: conversion.Converter, remote: merge.Side, base: dict[str, Any]
+    facts: PassFacts, converter: conversion.Converter, remote: merge.Side, base: dict[str, Any]
 ) -> bool:
     """Whether the cell is empty because the item that it named left its board."""
-    return remote is None and convert.names_items and str(field_bases.base_remote(convert, base)) in facts.removed_items
+    if remote is not None or not converter.names_items:
+        return False
+    return str(field_bases.base_remote(converter, base)) in facts.removed_related_items
 
 
 def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection) -> FieldPlan | None:
     mapping = field_plan.mapping
-    convert = field_plan.convert
+    converter = field_plan.converter
     local_raw = field_plan.local_raw
     if not way.sends and mapping.column_id != "name":
         return None
@@ -247,11 +248,11 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, wa
     if mapping.problem:
         return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
-        empty = convert.canonical_local(local_raw) is None
+        empty = converter.canonical_local(local_raw) is None
     except conversion.UnknownValue as unknown:
         return _decide_unknown_local(facts, plan, field_plan, way, unknown)
     # A required column takes no empty value, so the field is blocked.
-    if not empty or convert.rejection_reason(local_raw):
+    if not empty or converter.rejection_reason(local_raw):
         return _plan_push(plan, field_plan, local_raw)
     return field_plan.decide(merge.Action.AGREED, "empty on both sides")
 
@@ -263,9 +264,9 @@ def _decide_unknown_local(
     mapping = field_plan.mapping
     if way is SyncDirection.MONDAY_TO_NPD:
         # Monday's value overwrites NPD's, whatever that is: here a text that equals no other stands for it.
-        convert = field_plan.convert
+        converter = field_plan.converter
         local = "(a value that Monday can't show)"
-        remote = convert.canonical_remote(field_plan.remote_raw)
+        remote = converter.canonical_remote(field_plan.remote_raw)
         base = None
         if entry := field_bases.base_of(plan.sync_state, mapping, plan.item_id):
             if reason := _emptied_reason(facts, field_plan, remote, entry):
@@ -274,7 +275,7 @@ def _decide_unknown_local(
             is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
             base = merge.Values(None, None)
             if is_unchanged:
-                base = merge.Values(local, field_bases.base_remote(convert, entry))
+                base = merge.Values(local, field_bases.base_remote(converter, entry))
         field = merge.Field(local, remote, base=base, direction=way, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
@@ -289,13 +290,13 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
     """Add the raw values that the decision sends or writes, or block the field if that side can't take them."""
     action = field_plan.decision.action
     if not plan.record.may_sync:
-        return _plan_push_by_name(plan, with_values(field_plan, resolves=None))
+        return _plan_push_by_name(plan, with_values(field_plan, resolved_conflict=None))
     if field_plan.resolved_kind == ConflictKind.FIELDS:
         # A choice that writes nothing isn't applied, unless our own call did it before or both sides have its value.
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
         is_restored = action is merge.Action.AGREED and field.restore_reason
         if not (is_written or is_restored or field_plan.confirmed_entry is not None):
-            field_plan = with_values(field_plan, resolves=None)
+            field_plan = with_values(field_plan, resolved_conflict=None)
     match action:
         case merge.Action.PUSH:
             return _plan_push(plan, field_plan, field_plan.local_raw)
@@ -321,19 +322,19 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
 def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
     if refusal := standing_refusal(plan.facts, field_plan):
         return field_plan.block(BlockedCode.REJECTED, refusal)
-    if reason := field_plan.convert.rejection_reason(raw):
+    if reason := field_plan.converter.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
     return with_values(field_plan, send_raw=raw)
 
 
 def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
-    convert = field_plan.convert
+    converter = field_plan.converter
     try:
-        raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
+        raw = converter.to_local(field_plan.remote_raw, field_plan.local_raw)
     except conversion.AmbiguousSplit as unsplit:
         if field_plan.choice != "monday":
             return _set_conflict(field_plan, str(unsplit))
-        raw = convert.from_text(convert.display(field.remote), field_plan.local_raw)
+        raw = converter.from_text(converter.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
         reason = f"NPD can't take Monday's value: {unknown}. Correct it on the board."
         return field_plan.block(BlockedCode.INVALID, reason)
@@ -341,9 +342,11 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
 
 
 def _value_for_both(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> Mapping[str, Any]:
-    if not field.choice and isinstance(field_plan.convert, conversion.ListConverter):
-        return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
-    if field_plan.resolves is None:
+    if not field.choice and isinstance(field_plan.converter, conversion.ListConverter):
+        return field_plan.converter.merge_elements(
+            field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw
+        )
+    if field_plan.resolved_conflict is None:
         return field_plan.local_raw
     if field_plan.choice == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
@@ -355,28 +358,28 @@ def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     try:
         full = field_values.resolve_relations(facts.related, facts.board.model, raw)
         return with_values(field_plan, write_raw=field_values.clean_values(plan.record, full))
-    except field_values.RelatedNotFound as unknown:
-        return _await_related(field_plan, unknown)
+    except field_values.RelatedNotFound as not_found:
+        return _await_related(field_plan, not_found)
     except ValidationError as invalid:
         reason = f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
         return field_plan.block(BlockedCode.INVALID, reason)
 
 
-def _await_related(field_plan: FieldPlan, unknown: field_values.RelatedNotFound) -> FieldPlan:
-    """Leave a relation undecided until its record exists and is certain."""
-    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
+def _await_related(field_plan: FieldPlan, not_found: field_values.RelatedNotFound) -> FieldPlan:
+    """Leave a relation undecided until exactly one record is the one that Monday's value names."""
+    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(not_found)), awaited=not_found.awaited)
 
 
 def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
     """Plan a conflict, if the record that Monday's side of a relation names is known."""
     if relation_of(facts.board.model, field_plan.mapping.fields) is not None:
         try:
-            raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
+            raw = field_plan.converter.to_local(field_plan.remote_raw, field_plan.local_raw)
             field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
-        except field_values.RelatedNotFound as unknown:
-            return _await_related(field_plan, unknown)
+        except field_values.RelatedNotFound as not_found:
+            return _await_related(field_plan, not_found)
     return _set_conflict(field_plan, field_plan.decision.reason)
 
 
@@ -462,8 +465,8 @@ def _is_monday_unchanged(kept: Mapping[str, Any], item: Item | None, field_plan:
     mark = kept[KEPT_BY]
     if item is None or KEPT_REMOTE not in mark:
         return True
-    convert = field_plan.convert
+    converter = field_plan.converter
     try:
-        return convert.canonical_remote(mark[KEPT_REMOTE]) == convert.canonical_remote(field_plan.remote_raw)
+        return converter.canonical_remote(mark[KEPT_REMOTE]) == converter.canonical_remote(field_plan.remote_raw)
     except conversion.UnknownValue:
         return False

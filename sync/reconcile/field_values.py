@@ -1,7 +1,6 @@
 """A record's values as JSON, the board with its mappings, related records, and match keys.
 
-“Raw values” are NPD's fields as JSON; `Converter.stored_value` is Monday's cell as a base keeps it
-(monday/conversion.py).
+“Raw values” are NPD's fields as JSON (`local_values`) and Monday's cell as a base keeps it (`Converter.cell_value`).
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from sync import registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode, SyncDirection
 from sync.models import BoardLink, FieldMapping, SyncedModel
-from sync.monday import conversion
+from sync.monday import conversion, text_forms
 from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
-from sync.monday.texts import canonical_text, drop_invisible, fold_whitespace, match_key, name_invisible, plain_letters
+from sync.monday.text_forms import fold_whitespace, match_key
 
 
-def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
+def local_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
     """Return the values of a mapping's fields as JSON. May query for a related record that isn't loaded."""
-    return stored_field_values(record, mapping.fields)
+    return local_field_values(record, mapping.fields)
 
 
-def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
+def local_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for name in fields:
         value = getattr(record, name)
@@ -240,9 +239,9 @@ class AwaitedRecord(NamedTuple):
 class RelatedNotFound(LookupError):
     """A relation names no record, or several; the message says so to people."""
 
-    def __init__(self, detail: str, awaits: AwaitedRecord | None = None) -> None:
+    def __init__(self, detail: str, awaited: AwaitedRecord | None = None) -> None:
         super().__init__(detail)
-        self.awaits = awaits
+        self.awaited = awaited
 
 
 # Related records, read in advance so that rules need no query.
@@ -271,7 +270,7 @@ def records_named(related: RelatedRecords, model: type[models.Model], raw: conve
         if len(records) == 1:
             named[name] = records[0]
         elif reference.by == "name":
-            title = name_invisible(reference.value)
+            title = text_forms.name_invisible(reference.value)
             detail = f"No {kind} in NPD is called “{title}”. Add it in NPD, or correct the name on the board."
             if records:
                 number = f"{len(records)} {target._meta.verbose_name_plural}"
@@ -320,10 +319,10 @@ def differing_relations(
 ) -> Iterator[tuple[registry.ModelField, conversion.Local]]:
     """Yield the relations where the item names another record than NPD does, with the item's value."""
     for mapping, relation in board.relations:
-        convert = board.converter(mapping, record)
-        local = stored_values(record, mapping)
+        converter = board.converter(mapping, record)
+        local = local_values(record, mapping)
         with suppress(conversion.UnknownValue, conversion.AmbiguousSplit):
-            remote = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
+            remote = converter.to_local(converter.cell_value(item.reading(mapping.column_id)), local)
             value = remote.get(relation.name)
             if isinstance(value, Mapping) and value != local[relation.name]:
                 yield relation, value
@@ -345,16 +344,16 @@ def fold_name(name: Any) -> str:
 
 
 def parse_input(
-    convert: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords
+    converter: conversion.Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords
 ) -> dict[str, Any]:
     """Return the raw values for a text typed by a person; a related record is typed by its name.
 
     Raises ValueError if the field or column doesn't accept the text, RelatedNotFound if not exactly one record has the
     name. Both messages are for people.
     """
-    current = stored_field_values(record, fields)
+    current = local_field_values(record, fields)
     if registry.relation_of(type(record), fields) is None:
-        return dict(convert.from_text(text, current))
+        return dict(converter.from_text(text, current))
     [(field, value)] = current.items()
     name = fold_whitespace(text)
     if name is None:
@@ -368,9 +367,9 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     """Return the item's values by field as a person reads them, without those that can't be read."""
     values = {}
     for mapping in board.mapped:
-        convert = board.converter(mapping)
+        converter = board.converter(mapping)
         with suppress(conversion.UnknownValue):
-            values[mapping.key] = convert.display_remote(convert.stored_value(item.reading(mapping.column_id)))
+            values[mapping.key] = converter.display_remote(converter.cell_value(item.reading(mapping.column_id)))
     return values
 
 
@@ -393,10 +392,10 @@ def _related(local_raw: conversion.Local | None) -> Mapping[str, Any]:
     return next((value for value in (local_raw or {}).values() if isinstance(value, Mapping)), {})
 
 
-def display_local(convert: conversion.Converter, local_raw: Mapping[str, Any] | None, unknown: str = "") -> str:
+def display_local(converter: conversion.Converter, local_raw: Mapping[str, Any] | None, unknown: str = "") -> str:
     """Return raw values as a person reads them; for a related record without an item its name, else `unknown`."""
     try:
-        return convert.display(convert.canonical_local(local_raw or {}))
+        return converter.display(converter.canonical_local(local_raw or {}))
     except conversion.UnknownValue:
         return related_name(local_raw) or unknown
 
@@ -438,8 +437,8 @@ def match_key_of_record(board: BoardContext, record: SyncedModel) -> str:
     if match is None:
         return ""
     # Only phone numbers depend on the record's region, which may cost a query.
-    convert = board.converter(match, record if match.converter == "phone" else None)
-    return _match_key(convert.canonical_local(stored_values(record, match)))
+    converter = board.converter(match, record if match.converter == "phone" else None)
+    return _match_key(converter.canonical_local(local_values(record, match)))
 
 
 def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
@@ -447,7 +446,7 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     match = board.match_mapping
     if match is None:
         return set()
-    values = stored_values(record, match)
+    values = local_values(record, match)
     texts = {value for value in values.values() if isinstance(value, str) and len(values) == 1}
     canonical = board.converter(match, record).canonical_local(values)
     if isinstance(canonical, str):
@@ -455,8 +454,9 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
         if match.converter == "email":
             # The xn-- form of a domain with non-ASCII letters.
             texts.add(match_key(canonical))
-    tidied = {tidy for text in texts for tidy in (fold_whitespace(drop_invisible(text)), plain_letters(text))}
-    return {text for text in {*map(canonical_text, texts), *tidied} if text}
+    visible = {fold_whitespace(text_forms.drop_invisible(text)) for text in texts}
+    plain = set(map(text_forms.plain_letters, texts))
+    return {text for text in {*map(text_forms.canonical_text, texts), *visible, *plain} if text}
 
 
 def _match_key(canonical: conversion.Canonical) -> str:
@@ -468,8 +468,8 @@ def match_key_of_item(board: BoardContext, item: Item) -> str | None:
     match = board.match_mapping
     if match is None:
         return ""
-    convert = board.converter(match)
+    converter = board.converter(match)
     try:
-        return _match_key(convert.canonical_remote(convert.stored_value(item.reading(match.column_id))))
+        return _match_key(converter.canonical_remote(converter.cell_value(item.reading(match.column_id))))
     except conversion.UnknownValue:
         return None

@@ -58,7 +58,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         identity = identities.get(record_plan.id)
         if identity is None:
             item = facts.items.linked.get(record_plan.record.monday_id or "")
-            identified.append(_linked(facts.board, record_plan, item))
+            identified.append(_with_own_item(facts.board, record_plan, item))
             continue
         candidates = identity.question["candidates"] if identity.question else ()
         item_ids = {str(candidate["id"]) for candidate in candidates}
@@ -128,7 +128,7 @@ def identify(
     board = facts.board
     identity_facts = facts.identity
     record = record_facts.record
-    as_new = record_facts.wants_new_item
+    wants_new_item = record_facts.wants_new_item
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
     unlinked = identity_facts.unlinked.get(record.pk)
     hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
@@ -143,7 +143,7 @@ def identify(
                 "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
             )
     # An item with its NPD ID counts all the same, such as the new item of an earlier pass.
-    if as_new and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
+    if wants_new_item and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
         hits = []
     matching = matching_items(board, record, hits)
     if matching.reason:
@@ -155,9 +155,9 @@ def identify(
             reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether "
             "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
         )
-    if not hits and not as_new and unlinked is not None:
+    if not hits and not wants_new_item and unlinked is not None:
         return _asking(relink_question(record, unlinked))
-    if not hits and not as_new and board.link.creates_held:
+    if not hits and not wants_new_item and board.link.creates_held:
         return pass_plan.IdentityPlan(reason=board.link.creates_held)
     if not hits:
         return pass_plan.IdentityPlan(creates=True)
@@ -165,7 +165,7 @@ def identify(
         return pass_plan.IdentityPlan(item=hits[0])
     owner_ids = {owners[item.id] for item in hits if item.id in owners}
     duplicates = [identity_facts.unedited[key] for key in sorted(owner_ids) if key in identity_facts.unedited]
-    question = record_question(board, record, hits, owners, duplicates)
+    question = item_question(board, record, hits, owners, duplicates)
     return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
@@ -180,13 +180,13 @@ def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     return grouped(active, lambda item: field_values.match_key_of_item(board, item))
 
 
-def _linked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
+def _with_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
     """Add its item to a linked record, or the state of its removed item."""
     if item is not None:
         plan = plan.with_facts(item=item)
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
-        return replace(plan, removal=pass_plan.RemovedItem(state)) if plan.is_open else plan
+        return replace(plan, removed_item=pass_plan.RemovedItem(state)) if plan.is_open else plan
     if plan.sync_state.removed_since and plan.sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
         plan = plan.logged(HistoryLine(RETURNED, "Its item is on the board again."))
     return plan.with_state(removed_since=None, removed_passes=0, remote_state=field_values.ACTIVE)
@@ -237,7 +237,7 @@ def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
     return [record for record in hits if record.monday_id is None and record.may_sync]
 
 
-def record_question(
+def item_question(
     board: BoardContext,
     record: SyncedModel,
     hits: Sequence[Item],
@@ -286,7 +286,7 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Plan every stored answer about identity, and end the passes of everything that the answers concern.
 
     This pass only changes the links; the next pass syncs these records and items.
@@ -294,7 +294,7 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     answers = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
     if not answers:
         return plan
-    decided = decide_answers(answers, facts.answers)
+    decided = decide_answers(answers, facts.identity_answers)
     changed: dict[UUID, pass_plan.RecordPlan] = {}
     for answer in decided:
         record_plan = changed.get(answer.asked_of, plan.records[answer.asked_of])
@@ -311,13 +311,13 @@ def carry_out_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     items = {answer.item_id for answer in decided if answer.result}
     owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
     plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
-    return replace(plan.with_records(changed.values()), answers=tuple(decided))
+    return replace(plan.with_records(changed.values()), identity_answers=tuple(decided))
 
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items that this pass's answers are about."""
-    applied = [answer for answer in plan.answers if answer.result]
-    merged = [facts.answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]
+    applied = [answer for answer in plan.identity_answers if answer.result]
+    merged = [facts.identity_answers.records.get(answer.merged_id) for answer in applied if answer.merged_id]
     items = [answer.item_id for answer in applied] + [record.monday_id for record in merged if record is not None]
     return frozenset(str(item) for item in items if item)
 

@@ -17,7 +17,7 @@ from sync.kernel import grouped
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
-from sync.monday.texts import MATCH_KEY_SQL, match_key
+from sync.monday.text_forms import MATCH_KEY_SQL, match_key
 from sync.reconcile import field_values
 from sync.reconcile.field_values import BoardContext
 from sync.registry import name_field
@@ -78,8 +78,8 @@ def complete_phone(text: str, country: str = "", installation_region: str = "") 
     """
     # A number with a plus has its country, so any region will do, and none is queried.
     region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or installation_region or phone_region()
-    convert = make_converter("phone", ConverterOptions(region=region))
-    return convert.from_text(text, {"phone": ""})["phone"] or ""  # {"phone": ""} only names the field
+    converter = make_converter("phone", ConverterOptions(region=region))
+    return converter.from_text(text, {"phone": ""})["phone"] or ""  # {"phone": ""} only names the field
 
 
 def read_related(
@@ -135,18 +135,18 @@ class FieldDisplay:
         prefetch_related_objects(list(records), *self.board.joined_relations)
         for mapping, _relation in self.board.relations:
             for record in records:
-                self._learn_names(field_values.stored_values(record, mapping))
+                self._learn_names(field_values.local_values(record, mapping))
 
     def current(self, record: SyncedModel, mapping: FieldMapping) -> str:
         """Return NPD's present value of a field, as displayed."""
-        return self.display_local(record, mapping, field_values.stored_values(record, mapping))
+        return self.display_local(record, mapping, field_values.local_values(record, mapping))
 
     def base_sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any]) -> tuple[str, str]:
         """Return NPD's and Monday's value of a base, as displayed."""
         local = self.display_local(record, mapping, base["local"])
-        convert = self.board.converter(mapping, record)
+        converter = self.board.converter(mapping, record)
         try:
-            return local, convert.display_remote(base["remote"])
+            return local, converter.display_remote(base["remote"])
         except UnknownValue:
             return local, NOT_KNOWN
 
@@ -162,7 +162,7 @@ class FieldDisplay:
                 self._names.setdefault(str(value["item"]), str(value.get("name") or ""))
 
 
-def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
+def typed_value(converter: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
     """Return the raw values for a typed text, outside a pass.
 
     Raises ValueError if the field or column doesn't accept the text, RelatedNotFound if not exactly one record has the
@@ -171,7 +171,7 @@ def typed_value(convert: Converter, record: SyncedModel, fields: Sequence[str], 
     related: field_values.RelatedRecords = {}
     if relation := registry.relation_of(type(record), fields):
         related = read_related([field_values.reference_to(registry.target_of(relation), {"name": text})])
-    return field_values.parse_input(convert, record, fields, text, related)
+    return field_values.parse_input(converter, record, fields, text, related)
 
 
 def read_and_resolve_relations(model: type[SyncedModel], raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,6 +192,6 @@ def canonical_value(entity_type: str, field: str, text: str, region: str) -> str
     """
     for mapping in registry.entity(entity_type).mappings:
         if mapping.fields == (field,) and mapping.converter in _TEXT_CONVERTERS:
-            convert = make_converter(mapping.converter, ConverterOptions(region=region))
-            return str(convert.canonical_local({field: text}) or "")
+            converter = make_converter(mapping.converter, ConverterOptions(region=region))
+            return str(converter.canonical_local({field: text}) or "")
     return text.strip()

@@ -101,9 +101,9 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
         changes_of_field = [change for change in changes if change.key == key]
         if not any(change.is_new for change in changes_of_field):
             continue
-        convert = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, facts.record)
         try:
-            history = _FieldHistory(facts, mapping, convert, changes_of_field, now)
+            history = _FieldHistory(facts, mapping, converter, changes_of_field, now)
             lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday didn't change the sent value.
@@ -128,16 +128,16 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
 class OwnWrite:
     """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
 
-    def __init__(self, intent: Intent, mapping: FieldMapping, convert: conversion.Converter, now: datetime) -> None:
+    def __init__(self, intent: Intent, mapping: FieldMapping, converter: conversion.Converter, now: datetime) -> None:
         entry = intent.values[mapping.key]
         answer = intent.answer or {}
         self.id = str(intent.pk)
         self.item_id = intent.item_id
         self.state = intent.state
         self.entry = entry
-        self.read = convert.canonical_remote(entry["read"])  # Monday's value as its pass had read it
-        self.sent = convert.canonical_local(entry["local"])
-        self.answer = convert.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
+        self.sent = converter.canonical_local(entry["local"])
+        self.answer = converter.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest, unless it `may_land_late`.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
@@ -192,20 +192,20 @@ class _FieldHistory:
         self,
         facts: RecordFacts,
         mapping: FieldMapping,
-        convert: conversion.Converter,
+        converter: conversion.Converter,
         changes: Sequence[ChangeEvent],
         now: datetime,
     ) -> None:
         self.facts = facts
         self.mapping = mapping
-        self.convert = convert
+        self.converter = converter
         self.changes = changes  # oldest first, like `writes`
         self.writes: list[OwnWrite] = []
         for intent in facts.history.writes:
             entry = intent.values.get(mapping.key)
             if entry and mapping.is_current(entry):
                 with suppress(conversion.UnknownValue):
-                    self.writes.append(OwnWrite(intent, mapping, convert, now))
+                    self.writes.append(OwnWrite(intent, mapping, converter, now))
         us = facts.history.token_user
         self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
         for event in changes:
@@ -257,7 +257,7 @@ class _FieldHistory:
         base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
         if base is None or self.mapping.key not in self.facts.sync_state.altered:
             return False
-        answered = field_bases.side_of(self.convert.canonical_remote, base["remote"])
+        answered = field_bases.side_of(self.converter.canonical_remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
 
     @property
@@ -319,7 +319,7 @@ class _FieldHistory:
             return True
         seen_values, _ = _seen_rows(self.facts.sync_state, event.key)
         return any(
-            field_bases.side_of(self.convert.canonical_remote, value.value) == event.value
+            field_bases.side_of(self.converter.canonical_remote, value.value) == event.value
             for value in seen_values
             if datetime.fromisoformat(value.at) >= since
         )
@@ -422,9 +422,9 @@ def _is_lost(
     board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> bool:
     """Whether neither side has the value; if the write's outcome is open, only if Monday shows what it sent."""
-    convert = board.converter(mapping, plan.record)
-    remote = field_bases.cell_of(convert, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
-    sides = field_bases.sides_of(convert, None, local=field_values.stored_values(plan.record, mapping), remote=remote)
+    converter = board.converter(mapping, plan.record)
+    remote = field_bases.cell_of(converter, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
+    sides = field_bases.sides_of(converter, None, local=field_values.local_values(plan.record, mapping), remote=remote)
     if lost_update.is_outcome_open and sides.remote != lost_update.sent:
         return False
     return lost_update.value not in (sides.local, sides.remote)
@@ -432,8 +432,8 @@ def _is_lost(
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
-    is_deleting = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.DELETE
-    is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink or is_deleting)
+    is_deleting = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.DELETE
+    is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
     is_both_ways = way_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_both_ways and mapping.rule != choices.Rule.NPD_WINS
 
@@ -449,20 +449,20 @@ def _line_about_overwritten_edit(
     board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> HistoryLine:
     """Return the line as the history keeps it, without what a person may do about the lost value."""
-    convert = board.converter(mapping, plan.record)
+    converter = board.converter(mapping, plan.record)
     field_plan = plan.fields.get(mapping.key)
-    local_raw = field_values.stored_values(plan.record, mapping)
+    local_raw = field_values.local_values(plan.record, mapping)
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
         local_raw = dict(field_plan.write_raw)
-    lost_value = convert.display(lost_update.value)
+    lost_value = converter.display(lost_update.value)
 
     def restore() -> Mapping[str, Any]:
-        if isinstance(convert, conversion.ListConverter):
-            return convert.with_elements(list(lost_update.value or ()), local_raw)
-        return convert.from_text(lost_value, local_raw)
+        if isinstance(converter, conversion.ListConverter):
+            return converter.with_elements(list(lost_update.value or ()), local_raw)
+        return converter.from_text(lost_value, local_raw)
 
-    values = _restorable_values(convert, lost_value, local_raw, restore)
+    values = _restorable_values(converter, lost_value, local_raw, restore)
     editor = monday_user_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
     edit = _edit_in_words(lost_value, mapping)
     sent = f"“{values['after']}”" if values["after"] else "an empty value"
@@ -471,7 +471,7 @@ def _line_about_overwritten_edit(
 
 
 def _restorable_values(
-    convert: conversion.Converter, lost: str, local_raw: dict[str, Any], restore: Callable[[], Mapping[str, Any]]
+    converter: conversion.Converter, lost: str, local_raw: dict[str, Any], restore: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return the values of a history line about a lost value, from which it can be restored.
 
@@ -479,7 +479,7 @@ def _restorable_values(
     """
     values: dict[str, Any] = {
         "before": lost,
-        "after": field_values.display_local(convert, local_raw),
+        "after": field_values.display_local(converter, local_raw),
         "overridden": True,
     }
     # Without raw values if they aren't known, so that it can't be restored from there.
@@ -500,15 +500,17 @@ def edits_removed_with_item(
     for mapping in board.mappings:
         if facts.item is None or mapping.key not in keys:
             continue
-        convert = board.converter(mapping, facts.record)
-        local_raw = field_values.stored_values(facts.record, mapping)
+        converter = board.converter(mapping, facts.record)
+        local_raw = field_values.local_values(facts.record, mapping)
         try:
-            remote_raw = convert.stored_value(facts.item.reading(mapping.column_id))
-            value = convert.canonical_remote(remote_raw)
+            remote_raw = converter.cell_value(facts.item.reading(mapping.column_id))
+            value = converter.canonical_remote(remote_raw)
         except conversion.UnknownValue:
             continue
-        lost_value = convert.display(value)
-        values = _restorable_values(convert, lost_value, local_raw, partial(convert.to_local, remote_raw, local_raw))
+        lost_value = converter.display(value)
+        values = _restorable_values(
+            converter, lost_value, local_raw, partial(converter.to_local, remote_raw, local_raw)
+        )
         users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
         named = [user for user in users if user]
         editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
@@ -548,7 +550,9 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
             current = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
     keys = {conflict.key for conflict in fields}
-    fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
+    reopened = resolutions.reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
+    again = [*reopened, *resolutions.overruled_values(plan)]
+    fields += [conflict for conflict in again if conflict.key not in keys]
     # Also choices whose value both sides had already.
     applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
         key: field_plan.display_local(field_plan.local_raw) or None
@@ -600,7 +604,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
         for key in conflict.fields:
             field_plan = plan.fields.get(key)
             lost_value = conflict.monday.get(key)
-            if not lost_value or field_plan is None or field_plan.resolves or key in waiting:
+            if not lost_value or field_plan is None or field_plan.resolved_conflict or key in waiting:
                 continue
             if not resolutions.is_column_replaced(facts, field_plan):
                 continue

@@ -114,7 +114,7 @@ class Write:
         return {value.column_id: value.value for value in self.fields} | dict(self.columns)
 
 
-class Verdict(StrEnum):
+class WriteVerdict(StrEnum):
     DONE = "done"
     GONE = "the item left the board"
     FAILED = "refused, or the call failed, for the unit's own sake"
@@ -125,12 +125,12 @@ class Verdict(StrEnum):
 
 
 _OUTCOMES = {
-    Verdict.DONE: Outcome.OPEN,
-    Verdict.GONE: Outcome.FAILED,
-    Verdict.FAILED: Outcome.FAILED,
-    Verdict.STOPPED: Outcome.RELEASED,
-    Verdict.HELD: Outcome.DEFERRED,
-    Verdict.WITHDRAWN: Outcome.RELEASED,
+    WriteVerdict.DONE: Outcome.OPEN,
+    WriteVerdict.GONE: Outcome.FAILED,
+    WriteVerdict.FAILED: Outcome.FAILED,
+    WriteVerdict.STOPPED: Outcome.RELEASED,
+    WriteVerdict.HELD: Outcome.DEFERRED,
+    WriteVerdict.WITHDRAWN: Outcome.RELEASED,
 }
 
 
@@ -138,11 +138,11 @@ _OUTCOMES = {
 class WriteAnswer:
     """The result of one write."""
 
-    verdict: Verdict
+    verdict: WriteVerdict
     detail: str = ""  # why it was not done
     item: board_items.Item | None = None  # as the last answer shows it
     intent: Intent | None = None  # the write's intent, if it is still open
-    alone: Mapping[str, board_items.Item] = field(default_factory=dict)  # by field, for values that were sent alone
+    items_by_field: Mapping[str, board_items.Item] = field(default_factory=dict)  # only of values that were sent alone
     rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
     is_name_only: bool = False  # the item was to be created with its name alone
@@ -152,16 +152,16 @@ class WriteAnswer:
     @property
     def ending(self) -> Ending:
         """How the unit's jobs end; they stay open if its write was carried out, and only a failure counts."""
-        is_unsent = self.verdict is Verdict.STOPPED
+        is_unsent = self.verdict is WriteVerdict.STOPPED
         outcome = _OUTCOMES[self.verdict]
         return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
 
     def item_of(self, key: str) -> board_items.Item | None:
         """Return the item from the answer to this field's own call, else from the answer to the whole write."""
-        return self.alone.get(key) or self.item
+        return self.items_by_field.get(key) or self.item
 
 
-NOTHING_SENT = WriteAnswer(Verdict.DONE)
+NOTHING_SENT = WriteAnswer(WriteVerdict.DONE)
 
 
 class RejectedChoice(NamedTuple):
@@ -176,7 +176,7 @@ class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
 
     mapping: FieldMapping
-    convert: Converter
+    converter: Converter
     decision: merge.FieldDecision
     local_raw: dict[str, Any]  # NPD's value
     remote_raw: Any = None  # Monday's value
@@ -185,11 +185,11 @@ class FieldPlan:
     base: dict[str, Any] | None = None  # what both sides agreed on last
     blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
     blocked_code: choices.BlockedCode | None = None
-    awaits: field_values.AwaitedRecord | None = None  # the record that has to come first
+    awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
-    resolves: reports.OpenConflict | None = None
+    resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: Mapping[str, str | None] = field(default_factory=dict)
     rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
@@ -200,12 +200,12 @@ class FieldPlan:
 
     @property
     def resolution(self) -> reports.FieldSelection:
-        assert self.resolves is not None
-        return self.resolves.resolutions[self.key]
+        assert self.resolved_conflict is not None
+        return self.resolved_conflict.resolutions[self.key]
 
     @property
     def resolved_kind(self) -> str:
-        return self.resolves.kind if self.resolves else ""
+        return self.resolved_conflict.kind if self.resolved_conflict else ""
 
     @property
     def choice(self) -> str:
@@ -214,10 +214,10 @@ class FieldPlan:
             return "undo"
         if self.resolved_kind == ConflictKind.OVERWRITTEN:
             return "custom"
-        return self.resolution.choose if self.resolves else ""
+        return self.resolution.choose if self.resolved_conflict else ""
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
-        return field_values.display_local(self.convert, local_raw)
+        return field_values.display_local(self.converter, local_raw)
 
     @property
     def is_agreed(self) -> bool:
@@ -323,10 +323,10 @@ class RecordPlan:
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
-    removal: RemovedItem | None = None
-    unlink: str = ""  # why it is unlinked from its item, as a clause without a full stop
+    removed_item: RemovedItem | None = None
+    unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     fields: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each
-    write_npd_id: bool = False  # the item lacks the record's NPD ID
+    sends_npd_id: bool = False  # the item lacks the record's NPD ID
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
@@ -367,8 +367,8 @@ class RecordPlan:
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
         pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
-        deletes = self.removal is not None and self.removal.act is choices.RemovedItemPolicy.DELETE
-        return self.is_settled and (pulls or deletes or bool(self.unlink))
+        deletes = self.removed_item is not None and self.removed_item.act is choices.RemovedItemPolicy.DELETE
+        return self.is_settled and (pulls or deletes or bool(self.unlink_reason))
 
     @property
     def creates(self) -> bool:
@@ -406,9 +406,9 @@ class RecordPlan:
     @property
     def is_deleted(self) -> bool:
         return (
-            self.removal is not None
-            and self.removal.act is choices.RemovedItemPolicy.DELETE
-            and bool(self.removal.result)
+            self.removed_item is not None
+            and self.removed_item.act is choices.RemovedItemPolicy.DELETE
+            and bool(self.removed_item.result)
         )
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
@@ -448,12 +448,12 @@ class RecordPlan:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         answer = replace(self.answer, intent=None)
-        unapplied = replace(self.without_fields(), identity=identity, removal=None, answer=answer)
+        unapplied = replace(self.without_fields(), identity=identity, removed_item=None, answer=answer)
         return unapplied.end(outcome, detail)
 
     def without_fields(self) -> Self:
         """Return it without its field plans."""
-        return replace(self, fields={}, write_npd_id=False)
+        return replace(self, fields={}, sends_npd_id=False)
 
     def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))
@@ -477,10 +477,10 @@ class RecordPlan:
         ignored item show it.
         """
         identity = replace(self.identity, item=None, creates=False)
-        removal = self.removal
-        if removal is not None and removal.act is not choices.RemovedItemPolicy.UNLINK:
-            removal = replace(removal, act=None, approval=None)
-        plan = replace(self.without_fields(), unlink=why, identity=identity, removal=removal)
+        removed_item = self.removed_item
+        if removed_item is not None and removed_item.act is not choices.RemovedItemPolicy.UNLINK:
+            removed_item = replace(removed_item, act=None, approval=None)
+        plan = replace(self.without_fields(), unlink_reason=why, identity=identity, removed_item=removed_item)
         return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 
@@ -577,7 +577,7 @@ class ItemPlan:
     candidates: tuple[SyncedModel, ...] = ()  # the records that a person has to choose from
     question: Mapping[str, Any] = field(default_factory=dict)
     tombstone: Tombstone | None = None  # its deleted record's, as it will be
-    wakes: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
+    to_enqueue: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     closes: str = ""  # why a question about it is closed
@@ -619,7 +619,7 @@ class Plan:
     records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()  # unmatched items, in the order of their claims
-    answers: tuple[IdentityAnswer, ...] = ()  # people's answers to “who is this?”
+    identity_answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
     # Requests to approve emptying a field.
     new_requests: tuple[ApprovalRequest, ...] = ()  # to store, as done or pending
     open_requests: tuple[ApprovalRequest, ...] = ()  # stored, and still about the present value

@@ -100,11 +100,11 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         return {}
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
     conflicts = {kind: fields for kind, fields in before.items() if kind != ConflictKind.OVERWRITTEN}
-    if plan.removal is not None:
+    if plan.removed_item is not None:
         # Only the question about the record is decided again; conflicts about fields stay.
         conflicts.pop(ConflictKind.DELETE, None)
-        if plan.removal.needs_answer:
-            conflicts[ConflictKind.DELETE] = [plan.removal.sentence]
+        if plan.removed_item.needs_answer:
+            conflicts[ConflictKind.DELETE] = [plan.removed_item.sentence]
     else:
         if plan.fields or plan.identity.question is not None or plan.identity.wait_seconds:
             conflicts = {}  # this pass compared the fields, or searched for the item
@@ -175,9 +175,9 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     facts = plan.facts
     ends_rows = (plan.item and facts.events) or (plan.fields and (facts.intents or facts.has_failed_job))
     return bool(
-        (plan.removal or plan.unlink or plan.creates or plan.link_to or plan.left_out_after_pass)
+        (plan.removed_item or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
         or plan.identity.duplicate
-        or (plan.log or plan.write_npd_id)
+        or (plan.log or plan.sends_npd_id)
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
@@ -207,7 +207,7 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetada
 
 def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     """Yield one report for every kind of conflict that this pass opened, keeps or ends."""
-    yield from _removal_reports(plan)
+    yield from _removed_item_reports(plan)
     if plan.is_deleted:
         for conflict in plan.facts.conflicts:
             if conflict.kind != ConflictKind.DELETE:
@@ -222,16 +222,16 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     yield from _identity_reports(plan)
 
 
-def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
+def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
     """Open, keep or close the question about a record whose item is gone.
 
     While the question is open, choices for fields are rejected, and their conflict stays.
     """
-    removal = plan.removal
-    if removal is not None and removal.needs_answer and not plan.unlink:
-        rejected = {reports.RECORD_KEY: removal.problem} if removal.problem else {}
-        data = {"what": removal.sentence, "options": [option.to_json() for option in removal.options]}
-        yield plan.conflict_report(ConflictKind.DELETE, fields=removal.fields, rejected=rejected, data=data)
+    removed_item = plan.removed_item
+    if removed_item is not None and removed_item.needs_answer and not plan.unlink_reason:
+        rejected = {reports.RECORD_KEY: removed_item.problem} if removed_item.problem else {}
+        data = {"what": removed_item.sentence, "options": [option.to_json() for option in removed_item.options]}
+        yield plan.conflict_report(ConflictKind.DELETE, fields=removed_item.fields, rejected=rejected, data=data)
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
             if conflict.kind == ConflictKind.FIELDS and conflict.resolutions:
@@ -243,21 +243,21 @@ def _removal_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.DELETE), None)
     reason = _why_question_ended(plan) if question else ""
     if question and reason:
-        is_chosen = removal is not None and removal.result and removal.is_chosen
+        is_chosen = removed_item is not None and removed_item.result and removed_item.is_chosen
         applied = {reports.RECORD_KEY: reason} if is_chosen else {}
         yield plan.conflict_report(ConflictKind.DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 
 
 def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
     """Return why the question about the record is closed; empty if it stays open."""
-    if plan.removal is not None and plan.removal.result:
-        return plan.removal.result
-    if plan.unlink:
+    if plan.removed_item is not None and plan.removed_item.result:
+        return plan.removed_item.result
+    if plan.unlink_reason:
         return "The record was unlinked from its item."
     if not plan.is_synced:
         return plan.off_reason
     is_active = plan.item is not None and plan.sync_state.remote_state == ACTIVE
-    return "The item is on the board again." if is_active and plan.removal is None else ""
+    return "The item is on the board again." if is_active and plan.removed_item is None else ""
 
 
 def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:

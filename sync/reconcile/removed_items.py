@@ -68,13 +68,13 @@ BY_POLICY = "as this board's setting says"
 
 def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
-    removals = []
+    planned = []
     for record_plan in plan.open_records:
-        if record_plan.removal:
+        if record_plan.removed_item:
             # With the record's facts as earlier rules left them.
-            removal = replace(facts.removals[record_plan.id], **vars(record_plan.facts))
-            removals.append(plan_removed_item(facts.board, record_plan, removal, facts.now))
-    return plan.with_records(approve_deletions(removals, facts.approvals))
+            item_facts = replace(facts.removed_item_facts[record_plan.id], **vars(record_plan.facts))
+            planned.append(plan_removed_item(facts.board, record_plan, item_facts, facts.now))
+    return plan.with_records(approve_deletions(planned, facts.approvals))
 
 
 def requested_unlink(facts: RecordFacts) -> str:
@@ -139,7 +139,7 @@ def plan_removed_item(
         # Whatever removes the item removes every new item too: a person has to decide about the record.
         sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
         removed = replace(removed, act=None, decided_by="", sentence=sentence)
-    plan = replace(plan, removal=removed)
+    plan = replace(plan, removed_item=removed)
     if not removed.act:
         return plan.end_settled(f"{removed.sentence} You are asked what happens to the record.")
     if removed.act is choices.RemovedItemPolicy.UNLINK:
@@ -148,29 +148,30 @@ def plan_removed_item(
     return plan.end_settled("")
 
 
-def approve_deletions(removals: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> list[pass_plan.RecordPlan]:
-    """Approve deletions within the bulk limit and hold the rest.
+def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> list[pass_plan.RecordPlan]:
+    """Approve deletions of records within the bulk limit and hold the rest.
 
     Release a pending approval if the record is to be asked about instead.
     """
-    deleting = [plan for plan in removals if plan.removal and plan.removal.act is choices.RemovedItemPolicy.DELETE]
+    delete = choices.RemovedItemPolicy.DELETE
+    deleting = [plan for plan in planned if plan.removed_item and plan.removed_item.act is delete]
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approvals.verdicts(choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     plans = []
-    for plan in removals:
-        assert plan.removal is not None
-        released = choices.ApprovalState.RELEASED if plan.removal.needs_answer else None
+    for plan in planned:
+        assert plan.removed_item is not None
+        released = choices.ApprovalState.RELEASED if plan.removed_item.needs_answer else None
         may_go, approval = verdicts.get((plan.id, ""), (True, released))
-        removal = replace(plan.removal, approval=approval)
+        removed = replace(plan.removed_item, approval=approval)
         if may_go:
-            plans.append(replace(plan, removal=removal))
+            plans.append(replace(plan, removed_item=removed))
             continue
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
-        options = removal.options if plan.facts.is_asked_about_removal else ()
-        waiting = replace(removal, act=None, options=options)
-        reason = f"{removal.sentence} So many records would be deleted at once that this waits for approval on Home."
-        plans.append(replace(plan, removal=waiting).end_settled(reason))
+        options = removed.options if plan.facts.is_asked_about_removal else ()
+        waiting = replace(removed, act=None, options=options)
+        reason = f"{removed.sentence} So many records would be deleted at once that this waits for approval on Home."
+        plans.append(replace(plan, removed_item=waiting).end_settled(reason))
     return plans
 
 
@@ -265,8 +266,6 @@ def _with_act(
 
     A choice whose option isn't open any more is answered with the reason.
     """
-    choice = facts.choice
-    open_options = {(option.choose, option.value) for option in removed.options}
     if _is_recreation(facts):
         # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
         missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
@@ -275,6 +274,8 @@ def _with_act(
         return replace(
             removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
         )
+    choice = facts.choice
+    open_options = {(option.choose, option.value) for option in removed.options}
     if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
         removed = replace(removed, problem=problem)
@@ -322,33 +323,33 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         way = field_plan.way_of(facts, mapping)
         if way is choices.SyncDirection.NONE:
             continue
-        convert = board.converter(mapping, facts.record)
-        local_raw = field_values.stored_values(facts.record, mapping)
+        converter = board.converter(mapping, facts.record)
+        local_raw = field_values.local_values(facts.record, mapping)
         cell: Any = field_bases.UNREAD
         if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
-            cell = field_bases.cell_of(convert, mapping, facts.item)
+            cell = field_bases.cell_of(converter, mapping, facts.item)
             # Another board has other columns, so a cell that can't be read there tells nothing.
             if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
                 cell = field_bases.UNREAD
-        base, sides = compared_with_base(facts, mapping, convert, item_id, cell)
+        base, sides = compared_with_base(facts, mapping, converter, item_id, cell)
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
         entry = facts.sync_state.base.get(mapping.key)
         agreed = base or (entry if entry and entry["item"] == item_id else None)
-        monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(convert, sides)
-        if not _is_edited_in_npd(convert, facts, mapping, agreed, sides) and not reason:
+        monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(converter, sides)
+        if not _is_edited_in_npd(converter, facts, mapping, agreed, sides) and not reason:
             continue
-        npd = field_values.display_local(convert, local_raw) or None
-        before = (field_values.display_local(convert, agreed["local"]) or None) if agreed else None
+        npd = field_values.display_local(converter, local_raw) or None
+        before = (field_values.display_local(converter, agreed["local"]) or None) if agreed else None
         edits.append(reports.FieldConflict(mapping.key, npd, before, monday, reason))
     return tuple(edits)
 
 
 def _is_edited_in_npd(
-    convert: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
+    converter: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
 ) -> bool:
     """Whether NPD's value changed since the sides agreed; without agreement, whether Monday never got it."""
-    local_raw = field_values.stored_values(facts.record, mapping)
-    npd_side = field_bases.sides_of(convert, agreed, local=local_raw)
+    local_raw = field_values.local_values(facts.record, mapping)
+    npd_side = field_bases.sides_of(converter, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
         entry = facts.sync_state.blocked_fields.get(mapping.key, {})
@@ -360,27 +361,27 @@ def _is_edited_in_npd(
 
 
 def compared_with_base(
-    facts: RecordFacts, mapping: FieldMapping, convert: Converter, item_id: str, cell: Any
+    facts: RecordFacts, mapping: FieldMapping, converter: Converter, item_id: str, cell: Any
 ) -> tuple[dict[str, Any] | None, FieldSides]:
     """Return a field's base, and its sides compared with that; a value that our unanswered call sent is the base."""
     base = field_bases.base_of(facts.sync_state, mapping, item_id)
     if not isinstance(cell, Unknown):
         with suppress(UnknownValue):
-            base, _ = field_bases.base_with_intents(facts, mapping, convert, cell)
-    local_raw = field_values.stored_values(facts.record, mapping)
-    return base, field_bases.sides_of(convert, base, local=local_raw, remote=cell)
+            base, _ = field_bases.base_with_intents(facts, mapping, converter, cell)
+    local_raw = field_values.local_values(facts.record, mapping)
+    return base, field_bases.sides_of(converter, base, local=local_raw, remote=cell)
 
 
-def edit_on_monday(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
+def edit_on_monday(converter: Converter, sides: FieldSides) -> tuple[str | None, str]:
     """Return Monday's value that never reached NPD, with the reason for it; or None and why it can't be read."""
     remote = sides.remote
     if isinstance(remote, Unknown) or field_bases.unknown_reason(sides):
         return None, field_bases.unknown_reason(sides) if remote is not field_bases.UNREAD else ""
     # A removed item leaves every cell of connected boards empty.
-    is_emptied = remote is None and convert.names_items
+    is_emptied = remote is None and converter.names_items
     if not sides.remote_changed or sides.equal or is_emptied:
         return None, ""
-    return convert.display(remote) or None, MISSED_EDIT
+    return converter.display(remote) or None, MISSED_EDIT
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:
@@ -398,12 +399,12 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
             kind=choices.ApprovalKind.RECORDS,
             key="",
             label=field_values.record_name(record_plan.record),
-            values={conflict.key: conflict.npd for conflict in record_plan.removal.fields},
-            state=record_plan.removal.approval,
+            values={conflict.key: conflict.npd for conflict in record_plan.removed_item.fields},
+            state=record_plan.removed_item.approval,
         )
         for record_plan in plan.records.values()
-        if record_plan.removal
-        and record_plan.removal.approval in (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        if record_plan.removed_item
+        and record_plan.removed_item.approval in (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
     ]
 
 
@@ -416,7 +417,7 @@ def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
     line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
-    unlinked = replace(plan.logged(line, *removed.lost_edits), removal=replace(removed, result=result))
+    unlinked = replace(plan.logged(line, *removed.lost_edits), removed_item=replace(removed, result=result))
     return replace(without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
 

@@ -55,7 +55,7 @@ def chosen_references(board: BoardContext, facts: RecordFacts) -> set[field_valu
     """
     raws: list[Mapping[str, Any]] = []
     for mapping, relation in board.relations:
-        convert = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, facts.record)
         key = mapping.key
         for conflict in facts.conflicts:
             if selection := conflict.resolutions.get(key):
@@ -63,18 +63,18 @@ def chosen_references(board: BoardContext, facts: RecordFacts) -> set[field_valu
             if before := conflict.inverse.get(key, {}).get("before"):
                 raws.append(before["local"])
                 with suppress(UnknownValue):
-                    raws.append(_as_npd_value(convert, before))
+                    raws.append(_as_npd_value(converter, before))
         if facts.conflicts and (base := facts.sync_state.base.get(key)):
             raws.append(base["local"])
     return field_values.references_of(board.model, raws)
 
 
-def _as_npd_value(convert: Converter, before: Mapping[str, Any]) -> Mapping[str, Any]:
+def _as_npd_value(converter: Converter, before: Mapping[str, Any]) -> Mapping[str, Any]:
     """Convert Monday's previous value into NPD's raw values."""
     try:
-        return convert.to_local(before["remote"], before["local"])
+        return converter.to_local(before["remote"], before["local"])
     except AmbiguousSplit:
-        return convert.from_text(convert.display_remote(before["remote"]), before["local"])
+        return converter.from_text(converter.display_remote(before["remote"]), before["local"])
 
 
 def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: 
 
 def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
     mapping = field_plan.mapping
-    convert = field_plan.convert
+    converter = field_plan.converter
     after = inverse["after"]
     item_id = facts.item.id if facts.item else ""
     if not after or after["item"] != item_id or not mapping.is_current(after):
@@ -110,15 +110,15 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field_plan.key in facts.open_fields(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
-    if field.local != convert.canonical_local(after["local"]):
+    if field.local != converter.canonical_local(after["local"]):
         raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
-    if field.remote != convert.canonical_remote(after["remote"]):
+    if field.remote != converter.canonical_remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
         entries = [
             intent.values[field_plan.key] for intent in facts.intents_about_item if field_plan.key in intent.values
         ]
-        is_previous = field.remote == convert.canonical_remote(inverse["before"]["remote"])
-        if not (is_previous and any(convert.canonical_local(entry["local"]) == field.remote for entry in entries)):
+        is_previous = field.remote == converter.canonical_remote(inverse["before"]["remote"])
+        if not (is_previous and any(converter.canonical_local(entry["local"]) == field.remote for entry in entries)):
             raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")
 
 
@@ -133,11 +133,11 @@ def _plan_inverse(
 
     Raises ResolutionRejected, RelatedNotFound, UnknownValue or ValueError.
     """
-    convert = field_plan.convert
+    converter = field_plan.converter
     record = plan.record
     before = request.inverse[field_plan.key]["before"]
-    local = convert.canonical_local(before["local"])
-    remote = convert.canonical_remote(before["remote"])
+    local = converter.canonical_local(before["local"])
+    remote = converter.canonical_remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
         raw = field_values.resolve_relations(related, type(record), before["local"])
@@ -147,16 +147,16 @@ def _plan_inverse(
             raise ResolutionRejected(f"NPD rejects the previous value: {' '.join(error.messages)}") from error
     if remote != field.remote:
         # If both sides agreed then, NPD's raw value needs no conversion, which could lose something.
-        previous = before["local"] if remote == local else _as_npd_value(convert, before)
+        previous = before["local"] if remote == local else _as_npd_value(converter, before)
         send_raw = field_values.resolve_relations(related, type(record), previous)
-        if reason := convert.rejection_reason(send_raw):
+        if reason := converter.rejection_reason(send_raw):
             raise ResolutionRejected(f"Monday rejects the previous value: {reason}")
     if send_raw is not None:
         action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH
     else:
         action = merge.Action.NOTHING if write_raw is None else merge.Action.PULL
     decision = merge.FieldDecision(action, _UNDO_REASON, overrides=True)
-    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolves=request)
+    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolved_conflict=request)
 
 
 def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
@@ -178,14 +178,14 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
     reopened = []
     for key, field_plan in plan.fields.items():
-        request = field_plan.resolves
+        request = field_plan.resolved_conflict
         if request is None or request.undone_kind != kind or reports.KIND_UNDO not in field_plan.applied:
             continue
         base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
         base_text = None
         if base:
             with suppress(UnknownValue):
-                base_text = field_plan.convert.display(field_plan.convert.canonical_local(base["local"])) or ""
+                base_text = field_plan.converter.display(field_plan.converter.canonical_local(base["local"])) or ""
         choice = request.resolutions[key]
         reason = "Changed on both sides: its resolution was undone."
         reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
@@ -200,10 +200,10 @@ def with_resolution(
     lost_update = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, field_plan.key)
     if lost_update is not None:
         resolution = lost_update.resolutions[field_plan.key]
-        resolved = replace(field_plan, resolves=lost_update)
+        resolved = replace(field_plan, resolved_conflict=lost_update)
         try:
             value = _value_to_restore(facts, plan, resolved, field)
-            display = resolved.convert.display
+            display = resolved.converter.display
             expected = {resolution.npd or None}
             if resolution.choose != "npd":
                 # A call whose answer was lost may have restored one side already.
@@ -220,7 +220,7 @@ def with_resolution(
             field_plan = _reject(field_plan, lost_update.kind, str(rejection))
     conflict = plan.facts.resolved_conflict(ConflictKind.FIELDS, field_plan.key)
     if conflict is not None:
-        resolved = replace(field_plan, resolves=conflict)
+        resolved = replace(field_plan, resolved_conflict=conflict)
         try:
             value = _chosen_value(facts, plan, resolved, field)
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
@@ -258,7 +258,7 @@ def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
     if is_gone and choose == "npd":
         return field.local
     is_typed = choose == "custom" or is_gone
-    return field_plan.convert.canonical_local(typed_values(facts, plan, field_plan)) if is_typed else None
+    return field_plan.converter.canonical_local(typed_values(facts, plan, field_plan)) if is_typed else None
 
 
 def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
@@ -283,7 +283,7 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
         raise ResolutionRejected("There is no last synced value.")
     if field.direction is not SyncDirection.BIDIRECTIONAL:
         raise ResolutionRejected("The field is synced one way only; change its direction first.")
-    return field_plan.convert.canonical_local(typed_values(facts, plan, field_plan))
+    return field_plan.converter.canonical_local(typed_values(facts, plan, field_plan))
 
 
 def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def typed_values(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> d
     resolution = field_plan.resolution
     mapping = field_plan.mapping
     text = (resolution.monday if resolution.choose == "monday" else resolution.value) or ""
-    return field_values.parse_input(field_plan.convert, plan.record, mapping.fields, text, facts.related)
+    return field_values.parse_input(field_plan.converter, plan.record, mapping.fields, text, facts.related)
 
 
 def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflict:
@@ -299,16 +299,16 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
 
     Related records of the same name are shown with their items.
     """
-    convert = field_plan.convert
+    converter = field_plan.converter
     base = field_plan.base
     values = (
-        convert.canonical_local(field_plan.local_raw),
-        convert.canonical_local(base["local"]) if base else None,
-        convert.canonical_remote(field_plan.remote_raw),
+        converter.canonical_local(field_plan.local_raw),
+        converter.canonical_local(base["local"]) if base else None,
+        converter.canonical_remote(field_plan.remote_raw),
     )
-    names = [convert.display(value) or None for value in values]
+    names = [converter.display(value) or None for value in values]
     texts = list(names)
-    if convert.names_items:
+    if converter.names_items:
         for i, name in enumerate(names):
             items = {value for value, other in zip(values, names, strict=True) if other == name}
             if name and len(items) > 1:
@@ -341,11 +341,11 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     return results
 
 
-def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
+def overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
+    """Return the values that people's choices overruled, if their undo was rejected: they are asked about instead."""
     kinds = {conflict.undone_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    conflicts = reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
+    conflicts = []
     for key, field_plan in plan.fields.items():
         request = undo_request_of(plan.facts.conflicts, key)
         is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
@@ -375,6 +375,6 @@ def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
     reason = ""
     if not plan.is_synced:
         reason = f"{plan.off_reason} Nothing was restored."
-    elif plan.removal is not None and plan.removal.needs_answer:
+    elif plan.removed_item is not None and plan.removed_item.needs_answer:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
     return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

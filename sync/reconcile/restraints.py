@@ -20,7 +20,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, way_of
-from sync.reconcile.field_values import BoardContext, PassSettings, stored_values
+from sync.reconcile.field_values import BoardContext, PassSettings, local_values
 from sync.records.approvals import CLEARS
 from sync.records.authors import monday_editor_name
 
@@ -69,13 +69,15 @@ def _loop_after_pass(
     key = field_plan.key
     stored = facts.history.loops.get(key)
     base = field_plan.base
-    convert = field_plan.convert
-    has_rewrite = base is not None and field_bases.sides_of(convert, base, remote=field_plan.remote_raw).remote_changed
+    converter = field_plan.converter
+    has_rewrite = (
+        base is not None and field_bases.sides_of(converter, base, remote=field_plan.remote_raw).remote_changed
+    )
     if stored is not None:
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
         # Nobody has rewritten it for an hour since it was last rewritten or throttled.
         is_quiet = not has_rewrite and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
-        if is_quiet or facts.causes & choices.Cause.PERSON or field_plan.resolves:
+        if is_quiet or facts.causes & choices.Cause.PERSON or field_plan.resolved_conflict:
             return WriteLoop(entity_id=facts.id, key=key, times=[])
     # Our last write, if it made the present base.
     write = facts.history.last_writes.get(key)
@@ -159,14 +161,14 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
             continue
         send_raw = field_plan.send_raw
         write_raw = field_plan.write_raw
-        convert = field_plan.convert
+        converter = field_plan.converter
         # Nobody can say of an unknown value that it would be emptied.
         with suppress(UnknownValue):
-            local = convert.canonical_local(field_plan.local_raw)
-            remote = convert.canonical_remote(field_plan.remote_raw)
-            if send_raw is not None and convert.canonical_local(send_raw) is None and remote is not None:
+            local = converter.canonical_local(field_plan.local_raw)
+            remote = converter.canonical_remote(field_plan.remote_raw)
+            if send_raw is not None and converter.canonical_local(send_raw) is None and remote is not None:
                 yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
-            if write_raw is not None and convert.canonical_local(write_raw) is None and local is not None:
+            if write_raw is not None and converter.canonical_local(write_raw) is None and local is not None:
                 yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
 
 
@@ -174,7 +176,7 @@ def _clear_request(
     facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
 ) -> ApprovalRequest:
     mapping = field_plan.mapping
-    displayed = field_plan.convert.display(value)
+    displayed = field_plan.converter.display(value)
     return ApprovalRequest(
         entity_type=facts.record.entity_type(),
         entity_id=facts.id,
@@ -228,7 +230,7 @@ def _written_back(
 ) -> pass_plan.FieldPlan:
     """Return a field plan that writes the value back, because a person rejected emptying this field."""
     way = way_of(plan, field_plan.mapping)
-    convert = field_plan.convert
+    converter = field_plan.converter
     action = merge.Action.PUSH
     needed_way = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
@@ -244,7 +246,9 @@ def _written_back(
     decision = merge.FieldDecision(action, "a person decided that it is not emptied")
     field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
     field = merge.Field(
-        convert.canonical_local(field_plan.local_raw), convert.canonical_remote(field_plan.remote_raw), direction=way
+        converter.canonical_local(field_plan.local_raw),
+        converter.canonical_remote(field_plan.remote_raw),
+        direction=way,
     )
     return apply_decision(facts, plan, field_plan, field)
 
@@ -270,13 +274,13 @@ def ended_requests(
         if field_plan.blocked_reason or base is None:
             continue
         try:
-            convert = field_plan.convert
-            local = convert.canonical_local(base["local"])
-            remote = convert.canonical_remote(base["remote"])
-            is_on_monday = convert.canonical_remote(field_plan.remote_raw) == remote
+            converter = field_plan.converter
+            local = converter.canonical_local(base["local"])
+            remote = converter.canonical_remote(base["remote"])
+            is_on_monday = converter.canonical_remote(field_plan.remote_raw) == remote
             if field_plan.send_raw is not None:
                 is_on_monday = record_plan.answer.item is not None
-            is_in_npd = convert.canonical_local(stored_values(record_plan.record, field_plan.mapping)) == local
+            is_in_npd = converter.canonical_local(local_values(record_plan.record, field_plan.mapping)) == local
         except UnknownValue:
             continue
         if not (is_on_monday and is_in_npd and (local is None) is (remote is None)):
@@ -292,11 +296,11 @@ def ended_requests(
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if facts.item is None or field_bases.is_as_agreed(board, facts, mapping):
+        if facts.item is None or field_bases.is_field_resting(board, facts, mapping):
             continue
-        convert = board.converter(mapping, facts.record)
-        cell = field_bases.cell_of(convert, mapping, facts.item)
-        sides = field_bases.sides_of(convert, None, local=stored_values(facts.record, mapping), remote=cell)
-        if isinstance(convert, ListConverter) or (sides.local is None) is not (sides.remote is None):
+        converter = board.converter(mapping, facts.record)
+        cell = field_bases.cell_of(converter, mapping, facts.item)
+        sides = field_bases.sides_of(converter, None, local=local_values(facts.record, mapping), remote=cell)
+        if isinstance(converter, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False

@@ -26,8 +26,7 @@ from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import own_fault
-from sync.limits import breaker, stops
+from sync.limits import breaker, failed_writes, stops
 from sync.models import Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.errors import MondayError, Scope
@@ -206,7 +205,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         # An error of our own concerns only these records; the board's others go on.
         except Exception as error:
             log.exception("creates not confirmed", board=lease.link.entity_type, records=len(intents))
-            detail = own_fault(error)
+            detail = finish.own_fault(error)
             plans = [CreatePlan(intent, Fate.FAIL, None, FAULT_WAIT_SECONDS, detail) for intent in intents]
             _store(lease, board, plans)
     # A stop of writes doesn't end the reads, so the caller goes on.
@@ -232,7 +231,7 @@ def _confirm_document(
         plans = after_resending(document, answer)
         stop_reason = executor.stop_reason
         if executor.has_written:
-            breaker.pass_succeeded(has_written=True)
+            breaker.forget_failures(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
             stop_reason = stops.WRITES_STOPPED
     _store(lease, board, plans)
@@ -294,7 +293,7 @@ def _store(lease: Lease, board: BoardContext, plans: Sequence[CreatePlan]) -> No
         with lease.transaction():
             for place, claim in enumerate(claims):
                 if claim.entity_id and claim.jobs:
-                    wait = stops.seconds_until_turn(place)
+                    wait = failed_writes.seconds_until_turn(place)
                     finish.fail_unsettled(claim.jobs, lease.token, failed[claim.entity_id], wait_seconds=wait)
 
     count()

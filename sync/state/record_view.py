@@ -344,9 +344,9 @@ class RecordView:
         read_at = datetime.fromisoformat(seen.at) if seen else None
         if seen is None or read_at is None or (agreed_at is not None and agreed_at >= read_at):
             return base_remote, agreed_at
-        convert = self._page.display.board.converter(mapping, self.record)
+        converter = self._page.display.board.converter(mapping, self.record)
         try:
-            return convert.display_remote(seen.value), read_at
+            return converter.display_remote(seen.value), read_at
         except UnknownValue:
             return base_remote, agreed_at
 
@@ -370,8 +370,8 @@ def describe(records: Sequence[SyncedModel], boards: Overview | None = None) -> 
     return {record.pk: RecordView(record, page) for record in records} if page else {}
 
 
-def describe_one(record: SyncedModel, boards: Overview | None = None) -> RecordView:
-    return describe([record], boards)[record.pk]
+def describe_one(record: SyncedModel) -> RecordView:
+    return describe([record])[record.pk]
 
 
 class _Page:
@@ -411,7 +411,7 @@ class _Page:
 
     @cached_property
     def board(self) -> BoardAvailability:
-        return self.boards.for_display(self.boards.of(self._entity_type))
+        return self.boards.for_display(self.boards.availability(self._entity_type))
 
     @cached_property
     def without_column(self) -> Mapping[UUID, Sequence[str]]:

@@ -11,7 +11,7 @@ from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, S
 from sync.clock import SyncNow, sync_now
 from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.columns import make_converter
-from sync.reconcile.field_values import stored_values
+from sync.reconcile.field_values import local_values
 
 
 def boards() -> dict[str, models.BoardLink]:
@@ -93,7 +93,7 @@ def agreed(contact: Contact, item: str) -> dict[str, Any]:
     for mapping in registry.entity("contact").mappings:
         if mapping.optional:
             continue
-        local = stored_values(contact, mapping)
+        local = local_values(contact, mapping)
         remote = make_converter(mapping.converter).to_remote(local, None)
         base[mapping.key] = {"local": local, "remote": remote, "item": item, "column": mapping.key, "version": 1}
     return base

@@ -8,7 +8,7 @@ import pytest
 import responses
 from django.test import Client
 
-from sync.kernel.messages import NOT_CONNECTED, NOT_READABLE
+from sync.limits.credentials import NOT_CONNECTED, NOT_READABLE
 from sync.monday import errors
 from sync.monday.errors import ErrorKind
 

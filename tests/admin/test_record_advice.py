@@ -25,10 +25,10 @@ BLOCKED = {"phone": {"reason": "The column is gone.", "code": "column"}}
 
 
 def acts_of(client: Client, record: Any) -> list[str]:
-    """The codes of the panel's acts, the only primary one first."""
+    """The codes of the acts that the panel advises, the only primary one first: not “Sync now” and the rare ones."""
     html = client.get(change_page(record)).content.decode()
     panel = html[html.index('id="npd-state"') :]
-    panel = panel[: panel.index("</section>")]
+    panel = re.sub(r'(?s)<div id="npd-.*?</div>|data-act="sync_now"', "", panel[: panel.index("</section>")])
     acts = re.findall(
         r'class="npd-(?:menu-item|button)( npd-button-main)?(?: npd-button-deletes)?"[^>]*?data-act="(\w+)"', panel
     )

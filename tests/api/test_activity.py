@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
-from sync.kernel.messages import ACTS
+from sync.kernel.acts import ACTS
 from sync.models import Decision
 from tests.admin import states
 from tests.api.conftest import code_of, error_of, results, with_token

@@ -58,7 +58,7 @@ def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     item = row(entity_id=None, remote_id="55", direction="to_npd", status="failed", attempts=5)
     other_job = row(entity_type="organization", status="failed")
     result = steer("retry", status="failed", entity_type="contact")
-    assert (result.changed, result.in_flight) == (3, 0)
+    assert (result.changed, result.in_progress) == (3, 0)
     waiting = {(w.entity_id, w.remote_id): w for w in SyncQueue.objects.filter(status="pending")}
     assert set(waiting) == {(contact.pk, None), (None, "55")}
     again = waiting[contact.pk, None]

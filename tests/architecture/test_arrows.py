@@ -23,7 +23,7 @@ PURE = [
     *sorted(
         str(path.relative_to(ROOT))
         for path in (ROOT / "sync/monday").rglob("*.py")
-        if path.name not in ("client.py", "probe.py")
+        if path.name not in ("client.py", "account_probe.py")
     ),
 ]
 # The floors of sync, from the ground: an entry imports only those before it, inside functions too.

@@ -21,7 +21,7 @@ from sync import attention
 from sync.admin import home_acts
 from sync.attention import CAUSES, KINDS, OF_BOARDS, Kind
 from sync.clock import sync_now
-from sync.kernel.messages import ACTS, APPROVAL_ACTS
+from sync.kernel.acts import ACTS, APPROVAL_ACTS
 from sync.models import ApiQuota, BoardLink, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states

@@ -12,13 +12,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from conflicts.models import SyncConflict
-from conflicts.reports import FieldSelection
-from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
+from tests.engine.conftest import choose
 from tests.support.world import World, mail, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -177,10 +176,37 @@ def test_what_a_person_has_answered_is_planned(world: World) -> None:
     item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
     world.hear(seconds=11)
     question = SyncConflict.objects.get(monday_item_id=item)
-    shown_values = {"record": {"npd": question.question, "monday": None}}
-    chosen = {"record": FieldSelection("custom", str(records[1].pk))}
-    resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=shown_values)
+    choose(question, world.administrator("mary"), record={"choose": "custom", "value": str(records[1].pk)})
     before = everything()
     [entry] = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
     assert everything() == before
     assert (entry.kind, "as a person chose" in entry.reason) == ("link", True)
+
+
+def test_a_second_item_of_a_record_is_asked_about_and_archived_as_its_copy(world: World) -> None:
+    mary = world.administrator("mary")
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
+    assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("ask", copy)]
+    world.hear(seconds=11)
+    answer = {"choose": "custom", "value": "archive"}
+    choose(SyncConflict.objects.get(monday_item_id=copy), mary, record=answer)
+    assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("archive item", copy)]
+
+
+def test_the_calls_of_a_new_item_after_none_of_them_are_counted(world: World) -> None:
+    BoardLink.objects.update(creates_records=False)
+    mary = world.administrator("mary")
+    contact = world.contact("Ann", email="ann@example.com")
+    for name in ("A", "B"):
+        world.add(name, email=mail("ann@example.com"))
+    world.work()
+    answer = {"choose": "custom", "value": "new"}
+    choose(SyncConflict.objects.get(entity_id=contact.pk), mary, record=answer)
+    boards, _ = plan()
+    assert [entry.kind for entry in changes_of(boards)] == ["create", "left as it is"]
+    calls = world.calls()
+    call_command("sync_reconcile", stdout=StringIO())
+    world.work(contact, seconds=30)
+    assert contact.sync_status == "synced"
+    assert sum(board.calls for board in boards) == world.calls() - calls

@@ -14,7 +14,7 @@ from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve,
 from conflicts.store import open_conflicts
 from npd.models import Contact
 from sync.choices import Cause, Priority
-from sync.kernel.messages import NotAllowed
+from sync.kernel.acts import NotAllowed
 from sync.models import Decision, SyncQueue
 from tests.admin import states
 from tests.api.conftest import code_of, error_of

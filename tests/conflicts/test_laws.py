@@ -15,7 +15,7 @@ from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSe
 from conflicts.resolution import current_values, resolve, undo
 from conflicts.store import open_conflicts, save_reports
 from npd.models import Contact
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.models import Decision
 
 KEYS = ("role_title", "notes")

@@ -15,7 +15,7 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.choices import Cause
-from sync.kernel.messages import NotAllowed
+from sync.kernel.acts import NotAllowed
 from sync.models import SyncQueue
 from sync.models.records_and_items import FieldRef
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too

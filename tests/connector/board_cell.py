@@ -60,10 +60,10 @@ class BoardCell:
         (read,) = parse_items_at([{"id": "1", "name": "Item", "column_values": [answered]}], ["c"])
         return read.reading("c")
 
-    def event_value(self, convert: Converter) -> Canonical:
+    def event_value(self, converter: Converter) -> Canonical:
         """The canonical value of a webhook about the cell as it is now."""
         payload = json.loads(json.dumps(self._kind.event_value(self._column, self.raw)))
-        return convert.from_event(payload, self._kind.internal_type)
+        return converter.from_event(payload, self._kind.internal_type)
 
 
 def cell_for(name: str, settings: dict[str, Any] | None = None) -> tuple[BoardCell, Converter]:

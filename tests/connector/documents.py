@@ -14,7 +14,7 @@ from graphql.execution.values import get_variable_values
 
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, MAINTENANCE
-from sync.monday import board_events, board_items, connection, items, probe
+from sync.monday import account_probe, board_events, board_items, connection, items
 from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
@@ -42,7 +42,7 @@ def documents(version: str) -> dict[str, Document]:
 
 def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     by_npd_id = {"by_npd_id": ColumnSearch("npd_id", "text", ["n-1"])}
-    yield "probe", Document(connection.PROBE, {})
+    yield "ping", Document(connection.PING, {})
     yield "read_items", items.items_query(["1", "2"], COLUMNS)
     yield "look by id", items.batch_query("7", ["1"], {}, COLUMNS)
     yield "look by NPD ID", items.batch_query("7", [], by_npd_id, COLUMNS)
@@ -93,9 +93,8 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     page = 2 if form is board_events.NUMBERED_PAGES else "cursor"
     yield "page of the log", board_events.log_page_query("7", MOMENT, form, page)
     yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, page, MOMENT)
-    yield "probe: delete a board", Document(probe.DELETE_BOARD, {"board": "7"})
-    yield "probe: create a group", Document(probe.CREATE_GROUP, {"board": "7", "title": "Another"})
-    yield "probe: move an item", Document(probe.MOVE_ITEM, {"item": "1", "group": "topics"})
+    yield "probe: delete a board", Document(account_probe.DELETE_BOARD, {"board": "7"})
+    yield "probe: move an item", Document(account_probe.MOVE_ITEM, {"item": "1", "group": "topics"})
     yield "list of boards", Document(board_items.LIST_BOARDS, {"page": 1, "limit": 100})
 
 

@@ -214,8 +214,8 @@ def test_a_webhooks_phone_number_without_a_country_is_no_value() -> None:
 @pytest.mark.parametrize("name", ["phone", "email", "status", "date", "relation", "dropdown", "checkbox"])
 @pytest.mark.parametrize("value", [{"column_settings": {"a": 1}}, {"changed_at": "x"}])
 def test_a_value_without_anything_of_the_value_is_an_empty_cell(name: str, value: Any) -> None:
-    convert = make_converter(name, ConverterOptions())
-    assert convert.from_event(value, convert.column_type) is None
+    converter = make_converter(name, ConverterOptions())
+    assert converter.from_event(value, converter.column_type) is None
 
 
 # --- cells, as items_page showed them ---------------------------------------------------------------------------------
@@ -275,9 +275,9 @@ def test_a_cell_reads_as_its_value_or_as_a_reason(source: str, kind: str, shown:
     if kind not in BY_TYPE:
         assert (reading.known, expected) == (False, UNKNOWN), source
         return
-    convert = BY_TYPE[kind](ConverterOptions(region="GB"))
+    converter = BY_TYPE[kind](ConverterOptions(region="GB"))
     try:
-        value: Any = convert.canonical_remote(convert.stored_value(reading))
+        value: Any = converter.canonical_remote(converter.cell_value(reading))
     except UnknownValue:
         value = UNKNOWN
     assert value == expected, source

@@ -49,9 +49,9 @@ ACME = {"id": "u-1", "item": "44", "name": "ACME"}
     ],
 )
 def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) -> None:
-    convert = make_converter(name, OPTIONS.get(name, ConverterOptions()))
-    assert convert.rejection_reason({"field": value}) is None
-    assert convert.to_remote({"field": value}, None) == sent
+    converter = make_converter(name, OPTIONS.get(name, ConverterOptions()))
+    assert converter.rejection_reason({"field": value}) is None
+    assert converter.to_remote({"field": value}, None) == sent
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
     ],
 )
 def test_values_are_equal_by_what_they_say(name: str, first: Any, second: Any) -> None:
-    convert = make_converter(name)
-    assert convert.canonical_local({"field": first}) == convert.canonical_local({"field": second})
+    converter = make_converter(name)
+    assert converter.canonical_local({"field": first}) == converter.canonical_local({"field": second})
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_values_are_equal_by_what_they_say(name: str, first: Any, second: Any) -
     ],
 )
 def test_values_that_say_different_things_are_not_equal(name: str, first: Any, second: Any) -> None:
-    convert = make_converter(name)
-    assert convert.canonical_local({"field": first}) != convert.canonical_local({"field": second})
+    converter = make_converter(name)
+    assert converter.canonical_local({"field": first}) != converter.canonical_local({"field": second})
 
 
 LABELLED, STARRED = {"url": "https://a.test", "text": "Shop"}, {"date": "2026-01-31", "icon": "star"}
@@ -122,10 +122,10 @@ EVENING = {"date": "2026-01-31", "time": "23:00:00"}
     ],
 )
 def test_a_day_is_that_which_people_see_and_keeps_its_time(zone: str, cell: Any, day: str, sent: str) -> None:
-    convert = make_converter("date", ConverterOptions(time_zone=zone))
-    raw = convert.stored_value(Reading("due", "date", value=cell))
-    assert (convert.canonical_remote(raw), convert.to_local(raw, {"due": None})) == (day, {"due": day})
-    again = convert.to_remote({"due": "2026-02-03"}, raw)
+    converter = make_converter("date", ConverterOptions(time_zone=zone))
+    raw = converter.cell_value(Reading("due", "date", value=cell))
+    assert (converter.canonical_remote(raw), converter.to_local(raw, {"due": None})) == (day, {"due": day})
+    again = converter.to_remote({"due": "2026-02-03"}, raw)
     assert " ".join(again.values()) == sent
 
 
@@ -181,26 +181,26 @@ def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptio
     ],
 )
 def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(name: str, reading: Reading, words: str) -> None:
-    convert = make_converter(name)
+    converter = make_converter(name)
     with pytest.raises(UnknownValue, match=words):
-        convert.canonical_remote(convert.stored_value(reading))
+        converter.canonical_remote(converter.cell_value(reading))
 
 
 def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
-    convert = make_converter("status", STATUS)
+    converter = make_converter("status", STATUS)
     blank = Reading("c", "status", value={"index": 5}, extra={"index": 5, "label": None})
-    assert convert.canonical_remote(convert.stored_value(blank)) is None
-    assert convert.from_event({"label": {"index": 5, "text": None}}, "color") is None
+    assert converter.canonical_remote(converter.cell_value(blank)) is None
+    assert converter.from_event({"label": {"index": 5, "text": None}}, "color") is None
     stuck = make_converter("status", ConverterOptions(column_settings={"labels": [{"id": 5, "label": "Stuck"}]}))
-    assert stuck.canonical_remote(stuck.stored_value(blank)) == "Stuck"
+    assert stuck.canonical_remote(stuck.cell_value(blank)) == "Stuck"
 
 
 def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> None:
     ticked = Reading("c", "checkbox", text="v", value={"checked": "true"}, extra={"checked": None})
-    assert make_converter("checkbox").stored_value(ticked) == {"checked": True}
+    assert make_converter("checkbox").cell_value(ticked) == {"checked": True}
     reading = Reading("c", "status", value={"index": 1}, extra={"index": None, "label": None})
-    convert = make_converter("status", STATUS)
-    assert convert.canonical_remote(convert.stored_value(reading)) == "Done"
+    converter = make_converter("status", STATUS)
+    assert converter.canonical_remote(converter.cell_value(reading)) == "Done"
 
 
 @pytest.mark.parametrize(
@@ -218,34 +218,34 @@ def test_a_country_is_known_however_it_is_written(text: str, code: str | None) -
 
 
 def test_a_list_keeps_the_place_and_spelling_of_what_stays() -> None:
-    convert = make_converter("list_text")
-    assert convert.to_local("Beta, ALPHA, Gamma", {"aliases": ["Beta", "Delta"]}) == {
+    converter = make_converter("list_text")
+    assert converter.to_local("Beta, ALPHA, Gamma", {"aliases": ["Beta", "Delta"]}) == {
         "aliases": ["Beta", "ALPHA", "Gamma"]
     }
-    assert convert.to_local("Navy, army", {"aliases": "ARMY"}) == {"aliases": "Navy, army"}
+    assert converter.to_local("Navy, army", {"aliases": "ARMY"}) == {"aliases": "Navy, army"}
 
 
 def test_a_field_of_one_takes_no_two_labels() -> None:
-    convert = make_converter("dropdown")
+    converter = make_converter("dropdown")
     two = {"values": [{"id": "1", "label": "Navy"}, {"id": "2", "label": "Army"}]}
     with pytest.raises(UnknownValue, match="several labels"):
-        convert.to_local(two, {"branch": ""})
-    assert convert.to_local(two, {"branch": []}) == {"branch": ["Navy", "Army"]}
+        converter.to_local(two, {"branch": ""})
+    assert converter.to_local(two, {"branch": []}) == {"branch": ["Navy", "Army"]}
 
 
 def test_a_relation_waits_for_the_related_record_s_item() -> None:
-    convert = make_converter("relation")
+    converter = make_converter("relation")
     with pytest.raises(UnknownValue, match="organization: ACME has no item on its board yet"):
-        convert.canonical_local({"organization": {"id": "u-1", "item": None, "name": "ACME"}})
-    assert convert.canonical_local({"organization": None}) is None
+        converter.canonical_local({"organization": {"id": "u-1", "item": None, "name": "ACME"}})
+    assert converter.canonical_local({"organization": None}) is None
 
 
 def test_several_connected_items_are_unknown_where_npd_holds_one() -> None:
-    convert = make_converter("relation")
-    raw = convert.stored_value(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))
+    converter = make_converter("relation")
+    raw = converter.cell_value(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))
     assert raw == {"item_ids": ["44", "45"]}
     with pytest.raises(UnknownValue, match="2 items where NPD holds one"):
-        convert.canonical_remote(raw)
+        converter.canonical_remote(raw)
 
 
 def test_a_relation_is_pulled_as_the_item_or_the_name_that_it_names() -> None:
@@ -261,13 +261,13 @@ def test_a_relation_is_pulled_as_the_item_or_the_name_that_it_names() -> None:
 
 
 def test_a_relation_is_shown_and_typed_by_name_where_the_name_is_known() -> None:
-    convert = make_converter("relation", ConverterOptions(items=ITEMS))
-    assert convert.display("44") == "ACME"
-    assert convert.from_text("Zoë Ltd", {"organization": ACME}) == {"organization": {"item": "45"}}
-    assert convert.from_text("", {"organization": ACME}) == {"organization": None}
+    converter = make_converter("relation", ConverterOptions(items=ITEMS))
+    assert converter.display("44") == "ACME"
+    assert converter.from_text("Zoë Ltd", {"organization": ACME}) == {"organization": {"item": "45"}}
+    assert converter.from_text("", {"organization": ACME}) == {"organization": None}
     assert make_converter("relation").display("44") == "item 44"
     with pytest.raises(ValueError, match="no related record is known"):
-        convert.from_text("Nobody Inc", {"organization": ACME})
+        converter.from_text("Nobody Inc", {"organization": ACME})
     twice = make_converter("relation", ConverterOptions(items={"44": "ACME", "46": "ACME"}))
     with pytest.raises(ValueError, match="several records"):
         twice.from_text("ACME", {"organization": None})

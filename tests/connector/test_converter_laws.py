@@ -71,70 +71,70 @@ def test_every_converter_is_held_to_these_laws() -> None:
 @given(CASES)
 def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
     name, local = case
-    cell, convert = cell_for(name)
-    assume(convert.rejection_reason(local) is None)
-    raw = convert.stored_value(cell.write(convert.to_remote(local, None)))
-    canonical = convert.canonical_local(local)
-    assert convert.canonical_remote(raw) == canonical
-    assert convert.canonical_remote(json.loads(json.dumps(raw))) == canonical
-    assert convert.to_local(raw, local) == local
-    assert cell.event_value(convert) == canonical
+    cell, converter = cell_for(name)
+    assume(converter.rejection_reason(local) is None)
+    raw = converter.cell_value(cell.write(converter.to_remote(local, None)))
+    canonical = converter.canonical_local(local)
+    assert converter.canonical_remote(raw) == canonical
+    assert converter.canonical_remote(json.loads(json.dumps(raw))) == canonical
+    assert converter.to_local(raw, local) == local
+    assert cell.event_value(converter) == canonical
     # An empty record gets the same value by a pull.
-    pulled = convert.to_local(raw, {key: [] if isinstance(value, list) else "" for key, value in local.items()})
-    assert convert.canonical_local(pulled) == canonical
+    pulled = converter.to_local(raw, {key: [] if isinstance(value, list) else "" for key, value in local.items()})
+    assert converter.canonical_local(pulled) == canonical
     # After a pull there is nothing to push: the cell stays as it is.
-    assert convert.stored_value(cell.write(convert.to_remote(pulled, raw))) == raw
+    assert converter.cell_value(cell.write(converter.to_remote(pulled, raw))) == raw
 
 
 @given(CASES)
 def test_clearing_a_filled_cell_leaves_it_empty_on_both_sides(case: Case) -> None:
     name, local = case
-    cell, convert = cell_for(name)
-    assume(convert.rejection_reason(local) is None)
-    raw = convert.stored_value(cell.write(convert.to_remote(local, None)))
+    cell, converter = cell_for(name)
+    assume(converter.rejection_reason(local) is None)
+    raw = converter.cell_value(cell.write(converter.to_remote(local, None)))
     nothing: dict[str, Any] = {key: [] if isinstance(value, list) else None for key, value in local.items()}
-    assert convert.to_remote(nothing, raw) is None
-    cleared = convert.stored_value(cell.write(None))
+    assert converter.to_remote(nothing, raw) is None
+    cleared = converter.cell_value(cell.write(None))
     assert cleared is None
-    assert convert.canonical_remote(cleared) is None
-    assert cell.event_value(convert) is None
-    assert convert.canonical_local(convert.to_local(cleared, local)) is None
+    assert converter.canonical_remote(cleared) is None
+    assert cell.event_value(converter) is None
+    assert converter.canonical_local(converter.to_local(cleared, local)) is None
 
 
 @given(CASES)
 def test_only_an_empty_value_clears_a_cell(case: Case) -> None:
     name, local = case
-    convert = cell_for(name)[1]
+    converter = cell_for(name)[1]
     try:
-        sent = convert.to_remote(local, None)
+        sent = converter.to_remote(local, None)
     except UnknownValue:
         return
-    assert (sent is None) == (convert.canonical_local(local) is None)
+    assert (sent is None) == (converter.canonical_local(local) is None)
 
 
 @given(CASES)
 def test_a_canonical_value_is_its_own_canonical_form(case: Case) -> None:
     name, local = case
-    convert = cell_for(name)[1]
-    assume(convert.rejection_reason(local) is None)
-    canonical = convert.canonical_local(local)
+    converter = cell_for(name)[1]
+    assume(converter.rejection_reason(local) is None)
+    canonical = converter.canonical_local(local)
     if name.startswith("relation"):
         again: Any = canonical and {"item": canonical, "name": canonical}
     else:
         again = list(canonical) if isinstance(canonical, tuple) else canonical
-    assert convert.canonical_local({"field": again}) == canonical
+    assert converter.canonical_local({"field": again}) == canonical
 
 
 @given(CASES)
 def test_a_value_that_is_shown_and_typed_again_is_the_same_value(case: Case) -> None:
     name, local = case
-    convert = cell_for(name)[1]
-    assume(convert.rejection_reason(local) is None)
-    canonical = convert.canonical_local(local)
+    converter = cell_for(name)[1]
+    assume(converter.rejection_reason(local) is None)
+    canonical = converter.canonical_local(local)
     labels = canonical if isinstance(canonical, tuple) else ()
     assume(not any("," in label for label in labels))  # commas separate elements when a person types
-    typed = convert.from_text(convert.display(canonical), local)
-    assert convert.canonical_local(typed) == canonical
+    typed = converter.from_text(converter.display(canonical), local)
+    assert converter.canonical_local(typed) == canonical
     assert set(typed) == set(local)
 
 
@@ -149,31 +149,31 @@ ODD_CELLS = st.one_of(
 @given(ODD_CELLS, st.none() | ODD_PHONES | st.emails())
 def test_whatever_a_cell_says_is_pulled_so_that_it_compares_equal(cell: tuple[str, Any], current: str | None) -> None:
     name, value = cell
-    convert = make_converter(name)
-    raw = convert.stored_value(Reading("c", name, value=value))
-    assert convert.canonical_local(convert.to_local(raw, {"field": current})) == convert.canonical_remote(raw)
+    converter = make_converter(name)
+    raw = converter.cell_value(Reading("c", name, value=value))
+    assert converter.canonical_local(converter.to_local(raw, {"field": current})) == converter.canonical_remote(raw)
 
 
 @given(st.sampled_from(["text", "long_text", "name", "email", "phone"]), PHONES | st.emails() | TEXTS, TEXTS)
 def test_a_typed_value_is_refused_or_taken_as_it_is(name: str, text: str, current: str) -> None:
-    convert = make_converter(name)
+    converter = make_converter(name)
     try:
-        taken = convert.from_text(text, {"field": current})
+        taken = converter.from_text(text, {"field": current})
     except ValueError:
         return
-    assert convert.canonical_local(taken) == convert.canonical_local({"field": text})
+    assert converter.canonical_local(taken) == converter.canonical_local({"field": text})
 
 
 @given(CASES, CASES)
 def test_a_second_value_replaces_the_first_whole(first: Case, second: Case) -> None:
     name, before = first
     after = second[1] if second[0] == name else before
-    cell, convert = cell_for(name)
-    assume(convert.rejection_reason(before) is None)
-    assume(convert.rejection_reason(after) is None)
-    read = convert.stored_value(cell.write(convert.to_remote(before, None)))
-    raw = convert.stored_value(cell.write(convert.to_remote(after, read)))
-    assert convert.canonical_remote(raw) == convert.canonical_local(after)
+    cell, converter = cell_for(name)
+    assume(converter.rejection_reason(before) is None)
+    assume(converter.rejection_reason(after) is None)
+    read = converter.cell_value(cell.write(converter.to_remote(before, None)))
+    raw = converter.cell_value(cell.write(converter.to_remote(after, read)))
+    assert converter.canonical_remote(raw) == converter.canonical_local(after)
 
 
 KEYS = {
@@ -214,9 +214,9 @@ def test_a_webhooks_value_is_never_empty_by_mistake(name: str, value: Any, colum
 
 @given(st.sampled_from(sorted(CONVERTERS)), JSON)
 def test_any_value_of_an_item_is_told_or_unknown_and_never_empty_by_mistake(name: str, value: Any) -> None:
-    convert = make_converter(name)
+    converter = make_converter(name)
     try:
-        canonical = convert.canonical_remote(convert.stored_value(Reading("c", convert.column_type, value=value)))
+        canonical = converter.canonical_remote(converter.cell_value(Reading("c", converter.column_type, value=value)))
     except UnknownValue:
         return
     assert canonical is not None or _says_nothing(name, value)
@@ -239,4 +239,4 @@ def test_a_type_that_nobody_knows_is_unknown_and_not_empty(name: str) -> None:
     with pytest.raises(UnknownValue, match="mirror"):
         make_converter(name).from_event({"value": "x"}, "mirror")
     with pytest.raises(UnknownValue, match="mirror"):
-        make_converter(name).stored_value(Reading("c", "mirror"))
+        make_converter(name).cell_value(Reading("c", "mirror"))

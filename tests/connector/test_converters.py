@@ -37,7 +37,7 @@ def test_nothing_an_empty_text_and_whitespace_are_all_empty(name: str, text: str
 def test_an_unknown_reading_is_refused_with_its_reason(name: str) -> None:
     reading = Reading("c", "", known=False, reason="the column is hidden")
     with pytest.raises(UnknownValue, match="hidden"):
-        make_converter(name).stored_value(reading)
+        make_converter(name).cell_value(reading)
 
 
 def test_text_is_compared_composed_with_plain_line_ends_and_trimmed() -> None:
@@ -55,7 +55,7 @@ def test_text_is_compared_composed_with_plain_line_ends_and_trimmed() -> None:
     ],
 )
 def test_a_base_keeps_what_npd_does_not_know_and_no_time(name: str, value: dict[str, str]) -> None:
-    assert make_converter(name).stored_value(Reading("c", name, value=value | {"changed_at": "x"})) == value
+    assert make_converter(name).cell_value(Reading("c", name, value=value | {"changed_at": "x"})) == value
 
 
 def test_an_email_s_own_label_stays_and_a_repeated_address_goes_with_the_old_one() -> None:
@@ -123,15 +123,15 @@ def test_a_value_is_shown_as_people_write_it(name: str, canonical: str | None, s
     ],
 )  # fmt: skip
 def test_only_a_number_of_a_country_gets_it_and_is_sent(typed: str, region: str, stored: str | None) -> None:
-    convert = make_converter("phone", ConverterOptions(region=region))
-    reason = convert.rejection_reason({"phone": typed})
+    converter = make_converter("phone", ConverterOptions(region=region))
+    reason = converter.rejection_reason({"phone": typed})
     if stored or not typed:
-        assert (convert.from_text(typed, {"phone": ""}), reason) == ({"phone": stored}, None)
+        assert (converter.from_text(typed, {"phone": ""}), reason) == ({"phone": stored}, None)
         return
     assert reason
-    assert convert.canonical_local({"phone": typed}) == typed
+    assert converter.canonical_local({"phone": typed}) == typed
     with pytest.raises(ValueError, match=re.escape(typed)):
-        convert.from_text(typed, {"phone": ""})
+        converter.from_text(typed, {"phone": ""})
 
 
 STAGES = {"planned": "Planned", "running": "Running", "done": "Finished"}
@@ -149,59 +149,59 @@ def a_cell(name: str, choices: dict[str, str], labels: tuple[str, ...] = ()) -> 
 @given(st.sampled_from(ONE_VALUE), CHOICES, st.data())
 def test_every_value_comes_back_as_itself(name: str, choices: dict[str, str], data: st.DataObject) -> None:
     """Even if a label is another choice's value."""
-    cell, convert = a_cell(name, choices)
+    cell, converter = a_cell(name, choices)
     value, other = data.draw(st.sampled_from(sorted(choices))), data.draw(st.sampled_from(sorted(choices)))
-    shown = {choice: convert.canonical_local({"stage": choice}) for choice in choices}
+    shown = {choice: converter.canonical_local({"stage": choice}) for choice in choices}
     assume(len({str(label).casefold() for label in shown.values()}) == len(choices))
-    raw = convert.stored_value(cell.write(convert.to_remote({"stage": value}, None)))
-    assert convert.canonical_remote(raw) == shown[value] == cell.event_value(convert)
-    assert convert.to_local(raw, {"stage": other}) == {"stage": value}
+    raw = converter.cell_value(cell.write(converter.to_remote({"stage": value}, None)))
+    assert converter.canonical_remote(raw) == shown[value] == cell.event_value(converter)
+    assert converter.to_local(raw, {"stage": other}) == {"stage": value}
 
 
 @pytest.mark.parametrize("name", ONE_VALUE)
 @pytest.mark.parametrize("text", ["Planned", "PLANNED", " planned", "planned"])
 def test_the_board_may_say_the_label_or_the_value(name: str, text: str) -> None:
-    cell, convert = a_cell(name, STAGES, ("Planned", text))
-    raw = convert.stored_value(cell.write({"labels": [text]} if name == "dropdown" else _as(name, text)))
-    assert convert.canonical_remote(raw) == convert.canonical_local({"stage": "planned"})
-    assert convert.to_local(raw, {"stage": "done"}) == {"stage": "planned"}
-    assert convert.from_text(text, {"stage": "done"}) == {"stage": "planned"}
+    cell, converter = a_cell(name, STAGES, ("Planned", text))
+    raw = converter.cell_value(cell.write({"labels": [text]} if name == "dropdown" else _as(name, text)))
+    assert converter.canonical_remote(raw) == converter.canonical_local({"stage": "planned"})
+    assert converter.to_local(raw, {"stage": "done"}) == {"stage": "planned"}
+    assert converter.from_text(text, {"stage": "done"}) == {"stage": "planned"}
 
 
 @pytest.mark.parametrize("name", ONE_VALUE)
 def test_a_label_that_names_no_choice_is_refused_with_what_is_allowed(name: str) -> None:
-    cell, convert = a_cell(name, STAGES, ("Someday",))
-    raw = convert.stored_value(cell.write({"labels": ["Someday"]} if name == "dropdown" else _as(name, "Someday")))
+    cell, converter = a_cell(name, STAGES, ("Someday",))
+    raw = converter.cell_value(cell.write({"labels": ["Someday"]} if name == "dropdown" else _as(name, "Someday")))
     with pytest.raises(UnknownValue, match="Planned, Running, Finished"):
-        convert.to_local(raw, {"stage": "done"})
+        converter.to_local(raw, {"stage": "done"})
     with pytest.raises(ValueError, match="Planned, Running, Finished"):
-        convert.from_text("Someday", {"stage": "done"})
+        converter.from_text("Someday", {"stage": "done"})
 
 
 def test_a_label_that_the_column_has_in_other_letters_is_not_made_again() -> None:
-    cell, convert = a_cell("status", STAGES, ("planned", "finished"))
-    cell.write(convert.to_remote({"stage": "done"}, None))
+    cell, converter = a_cell("status", STAGES, ("planned", "finished"))
+    cell.write(converter.to_remote({"stage": "done"}, None))
     assert [label["label"] for label in cell.options.column_settings["labels"]] == ["planned", "finished"]
 
 
 @pytest.mark.parametrize("name", ["dropdown", "list_text"])
 def test_a_list_of_choices_is_one_of_labels(name: str) -> None:
-    cell, convert = a_cell(name, STAGES)
-    raw = convert.stored_value(cell.write(convert.to_remote({"stages": ["planned", "done"]}, None)))
-    assert convert.canonical_remote(raw) == ("Finished", "Planned")
-    assert convert.to_local(raw, {"stages": ["done", "running"]}) == {"stages": ["done", "planned"]}
-    assert isinstance(convert, ListConverter)
-    assert convert.merge_elements(("Finished", "Planned", "Running"), raw, {"stages": ["running"]}) == {
+    cell, converter = a_cell(name, STAGES)
+    raw = converter.cell_value(cell.write(converter.to_remote({"stages": ["planned", "done"]}, None)))
+    assert converter.canonical_remote(raw) == ("Finished", "Planned")
+    assert converter.to_local(raw, {"stages": ["done", "running"]}) == {"stages": ["done", "planned"]}
+    assert isinstance(converter, ListConverter)
+    assert converter.merge_elements(("Finished", "Planned", "Running"), raw, {"stages": ["running"]}) == {
         "stages": ["running", "planned", "done"]
     }
 
 
 def test_merged_choices_keep_both_sides_where_one_choices_label_is_the_value_of_another() -> None:
-    cell, convert = a_cell("dropdown", {"a": "b", "b": "a"})
-    raw = convert.stored_value(cell.write({"labels": ["a"]}))  # the label of the value b
-    assert convert.to_local(raw, {"stages": []}) == {"stages": ["b"]}
-    assert isinstance(convert, ListConverter)
-    assert convert.merge_elements(("a", "b"), raw, {"stages": ["a"]}) == {"stages": ["a", "b"]}
+    cell, converter = a_cell("dropdown", {"a": "b", "b": "a"})
+    raw = converter.cell_value(cell.write({"labels": ["a"]}))  # the label of the value b
+    assert converter.to_local(raw, {"stages": []}) == {"stages": ["b"]}
+    assert isinstance(converter, ListConverter)
+    assert converter.merge_elements(("a", "b"), raw, {"stages": ["a"]}) == {"stages": ["a", "b"]}
 
 
 def _as(name: str, text: str) -> Any:

@@ -76,20 +76,20 @@ KEYS = {"link": "url", "email": "email"}
 
 @pytest.mark.parametrize(("kind", "ours", "theirs"), _pairs(LINKS, EMAILS, PHONES))
 def test_they_say_the_same(kind: str, ours: str, theirs: str) -> None:
-    convert, cell = make_converter(kind), _cell(kind, theirs)
-    canonical = convert.canonical_local({"field": ours})
-    assert canonical == convert.canonical_remote(cell)
-    assert canonical == convert.canonical_local({"field": canonical})
+    converter, cell = make_converter(kind), _cell(kind, theirs)
+    canonical = converter.canonical_local({"field": ours})
+    assert canonical == converter.canonical_remote(cell)
+    assert canonical == converter.canonical_local({"field": canonical})
     # The existing spelling stays, and what is pulled or sent means the same.
-    assert convert.to_local(cell, {"field": ours}) == {"field": ours}
-    assert convert.canonical_local(convert.to_local(cell, {"field": ""})) == canonical
-    assert convert.canonical_remote(convert.to_remote({"field": ours}, None)) == canonical
+    assert converter.to_local(cell, {"field": ours}) == {"field": ours}
+    assert converter.canonical_local(converter.to_local(cell, {"field": ""})) == canonical
+    assert converter.canonical_remote(converter.to_remote({"field": ours}, None)) == canonical
 
 
 @pytest.mark.parametrize(("kind", "ours", "theirs"), _pairs(OTHER_LINKS, OTHER_EMAILS, OTHER_PHONES))
 def test_they_are_two(kind: str, ours: str, theirs: str) -> None:
-    convert = make_converter(kind)
-    assert convert.canonical_local({"field": ours}) != convert.canonical_remote(_cell(kind, theirs))
+    converter = make_converter(kind)
+    assert converter.canonical_local({"field": ours}) != converter.canonical_remote(_cell(kind, theirs))
 
 
 def test_a_number_is_the_same_on_both_sides_however_much_of_its_code_it_has() -> None:
@@ -97,15 +97,15 @@ def test_a_number_is_the_same_on_both_sides_however_much_of_its_code_it_has() ->
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
         example = phonenumbers.example_number(region)
         assert example is not None
-        convert = make_converter("phone", ConverterOptions(region=region))
+        converter = make_converter("phone", ConverterOptions(region=region))
         whole = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
         local = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
         for text in (whole, whole[1:], f"00{whole[1:]}", f"{whole[1:3]} {whole[3:]}", local):
             sides = {
-                convert.canonical_local({"phone": text}),
-                convert.canonical_remote({"phone": text, "countryShortName": region}),
+                converter.canonical_local({"phone": text}),
+                converter.canonical_remote({"phone": text, "countryShortName": region}),
             }
-            apart += [(region, text, sides)] if sides != {convert.canonical_local({"phone": whole})} else []
+            apart += [(region, text, sides)] if sides != {converter.canonical_local({"phone": whole})} else []
     assert not apart
 
 
@@ -127,6 +127,6 @@ def test_what_no_form_takes_is_pulled_as_one_does() -> None:
     "text", ["https://exam ple.org", "mailto:ada@example.org", "https://[::1", "https://xn--\u00fc.de"]
 )
 def test_any_other_text_is_read_without_a_fault(text: str) -> None:
-    convert = make_converter("link")
-    canonical = convert.canonical_local({"url": text})
-    assert canonical == convert.canonical_local({"url": canonical})
+    converter = make_converter("link")
+    canonical = converter.canonical_local({"url": text})
+    assert canonical == converter.canonical_local({"url": canonical})

@@ -32,7 +32,7 @@ from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import BoardContext, local_values
 from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
@@ -191,8 +191,8 @@ def record_facts(
     agreed_base = {}
     for field in context.mappings:
         if field.column_id and field.key not in without_base:
-            remote = context.converter(field, person).stored_value(base_item.reading(field.column_id))
-            agreed_base[field.key] = new_base(field, ITEM, stored_values(base_record, field), remote)
+            remote = context.converter(field, person).cell_value(base_item.reading(field.column_id))
+            agreed_base[field.key] = new_base(field, ITEM, local_values(base_record, field), remote)
     state = {"base": agreed_base, **(sync_state or {})}
     return replace(facts(person, item=shown, sync_state=state, **more), claim=claim(person, *causes))
 
@@ -247,7 +247,7 @@ def of_organization(
     state = new_sync_state("organization", record.pk)
     if agreed is not None:
         before = organization(ITEM, **agreed[0])
-        state.base = {key: new_base(field, ITEM, stored_values(before, field), agreed[1])}
+        state.base = {key: new_base(field, ITEM, local_values(before, field), agreed[1])}
     facts = RecordFacts(claim(record, Cause.SAVE), record, state, item=shown, **more)
     return FieldFacts(PassFacts(BoardContext(link, [field], Organization), NOW), RecordPlan(facts))
 
@@ -265,12 +265,12 @@ def chosen(key: str, selection: FieldSelection, kind: str = ConflictKind.FIELDS,
 
 def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PUSH, **differs: Any) -> FieldPlan:
     """The plan of a contact's role; it is sent by default."""
-    on, raw = board(), stored_values(record, mapping())
+    on, raw = board(), local_values(record, mapping())
     role = next(field for field in on.mappings if field.key == "role_title")
-    convert = on.converter(role, record)
+    converter = on.converter(role, record)
     sent = {"send_raw": raw} if action is Action.PUSH else {}
     decision = FieldDecision(action)
-    return FieldPlan(role, convert, decision, raw, **{"remote_raw": read, "base": base("Boss")} | sent | differs)
+    return FieldPlan(role, converter, decision, raw, **{"remote_raw": read, "base": base("Boss")} | sent | differs)
 
 
 def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:

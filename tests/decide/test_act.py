@@ -9,8 +9,8 @@ from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
 from sync.reconcile.changes import after_answer, write_of
-from sync.reconcile.field_values import stored_values
-from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Verdict, Write, WriteAnswer
+from sync.reconcile.field_values import local_values
+from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Write, WriteAnswer, WriteVerdict
 from tests.decide.builders import board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
@@ -21,15 +21,15 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
     """Plans of name, role and notes; a field is sent unless `sends` says no."""
     by_key = {}
     for field in (NAME, ROLE, NOTES):
-        raw, convert = stored_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)
+        raw, converter = local_values(ANN, field), board(NAME, ROLE, NOTES).converter(field, ANN)
         send = raw if sends.get(field.key, True) else None
-        by_key[field.key] = FieldPlan(field, convert, FieldDecision(Action.PUSH), raw, send_raw=send)
+        by_key[field.key] = FieldPlan(field, converter, FieldDecision(Action.PUSH), raw, send_raw=send)
     return by_key
 
 
 def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     ann = facts(ANN, item=None if creates else item(ANN))
-    return RecordPlan(ann, identity=IdentityPlan(creates=creates), fields=plans(**sends), write_npd_id=True)
+    return RecordPlan(ann, identity=IdentityPlan(creates=creates), fields=plans(**sends), sends_npd_id=True)
 
 
 def write(**sends: bool) -> Write:
@@ -57,37 +57,37 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (Verdict.DONE, Outcome.OPEN),
-        (Verdict.GONE, Outcome.FAILED),
-        (Verdict.FAILED, Outcome.FAILED),
-        (Verdict.STOPPED, Outcome.RELEASED),
-        (Verdict.HELD, Outcome.DEFERRED),
-        (Verdict.WITHDRAWN, Outcome.RELEASED),
+        (WriteVerdict.DONE, Outcome.OPEN),
+        (WriteVerdict.GONE, Outcome.FAILED),
+        (WriteVerdict.FAILED, Outcome.FAILED),
+        (WriteVerdict.STOPPED, Outcome.RELEASED),
+        (WriteVerdict.HELD, Outcome.DEFERRED),
+        (WriteVerdict.WITHDRAWN, Outcome.RELEASED),
     ],
 )
-def test_what_is_not_the_records_fault_costs_no_attempt(verdict: Verdict, outcome: Outcome) -> None:
+def test_what_is_not_the_records_fault_costs_no_attempt(verdict: WriteVerdict, outcome: Outcome) -> None:
     assert WriteAnswer(verdict).ending.outcome is outcome
     plan = after_answer(plan_of_ann(), WriteAnswer(verdict, "Why."))
     assert plan.outcome is outcome
-    assert plan.ending.detail == ("" if verdict is Verdict.DONE else "Why.")
-    assert (plan.sync_state.remote_state == "inactive") is (verdict is Verdict.GONE)
+    assert plan.ending.detail == ("" if verdict is WriteVerdict.DONE else "Why.")
+    assert (plan.sync_state.remote_state == "inactive") is (verdict is WriteVerdict.GONE)
 
 
 ROWS: dict[str, tuple[WriteAnswer, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
-        WriteAnswer(Verdict.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
+        WriteAnswer(WriteVerdict.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
         {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
-        WriteAnswer(Verdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),
+        WriteAnswer(WriteVerdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
     "refused for a value that Monday doesn't name, and again with its name alone": (
-        WriteAnswer(Verdict.FAILED, "No.", is_name_only=True),
+        WriteAnswer(WriteVerdict.FAILED, "No.", is_name_only=True),
         {"outcome": Outcome.FAILED, "reason": "", "detail": "No."},
     ),
     "found on the board, though its create was refused": (
-        WriteAnswer(Verdict.DONE, item=MADE, is_name_only=True),
+        WriteAnswer(WriteVerdict.DONE, item=MADE, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }

@@ -11,7 +11,7 @@ from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.changes import RecordChanges, answered_values, record_changes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import NOTHING_SENT, Outcome, RecordPlan, RemovedItem, Verdict, WriteAnswer
+from sync.reconcile.pass_plan import NOTHING_SENT, Outcome, RecordPlan, RemovedItem, WriteAnswer, WriteVerdict
 from tests.decide.builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
@@ -28,7 +28,7 @@ def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -
 
 
 def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
-    plan = RecordPlan(record_facts(), removal=replace(GONE, act=act, **more))
+    plan = RecordPlan(record_facts(), removed_item=replace(GONE, act=act, **more))
     plan = plan.unlinked("its item is gone") if act is RemovedItemPolicy.UNLINK else plan
     return plan.end(Outcome.SETTLED)
 
@@ -59,7 +59,7 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
     ],
 )
 def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
-    answer = WriteAnswer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
+    answer = WriteAnswer(WriteVerdict.DONE, item=item(), intent=OPEN_INTENT)
     changes = written(pull(), answer, paused, **now)
     assert (changes.values, changes.plan.outcome, changes.plan.fields) == ({}, outcome, {}), row
     assert changes.plan.answer.intent is None, "what was sent is found out by the next pass"
@@ -67,7 +67,7 @@ def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any],
 
 def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     plan = decided({ROLE: "Chair"})
-    answer = WriteAnswer(Verdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
+    answer = WriteAnswer(WriteVerdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
     changes = written(plan, answer)
     assert (changes.keeps_intent, changes.plan.outcome) == (True, Outcome.DEFERRED)
     answered = written(plan, replace(answer, item=item(role_title="Chair")))
@@ -85,8 +85,8 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     assert (deletes.deletes, deletes.values) == (True, {})
     assert deletes.with_deletion_result("").plan.is_deleted
     remaining = deletes.with_deletion_result("Something needs it.")
-    assert remaining.plan.removal is not None
-    assert (remaining.plan.is_deleted, remaining.plan.removal.act) == (False, None)
+    assert remaining.plan.removed_item is not None
+    assert (remaining.plan.is_deleted, remaining.plan.removed_item.act) == (False, None)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
-from sync.kernel.messages import TombstoneReason
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    ColumnProblem,
+    DeletedRecordPolicy,
+    TombstoneReason,
+    TombstoneState,
+)
 from sync.models import IntentState
 from sync.monday.board_items import Item
 from sync.reconcile.deleted_records import (
@@ -26,7 +32,7 @@ from sync.reconcile.deleted_records import (
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import DeletedPlan, Outcome, Verdict, WriteAnswer
+from sync.reconcile.pass_plan import DeletedPlan, Outcome, WriteAnswer, WriteVerdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
     ITEM,
@@ -311,7 +317,7 @@ def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy 
 
 
 def answered(item: Item) -> WriteAnswer:
-    return WriteAnswer(Verdict.DONE, item=item)
+    return WriteAnswer(WriteVerdict.DONE, item=item)
 
 
 def test_an_unlinking_empties_the_npd_id() -> None:
@@ -361,19 +367,19 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after_item_removal(board(), decide(facts), WriteAnswer(Verdict.GONE, "It is not there."))
+    plan = after_item_removal(board(), decide(facts), WriteAnswer(WriteVerdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_item_removal(board(), decide(facts), WriteAnswer(Verdict.FAILED, "It can't be archived."))
+    plan = after_item_removal(board(), decide(facts), WriteAnswer(WriteVerdict.FAILED, "It can't be archived."))
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, ())
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
 
-@pytest.mark.parametrize("verdict", [Verdict.STOPPED, Verdict.WITHDRAWN])
-def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [WriteVerdict.STOPPED, WriteVerdict.WITHDRAWN])
+def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: WriteVerdict) -> None:
     facts = deletion()
     plan = after_item_removal(board(), decide(facts), WriteAnswer(verdict, "Why."))
     expected = (Outcome.RELEASED, "Why.", None, "")

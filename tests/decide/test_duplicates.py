@@ -11,7 +11,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import duplicates
 from sync.reconcile.duplicates import is_own_create, is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordHistory
-from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, Verdict, WriteAnswer
+from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, WriteAnswer, WriteVerdict
 from tests.decide.builders import TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
@@ -66,9 +66,9 @@ def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
 @pytest.mark.parametrize(
     ("answer", "leaves"),
     [
-        (WriteAnswer(Verdict.DONE, item=COPY), True),
-        (WriteAnswer(Verdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
-        (WriteAnswer(Verdict.GONE, "No such item."), False),
+        (WriteAnswer(WriteVerdict.DONE, item=COPY), True),
+        (WriteAnswer(WriteVerdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
+        (WriteAnswer(WriteVerdict.GONE, "No such item."), False),
     ],
     ids=["as it was read", "edited since", "gone since"],
 )
@@ -77,7 +77,10 @@ def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: WriteAns
     assert is_to_archive(BOARD, copy_of_hers(), None)
 
 
-DONE, REMOVED = WriteAnswer(Verdict.DONE, item=COPY, intent=Intent()), WriteAnswer(Verdict.GONE, "No such item.")
+DONE, REMOVED = (
+    WriteAnswer(WriteVerdict.DONE, item=COPY, intent=Intent()),
+    WriteAnswer(WriteVerdict.GONE, "No such item."),
+)
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
@@ -102,13 +105,13 @@ def test_what_is_said_of_it(row: str) -> None:
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (Verdict.STOPPED, Outcome.RELEASED),
-        (Verdict.WITHDRAWN, Outcome.RELEASED),
-        (Verdict.HELD, Outcome.DEFERRED),
-        (Verdict.FAILED, Outcome.FAILED),
+        (WriteVerdict.STOPPED, Outcome.RELEASED),
+        (WriteVerdict.WITHDRAWN, Outcome.RELEASED),
+        (WriteVerdict.HELD, Outcome.DEFERRED),
+        (WriteVerdict.FAILED, Outcome.FAILED),
     ],
 )
-def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
+def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: WriteVerdict, outcome: Outcome) -> None:
     for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
         result = duplicates.after_calls(OWN, answers)
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", "")

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from sync.choices import CallKind
-from sync.limits.stops import FEW, PARTS, WRITES_STOPPED, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.failed_writes import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
+from sync.limits.stops import WRITES_STOPPED
 from sync.models import Intent
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
@@ -27,7 +28,7 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
-from sync.reconcile.pass_plan import FieldWrite, Outcome, Verdict, Write
+from sync.reconcile.pass_plan import FieldWrite, Outcome, Write, WriteVerdict
 from tests.decide.builders import NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
@@ -100,7 +101,7 @@ class Monday:
     def make_turns_due(self, number: int) -> None:
         self.stopped.append(f"{number} turns")
 
-    def refusal(self, link: Any, kind: str) -> tuple[str, float]:
+    def active_stop(self, link: Any, kind: str) -> tuple[str, float]:
         return self.refused.get(kind, ""), 60
 
     def stop_board(self, link: Any, error: MondayError, kind: str) -> None:
@@ -120,6 +121,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "commit_intents", monday.commit)
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
+    monkeypatch.setattr(act, "failed_writes", monday)
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
@@ -142,7 +144,7 @@ def create(unit: str, *fields: FieldWrite) -> Write:
     return replace(write, item_id="")
 
 
-def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
+def verdicts(answers: act.Answers) -> dict[str, WriteVerdict]:
     return {unit: answer.verdict for unit, answer in answers.items()}
 
 
@@ -154,7 +156,12 @@ def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday
     monday.judgement = Judgement(is_at_fault=True)
     answers = executor().send(CHANGE, [change(unit) for unit in "abcd"])
     assert [call.split(":")[0] for call in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
-    assert verdicts(answers) == {"a": Verdict.DONE, "b": Verdict.DONE, "c": Verdict.FAILED, "d": Verdict.DONE}
+    assert verdicts(answers) == {
+        "a": WriteVerdict.DONE,
+        "b": WriteVerdict.DONE,
+        "c": WriteVerdict.FAILED,
+        "d": WriteVerdict.DONE,
+    }
     assert answers["a"].intent is not None
     assert answers["a"].intent.request_id == "r-1"
     assert answers["c"].intent is None
@@ -170,10 +177,10 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
     act_now = executor()
     reason = f"{WRITES_STOPPED} {error.sentence}"
     answers = act_now.send(CHANGE, [change("a"), change("b")])
-    assert set(verdicts(answers).values()) == {Verdict.STOPPED}
+    assert set(verdicts(answers).values()) == {WriteVerdict.STOPPED}
     assert {answer.intent is not None for answer in answers.values()} == {error.outcome_unknown}
     later = act_now.send(CHANGE, [change("c")])
-    assert (later["c"].verdict, later["c"].detail) == (Verdict.STOPPED, reason)
+    assert (later["c"].verdict, later["c"].detail) == (WriteVerdict.STOPPED, reason)
     assert len(monday.sent) == act_now.calls == 1
 
 
@@ -198,12 +205,12 @@ def test_a_read_that_fails_alone_again_counts(
 def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
     several = executor().send(CHANGE, [change(unit) for unit in "abcdefgh"])["a"]
-    assert several.verdict is Verdict.STOPPED
+    assert several.verdict is WriteVerdict.STOPPED
     alone = executor().send(CHANGE, [change("a")])["a"]
-    assert (alone.verdict, alone.wait_seconds) == (Verdict.HELD, 60)
+    assert (alone.verdict, alone.wait_seconds) == (WriteVerdict.HELD, 60)
     monday.judgement = Judgement(is_at_fault=True)
     act_now = executor()
-    assert act_now.send(CHANGE, [change("a")])["a"].verdict is Verdict.FAILED
+    assert act_now.send(CHANGE, [change("a")])["a"].verdict is WriteVerdict.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
     assert monday.failed == [8, 1, 1]
 
@@ -221,7 +228,7 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = verdicts(executor().send(CHANGE, [*few, *many, change("z")]))
     assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
-    assert (answers["g"], answers["b"], answers["c"]) == (Verdict.STOPPED, Verdict.FAILED, Verdict.DONE)
+    assert (answers["g"], answers["b"], answers["c"]) == (WriteVerdict.STOPPED, WriteVerdict.FAILED, WriteVerdict.DONE)
 
 
 @pytest.mark.parametrize(("is_quiet", "stopped"), [(False, []), (True, ["4 turns"])])
@@ -238,22 +245,24 @@ def test_success_brings_the_next_turns_forward(monday: Monday, is_quiet: bool, s
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(SERVER_FAILED, "500")
-    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is Verdict.STOPPED
+    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is WriteVerdict.STOPPED
     assert monday.failed == [2]
 
 
 @pytest.mark.parametrize(
     ("error", "verdict", "failed"),
     [
-        (MondayError(ITEM_NOT_FOUND, "no item"), Verdict.GONE, []),
-        (MondayError(RECORD_REJECTED, "no"), Verdict.FAILED, []),
-        (MondayError(NOT_AUTHENTICATED, "no"), Verdict.STOPPED, [0]),
+        (MondayError(ITEM_NOT_FOUND, "no item"), WriteVerdict.GONE, []),
+        (MondayError(RECORD_REJECTED, "no"), WriteVerdict.FAILED, []),
+        (MondayError(NOT_AUTHENTICATED, "no"), WriteVerdict.STOPPED, [0]),
     ],
 )
-def test_one_refusal_leaves_the_others(monday: Monday, error: MondayError, verdict: Verdict, failed: list[int]) -> None:
+def test_one_refusal_leaves_the_others(
+    monday: Monday, error: MondayError, verdict: WriteVerdict, failed: list[int]
+) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
     answers = executor().send(CHANGE, [change("a"), change("b")])
-    assert verdicts(answers) == {"a": Verdict.DONE, "b": verdict}
+    assert verdicts(answers) == {"a": WriteVerdict.DONE, "b": verdict}
     assert (monday.failed, len(monday.sent)) == (failed, 1)
 
 
@@ -265,21 +274,21 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     answer = executor().send(CHANGE, [change("a", npd_id=True)])["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
-    expected = (Verdict.DONE, OK, ["role_title"], ["notes"])
-    assert (answer.verdict, answer.item, list(answer.alone), list(answer.rejected)) == expected
+    expected = (WriteVerdict.DONE, OK, ["role_title"], ["notes"])
+    assert (answer.verdict, answer.item, list(answer.items_by_field), list(answer.rejected)) == expected
 
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
     answers = executor().send(CHANGE, [change("a"), change("b", NOTES)])
     assert monday.sent == ["ab: r0 r1", "a: v0"]
-    assert (list(answers["a"].alone), list(answers["a"].rejected)) == (["role_title"], ["notes"])
+    assert (list(answers["a"].items_by_field), list(answers["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
     answer = executor().send(CHANGE, [change("a", ROLE)])["a"]
-    expected = (["a: r0"], Verdict.DONE, None, ["role_title"])
+    expected = (["a: r0"], WriteVerdict.DONE, None, ["role_title"])
     assert (monday.sent, answer.verdict, answer.item, list(answer.rejected)) == expected
 
 
@@ -287,7 +296,7 @@ def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday)
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
     answer = executor().send(CHANGE, [change("a")])["a"]
-    assert (answer.verdict, answer.item, answer.unsent) == (Verdict.GONE, OK, {"notes"})
+    assert (answer.verdict, answer.item, answer.unsent) == (WriteVerdict.GONE, OK, {"notes"})
 
 
 def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
@@ -307,7 +316,7 @@ def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday)
     monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no") if len(monday.sent) == 1 else OK
     answers = executor().send(CHANGE, [change("a"), change("b")])
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: v0 v1 npdid"]
-    assert (verdicts(answers), monday.refused) == ({"a": Verdict.DONE, "b": Verdict.DONE}, {})
+    assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.DONE, "b": WriteVerdict.DONE}, {})
 
 
 def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,12 +327,12 @@ def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch:
     monday.of_alias = lambda units, alias: closed
     monday.of_document = lambda units: MondayError(TIMED_OUT, "no answer") if units == "t" else None
     answers = executor().send(CHANGE, [change("a"), change("b")])
-    assert (verdicts(answers), monday.refused) == ({"a": Verdict.STOPPED, "b": Verdict.STOPPED}, {})
+    assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.STOPPED, "b": WriteVerdict.STOPPED}, {})
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
-    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is Verdict.HELD
+    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is WriteVerdict.HELD
     assert len(monday.sent) == 1
 
 
@@ -341,7 +350,7 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
     answer = executor().create([write])["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(write.record_id)])
     assert (answer.verdict, answer.item, answer.is_name_only, list(answer.rejected)) == (
-        Verdict.DONE,
+        WriteVerdict.DONE,
         OK,
         True,
         ["notes"],
@@ -349,9 +358,11 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
     assert monday.stopped == stopped
 
 
-@pytest.mark.parametrize(("is_readable", "verdict", "item"), [(True, Verdict.DONE, OK), (False, Verdict.STOPPED, None)])
+@pytest.mark.parametrize(
+    ("is_readable", "verdict", "item"), [(True, WriteVerdict.DONE, OK), (False, WriteVerdict.STOPPED, None)]
+)
 def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
-    monday: Monday, is_readable: bool, verdict: Verdict, item: Item | None
+    monday: Monday, is_readable: bool, verdict: WriteVerdict, item: Item | None
 ) -> None:
     """If the board's NPD IDs can't be read, nothing is made either."""
     write = create("a")
@@ -364,5 +375,5 @@ def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
     answer = executor().create([create("a")])["a"]
-    assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], Verdict.FAILED)
+    assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], WriteVerdict.FAILED)
     assert (list(answer.rejected), answer.is_name_only) == (["name"], False)

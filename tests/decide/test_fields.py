@@ -230,15 +230,15 @@ def test_a_new_item_gets_nothing_of_a_field_that_comes_from_monday() -> None:
 
 
 def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> None:
-    assert not record_plan(field_facts()).write_npd_id
-    assert record_plan(field_facts(record={"id": UUID(int=2)})).write_npd_id
+    assert not record_plan(field_facts()).sends_npd_id
+    assert record_plan(field_facts(record={"id": UUID(int=2)})).sends_npd_id
     one_way = board(*(mapping(key, direction=SyncDirection.MONDAY_TO_NPD) for key in ("email", "phone", "role_title")))
-    assert record_plan(field_facts(on=one_way, record={"id": UUID(int=2)})).write_npd_id
+    assert record_plan(field_facts(on=one_way, record={"id": UUID(int=2)})).sends_npd_id
     emptied = field_facts()
     assert emptied.facts.item is not None
     cells = {**emptied.facts.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
     item_without = replace(emptied.facts.item, values=cells)
-    assert record_plan(FieldFacts(emptied.of_pass, emptied.plan.with_facts(item=item_without))).write_npd_id
+    assert record_plan(FieldFacts(emptied.of_pass, emptied.plan.with_facts(item=item_without))).sends_npd_id
 
 
 # --- an intent without an answer ------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def related(**by_item: Organization) -> RelatedRecords:
 
 def test_an_item_that_no_record_has_is_waited_for() -> None:
     plan = planned("organization", field_facts(None, {"organization": "99"}, extra={"related": related()}))
-    assert (plan.blocked_code, plan.awaits) == (BlockedCode.RELATION, ("item", "99", True))
+    assert (plan.blocked_code, plan.awaited) == (BlockedCode.RELATION, ("item", "99", True))
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
     ]
     for is_removed, local, of_field, action, sent in rows:
         removed = frozenset({"70"} if is_removed else ())
-        extra = {"related_boards": frozenset({"organization"}), "removed_items": removed}
+        extra = {"related_boards": frozenset({"organization"}), "removed_related_items": removed}
         on = board(mapping("organization", **of_field))
         plan = planned(
             "organization", field_facts({"organization": local}, on=on, agreed={"organization": ACME}, extra=extra)
@@ -415,7 +415,7 @@ def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: st
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     plans = decide_fields(*roles("Mine", "Theirs", conflicts=(chosen("role_title", selection),), **more))
     assert words in plans["role_title"].rejected[ConflictKind.FIELDS].reason, row
-    assert plans["role_title"].resolves is None
+    assert plans["role_title"].resolved_conflict is None
 
 
 def lost(selection: FieldSelection) -> FieldFacts:

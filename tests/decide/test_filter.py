@@ -123,14 +123,14 @@ def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool,
     acme = organization(item="70")
     facts = record_facts({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
     removed = frozenset({"70"} if is_removed else ())
-    plan = filter_item(PassFacts(EMPLOYED, NOW, removed_items=removed), RecordPlan(facts))
+    plan = filter_item(PassFacts(EMPLOYED, NOW, removed_related_items=removed), RecordPlan(facts))
     assert [name for name in ("reason", "left_out_after_pass", "left_out") if getattr(plan, name)] == [expected], row
 
 
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
 def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, is_out: bool) -> None:
     acme = {"organization": organization(item="70")}
-    extra = {"removed_items": frozenset({removed})}
+    extra = {"removed_related_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
     plan = replace(facts.plan, fields=decide_fields(*facts)).end(Outcome.SETTLED)
     assert bool(left_out_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
@@ -158,7 +158,7 @@ def left_out_fields(plan: RecordPlan) -> set[str]:
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    plan = RecordPlan(fields.facts, fields=decide_fields(*fields), write_npd_id=True)
+    plan = RecordPlan(fields.facts, fields=decide_fields(*fields), sends_npd_id=True)
     assert keep_only_pulls(fields.of_pass, plan) is plan
     pulls = keep_only_pulls(fields.of_pass, replace(plan, left_out_after_pass="It leaves."))
     assert pulls.fields["phone"].write_raw == {"phone": "+442079460019"}
@@ -166,7 +166,7 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
     assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
         (Action.NOTHING, None, None)
     ] * 2
-    assert (left_out_fields(pulls), pulls.write_npd_id) == ({"role_title", "notes"}, False)
+    assert (left_out_fields(pulls), pulls.sends_npd_id) == ({"role_title", "notes"}, False)
 
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
@@ -228,7 +228,7 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
     acme = {"organization": organization(item="70")}
     facts = record_facts(acme, on=EMPLOYED, agreed=acme, shown=item())
     tombstone = plain(Tombstone, entity_type="contact", entity_id=facts.id, monday_id=ITEM)
-    pass_facts = PassFacts(EMPLOYED, NOW, removed_items=frozenset({removed}))
+    pass_facts = PassFacts(EMPLOYED, NOW, removed_related_items=frozenset({removed}))
     plan = decide_deleted(pass_facts, DeletedPlan(DeletedFacts(**vars(facts), tombstone=tombstone)))
     assert plan.new_state == state
 

@@ -258,8 +258,8 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
         pytest.param(
             {}, {"left_out_after_pass": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
         ),
-        pytest.param({}, {"unlink": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
-        pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
+        pytest.param({}, {"unlink_reason": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
+        pytest.param({}, {"removed_item": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
 )
 def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:

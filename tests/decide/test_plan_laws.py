@@ -21,7 +21,7 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, is_active_on, stored_values
+from sync.reconcile.field_values import BoardContext, is_active_on, local_values
 from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from tests.decide import builders
@@ -36,7 +36,7 @@ REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 
 
 def sends(plan: RecordPlan) -> bool:
-    return plan.write_npd_id or any(field.send_raw is not None for field in plan.fields.values())
+    return plan.sends_npd_id or any(field.send_raw is not None for field in plan.fields.values())
 
 
 def writes(plan: RecordPlan) -> bool:
@@ -44,7 +44,7 @@ def writes(plan: RecordPlan) -> bool:
 
 
 def deletes(plan: RecordPlan) -> bool:
-    return plan.removal is not None and plan.removal.act is RemovedItemPolicy.DELETE
+    return plan.removed_item is not None and plan.removed_item.act is RemovedItemPolicy.DELETE
 
 
 # Nothing is planned twice, and nothing where nothing may be done.
@@ -63,7 +63,8 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    answers = [reply for reply in plan.answers if reply.result and reply.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
+    kinds = (AnswerKind.LINK, AnswerKind.MERGE)
+    answers = [reply for reply in plan.identity_answers if reply.result and reply.kind in kinds]
     merged = [reply.merged_id for reply in answers if reply.kind is AnswerKind.MERGE]
     # A record that is merged into another is gone before anything is read, and its item is free.
     staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
@@ -96,7 +97,7 @@ def makes_nothing_that_is_there_already(world: Drawn, plan: Plan) -> None:
 def asks_each_question_once(plan: Plan) -> None:
     for entry in plan.records.values():
         assert [bool(entry.identity.question), bool(entry.link_to), entry.creates and entry.is_open].count(True) <= 1
-        assert not (deletes(entry) and (sends(entry) or writes(entry) or entry.unlink))
+        assert not (deletes(entry) and (sends(entry) or writes(entry) or entry.unlink_reason))
     for deleted in plan.deleted.values():
         assert [bool(deleted.question), deleted.item_removal is not None, deleted.restores].count(True) <= 1
 
@@ -113,9 +114,9 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert {entry.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
         if not entry.record.may_sync and not entry.facts.is_pushed_by_name:
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
-        asks = entry.identity.question or entry.removal or entry.reason or entry.log
+        asks = entry.identity.question or entry.removed_item or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())
-        if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink:
+        if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink_reason:
             assert key in changed
     assert not [deleted for deleted in plan.deleted.values() if deleted.item_removal and not deleted.is_open]
 
@@ -134,7 +135,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.context, deleted.facts, item) if edit[0] == "monday"]
-    merged = [reply.merged_id for reply in plan.answers if reply.result and reply.kind is AnswerKind.MERGE]
+    merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [item for item in plan.items if item.is_ours]:
         own_item = world.items.get(copy.original_record.monday_id or "")
@@ -166,10 +167,10 @@ def form(read: Any, raw: Any) -> Any:
 
 
 def sides(on: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
-    convert = on.converter(mapping, record)
-    local = form(convert.canonical_local, stored_values(record, mapping))
+    converter = on.converter(mapping, record)
+    local = form(converter.canonical_local, local_values(record, mapping))
     return local, form(
-        lambda cell: convert.canonical_remote(convert.stored_value(cell)), item.reading(mapping.column_id)
+        lambda cell: converter.canonical_remote(converter.cell_value(cell)), item.reading(mapping.column_id)
     )
 
 
@@ -183,14 +184,14 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
     past = facts.history
     ours = [*facts.intents, *past.writes, *past.void, *past.ended_creates]
     for mapping in [mapping for mapping in on.mappings if mapping.column_id]:
-        convert, entry = on.converter(mapping, facts.record), facts.sync_state.base.get(mapping.key)
+        converter, entry = on.converter(mapping, facts.record), facts.sync_state.base.get(mapping.key)
         local, remote = sides(on, facts.record, mapping, item)
         agreed: tuple[Any, Any] = (None, None)
         if entry and entry["item"] == item.id and entry["version"] == mapping.version:
-            is_same = entry["local"] == stored_values(facts.record, mapping)
+            is_same = entry["local"] == local_values(facts.record, mapping)
             agreed = (
-                local if is_same else form(convert.canonical_local, entry["local"]),
-                form(convert.canonical_remote, entry["remote"]),
+                local if is_same else form(converter.canonical_local, entry["local"]),
+                form(converter.canonical_remote, entry["remote"]),
             )
         # A create holds what both sides agreed on when it was made.
         created_with = sent_values(on, [intent for intent in ours if is_create(intent)], mapping)
@@ -208,11 +209,11 @@ def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[
             continue
         local, remote = sides(on, plan.record, mapping, item)
         if p.send_raw is not None and plan.is_open:
-            remote = form(p.convert.canonical_local, p.send_raw)
+            remote = form(p.converter.canonical_local, p.send_raw)
         if p.write_raw is not None:
-            local = form(p.convert.canonical_local, p.write_raw)
+            local = form(p.converter.canonical_local, p.write_raw)
         shown = [p.conflict.npd, p.conflict.monday] if p.conflict else []
-        is_shown = isinstance(value, str | tuple | None) and p.convert.display(value) in shown
+        is_shown = isinstance(value, str | tuple | None) and p.converter.display(value) in shown
         if (
             value not in (local, remote)
             and not (isinstance(value, str | tuple) and is_shown)
@@ -232,7 +233,7 @@ def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tu
         ways, shown_values = {mapping.direction, facts.record.sync_direction}, choice.seen_values if choice else {}
         local, remote = sides(on, facts.record, mapping, item)
         entry = facts.sync_state.base.get(mapping.key, {})
-        is_agreed = entry.get("item") == item.id and stored_values(facts.record, mapping) == entry["local"]
+        is_agreed = entry.get("item") == item.id and local_values(facts.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
         flows_nowhere = "none" in ways or ways >= {"npd_to_monday", "monday_to_npd"}
         if flows_nowhere or is_theirs or local == remote or (side == "npd" and is_agreed):
@@ -285,9 +286,8 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, entry in plan.records.items():
         item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
-        is_whole = (
-            entry.is_open and entry.is_synced and not (entry.unlink or entry.lost_updates or entry.left_out_after_pass)
-        )
+        is_ending = entry.unlink_reason or entry.lost_updates or entry.left_out_after_pass
+        is_whole = entry.is_open and entry.is_synced and not is_ending
         if is_whole and (entry.item is not None or entry.creates):
             items[item_id] = item = item_after(world, entry, item_id)
             records.append(record_after(world, entry, item))
@@ -331,8 +331,8 @@ def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
     base = dict(plan.sync_state.base)
     for p in plan.fields.values():
         if is_settled(p) and p.decision.action is not Action.NOTHING:
-            cell = p.convert.stored_value(item.reading(p.mapping.column_id))
-            base[p.mapping.key] = new_base(p.mapping, item.id, stored_values(after.record, p.mapping), cell)
+            cell = p.converter.cell_value(item.reading(p.mapping.column_id))
+            base[p.mapping.key] = new_base(p.mapping, item.id, local_values(after.record, p.mapping), cell)
         elif p.base is not None:
             base[p.mapping.key] = p.base
     for name, value in (IN_SYNC | {"remote_id": item.id, "base": base}).items():

@@ -44,15 +44,15 @@ NOTHING = None
 def decide(
     facts: RemovedItemFacts, policy: RemovedItemPolicy = ASK, *, on: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
-    plan = RecordPlan(facts, removal=RemovedItem(facts.state), **differs)
+    plan = RecordPlan(facts, removed_item=RemovedItem(facts.state), **differs)
     on = on or board()
     on.link.removed_item_policy = policy
     return plan_removed_item(on, plan, facts, NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
-    assert plan.removal is not None
-    return plan.removal
+    assert plan.removed_item is not None
+    return plan.removed_item
 
 
 def options(plan: RecordPlan) -> list[str]:
@@ -99,7 +99,7 @@ def test_a_base_whose_item_is_gone_goes_by_policy(
 ) -> None:
     plan = decide(removal(state=state), policy)
     assert (removed(plan).act, plan.ending.outcome) == (act, Outcome.SETTLED)
-    assert bool(plan.unlink) is (act is UNLINK)
+    assert bool(plan.unlink_reason) is (act is UNLINK)
     assert ("You are asked" in plan.reason) is (act is NOTHING)
 
 

@@ -27,7 +27,7 @@ PLACES = {
 
 OF_ITS_ROW, BLOCKED = "fields.field_is_decided_by_its_row", "fields.what_can_not_be_written_is_blocked_with_its_reason"
 LOST = "lost_updates.what_our_writes_went_over"
-NEW_ITEM, FILTERED = "new_items.an_item_without_a_record", "filter.an_item_is_weighed_by_what_it_says"
+NEW_ITEM, FILTERED = "unmatched.an_item_without_a_record", "filter.an_item_is_weighed_by_what_it_says"
 PULLS, WITHOUT_CALL = (
     "filter.a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing",
     "small_rules.a_pass_without_a_call",
@@ -92,7 +92,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("found, on a board", "identity.none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it"),
         ("of several with one key,", "identity.the_oldest_of_one_key_gets_a_new_item_and_the_others_find_it_next_pass"),
         ("none | there, never linked", NEW_ITEM),
-        ("if the board link allows", "new_items.where_the_board_makes_no_records_only_a_person_does"),
+        ("if the board link allows", "unmatched.where_the_board_makes_no_records_only_a_person_does"),
         ('"same person?"', "identity.same_person"),
         ("there, linked | a second item bears its NPD ID", "duplicates.what_is_said_of_it"),
         ("ours and untouched", "duplicates.whose_the_second_item_is"),
@@ -123,7 +123,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("deleted | on another board", "deleted_records.an_item_on_another_board_stays_there"),
         ("or with another's NPD", "deleted_records.an_item_that_bears_another_records_npd_id_is_no_longer_this_ones"),
         ("deleted | deleted", "deleted_records.deleted_gone_leaves_nothing_to_do"),
-        ("new or late, bearing the tombstone's NPD", "new_items.an_item_with_a_deleted_records_npd_id_makes_no_record"),
+        ("new or late, bearing the tombstone's NPD", "unmatched.an_item_with_a_deleted_records_npd_id_makes_no_record"),
         ("deleted | restored by someone after", "deleted_records.deleted_restored_after_we_archived_it_is_asked_about"),
         ("a person | there", "small_rules.a_persons_wish_to_unlink_goes_over_the_boards_policy"),
         ("until a person says so", "identity.a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back"),
@@ -174,8 +174,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("its new item would fail the items' conditions", FILTERED),
         ("by NPD ID or match key all", "identity.an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice"),
         ("is empty since the item that it named left its board", "filter.only_an_emptied_relation_makes_a_pair_leave"),
-        ("an unmatched item fails the items' conditions", "new_items.the_filter_leaves_items_and_records_out"),
-        ("a record made of it, or the record that it matches", "new_items.the_filter_leaves_items_and_records_out"),
+        ("an unmatched item fails the items' conditions", "unmatched.the_filter_leaves_items_and_records_out"),
+        ("a record made of it, or the record that it matches", "unmatched.the_filter_leaves_items_and_records_out"),
         ("an edit in NPD leaves the record out", LEFT_OUT),
         ("an edit on Monday leaves the item out, the record matches", PULLS),
         ("an edit on Monday leaves the *record* out once it", "filter.a_record_leaves_by_the_value_that_it_takes_over"),

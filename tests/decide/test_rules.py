@@ -18,7 +18,7 @@ from tests.decide.builders import FieldFacts, board, chosen, field_facts, mappin
 
 
 def value_to_send(plan: FieldPlan) -> Any:
-    return plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
+    return plan.converter.to_remote(plan.send_raw or {}, plan.remote_raw)
 
 
 def role(rule: str) -> BoardContext:
@@ -165,7 +165,7 @@ def test_an_odd_address_is_settled(choose: str, typed: str | None, sent: str | N
     assert address(UNDIVIDED).conflict is not None
     choice = chosen("address", FieldSelection(choose, typed, WHOLE, UNDIVIDED))
     plan = address(UNDIVIDED, choice)
-    assert (plan.conflict, plan.resolves) == (None, choice)
+    assert (plan.conflict, plan.resolved_conflict) == (None, choice)
     assert (plan.send_raw and value_to_send(plan)) == sent
     assert (plan.write_raw and plan.write_raw["address_street"]) == street
 

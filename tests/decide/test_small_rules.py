@@ -81,11 +81,11 @@ def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPo
     record_plan = RecordPlan(
         settled(payload={UNLINK_KEY: "Mary unlinked it"}),
         Ending(Outcome.SETTLED),
-        removal=RemovedItem("deleted", act=act, approval=ApprovalState.DONE),
+        removed_item=RemovedItem("deleted", act=act, approval=ApprovalState.DONE),
     )
     [plan] = apply_unlinks(None, Plan({record_plan.id: record_plan})).records.values()
-    assert plan.removal == RemovedItem("deleted")
-    assert plan.unlink
+    assert plan.removed_item == RemovedItem("deleted")
+    assert plan.unlink_reason
 
 
 def shown(kind: str = "text", *, column: str = "role_title", known: bool = True) -> Item:

@@ -104,7 +104,7 @@ def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
     assert planned(before(over, write=None)) is None, "its pause is over"
 
 
-RESOLVED = {"resolves": OpenConflict(contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",))}
+RESOLVED = {"resolved_conflict": OpenConflict(contact().pk, ConflictKind.FIELDS, builders.ITEM, ("role_title",))}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 
 from npd.models import Contact, Organization
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
-from sync.reconcile.field_values import clean_values, still_holds, stored_field_values, update_values
+from sync.reconcile.field_values import clean_values, local_field_values, still_holds, update_values
 from tests.support.deals import Deal
 
 KINDS: list[tuple[str, Any, Any]] = [
@@ -31,7 +31,7 @@ KINDS: list[tuple[str, Any, Any]] = [
 @pytest.mark.parametrize(("field", "value", "raw"), KINDS)
 def test_a_value_is_json_and_comes_back_as_it_was(field: str, value: Any, raw: Any) -> None:
     record = Deal(**{"name": "n", field: value})
-    stored = stored_field_values(record, [field])
+    stored = local_field_values(record, [field])
     assert json.loads(json.dumps(stored)) == stored == {field: raw}
     assert update_values(Deal, clean_values(record, stored)) == {field: value}
     assert still_holds(record, stored)
@@ -62,7 +62,7 @@ def test_a_text_of_any_column_is_as_long_as_a_long_text_may_be() -> None:
 def test_a_related_record_is_its_id_item_and_name() -> None:
     firm = Organization(name="Acme", monday_id="77")
     contact = Contact(name="Ann", organization=firm)
-    raw = stored_field_values(contact, ["organization"])
+    raw = local_field_values(contact, ["organization"])
     assert raw == {"organization": {"id": str(firm.pk), "item": "77", "name": "Acme"}}
     assert update_values(Contact, raw) == {"organization_id": firm.pk}
     assert update_values(Contact, {"organization": None}) == {"organization_id": None}

@@ -5,8 +5,7 @@ from typing import Any
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sandbox.model import API_USER
-from sync.choices import ApprovalKind, ApprovalState
-from sync.kernel.messages import UnmatchedReason
+from sync.choices import ApprovalKind, ApprovalState, UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from sync.reconcile.pass_plan import AnswerKind
 from tests.admin import states

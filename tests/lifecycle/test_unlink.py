@@ -4,7 +4,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.kernel.messages import NotPossible
+from sync.kernel.acts import NotPossible
 from sync.models import Decision, IgnoredItem, SyncQueue
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import newcomers

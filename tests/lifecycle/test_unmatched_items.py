@@ -12,10 +12,10 @@ from npd.models import Contact, Organization
 from sync import attention
 from sync.attention import Kind
 from sync.choices import Cause
+from sync.choices import UnmatchedReason as Why
 from sync.clock import sync_now
+from sync.kernel.acts import NotPossible
 from sync.kernel.db import run_sql
-from sync.kernel.messages import NotPossible
-from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.comparison import compare_board
 from sync.operations.preview import plan_link

@@ -9,7 +9,7 @@ import responses
 
 from sync.choices import WaitsFor
 from sync.clock import sync_now
-from sync.limits import breaker, stops
+from sync.limits import breaker, failed_writes, stops
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
@@ -120,12 +120,12 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
 def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile(monkeypatch: Any) -> None:
     MondayAccount.objects.update_or_create(id=1, defaults={"failures": 1, "stop_code": "outage"})
     before = stops.monday_account()
-    failed = stops.FailedDocument(errors.MondayError(errors.CONNECTION_LOST, "gone"), frozenset({uuid4()}))
-    stops.judge_failed_writes([failed], others_written=False)
-    stops.judge_failed_writes([failed, failed], others_written=False)
+    failed = failed_writes.FailedDocument(errors.MondayError(errors.CONNECTION_LOST, "gone"), frozenset({uuid4()}))
+    failed_writes.judge_failed_writes([failed], others_written=False)
+    failed_writes.judge_failed_writes([failed, failed], others_written=False)
     assert stops.monday_account().are_only_writes_stopped
     monkeypatch.setattr(stops, "monday_account", lambda: before)
-    breaker.pass_succeeded(has_written=False)
+    breaker.forget_failures(has_written=False)
     assert MondayAccount.objects.get().are_only_writes_stopped
 
 
@@ -153,7 +153,7 @@ def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says
             entity_type="contact", remote_id=f"{number}", reason="Later.", waits_for=waits_for, next_retry=later
         )
     due = SyncQueue.objects.filter(next_retry__lt=later).order_by("id").values_list("waits_for", flat=True)
-    stops.make_turns_due()
+    failed_writes.make_turns_due()
     assert list(due.all()) == [WaitsFor.TURN]
     stops.make_waiting_writes_due()
     assert list(due.all()) == [WaitsFor.WRITES, WaitsFor.TURN]

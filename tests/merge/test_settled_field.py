@@ -23,7 +23,7 @@ def item(value: str | None, *, known: bool = True) -> Item:
 
 
 def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **field_plan: Any) -> FieldResult:
-    remote = TEXT.stored_value(item("Chair").reading("role"))
+    remote = TEXT.cell_value(item("Chair").reading("role"))
     plan = FieldPlan(MAPPING, TEXT, FieldDecision(action), {"role_title": "Boss"}, remote)
     return field_result(replace(plan, **field_plan), Contact(role_title="Boss"), item("Chair"), answer, creates=creates)
 

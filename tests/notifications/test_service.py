@@ -13,8 +13,8 @@ from django.db import connection
 
 from sync import attention
 from sync.attention import Kind
+from sync.choices import UnmatchedReason
 from sync.clock import sync_now
-from sync.kernel.messages import UnmatchedReason
 from sync.kernel.secret_texts import decrypt
 from sync.models import (
     BoardLink,

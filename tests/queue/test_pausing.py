@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from npd.models import Contact
-from sync.kernel.messages import NotPossible
+from sync.kernel.acts import NotPossible
 from sync.models import BoardLink, SyncQueue
 from sync.operations.comparison import compare_due_boards, reconcile_boards
 from sync.operations.sweep import sweep_due_boards

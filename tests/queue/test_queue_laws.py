@@ -108,7 +108,7 @@ class TheQueue(RuleBasedStateMachine):
         flying = list(SyncQueue.objects.filter(status="in_progress").order_by("id").values())
         result = act(SyncQueue.objects.all(), "mary")
         assert list(SyncQueue.objects.filter(status="in_progress").order_by("id").values()) == flying
-        assert result.in_flight == len(flying)
+        assert result.in_progress == len(flying)
         if act is operate.cancel:
             self.wanted = set()
         if act is retry_all:

@@ -8,7 +8,7 @@ from sandbox.faults import ALTERATIONS
 from sync.limits import breaker
 from sync.models import MondayAccount
 from sync.monday.connection import AccountInfo
-from sync.monday.texts import looks_same
+from sync.monday.text_forms import looks_same
 from tests.engine.test_column_types import deal, sales, with_deals
 from tests.support.world import World
 

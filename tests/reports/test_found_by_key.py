@@ -12,8 +12,8 @@ from npd.models import Contact, Organization
 from sync.models import BoardLink
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
-from sync.monday.texts import MATCH_KEY_SQL, match_key
-from sync.reconcile.field_values import stored_values
+from sync.monday.text_forms import MATCH_KEY_SQL, match_key
+from sync.reconcile.field_values import local_values
 from sync.reconcile.lookups import load_board
 from tests.files.conftest import confirm, preview
 from tests.support.world import World, mail
@@ -208,7 +208,7 @@ def test_a_number_stays_when_its_person_moves(world: World, way: str) -> None:
     hear(world, ann)
     board = load_board(world.link())
     mapping = next(mapping for mapping in board.mappings if mapping.key == "phone")
-    sent = board.converter(mapping, ann).to_remote(stored_values(ann, mapping), None)
+    sent = board.converter(mapping, ann).to_remote(local_values(ann, mapping), None)
     assert (world.status(ann), sent["phone"]) == ("synced", meant)
     assert ann.phone.replace(" ", "").replace("-", "").replace("(0)", "") == meant
 

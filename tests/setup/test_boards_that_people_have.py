@@ -8,8 +8,7 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync import registry
-from sync.choices import Cause
-from sync.kernel.messages import UnmatchedReason
+from sync.choices import Cause, UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board_items import Board, BoardColumn
 from sync.operations.setup.board_setup import check_board

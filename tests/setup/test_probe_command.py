@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from sync.models import ApiQuota, SyncQueue, WebhookEvent
-from sync.monday.probe import ASSUMPTIONS
+from sync.monday.account_probe import ASSUMPTIONS
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission, User
 
 from sync.choices import API_TOKEN
 from sync.clock import sync_now
-from sync.limits import BlockedKind, breaker, credentials, metered_client
+from sync.limits import WaitKind, breaker, credentials, metered_client
 from sync.models import ApiQuota, MondayAccount, StoredSecret
 from sync.operations.retention import reencrypt_secrets
 from sync.records import availability, inbox
@@ -44,7 +44,7 @@ def test_a_token_that_is_entered_is_tested_kept_and_used_at_once(bare: Wizard, s
     assert "Connected" in page
     assert "Set by Dora Demo" in page
     assert credentials.has_token()
-    assert metered_client.connector(urgent=True).probe().user_id == MondayAccount.objects.get().user_id
+    assert metered_client.connector(urgent=True).ping().user_id == MondayAccount.objects.get().user_id
     assert "Next: Boards" in page
     # Deliveries need a secret, too: it is generated, and part of the webhooks' address.
     assert len(credentials.webhook_secrets()[0]) > 30
@@ -145,7 +145,7 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away:
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
     assert not StoredSecret.objects.filter(name=API_TOKEN).exists()
-    assert availability.of("contact").reason_code is BlockedKind.NOT_CONFIGURED
+    assert availability.of("contact").reason_code is WaitKind.NOT_CONFIGURED
 
 
 def test_a_changed_key_is_told_and_an_older_key_brings_the_token_back(away: Wizard, settings: Any) -> None:

@@ -22,13 +22,13 @@ from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
 from sync import choices, models, registry
 from sync.clock import SyncNow
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import set_up_all
 from sync.operations.worker import drain
 from sync.outbox import enqueue_unmatched
-from sync.reconcile.field_values import stored_values
+from sync.reconcile.field_values import local_values
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 
 SAMPLE_FOLDER = Path(settings.BASE_DIR) / "data"
@@ -118,7 +118,7 @@ def add_to_board(entity_type: str, records: Sequence[models.SyncedModel], *other
     for record in records:
         values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
         for mapping in mappings:
-            value = make_converter(mapping.converter).to_remote(stored_values(record, mapping), None)
+            value = make_converter(mapping.converter).to_remote(local_values(record, mapping), None)
             if value is not None:
                 values[mapping.column_id] = value
         items.append({"name": values.pop("name"), "values": values})

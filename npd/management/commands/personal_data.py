@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd import personal_data
 from sync import registry
+from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import terminal_line
-from sync.kernel.messages import ActionError, NotPossible
 from sync.operations.explanation import find_record, ids_of
 
 

@@ -17,16 +17,16 @@ from sync.boards import board_columns, webhooks
 from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
-from sync.kernel.messages import RESTORE_KEY
 from sync.limits import api_quota, breaker, connector, credentials
+from sync.limits.credentials import RESTORE_KEY
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import connection
+from sync.monday.account_probe import AccountProbe
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
 from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
-from sync.monday.probe import Probe
 from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
@@ -80,7 +80,7 @@ class Command(BaseCommand):
         def deliveries(board_id: str) -> Sequence[Mapping[str, Any]]:
             return list(WebhookEvent.objects.filter(board_id=board_id).order_by("id").values_list("body", flat=True))
 
-        probe = Probe(connector(urgent=True), wait, deliveries, webhooks.webhook_url())
+        probe = AccountProbe(connector(urgent=True), wait, deliveries, webhooks.webhook_url())
         findings = []
         try:
             for finding in probe.run():
@@ -285,7 +285,7 @@ def _address_results() -> Iterator[CheckResult]:
 def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """Yield the stored problems that sweeps found, and whether sweeps run."""
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
-        if subject := _SWEEP_SUBJECTS.get(entry.cause_code):
+        if subject := _SWEEP_SUBJECTS.get(entry.code):
             yield CheckResult("problem", subject, f"{entry.board}: {entry.title}.", entry.detail)
     interval = interval_text(sweep_interval().total_seconds())
     for link in links:

@@ -6,8 +6,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
 from sync.boards.sync_filter import SyncFilter
+from sync.kernel.acts import ActionError
 from sync.kernel.humanize import terminal_line
-from sync.kernel.messages import ActionError
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import SetupOutcome, set_up_all
 from sync.outbox import wakeups

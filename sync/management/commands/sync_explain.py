@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
+from sync.kernel.acts import ActionError
 from sync.kernel.humanize import terminal_line
-from sync.kernel.messages import ActionError
 from sync.operations.explanation import explain, find_record
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sync.monday.board_items import Reading
-from sync.monday.columns import addresses, labels, phones, values
+from sync.monday.columns import addresses, labels, phones, relations, values
 from sync.monday.conversion import Converter, ConverterOptions, ListConverter
 
 _CLASSES: tuple[type[Converter], ...] = (
@@ -21,8 +21,8 @@ _CLASSES: tuple[type[Converter], ...] = (
     addresses.AddressConverter,
     labels.StatusConverter,
     labels.DropdownConverter,
-    labels.RelationConverter,
-    labels.RelationNameConverter,
+    relations.RelationConverter,
+    relations.RelationNameConverter,
 )
 
 # By their names in mappings.

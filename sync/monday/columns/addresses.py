@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
-from sync.monday import texts
+from sync.monday import text_forms
 from sync.monday.board_items import Reading
 from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
 from sync.monday.conversion import (
@@ -33,7 +33,7 @@ class AddressWithLabel(OneText):
     def canonical_remote(self, raw: Any) -> Canonical:
         return self.canonical(text_under(raw, self.key))
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = object_or_empty(complete_value(reading, self.column_type))
         address = text_under(value, self.key) if value else None
         if not address:
@@ -47,7 +47,7 @@ class AddressWithLabel(OneText):
             return None
         address = self.for_monday(address)
         existing = current_remote if isinstance(current_remote, Mapping) else {}
-        label = texts.canonical_text(existing.get("text"))
+        label = text_forms.canonical_text(existing.get("text"))
         # A label that only repeats the old address changes with it.
         is_own = label is not None and self.canonical(label) != self.canonical(existing.get(self.key))
         return {self.key: address, "text": label if is_own else address}
@@ -70,12 +70,12 @@ class EmailConverter(AddressWithLabel):
         return self.tidied((self.tidied(text) or "").lower())
 
     def tidied(self, text: str | None) -> str | None:
-        return texts.email_address(text or "") or None
+        return text_forms.email_address(text or "") or None
 
     def for_monday(self, address: str) -> str:
         """Return the address with the xn-- form of its domain, which checks of addresses accept."""
         name, at_sign, domain = address.rpartition("@")
-        return name + at_sign + (domain if domain.isascii() else texts.ascii_domain(domain.lower()))
+        return name + at_sign + (domain if domain.isascii() else text_forms.ascii_domain(domain.lower()))
 
     # Only what a person types is checked here; a stored address is sent, because only Monday knows which it accepts.
     def problem(self, text: str) -> str | None:
@@ -122,14 +122,14 @@ class LinkConverter(AddressWithLabel):
             scheme, colon, rest = (url or "").partition(":")
             return scheme.lower() + colon + rest if url and _OTHER_SCHEME.match(url) else url
         scheme = (web.scheme or "https").lower()
-        host = texts.readable_domain(texts.plain_letters(web.host).lower())
+        host = text_forms.readable_domain(text_forms.plain_letters(web.host).lower())
         host = host.removesuffix(_USUAL_PORTS.get(scheme, ":"))  # of other schemes, an empty port
         path = "" if web.path == "/" else web.path
-        return texts.canonical_text(f"{scheme}://{web.user}{host}{path}{web.rest}")
+        return text_forms.canonical_text(f"{scheme}://{web.user}{host}{path}{web.rest}")
 
     def tidied(self, text: str | None) -> str | None:
         """Escape spaces, which no form accepts."""
-        url = texts.canonical_text(texts.drop_invisible(text or ""))
+        url = text_forms.canonical_text(text_forms.drop_invisible(text or ""))
         return url if _parse_web_address(url) is None else _SPACE.sub(lambda space: quote(space[0]), url or "")
 
     def for_monday(self, address: str) -> str:
@@ -214,7 +214,7 @@ class AddressConverter(TextColumn):
         except AmbiguousSplit:
             # The whole text goes into the first field.
             first = next(iter(_field_names(current_local).values()))
-            return dict.fromkeys(current_local) | {first: texts.canonical_text(text)}
+            return dict.fromkeys(current_local) | {first: text_forms.canonical_text(text)}
 
     def rejection_reason(self, local_raw: Local) -> str | None:
         return too_large_reason("address", str(self.canonical_local(local_raw) or ""))
@@ -267,11 +267,11 @@ def _piece_counts(pieces: Sequence[str]) -> Counter[str]:
 
 
 def _comparable(piece: str) -> str:
-    return (texts.fold_whitespace(piece) or "").casefold()
+    return (text_forms.fold_whitespace(piece) or "").casefold()
 
 
 def _split_pieces(text: str | None) -> list[str]:
-    pieces = [texts.canonical_text(piece) for piece in (texts.canonical_text(text) or "").split(",")]
+    pieces = [text_forms.canonical_text(piece) for piece in (text_forms.canonical_text(text) or "").split(",")]
     return [piece for piece in pieces if piece is not None]
 
 

@@ -1,10 +1,9 @@
-"""Columns whose values are labels in the column's settings (status, dropdown), or items of another board."""
+"""Columns whose values are labels in the column's settings (status, dropdown), also those of a field with choices."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sync.monday.board_items import Reading
-from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
 from sync.monday.conversion import (
     Canonical,
     Converter,
@@ -24,7 +23,7 @@ from sync.monday.conversion import (
     parse_ids,
     unreadable_value,
 )
-from sync.monday.texts import drop_invisible_but_joiners, fold_whitespace, label_key
+from sync.monday.text_forms import drop_invisible_but_joiners, fold_whitespace, label_key
 
 
 class ValueLabels:
@@ -71,8 +70,8 @@ class ChoiceConverter(Converter):
     def canonical_remote(self, raw: Any) -> Canonical:
         return self._with_labels(self.inner.canonical_remote(raw))
 
-    def stored_value(self, reading: Reading) -> Any:
-        return self.inner.stored_value(reading)
+    def cell_value(self, reading: Reading) -> Any:
+        return self.inner.cell_value(reading)
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
         return self.inner.to_remote(self._as_labels(local_raw), current_remote)
@@ -219,7 +218,7 @@ class StatusConverter(OneText):
             return None
         raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = object_or_empty(known_value(reading, "status"))
         if "index" not in value and "index" not in reading.extra:
             # Such as a roll-up of sub-items: a BatteryValue and no status (Monday's page on status).
@@ -302,7 +301,7 @@ class DropdownConverter(ListConverter):
     def remote_elements(self, raw: Any) -> list[str]:
         return self.elements([entry["label"] for entry in _label_entries(list_under(raw, "values"), "label")])
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = known_value(reading, "dropdown")
         values = reading.extra.get("values")
         if not values:
@@ -379,132 +378,3 @@ def _label_entries(values: Any, text_key: str) -> list[dict[str, str]]:
             raise unreadable_value(entry)
         entries.append({"id": str(entry.get("id", "")), "label": entry[text_key]})
     return entries
-
-
-class _RelatedRecord(Converter):
-    """One related record, by its item (connected boards) or by its name (text column).
-
-    In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None. A value
-    from Monday has only the `key`: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler finds the record.
-    """
-
-    key: ClassVar[str]
-
-    def canonical_local(self, raw: Local) -> Canonical:
-        name, related = _related_record(raw)
-        if related is None:
-            return None
-        value = fold_whitespace(related.get(self.key))
-        if value is None:
-            raise UnknownValue(f"{field_label(name)}: {self.missing_reason(related)}")
-        return value
-
-    def missing_reason(self, related: Mapping[str, Any]) -> str:
-        """Return why a related record can't be written yet."""
-        raise NotImplementedError
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = _related_record(current_local)
-        value = self.canonical_remote(remote_raw)
-        if value is None:
-            return {name: None}
-        is_unchanged = current is not None and fold_whitespace(current.get(self.key)) == value
-        return {name: current if is_unchanged else {self.key: value}}
-
-
-class RelationConverter(_RelatedRecord):
-    """One related record and a column of connected boards. A base keeps `{"item_ids": [...]}`, or None.
-
-    The column's own JSON is null since API version 2025-04 (docs/migrating-to-version-2025-04), so the ids come from
-    `linked_item_ids`.
-    """
-
-    column_type = "board_relation"
-    name = "relation"
-    key = "item"
-    names_items = True
-    fragment = "... on BoardRelationValue { linked_item_ids }"
-    empty_fields: ClassVar[Mapping[str, Any]] = {"linked_item_ids": []}
-
-    def __init__(self, options: ConverterOptions) -> None:
-        self._names = options.items
-
-    def missing_reason(self, related: Mapping[str, Any]) -> str:
-        record = fold_whitespace(related.get("name")) or "The related record"
-        return f"{record} has no item on its board yet; this waits for it"
-
-    def canonical_remote(self, raw: Any) -> Canonical:
-        ids = parse_ids(list_under(raw, "item_ids"))
-        # Choosing one of several items would lose the others.
-        if len(ids) > 1:
-            raise UnknownValue(f"it is connected with {len(ids)} items where NPD holds one; leave one of them")
-        return ids[0] if ids else None
-
-    def stored_value(self, reading: Reading) -> Any:
-        known_value(reading, "board_relation")
-        # A missing field must not look like an empty cell.
-        if "linked_item_ids" not in reading.extra:
-            raise UnknownValue("Monday didn't say which items are connected")
-        ids = parse_ids(reading.extra["linked_item_ids"])
-        return {"item_ids": ids} if ids else None
-
-    def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
-        item = self.canonical_local(local_raw)
-        return {"item_ids": [item]} if item is not None else None
-
-    def from_text(self, text: str, current_local: Local) -> Local:
-        name, current = _related_record(current_local)
-        typed = fold_whitespace(text)
-        if typed is None:
-            return {name: None}
-        if current is not None and typed == fold_whitespace(current.get("name")):
-            return {name: current}
-        items = [
-            item
-            for item, item_name in self._names.items()
-            if typed in (item, fold_whitespace(item_name), self.display(item))
-        ]
-        if len(items) != 1:
-            reason = "several records have this name" if items else "no related record is known by this name"
-            raise ValueError(f"{typed}: {reason}. Choose a side, or change the record itself.")
-        return {name: {"item": items[0]}}
-
-    def display(self, canonical: Canonical) -> str:
-        if canonical is None:
-            return ""
-        return self._names.get(str(canonical)) or f"item {canonical}"
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        links = list_under(event_value(payload_value, column_type, "board_relation"), "linkedPulseIds")
-        return self.canonical_remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
-
-
-class RelationNameConverter(_RelatedRecord, TextColumn):
-    """One related record by its name in a text column. A base keeps the text, or None."""
-
-    name = "relation_name"
-    key = "name"
-    may_become_unknown = True
-
-    def missing_reason(self, related: Mapping[str, Any]) -> str:
-        return "the related record has no name by which to write it"
-
-    def canonical_remote(self, raw: Any) -> Canonical:
-        return fold_whitespace(raw_text(raw))
-
-    def from_text(self, text: str, current_local: Local) -> Local:
-        return self.to_local(text, current_local)
-
-    def rejection_reason(self, local_raw: Local) -> str | None:
-        name, related = _related_record(local_raw)
-        return too_large_reason(name, fold_whitespace((related or {}).get("name")))
-
-
-def _related_record(raw: Local) -> tuple[str, Mapping[str, Any] | None]:
-    """Return the field and its related record; raises UnknownValue for a value in another form."""
-    name, value = only_field(raw)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return name, None
-    if not isinstance(value, Mapping):
-        raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a related record was expected")
-    return name, value

@@ -14,7 +14,7 @@ from typing import Any
 
 import phonenumbers
 
-from sync.monday import conversion, texts
+from sync.monday import conversion, text_forms
 from sync.monday.board_items import Reading
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
@@ -44,7 +44,7 @@ _OTHER_NAMES = {
 
 def region_code(text: str) -> str | None:
     """Return a country's two-letter code (not +49) by that code or a name in any language; None for other texts."""
-    code = texts.drop_invisible(text).strip().upper()
+    code = text_forms.drop_invisible(text).strip().upper()
     return code if country_name(code) else _region_codes().get(_plain_spelling(text))
 
 
@@ -91,7 +91,7 @@ def _names_by_language(code: str) -> dict[str, str]:
 def _plain_spelling(text: str) -> str:
     """Fold case, accents, points and apostrophes, which never distinguish two countries."""
     # NFKD separates letters from their accents.
-    letters = unicodedata.normalize("NFKD", texts.drop_invisible(text).casefold())
+    letters = unicodedata.normalize("NFKD", text_forms.drop_invisible(text).casefold())
     plain = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
     return " ".join(plain.replace("&", " and ").replace("-", " ").split())
 
@@ -137,7 +137,7 @@ class PhoneConverter(conversion.OneText):
         in_country = _parse_phone(text, country) if country else None
         return in_country or _parse_phone(text, self.region)
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = conversion.complete_value(reading, "phone")
         text = conversion.text_under(value, "phone") if value != {} else None
         if not text:
@@ -225,7 +225,7 @@ def phone_example(region: str) -> tuple[str, str] | None:
 
 
 def _plain_letters(text: str | None) -> str | None:
-    return texts.plain_letters(text or "") or None
+    return text_forms.plain_letters(text or "") or None
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
@@ -294,4 +294,4 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
 
 def _country_in(raw: Any) -> str | None:
     country = raw.get("countryShortName") if isinstance(raw, Mapping) else None
-    return country.upper() if isinstance(country, str) and texts.canonical_text(country) else None
+    return country.upper() if isinstance(country, str) and text_forms.canonical_text(country) else None

@@ -29,7 +29,7 @@ from sync.monday.conversion import (
     unlistable_reason,
     unreadable_value,
 )
-from sync.monday.texts import canonical_text
+from sync.monday.text_forms import canonical_text
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
 LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text
@@ -42,7 +42,7 @@ class TextColumn(Converter):
     may_become_unknown = False
     readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = known_value(reading, *self.readable_types)
         return (reading.text if value is None else raw_text(value)) or None
 
@@ -159,7 +159,7 @@ class NumbersConverter(Converter):
     def canonical_remote(self, raw: Any) -> Canonical:
         return canonical_number(number_text(raw))
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         return canonical_text(number_text(complete_value(reading, "numbers")))
 
     def from_text(self, text: str, current_local: Local) -> Local:
@@ -232,7 +232,7 @@ class CheckboxConverter(Converter):
     def canonical_remote(self, raw: Any) -> Canonical:
         return YES if _is_ticked(_checkbox_value(raw).get("checked")) else None
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = _checkbox_value(known_value(reading, "checkbox"))
         # The answer's field `checked` takes precedence over the raw value.
         checked = reading.extra.get("checked")
@@ -299,7 +299,7 @@ class DateConverter(OneText):
         moment = _moment(raw, self._zone)
         return day if moment is None else moment.date().isoformat()
 
-    def stored_value(self, reading: Reading) -> Any:
+    def cell_value(self, reading: Reading) -> Any:
         value = object_or_empty(complete_value(reading, "date"))
         day = text_under(value, "date") if value else None
         return {"date": day, "time": value.get("time") or None, "icon": value.get("icon") or None} if day else None

@@ -26,8 +26,8 @@ from sync import limits, registry
 from sync.choices import Cause, SetupState
 from sync.clock import sync_now
 from sync.kernel import process
+from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import ActionError, NotPossible
 from sync.limits import breaker, monday_account
 from sync.models import BoardLink
 from sync.monday.errors import PASSING_SCOPES, MondayError

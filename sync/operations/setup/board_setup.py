@@ -18,9 +18,9 @@ from django.db import transaction
 from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.webhooks import register_webhooks
-from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
+from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import count_with_noun, join_first
-from sync.kernel.messages import ActionError, NotPossible, UnmatchedReason
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
 from sync.models.boards_and_account import ALL_CALLS
@@ -177,11 +177,11 @@ def _read_unlinked_items(
         return reason_to_hold(link, column, npd_id, pages), []
     pages = list(pages)
     findings = []
-    convert = make_converter(match.types[column.type])
+    converter = make_converter(match.types[column.type])
     for item in chain.from_iterable(pages):
         if not _is_filled(item, npd_id):
             with suppress(UnknownValue):
-                text = convert.canonical_remote(convert.stored_value(item.reading(column.id)))
+                text = converter.canonical_remote(converter.cell_value(item.reading(column.id)))
                 values = {match.key: text} if isinstance(text, str) else {}
                 findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
     return reason_to_hold(link, column, npd_id, pages), findings

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.limits import breaker, connector, credentials, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.connection import AccountInfo, CheckResult, check_account
@@ -67,7 +67,7 @@ def apply_test(result: ConnectionTest) -> None:
         with suppress(MondayError):
             refresh_users(connector(urgent=True))
     if result.is_ok:
-        breaker.ask_again()  # a former token may not have seen all boards
+        breaker.try_again()  # a former token may not have seen all boards
 
 
 def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:

@@ -22,7 +22,7 @@ from sync.boards.board_columns import InspectedColumns
 from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError
+from sync.kernel.acts import ActionError
 from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel
 from sync.models.synced_model import unsynced
@@ -30,7 +30,7 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import BatchItems, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
-from sync.monday.texts import match_key
+from sync.monday.text_forms import match_key
 from sync.operations import preview
 from sync.operations.setup import board_setup, selection
 from sync.outbox.claim import Claim
@@ -72,6 +72,7 @@ ROWS: dict[str, dict[str, str]] = {
         preview.ChangeKind.PUSH: "items to update on Monday",
         preview.ChangeKind.PULL: "records to update in NPD",
         preview.ChangeKind.NEW_RECORD: "records to create from items",
+        preview.ChangeKind.ARCHIVE: "items to archive on Monday",
         preview.ChangeKind.UNLINK: "records to unlink",
         preview.ChangeKind.DELETE_RECORD: "records to delete in NPD",
     },
@@ -335,9 +336,9 @@ def _count(plan: BoardPlan, runs: Sequence[preview.PlannedRun], listing: ListedB
         plan.calls += run.calls + passes * (1 + preview.run_cost(replace(run, calls=0)))
         for record_plan in run.plan.records.values():
             for field_plan in record_plan.fields.values():
-                awaits = field_plan.awaits
-                if field_plan.blocked_reason and awaits is not None and awaits.by == "name" and awaits.is_missing:
-                    missing[relations[field_plan.key]].setdefault(match_key(awaits.value), awaits.value)
+                awaited = field_plan.awaited
+                if field_plan.blocked_reason and awaited is not None and awaited.by == "name" and awaited.is_missing:
+                    missing[relations[field_plan.key]].setdefault(match_key(awaited.value), awaited.value)
         for change in preview.plan_changes(run):
             row, reason = _row_of(plan, run, change)
             key = (row, change.entity_id or change.item_id)

@@ -26,12 +26,12 @@ from sync import limits, registry
 from sync.boards import board_columns
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule, SetupState, SyncDirection
+from sync.kernel.acts import ActionError
 from sync.kernel.humanize import plural
-from sync.kernel.messages import ActionError
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.connector import MondayConnector
-from sync.monday.texts import fold_title
+from sync.monday.text_forms import fold_title
 from sync.registry import EntitySpec, MappingSpec
 
 REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")

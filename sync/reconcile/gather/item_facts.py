@@ -34,7 +34,7 @@ from sync.models import (
 )
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
-from sync.monday.texts import key_spellings
+from sync.monday.text_forms import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import (
     EDIT_KINDS,
@@ -50,7 +50,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_items
+from sync.records.item_links import AS_NEW_KEY, left_by_deleted_record, unlinked_items
 
 DAY = timedelta(days=1)
 
@@ -81,12 +81,12 @@ def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict
     items = [record.record.monday_id for record in records]
     events = WebhookEvent.objects.filter(item_id__in=items, type__in=REMOVAL_TYPES)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
-    removals = {}
+    facts_by_record = {}
     for record in records:
         event = last_events.get(record.record.monday_id)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record.record)
-        removals[record.id] = RemovedItemFacts(
+        facts_by_record[record.id] = RemovedItemFacts(
             **vars(record),
             state=removed_items.removed_state(board, record),
             actor=authors.monday_editor_name(user, people) if user else "",
@@ -97,7 +97,7 @@ def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict
             needed_by=needed,
             loss=loss,
         )
-    return removals
+    return facts_by_record
 
 
 def deleted_facts(
@@ -180,7 +180,7 @@ def known_approvals(
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
     emptied = [record.id for record in changed if may_empty(facts.board, record)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
-    ids = {*emptied, *duplicated, *facts.removals, *(record.id for record in deleted)}
+    ids = {*emptied, *duplicated, *facts.removed_item_facts, *(record.id for record in deleted)}
     ids |= {record.id for record in changed if record.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
@@ -331,7 +331,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         item_id = claim.remote_id or ""
         npd_id = npd_ids.get(item_id)
         # An unused NPD ID belonged to a record that no longer exists (restored database): reuse it.
-        is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW))
+        is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW_KEY))
         item_stats = stats.get(item_id, {})
         item_facts = ItemFacts(
             claim,

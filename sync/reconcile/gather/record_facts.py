@@ -97,8 +97,8 @@ def read_facts(
         deleted=deleted_facts(board, all_facts, tombstones) if tombstones else (),
         unknown=tuple(record_claims[record_id] for record_id in missing if record_id not in tombstones),
         item_claims=tuple(item_claims),
-        linked_items=tuple(map(str, owners)),
-        answers=answer_facts(board, answers) if answers else AnswerFacts(),
+        claimed_linked_items=tuple(map(str, owners)),
+        identity_answers=answer_facts(board, answers) if answers else AnswerFacts(),
     )
 
 
@@ -232,7 +232,7 @@ def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dic
     edited = {
         record.id: record.record
         for record in changed
-        if not all(field_bases.is_as_agreed(board, record, mapping) for mapping in newest)
+        if not all(field_bases.is_field_resting(board, record, mapping) for mapping in newest)
     }
     without_base = [record for record in changed if field_bases.lacks_base(board, record)]
     created = {
@@ -307,7 +307,7 @@ def with_related(
         board=replace(board, item_names={**board.item_names, **_item_names(board, related, records)}),
         related=related,
         related_boards=facts.related_boards | boards,
-        removed_items=frozenset(off_board),
+        removed_related_items=frozenset(off_board),
     )
 
 
@@ -320,7 +320,7 @@ def _item_names(
     for facts in records:
         for mapping, name in keys:
             base = facts.sync_state.base.get(mapping.key)
-            for raw in (field_values.stored_values(facts.record, mapping), base["local"] if base else {}):
+            for raw in (field_values.local_values(facts.record, mapping), base["local"] if base else {}):
                 reference = raw.get(name)
                 if isinstance(reference, dict) and reference.get("item"):
                     names.setdefault(str(reference["item"]), str(reference["name"]))

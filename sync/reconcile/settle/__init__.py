@@ -48,8 +48,7 @@ log = structlog.get_logger(__name__)
 def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Write the result of a pass in one transaction; return the plan with every record's outcome.
 
-    Monday's answers are in the record plans; `plan.answers` are people's, about identity. The sync is stored as the
-    author of the changes. Raises LeaseLost.
+    The sync is stored as the author of the changes. Raises LeaseLost.
     """
     context = undo_context(plan.records.values())
 
@@ -58,13 +57,13 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
             # All records that the pass may write are locked in the order of their ids, before any other row; if these
             # are only claimed ones, `_settle_records` locks them when it reads them.
-            if plan.answers or plan.items or plan.deleted:
-                others = [answer.record_ids for answer in plan.answers] + [item.record_ids for item in plan.items]
-                ids = set(plan.records).union(*others)
+            if plan.identity_answers or plan.items or plan.deleted:
+                ids = set(plan.records).union(*(item.record_ids for item in plan.items))
+                ids = ids.union(*(answer.record_ids for answer in plan.identity_answers))
                 rows = run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
                 list(rows.values_list("pk"))
                 pass_run.lock_failed_jobs(run, plan)
-            if plan.answers:
+            if plan.identity_answers:
                 items_and_deletions.settle_answers(run, plan)
             settled = _end_open(items_and_deletions.settle_items(run, facts, plan))
             if settled.deleted or settled.other_jobs:
@@ -98,15 +97,15 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     locked = {record.pk: record for record in rows}
     pass_run.lock_failed_jobs(run, plan)
     sync_states = pass_run.lock_sync_states(run.entity_type, ids)
-    if facts.linked_items:
+    if facts.claimed_linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
-        item_links.clear_unmatched(run.entity_type, facts.linked_items)
+        item_links.clear_unmatched(run.entity_type, facts.claimed_linked_items)
     items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
     paused = locked_pause(run.entity_type) if writes_npd else ""
-    rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
+    rests_on_settings = writes_npd or any(record_plan.removed_item for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
@@ -175,7 +174,7 @@ def _write_changes(
             # The record was deleted while its item was being created: note the item on its tombstone.
             tombstones.set_late_item(run.entity_type, change.plan.id, item.id)
         for job in change.new_jobs:
-            run.wake([change.plan.id], **job)
+            run.enqueue([change.plan.id], **job)
         for item_id, reason in change.ignored.items():
             item_links.ignore_item(run.entity_type, item_id, change.plan.id, reason)
     pass_run.store_write_loops(run, facts, plans_there)
@@ -243,10 +242,10 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     # Each with the type and the item id or name of the record that it waits for.
     targets = {mapping.key: target_of(relation).entity_type() for mapping, relation in run.board.relations}
     waiting = [
-        (entity_id, key, targets[key], field_plan.awaits.target)
+        (entity_id, key, targets[key], field_plan.awaited.target)
         for entity_id, field_plans in planned.items()
         for key, field_plan in field_plans.items()
-        if field_plan.awaits and key in targets
+        if field_plan.awaited and key in targets
     ]
     stored = AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=list(planned))
     before = {(row.entity_id, row.key, row.target_type, row.target): row.pk for row in stored}
@@ -259,7 +258,7 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     )
     records = sorted({entity_id for entity_id, *_ in new})
     later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": AWAIT_RETRY_SECONDS}
-    run.wake(records, choices.Priority.SWEEP, **later)
+    run.enqueue(records, choices.Priority.SWEEP, **later)
 
 
 def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:
@@ -284,7 +283,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     current_jobs = {
         record_plan.id: record_plan.facts.claim.jobs[0].id
         for record_plan in settled
-        if record_plan.fields or record_plan.is_deleted or record_plan.unlink
+        if record_plan.fields or record_plan.is_deleted or record_plan.unlink_reason
     }
     # An unlinking that failed waits for its retry as long as there is something to unlink.
     failed = [plan for plan in settled if plan.facts.has_failed_job]
@@ -293,7 +292,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
         entity_id__in=linked, status=choices.QueueStatus.FAILED, payload__has_key=item_links.UNLINK_KEY
     )
     open_unlinkings = list(unlinkings.values_list("pk", flat=True)) if linked else []
-    finish.end_failed(run.entity_type, current_jobs, open_unlinkings)
+    finish.supersede_failed(run.entity_type, current_jobs, open_unlinkings)
 
 
 def _write_statuses(

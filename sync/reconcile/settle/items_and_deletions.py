@@ -12,9 +12,10 @@ from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import set_create_obstacle
+from sync.choices import TombstoneReason
 from sync.clock import SyncNow, sync_now
+from sync.kernel.acts import RestoreError
 from sync.kernel.db import update_many
-from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
@@ -26,7 +27,7 @@ from sync.models import (
     Tombstone,
 )
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_bases, field_values, identity, new_items, pass_plan
+from sync.reconcile import deleted_records, field_bases, field_values, identity, pass_plan, unmatched_items
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
@@ -40,7 +41,7 @@ from sync.records.tombstones import WITHOUT_ITEM, restore_record
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    undecided = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.answers]
+    undecided = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.identity_answers]
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in undecided) and locked_pause(entity_type):
         return
@@ -52,7 +53,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         if answer.outdated:
             reason = f"It could not be done: {answer.outdated}"
             reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
-            run.wake_items([item_id], choices.Priority.PERSON)
+            run.enqueue_items([item_id], choices.Priority.PERSON)
             continue
         _carry_out_answer(run, record_plan, answer)
         applied = {RECORD_KEY: answer.result}
@@ -63,7 +64,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     if reports:
         save_reports(reports)
         # Records that waited for the same answer need a pass to notice it.
-        run.wake(records_waiting_for_answer(entity_type, sorted(asked_items - {""})) - plan.records.keys())
+        run.enqueue(records_waiting_for_answer(entity_type, sorted(asked_items - {""})) - plan.records.keys())
 
 
 def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
@@ -79,7 +80,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         merging = {"by": by, "causes": ["person"], "rule": "they are the same"}
         for entity_id in (answer.merged_id, answer.record_id):
             run.log_decision(entity_id, merged.monday_id or "", "link", answer.result, actor=by, cause=merging)
-        run.wake([answer.record_id], choices.Priority.PERSON)
+        run.enqueue([answer.record_id], choices.Priority.PERSON)
     elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
@@ -87,15 +88,15 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         cause = pass_run.cause_of_claim(plan.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
-            run.wake([answer.record_id], choices.Priority.PERSON)
+            run.enqueue([answer.record_id], choices.Priority.PERSON)
     elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
         asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
         owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
         for item_id in sorted(asked_items.difference(map(str, owned))):
             reason = f"A person said that it is not the item of “{plan.record}”."
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
-        payload = {item_links.NEW_ITEM: True, "by": by}
-        run.wake([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
+        payload = {item_links.NEW_ITEM_KEY: True, "by": by}
+        run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
     elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
@@ -104,14 +105,14 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         ignore_item(entity_type, answer.item_id, None, reason)
         item_links.relist(entity_type, [answer.item_id])
         item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
-        payload = {item_links.AS_NEW: True, "by": by}
+        payload = {item_links.AS_NEW_KEY: True, "by": by}
         priority = choices.Priority.PERSON
-        run.wake_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
+        run.enqueue_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.COPY:
         # Until its pass has archived it, it becomes no record, even if its record is deleted.
         ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
-        payload = {item_links.COPY_OF: str(answer.asked_of), "by": by}
-        run.wake_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
+        payload = {item_links.COPY_OF_KEY: str(answer.asked_of), "by": by}
+        run.enqueue_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
@@ -143,7 +144,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         elif planned.act in acting or planned.tombstone:
             # One by one, because a record with the item's key may come while others become records.
             item_now = reread_item(run.board, planned.facts)
-            item_plan = new_items.decided_again(facts, planned, item_now, settled)
+            item_plan = unmatched_items.decided_again(facts, planned, item_now, settled)
         if item_plan.act is pass_plan.ItemAct.CREATE:
             item_plan = _with_record_stored(run, item_plan)
         if item_plan.act in pass_plan.DUPLICATES:
@@ -155,7 +156,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
             item_links.relist(run.entity_type, [item_facts.item_id])
             IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=item_facts.item_id).delete()
         # Events about a deleted record's item are left for that record's plan.
-        is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.wakes
+        is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
             pass_run.end_events(item_plan.ending.detail, pk__in=item_facts.new_events)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
@@ -163,7 +164,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
     ended = [entry.facts.item_id for entry in settled.items if entry.outcome is pass_plan.Outcome.SETTLED]
     unanswered = Intent.objects.filter(item_id__in=ended, state=IntentState.OPEN)
-    run.wake(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
+    run.enqueue(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
     return settled
 
 
@@ -185,11 +186,11 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.clear_unmatched(entity_type, [item_id])
     if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
         # The records that waited for the answer need a pass.
-        run.wake(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
+        run.enqueue(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
     if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
-        run.wake([plan.record.pk])
-    if plan.wakes:
-        run.wake(plan.wakes, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
+        run.enqueue([plan.record.pk])
+    if plan.to_enqueue:
+        run.enqueue(plan.to_enqueue, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
 
 
 def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
@@ -199,7 +200,7 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     creates = plan.act is pass_plan.ItemAct.CREATE
     if not creates:
         run.records.filter(pk=plan.record.pk).update(monday_id=facts.item_id)
-    if creates and facts.as_new:
+    if creates and facts.wants_new_record:
         # Keeps the records with its key from matching it again.
         ignore_item(run.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
     elif facts.chosen_id is not None or (creates and facts.ignored is not None):
@@ -218,14 +219,14 @@ def _with_record_stored(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass
     """Store the record created from the item, unless NPD's database rejects it."""
     assert plan.record is not None
     assert plan.facts.item is not None
-    base = field_bases.agreed_base(run.board, plan.record, plan.facts.item)
+    base = field_bases.bases_of_equal_fields(run.board, plan.record, plan.facts.item)
     try:
-        store_new_record(copy(plan.record), base, is_automatic=not plan.facts.as_new)
+        store_new_record(copy(plan.record), base, is_automatic=not plan.facts.wants_new_record)
     except OperationalError:  # a lock or the connection, so the item isn't at fault
         raise
     except DatabaseError as error:
         is_there = run.records.filter(models.Q(pk=plan.record.pk) | models.Q(monday_id=plan.facts.item_id)).exists()
-        return new_items.after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
+        return unmatched_items.after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
     return plan
 
 
@@ -292,7 +293,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     # With another record's NPD ID, the item counts as one without a record.
     freed = [deleted.item_id for deleted in changed if deleted.reason_code == TombstoneReason.OTHER_NPD_ID]
-    run.wake_items(filter(None, freed), due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
+    run.enqueue_items(filter(None, freed), due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
     sync_states = [
         sync_state for deleted in changed if (sync_state := deleted_records.sync_state_after(deleted)) is not None
@@ -326,7 +327,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
         name = field_values.record_name(plan.record)
         ignored_items += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
     IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
-    run.wake_items(sorted(row.item_id for row in ignored_items))
+    run.enqueue_items(sorted(row.item_id for row in ignored_items))
 
 
 def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
@@ -362,11 +363,11 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
     ids = [plan.id for plan in plans]
     _leave_asked_items(run, plans)
     for plan in plans:
-        assert plan.removal is not None
-        is_reported = plan.removal.state in pass_plan.REPORTED_STATES
-        state = choices.TombstoneState(plan.removal.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
+        assert plan.removed_item is not None
+        is_reported = plan.removed_item.state in pass_plan.REPORTED_STATES
+        state = choices.TombstoneState(plan.removed_item.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
-            state=state, note=plan.removal.result, reason_code="", settled_at=SyncNow()
+            state=state, note=plan.removed_item.result, reason_code="", settled_at=SyncNow()
         )
     AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=ids).delete()
     open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]

@@ -112,7 +112,7 @@ class PassHistory:
                 cause["deletion"] = deletion.message
             elif deletion.request:
                 cause["act"] = deletion.request
-        is_recreation = plan.removal is not None and plan.removal.act is choices.RemovedItemPolicy.CREATE
+        is_recreation = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.CREATE
         if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
             # A new item is the act of whoever asked for it, else of who saved the record last.
             cause["made"] = True
@@ -190,11 +190,11 @@ class PassRun:
         self.calls = 0  # made to Monday
         self.read_request = ""  # the id of the request that read Monday
 
-    def wake(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+    def enqueue(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Queue a pass for these records, caused by this one unless `job` has another cause."""
         enqueue(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
-    def wake_items(self, ids: Iterable[str], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
+    def enqueue_items(self, ids: Iterable[str], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Queue a pass for these items, likewise."""
         enqueue_unmatched(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
@@ -252,10 +252,13 @@ def store_approvals(
     run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
-    removals = {record_plan.id: record_plan.removal for record_plan in plan.records.values() if record_plan.removal}
-    rejected = [pk for pk in removals if facts.removals[pk].is_rejection_new]
+    removed_items = {
+        pk: record_plan.removed_item for pk, record_plan in plan.records.items() if record_plan.removed_item
+    }
+    rejected = [pk for pk in removed_items if facts.removed_item_facts[pk].is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, removal in removals.items() if removal.approval == choices.ApprovalState.RELEASED]
+    released = choices.ApprovalState.RELEASED
+    reopened = [pk for pk, removed_item in removed_items.items() if removed_item.approval == released]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     _end_requests(
@@ -293,7 +296,8 @@ def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.
     for until, loop_ids in grouped(sorted(throttled), lambda pair: pair[0]).items():
         wait = max((until - facts.now).total_seconds(), 0) + 1
         later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": wait}
-        run.wake([record_id for _, record_id in loop_ids], choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
+        ids = [record_id for _, record_id in loop_ids]
+        run.enqueue(ids, choices.Priority.SWEEP, cause=choices.Cause.SWEEP, **later)
 
 
 def enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
@@ -334,7 +338,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
         elif ending.outcome is pass_plan.Outcome.DEFERRED:
             finish.defer(rows, token, ending.wait_seconds, ending.detail, ending.waits_for, rounds=ending.rounds)
         elif run.writes_wait_seconds and ending.is_unsent:
-            finish.hold(rows, token, run.writes_wait_seconds, ending.detail)
+            finish.defer_until_writes_work(rows, token, run.writes_wait_seconds, ending.detail)
         else:
             finish.release(rows, token, ending.detail, at_most=ending.at_most)
     # Requests that a person decided are shown as carried out at once.

@@ -42,7 +42,7 @@ attempt_not_counted = bug(
 )
 
 
-@instead_of(attempt_not_counted, "sync.outbox.claim:_claim_rows")
+@instead_of(attempt_not_counted, "sync.outbox.claim:_claim_due")
 def _counts_nothing(right: Wrong, *args: Any) -> list[SyncQueue]:
     rows: list[SyncQueue] = right(*args)
     run_sql(
@@ -102,6 +102,6 @@ asked_on_and_on = bug(
 )
 
 
-@instead_of(asked_on_and_on, "sync.limits.stops:seconds_until_probe")
+@instead_of(asked_on_and_on, "sync.limits.failed_writes:seconds_until_probe")
 def _waits_for_nothing(right: Wrong, *args: Any) -> float:
     return 1.0

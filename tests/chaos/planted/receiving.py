@@ -18,7 +18,7 @@ payload_trusted = bug(
 )
 
 
-@instead_of(payload_trusted, "sync.reconcile.identity:_linked")
+@instead_of(payload_trusted, "sync.reconcile.identity:_with_own_item")
 def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> RecordPlan:
     for stored in plan.facts.events:
         event = stored.event

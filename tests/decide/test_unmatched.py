@@ -9,17 +9,16 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from sync.choices import Cause, TombstoneState
-from sync.kernel.messages import UnmatchedReason
+from sync.choices import Cause, TombstoneState, UnmatchedReason
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile import new_items
+from sync.reconcile import unmatched_items
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, new_sync_state
 from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, Reference, stored_values
-from sync.reconcile.new_items import after_rejection, decide_unmatched, decided_again
+from sync.reconcile.field_values import BoardContext, Reference, local_values
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
+from sync.reconcile.unmatched_items import after_rejection, decide_unmatched, decided_again
 from tests.decide import builders
 from tests.decide.builders import NOW, an_item, deletion, filtered, mapping, plain
 
@@ -32,7 +31,7 @@ def board(*mappings: FieldMapping, **differs: Any) -> BoardContext:
 
 
 def decide_item(item: ItemFacts, on: BoardContext | None = None, plan: Plan | None = None, **differs: Any) -> ItemPlan:
-    return new_items.decide_item(PassFacts(on or board(), NOW, **differs), item, plan or Plan())
+    return unmatched_items.decide_item(PassFacts(on or board(), NOW, **differs), item, plan or Plan())
 
 
 def decide_items(items: Sequence[ItemFacts]) -> list[ItemPlan]:
@@ -76,8 +75,8 @@ def first(record: Contact, item: Item) -> RecordFacts:
     """The record with its own item, in sync."""
     on, state = board(), new_sync_state("contact", record.pk)
     for field in on.mappings:
-        cell = on.converter(field).stored_value(an_item().reading(field.column_id))
-        state.base[field.key] = new_base(field, item.id, stored_values(record, field), cell)
+        cell = on.converter(field).cell_value(an_item().reading(field.column_id))
+        state.base[field.key] = new_base(field, item.id, local_values(record, field), cell)
     return RecordFacts(Claim(record.pk, None, []), record, state, item=item)
 
 
@@ -226,7 +225,7 @@ def test_an_item_with_a_deleted_records_npd_id_makes_no_record(
     stone: Tombstone, outcome: Outcome, is_woken: bool, moves: TombstoneState | None
 ) -> None:
     plan = decide_item(facts(an_item(npd_id=str(DELETED)), tombstones=(stone,)))
-    assert (plan.outcome, plan.act, plan.wakes) == (outcome, NOTHING, (DELETED,) if is_woken else ())
+    assert (plan.outcome, plan.act, plan.to_enqueue) == (outcome, NOTHING, (DELETED,) if is_woken else ())
     assert (plan.tombstone and (plan.tombstone.monday_id, plan.tombstone.state)) == (moves and ("7", moves))
 
 
@@ -241,7 +240,7 @@ def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
     gone = deletion(contact(monday_id="7"))
     items = BatchItems(linked={"7": an_item()})
     plan = decide_item(item, plan=Plan(deleted={gone.id: DeletedPlan(gone)}), items=items)
-    assert (plan.outcome, plan.wakes) == (ENDED, ())
+    assert (plan.outcome, plan.to_enqueue) == (ENDED, ())
 
 
 def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
@@ -253,17 +252,17 @@ def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
 def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
     gone = facts(an_item(state="deleted"), tombstones=(tombstone(monday_id="7"),))
     plan = decide_item(gone)
-    assert plan.wakes == (DELETED,)
+    assert plan.to_enqueue == (DELETED,)
     assert plan.closes == "The item “Ann” was deleted on Monday, so there is nothing to ask any more."
     settled = replace(gone, tombstones=(tombstone(monday_id="7", state=TombstoneState.KEPT),))
-    assert decide_item(settled).wakes == ()
+    assert decide_item(settled).to_enqueue == ()
 
 
 @pytest.mark.parametrize("state", [TombstoneState.ARCHIVED, TombstoneState.KEPT])
 @pytest.mark.parametrize("shown", ["archived", "active"])
 def test_an_edit_that_came_late_is_checked_by_its_deleted_record(state: TombstoneState, shown: str) -> None:
     late = facts(an_item(state=shown), tombstones=(tombstone(monday_id="7", state=state),), has_new_edit=True)
-    assert decide_item(late).wakes == (DELETED,)
+    assert decide_item(late).to_enqueue == (DELETED,)
 
 
 # Items of one pass, one after another.
@@ -322,7 +321,7 @@ LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None)
 def again(item: ItemFacts, **differs: Any) -> ItemPlan:
     """An item's plan, decided again after NPD's other rows changed to `differs`."""
     on = PassFacts(board(), NOW)
-    return decided_again(on, new_items.decide_item(on, item, Plan()), replace(item, **differs), Plan())
+    return decided_again(on, unmatched_items.decide_item(on, item, Plan()), replace(item, **differs), Plan())
 
 
 def saved(record: Contact, **differs: Any) -> Contact:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.monday import board_events, items
-from sync.monday.board_items import RELATION, BoardSetup, ColumnSpec, Item, ItemWrite, WriteRequest
+from sync.monday.board_items import CREATE_GROUP, RELATION, BoardSetup, ColumnSpec, Item, ItemWrite, WriteRequest
 from sync.monday.columns import make_converter
 from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.conversion import ConverterOptions, UnknownValue
@@ -28,8 +28,6 @@ WEBHOOK_SECONDS = 60  # a webhook that has not come by then counts as missing
 LOG_SECONDS = 70  # the row of a change was seen more than half a minute late
 
 DELETE_BOARD = "mutation ProbeDeleteBoard($board: ID!) { delete_board(board_id: $board) { id } }"
-CREATE_GROUP = """mutation ProbeGroup($board: ID!, $title: String!) {
-  create_group(board_id: $board, group_name: $title) { id } }"""
 MOVE_ITEM = """mutation ProbeMove($item: ID!, $group: String!) {
   move_item_to_group(item_id: $item, group_id: $group) { id } }"""
 
@@ -47,7 +45,7 @@ VALUES: Mapping[str, Any] = {
     "checkbox": True,
 }
 
-Ask = Callable[["Probe"], str]
+Ask = Callable[["AccountProbe"], str]
 
 
 class Unanswered(Exception):
@@ -84,8 +82,8 @@ class Finding:
         return not self.reason and self.answer != self.assumption.expected
 
 
-class Probe:
-    """Two boards and the calls on them.
+class AccountProbe:
+    """The two boards of a probe, and the calls on them.
 
     `wait` lets seconds pass; `deliveries` returns the bodies of the webhooks that arrived for a board.
     """
@@ -191,7 +189,7 @@ class Probe:
     def linked_ids(self, item: Item | None) -> Sequence[str]:
         if item is None:
             raise Unanswered("the item isn't listed")
-        raw = make_converter("relation").stored_value(item.reading(self.column_id(RELATION)))
+        raw = make_converter("relation").cell_value(item.reading(self.column_id(RELATION)))
         return list(raw["item_ids"]) if raw else []
 
     def differing_types(self, item: Item) -> list[str]:
@@ -200,7 +198,7 @@ class Probe:
         for kind, value in VALUES.items():
             converter = make_converter(kind, ConverterOptions(column_settings=self._setup.columns[kind].settings))
             try:
-                remote = converter.canonical_remote(converter.stored_value(item.reading(self.column_id(kind))))
+                remote = converter.canonical_remote(converter.cell_value(item.reading(self.column_id(kind))))
             except UnknownValue:
                 differing.append(kind)
                 continue
@@ -249,6 +247,7 @@ class Probe:
 
 
 def _item(result: Item | MondayError) -> Item:
+    """Return the item of a write that was carried out; raises the error of any other."""
     if isinstance(result, MondayError):
         raise result
     return result
@@ -276,7 +275,7 @@ def assumption(expected: str, otherwise: str) -> Callable[[Ask], Ask]:
     "invalid_document",
     "A version of the API that we don't speak would fail record by record, instead of stopping the board.",
 )
-def unknown_field(probe: Probe) -> str:
+def unknown_field(probe: AccountProbe) -> str:
     """How is a document with an unknown field refused?"""
     try:
         probe.connector.api.execute("query ProbeUnknownField { me { nothing_of_this_name } }", {})
@@ -286,13 +285,13 @@ def unknown_field(probe: Probe) -> str:
 
 
 @assumption("left out", "An error would leave the record's item unknown, where it now counts as deleted.")
-def unknown_item(probe: Probe) -> str:
+def unknown_item(probe: AccountProbe) -> str:
     """What does a read of an unknown item answer?"""
     return "left out" if probe.read(UNKNOWN_ID) is None else "listed"
 
 
 @assumption("cursor_expired", "The nightly comparison would end with an error instead of starting its listing again.")
-def wrong_cursor(probe: Probe) -> str:
+def wrong_cursor(probe: AccountProbe) -> str:
     """How is a text refused that is no cursor?"""
     try:
         probe.connector.next_page("nonsense", [])
@@ -302,7 +301,7 @@ def wrong_cursor(probe: Probe) -> str:
 
 
 @assumption("the same values", "Every pass would find these columns changed on Monday: don't map them, and tell us.")
-def column_types(probe: Probe) -> str:
+def column_types(probe: AccountProbe) -> str:
     """Does an item show what each type of column was written?"""
     values = {}
     for kind, value in VALUES.items():
@@ -313,14 +312,14 @@ def column_types(probe: Probe) -> str:
 
 
 @assumption("there", "The relation is sent once more, as a change of its own: one more call for such records.")
-def create_relation(probe: Probe) -> str:
+def create_relation(probe: AccountProbe) -> str:
     """Does the answer to a create show the relation that it set?"""
     target = probe.create_other("Linked at once")
     return "there" if target.id in probe.linked_ids(probe.related(target)) else "dropped"
 
 
 @assumption("stays", "The relation would look emptied by a person, and the field in NPD be emptied.")
-def archived_in_relation(probe: Probe) -> str:
+def archived_in_relation(probe: AccountProbe) -> str:
     """Does an archived item stay in the relations to it?"""
     target = probe.create_other("Linked, then archived")
     item = probe.related(target)
@@ -330,7 +329,7 @@ def archived_in_relation(probe: Probe) -> str:
 
 
 @assumption("leaves", "The relation would lead to an item that no record has; the field would be blocked.")
-def deleted_in_relation(probe: Probe) -> str:
+def deleted_in_relation(probe: AccountProbe) -> str:
     """Does a deleted item stay in the relations to it?"""
     target = probe.create_other("Linked, then deleted")
     item = probe.related(target)
@@ -343,7 +342,7 @@ def deleted_in_relation(probe: Probe) -> str:
     "done, item_not_found",
     "Without data the outcome is unknown, and the items are read again before anything is sent twice.",
 )
-def partial_batch(probe: Probe) -> str:
+def partial_batch(probe: AccountProbe) -> str:
     """Are the other changes of a document answered when one is refused?"""
     item = probe.create("In a batch")
     value = {probe.column_id("text"): "in a batch"}
@@ -354,34 +353,34 @@ def partial_batch(probe: Probe) -> str:
 
 
 @assumption("column_not_found", _SAME_KIND)
-def unknown_column(probe: Probe) -> str:
+def unknown_column(probe: AccountProbe) -> str:
     """How is a change of an unknown column refused?"""
     item = probe.create("Without the column")
     return _outcome(probe.change(item.id, {"nothing_of_this_id": "x"}))
 
 
 @assumption("name_rejected", _SAME_KIND)
-def long_name(probe: Probe) -> str:
+def long_name(probe: AccountProbe) -> str:
     """How is a name of 256 characters refused?"""
     return _outcome(probe.write(probe.creation("x" * 256)))
 
 
 @assumption("label_unknown", _SAME_KIND)
-def status_unknown(probe: Probe) -> str:
+def status_unknown(probe: AccountProbe) -> str:
     """How is an unknown label of a status refused?"""
     item = probe.create("With a status")
     return _outcome(probe.change(item.id, {probe.column_id("status"): {"label": "Nowhere"}}))
 
 
 @assumption("label_unknown", _SAME_KIND)
-def dropdown_unknown(probe: Probe) -> str:
+def dropdown_unknown(probe: AccountProbe) -> str:
     """How is an unknown label of a dropdown refused?"""
     item = probe.create("With a dropdown")
     return _outcome(probe.change(item.id, {probe.column_id("dropdown"): {"labels": ["Nowhere"]}}))
 
 
 @assumption("the first answer, marked", "A create whose answer was lost could be made twice: don't sync, and tell us.")
-def key_replay(probe: Probe) -> str:
+def key_replay(probe: AccountProbe) -> str:
     """What does the same create under the same key answer?"""
     request = probe.creation("Created once")
     key = uuid.uuid4().hex
@@ -392,7 +391,7 @@ def key_replay(probe: Probe) -> str:
 
 
 @assumption("item_inactive", _SAME_KIND)
-def deleted_write(probe: Probe) -> str:
+def deleted_write(probe: AccountProbe) -> str:
     """How is a change of a deleted item refused?"""
     item = probe.create("Deleted, then changed")
     _item(probe.delete(item))
@@ -400,7 +399,7 @@ def deleted_write(probe: Probe) -> str:
 
 
 @assumption("both values", "Edits on the board that one of our writes covered would not be found.")
-def log_row(probe: Probe) -> str:
+def log_row(probe: AccountProbe) -> str:
     """What does the activity log tell of a change?"""
     item = probe.create("In the log", {probe.column_id("text"): "before"})
     _item(probe.change(item.id, {probe.column_id("text"): "after"}))
@@ -411,7 +410,7 @@ def log_row(probe: Probe) -> str:
 @assumption(
     "sent", "Changes of other programs with this token are found minutes later, by the check for missed changes."
 )
-def webhook_echo(probe: Probe) -> str:
+def webhook_echo(probe: AccountProbe) -> str:
     """Do changes by the API send webhooks?"""
     probe.subscribe()
     item = probe.create("Reported")
@@ -420,7 +419,7 @@ def webhook_echo(probe: Probe) -> str:
 
 
 @assumption("sent", "A board filtered by group would notice moves minutes later, by the check for missed changes.")
-def webhook_move(probe: Probe) -> str:
+def webhook_move(probe: AccountProbe) -> str:
     """Does a move to another group send a webhook?"""
     probe.subscribe()
     item = probe.create("Moved")

@@ -20,10 +20,10 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from sync import registry
-from sync.choices import SyncDirection, TombstoneState
+from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.kernel.humanize import time_span
-from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
+from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.reconcile import field_values, identity, pass_plan
@@ -32,7 +32,7 @@ from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts, PassFact
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import IGNORED, UnmatchedFinding
+from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
 # How long an item waits for its next check, if its obstacle should be gone by then: a value that can't be read, or a
@@ -52,28 +52,29 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     if not facts.item_claims:
         return plan
     answered_items = identity.answered_items(facts, plan)
-    answered_records = {key for answer in plan.answers if answer.result for key in answer.record_ids}
-    for item in facts.unmatched:
-        if item.item_id in answered_items:
-            decided = released(pass_plan.ItemPlan(item), identity.ANSWERED.detail)
+    answered_records = {
+        key for answer in plan.identity_answers if answer.result for key in (answer.asked_of, *answer.record_ids)
+    }
+    for item_facts in facts.unmatched:
+        if item_facts.item_id in answered_items:
+            decided = released(pass_plan.ItemPlan(item_facts), identity.ANSWERED.detail)
         else:
-            original = item.duplicate_of
+            original = item_facts.duplicate_of
             if original is not None and original.id in plan.records:
                 # As this pass planned it.
                 original = replace(original, sync_state=plan.records[original.id].sync_state)
-            decided = decide_item(facts, replace(item, duplicate_of=original), plan)
+            decided = decide_item(facts, replace(item_facts, duplicate_of=original), plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
             decided = released(decided, identity.ANSWERED.detail)
         plan = replace(plan, items=(*plan.items, decided))
-    item_of_record = {
-        item.record.pk: item.facts.item_id for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
-    }
+    assigning = [item_plan for item_plan in plan.items if item_plan.act in pass_plan.ASSIGNING]
+    item_of_record = {item_plan.record.pk: item_plan.facts.item_id for item_plan in assigning if item_plan.record}
     overruled = []
     for record_plan in plan.records.values():
         # An item overrules the record's own plan if it takes the place of the item that the plan links, creates or
         # reports as removed, or if the plan's item goes to another record.
         item_id = item_of_record.get(record_plan.id)
-        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
+        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removed_item)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
             log = tuple(line for line in record_plan.log if line.kind != "link")
@@ -84,22 +85,26 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     return plan.with_records(overruled)
 
 
-def decide_item(facts: PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
+def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
-    if field_values.is_active_on(facts.board, item.item):
-        return _ItemRule(facts, item, plan).decide()
+    item = item_facts.item
+    if field_values.is_active_on(facts.board, item):
+        return _ItemRule(facts, item_facts, plan).decide()
     # Without a record nothing can be lost, so nothing waits.
-    own = [entry for entry in _own_tombstones(facts.board, item.tombstones) if entry.monday_id == item.item_id]
+    tombstones = _tombstones_of_board(facts.board, item_facts.tombstones)
+    deleted = [tombstone for tombstone in tombstones if tombstone.monday_id == item_facts.item_id]
     # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
-    wakes = [entry.entity_id for entry in own if entry.state in OPEN_TOMBSTONE_STATES or item.has_new_edit]
-    settled = replace(_settled_item(item, "There is no such active item on the board."), wakes=tuple(wakes))
-    if item.item is None or item.item.state not in pass_plan.REPORTED_STATES:
+    to_enqueue = [row.entity_id for row in deleted if row.state in OPEN_TOMBSTONE_STATES or item_facts.has_new_edit]
+    settled = _settled_item(item_facts, "There is no such active item on the board.")
+    settled = replace(settled, to_enqueue=tuple(to_enqueue))
+    if item is None or item.state not in pass_plan.REPORTED_STATES:
         return settled
-    closes = f"The item “{item.item.name}” was {item.item.state} on Monday, so there is nothing to ask any more."
+    closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
     return replace(settled, closes=closes)
 
 
-def _own_tombstones(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
+def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
+    """Return those of the board's deleted records, without restored ones."""
     return [
         tombstone
         for tombstone in tombstones
@@ -114,13 +119,13 @@ def _settled_item(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
 class _ItemRule:
     """The rows of “A record and its item” for one active item of the board."""
 
-    def __init__(self, facts: PassFacts, item: ItemFacts, plan: pass_plan.Plan) -> None:
-        assert item.item is not None
+    def __init__(self, facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> None:
+        assert item_facts.item is not None
         self.pass_facts = facts
         self.board = facts.board
         self.now = facts.now
-        self.facts = item
-        self.item = item.item
+        self.facts = item_facts
+        self.item = item_facts.item
         self.plan = plan
         self.match_key = field_values.match_key_of_item(self.board, self.item)
         self.npd_id = field_values.npd_id_of(self.board, self.item)
@@ -207,9 +212,9 @@ class _ItemRule:
         npd_id = field_values.as_uuid(self.npd_id or "")
         with_npd_id = [entry for entry in tombstones if npd_id and entry.entity_id == npd_id]
         of_item = [entry for entry in tombstones if entry.monday_id == self.item.id]
-        own = _own_tombstones(self.board, (*with_npd_id, *of_item))
+        of_board = _tombstones_of_board(self.board, (*with_npd_id, *of_item))
         moved = [entry for entry in with_npd_id if entry.state != TombstoneState.RESTORED]
-        return next(iter((*own, *moved)), None)
+        return next(iter((*of_board, *moved)), None)
 
     def _leave(
         self, reason: UnmatchedReason, *, detail: str = "", until: datetime | None = None, **details: str
@@ -269,13 +274,13 @@ class _ItemRule:
         facts = self.facts
         if ignored and not facts.may_create and (ignored.left_alone or ignored.entity_id is None):
             return self._leave_ignored(ignored)
-        owner = self._npd_id_record
-        if owner is not None:
-            exclusion = self._record_exclusion(owner)
-            if owner.monday_id is not None and owner.is_left_out:
-                exclusion = f"It has the NPD ID of “{owner}”, which the filter leaves out. Both items keep it."
-            return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._by_npd_id(owner)
-        matching = self._matching if not facts.as_new else []
+        record = self._npd_id_record
+        if record is not None:
+            exclusion = self._record_exclusion(record)
+            if record.monday_id is not None and record.is_left_out:
+                exclusion = f"It has the NPD ID of “{record}”, which the filter leaves out. Both items keep it."
+            return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._by_npd_id(record)
+        matching = self._matching if not facts.wants_new_record else []
         matching = [record for record in matching if not ignored or record.pk != ignored.entity_id]
         hits = [record for record in matching if not self._record_exclusion(record)]
         if matching and not hits:
@@ -297,7 +302,7 @@ class _ItemRule:
         if not ignored.left_alone:
             finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
-        if self.facts.claim.payload.get(IGNORED):
+        if self.facts.claim.payload.get(IGNORED_KEY):
             return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
         return plan
 
@@ -308,24 +313,24 @@ class _ItemRule:
             return ""
         return f"{verdict.sentence} This is about “{record}”, which would get the item."
 
-    def _by_npd_id(self, owner: SyncedModel) -> pass_plan.ItemPlan:
-        """Plan an item with the NPD ID of an existing record."""
-        if owner.monday_id is None:
-            return self._link(owner) if owner.may_sync else self._ask([owner])
-        if not owner.may_sync:
-            return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{owner}”")
-        if self._may_take_place(owner):
-            if waiting := self._wait_for_original(owner):
+    def _by_npd_id(self, record: SyncedModel) -> pass_plan.ItemPlan:
+        """Plan an item with the NPD ID of this record."""
+        if record.monday_id is None:
+            return self._link(record) if record.may_sync else self._ask([record])
+        if not record.may_sync:
+            return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{record}”")
+        if self._may_take_place(record):
+            if waiting := self._wait_for_original(record):
                 return waiting
             sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
-            return self._assign(owner, sentence)
-        plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{owner}”")
-        if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != owner.monday_id:
+            return self._assign(record, sentence)
+        plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
+        if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != record.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
             return replace(plan, ending=replace(plan.ending, outcome=pass_plan.Outcome.RELEASED))
-        return replace(plan, ending=pass_plan.OPEN, act=pass_plan.ItemAct.DUPLICATE, record=owner)
+        return replace(plan, ending=pass_plan.OPEN, act=pass_plan.ItemAct.DUPLICATE, record=record)
 
-    def _may_take_place(self, owner: SyncedModel) -> bool:
+    def _may_take_place(self, record: SyncedModel) -> bool:
         """Whether it may replace the record's own item, which was archived or deleted.
 
         A person duplicated the item and archived the original, or a restored database knows only the original. As a
@@ -333,32 +338,32 @@ class _ItemRule:
         duplicate all the same (used as a template for somebody else): a person is asked.
         """
         original = self.facts.original_item
-        if original is None or original.id != owner.monday_id or original.state not in pass_plan.REPORTED_STATES:
+        if original is None or original.id != record.monday_id or original.state not in pass_plan.REPORTED_STATES:
             return False
         keys = (
-            field_values.match_key_of_record(self.board, owner),
+            field_values.match_key_of_record(self.board, record),
             field_values.match_key_of_item(self.board, original),
         )
         return self.match_key is not None and self.match_key in keys
 
-    def _wait_for_original(self, owner: SyncedModel) -> pass_plan.ItemPlan | None:
+    def _wait_for_original(self, record: SyncedModel) -> pass_plan.ItemPlan | None:
         """Wait if edits on the original were never synced: they would be lost, so a person decides about it first.
 
         If the person keeps the record, it is linked with this item, and NPD's edits are merged with it.
         """
-        record = self.facts.duplicate_of
-        if record is None or record.item is None:
+        original = self.facts.duplicate_of
+        if original is None or original.item is None:
             return None
-        if not any(edit.reason for edit in edits_since_agreed(self.board, record)):
+        if not any(edit.reason for edit in edits_since_agreed(self.board, original)):
             return None
         detail = (
-            f"“{record.item.name}”, the item of “{owner}”, left the board with values that were never synced. First "
+            f"“{original.item.name}”, the item of “{record}”, left the board with values that were never synced. First "
             "decide what happens to the record."
         )
         until = self.now + CHECK_SELDOM
-        plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
-        is_removal_known = record.sync_state.remote_state in pass_plan.OFF_BOARD_STATES
-        return plan if is_removal_known else replace(plan, wakes=(owner.pk,))
+        plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{record}”")
+        is_removal_known = original.sync_state.remote_state in pass_plan.OFF_BOARD_STATES
+        return plan if is_removal_known else replace(plan, to_enqueue=(record.pk,))
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
@@ -372,8 +377,7 @@ class _ItemRule:
         if item.id in decided_items:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
-            wakes = (tombstone.entity_id,) if self.facts.has_new_edit else ()
-            return replace(self._end(stays), wakes=wakes)
+            return replace(self._end(stays), to_enqueue=(tombstone.entity_id,) if self.facts.has_new_edit else ())
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
@@ -391,7 +395,7 @@ class _ItemRule:
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
         plan = self._end(f"{detail} It is synced with that record.")
-        return replace(plan, tombstone=changed, wakes=(tombstone.entity_id,))
+        return replace(plan, tombstone=changed, to_enqueue=(tombstone.entity_id,))
 
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
@@ -409,9 +413,9 @@ class _ItemRule:
 
     def _assign(self, record: SyncedModel, sentence: str) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
-        owner = field_values.with_item(record, self.item.id)
+        linked = field_values.with_item(record, self.item.id)
         plan = self._end(f"Linked with {record}.")
-        return replace(plan, act=pass_plan.ItemAct.LINK, record=owner, sentence=sentence)
+        return replace(plan, act=pass_plan.ItemAct.LINK, record=linked, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
@@ -434,7 +438,7 @@ class _ItemRule:
             act=pass_plan.ItemAct.CREATE,
             record=record,
             sentence=sentence,
-            closes=closes if self.facts.as_new else "",
+            closes=closes if self.facts.wants_new_record else "",
         )
 
 
@@ -451,10 +455,10 @@ def record_from_item(
         is_npd_only = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
         if not mapping.column_id or (is_npd_only and not mapping.required):
             continue
-        convert = board.converter(mapping, record)
+        converter = board.converter(mapping, record)
         try:
-            cell = convert.stored_value(item.reading(mapping.column_id))
-            raw = convert.to_local(cell, field_values.stored_values(record, mapping))
+            cell = converter.cell_value(item.reading(mapping.column_id))
+            raw = converter.to_local(cell, field_values.local_values(record, mapping))
             named = field_values.records_named(related, board.model, raw)
             relations = {name: field_values.relation_value(other) for name, other in named.items()}
             values = field_values.clean_values(record, {**raw, **relations})
@@ -468,10 +472,9 @@ def record_from_item(
 
 def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
     """Return the items that records get by this pass."""
-    linked = {record.link_to: record.record for record in plan.records.values() if record.link_to}
-    return linked | {
-        item.facts.item_id: item.record for item in plan.items if item.act in pass_plan.ASSIGNING and item.record
-    }
+    linked = {record_plan.link_to: record_plan.record for record_plan in plan.records.values() if record_plan.link_to}
+    assigning = [item_plan for item_plan in plan.items if item_plan.act in pass_plan.ASSIGNING]
+    return linked | {item_plan.facts.item_id: item_plan.record for item_plan in assigning if item_plan.record}
 
 
 def item_finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:

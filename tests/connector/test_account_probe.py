@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from sync.monday.account_probe import ASSUMPTIONS, AccountProbe, Finding
 from sync.monday.client import MondayClient
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import SERVER_FAILED
-from sync.monday.probe import ASSUMPTIONS, Finding, Probe
 from tests.support.in_process import Hooks, answering
 from tests.support.refusals import refusal
 from tests.support.sandbox import Sandbox
@@ -26,7 +26,7 @@ class Account:
         self.sandbox, self.passed = sandbox, 0.0
         self.hooks = Hooks()
         connector = MondayConnector(MondayClient(sandbox.api_url, sandbox.token, version="2026-10"))
-        self.probe = Probe(connector, self.wait, self.bodies, f"{RECEIVER}/webhooks/monday/a-secret-part/")
+        self.probe = AccountProbe(connector, self.wait, self.bodies, f"{RECEIVER}/webhooks/monday/a-secret-part/")
 
     def wait(self, seconds: float) -> None:
         self.passed += seconds
