@@ -50,7 +50,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW, left_by_deleted_record, unlinked_items
+from sync.records.item_links import AS_NEW_KEY, left_by_deleted_record, unlinked_items
 
 DAY = timedelta(days=1)
 
@@ -331,7 +331,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         item_id = claim.remote_id or ""
         npd_id = npd_ids.get(item_id)
         # An unused NPD ID belonged to a record that no longer exists (restored database): reuse it.
-        is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW))
+        is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW_KEY))
         item_stats = stats.get(item_id, {})
         item_facts = ItemFacts(
             claim,

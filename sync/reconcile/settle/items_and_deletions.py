@@ -95,7 +95,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         for item_id in sorted(asked_items.difference(map(str, owned))):
             reason = f"A person said that it is not the item of “{plan.record}”."
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
-        payload = {item_links.NEW_ITEM: True, "by": by}
+        payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
@@ -105,13 +105,13 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         ignore_item(entity_type, answer.item_id, None, reason)
         item_links.relist(entity_type, [answer.item_id])
         item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
-        payload = {item_links.AS_NEW: True, "by": by}
+        payload = {item_links.AS_NEW_KEY: True, "by": by}
         priority = choices.Priority.PERSON
         run.enqueue_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.COPY:
         # Until its pass has archived it, it becomes no record, even if its record is deleted.
         ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
-        payload = {item_links.COPY_OF: str(answer.asked_of), "by": by}
+        payload = {item_links.COPY_OF_KEY: str(answer.asked_of), "by": by}
         run.enqueue_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
