@@ -96,7 +96,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         list_url = request.get_full_path()
 
         def question() -> Question:
-            hidden = confirmed_action.selection(request, act.code)
+            hidden = confirmed_action.selection_fields(request, act.code)
             return question_about_conflicts(rows, act, by=by, hidden=hidden)
 
         def run() -> Report:
