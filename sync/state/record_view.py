@@ -370,8 +370,8 @@ def describe(records: Sequence[SyncedModel], boards: Overview | None = None) -> 
     return {record.pk: RecordView(record, page) for record in records} if page else {}
 
 
-def describe_one(record: SyncedModel, boards: Overview | None = None) -> RecordView:
-    return describe([record], boards)[record.pk]
+def describe_one(record: SyncedModel) -> RecordView:
+    return describe([record])[record.pk]
 
 
 class _Page:
