@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from sync import registry
-from sync.boards import board_columns
+from sync.boards import availability, board_columns
 from sync.boards.sync_filter import SyncFilter
 from sync.boards.webhooks import check_silence, check_webhooks
 from sync.choices import Cause, Priority, QueueDirection
@@ -29,7 +29,6 @@ from sync.models import BoardLink, IgnoredItem, MondayAccount, WebhookEvent
 from sync.monday import board_events, errors
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
-from sync.records import availability
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 

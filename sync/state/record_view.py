@@ -18,6 +18,7 @@ from django.utils.text import capfirst
 
 from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
+from sync.boards.availability import Overview
 from sync.kernel import humanize
 from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
@@ -27,7 +28,6 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import new_sync_state
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
 from sync.reconcile.lost_updates import last_seen
-from sync.records.availability import Overview
 from sync.registry import item_url
 
 
