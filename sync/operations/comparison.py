@@ -93,7 +93,7 @@ class ListedPage:
         return sorted(open_ids.union(self.need_pass))
 
 
-class _ListedItems(Gatherer):
+class _PageGatherer(Gatherer):
     """A Gatherer that reads a page of the listing; it doesn't read other items, but notes them as `unread_items`.
 
     It doesn't inspect missing columns, because that takes a call and may concern every record's pass.
@@ -152,7 +152,7 @@ class BoardListing:
                 note_unmatched(link, [listed_finding(board, item) for item in without_record])
             if board.sync_filter.items:
                 self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            gatherer = _ListedItems(fresh)
+            gatherer = _PageGatherer(fresh)
             facts, plan = gatherer.gather(replace(facts, item_claims=()))
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
