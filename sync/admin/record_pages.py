@@ -209,7 +209,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        views = record_view.describe(rows, admin_base.overview_of(request))
+        views = record_view.views_of(rows, admin_base.overview_of(request))
         for row in rows:
             row.page_view = views[row.pk]
 
@@ -345,7 +345,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         """Mark in the form which fields are not in sync, and why."""
         record = kwargs.get("obj")
         if record is not None:
-            record.page_view = record_view.describe_one(record, admin_base.overview_of(request))
+            record.page_view = record_view.view_of(record, admin_base.overview_of(request))
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -194,7 +194,7 @@ def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnl
     try:
         for page in listing.pages():
             with_open_work = page.with_open_work
-            same = {plan.id for plan in page.syncing}.difference(with_open_work)
+            same = {plan.id for plan in page.synced_plans}.difference(with_open_work)
             dry_run.checked += len(same)
             dry_run.unchanged += len(same)
             ids += with_open_work
