@@ -206,7 +206,7 @@ def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
     from django.contrib import admin
     from unfold.dataclasses import SearchResult
 
-    from sync.admin.record_pages import found_records
+    from sync.admin.record_pages import search_records
 
     models = [model for model in apps.get_models() if admin.site.is_registered(model)]
     lists = {str(model._meta.verbose_name_plural).lower() for model in models}
@@ -215,7 +215,7 @@ def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
         for section in sections()
         if term.lower() in section.title.lower() and section.title.lower() not in lists and section.is_offered(request)
     ]
-    return pages + found_records(request, term)
+    return pages + search_records(request, term)
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:

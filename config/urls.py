@@ -23,7 +23,7 @@ from config import help_pages, middleware
 from config.navigation import settings_page
 from npd.sign_in import SetPassword
 from sync.admin import home, home_acts
-from sync.admin.personal_pages import notifications_page
+from sync.admin.notifications_and_tokens import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
 

@@ -96,7 +96,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         list_url = request.get_full_path()
 
         def question() -> Question:
-            hidden = confirmed_action.selection(request, act.code)
+            hidden = confirmed_action.selection_fields(request, act.code)
             return question_about_conflicts(rows, act, by=by, hidden=hidden)
 
         def run() -> Report:
@@ -359,9 +359,9 @@ def _fit_act_to_values(act: Act, entry: Entry) -> Act:
     if act.code not in TYPE_OF_ACT or act.code == "leave_both":
         return act
     side = resolution.SIDE_OF_TYPE[TYPE_OF_ACT[act.code]]
+    # The code of an overwritten edit's entry is the conflict's kind.
     effects = {
-        value.label: Effect.of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.cause_code)
-        for value in entry.values
+        value.label: Effect.of(side, {NPD: value.npd, MONDAY: value.monday}, kind=entry.code) for value in entry.values
     }
     emptied = {label: effect.emptied_side for label, effect in effects.items() if effect.emptied_side}
     if not emptied:

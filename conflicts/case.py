@@ -188,8 +188,8 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     """Return the names of the conflicts' records, also of deleted ones, by the conflicts' ids."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
     names = registry.record_names(keys.values())
-    stones = tombstones_of(set(keys.values()) - names.keys())
-    names |= {key: registry.tombstone_name(stone) for key, stone in stones.items()}
+    tombstones = tombstones_of(set(keys.values()) - names.keys())
+    names |= {key: registry.tombstone_name(tombstone) for key, tombstone in tombstones.items()}
     return {pk: names.get(key) or f"a {registry.type_name(key[0])} that was deleted" for pk, key in keys.items()}
 
 

@@ -46,7 +46,7 @@ class Rule(models.TextChoices):
 
 
 class SyncStatus(models.TextChoices):
-    """The sync state's view of a record."""
+    """The result of a record's last pass, in its sync state; people see the record's RecordSyncStatus."""
 
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"

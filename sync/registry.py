@@ -246,7 +246,7 @@ def own_texts(model: type[SyncedModel]) -> list[str]:
     return [field.name for field in own_fields(model) if isinstance(field, (models.CharField, models.TextField))]
 
 
-def searching(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
+def search_condition(model: type[SyncedModel], names: Collection[str], term: str) -> models.Q:
     """Return the condition that a record contains every word of a term, in any order, or its phone number.
 
     Words are split as Django does, so quoted ones may contain spaces. A comma after a word is dropped, so that an

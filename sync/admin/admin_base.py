@@ -46,7 +46,7 @@ def with_request_id(text: str) -> SafeString:
     return format_html("{}{}", humanize.without_request_id(text), format_html(fold, " ".join(ids)) if ids else "")
 
 
-def describe(record: SyncedModel) -> str:
+def details_of(record: SyncedModel) -> str:
     """Return the record's first values besides its name, to tell it from namesakes."""
     names = [own_field.name for own_field in registry.own_fields(type(record))]
     names = [name for name in names if name != registry.name_field(type(record))]
@@ -212,9 +212,11 @@ def is_valid_key(model: type[models.Model], text: str) -> bool:
 
 
 class PageAdmin(ModelAdmin):
-    """The base of all our lists. It prepares the rows of a page together, so that their cells need no queries.
+    """The base of all our lists and of their rows' pages.
 
-    Each row has `page_now`, the database's time, and the attributes that `prepare_page` sets; they begin with `page_`.
+    `prepare_page` reads what a page shows of all its rows together, so that their cells need no queries, and puts it
+    on the rows, as attributes that begin with `page_`; `page_now` is the database's time. The change list calls it for
+    a page of the list, `render_change_form` for the one row of a form, whose template then gets `row_context`.
     """
 
     list_per_page = 50
@@ -250,11 +252,12 @@ class PageAdmin(ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Add the row's context, and drop the button *Save and add another*."""
-        buttons = {"show_save_and_add_another": False, "show_save_and_continue": self.saves_and_continues}
+        """Prepare the row, add its context, and drop the button *Save and add another*."""
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": self.saves_and_continues}
         row = kwargs.get("obj")
-        row_context = {} if row is None else self.row_context(request, row)
-        context = context | buttons | row_context
+        if row is not None:
+            self.prepare_page(request, [row])
+            context |= self.row_context(request, row)
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
@@ -268,7 +271,7 @@ class PageAdmin(ModelAdmin):
         return f"There is no such {self.opts.verbose_name} any more: it was deleted, or the address was cut off."
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Return the context of a row's page besides its fields."""
+        """Hook: return the context of a row's page besides its fields."""
         return {}
 
     def is_list(self, request: HttpRequest) -> bool:
@@ -314,13 +317,6 @@ class ReadOnlyAdmin(PageAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Prepare the row like those of the list."""
-        row = super().get_object(request, object_id, from_field)
-        if row is not None:
-            self.prepare_page(request, [row])
-        return row
-
 
 def record_ids_by_name(term: str) -> list[UUID]:
     """Return the ids of at most a thousand records of each type whose name contains `term`, by one query."""
@@ -329,7 +325,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     queries: list[models.QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         if spec.name_field:
-            condition = registry.searching(spec.model, [spec.name_field], term)
+            condition = registry.search_condition(spec.model, [spec.name_field], term)
             records = spec.model.objects.filter(condition).order_by()
             queries.append(records.values_list("id", flat=True)[:1000])
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
@@ -360,10 +356,11 @@ class RecordLinkMixin(PageAdmin):
                 row.page_record = names[key]
                 row.page_record_url = registry.record_url(*key)
                 continue
-            stone = tombstones.get(key)
-            row.page_record = (registry.tombstone_name(stone) if stone else "") or registry.type_label(row.entity_type)
+            tombstone = tombstones.get(key)
+            name = registry.tombstone_name(tombstone) if tombstone else ""
+            row.page_record = name or registry.type_label(row.entity_type)
             # A pruned tombstone is replaced by an unsaved one, which has no page.
-            page_id = stone.pk if stone and may_see_deleted else None
+            page_id = tombstone.pk if tombstone and may_see_deleted else None
             row.page_record_url = reverse("admin:sync_tombstone_change", args=[page_id]) if page_id else ""
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
@@ -382,7 +379,7 @@ class RecordLinkMixin(PageAdmin):
         link = link_to(row.page_record_url, row.page_record)
         return format_html("{} {}", link, humanize.badge("off", "delete", "Deleted")) if row.page_lacks_record else link
 
-    kind_of_record = type_column()
+    record_type = type_column()
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
@@ -418,8 +415,8 @@ def board_badge(board: BoardAvailability, blocked: Sequence[FieldMapping] = ()) 
     return humanize.badge("ok", "check_circle", "Syncing")
 
 
-def records_url(spec: registry.EntitySpec, health: str = "") -> str:
+def records_url(spec: registry.EntitySpec, sync_state: str = "") -> str:
     """Return the address of this type's list, filtered by a state; empty without an admin."""
     opts = spec.model._meta
-    query = {"health": health} if health else None
+    query = {"sync_state": sync_state} if sync_state else None
     return registry.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

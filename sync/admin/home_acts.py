@@ -1,7 +1,12 @@
-"""The acts of `sync.kernel.acts` on what waits: how Home and lists ask before them, run them and undo them.
+"""The acts on what waits for a person: their buttons, and how they ask, run and are undone.
 
-The functions that do them stand beside their rows' lists: for jobs in queue_pages.py, for unmatched items and approvals
-in waiting_pages.py, for conflicts and rejected values in conflicts/admin.py. Those without a list are at the end.
+Home offers them on rows and groups, the lists of unmatched items and of approvals on selected rows (`EntriesMixin`),
+and the pages of a record, a board and an unmatched item as buttons (`act_buttons`). The functions that do them have a
+`@does` and stand beside their rows' lists: for jobs in queue_pages.py, for unmatched items and approvals in
+items_and_approvals.py, for conflicts and rejected values in conflicts/admin.py. Those without a list are at the end.
+
+Other acts are elsewhere: on the selected rows of a list in `act_on_rows` of its admin, on one record in
+record_pages.py, pauses and the ends of pauses and stops in queue_pages.py.
 """
 
 import json
@@ -24,7 +29,7 @@ from django.views.decorators.http import require_POST
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.admin.activity_pages import deleted_records_link
-from sync.admin.admin_base import parse_json, see_other
+from sync.admin.admin_base import Button, parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
@@ -104,9 +109,9 @@ def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
         relations = [relation.name for relation in registry.own_relations(model)]
         ids = {pk for _type, pk in pairs if pk is not None}
         records = model.objects.select_related(*relations).in_bulk(ids)
-        stones = tombstones.tombstones_of((entity_type, pk) for pk in ids - records.keys())
-        deleted = tombstones.rebuild_records(model, list(stones.values()))
-        texts |= {pk: admin_base.describe(record) for pk, record in (records | deleted).items()}
+        deleted_keys = ((entity_type, pk) for pk in ids - records.keys())
+        deleted = tombstones.rebuild_records(model, list(tombstones.tombstones_of(deleted_keys).values()))
+        texts |= {pk: admin_base.details_of(record) for pk, record in (records | deleted).items()}
     return texts
 
 
@@ -129,7 +134,7 @@ def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
 
 
 def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> Report:
-    """Report what the next sync does, and why that waits."""
+    """Report the act on this number of the entries, and when the next sync does it."""
     if not number:
         return Report(problems=problems)
     types = {entry.entity_type for entry in entries}
@@ -154,8 +159,8 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
     """Return a sentence with a record's present state, for a person who acted on an old page."""
     record = registry.entity(entity_type).model.objects.filter(pk=entity_id).first()
     if record is None:
-        stone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
-        name = registry.tombstone_name(stone) if stone else ""
+        tombstone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
+        name = registry.tombstone_name(tombstone) if tombstone else ""
         if not name:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
@@ -222,12 +227,42 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     return _act(request, code, keys, cause, back_url)
 
 
-def act_on_rows(request: HttpRequest, code: str, kind: Kind, rows: models.QuerySet[Any]) -> HttpResponse:
-    """Do an act on the rows that somebody selected in the list of what is behind a kind of entries."""
-    keys = [f"{kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)]
-    if len(keys) > MAX_TICKED:
-        messages.info(request, f"At most {MAX_TICKED} are done at once, the oldest first. Repeat it for the rest.")
-    return _act(request, code, keys[:MAX_TICKED], "", request.get_full_path())
+class EntriesMixin(admin_base.PageAdmin):
+    """A list of the rows behind a kind of Home's entries: its actions are the acts that Home offers on them."""
+
+    kind: Kind
+
+    def acts(self, request: HttpRequest) -> list[Act]:
+        types = [spec.entity_type for spec in registry.entities()]
+        acts = attention.acts_of(self.kind, "")
+        return [act for act in acts if any(attention.may_do(request.user, act, self.kind, name) for name in types)]
+
+    def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Any], act: Act) -> HttpResponse:
+        keys = [f"{self.kind}:{pk}" for pk in rows.order_by("pk").values_list("pk", flat=True)]
+        if len(keys) > MAX_TICKED:
+            messages.info(request, f"At most {MAX_TICKED} are done at once, the oldest first. Repeat it for the rest.")
+        return _act(request, act.code, keys[:MAX_TICKED], "", request.get_full_path())
+
+    def row_buttons(self, request: HttpRequest, row: Any) -> list[Button]:
+        """Return the acts on what waits because of the row."""
+        waiting = attention.with_keys(attention.waiting(), [f"{self.kind}:{row.pk}"])
+        entries = attention.entries(waiting)
+        return [button for entry in entries for button in act_buttons(entry, request.user, request.path)]
+
+
+def act_buttons(entry: Entry, user: Any, page_url: str) -> list[Button]:
+    """Return the acts on an entry that this person may do, for the page at `page_url`; those that delete come last."""
+    url = reverse("npd-home-act")
+    return [
+        Button(
+            act.button,
+            act.code,
+            post_to=url,
+            hidden={"act_and_key": f"{act.code} {entry.key}", "back": page_url},
+            deletes=act.deletes,
+        )
+        for act in sorted(attention.offered_acts(user, entry), key=lambda act: act.deletes)
+    ]
 
 
 def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_url: str) -> HttpResponse:

@@ -247,7 +247,7 @@ class AttentionSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField(read_only=True)
     key = serializers.CharField(read_only=True, help_text="Stays the same as long as the same thing waits.")
     kind = serializers.ChoiceField(choices=Kind.choices, read_only=True)
-    code = serializers.CharField(read_only=True, source="cause_code", help_text="Why, within its kind.")
+    code = serializers.CharField(read_only=True, help_text="Why, within its kind.")
     cause = serializers.CharField(read_only=True, help_text="Equal for things that are listed together.")
     title = serializers.CharField(read_only=True, help_text="The cause in words.")
     detail = serializers.CharField(read_only=True, help_text="Its own reason.")

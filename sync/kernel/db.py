@@ -132,7 +132,7 @@ _BOUND_WAITS = """
 """
 
 
-def bound_lock_waits() -> None:
+def limit_lock_waits() -> None:
     """Wait at most LOCK_WAIT_SECONDS for each lock until the end of this transaction."""
     run_sql(_BOUND_WAITS, {"longest": f"{LOCK_WAIT_SECONDS}s"})
 

@@ -1,13 +1,13 @@
-"""Monday's limits, shared by all workers: the quota, stops after errors, and the token.
+"""Whether a board may be synced now: Monday's limits, the stops after errors, and the token, shared by all workers.
 
 `probed_availability` tells the worker whether a board may be synced now, or why it waits and until when.
-`LimitFacts.of` tells the same without calling Monday; through `sync.records.availability`, pages, commands and the API
-show it.
-`LimitFacts.next_pass` tells the worker how large the pass may be.
+`LimitFacts.availability` tells the same without calling Monday; through `sync.records.availability`, pages, commands
+and the API show it. `LimitFacts.grant_pass` tells the worker how large the pass may be.
 
-`connector` makes metered calls to Monday. `breaker` stops everything and tests whether Monday answers again,
-`stops` stores that and stops a board or all writes. `credentials` holds the secrets, `api_quota` the limits and what is
-used of them. Code elsewhere doesn't import the other modules.
+A *stop* ends calls after errors: all of the account (`breaker`), all writes (`failed_writes`), those of a board, or one
+kind of them (`stops`, which stores all). A *probe* is the call that is tried meanwhile, to find out whether it is over.
+A *wait* is for the quota and ends by itself (`api_quota`: the limits, what is used of them). `connector` makes calls,
+which are counted; `credentials` holds the secrets. Code elsewhere doesn't import the other modules.
 """
 
 import math
@@ -26,14 +26,21 @@ from sync.choices import Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.limits import api_quota, breaker, credentials, failed_writes, stops
-from sync.limits.api_quota import BlockedKind, Quota, Wait, batch_size
-from sync.limits.metered_client import MeteredClient, board_call, client, client_override, connector, urgent_calls
+from sync.limits.api_quota import Quota, Wait, WaitKind, batch_size
+from sync.limits.metered_client import (
+    MeteredClient,
+    client,
+    client_override,
+    connector,
+    meter_board_calls,
+    urgent_calls,
+)
 from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount, SyncQueue
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
-__all__ = ["BlockedKind", "BoardAvailability", "LimitFacts", "PassGrant", "Wait", "batch_size", "probed_availability"]
-__all__ += ["MeteredClient", "board_call", "client", "client_override", "connector", "urgent_calls"]
+__all__ = ["BoardAvailability", "LimitFacts", "PassGrant", "Wait", "WaitKind", "batch_size", "probed_availability"]
+__all__ += ["MeteredClient", "client", "client_override", "connector", "meter_board_calls", "urgent_calls"]
 __all__ += ["api_quota", "breaker", "credentials", "failed_writes", "monday_account", "stops"]
 
 
@@ -43,7 +50,7 @@ class BoardAvailability:
 
     entity_type: str
     link: BoardLink | None
-    reason_code: BlockedKind | None = None
+    reason_code: WaitKind | None = None
     detail: str = ""  # the reason as a sentence
     until: datetime | None = None  # when it can be synced at the earliest; None if somebody has to act
     free_since: datetime | None = None  # when its last stop or wait ended: jobs are late from then on; None without one
@@ -61,15 +68,15 @@ class BoardAvailability:
     @property
     def is_temporary(self) -> bool:
         """Whether it only waits to batch changes, or for Monday's minute to end."""
-        return self.reason_code is BlockedKind.BATCHING
+        return self.reason_code is WaitKind.BATCHING
 
     @property
     def is_paused(self) -> bool:
-        return self.reason_code is BlockedKind.PAUSED
+        return self.reason_code is WaitKind.PAUSED
 
     @property
     def is_set_up(self) -> bool:
-        return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
+        return self.reason_code not in (WaitKind.NOT_CONFIGURED, WaitKind.NO_BOARD)
 
     @property
     def is_chosen(self) -> bool:
@@ -79,7 +86,7 @@ class BoardAvailability:
     @property
     def waits_for_quota(self) -> bool:
         """Whether it goes on by itself once there is quota; a person's click goes through meanwhile."""
-        return self.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+        return self.reason_code in (WaitKind.QUOTA, WaitKind.BATCHING)
 
     @property
     def blocked_reason(self) -> str:
@@ -104,8 +111,8 @@ def probed_availability(entity_type: str) -> BoardAvailability:
         # Until writes are tried again; one that succeeds earlier makes the jobs due.
         until = facts.account.stopped_until or facts.now
         seconds = max(float(failed_writes.WRITE_WAITS[0]), (until - facts.now).total_seconds())
-        return replace(facts.of(entity_type, reads=True), writes_wait_seconds=seconds)
-    board = facts.of(entity_type)
+        return replace(facts.availability(entity_type, reads=True), writes_wait_seconds=seconds)
+    board = facts.availability(entity_type)
     displayed = facts.for_display(board)
     if displayed is board:
         return board  # nothing waits for a probe
@@ -163,9 +170,9 @@ class LimitFacts:
         if not self.account.needs_probe or not (board.is_available or board.waits_for_quota):
             return board
         reason = f"{self.account.stop_reason} It goes on once Monday has answered.".strip()
-        return replace(board, reason_code=BlockedKind.ACCOUNT, detail=reason, until=None)
+        return replace(board, reason_code=WaitKind.ACCOUNT, detail=reason, until=None)
 
-    def of(
+    def availability(
         self, entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False
     ) -> BoardAvailability:
         """Return whether a board may be synced; with `reads`, whether it may be read while writes are stopped.
@@ -177,17 +184,17 @@ class LimitFacts:
         pause = active_pause(entity_type, self.pauses)
         board = BoardAvailability(entity_type, link, pause=pause)
         if self.no_token_reason:
-            return replace(board, reason_code=BlockedKind.NOT_CONFIGURED, detail=self.no_token_reason)
+            return replace(board, reason_code=WaitKind.NOT_CONFIGURED, detail=self.no_token_reason)
         if link is None or not link.has_board:
             reason = f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
-            return replace(board, reason_code=BlockedKind.NO_BOARD, detail=reason)
+            return replace(board, reason_code=WaitKind.NO_BOARD, detail=reason)
         if pause is not None:
-            return replace(board, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause))
+            return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
         stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until
-        stopped = [(stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
+        stopped = [(stopped_until, WaitKind.ACCOUNT, self.account.stop_reason)]
         stop = link.stop_of()
         if stop is not None and not ignore_stop:
-            stopped.append((stop.until, BlockedKind.BLOCKED, stop.reason))
+            stopped.append((stop.until, WaitKind.BOARD, stop.reason))
         if active_stops := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
             # Of two stops, the longer one decides.
             until, kind, reason = max(active_stops)
@@ -195,7 +202,7 @@ class LimitFacts:
             return replace(board, reason_code=kind, detail=detail, until=until)
         ends_of_waits = [self.account.stopped_until, stop.until if stop else None, self.account.free_since]
         if self.quota.is_limited:
-            if isinstance(wait := self.next_pass(entity_type, urgent=urgent), Wait):
+            if isinstance(wait := self.grant_pass(entity_type, urgent=urgent), Wait):
                 return replace(board, reason_code=wait.kind, detail=wait.reason, until=wait.until)
             # The day's quota began then.
             ends_of_waits.append(api_quota.midnight_after(self.now) - timedelta(days=1))
@@ -203,8 +210,8 @@ class LimitFacts:
             ends_of_waits.append(self._end_of_batching(link))
         return replace(board, free_since=max((end for end in ends_of_waits if end is not None), default=None))
 
-    def next_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
-        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `of`.
+    def grant_pass(self, entity_type: str, *, urgent: bool = False) -> PassGrant | Wait:
+        """Return the size that the quota and batching allow for a board's pass now; `urgent` as in `availability`.
 
         Without a known limit, the size is the board's batch size.
         """
@@ -225,8 +232,7 @@ class LimitFacts:
         if only_urgent:
             room = self._room(link, wanted, urgent=True)
         if isinstance(room, Wait):
-            at = humanize.due_time(room.until) if room.until else ""
-            return replace(room, reason=f"{room.reason} Sync goes on by itself at {at}.")
+            return replace(room, reason=f"{room.reason} Sync goes on by itself at {humanize.due_time(room.until)}.")
         wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
@@ -272,6 +278,7 @@ class LimitFacts:
         return link.last_pass_at + timedelta(seconds=self.batching_delay) if link.last_pass_at else None
 
     def _batching_wait(self, link: BoardLink, number_due: int, oldest: datetime | None) -> Wait | None:
+        """Return how long the board's due jobs wait to be sent together, the first due since `oldest`; or None."""
         # A full batch doesn't wait, because waiting for more changes would save no call.
         most_in_a_minute = api_quota.fitting_batch_size(self.quota.full_points)
         full = min(link.batch_limit, most_in_a_minute)
@@ -291,4 +298,4 @@ class LimitFacts:
             f"Changes of this board are sent together every {every}, next at {at}, so that today's API quota lasts; "
             "“Sync now” sends one record at once."
         )
-        return Wait(BlockedKind.BATCHING, reason, until)
+        return Wait(WaitKind.BATCHING, reason, until)

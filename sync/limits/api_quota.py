@@ -24,25 +24,25 @@ from sync.monday.graphql import Answer
 from sync.monday.items import ITEMS_PER_READ
 
 
-class BlockedKind(StrEnum):
-    """The kind of reason why a board isn't synced; the values are those of a metric's label."""
+class WaitKind(StrEnum):
+    """The kind of reason why a board isn't synced now; the values are those of a metric's label."""
 
     NOT_CONFIGURED = "not_configured"
     NO_BOARD = "no_board"
     PAUSED = "paused"
     ACCOUNT = "account"  # a stop of every board
-    BLOCKED = "blocked"  # a stop of this board
+    BOARD = "blocked"  # a stop of this board
     QUOTA = "quota"  # the day's calls are used up
     BATCHING = "batching"  # changes are batched, or the minute's points are used up
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Why a board isn't synced now."""
+    """A limit that leaves no room now for a call or a pass; it ends by itself."""
 
-    kind: BlockedKind
+    kind: WaitKind
     reason: str  # as a sentence
-    until: datetime | None = None  # None if it waits until somebody acts
+    until: datetime
 
 
 # A plan's published limits for a personal token: calls a day, complexity points a minute. Its 1,000 to 5,000 calls a
@@ -69,7 +69,7 @@ DAY_SECONDS = 86_400.0
 MIDNIGHT_SECONDS = 5.0
 
 # Shares of the minute's points and of the day's calls that are reserved for what people click. All else stops before
-# them: passes by `LimitFacts.next_pass`, other calls by `MeteredClient`.
+# them: passes by `LimitFacts.grant_pass`, other calls by `MeteredClient`.
 MINUTE_RESERVE_SHARE = 0.02
 DAY_RESERVE_SHARE = 0.05
 
@@ -187,7 +187,7 @@ class Quota:
         day = self.day_left(urgent=urgent)
         if not ignore_day_limit and day is not None and day < calls:
             rest = "" if urgent else ", but for those that “Sync now” may still use"
-            return Wait(BlockedKind.QUOTA, f"Today's calls to Monday are used up{rest}.", midnight_after(self.now))
+            return Wait(WaitKind.QUOTA, f"Today's calls to Monday are used up{rest}.", midnight_after(self.now))
         points_left = self.points_left(urgent=urgent)
         # An unused minute has room for any call, because a larger one would never fit otherwise.
         if points_left is not None and points_left < points and self.points:
@@ -196,7 +196,7 @@ class Quota:
 
     def wait_for_points(self) -> Wait:
         reason = "This minute's complexity points at Monday are used up."
-        return Wait(BlockedKind.BATCHING, reason, self.points_end or self.now + timedelta(seconds=1))
+        return Wait(WaitKind.BATCHING, reason, self.points_end or self.now + timedelta(seconds=1))
 
     def spend(self, points: int) -> None:
         """Count a call and its estimated points before it is sent; the first call of a minute begins it."""
@@ -253,6 +253,7 @@ class Quota:
 
 
 def reserve(limit: int, share: float) -> int:
+    """Return the part of a limit that is kept for what people click."""
     return math.ceil(limit * share)
 
 
@@ -340,7 +341,7 @@ WRITE_PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier crea
 EARLY_WRITE_PROBE_CALLS = 15  # calls of the probes of writes before these are hourly
 
 
-def seconds_between_probes(calls: int = WRITE_PROBE_CALLS, *, first_calls: int = EARLY_WRITE_PROBE_CALLS) -> float:
+def seconds_between_attempts(calls: int = WRITE_PROBE_CALLS, *, first_calls: int = EARLY_WRITE_PROBE_CALLS) -> float:
     """Return the shortest interval at which probes of `calls` calls each use a tenth of the day's limit.
 
     That tenth includes the `first_calls` of the quicker probes before. Without a limit the interval is 0.
@@ -415,7 +416,7 @@ def batch_size(link_id: int) -> int:
     return BoardLink.objects.get(pk=link_id).batch_limit
 
 
-def learn_size(link_id: int, records: int, seconds: float) -> None:
+def adapt_batch_size(link_id: int, records: int, seconds: float) -> None:
     """Adapt the board's batch size after a call for `records` that was answered after `seconds`."""
     row = BoardLink.objects.only("batch_limit").filter(pk=link_id).first()
     if row is None:  # deleted while the call was in flight
@@ -426,7 +427,7 @@ def learn_size(link_id: int, records: int, seconds: float) -> None:
         row.save(update_fields=["batch_limit"])
 
 
-def learn_too_large(link_id: int, records: int, parts: int) -> None:
+def shrink_batch_size(link_id: int, records: int, parts: int) -> None:
     """Set the batch size to a part of the call for `records` that failed."""
     # A call for a single record can't be made smaller; Monday is slow then.
     if records > 1:

@@ -105,7 +105,7 @@ def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetim
         probe_wait: float = PROBE_WAITS[row.failures]
     else:
         # On small plans, probes would otherwise use over a tenth of the day's calls.
-        seconds = api_quota.seconds_between_probes(READ_PROBE_CALLS, first_calls=EARLY_READ_PROBE_CALLS)
+        seconds = api_quota.seconds_between_attempts(READ_PROBE_CALLS, first_calls=EARLY_READ_PROBE_CALLS)
         probe_wait = max(LATER_PROBE_WAIT, seconds)
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
@@ -140,7 +140,7 @@ def probe_if_due() -> bool:
     if not due_account.update(stopped_until=until):
         return False
     try:
-        account = metered_client.connector(urgent=True).ping()
+        info = metered_client.connector(urgent=True).ping()
     except errors.MondayError as error:
         # Without this probe's own wait, so that `stop_account` counts the failure; a wait that was set meanwhile stays.
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
@@ -149,8 +149,8 @@ def probe_if_due() -> bool:
     # The failures stay counted until a pass has succeeded, because another read may be what fails.
     stops.end_account_stop(
         failures=row.failures,
-        user_id=account.user_id,
-        version_answered=account.version_value,
+        user_id=info.user_id,
+        version_answered=info.version_value,
         answered_mark=credentials.token_mark(),
     )
     log.info("account answers again")
@@ -158,10 +158,10 @@ def probe_if_due() -> bool:
 
 
 # Monday is asked once in this time, however many people try again at once.
-ASK_INTERVAL = timedelta(seconds=5)
+TRY_AGAIN_INTERVAL = timedelta(seconds=5)
 
 # Timeout of such a call: a person waits for it, in one of the web process's few threads.
-ASK_SECONDS = 4.0
+TRY_AGAIN_SECONDS = 4.0
 
 # The results of a person's trying again.
 NOT_STOPPED = "not_stopped"
@@ -170,7 +170,7 @@ STOPPED = "stopped"
 WAITING = "waiting"
 JUST_ASKED = "just_asked"
 PAUSED = "paused"
-ANSWERS = {
+RESULTS = {
     NOT_STOPPED: "Sync isn't stopped any more.",
     RESUMED: "Monday answers, and sync goes on.",
     STOPPED: "Sync is still stopped.",
@@ -186,13 +186,13 @@ _WAITS_FOR_MINUTE = models.Q(
 )
 
 
-def ask_again(*, is_slowed: bool = False) -> str:
-    """Ask Monday, because a person tries again, whether the stops of the account and of boards are over; end those.
+def try_again(*, is_slowed: bool = False) -> str:
+    """Ask Monday whether the stops of the account and of boards are over, because a person tries again; end those.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
     or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
     are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
-    Return the result, one of `ANSWERS`.
+    Return the result, one of `RESULTS`.
     """
     had_stopped_kinds = stops.end_stops_of_kinds()
     failed_writes.make_turns_due()
@@ -212,14 +212,14 @@ def ask_again(*, is_slowed: bool = False) -> str:
     if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
         return WAITING
     due_account = MondayAccount.objects.filter(id=1).filter(
-        models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - ASK_INTERVAL)
+        models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - TRY_AGAIN_INTERVAL)
     )
     # The update matches for the first request only.
     if not due_account.update(asked_at=SyncNow()):
         return JUST_ASKED
     try:
         if asks_for_account:
-            refresh_account_info(timeout=ASK_SECONDS)
+            refresh_account_info(timeout=TRY_AGAIN_SECONDS)
         is_over = _end_stops_of_active_boards()
     except errors.MondayError as error:
         stop_if_shared(error)
@@ -234,13 +234,13 @@ def still_stopped_sentence() -> str:
     now = sync_now()
     board_stops = [board_stop.until for link in _stopped_links() if (board_stop := link.stop_of())]
     next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
-    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else ANSWERS[STOPPED]
+    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else RESULTS[STOPPED]
     return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
 
 
-def ask_again_after_commit() -> None:
-    """Ask again once the transaction is committed, because a person doesn't want to wait for the next probe."""
-    transaction.on_commit(ask_again, robust=True)
+def try_again_after_commit() -> None:
+    """Try again once the transaction is committed, because a person doesn't want to wait for the next probe."""
+    transaction.on_commit(try_again, robust=True)
 
 
 def _end_stops_of_active_boards() -> bool:
@@ -248,7 +248,8 @@ def _end_stops_of_active_boards() -> bool:
     links = _stopped_links()
     if not links:
         return True
-    boards = metered_client.connector(urgent=True, timeout=ASK_SECONDS).read_boards([link.board_id for link in links])
+    connector = metered_client.connector(urgent=True, timeout=TRY_AGAIN_SECONDS)
+    boards = connector.read_boards([link.board_id for link in links])
     active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
     for link in active:
         stops.end_board_stop(link)
@@ -299,7 +300,7 @@ def read_account_info(*, timeout: float | None = None) -> AccountInfo:
 
     A used up day doesn't stop the call, because it finds out that the limit was raised.
     """
-    with metered_client.describe_calls(metered_client.CallInfo(reads_limits=True)):
+    with metered_client.meter_calls(metered_client.CallInfo(reads_limits=True)):
         return metered_client.connector(urgent=True, timeout=timeout).account_info()
 
 
@@ -339,7 +340,7 @@ def refresh_quota() -> None:
         stop_if_shared(error)
 
 
-def pass_succeeded(*, has_written: bool) -> None:
+def forget_failures(*, has_written: bool) -> None:
     """Forget failures after a successful pass.
 
     A pass that only read doesn't prove that writes work again.

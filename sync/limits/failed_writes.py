@@ -207,7 +207,7 @@ def stop_writes(error: MondayError) -> None:
 def seconds_until_probe(failures: int) -> float:
     """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
     wait = WRITE_WAITS[min(max(failures, 1), len(WRITE_WAITS)) - 1]
-    return max(wait, api_quota.seconds_between_probes()) if failures >= len(WRITE_WAITS) - 1 else wait
+    return max(wait, api_quota.seconds_between_attempts()) if failures >= len(WRITE_WAITS) - 1 else wait
 
 
 def _stop_all_writes(account: MondayAccount, error: MondayError, wait: float) -> None:
@@ -269,7 +269,7 @@ def repeats_left() -> Repeats:
 
 def seconds_between_turns() -> float:
     """Return the seconds between two turns; more on plans where turns would use over a tenth of the day's calls."""
-    return max(MIN_TURN_SECONDS, api_quota.seconds_between_probes(first_calls=TURN_CALLS))
+    return max(MIN_TURN_SECONDS, api_quota.seconds_between_attempts(first_calls=TURN_CALLS))
 
 
 def seconds_until_turn(place: int) -> float:
@@ -363,7 +363,7 @@ def _account_to_probe() -> models.QuerySet[MondayAccount]:
         status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
     )
     if (delivered_at is not None and delivered_at > failed_at) or saved.exists():
-        apart = max(SOONER_SECONDS, api_quota.seconds_between_probes())
+        apart = max(SOONER_SECONDS, api_quota.seconds_between_attempts())
         is_due |= models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
     return account.filter(is_due)
 

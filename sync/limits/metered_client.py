@@ -96,7 +96,7 @@ class MeteredClient:
         with api_quota.lock_quota() as quota:
             quota.after_answer(answer, call.points)
             if call.link_id is not None:
-                api_quota.learn_size(call.link_id, call.records, answer.seconds)
+                api_quota.adapt_batch_size(call.link_id, call.records, answer.seconds)
         # Commands make calls that belong to no board, and people read their output.
         write_log = log.debug if call.link_id is None else log.info
         write_log(
@@ -143,13 +143,14 @@ def urgent_calls(token: str = "") -> Iterator[None]:
         yield
 
 
-def board_call(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
-    """Describe the calls inside as reads or writes of this many records of a board."""
-    return describe_calls(CallInfo(link.pk, records, writes))
+def meter_board_calls(link: BoardLink, records: int, *, writes: bool = False) -> AbstractContextManager[None]:
+    """Have the calls inside counted as reads or writes of this many records of a board."""
+    return meter_calls(CallInfo(link.pk, records, writes))
 
 
 @contextmanager
-def describe_calls(call: CallInfo) -> Iterator[None]:
+def meter_calls(call: CallInfo) -> Iterator[None]:
+    """Have the calls inside counted as this says."""
     token = _current_call.set(call)
     try:
         yield
@@ -173,9 +174,9 @@ def _spend(call: CallInfo, *, urgent: bool) -> None:
     if wait is not None:
         # The minute's points are used up, because the read before it cost more than estimated; a smaller pass has room
         # for both.
-        if call.link_id is not None and call.writes and wait.kind is api_quota.BlockedKind.BATCHING:
-            api_quota.learn_too_large(call.link_id, call.records, parts=2)
-        seconds = max(0.0, (wait.until - now).total_seconds()) if wait.until else 0.0
+        if call.link_id is not None and call.writes and wait.kind is api_quota.WaitKind.BATCHING:
+            api_quota.shrink_batch_size(call.link_id, call.records, parts=2)
+        seconds = max(0.0, (wait.until - now).total_seconds())
         raise errors.MondayError(errors.QUOTA_EXHAUSTED, wait.reason, wait_seconds=seconds)
 
 
@@ -195,6 +196,6 @@ def _record_failure(call: CallInfo, error: errors.MondayError) -> None:
         # Quarter the batch if it was too much for Monday, halve it if points ran out. Another failure says nothing of
         # sizes: what failed comes again in parts (`_after_failed_read` in sync/reconcile, failed_writes.py).
         if error.kind in (errors.TIMED_OUT, errors.TOO_COMPLEX):
-            api_quota.learn_too_large(call.link_id, call.records, parts=4)
+            api_quota.shrink_batch_size(call.link_id, call.records, parts=4)
         elif error.kind is errors.COMPLEXITY_EXHAUSTED:
-            api_quota.learn_too_large(call.link_id, call.records, parts=2)
+            api_quota.shrink_batch_size(call.link_id, call.records, parts=2)

@@ -104,7 +104,7 @@ def notify_people() -> None:
 def _may_end_soon(entry: Entry, now: datetime) -> bool:
     if entry.since is None or now - entry.since >= BRIEF:
         return False
-    is_passing = entry.kind is Kind.UNMATCHED and entry.cause_code in PASSING_REASONS
+    is_passing = entry.kind is Kind.UNMATCHED and entry.code in PASSING_REASONS
     return is_passing or entry.kind in (Kind.STOP, Kind.REMOVED)
 
 

@@ -164,9 +164,9 @@ class _Run:
                 return False
             # After `confirm_creates`, because its calls have used quota and may have changed the batch size.
             limit_facts = LimitFacts()
-            pass_grant = limit_facts.next_pass(entity_type)
+            pass_grant = limit_facts.grant_pass(entity_type)
             if isinstance(pass_grant, Wait):
-                self._wake_after_wait(limit_facts.of(entity_type))
+                self._wake_after_wait(limit_facts.availability(entity_type))
                 return False
             with urgent_calls() if pass_grant.urgent else nullcontext():
                 only_urgent = pass_grant.only_urgent

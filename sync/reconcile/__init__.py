@@ -64,7 +64,7 @@ def reconcile(
         released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
         if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
-            breaker.pass_succeeded(has_written=executor.has_written)
+            breaker.forget_failures(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
     run.calls = gatherer.calls + executor.calls
     run.read_request = gatherer.read_request

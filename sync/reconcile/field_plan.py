@@ -37,10 +37,8 @@ def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
     if plan.unlink_reason:
         return plan
     sends_npd_id = False
-    npd_id_column = facts.board.link.npd_id_column
-    if plan.item is not None and npd_id_column:
-        reading = plan.item.reading(npd_id_column)
-        sends_npd_id = reading.known and (reading.text or "").strip() != str(plan.id)
+    if plan.item is not None and facts.board.link.npd_id_column:
+        sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
     plan = with_values(plan, fields=decide_fields(facts, plan), sends_npd_id=sends_npd_id)
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
         return plan.end_settled(
@@ -57,6 +55,7 @@ def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
 
 
 def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> FieldPlan | None:
+    """Decide one field; None if the item to be created doesn't get it."""
     item = plan.item
     converter = facts.board.converter(mapping, plan.record)
     way = way_of(plan, mapping)
@@ -359,16 +358,16 @@ def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     try:
         full = field_values.resolve_relations(facts.related, facts.board.model, raw)
         return with_values(field_plan, write_raw=field_values.clean_values(plan.record, full))
-    except field_values.RelatedNotFound as unknown:
-        return _await_related(field_plan, unknown)
+    except field_values.RelatedNotFound as not_found:
+        return _await_related(field_plan, not_found)
     except ValidationError as invalid:
         reason = f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
         return field_plan.block(BlockedCode.INVALID, reason)
 
 
-def _await_related(field_plan: FieldPlan, unknown: field_values.RelatedNotFound) -> FieldPlan:
-    """Leave a relation undecided until its record exists and is certain."""
-    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaited=unknown.awaited)
+def _await_related(field_plan: FieldPlan, not_found: field_values.RelatedNotFound) -> FieldPlan:
+    """Leave a relation undecided until exactly one record is the one that Monday's value names."""
+    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(not_found)), awaited=not_found.awaited)
 
 
 def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
@@ -379,8 +378,8 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
             field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
             return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
-        except field_values.RelatedNotFound as unknown:
-            return _await_related(field_plan, unknown)
+        except field_values.RelatedNotFound as not_found:
+            return _await_related(field_plan, not_found)
     return _set_conflict(field_plan, field_plan.decision.reason)
 
 

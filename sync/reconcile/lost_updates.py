@@ -550,7 +550,9 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
             current = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
     keys = {conflict.key for conflict in fields}
-    fields += [conflict for conflict in resolutions.reopened_lost_updates(plan) if conflict.key not in keys]
+    reopened = resolutions.reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
+    again = [*reopened, *resolutions.overruled_values(plan)]
+    fields += [conflict for conflict in again if conflict.key not in keys]
     # Also choices whose value both sides had already.
     applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
         key: field_plan.display_local(field_plan.local_raw) or None

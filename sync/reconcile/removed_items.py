@@ -266,8 +266,6 @@ def _with_act(
 
     A choice whose option isn't open any more is answered with the reason.
     """
-    choice = facts.choice
-    open_options = {(option.choose, option.value) for option in removed.options}
     if _is_recreation(facts):
         # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
         missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
@@ -276,6 +274,8 @@ def _with_act(
         return replace(
             removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
         )
+    choice = facts.choice
+    open_options = {(option.choose, option.value) for option in removed.options}
     if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
         problem = "The record was edited after you chose. Check the current values, then choose again."
         removed = replace(removed, problem=problem)

@@ -341,11 +341,11 @@ def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
     return results
 
 
-def reopened_lost_updates(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return overwritten edits that are in conflict again, and values overruled by choices that can't be undone."""
+def overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
+    """Return the values that people's choices overruled, if their undo was rejected: they are asked about instead."""
     kinds = {conflict.undone_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
     rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    conflicts = reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
+    conflicts = []
     for key, field_plan in plan.fields.items():
         request = undo_request_of(plan.facts.conflicts, key)
         is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected

@@ -231,7 +231,7 @@ def _confirm_document(
         plans = after_resending(document, answer)
         stop_reason = executor.stop_reason
         if executor.has_written:
-            breaker.pass_succeeded(has_written=True)
+            breaker.forget_failures(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
             stop_reason = stops.WRITES_STOPPED
     _store(lease, board, plans)

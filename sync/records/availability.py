@@ -30,7 +30,7 @@ NO_WORKER = "no worker has taken the board: check that a worker and beat are run
 WORKER_BUSY = "a worker holds the board: read its log"
 
 _DONE = QueueStatus.COMPLETED
-_LIVE = [status for status in QueueStatus if status is not _DONE]
+_NOT_DONE = [status for status in QueueStatus if status is not _DONE]
 
 # A UNION, because each part has its own partial index. A record with an unanswered create isn't due while its
 # item can't be searched for: the board is paused, or has no NPD ID column.
@@ -66,8 +66,8 @@ class JobCount:
 
 
 def of(entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False) -> BoardAvailability:
-    """Return the availability of a board, as `LimitFacts.of`, by what the tables say now."""
-    return LimitFacts().of(entity_type, urgent=urgent, ignore_stop=ignore_stop, reads=reads)
+    """Return the availability of a board, as `LimitFacts.availability`, by what the tables say now."""
+    return LimitFacts().availability(entity_type, urgent=urgent, ignore_stop=ignore_stop, reads=reads)
 
 
 def readable_boards() -> Iterator[BoardLink]:
@@ -81,7 +81,7 @@ def readable_boards() -> Iterator[BoardLink]:
 def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
     """Return why a person's requests about records of these types wait, or an empty text if they don't."""
     facts = LimitFacts()
-    details = (facts.of(entity_type, urgent=True).detail for entity_type in sorted(set(entity_types)))
+    details = (facts.availability(entity_type, urgent=True).detail for entity_type in sorted(set(entity_types)))
     reasons = " ".join(dict.fromkeys(filter(None, details)))
     return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
 
@@ -115,7 +115,7 @@ def stop_entries() -> list[Entry]:
             since=None,
             title=humanize.first_sentence(no_token),
             url=reverse("admin:index"),
-            cause_code=StopCode.TOKEN,
+            code=StopCode.TOKEN,
             detail=no_token,
         )
         return [token] if boards.exists() else []
@@ -140,7 +140,7 @@ class Overview(LimitFacts):
 
     @cached_property
     def boards(self) -> list[BoardAvailability]:
-        return [self.of(spec.entity_type) for spec in registry.entities()]
+        return [self.availability(spec.entity_type) for spec in registry.entities()]
 
     @cached_property
     def displayed_boards(self) -> list[BoardAvailability]:
@@ -231,7 +231,7 @@ def overdue_boards(max_seconds: float, overview: Overview | None = None) -> list
     if not overdue:
         return []
     start = now - timedelta(seconds=max_seconds)
-    progress = models.Q(status__in=_LIVE, last_attempt__gt=start) | models.Q(status=_DONE, finished_at__gt=start)
+    progress = models.Q(status__in=_NOT_DONE, last_attempt__gt=start) | models.Q(status=_DONE, finished_at__gt=start)
     moving_types = set(SyncQueue.objects.filter(progress).order_by().values_list("entity_type", flat=True).distinct())
     return [board for board in overdue if board.entity_type not in moving_types]
 

@@ -370,8 +370,8 @@ def views_of(records: Sequence[SyncedModel], boards: Overview | None = None) -> 
     return {record.pk: RecordView(record, page) for record in records} if page else {}
 
 
-def view_of(record: SyncedModel, boards: Overview | None = None) -> RecordView:
-    return views_of([record], boards)[record.pk]
+def view_of(record: SyncedModel) -> RecordView:
+    return views_of([record])[record.pk]
 
 
 class _Page:
@@ -411,7 +411,7 @@ class _Page:
 
     @cached_property
     def board(self) -> BoardAvailability:
-        return self.boards.for_display(self.boards.of(self._entity_type))
+        return self.boards.for_display(self.boards.availability(self._entity_type))
 
     @cached_property
     def without_column(self) -> Mapping[UUID, Sequence[str]]:

@@ -294,11 +294,11 @@ def test_a_title_names_several_fields_as_a_sentence_does() -> None:
 def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> None:
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
-    assert entry.cause_code == "first_match"
+    assert entry.code == "first_match"
     # Both sides filled a field that was empty.
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": ""})
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
-    assert entry.cause_code == "fields"
+    assert entry.code == "fields"
 
 
 def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view(kinds: Kinds) -> None:

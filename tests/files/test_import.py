@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.admin.file_pages import Uploads
+from sync.admin.import_and_export import Uploads
 from sync.models import Decision
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sync.limits import api_quota
-from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, BlockedKind, Quota, midnight_after, reserve
+from sync.limits.api_quota import PASS_CALLS, PLAN_LIMITS, Quota, WaitKind, midnight_after, reserve
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, CONNECTION_LOST, TOO_COMPLEX, UNREACHABLE, ErrorKind, MondayError
 from sync.monday.graphql import Answer, Complexity
 
@@ -127,7 +127,7 @@ def test_the_reserve_is_for_what_a_person_clicked() -> None:
     quota = Quota(NOON, day, points, day_calls=day - 50)
     waits = quota.required_wait(PASS_CALLS, 0, urgent=False)
     assert waits is not None
-    assert (waits.kind, waits.until) == (BlockedKind.QUOTA, midnight_after(NOON))
+    assert (waits.kind, waits.until) == (WaitKind.QUOTA, midnight_after(NOON))
     assert quota.required_wait(PASS_CALLS, 0, urgent=True) is None
     quota = Quota(NOON, None, points)
     quota.spend(points - 20)

@@ -125,7 +125,7 @@ def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile
     failed_writes.judge_failed_writes([failed, failed], others_written=False)
     assert stops.monday_account().are_only_writes_stopped
     monkeypatch.setattr(stops, "monday_account", lambda: before)
-    breaker.pass_succeeded(has_written=False)
+    breaker.forget_failures(has_written=False)
     assert MondayAccount.objects.get().are_only_writes_stopped
 
 

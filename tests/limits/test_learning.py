@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.limits import LimitFacts, PassGrant, batch_size, board_call, metered_client
+from sync.limits import LimitFacts, PassGrant, batch_size, meter_board_calls, metered_client
 from sync.models import ApiQuota, BoardLink, SyncQueue
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, SERVER_FAILED, TIMED_OUT, ErrorKind, MondayError
 from sync.monday.graphql import Answer, Complexity
@@ -37,9 +37,9 @@ def wait_out_the_minute() -> None:
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance permits; returns how many, 0 if they were refused."""
-    turn = LimitFacts().next_pass(link.entity_type)
+    turn = LimitFacts().grant_pass(link.entity_type)
     assert isinstance(turn, PassGrant)
-    with board_call(link, turn.size, writes=True):
+    with meter_board_calls(link, turn.size, writes=True):
         try:
             metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})
         except MondayError as error:
@@ -78,7 +78,7 @@ def test_only_a_document_of_many_records_that_timed_out_makes_later_ones_smaller
     kind: ErrorKind, records: int, size: int
 ) -> None:
     link = board()
-    with refusal(kind), board_call(link, records, writes=True):
+    with refusal(kind), meter_board_calls(link, records, writes=True):
         metered_client.MeteredClient(Failing(kind)).execute("mutation { … }", {})
     assert batch_size(link.pk) == size
 
@@ -86,7 +86,7 @@ def test_only_a_document_of_many_records_that_timed_out_makes_later_ones_smaller
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:
     link = board()
     set_quota(day_limit=100)
-    with board_call(link, 3):
+    with meter_board_calls(link, 3):
         BoardLink.objects.all().delete()
         answer = metered_client.MeteredClient(Answering(points=40)).execute("query { me { id } }", {})
     assert answer.complexity is not None

@@ -9,7 +9,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.limits import BlockedKind, breaker
+from sync.limits import WaitKind, breaker
 from sync.models import ApiQuota, BoardLink
 from sync.queue import push_record
 from sync.records import availability
@@ -80,7 +80,7 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
     assert slowed.fullmatch(state_of(admin_client))
     html = html_of(admin_client)
     assert f'action="{TRY}"' in html
-    breaker.ask_again(is_slowed=True)
+    breaker.try_again(is_slowed=True)
     assert slowed.fullmatch(state_of(admin_client))  # nothing has changed
     world.sandbox.control("plan", plan="enterprise")
     world.pass_time(seconds=60)
@@ -92,7 +92,7 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
 
 def test_the_hourly_look_finds_a_larger_plan_on_a_used_up_day(world: World, tight: Contact, monday: Planned) -> None:
     spend(1_000)
-    assert availability.of("contact", urgent=True).reason_code is BlockedKind.QUOTA
+    assert availability.of("contact", urgent=True).reason_code is WaitKind.QUOTA
     world.sandbox.control("plan", plan="enterprise")
     calls = world.calls()
     breaker.refresh_quota()

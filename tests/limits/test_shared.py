@@ -83,7 +83,7 @@ def test_a_busy_board_leaves_half_a_minute_to_one_that_has_waited_longer_and_may
     BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
 
     def size() -> int:
-        turn = LimitFacts().next_pass("contact")
+        turn = LimitFacts().grant_pass("contact")
         assert isinstance(turn, PassGrant)
         return turn.size
 

@@ -101,7 +101,7 @@ def test_jobs_that_waited_for_the_end_of_a_pause_are_young_again(client: Client,
     assert SyncQueue.objects.get(pk=row.pk).next_retry == row.next_retry, "what came due first goes first"
 
 
-@pytest.mark.parametrize("trying", [breaker.ask_again, lambda: SyncQueueService().manual_retry(overdue().pk, "mary")])
+@pytest.mark.parametrize("trying", [breaker.try_again, lambda: SyncQueueService().manual_retry(overdue().pk, "mary")])
 def test_whoever_tries_again_doesn_t_hide_that_no_worker_takes_the_board(
     client: Client, link: BoardLink, django_capture_on_commit_callbacks: Any, trying: Callable[[], object]
 ) -> None:

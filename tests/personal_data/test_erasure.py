@@ -16,7 +16,7 @@ from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
 from sync import models
-from sync.admin.file_pages import Uploads
+from sync.admin.import_and_export import Uploads
 from sync.kernel.acts import NotPossible, RestoreError
 from sync.outbox.claim import acquire
 from sync.records.authors import log_action

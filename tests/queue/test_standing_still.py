@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import BlockedKind, api_quota, breaker, monday_account, probed_availability
+from sync.limits import WaitKind, api_quota, breaker, monday_account, probed_availability
 from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import CONNECTION_LOST, MondayError
 from sync.records import availability
@@ -39,9 +39,9 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
     states.stop_board("contact", now + timedelta(minutes=of_board))
     status = availability.of("contact")
     assert status.until == now + timedelta(minutes=20)
-    kind = BlockedKind.BLOCKED if of_board > of_account else BlockedKind.ACCOUNT
+    kind = WaitKind.BOARD if of_board > of_account else WaitKind.ACCOUNT
     assert status.reason_code is kind is availability.Overview().displayed_by_type["contact"].reason_code
-    assert status.detail.startswith("The board" if kind is BlockedKind.BLOCKED else "Monday asks")
+    assert status.detail.startswith("The board" if kind is WaitKind.BOARD else "Monday asks")
     assert f"{status.until:%H:%M}" in status.detail
 
 
@@ -64,14 +64,14 @@ def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped
     with api_quota.lock_quota() as quota:
         quota.day_limit = 10
         quota.day_calls = 10
-    assert availability.of("contact").reason_code is BlockedKind.QUOTA
+    assert availability.of("contact").reason_code is WaitKind.QUOTA
     wait = probed_availability("contact")
-    assert wait.reason_code is BlockedKind.ACCOUNT
+    assert wait.reason_code is WaitKind.ACCOUNT
     assert wait.detail.endswith("It goes on once Monday has answered.")
 
 
 def test_without_a_key_a_type_without_a_board_says_the_key(settings: Any) -> None:
     BoardLink.objects.all().delete()
-    assert availability.of("contact").reason_code is BlockedKind.NO_BOARD
+    assert availability.of("contact").reason_code is WaitKind.NO_BOARD
     settings.MONDAY_API_KEY = ""
-    assert availability.of("contact").reason_code is BlockedKind.NOT_CONFIGURED
+    assert availability.of("contact").reason_code is WaitKind.NOT_CONFIGURED

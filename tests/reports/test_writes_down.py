@@ -79,7 +79,7 @@ def test_a_wait_of_a_day_is_ended_by_whoever_tries_again(world: World, monday: P
     world.sandbox.control("faults", status=429, retry_after=86_400, on="mutation")
     world.save(ann, role_title="New")
     world.work(minutes=2)
-    assert breaker.ask_again() == breaker.RESUMED
+    assert breaker.try_again() == breaker.RESUMED
     world.work()
     assert world.values(ann)["role_title"] == "New"
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission, User
 
 from sync.choices import API_TOKEN
 from sync.clock import sync_now
-from sync.limits import BlockedKind, breaker, credentials, metered_client
+from sync.limits import WaitKind, breaker, credentials, metered_client
 from sync.models import ApiQuota, MondayAccount, StoredSecret
 from sync.operations.retention import reencrypt_secrets
 from sync.records import availability, inbox
@@ -145,7 +145,7 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away:
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
     assert not StoredSecret.objects.filter(name=API_TOKEN).exists()
-    assert availability.of("contact").reason_code is BlockedKind.NOT_CONFIGURED
+    assert availability.of("contact").reason_code is WaitKind.NOT_CONFIGURED
 
 
 def test_a_changed_key_is_told_and_an_older_key_brings_the_token_back(away: Wizard, settings: Any) -> None:

@@ -285,7 +285,7 @@ def _address_results() -> Iterator[CheckResult]:
 def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     """Yield the stored problems that sweeps found, and whether sweeps run."""
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
-        if subject := _SWEEP_SUBJECTS.get(entry.cause_code):
+        if subject := _SWEEP_SUBJECTS.get(entry.code):
             yield CheckResult("problem", subject, f"{entry.board}: {entry.title}.", entry.detail)
     interval = sweep_interval()
     every = interval_text(interval.total_seconds())

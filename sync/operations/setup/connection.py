@@ -67,7 +67,7 @@ def apply_test(result: ConnectionTest) -> None:
         with suppress(MondayError):
             refresh_users(connector(urgent=True))
     if result.is_ok:
-        breaker.ask_again()  # a former token may not have seen all boards
+        breaker.try_again()  # a former token may not have seen all boards
 
 
 def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sync import choices
 from sync.boards import board_columns
-from sync.limits import board_call, connector
+from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncMetadata
 from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
@@ -117,7 +117,7 @@ class Gatherer:
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
-        facts = replace(facts, approvals=item_facts.known_approvals(facts, changed, deleted, self.planned_requests))
+        facts = replace(facts, approvals=item_facts.approval_facts(facts, changed, deleted, self.planned_requests))
         if not board.relations:
             return facts
         # The filter, which a deleted record's item may have to pass, ignores cells that a removed item has emptied.
@@ -142,7 +142,7 @@ class Gatherer:
         unmatched_ids = item_facts.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(item_ids), 0)]
         ids = [str(item_id) for item_id in (*item_ids, *unmatched_ids)]
         self.calls += 1
-        with board_call(board.link, size):
+        with meter_board_calls(board.link, size):
             result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
         self.read_request = result.request_id
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
@@ -152,7 +152,7 @@ class Gatherer:
                 if cursor is None:
                     break
                 self.calls += 1
-                with board_call(board.link, 0):
+                with meter_board_calls(board.link, 0):
                     page, cursor = connector().next_page(cursor, board.columns, board.types)
                 matches[search] += page
         items = BatchItems(linked=result.linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
@@ -167,7 +167,7 @@ class Gatherer:
         for start in range(0, len(ids), ITEMS_PER_READ):
             batch = ids[start : start + ITEMS_PER_READ]
             self.calls += 1
-            with board_call(board.link, len(batch)):
+            with meter_board_calls(board.link, len(batch)):
                 items = connector().read_items(batch, board.columns, board.types)
             items_by_id |= {item.id: item for item in items}
         return items_by_id
@@ -236,7 +236,7 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
     # Failed batches are not split: a search for a hundred items would become a hundred calls.
     for start in range(0, len(ids), ITEMS_PER_READ):
         batch = ids[start : start + ITEMS_PER_READ]
-        with board_call(board.link, len(batch)):
+        with meter_board_calls(board.link, len(batch)):
             search = ColumnSearch(board.link.npd_id_column, "text", batch)
             result = connector().read_batch(board.link.board_id, [], {"by_npd_id": search}, board.columns, board.types)
         for item in result.by_npd_id:

@@ -1,4 +1,4 @@
-"""What each person has for themselves: notifications and API tokens. Superusers also have the chats and all tokens."""
+"""The pages of a person's notifications and API tokens; for superusers also the site's chats and all tokens."""
 
 from datetime import datetime, timedelta
 from typing import Any, cast

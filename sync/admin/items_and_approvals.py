@@ -19,8 +19,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
-from sync.admin.home_acts import Shown
-from sync.admin.record_panel import act_buttons
+from sync.admin.home_acts import EntriesMixin, Shown
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.choices import ApprovalState, DeletedRecordPolicy
@@ -43,26 +42,6 @@ _SIDES = {
     ChangeKind.CONFLICT: "You are asked",
     ChangeKind.BLOCKED: "Stays as it is",
 }
-
-
-class EntriesMixin(admin_base.PageAdmin):
-    """A list of the rows behind a kind of Home's entries: its actions are the acts that Home offers on them."""
-
-    kind: Kind
-
-    def acts(self, request: HttpRequest) -> list[Act]:
-        types = [spec.entity_type for spec in registry.entities()]
-        acts = attention.acts_of(self.kind, "")
-        return [act for act in acts if any(attention.may_do(request.user, act, self.kind, name) for name in types)]
-
-    def act_on_rows(self, request: HttpRequest, rows: QuerySet[Any], act: Act) -> HttpResponse:
-        return home_acts.act_on_rows(request, act.code, self.kind, rows)
-
-    def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
-        """Return the acts on what waits because of the row."""
-        waiting = attention.with_keys(attention.waiting(), [f"{self.kind}:{row.pk}"])
-        entries = attention.entries(waiting)
-        return [button for entry in entries for button in act_buttons(entry, request.user, request.path)]
 
 
 @admin.register(UnmatchedItem)
@@ -121,6 +100,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
         if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
             raise PermissionDenied
+        self.prepare_page(request, [row])
         model = registry.entity(row.entity_type).model
         key = request.POST.get("record", "")
         record = model.objects.filter(pk=key).first() if admin_base.is_valid_key(model, key) else None
@@ -151,7 +131,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
         condition = Q()
         for text in terms:
-            condition |= registry.searching(model, registry.searched_fields(model), text)
+            condition |= registry.search_condition(model, registry.searched_fields(model), text)
         records = records.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(model))
         return admin_base.render_admin_page(
             self,
@@ -164,7 +144,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             item_values=[value for key, value in row.values.items() if value and key != "name"],
             term=term,
             records=[
-                (record, registry.record_url(row.entity_type, record.pk), admin_base.describe(record))
+                (record, registry.record_url(row.entity_type, record.pk), admin_base.details_of(record))
                 for record in records[: MAX_RECORDS if term else MAX_NEAR]
             ],
             type=registry.type_label(row.entity_type).lower(),
@@ -190,7 +170,7 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return a badge for an item that a person has asked to link or create; empty without such a request."""
     if job is None or not any(key in job.payload for key in item_links.REQUEST_KEYS):
         return ""
-    return humanize.badge("go", "sync", "Being linked" if item_links.LINK_TO in job.payload else "Being created")
+    return humanize.badge("go", "sync", "Being linked" if item_links.LINK_TO_KEY in job.payload else "Being created")
 
 
 def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Question:
@@ -266,7 +246,7 @@ home_acts.UNDOS[Kind.UNMATCHED] = _list_again
 
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
-    list_display = ("item_id", "type", "why", "reason", "moment")
+    list_display = ("item_id", "record_type", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "left_alone")
     search_fields = ("item_id", "reason", "entity_id")
     search_help_text = "An item's number, or why it is ignored"
@@ -283,7 +263,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
 
     def act_on_rows(self, request: HttpRequest, rows: QuerySet[IgnoredItem], act: Act) -> HttpResponse:
         def question() -> Question:
-            hidden = confirmed_action.selection(request, act.code, rows)
+            hidden = confirmed_action.selection_fields(request, act.code, rows)
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in listed]
             table = RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
@@ -299,7 +279,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
-    type = admin_base.type_column()
+    record_type = admin_base.type_column()
 
     @admin.display(description="Ignored as")
     def why(self, row: IgnoredItem) -> str:

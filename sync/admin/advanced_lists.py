@@ -1,4 +1,4 @@
-"""Technical tables for superusers, and django-celery-beat's schedule."""
+"""Lists under Advanced in the settings: tables for superusers, and django-celery-beat's schedule."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from sync.kernel import humanize
 from sync.models import Intent, MondayAccount, SyncMetadata, WebhookEvent
 
 
-class DiagnosticsAdmin(ReadOnlyAdmin):
+class SuperuserAdmin(ReadOnlyAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Only superusers, because the rows contain values of all types of records."""
         return request.user.is_active and request.user.is_superuser
@@ -26,8 +26,8 @@ class DiagnosticsAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SyncMetadata)
-class SyncMetadataAdmin(RecordLinkMixin, DiagnosticsAdmin):
-    list_display = ("record", "kind_of_record", "sync_status", "remote_id", "last_sync_attempt", "last_error")
+class SyncMetadataAdmin(RecordLinkMixin, SuperuserAdmin):
+    list_display = ("record", "record_type", "sync_status", "remote_id", "last_sync_attempt", "last_error")
     list_display_links = ("sync_status",)
     list_filter = ("sync_status", EntityFilter)
     search_fields = ("entity_id", "remote_id", "last_error", "note")
@@ -35,15 +35,15 @@ class SyncMetadataAdmin(RecordLinkMixin, DiagnosticsAdmin):
 
 
 @admin.register(Intent)
-class IntentAdmin(RecordLinkMixin, DiagnosticsAdmin):
-    list_display = ("created_at", "state", "record", "kind_of_record", "board_id", "item_id", "request_id")
+class IntentAdmin(RecordLinkMixin, SuperuserAdmin):
+    list_display = ("created_at", "state", "record", "record_type", "board_id", "item_id", "request_id")
     list_filter = ("state", EntityFilter)
     search_fields = ("item_id", "board_id", "request_id", "entity_id")
     ordering = ("-created_at",)
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(DiagnosticsAdmin):
+class WebhookEventAdmin(SuperuserAdmin):
     list_display = ("received_at", "type", "board_id", "item_id", "column_id", "processed_at", "outcome")
     list_filter = ("type", "received_at")
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
@@ -51,12 +51,12 @@ class WebhookEventAdmin(DiagnosticsAdmin):
 
 
 @admin.register(MondayAccount)
-class MondayAccountAdmin(DiagnosticsAdmin):
+class MondayAccountAdmin(SuperuserAdmin):
     list_display = ("id", "tier", "stopped_until", "stop_reason")
 
 
 @admin.register(LogEntry)
-class LogEntryAdmin(DiagnosticsAdmin):
+class LogEntryAdmin(SuperuserAdmin):
     # PageAdmin's is HTML, which the filter by content type would show as it is.
     empty_value_display = humanize.DASH
     list_display = ("action_time", "user", "content_type", "about", "change")
