@@ -338,7 +338,7 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     loaded = {entry.key: replace(entry, values=()) for entry in entries}
     for rejection in rejections.rejections_of(by_field, mappings):
         values = attention.SideValues(
-            rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY]
+            rejection.key, rejection.mapping.label, rejection.sides[NPD], rejection.sides[MONDAY]
         )
         entry = by_field[rejection.field_ref]
         loaded[entry.key] = replace(entry, values=(values,))

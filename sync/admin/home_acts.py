@@ -165,7 +165,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
-    view = record_view.describe_one(record)
+    view = record_view.view_of(record)
     if not record.sync_enabled:
         by = authors.who_turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."

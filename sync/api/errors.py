@@ -8,7 +8,6 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiResponse
 from drf_standardized_errors.handler import ExceptionHandler
@@ -95,13 +94,6 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         return response
 
     return wrapper
-
-
-class ApiTokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
-    """The authentication by token, for the schema."""
-
-    target_class = "sync.api.ApiTokenAuthentication"
-    name = "apiToken"
 
 
 class ApiSchema(AutoSchema):

@@ -42,7 +42,7 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
     assert stops.monday_account().stopped_until is None
     assert world.status(contact) == "pending"
-    assert "minute" in record_view.describe_one(contact).reason
+    assert "minute" in record_view.view_of(contact).reason
     world.work(seconds=110)
     assert world.status(contact) == "synced"
     assert monday.refused == 0
