@@ -14,13 +14,14 @@ from conflicts.lifecycle import CLOSING_NOTE, quote_value
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
+from sync.boards import availability
 from sync.kernel import grouped, humanize
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.field_values import as_uuid
 from sync.reconcile.lookups import FieldDisplay
-from sync.records import authors, availability
+from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
 
 OPEN = "open"
@@ -188,8 +189,8 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     """Return the names of the conflicts' records, also of deleted ones, by the conflicts' ids."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
     names = registry.record_names(keys.values())
-    stones = tombstones_of(set(keys.values()) - names.keys())
-    names |= {key: registry.tombstone_name(stone) for key, stone in stones.items()}
+    tombstones = tombstones_of(set(keys.values()) - names.keys())
+    names |= {key: registry.tombstone_name(tombstone) for key, tombstone in tombstones.items()}
     return {pk: names.get(key) or f"a {registry.type_name(key[0])} that was deleted" for pk, key in keys.items()}
 
 

@@ -17,7 +17,7 @@ from sandbox.api_limits import WHOLE_CALL
 from sandbox.columns import initial_settings, kind_of
 from sandbox.faults import fault_from
 from sandbox.model import STATES, Snapshot, World
-from sandbox.webhooks import RELEASES, Deliveries
+from sandbox.webhooks import RELEASES, Deliveries, rule_from
 
 JsonHandler = Callable[..., Any]  # returns JSON
 
@@ -73,7 +73,7 @@ class Control:
             ("POST", "items"): self.load_items,
             ("POST", "actions"): self.act,
             ("GET", "faults"): self.faults,
-            ("POST", "faults"): self.add_fault,
+            ("POST", "faults"): self.add_faults,
             ("DELETE", "faults"): self.clear_faults,
             ("POST", "latency"): self.set_latency,
             ("GET", "clock"): self.clock,
@@ -82,7 +82,7 @@ class Control:
             ("POST", "plan"): self.change_plan,
             ("GET", "calls"): self.calls,
             ("GET", "webhooks"): self.webhooks,
-            ("POST", "webhooks"): self.add_rule,
+            ("POST", "webhooks"): self.add_rules,
             ("DELETE", "webhooks"): self.clear_rules,
             ("POST", "webhooks/release"): self.release,
             ("POST", "reset"): self.reset,
@@ -147,9 +147,9 @@ class Control:
     def faults(self) -> list[dict[str, Any]]:
         return [fault.to_json() for fault in self.api.faults.all()]
 
-    def add_fault(self, **fault: Any) -> list[dict[str, Any]]:
-        """Add a fault to the end of the queue."""
-        self.api.faults.add(fault_from(fault))
+    def add_faults(self, entries: list[Any] | None = None, **fault: Any) -> list[dict[str, Any]]:
+        """Add a fault, or all of a list or none, to the end of the queue."""
+        self.api.faults.add([web.call(fault_from, entry) for entry in ([fault] if entries is None else entries)])
         return self.faults()
 
     def clear_faults(self) -> list[Any]:
@@ -279,9 +279,9 @@ class Control:
         log = [delivery.to_json() for delivery in self.deliveries.log() if delivery.id > int(since)]
         return {"webhooks": hooks, "deliveries": log, "rules": self._rules()}
 
-    def add_rule(self, **rule: Any) -> list[dict[str, Any]]:
-        """Add a rule `{rule: drop|double|delay|hold, …}`; its other fields are those of `Rule`."""
-        self.deliveries.add_rule(rule)
+    def add_rules(self, entries: list[Any] | None = None, **rule: Any) -> list[dict[str, Any]]:
+        """Add a rule `{rule: drop|double|delay|hold, …}`, whose other fields are those of `Rule`; or a list of them."""
+        self.deliveries.add_rules([web.call(rule_from, entry) for entry in ([rule] if entries is None else entries)])
         return self._rules()
 
     def clear_rules(self) -> list[Any]:
@@ -307,8 +307,8 @@ def _shown_item(board: model.Board, item: model.Item) -> dict[str, Any]:
 def _view(handler: JsonHandler) -> web.Handler:
     """Return a view that calls a handler with the fields of a request, and answers with its JSON.
 
-    A list is as many requests, answered by the last one. Changes are accepted only as JSON, which no form of another
-    site can send.
+    A list, as of faults, is the handler's `entries`. Changes are accepted only as JSON, which no form of another site
+    can send.
     """
 
     def respond(request: web.Request) -> web.Response:
@@ -318,9 +318,9 @@ def _view(handler: JsonHandler) -> web.Handler:
             return web.json_response({"error": "Send this as application/json"}, 415)
         content = request.json()
         try:
-            answers = [web.call(handler, fields) for fields in (content if isinstance(content, list) else [content])]
+            answer = web.call(handler, {"entries": content} if isinstance(content, list) else content)
         except FieldError as error:
             return web.json_response({"error": str(error), "code": error.extensions["code"]}, 400)
-        return web.json_response(answers[-1] if answers else None)
+        return web.json_response(answer)
 
     return respond

@@ -208,7 +208,7 @@ KINDS = {
 }
 
 
-def fault_from(content: dict[str, Any]) -> Fault:
+def fault_from(**content: Any) -> Fault:
     """Return the fault that a JSON object describes. Raises BadRequestError."""
     names = [name for name in KINDS if name in content]
     if len(names) != 1:
@@ -235,11 +235,11 @@ class Faults:
         self._lock = threading.Lock()
         self._cleared = threading.Event()
 
-    def add(self, fault: Fault) -> None:
+    def add(self, faults: list[Fault]) -> None:
         with self._lock:
-            fault.cleared = self._cleared
-            if fault.count != 0:
-                self._queue.append(fault)
+            for fault in faults:
+                fault.cleared = self._cleared
+            self._queue += [fault for fault in faults if fault.count != 0]
 
     def take(self, operation: Operation, variables: dict[str, Any]) -> Fault | None:
         """Return the first fault for a request with this operation, and count it."""

@@ -275,10 +275,10 @@ class FaultsPage:
         """Do what a button says; raises BadRequestError for an unknown one."""
         control = self._control
         acts: dict[str, Callable[[], object]] = {
-            "fault": lambda: control.add_fault(**FAULT_BUTTONS[choice]),
+            "fault": lambda: control.add_faults(**FAULT_BUTTONS[choice]),
             "no-faults": control.clear_faults,
             "latency": lambda: control.set_latency(mutation_ms=LATENCIES[choice]),
-            "rule": lambda: control.add_rule(**RULE_BUTTONS[choice]),
+            "rule": lambda: control.add_rules(**RULE_BUTTONS[choice]),
             "no-rules": control.clear_rules,
             "release": lambda: control.release(RELEASE_BUTTONS[choice]),
             "plan": lambda: control.change_plan(plan=None if choice == NO_LIMITS else choice),

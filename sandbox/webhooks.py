@@ -154,6 +154,12 @@ class Rule:
         return f"deliveries: {effects[self.rule]}{remaining}"
 
 
+def rule_from(**content: Any) -> Rule:
+    """Return the rule that a JSON object describes. Raises BadRequestError."""
+    name = web.one_of(RULES, content.get("rule", ""))
+    return web.call(Rule, {"count": None if name == "hold" else 1} | content)
+
+
 WAITING = "waiting"
 DELAYED = "delayed"
 HELD = "held"
@@ -371,13 +377,9 @@ class Deliveries:
             self._schedule(sequence, self._clock.time())
         return len(held)
 
-    def add_rule(self, content: dict[str, Any]) -> None:
-        """Add the rule that a JSON object describes. Raises BadRequestError."""
-        name = web.one_of(RULES, content.get("rule", ""))
-        rule = web.call(Rule, {"count": None if name == "hold" else 1} | content)
+    def add_rules(self, rules: list[Rule]) -> None:
         with self._condition:
-            if rule.count != 0:
-                self._rules.append(rule)
+            self._rules += [rule for rule in rules if rule.count != 0]
 
     def rules(self) -> list[Rule]:
         with self._condition:

@@ -33,6 +33,7 @@ from sync.admin.admin_base import Button, parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards.availability import wait_sentence
 from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
@@ -45,7 +46,6 @@ from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, item_links, tombstones
-from sync.records.availability import wait_sentence
 from sync.state import record_view
 
 MAX_TICKED = 300  # an act is done on so many selected rows, at most
@@ -109,9 +109,9 @@ def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
         relations = [relation.name for relation in registry.own_relations(model)]
         ids = {pk for _type, pk in pairs if pk is not None}
         records = model.objects.select_related(*relations).in_bulk(ids)
-        stones = tombstones.tombstones_of((entity_type, pk) for pk in ids - records.keys())
-        deleted = tombstones.rebuild_records(model, list(stones.values()))
-        texts |= {pk: admin_base.describe(record) for pk, record in (records | deleted).items()}
+        deleted_keys = ((entity_type, pk) for pk in ids - records.keys())
+        deleted = tombstones.rebuild_records(model, list(tombstones.tombstones_of(deleted_keys).values()))
+        texts |= {pk: admin_base.details_of(record) for pk, record in (records | deleted).items()}
     return texts
 
 
@@ -134,7 +134,7 @@ def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
 
 
 def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> Report:
-    """Report what the next sync does, and why that waits."""
+    """Report the act on this number of the entries, and when the next sync does it."""
     if not number:
         return Report(problems=problems)
     types = {entry.entity_type for entry in entries}
@@ -159,13 +159,13 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
     """Return a sentence with a record's present state, for a person who acted on an old page."""
     record = registry.entity(entity_type).model.objects.filter(pk=entity_id).first()
     if record is None:
-        stone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
-        name = registry.tombstone_name(stone) if stone else ""
+        tombstone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
+        name = registry.tombstone_name(tombstone) if tombstone else ""
         if not name:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
-    view = record_view.describe_one(record)
+    view = record_view.view_of(record)
     if not record.sync_enabled:
         by = authors.who_turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."

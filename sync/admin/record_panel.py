@@ -20,7 +20,7 @@ from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.models import BoardLink, SyncedModel
-from sync.records.approvals import do_record_deletions_wait
+from sync.records.approvals import is_over_deletion_limit
 from sync.records.item_links import unlinked_item
 from sync.state import record_view
 
@@ -90,7 +90,7 @@ def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | Non
     policy = RemovedItemPolicy.ASK if state == "moved" else RemovedItemPolicy(link.removed_item_policy)
     edited = "" if policy is RemovedItemPolicy.ASK else " If a record was edited since, you are asked."
     then = _AFTER_QUIET_TIME[policy]
-    if policy is RemovedItemPolicy.DELETE and do_record_deletions_wait(link):
+    if policy is RemovedItemPolicy.DELETE and is_over_deletion_limit(link):
         then = "the records wait for approval before NPD Sync deletes them, because they are so many"
     return (
         f"Nothing changes until {humanize.due_time(until)}. What is restored on Monday by then is synced as before. "
@@ -165,23 +165,23 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
     elif may_change:
         if not record.monday_id and unlinked_item(record) is not None:
             # Before “Turn sync on”, which may link another item.
-            buttons.append(_act_button(record, "link_again"))
+            buttons.append(_record_button(record, "link_again"))
         if not record.sync_enabled:
             buttons.append(list_button(record, "turn_sync_on", page_url))
         elif record.sync_direction == SyncDirection.NONE:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            direction = _act_button(record, "direction")
+            direction = _record_button(record, "direction")
             act = ACTS["turn_sync_on"]
             buttons.append(replace(direction, label=act.button, code=act.code, hidden=hidden))
     if may_change and not view.stop_reason:
-        buttons.append(_act_button(record, "sync_now"))
+        buttons.append(_record_button(record, "sync_now"))
     return buttons
 
 
-def menu_acts(record: SyncedModel) -> list[Button]:
-    """Return the acts that ask first and that the record's menu always offers."""
+def menu_buttons(record: SyncedModel) -> list[Button]:
+    """Return the rare acts, which ask first, for the record's menu."""
     page_url = registry.record_url(record.entity_type(), record.pk)
-    buttons = [_act_button(record, "direction")]
+    buttons = [_record_button(record, "direction")]
     if record.may_sync:
         buttons.append(list_button(record, "turn_sync_off", page_url))
     if record.monday_id:
@@ -189,17 +189,17 @@ def menu_acts(record: SyncedModel) -> list[Button]:
     return buttons
 
 
-def _act_button(record: SyncedModel, code: str) -> Button:
+def _record_button(record: SyncedModel, code: str) -> Button:
     url = reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{code}", args=[record.pk])
     return Button(ACTS[code].button, code, post_to=url)
 
 
-def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
+def record_removal_sentence(record: SyncedModel, view: record_view.RecordView) -> str:
     """Return what will happen, and when, to a record whose item was removed; empty for other records."""
     entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
-    return removal_sentence(entry.noticed, entry.cause_code, registry.link_of(record.entity_type()), view.now)
+    return removal_sentence(entry.noticed, entry.code, registry.link_of(record.entity_type()), view.now)
 
 
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
@@ -219,13 +219,13 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
     link = registry.link_of(entry.entity_type)
     if buttons and link is not None and entry.kind is attention.Kind.REMOVED:
-        yield replace(restore_button(link, entry.cause_code), code="restore")
+        yield replace(restore_button(link, entry.code), code="restore")
     yield from buttons
 
 
-def restore_button(link: BoardLink, cause_code: str) -> Button:
+def restore_button(link: BoardLink, code: str) -> Button:
     """Return the button to the board, on which people restore a removed item."""
-    label = "Move back on Monday" if cause_code == "moved" else "Restore on Monday"
+    label = "Move back on Monday" if code == "moved" else "Restore on Monday"
     return Button(label, url=registry.board_url(link), is_on_monday=True)
 
 
@@ -285,14 +285,14 @@ DIRECTION_EFFECTS = {
 }
 
 
-def differing_values(record: SyncedModel) -> RecordTable:
+def values_to_overwrite(record: SyncedModel) -> RecordTable:
     """Return a table of the fields that differ; a one-way direction would overwrite one side of each."""
     # The record's own direction would hide fields as not synced.
     both_ways = copy(record)
     both_ways.sync_direction = SyncDirection.BIDIRECTIONAL
     rows = [
         (field.label, field.local or "(empty)", field.remote or "(empty)")
-        for field in record_view.describe_one(both_ways).fields
+        for field in record_view.view_of(both_ways).fields
         if field.reason_code not in _NOT_TO_BE_WRITTEN and field.local != field.remote
     ]
     return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either direction alone overwrites one side")

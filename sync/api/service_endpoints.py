@@ -1,4 +1,4 @@
-"""Endpoints for other machines: probes, the scheduler, Monday's webhooks, Prometheus; and the API's schema."""
+"""Endpoints for other machines: probes, the scheduler, Monday's webhooks, `/metrics`; and the API's schema."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,11 +27,12 @@ from rest_framework.exceptions import NotAuthenticated
 from sync import attention, registry
 from sync.api.errors import error_response, post_only
 from sync.api.views import HasAnyPermission
+from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import WaitKind
 from sync.models import SyncQueue
 from sync.queue import SyncQueueService
-from sync.records import availability, inbox
+from sync.records import inbox
 
 log = structlog.get_logger(__name__)
 # Longer than a busy machine needs (about a second), so that load isn't reported as an outage.
@@ -42,7 +43,7 @@ BROKER_DOWN = "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_
 DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
 
 
-def require_secret(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
+def refusal_without_secret(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
     """Return 401 if the request lacks the setting's secret, 403 if the setting is empty, None if all is well."""
     secret = getattr(settings, setting)
     if not secret:
@@ -111,8 +112,8 @@ def broker_problems() -> list[str]:
 @post_only
 def work_queue(request: HttpRequest) -> JsonResponse:
     """`POST /cron/sync-queue`: work due jobs for up to CRON_SECONDS, where a scheduler replaces the worker."""
-    if refused := require_secret(request, "CRON_SECRET", "wrong_secret"):
-        return refused
+    if refusal := refusal_without_secret(request, "CRON_SECRET", "wrong_secret"):
+        return refusal
     summary = SyncQueueService().process(seconds=CRON_SECONDS)
     return JsonResponse(
         {
@@ -265,8 +266,8 @@ def record_samples() -> Samples:
 @require_safe
 def show_metrics(request: HttpRequest) -> HttpResponse:
     """Answer with the figures, the same from every process."""
-    if refused := require_secret(request, "METRICS_TOKEN", "metrics_token"):
-        return refused
+    if refusal := refusal_without_secret(request, "METRICS_TOKEN", "metrics_token"):
+        return refusal
     try:
         # Every scraper reads this format, and the library fails on an Accept header whose version isn't a number.
         return HttpResponse(generate_latest(InstallationCollector()), content_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -20,12 +20,13 @@ from rest_framework.routers import SimpleRouter
 from sync import attention, choices, registry
 from sync.api import views
 from sync.attention import Kind
+from sync.boards import availability
 from sync.kernel.acts import ACTS, NotPossible
 from sync.models import ApprovalRequest, Attention, Decision, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
-from sync.records import approvals, availability
+from sync.records import approvals
 from sync.records.authors import log_action
 
 
@@ -247,7 +248,7 @@ class AttentionSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField(read_only=True)
     key = serializers.CharField(read_only=True, help_text="Stays the same as long as the same thing waits.")
     kind = serializers.ChoiceField(choices=Kind.choices, read_only=True)
-    code = serializers.CharField(read_only=True, source="cause_code", help_text="Why, within its kind.")
+    code = serializers.CharField(read_only=True, help_text="Why, within its kind.")
     cause = serializers.CharField(read_only=True, help_text="Equal for things that are listed together.")
     title = serializers.CharField(read_only=True, help_text="The cause in words.")
     detail = serializers.CharField(read_only=True, help_text="Its own reason.")

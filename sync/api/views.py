@@ -81,7 +81,8 @@ class RecordSearch(SearchFilter):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         term = request.query_params.get(self.search_param, "").replace("\0", "")
-        return queryset.filter(registry.searching(queryset.model, self.get_search_fields(view, request) or (), term))
+        names = self.get_search_fields(view, request) or ()
+        return queryset.filter(registry.search_condition(queryset.model, names, term))
 
 
 class StableOrdering(OrderingFilter):

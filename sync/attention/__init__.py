@@ -1,8 +1,14 @@
 """What waits for a person: the rows of `sync_attention`, as entries, groups by cause, and counts.
 
-Triggers keep the rows, in the transaction that changes a job, a conflict, a sync state or a stop: `definitions` says
-what waits. `cause_table` has the label, the severity and the acts of each kind and cause. Home, the record's page, the
-sidebar, the API, notifications and metrics read from here, each for what a person may see (`kinds_shown_to`).
+Home, the record's page, the sidebar, the API, notifications and metrics read them here, each for what a person may see
+(`kinds_shown_to`). From a thing that waits to its words, and so what a new kind needs:
+
+1. a member of `AttentionKind` (models/attention.py)
+2. a `Definition` (definitions.py), which says what waits: triggers write its rows, in the transaction that changes a
+   job, a conflict, a sync state or a stop; rows with the same `cause` are one group
+3. a row of `KINDS` and one of `CAUSES` (cause_table.py): who sees it, who acts, its severity, its title, its acts
+4. its own reason in `_detail` and the page that solves it in `_url`, unless the general ones fit
+5. for its own acts a function under `@does` (admin/home_acts.py)
 """
 
 from __future__ import annotations
@@ -146,8 +152,8 @@ class Entry:
     id: int = 0
     entity_id: UUID | None = None  # None for an entry about an unmatched item or a board
     item_id: str = ""
-    cause: str = ""  # the key of its group
-    cause_code: str = ""
+    cause: str = ""  # the key of its group, such as “blocked:contact:phone:unknown”
+    code: str = ""  # tells causes of the kind apart, as in `CAUSES`
     detail: str = ""  # its own reason
     record_url: str = ""
     field: str = ""
@@ -167,7 +173,7 @@ class Entry:
 
     @property
     def icon(self) -> str:
-        return cause_of(self.kind, self.cause_code).icon or KINDS[self.kind].icon
+        return cause_of(self.kind, self.code).icon or KINDS[self.kind].icon
 
     @property
     def source(self) -> str:
@@ -197,7 +203,7 @@ class Group:
     """The entries of one cause."""
 
     kind: Kind
-    cause: str
+    cause: str  # its key
     title: str
     board: str
     number: int  # of entries
@@ -361,19 +367,21 @@ def groups(
             kind_place=KIND_PLACE,
         )
     )
-    group_rows = list(grouped.order_by(*_ORDER_OF_GROUPS)[:limit])
-    firsts = Attention.objects.in_bulk([row["first"] for row in group_rows])
+    totals_of_groups = list(grouped.order_by(*_ORDER_OF_GROUPS)[:limit])
+    firsts = Attention.objects.in_bulk([totals["first"] for totals in totals_of_groups])
     wording = wording or Wording.of_boards()
     # An entry may have ended between the two queries.
-    built = [_group(row, firsts[row["first"]], wording) for row in group_rows if row["first"] in firsts]
+    complete = [totals for totals in totals_of_groups if totals["first"] in firsts]
+    unsorted = [_group(totals, firsts[totals["first"]], wording) for totals in complete]
     # Sorted again, because a column's single row may be about many records.
-    return sorted(built, key=lambda group: (group.severity, -group.records))
+    return sorted(unsorted, key=lambda group: (group.severity, -group.records))
 
 
-def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
+def _group(totals: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
+    """Return a group, from the totals over its rows, and the first of them."""
     kind = Kind(first.kind)
-    number = row["size"]
-    shared_error = first.values["error"] if kind is Kind.FAILED and row["errors"] == 1 else ""
+    number = totals["size"]
+    shared_error = first.values["error"] if kind is Kind.FAILED and totals["errors"] == 1 else ""
     records = number
     if _is_about_column(first):
         condition = {f"blocked_fields__{first.field}__code": BlockedCode.COLUMN.value}
@@ -384,13 +392,13 @@ def _group(row: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
         title=wording.title(first, shared_error),
         board=registry.board_title(first.entity_type) if first.entity_type else "",
         number=number,
-        since=row["oldest"],
+        since=totals["oldest"],
         entity_type=first.entity_type,
         code=first.code,
         entity_id=first.entity_id if number == 1 else None,
         records=records,
-        removed=" or ".join(state for state in row["removed"] if state in (ARCHIVED, DELETED)),
-        noticed=datetime.fromtimestamp(row["noticed"], UTC) if kind is Kind.REMOVED else None,
+        removed=" or ".join(state for state in totals["removed"] if state in (ARCHIVED, DELETED)),
+        noticed=datetime.fromtimestamp(totals["noticed"], UTC) if kind is Kind.REMOVED else None,
     )
 
 
@@ -432,6 +440,7 @@ def on_records(
 
 
 def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> list[Entry]:
+    """Return the entries of these rows in their order, with a few queries."""
     if not rows:
         return []
     wording = wording or Wording.of_boards()
@@ -479,7 +488,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         board=registry.board_title(row.entity_type) if row.entity_type else "",
         since=row.since,
         cause=row.cause,
-        cause_code=row.code,
+        code=row.code,
         title=title,
         detail=humanize.without_request_id(_detail(row, wording, title)),
         url=_url(row, has_record=has_record),
@@ -556,7 +565,7 @@ def _detail(row: Attention, wording: Wording, title: str) -> str:
 
 
 def _url(row: Attention, *, has_record: bool) -> str:
-    """Return the page that solves an entry; empty if no application shows it."""
+    """Return the address of the page that solves an entry; empty if no application shows it."""
     kind = Kind(row.kind)
     has_conflict = kind is Kind.REMOVED and row.values["conflict"]
     # The record's page says why its job failed, and has the button “Retry”.
@@ -572,9 +581,11 @@ def _url(row: Attention, *, has_record: bool) -> str:
     model = KINDS[kind].model.replace(".", "_")
     if kind is Kind.REJECTED:
         return registry.page_url(f"{model}_rejected_screen", *row.source.split(":"))
-    keys = (row.values.get(name) for name in ("job", "conflict", "board"))
     page = "screen" if kind in (Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE) else "change"
-    return registry.page_url(f"{model}_{page}", str(next(filter(None, keys), row.source)))
+    # The page's row is the one that the values name, otherwise the row's source.
+    values = row.values
+    pk = values.get("job") or values.get("conflict") or values.get("board") or row.source
+    return registry.page_url(f"{model}_{page}", str(pk))
 
 
 @dataclass(frozen=True)

@@ -156,12 +156,14 @@ _HAS_BLOCKED_FIELDS = "NOT (sync_state.blocked_fields = '{}'::jsonb)"
 
 DEFINITIONS = (
     _JOBS,
+    # Jobs about an item without a record.
     replace(
         _JOBS,
         refreshed_by=ITEM_JOB,
         concerned="job.entity_type = its_type AND job.remote_id = its_item",
         waits=f"({_JOB_WAITS}) AND job.entity_id IS NULL",
     ),
+    # Deletions and emptied values that wait for approval.
     Definition(
         refreshed_by=RECORD,
         concerned="request.entity_type = its_type AND request.entity_id = its_id",
@@ -301,7 +303,7 @@ DEFINITIONS = (
         until="loop.throttled_until",
         values="jsonb_build_object('by', loop.by)",
     ),
-    # Without the items that an identity conflict asks about.
+    # Unmatched items, without those that an identity conflict asks about.
     Definition(
         refreshed_by=UNMATCHED_ITEM,
         concerned="item.entity_type = its_type AND item.item_id = its_item",
@@ -334,7 +336,7 @@ DEFINITIONS = (
         field="mapping.key",
         values="jsonb_build_object('reason', mapping.problem)",
     ),
-    # What stops every board, or one, until Monday has answered; not while people have paused it.
+    # What stops every board until Monday has answered, then what stops one; not while people have paused it.
     Definition(
         refreshed_by=BOARD,
         concerned="its_type = ''",
@@ -366,6 +368,7 @@ DEFINITIONS = (
     Definition(
         refreshed_by=BOARD,
         concerned="link.entity_type = its_type",
+        # The problems that a board's row has a column for.
         tables="""sync_board_links AS link CROSS JOIN LATERAL (VALUES
             ('npd_id', link.npd_id_problem), ('creates_held', link.creates_held), ('silence', link.silence),
             ('webhooks', link.webhooks_problem), ('sweeps', link.sweep_problem)) AS problem (code, reason)""",
@@ -420,14 +423,15 @@ DEFINITIONS = (
 
 # Rows with the same cause form a group: failed jobs by the error without names and numbers, removed items by the act.
 _CAUSE = """
-    CASE waiting.kind
-        WHEN 'failed' THEN concat_ws(':', waiting.kind, waiting.entity_type, left(md5(waiting.values ->> 'common'), 12))
-        WHEN 'removed' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code,
+    CASE
+        WHEN waiting.kind = 'failed'
+            THEN concat_ws(':', waiting.kind, waiting.entity_type, left(md5(waiting.values ->> 'common'), 12))
+        WHEN waiting.kind = 'removed' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code,
             left(md5(concat(removal.act, waiting.actor)), 12))
-        WHEN 'rejected' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.field, nullif(waiting.code, ''))
-        WHEN 'blocked' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.field, nullif(waiting.code, ''))
-        WHEN 'unmatched' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code)
-        WHEN 'approval' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code)
+        WHEN waiting.kind IN ('rejected', 'blocked')
+            THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.field, nullif(waiting.code, ''))
+        WHEN waiting.kind IN ('unmatched', 'approval')
+            THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code)
         ELSE concat_ws(':', waiting.kind, waiting.entity_type, waiting.code, waiting.field) END
 """
 

@@ -62,11 +62,12 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
         column.id: {"title": column.title, "type": column.type, "settings": dict(column.settings)}
         for column in board.columns
     }
-    known_columns = {m.column_id: link.shape.get("columns", {}).get(m.column_id) for m in link.mappings.all()}
+    stored_columns = link.shape.get("columns", {})
+    mapped_columns = {mapping.column_id: stored_columns.get(mapping.column_id) for mapping in link.mappings.all()}
     # A removed column stays in the shape while it is mapped, so that messages can name its title.
     removed_columns = {
         key: {**column_info, "gone": True}
-        for key, column_info in known_columns.items()
+        for key, column_info in mapped_columns.items()
         if column_info and key not in columns
     }
     shape = {"name": board.name, "columns": {**removed_columns, **columns}}

@@ -1,4 +1,4 @@
-"""Whether this process shuts down, which long work checks wherever it may end; and garbage collection."""
+"""Shutting down: a flag of the process, which long work checks wherever it may end; and garbage collection."""
 
 import gc
 import mmap

@@ -223,24 +223,24 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
     types = {entry.entity_type for entry in entries}
     kinds = {entry.kind for entry in entries}
     actors = {entry.actor for entry in entries}
-    ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
+    age = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
     rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
     of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
-    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
+    rows = rows.filter(of_kind, actor__in=actors).annotate(age=age).order_by()
     columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
     listed = grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
     for key, group in alike.items():
         pause = BULK_PAUSE if len({entry.subject for entry in group}) > MANY_ALIKE else ACT_PAUSE
-        before = [entry for entry in listed.get(key, ()) if entry.ago <= (pause if entry.fold_id else ACT_PAUSE)]
-        acts = {entry.fold_id for entry in before} - {None}
-        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not acts:
+        before = [entry for entry in listed.get(key, ()) if entry.age <= (pause if entry.fold_id else ACT_PAUSE)]
+        fold_ids = {entry.fold_id for entry in before} - {None}
+        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not fold_ids:
             continue
-        act = next(iter(acts), None) or uuid.uuid4()
+        fold_id = next(iter(fold_ids), None) or uuid.uuid4()
         for entry in group:
-            entry.fold_id = act
+            entry.fold_id = fold_id
             entry.folded = entry.subject != group[-1].subject
         if before:
-            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=acts)
+            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=fold_ids)
             # Skip entries already in the act, or each entry of a bulk would update all before it.
-            Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
+            Decision.objects.filter(earlier).exclude(folded=True, fold_id=fold_id).update(folded=True, fold_id=fold_id)
     return entries

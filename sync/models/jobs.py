@@ -57,7 +57,7 @@ class SyncQueue(models.Model):
     )
     priority = models.SmallIntegerField(choices=choices.Priority.choices, db_default=choices.Priority.EDIT)
     # A bitmask of choices.Cause.
-    causes = models.SmallIntegerField("who wrote it", db_default=int(choices.Cause.SAVE))
+    causes = models.SmallIntegerField("what caused it", db_default=int(choices.Cause.SAVE))
     attempts = models.SmallIntegerField(db_default=0)
     max_attempts = models.SmallIntegerField(db_default=len(BACKOFF_MINUTES) + 1)
     last_attempt = models.DateTimeField(null=True, blank=True)
@@ -151,8 +151,8 @@ class IntentState(models.TextChoices):
     APPLIED = "applied", "Done"
     CONFIRMED = "confirmed", "Done, confirmed afterwards"
     REJECTED = "rejected", "Not written"  # Monday refused it
-    # Without a proof that it was written; it counts as a failed write (failed_writes.py).
-    VOID = "void", "Had no effect"
+    # Closed without a proof that it was written; may still land late, and counts as a failed write (failed_writes.py).
+    VOID = "void", "Probably not written"
 
 
 class Intent(models.Model):

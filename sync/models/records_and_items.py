@@ -1,5 +1,5 @@
-"""What the sync knows of records and items: sync states, approvals, update loops, relations that are awaited; deleted
-records, and items that are ignored or have no record.
+"""Tables about records and items: sync states, approvals, update loops, awaited relations; deleted records; ignored and
+unmatched items, with the sentences that say why an item has no record.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from import_export.widgets import Widget
 from sync import registry
 from sync.choices import Priority, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.db import bound_lock_waits, run_sql, update_many
+from sync.kernel.db import limit_lock_waits, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND
 from sync.monday.text_forms import fold_title, key_spellings, match_key
@@ -174,7 +174,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 # The library would write everything and roll it back, holding the records' locks meanwhile.
                 run_sql("SET TRANSACTION READ ONLY")
             else:
-                bound_lock_waits()
+                limit_lock_waits()
             return super().import_data(dataset, dry_run=dry_run, **kwargs)
 
     def before_import(self, dataset: Any, **kwargs: Any) -> None:

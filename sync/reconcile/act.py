@@ -1,8 +1,9 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
-It begins with the function `send`, at the end. Nothing else under sync/ calls a mutation. changes.py and the
-rules decide what is sent and what an answer means.
+Nothing else under sync/ calls a mutation. changes.py and the rules decide what is sent and what an answer means.
 """
+
+from __future__ import annotations
 
 import math
 import time
@@ -42,101 +43,68 @@ PASS_SECONDS = 60
 
 log = structlog.get_logger(__name__)
 
-ByUnit = dict[str, WriteAnswer]
+# By the unit of each write.
+Answers = dict[str, WriteAnswer]
 
 # A write with its committed intent.
 Announced = tuple[Write, Intent]
 
 
-def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
-    """Return the request. The n-th unit has the alias rn; if its values are sent alone, the n-th value has vn."""
-    link = board.link
-    aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
-    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
-        prepare = prepare_delete if kind is CallKind.DELETE else prepare_archive
-        return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
-    labels = any(value.creates_labels for write in writes for value in write.fields)
-    if kind is CallKind.CREATE:
-        creates = [board_items.ItemWrite(alias, write.values) for alias, write in aliased]
-        group = link.group_id or None
-        return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
-    changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
-    if writes[0].is_divided:
-        [write] = writes
-        changes = [
-            board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
-            for number, value in enumerate(write.fields)
-        ]
-        if write.columns:
-            changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
-    return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
+def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
+    plan = send_item_removals(executor, plan)
+    # Stored before their writes are sent, so that they count even after a crash.
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
+    plan = send_records(executor, plan)
+    return send_duplicates(executor, plan)
 
 
-def _settings_of_board(board: BoardContext) -> tuple[object, ...]:
-    mappings = {mapping.key: (mapping.version, mapping.direction) for mapping in board.mappings}
-    return mappings, board.link.sync_filter, board.link.deleted_record_policy
+def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
+    board = executor.board
+    to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
+    answers: Answers = {}
+    for policy, kind in deleted_records.REMOVAL_CALLS.items():
+        plans = [deleted for deleted in to_remove if deleted.item_removal is policy]
+        answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in plans])
+    return plan.with_deleted(
+        deleted_records.after_item_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
+    )
 
 
-def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
-    """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
-    board_now = lookups.load_board(board.link, pass_settings=board.settings)
-    if _settings_of_board(board_now) != _settings_of_board(board):
-        return {write.unit: SETTINGS_CHANGED for write in writes}
-    records = board.model.objects.in_bulk([write.record_id for write in writes])
-    owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
-    outdated = {}
-    for write in writes:
-        record = records.get(write.record_id)
-        if write.settings is None:
-            # A record may have got the item, or the deleted record may have been restored.
-            if write.item_id in owned or (write.removes and record is not None):
-                outdated[write.unit] = CHANGED
-        elif record is None or settings_of(record) != write.settings:
-            outdated[write.unit] = SETTINGS_CHANGED
-    return outdated
+def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Send the records' values and create their items; raises LeaseLost."""
+    board = executor.board
+    changes, creates = item_writes(board, plan)
+    answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
+    return plan.with_records(
+        after_answer(plan.records[write.record_id], answers[write.unit]) for write in (*changes, *creates)
+    )
 
 
-def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
-    """Return the refused values by the columns that Monday names, or the only value that was sent."""
-    columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
-    rejected = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
-    is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
-    return rejected or ({write.fields[0].key: error} if is_only else {})
-
-
-def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
-    """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
-    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
-    # Another one each time, because its item may be closed while the board is open.
-    record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
-    if record is None:
-        return None
-    columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
-
-
-def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.Failures]) -> list[list[Write]]:
-    """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
-
-    Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
-    such as probes, are sent together.
-    """
-    documents = [[write for write in writes if write.record_id not in failures]]
-    groups: dict[tuple[bool, str], list[Write]] = {}  # by whether they are at fault, and by their failed document
-    for write in writes:
-        failure = failures.get(write.record_id)
-        if failure is not None:
-            is_probe = failure.size == 1 and not failure.is_at_fault
-            groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
-    for (_, failed_document), group in sorted(groups.items(), key=lambda item: item[0][0]):
-        size = failures[group[0].record_id].size
-        part = 1
-        if not failed_document:
-            part = len(group)
-        elif size > failed_writes.FEW:
-            part = math.ceil(size / failed_writes.PARTS)
-        documents += [group[start : start + part] for start in range(0, len(group), part)]
-    return [document for document in documents if document]
+def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
+    board = executor.board
+    planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
+    writes = []
+    for duplicate in planned:
+        record_id = duplicate.original_record.pk
+        unit = f"{record_id} {duplicate.item.id} {duplicate.act}"
+        writes.append((duplicate, Write(unit, record_id, duplicate.item.id)))
+    without_npd_id = {board.link.npd_id_column: None}
+    bearers = [write for duplicate, write in writes if duplicate.act is pass_plan.ItemAct.DUPLICATE]
+    cleared = executor.send(CallKind.CHANGE, [replace(write, columns=without_npd_id) for write in bearers])
+    archives = []
+    for duplicate, write in writes:
+        if duplicates.is_to_archive(board, duplicate, cleared.get(write.unit)):
+            approval = duplicates.archive_request(duplicate) if duplicate.is_ours else None
+            archives.append(replace(write, approval=approval))
+    archived = executor.send(CallKind.ARCHIVE, archives)
+    after = {}
+    for duplicate, write in writes:
+        answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
+        after[duplicate.facts.item_id] = duplicates.after_calls(duplicate, answers)
+    return replace(plan, items=tuple(after.get(item.facts.item_id, item) for item in plan.items))
 
 
 class Executor:
@@ -162,12 +130,12 @@ class Executor:
         """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
         return failed_writes.repeats_left()
 
-    def send(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
+    def send(self, kind: CallKind, writes: Sequence[Write]) -> Answers:
         """Send the writes and return their answers by unit; raises LeaseLost.
 
         Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
         """
-        answers: ByUnit = {}
+        answers: Answers = {}
         place = 0
         repeated = 0
         failures = failed_writes.failures_of([write.record_id for write in writes]) if writes else {}
@@ -191,10 +159,11 @@ class Executor:
             if failure.is_late or failure.size == 1:
                 repeated += sum(answer.verdict is WriteVerdict.DONE for answer in sent.values())
         if repeated and self.repeats.is_quiet and not self.unjudged:
+            # Monday copes with these records again, so twice as many are tried next.
             failed_writes.make_turns_due(2 * repeated)
         return answers | self._judge(answers)
 
-    def _judge(self, answers: ByUnit) -> ByUnit:
+    def _judge(self, answers: Answers) -> Answers:
         """Return the final answers for the records of failed documents."""
         if not self.unjudged:
             return {}
@@ -202,7 +171,7 @@ class Executor:
             failed_writes.FailedDocument(error, frozenset(write.record_id for write in writes))
             for error, writes in self.unjudged
         ]
-        final_answers: ByUnit = {}
+        final_answers: Answers = {}
         judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
             detail = f"{judgement.waits_for.label} {error.sentence}"
@@ -228,30 +197,7 @@ class Executor:
         self.unjudged = []
         return final_answers
 
-    def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> ByUnit:
-        """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
-        stop_reason = self.stop_reason
-        if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
-            stop_reason = stops.WRITES_STOPPED
-        if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
-            stop_reason = "Monday is slow. The next sync goes on with it."
-        if stop_reason or not writes:
-            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
-        if (held := self._held(kind)).detail:
-            return dict.fromkeys((write.unit for write in writes), held)
-        key = uuid.uuid4().hex
-        answers, announced, request = commit_intents(self, kind, writes, key)
-        if request is None:
-            return answers
-        try:
-            result = self._write(request, key, len(announced))
-        except MondayError as error:
-            if error.scope is not Scope.BOARD:
-                return answers | self.end_failed_document(kind, announced, error)
-            result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-        return answers | self._read_answers(kind, announced, result)
-
-    def create(self, writes: Sequence[Write]) -> ByUnit:
+    def create(self, writes: Sequence[Write]) -> Answers:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
         answers = self.send(CallKind.CREATE, writes)
         name_only = []
@@ -268,8 +214,25 @@ class Executor:
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
         return answers
 
+    def _search_items(self, writes: Sequence[Write]) -> Answers:
+        """Return answers for the creates not to send again: the item is there after all, or can't be searched for."""
+        self.calls += 1
+        try:
+            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+        except MondayError as error:
+            self._stop(error)
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence) for write in writes}
+        if items is None:
+            unread = WriteAnswer(WriteVerdict.STOPPED, "The NPD IDs on the board can't be read.")
+            return {write.unit: unread for write in writes}
+        answers = {}
+        for write in writes:
+            if item := items.get(str(write.record_id)):
+                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
+        return answers
+
     def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
-        """Send an unanswered create again under its own key; None if the board is paused or stopped.
+        """Send a document of unanswered creates again under its own key; None if the board is paused or stopped.
 
         The lease and the intents' deadline are moved past the time in which this call may land. Raises LeaseLost.
         """
@@ -296,13 +259,53 @@ class Executor:
         self.has_written |= _has_item(result) and not result.replayed
         return result
 
-    def _read_answers(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> ByUnit:
+    def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> Answers:
+        """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
+        stop_reason = self.stop_reason
+        if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
+            stop_reason = stops.WRITES_STOPPED
+        if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
+            stop_reason = "Monday is slow. The next sync goes on with it."
+        if stop_reason or not writes:
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
+        answer_of_stop = self._answer_of_stop(kind)
+        if answer_of_stop.detail:
+            return {write.unit: answer_of_stop for write in writes}
+        key = uuid.uuid4().hex
+        answers, announced, request = commit_intents(self, kind, writes, key)
+        if request is None:
+            return answers
+        try:
+            result = self._write(request, key, len(announced))
+        except MondayError as error:
+            if error.scope is not Scope.BOARD:
+                log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
+                if is_refused(error):
+                    return answers | self._divide_refused_document(kind, announced, error)
+                return answers | self._end_failed_call(announced, error)
+            # The board refuses each of its writes.
+            result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
+        return answers | self._read_answers(kind, announced, result)
+
+    def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
+        """Make one call; if no part of it has a known outcome, the whole call has failed, and raises that error."""
+        check_intent_age(self)
+        self.calls += 1
+        with meter_board_calls(self.board.link, size, writes=True):
+            result = connector().write(request, key)
+        failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
+        unknown = [error for error in failed if error.outcome_unknown]
+        if len(unknown) == len(result.by_alias) and not result.replayed:
+            raise unknown[0]
+        return result
+
+    def _read_answers(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> Answers:
         """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
         is_written = _has_item(result)
         self.has_written |= is_written
         if is_written:
             stops.end_board_stop(self.board.link, kind)
-        answers: ByUnit = {}
+        answers: Answers = {}
         forbidden: list[tuple[Write, MondayError]] = []
         for number, (write, intent) in enumerate(announced):
             intent.request_id = result.request_id
@@ -317,7 +320,79 @@ class Executor:
                 answers[write.unit] = self._end_rejected(kind, (write, intent), outcome)
         return answers | self._end_forbidden(kind, forbidden)
 
-    def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
+    def _read_answers_to_values(
+        self, announced: Announced, result: board_items.WriteResult, kind: CallKind
+    ) -> WriteAnswer:
+        """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
+        write, intent = announced
+        item: board_items.Item | None = None
+        by_field: dict[str, board_items.Item] = {}
+        rejected: dict[str, MondayError] = {}
+        for number, value in enumerate(write.fields):
+            outcome = result.by_alias[f"v{number}"]
+            if isinstance(outcome, board_items.Item):
+                item = by_field[value.key] = outcome
+            elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
+                rejected[value.key] = outcome
+            else:
+                answer = self._end_rejected(kind, announced, outcome)
+                unsent = frozenset(other.key for other in write.fields[number:])
+                return replace(answer, item=item, items_by_field=by_field, rejected=rejected, unsent=unsent)
+        if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
+            item = npd_id_item
+        return WriteAnswer(WriteVerdict.DONE, item=item, intent=intent, items_by_field=by_field, rejected=rejected)
+
+    def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
+        """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
+        write, intent = announced
+        if error.scope is Scope.BOARD:
+            _close_intents([intent], IntentState.REJECTED)
+            # The name alone is tried first, because only a column may be forbidden.
+            is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
+                return WriteAnswer(WriteVerdict.NAME_ONLY, error.sentence)
+            if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
+                return WriteAnswer(WriteVerdict.FAILED, error.sentence)
+            # Only calls of this kind wait, because the board can still be read.
+            if not stops.active_stop(self.board.link, kind)[0]:
+                stops.stop_board(self.board.link, error, kind)
+            return self._answer_of_stop(kind)
+        if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
+            _close_intents([intent], IntentState.REJECTED)
+            return self._end_rejected_value(kind, write, error)
+        if not error.outcome_unknown:
+            _close_intents([intent], IntentState.REJECTED)
+        verdict = WriteVerdict.FAILED
+        if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
+            verdict = WriteVerdict.GONE
+        elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
+            self._stop_writing(error)
+            verdict = WriteVerdict.STOPPED
+        return WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
+
+    def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
+        """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
+        if error.kind is errors.COLUMN_NOT_FOUND:
+            # The read before a create doesn't show that a column is missing.
+            breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
+        if error.column_id == self.board.link.npd_id_column:
+            stops.stop_board(self.board.link, error, kind)
+            return self._answer_of_stop(kind)
+        rejected = rejected_fields(write, error)
+        if kind is CallKind.CREATE:
+            is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
+            verdict = WriteVerdict.FAILED if is_name else WriteVerdict.NAME_ONLY
+            return WriteAnswer(verdict, error.sentence, rejected=rejected)
+        if not write.fields:
+            return WriteAnswer(WriteVerdict.FAILED, error.sentence)
+        fields = tuple(value for value in write.fields if value.key not in rejected)
+        remaining = replace(write, fields=fields, is_divided=True)
+        if not (remaining.fields or remaining.columns):
+            return WriteAnswer(WriteVerdict.DONE, rejected=rejected)
+        answer = self._send_document(kind, [remaining])[write.unit]
+        return replace(answer, rejected={**rejected, **answer.rejected})
+
+    def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
         1. A column that an error names is closed.
@@ -361,14 +436,9 @@ class Executor:
                 return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
         return answers
 
-    def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> ByUnit:
-        """Have all calls of this kind wait, because the board takes none of them."""
-        stops.stop_board(self.board.link, forbidden[0][1], kind)
-        return {write.unit: self._held(kind) for write, _ in forbidden}
-
     def _send_without_columns(
         self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]], closed_columns: Collection[str | None]
-    ) -> ByUnit:
+    ) -> Answers:
         """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
         rejected = {}
         remaining = []
@@ -383,91 +453,19 @@ class Executor:
             answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
         return answers
 
-    def _held(self, kind: CallKind) -> WriteAnswer:
+    def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
+        """Have all calls of this kind wait, because the board takes none of them."""
+        stops.stop_board(self.board.link, forbidden[0][1], kind)
+        return {write.unit: self._answer_of_stop(kind) for write, _ in forbidden}
+
+    def _answer_of_stop(self, kind: CallKind) -> WriteAnswer:
         """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
         reason, seconds = stops.active_stop(self.board.link, kind)
         return WriteAnswer(WriteVerdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
 
-    def _read_answers_to_values(
-        self, announced: Announced, result: board_items.WriteResult, kind: CallKind
-    ) -> WriteAnswer:
-        """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
-        write, intent = announced
-        item: board_items.Item | None = None
-        items_by_field: dict[str, board_items.Item] = {}
-        rejected: dict[str, MondayError] = {}
-        for number, value in enumerate(write.fields):
-            outcome = result.by_alias[f"v{number}"]
-            if isinstance(outcome, board_items.Item):
-                item = items_by_field[value.key] = outcome
-            elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
-                rejected[value.key] = outcome
-            else:
-                answer = self._end_rejected(kind, announced, outcome)
-                unsent = frozenset(other.key for other in write.fields[number:])
-                return replace(answer, item=item, items_by_field=items_by_field, rejected=rejected, unsent=unsent)
-        if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
-            item = npd_id_item
-        return WriteAnswer(
-            WriteVerdict.DONE, item=item, intent=intent, items_by_field=items_by_field, rejected=rejected
-        )
-
-    def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
-        """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
-        write, intent = announced
-        if error.scope is Scope.BOARD:
-            _close_intents([intent], IntentState.REJECTED)
-            # The name alone is tried first, because only a column may be forbidden.
-            is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
-            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
-                return WriteAnswer(WriteVerdict.NAME_ONLY, error.sentence)
-            if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
-                return WriteAnswer(WriteVerdict.FAILED, error.sentence)
-            # Only calls of this kind wait, because the board can still be read.
-            if not stops.active_stop(self.board.link, kind)[0]:
-                stops.stop_board(self.board.link, error, kind)
-            return self._held(kind)
-        if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
-            _close_intents([intent], IntentState.REJECTED)
-            return self._end_rejected_value(kind, write, error)
-        if not error.outcome_unknown:
-            _close_intents([intent], IntentState.REJECTED)
-        verdict = WriteVerdict.FAILED
-        if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
-            verdict = WriteVerdict.GONE
-        elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
-            self._stop_writing(error)
-            verdict = WriteVerdict.STOPPED
-        return WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
-
-    def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
-        """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
-        if error.kind is errors.COLUMN_NOT_FOUND:
-            # The read before a create doesn't show that a column is missing.
-            breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
-        if error.column_id == self.board.link.npd_id_column:
-            stops.stop_board(self.board.link, error, kind)
-            return self._held(kind)
-        rejected = rejected_fields(write, error)
-        fields = tuple(value for value in write.fields if value.key not in rejected)
-        remaining = replace(write, fields=fields, is_divided=True)
-        if kind is CallKind.CREATE:
-            is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
-            verdict = WriteVerdict.FAILED if is_name else WriteVerdict.NAME_ONLY
-            return WriteAnswer(verdict, error.sentence, rejected=rejected)
-        if not write.fields:
-            return WriteAnswer(WriteVerdict.FAILED, error.sentence)
-        if not (remaining.fields or remaining.columns):
-            return WriteAnswer(WriteVerdict.DONE, rejected=rejected)
-        answer = self._send_document(kind, [remaining])[write.unit]
-        return replace(answer, rejected={**rejected, **answer.rejected})
-
-    def end_failed_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> ByUnit:
-        """Split a document that Monday refused. If its outcome isn't known, don't: its parts could be written twice."""
-        log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
+    def _divide_refused_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> Answers:
+        """Send the halves of a document that Monday refused before running it, until the write at fault is alone."""
         writes = [write for write, _ in announced]
-        if not is_refused(error):
-            return self._end_failed_call(announced, error)
         if len(writes) == 1 and error.scope is Scope.DOCUMENT:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
@@ -479,8 +477,11 @@ class Executor:
         half = len(writes) // 2
         return self._send_document(kind, writes[:half]) | self._send_document(kind, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> ByUnit:
-        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way."""
+    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> Answers:
+        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way.
+
+        It isn't divided: its parts could be written twice.
+        """
         if error.kind is errors.ANSWER_WITHOUT_DATA:
             # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
             # searched for by NPD ID later, because Monday's search lags behind.
@@ -492,20 +493,19 @@ class Executor:
             self.unjudged.append((error, [write for write, _ in announced]))
         else:
             self._stop_writing(error)
-        return {
-            write.unit: WriteAnswer(
-                WriteVerdict.STOPPED, self.stop_reason, intent=intent if error.outcome_unknown else None
-            )
-            for write, intent in announced
-        }
+        answers = {}
+        for write, intent in announced:
+            open_intent = intent if error.outcome_unknown else None
+            answers[write.unit] = WriteAnswer(WriteVerdict.STOPPED, self.stop_reason, intent=open_intent)
+        return answers
 
-    def end_failed_read(self, error: MondayError, number: int) -> pass_plan.Ending:
+    def end_failed_read(self, error: MondayError, record_count: int) -> pass_plan.Ending:
         """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
         self._stop(error)
         is_transport = error.scope is Scope.TRANSPORT
         # One of the records may be at fault, so they are read again in parts; one that fails alone is at fault.
-        at_most = max(1, number // 4) if is_transport else 0
-        counts_attempt = is_transport and number == 1 and self.lease.was_isolated
+        at_most = max(1, record_count // 4) if is_transport else 0
+        counts_attempt = is_transport and record_count == 1 and self.lease.was_isolated
         outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
         return pass_plan.Ending(outcome, error.sentence, at_most=at_most)
 
@@ -522,39 +522,58 @@ class Executor:
         self.stop_reason = error.sentence
         breaker.stop_board_or_account(self.board.link, error)
 
-    def _search_items(self, writes: Sequence[Write]) -> ByUnit:
-        """Return answers for the creates not to send again: the item is there after all, or can't be searched for."""
-        self.calls += 1
-        try:
-            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
-        except MondayError as error:
-            self._stop(error)
-            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence) for write in writes}
-        if items is None:
-            unread = WriteAnswer(WriteVerdict.STOPPED, "The NPD IDs on the board can't be read.")
-            return {write.unit: unread for write in writes}
-        answers = {}
-        for write in writes:
-            if item := items.get(str(write.record_id)):
-                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
-        return answers
 
-    def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
-        check_intent_age(self)
-        self.calls += 1
-        with meter_board_calls(self.board.link, size, writes=True):
-            result = connector().write(request, key)
-        failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
-        unknown = [error for error in failed if error.outcome_unknown]
-        # If no part of the call has a known outcome, the whole call has failed.
-        if len(unknown) == len(result.by_alias) and not result.replayed:
-            raise unknown[0]
-        return result
+def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.Failures]) -> list[list[Write]]:
+    """Divide writes into documents. Those that failed together are sent in parts, those at fault last.
+
+    Whatever is written before them shows that their failure is no outage. Writes that failed alone during an outage,
+    such as probes, are sent together.
+    """
+    documents = [[write for write in writes if write.record_id not in failures]]
+    groups: dict[tuple[bool, str], list[Write]] = {}  # by whether they are at fault, and by their failed document
+    for write in writes:
+        failure = failures.get(write.record_id)
+        if failure is not None:
+            is_probe = failure.size == 1 and not failure.is_at_fault
+            groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
+    for (_, failed_document), group in sorted(groups.items(), key=lambda item: item[0][0]):
+        size = failures[group[0].record_id].size
+        part = 1
+        if not failed_document:
+            part = len(group)
+        elif size > failed_writes.FEW:
+            part = math.ceil(size / failed_writes.PARTS)
+        documents += [group[start : start + part] for start in range(0, len(group), part)]
+    return [document for document in documents if document]
+
+
+def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
+    """Return the request. The n-th unit has the alias rn; if its values are sent alone, the n-th value has vn."""
+    link = board.link
+    aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
+    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
+        prepare = prepare_delete if kind is CallKind.DELETE else prepare_archive
+        return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
+    labels = any(value.creates_labels for write in writes for value in write.fields)
+    if kind is CallKind.CREATE:
+        creates = [board_items.ItemWrite(alias, write.values) for alias, write in aliased]
+        group = link.group_id or None
+        return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
+    changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
+    if writes[0].is_divided:
+        [write] = writes
+        changes = [
+            board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
+            for number, value in enumerate(write.fields)
+        ]
+        if write.columns:
+            changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
+    return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
 
 
 def commit_intents(
     executor: Executor, kind: CallKind, writes: Sequence[Write], key: str
-) -> tuple[ByUnit, Sequence[Announced], board_items.WriteRequest | None]:
+) -> tuple[Answers, Sequence[Announced], board_items.WriteRequest | None]:
     """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
 
     Return the answers of writes that aren't sent (all, if the board was paused meanwhile), the others with their
@@ -599,6 +618,30 @@ def commit_intents(
     return unsent, announced, request
 
 
+def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+    """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
+    board_now = lookups.load_board(board.link, pass_settings=board.settings)
+    if _settings_of_board(board_now) != _settings_of_board(board):
+        return {write.unit: SETTINGS_CHANGED for write in writes}
+    records = board.model.objects.in_bulk([write.record_id for write in writes])
+    owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
+    outdated = {}
+    for write in writes:
+        record = records.get(write.record_id)
+        if write.settings is None:
+            # A record may have got the item, or the deleted record may have been restored.
+            if write.item_id in owned or (write.removes and record is not None):
+                outdated[write.unit] = CHANGED
+        elif record is None or settings_of(record) != write.settings:
+            outdated[write.unit] = SETTINGS_CHANGED
+    return outdated
+
+
+def _settings_of_board(board: BoardContext) -> tuple[object, ...]:
+    mappings = {mapping.key: (mapping.version, mapping.direction) for mapping in board.mappings}
+    return mappings, board.link.sync_filter, board.link.deleted_record_policy
+
+
 def check_intent_age(executor: Executor) -> None:
     """Raise LeaseLost if the intents are too old because this process was frozen.
 
@@ -606,6 +649,25 @@ def check_intent_age(executor: Executor) -> None:
     """
     if time.monotonic() - executor.intended_at > INTENT_SECONDS:
         raise LeaseLost("NPD Sync was interrupted before it sent this, so nothing was sent.")
+
+
+def _deadline_seconds() -> float:
+    return float(settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS)
+
+
+def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
+    """End these intents in this state, unless they have ended."""
+    void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
+    ids = [intent.pk for intent in intents]
+    Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
+
+
+def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
+    """Return the refused values by the columns that Monday names, or the only value that was sent."""
+    columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
+    rejected = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
+    is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
+    return rejected or ({write.fields[0].key: error} if is_only else {})
 
 
 def is_refused(error: MondayError) -> bool:
@@ -617,68 +679,12 @@ def _has_item(result: board_items.WriteResult) -> bool:
     return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
 
-def _deadline_seconds() -> float:
-    return float(settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS)
-
-
-def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
-    void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
-    ids = [intent.pk for intent in intents]
-    Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
-
-
-def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
-    plan = send_item_removals(executor, plan)
-    # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
-    plan = send_records(executor, plan)
-    return send_duplicates(executor, plan)
-
-
-def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
-    board = executor.board
-    to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
-    answers: ByUnit = {}
-    for policy, kind in deleted_records.REMOVAL_CALLS.items():
-        of_policy = [deleted for deleted in to_remove if deleted.item_removal is policy]
-        answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in of_policy])
-    return plan.with_deleted(
-        deleted_records.after_item_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
-    )
-
-
-def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Send the records' values and create their items; raises LeaseLost."""
-    board = executor.board
-    changes, creates = item_writes(board, plan)
-    answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
-    return plan.with_records(
-        after_answer(plan.records[write.record_id], answers[write.unit]) for write in (*changes, *creates)
-    )
-
-
-def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
-    board = executor.board
-    planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
-    writes = []
-    for duplicate in planned:
-        record_id = duplicate.original_record.pk
-        unit = f"{record_id} {duplicate.item.id} {duplicate.act}"
-        writes.append((duplicate, Write(unit, record_id, duplicate.item.id)))
-    without_npd_id = {board.link.npd_id_column: None}
-    bearers = [write for duplicate, write in writes if duplicate.act is pass_plan.ItemAct.DUPLICATE]
-    cleared = executor.send(CallKind.CHANGE, [replace(write, columns=without_npd_id) for write in bearers])
-    archives = []
-    for duplicate, write in writes:
-        if duplicates.is_to_archive(board, duplicate, cleared.get(write.unit)):
-            approval = duplicates.archive_request(duplicate) if duplicate.is_ours else None
-            archives.append(replace(write, approval=approval))
-    archived = executor.send(CallKind.ARCHIVE, archives)
-    after = {}
-    for duplicate, write in writes:
-        answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
-        after[duplicate.facts.item_id] = duplicates.after_calls(duplicate, answers)
-    return replace(plan, items=tuple(after.get(item.facts.item_id, item) for item in plan.items))
+def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
+    """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
+    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
+    # Another one each time, because its item may be closed while the board is open.
+    record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
+    if record is None:
+        return None
+    columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
+    return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))

@@ -19,7 +19,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO, MAY_CREATE, NEW_ITEM, REQUEST_KEYS
+from sync.records.item_links import AS_NEW_KEY, COPY_OF_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -200,7 +200,7 @@ class RecordFacts:
     @property
     def wants_new_item(self) -> bool:
         """Whether a person said that none of the items that were found is the record's."""
-        return bool(self.claim.payload.get(NEW_ITEM))
+        return bool(self.claim.payload.get(NEW_ITEM_KEY))
 
     @property
     def is_asked_about_removal(self) -> bool:
@@ -223,6 +223,7 @@ class RecordFacts:
         return [intent for intent in self.intents if intent.item_id in ("", self.item.id if self.item else "")]
 
     def open_fields(self, *kinds: str) -> list[str]:
+        """Return the keys of the fields in its open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 
@@ -350,26 +351,26 @@ class ItemFacts:
     @property
     def wants_new_record(self) -> bool:
         """Whether a person said that it is a record of its own, whichever records have its match key."""
-        return bool(self.claim.payload.get(AS_NEW))
+        return bool(self.claim.payload.get(AS_NEW_KEY))
 
     @property
     def may_create(self) -> bool:
         """Whether a person asked for a record of it, whatever the board's setting says."""
-        return self.wants_new_record or bool(self.claim.payload.get(MAY_CREATE))
+        return self.wants_new_record or bool(self.claim.payload.get(MAY_CREATE_KEY))
 
     @property
     def chosen_id(self) -> UUID | None:
         """The id of the record that a person wants it linked with."""
-        chosen = self.claim.payload.get(LINK_TO)
+        chosen = self.claim.payload.get(LINK_TO_KEY)
         return as_uuid(str(chosen)) if chosen else None
 
     @property
     def copied_id(self) -> UUID | None:
         """The id of the record of which a person said that it is a copy; None if somebody asked otherwise since."""
         payload = self.claim.payload
-        if COPY_OF not in payload or any(key in payload for key in REQUEST_KEYS):
+        if COPY_OF_KEY not in payload or any(key in payload for key in REQUEST_KEYS):
             return None
-        return as_uuid(payload[COPY_OF])
+        return as_uuid(payload[COPY_OF_KEY])
 
 
 @dataclass(frozen=True)

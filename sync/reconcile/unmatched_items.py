@@ -32,7 +32,7 @@ from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts, PassFact
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.item_links import IGNORED, UnmatchedFinding
+from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
 # How long an item waits for its next check, if its obstacle should be gone by then: a value that can't be read, or a
@@ -302,7 +302,7 @@ class _ItemRule:
         if not ignored.left_alone:
             finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
-        if self.facts.claim.payload.get(IGNORED):
+        if self.facts.claim.payload.get(IGNORED_KEY):
             return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
         return plan
 

@@ -199,7 +199,7 @@ def limit_exceeded_by_item_removals(entity_type: str, ids: Iterable[UUID]) -> st
     return facts.limit.text if facts.is_over_limit(ApprovalKind.ITEMS, deleted) else ""
 
 
-def do_record_deletions_wait(link: BoardLink) -> bool:
+def is_over_deletion_limit(link: BoardLink) -> bool:
     """Whether so many items were removed that the policy's deletion of their records needs approval."""
     facts = read_approvals(link, [ApprovalKind.RECORDS])
     # No new ones: those known already count.

@@ -22,6 +22,7 @@ from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
 from sync.models.jobs import event_item_name
+from sync.models.synced_model import unsynced
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.authors import person_line
 
@@ -29,16 +30,16 @@ from sync.records.authors import person_line
 UNLINK_KEY = "unlink"  # the reason to unlink it
 RECREATE_KEY = "recreate"  # a person requested a new item for its removed one
 RECORD_RESTORED_KEY = "restored"  # a person restored it, so it needs an item
-NEW_ITEM = "new_item"  # a person said that none of the items that were found is its own: it gets a new one
+NEW_ITEM_KEY = "new_item"  # a person said that none of the items that were found is its own: it gets a new one
 
 # Payload keys of an item's job.
-AS_NEW = "as_new"  # the item becomes a new record
-MAY_CREATE = "create"  # it becomes a record if it matches none, whatever the board's setting
-LINK_TO = "link_to"  # the id of the record that a person chose for it
-COPY_OF = "copy_of"  # the id of the record whose item it copies, as a person said: it is archived
-IGNORED = "ignored"  # a person ignored it, so its conflict is closed
+AS_NEW_KEY = "as_new"  # the item becomes a new record
+MAY_CREATE_KEY = "create"  # it becomes a record if it matches none, whatever the board's setting
+LINK_TO_KEY = "link_to"  # the id of the record that a person chose for it
+COPY_OF_KEY = "copy_of"  # the id of the record whose item it copies, as a person said: it is archived
+IGNORED_KEY = "ignored"  # a person ignored it, so its conflict is closed
 
-REQUEST_KEYS = (AS_NEW, MAY_CREATE, LINK_TO)
+REQUEST_KEYS = (AS_NEW_KEY, MAY_CREATE_KEY, LINK_TO_KEY)
 
 # Reasons for which a pass opens a conflict about the item.
 _CONFLICT_REASONS = (UnmatchedReason.AMBIGUOUS, UnmatchedReason.DUPLICATE)
@@ -275,14 +276,14 @@ def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedIt
     items = [row for row in rows if row.ignored_at is None]
     ambiguous = [row for row in items if row.reason_code == UnmatchedReason.AMBIGUOUS]
     others = [row for row in items if row.reason_code != UnmatchedReason.AMBIGUOUS]
-    requested = _enqueue_requests(ambiguous, {AS_NEW: True, "by": by})
-    return requested + _enqueue_requests(others, {MAY_CREATE: True, "by": by})
+    requested = _enqueue_requests(ambiguous, {AS_NEW_KEY: True, "by": by})
+    return requested + _enqueue_requests(others, {MAY_CREATE_KEY: True, "by": by})
 
 
 def request_link(row: UnmatchedItem, record: SyncedModel, by: str) -> None:
     """Request to link an item with a record; raises NotPossible."""
     check_linkable(row, record)
-    if not _enqueue_requests([row], {LINK_TO: str(record.pk), "by": by}):
+    if not _enqueue_requests([row], {LINK_TO_KEY: str(record.pk), "by": by}):
         raise NotPossible(
             f"Somebody else requested something different for “{row}”, which the next sync does. Look again then."
         )
@@ -301,8 +302,9 @@ def check_linkable(row: UnmatchedItem, record: SyncedModel) -> None:
 
 
 def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
+    """Return the records that `check_linkable` lets an item of this type be linked with."""
     records: QuerySet[SyncedModel] = registry.entity(entity_type).model.objects.filter(monday_id=None)
-    return records.filter(sync_enabled=True).exclude(sync_direction=SyncDirection.NONE)
+    return records.exclude(unsynced())
 
 
 @retry_on_lock_timeout
@@ -332,7 +334,7 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
             [list(REQUEST_KEYS), entity_type, ids, list(REQUEST_KEYS)],
         )
     # The pass closes the open conflict.
-    _enqueue_requests([row for row in items if row.reason_code in _CONFLICT_REASONS], {IGNORED: True, "by": by})
+    _enqueue_requests([row for row in items if row.reason_code in _CONFLICT_REASONS], {IGNORED_KEY: True, "by": by})
     return len(items)
 
 

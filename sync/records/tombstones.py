@@ -291,18 +291,19 @@ def _items_of(number: int, entity_type: str) -> str:
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of deleted records, marked as deleted, by id."""
-    stones = tombstones_of((entity_type, entity_id) for entity_id in ids).values()
-    return {stone.entity_id: f"{name} (deleted)" for stone in stones if (name := registry.tombstone_name(stone))}
+    tombstones = tombstones_of((entity_type, entity_id) for entity_id in ids).values()
+    names = {tombstone.entity_id: registry.tombstone_name(tombstone) for tombstone in tombstones}
+    return {entity_id: f"{name} (deleted)" for entity_id, name in names.items() if name}
 
 
 def tombstones_of(keys: Iterable[registry.RecordKey]) -> dict[registry.RecordKey, Tombstone]:
     """Return the tombstones of deleted records; for a pruned one an unsaved one with the name in its history."""
-    stones: dict[registry.RecordKey, Tombstone] = {}
+    tombstones: dict[registry.RecordKey, Tombstone] = {}
     for entity_type, group in grouped(set(keys), lambda key: key[0]).items():
         ids = {entity_id for _type, entity_id in group}
-        for stone in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids):
-            stones[entity_type, stone.entity_id] = stone
-            ids.remove(stone.entity_id)
+        for tombstone in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids):
+            tombstones[entity_type, tombstone.entity_id] = tombstone
+            ids.remove(tombstone.entity_id)
         spec = registry.entity(entity_type) if registry.is_registered(entity_type) else None
         history = history_of(spec.model) if spec else None
         # As far as the history goes (sync/operations/retention.py).
@@ -310,5 +311,5 @@ def tombstones_of(keys: Iterable[registry.RecordKey]) -> dict[registry.RecordKey
             newest = history.objects.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
             for entity_id, name in newest.distinct("pgh_obj_id").values_list("pgh_obj_id", spec.name_field):
                 data = {spec.name_field: name}
-                stones[entity_type, entity_id] = Tombstone(entity_type=entity_type, entity_id=entity_id, data=data)
-    return stones
+                tombstones[entity_type, entity_id] = Tombstone(entity_type=entity_type, entity_id=entity_id, data=data)
+    return tombstones

@@ -81,11 +81,11 @@ def test_a_boards_page_has_what_waits_about_it_in_the_words_of_home(browser: Cli
     BoardLink.objects.filter(pk=link.pk).update(stops={"create": stop}, **problems_of_board)
     link.mappings.filter(key__in=["email", "phone"]).update(problem="The column was deleted.")
     page = browser.get(f"/admin/sync/boardlink/{link.pk}/change/")
-    problems = {entry.cause_code: (entry.title, entry.own_detail) for entry, _, _ in page.context["problems"]}
+    problems = {entry.code: (entry.title, entry.own_detail) for entry, _, _ in page.context["problems"]}
     assert problems.keys() == {"npd_id", "creates_held", "webhooks", "refused_create", "column"}
     assert problems["webhooks"] == (cause_of(Kind.BOARD, "webhooks").title, "No webhook.")
     assert problems["refused_create"][1] == stop["reason"]
-    labels = {entry.cause_code: [button.label for button in buttons] for entry, _, buttons in page.context["problems"]}
+    labels = {entry.code: [button.label for button in buttons] for entry, _, buttons in page.context["problems"]}
     assert labels["creates_held"] == [ACTS["check_column"].label, "Create new ones anyway"]
     assert labels["column"] == [ACTS["check_column"].label]
     assert (labels["refused_create"], labels["webhooks"]) == (["Try again now"], [])

@@ -191,11 +191,11 @@ def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client:
     key = record.pk
     record.delete()
     page = browser.get("/admin/sync/decision/").content.decode()
-    stone = Tombstone.objects.get(entity_id=key)
-    assert f'href="/admin/sync/tombstone/{stone.pk}/change/">{name}</a>' in page
+    tombstone = Tombstone.objects.get(entity_id=key)
+    assert f'href="/admin/sync/tombstone/{tombstone.pk}/change/">{name}</a>' in page
     client.force_login(staff_who_may("view_decision"))
     assert f"{name} <span" in client.get("/admin/sync/decision/").content.decode()
-    stone.delete()
+    tombstone.delete()
     assert f"{name} <span" in browser.get("/admin/sync/decision/").content.decode()
 
 

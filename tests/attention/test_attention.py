@@ -247,11 +247,11 @@ def test_a_record_says_of_two_jobs_the_next_attempt_and_in_a_pause_none(db: None
         **states.ids_of(contact), direction="to_npd", attempts=4, error_message=error, next_retry=later
     )
     assert attention.waiting(kinds=[Kind.FAILED]).count() == 2
-    view = record_view.describe_one(contact)
+    view = record_view.view_of(contact)
     assert view.reason == "Retrying; failed 2 times. Monday answered 500."
     assert [entry.sentence for entry in view.other_entries] == ["Retrying; failed 4 times. Monday answered 502."]
     pauses.pause("maya", entity_type="contact")
-    view = record_view.describe_one(contact)
+    view = record_view.view_of(contact)
     assert (view.reason[:14], view.next_try_words) == ("Paused by maya", "")
 
 
@@ -294,11 +294,11 @@ def test_a_title_names_several_fields_as_a_sentence_does() -> None:
 def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> None:
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
-    assert entry.cause_code == "first_match"
+    assert entry.code == "first_match"
     # Both sides filled a field that was empty.
     SyncConflict.objects.filter(kind="fields").update(base_data={"phone": ""})
     [entry] = attention.entries(attention.waiting(kinds=[Kind.CONFLICT]))
-    assert entry.cause_code == "fields"
+    assert entry.code == "fields"
 
 
 def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view(kinds: Kinds) -> None:

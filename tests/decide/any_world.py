@@ -31,7 +31,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.reconcile.pass_plan import AnswerKind
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from sync.records.item_links import NEW_ITEM, RECREATE_KEY, UNLINK_KEY
+from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
     PLAIN,
     TOKEN_USER,
@@ -216,7 +216,7 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
 
 def any_payload(draw: Draw) -> dict[str, Any]:
     unlink, by_name = {UNLINK_KEY: "as Pat wants", "by": "Pat"}, {"by_name": True, "by": "Pat"}
-    return draw.choice([{}] * 12 + [{ROUNDS_KEY: 3}, unlink, {RECREATE_KEY: True}, {NEW_ITEM: True}, by_name])
+    return draw.choice([{}] * 12 + [{ROUNDS_KEY: 3}, unlink, {RECREATE_KEY: True}, {NEW_ITEM_KEY: True}, by_name])
 
 
 def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:

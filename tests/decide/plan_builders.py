@@ -28,7 +28,7 @@ from sync.reconcile.field_values import BoardContext, Reference, is_active_on, n
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from sync.records.item_links import AS_NEW, LINK_TO
+from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
 from tests.decide.builders import NOW, board
 
 # Ten deletes or clears an hour need no approval.
@@ -180,7 +180,7 @@ class World:
             tombstones=tuple(stone for stone in tombstones if stone.monday_id == key or str(stone.entity_id) == npd_id),
             npd_id_record=named,
             matching=tuple(record for record in records if email and record.email == email),
-            chosen_record=next((record for record in records if str(record.pk) == job.get(LINK_TO)), None),
+            chosen_record=next((record for record in records if str(record.pk) == job.get(LINK_TO_KEY)), None),
             copied_record=copied,
             duplicate_of=next(
                 (
@@ -191,7 +191,7 @@ class World:
                 None,
             ),
             new_record_id=(
-                UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW) else UUID(int=1_000 + number)
+                UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW_KEY) else UUID(int=1_000 + number)
             ),
         )
 

@@ -144,7 +144,7 @@ def create(unit: str, *fields: FieldWrite) -> Write:
     return replace(write, item_id="")
 
 
-def verdicts(answers: act.ByUnit) -> dict[str, WriteVerdict]:
+def verdicts(answers: act.Answers) -> dict[str, WriteVerdict]:
     return {unit: answer.verdict for unit, answer in answers.items()}
 
 

@@ -11,7 +11,7 @@ from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.pass_plan import ItemAct, Outcome
-from sync.records.item_links import AS_NEW, COPY_OF, LINK_TO
+from sync.records.item_links import AS_NEW_KEY, COPY_OF_KEY, LINK_TO_KEY
 from tests.decide.any_world import second_run
 from tests.decide.builders import an_item, plain, record_facts
 from tests.decide.plan_builders import World
@@ -52,13 +52,13 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
 def test_a_copy_is_archived_unless_a_record_gets_it_by_this_pass() -> None:
     linked = record(BEA, "12", "bea@example.com")
     items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
-    copy: dict[str, Any] = {"items": items, "unmatched": ["10"], "jobs": {"10": {COPY_OF: str(BEA)}}}
+    copy: dict[str, Any] = {"items": items, "unmatched": ["10"], "jobs": {"10": {COPY_OF_KEY: str(BEA)}}}
     plan = world(FREE, linked, **copy).plan()
     assert plan.records[ANN].link_to == "10"
     assert [entry.act for entry in plan.items] == [ItemAct.OWNED]
     [entry] = world(linked, **copy).plan().items
     assert (entry.act, entry.original_record.pk) == (ItemAct.COPY, BEA)
-    copy["jobs"] = {"10": {COPY_OF: str(BEA), AS_NEW: True}}
+    copy["jobs"] = {"10": {COPY_OF_KEY: str(BEA), AS_NEW_KEY: True}}
     [entry] = world(linked, **copy).plan().items
     assert entry.act is ItemAct.CREATE, "somebody asked for a record of it since"
 
@@ -69,7 +69,7 @@ def test_a_copy_is_not_archived_where_its_record_has_no_item_on_the_board(own: s
     its_item = shown("12", BEA, "bea@example.com")
     removed = replace(its_item, board_id="2") if own == "on another board" else replace(its_item, state=own or "")
     items = [shown("10", None, "bea@example.com"), *([removed] if own else [])]
-    [entry] = world(linked, items=items, unmatched=["10"], jobs={"10": {COPY_OF: str(BEA)}}).plan().items
+    [entry] = world(linked, items=items, unmatched=["10"], jobs={"10": {COPY_OF_KEY: str(BEA)}}).plan().items
     assert entry.act is ItemAct.ASK
 
 
@@ -99,7 +99,7 @@ def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
         chosen,
         items=[shown("11", GONE)],
         unmatched=["11"],
-        jobs={"11": {LINK_TO: str(BEA)}},
+        jobs={"11": {LINK_TO_KEY: str(BEA)}},
         deleted=[DeletedFacts(**vars(facts), tombstone=tombstone)],
     ).plan()
     assert [entry.act for entry in plan.items] == [ItemAct.LINK]

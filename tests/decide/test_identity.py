@@ -15,7 +15,7 @@ from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
 from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
-from sync.records.item_links import NEW_ITEM
+from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, facts, filtered, plain
 
 EMAIL = "ann@example.com"
@@ -48,7 +48,7 @@ def identified(
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
     claimed = [facts(record, item=None) for record in records]
     for row in (row for record_facts in claimed for row in record_facts.claim.jobs if as_new):
-        row.payload = {NEW_ITEM: True}
+        row.payload = {NEW_ITEM_KEY: True}
     plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]
 

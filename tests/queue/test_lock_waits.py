@@ -3,7 +3,7 @@
 import pytest
 from django.db import transaction
 
-from sync.kernel.db import bound_lock_waits, fetch_rows, run_sql
+from sync.kernel.db import fetch_rows, limit_lock_waits, run_sql
 
 pytestmark = pytest.mark.django_db
 
@@ -22,13 +22,13 @@ def allow(wait: str) -> None:
 def test_no_wait_passes_the_bound_and_a_shorter_one_lasts_the_transaction(before: str, within: str) -> None:
     with transaction.atomic():
         allow(before)
-        bound_lock_waits()
+        limit_lock_waits()
         assert longest_wait() == within
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_next_transaction_has_the_waits_of_its_connection() -> None:
     with transaction.atomic():
-        bound_lock_waits()
+        limit_lock_waits()
         assert longest_wait() == "10s"
     assert longest_wait() == "0"

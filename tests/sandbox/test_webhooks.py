@@ -60,3 +60,10 @@ def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Rece
 def test_a_rule_or_a_fault_for_none_changes_nothing(simulator: Simulator) -> None:
     assert simulator.control("webhooks", rule="drop", count=0) == []
     assert simulator.control("faults", status=500, count=0) == []
+
+
+def test_a_list_with_a_wrong_entry_is_refused_whole(simulator: Simulator) -> None:
+    for path, entries in (("faults", [{"status": 500}, {"wrong": 1}]), ("webhooks", [{"rule": "drop"}, 5])):
+        answer = simulator.session.post(f"{simulator.url}/_control/{path}", json=entries, timeout=5)
+        assert answer.status_code == 400
+    assert simulator.control("faults", "GET") == simulator.control("webhooks", "GET")["rules"] == []

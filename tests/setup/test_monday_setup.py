@@ -224,13 +224,13 @@ def test_an_optional_field_gets_a_column_where_somebody_asks_for_it(monday: Sand
 
 def test_what_somebody_stores_while_a_board_is_made_stays() -> None:
     link = BoardLink.objects.create(entity_type="contact", match_key="email")
-    BoardLink.objects.update(setup={"state": "running"}, stops={"create": {}}, pause={"by": "dora"})
+    BoardLink.objects.update(setup={"state": "running"}, pause={"by": "dora"})
     switch_board(link, "2", created=True)
-    stored = BoardLink.objects.values("board_id", "creates_records", "setup", "stops", "pause").get()
-    assert stored == {
-        "board_id": "2",
-        "creates_records": True,
-        "setup": {"state": "running"},
-        "stops": {"create": {}},
-        "pause": {"by": "dora"},
-    }
+    stored = BoardLink.objects.values("board_id", "creates_records", "setup", "pause").get()
+    assert stored == {"board_id": "2", "creates_records": True, "setup": {"state": "running"}, "pause": {"by": "dora"}}
+
+
+def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it() -> None:
+    link = BoardLink.objects.create(entity_type="contact", match_key="email", board_id="1", stops={"create": {}})
+    switch_board(link, "2", created=True)
+    assert BoardLink.objects.get().stops == {}

@@ -95,7 +95,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         for item_id in sorted(asked_items.difference(map(str, owned))):
             reason = f"A person said that it is not the item of “{plan.record}”."
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
-        payload = {item_links.NEW_ITEM: True, "by": by}
+        payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
@@ -105,13 +105,13 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         ignore_item(entity_type, answer.item_id, None, reason)
         item_links.relist(entity_type, [answer.item_id])
         item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
-        payload = {item_links.AS_NEW: True, "by": by}
+        payload = {item_links.AS_NEW_KEY: True, "by": by}
         priority = choices.Priority.PERSON
         run.enqueue_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.COPY:
         # Until its pass has archived it, it becomes no record, even if its record is deleted.
         ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
-        payload = {item_links.COPY_OF: str(answer.asked_of), "by": by}
+        payload = {item_links.COPY_OF_KEY: str(answer.asked_of), "by": by}
         run.enqueue_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
@@ -266,8 +266,8 @@ def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     if not plan.kind:
         return
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
-    line = (plan.original_record.pk, plan.item.id, plan.kind, plan.sentence)
-    run.log_decision(*line, request_id=run.read_request, cause=cause)
+    record_id = plan.original_record.pk
+    run.log_decision(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request)
     if plan.kind == DUPLICATE_STAYS:
         save_reports([question_report(run.board, plan)])
 
@@ -318,7 +318,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     return settled
 
 
-def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan | pass_plan.DeletedPlan]) -> None:
+def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """Leave the second items of deleted records to people, and have them listed."""
     ignored_items = []
     for plan in (plan for plan in plans if plan.record.monday_id):

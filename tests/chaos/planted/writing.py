@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sync.choices import CallKind
 from sync.models import Intent, IntentState
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.unanswered_creates import CreatePlan, Fate, UnansweredDocument
@@ -49,15 +50,15 @@ bisects_after_timeout = bug(
 )
 
 
-@instead_of(bisects_after_timeout, "sync.reconcile.act:Executor.end_failed_document")
-def _divides_whatever_failed(right: Wrong, executor: Any, call: Any, announced: Sequence[Any], error: Any) -> Any:
+@instead_of(bisects_after_timeout, "sync.reconcile.act:Executor._end_failed_call")
+def _divides_whatever_failed(right: Wrong, executor: Any, announced: Sequence[Any], error: Any) -> Any:
     if not error.outcome_unknown:
-        return right(executor, call, announced, error)
+        return right(executor, announced, error)
     intents = [intent.pk for _, intent in announced]
     Intent.objects.filter(pk__in=intents, state=IntentState.OPEN).update(state=IntentState.VOID)
     writes = [write for write, _ in announced]
     half = max(len(writes) // 2, 1)
     answers: dict[str, Any] = {}
     for part in filter(None, (writes[:half], writes[half:])):
-        answers |= executor._send_document(call, part)
+        answers |= executor._send_document(CallKind.CHANGE if part[0].item_id else CallKind.CREATE, part)
     return answers

@@ -30,7 +30,7 @@ NO_WORKER = "no worker has taken the board: check that a worker and beat are run
 WORKER_BUSY = "a worker holds the board: read its log"
 
 _DONE = QueueStatus.COMPLETED
-_LIVE = [status for status in QueueStatus if status is not _DONE]
+_NOT_DONE = [status for status in QueueStatus if status is not _DONE]
 
 # A UNION, because each part has its own partial index. A record with an unanswered create isn't due while its
 # item can't be searched for: the board is paused, or has no NPD ID column.
@@ -115,7 +115,7 @@ def stop_entries() -> list[Entry]:
             since=None,
             title=humanize.first_sentence(no_token),
             url=reverse("admin:index"),
-            cause_code=StopCode.TOKEN,
+            code=StopCode.TOKEN,
             detail=no_token,
         )
         return [token] if boards.exists() else []
@@ -231,7 +231,7 @@ def overdue_boards(max_seconds: float, overview: Overview | None = None) -> list
     if not overdue:
         return []
     start = now - timedelta(seconds=max_seconds)
-    progress = models.Q(status__in=_LIVE, last_attempt__gt=start) | models.Q(status=_DONE, finished_at__gt=start)
+    progress = models.Q(status__in=_NOT_DONE, last_attempt__gt=start) | models.Q(status=_DONE, finished_at__gt=start)
     moving_types = set(SyncQueue.objects.filter(progress).order_by().values_list("entity_type", flat=True).distinct())
     return [board for board in overdue if board.entity_type not in moving_types]
 
