@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.text import capfirst
 
-from sync.apps import LIVE_ROWS
+from sync.apps import LIVE_JOBS
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
     from collections.abc import Callable
@@ -118,7 +118,7 @@ SECTIONS = (
     Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what."),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=SETTINGS,
             about="Your keys with which other programs use the API."),
-    Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_ROWS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
+    Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_JOBS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
             about="What is pending, in progress or failed."),
     Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),
@@ -206,7 +206,7 @@ def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
     from django.contrib import admin
     from unfold.dataclasses import SearchResult
 
-    from sync.admin.record_pages import found_records
+    from sync.admin.record_pages import search_records
 
     models = [model for model in apps.get_models() if admin.site.is_registered(model)]
     lists = {str(model._meta.verbose_name_plural).lower() for model in models}
@@ -215,7 +215,7 @@ def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
         for section in sections()
         if term.lower() in section.title.lower() and section.title.lower() not in lists and section.is_offered(request)
     ]
-    return pages + found_records(request, term)
+    return pages + search_records(request, term)
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:

@@ -1,6 +1,7 @@
-"""The activity of records as acts of several entries, each with its undo.
+"""The activity of records: its entries, which are rows of Decision, gathered into acts that have one undo.
 
-Edits in NPD that no stored entry is about are shown as unsaved entries.
+An act is what a person or a pass did to a record at once. Edits in NPD that no stored entry is about are shown as
+unsaved entries.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -161,7 +161,7 @@ class ActivityList(TabbedList):
 @admin.register(Decision)
 class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityList
-    list_display = ("moment", "record", "kind_of_record", "change", "who")
+    list_display = ("moment", "record", "record_type", "change", "who")
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
@@ -318,9 +318,9 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         css = {"all": ["npd/record.css"]}
 
     changelist = TabbedList
-    list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
+    list_display = ("name", "record_type", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
-    fields = ("kind", "deleted", "by", "outcome", "what_happened", "item_number", "deleted_values")
+    fields = ("record_type", "deleted", "by", "outcome", "what_happened", "item_number", "deleted_values")
     list_filter = (("state", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
     search_help_text = "A record's name, or the number of its item"
@@ -360,7 +360,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         return super().row_context(request, row) | {"activity": activity.activity_of(record, request)}
 
     name = admin_base.plain_column("Record", lambda row: registry.tombstone_name(row) or str(row.entity_id))
-    kind = admin_base.type_column()
+    record_type = admin_base.type_column()
     by = admin_base.plain_column("By", lambda row: row.page_by or humanize.DASH)
     item_number = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
     deleted = admin_base.time_column("deleted_at", "Deleted")
@@ -423,7 +423,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
             raise PermissionDenied
 
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, RESTORE.code, queryset)
+            hidden = confirmed_action.selection_fields(request, RESTORE.code, queryset)
             rows = queryset.order_by("deleted_at")[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(self.name(row), registry.type_label(row.entity_type), item_after_restore(row)) for row in rows]
             table = confirmed_action.RecordTable(("Record", "Type", "Its item"), cells, queryset.count())

@@ -27,7 +27,7 @@ class SuperuserAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncMetadata)
 class SyncMetadataAdmin(RecordLinkMixin, SuperuserAdmin):
-    list_display = ("record", "kind_of_record", "sync_status", "remote_id", "last_sync_attempt", "last_error")
+    list_display = ("record", "record_type", "sync_status", "remote_id", "last_sync_attempt", "last_error")
     list_display_links = ("sync_status",)
     list_filter = ("sync_status", EntityFilter)
     search_fields = ("entity_id", "remote_id", "last_error", "note")
@@ -36,7 +36,7 @@ class SyncMetadataAdmin(RecordLinkMixin, SuperuserAdmin):
 
 @admin.register(Intent)
 class IntentAdmin(RecordLinkMixin, SuperuserAdmin):
-    list_display = ("created_at", "state", "record", "kind_of_record", "board_id", "item_id", "request_id")
+    list_display = ("created_at", "state", "record", "record_type", "board_id", "item_id", "request_id")
     list_filter = ("state", EntityFilter)
     search_fields = ("item_id", "board_id", "request_id", "entity_id")
     ordering = ("-created_at",)

@@ -69,7 +69,7 @@ class BoardForm(ConcurrentForm):
         }
 
 
-def _board_url(link: BoardLink) -> str:
+def _page_url(link: BoardLink) -> str:
     return reverse("admin:sync_boardlink_change", args=[link.pk])
 
 
@@ -113,9 +113,9 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
         rows = waiting.filter(entity_type=link.entity_type, entity_id=None).order_by(*attention.IN_ORDER)
         problems = []
         for entry in attention.as_entries(list(rows)):
-            buttons = home_acts.act_buttons(entry, request.user, _board_url(link))
+            buttons = home_acts.act_buttons(entry, request.user, _page_url(link))
             if entry.code.startswith("refused_"):  # Monday refuses a kind of call, such as creates
-                buttons = [*filter(None, [queue_pages.act_button(request, "try_again")])]
+                buttons = [*filter(None, [queue_pages.go_on_button(request, "try_again")])]
             problems.append((entry, attention.cause_of(entry.kind, entry.code).sentence, buttons))
         return super().row_context(request, link) | {
             "page_name": self.name(link),
@@ -167,7 +167,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def response_change(self, request: HttpRequest, obj: BoardLink) -> HttpResponse:
         messages.success(request, f"{self.name(obj)}: saved.")
         stays = "_continue" in request.POST
-        return admin_base.see_other(_board_url(obj) if stays else reverse("admin:sync_boardlink_changelist"))
+        return admin_base.see_other(_page_url(obj) if stays else reverse("admin:sync_boardlink_changelist"))
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:

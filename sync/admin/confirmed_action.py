@@ -123,7 +123,7 @@ def question_page(
     )
 
 
-def selection(
+def selection_fields(
     request: HttpRequest, action: str, rows: QuerySet[Any] | None = None, *shown_fields: str
 ) -> list[tuple[str, object]]:
     """Return a list's ticked rows and its action as hidden fields; for “all”, also which `rows` they are.

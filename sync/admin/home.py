@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 from sync import attention, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
+from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
@@ -26,7 +27,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_running, may_set_up
-from sync.records import authors, availability, item_links
+from sync.records import authors, item_links
 from sync.state import record_view
 
 MAX_GROUPS = 50
@@ -90,7 +91,7 @@ def _state_line(
         used = overview.quota.used_text
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
-        return StateLine("warn", "hourglass", words, detail, queue_pages.act_button(request, "try_again"))
+        return StateLine("warn", "hourglass", words, detail, queue_pages.go_on_button(request, "try_again"))
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("warn", "notifications", f"Syncing; {need} attention")
@@ -261,8 +262,8 @@ def _boxes(
         rows = rows_by_cause.get(group.cause, [])
         folds = group.number > SHOWN_AT_ONCE or not group.needs_somebody
         is_open = not folds or group.cause in opened
-        acts = _group_acts(group, rows)
-        sentences = humanize.sentences(_lead(request, group, has_acts=bool(acts)))
+        act_buttons = _act_buttons(group, rows)
+        sentences = humanize.sentences(_lead(request, group, has_acts=bool(act_buttons)))
         # If several groups wait for the same, each sentence is shown once; but a removal's deadline always.
         deadline = sentences[:1] if group.kind is attention.Kind.REMOVED else []
         new_sentences = [
@@ -276,7 +277,7 @@ def _boxes(
                 folds=folds,
                 is_open=is_open,
                 lead=" ".join(new_sentences),
-                buttons=_group_buttons(request, group, rows, acts),
+                buttons=_group_buttons(request, group, rows, act_buttons),
             )
         )
     return boxes
@@ -302,7 +303,7 @@ def _lead(request: HttpRequest, group: attention.Group, *, has_acts: bool) -> st
 
 
 def _group_buttons(
-    request: HttpRequest, group: attention.Group, rows: Sequence[Row], acts: Sequence[Button]
+    request: HttpRequest, group: attention.Group, rows: Sequence[Row], act_buttons: Sequence[Button]
 ) -> list[Button]:
     """Return the group's buttons, the main one first: its acts, pages, and what people do on the board itself."""
     link = admin_base.overview_of(request).links.get(group.entity_type)
@@ -317,19 +318,19 @@ def _group_buttons(
     solved_by_mapping = is_about_column or group.kind is attention.Kind.REJECTED or group.code == BlockedCode.THROTTLED
     if link and solved_by_mapping and record_panel.may_change_mapping(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
-    if link and acts and is_about_column:
+    if link and act_buttons and is_about_column:
         pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
-        on_monday = [record_panel.restore_button(link, group.code)] if link and acts else []
-        return [*on_monday, *acts, *pages]
-    if is_solved_on_page or not acts:
-        return [*pages[:1], *acts, *pages[1:]]
-    return [*acts, *pages]
+        on_monday = [record_panel.restore_button(link, group.code)] if link and act_buttons else []
+        return [*on_monday, *act_buttons, *pages]
+    if is_solved_on_page or not act_buttons:
+        return [*pages[:1], *act_buttons, *pages[1:]]
+    return [*act_buttons, *pages]
 
 
-def _group_acts(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
-    """Return the acts that are possible on all of the group's rows that this person may act on now."""
+def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
+    """Return buttons for the acts that are possible on all of the group's rows that this person may act on now."""
     open_rows = [row for row in rows if row.acts]
     entries = [row.entry for row in open_rows]
     codes = [{act.code for act in row.acts} for row in open_rows]
@@ -432,6 +433,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 @require_GET
 def home_rows(request: HttpRequest) -> HttpResponse:
+    """Render the rows of an unfolded group, and its next ones after “Show more”."""
     cause = request.GET.get("cause", "")
     text = request.GET.get("p", "")
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1

@@ -33,6 +33,7 @@ from sync.admin.admin_base import Button, parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards.availability import wait_sentence
 from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
@@ -45,7 +46,6 @@ from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, item_links, tombstones
-from sync.records.availability import wait_sentence
 from sync.state import record_view
 
 MAX_TICKED = 300  # an act is done on so many selected rows, at most
@@ -111,7 +111,7 @@ def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
         records = model.objects.select_related(*relations).in_bulk(ids)
         deleted_keys = ((entity_type, pk) for pk in ids - records.keys())
         deleted = tombstones.rebuild_records(model, list(tombstones.tombstones_of(deleted_keys).values()))
-        texts |= {pk: admin_base.describe(record) for pk, record in (records | deleted).items()}
+        texts |= {pk: admin_base.details_of(record) for pk, record in (records | deleted).items()}
     return texts
 
 
@@ -134,7 +134,7 @@ def done_sentence(act: Act, entries: Sequence[Entry], number: int) -> str:
 
 
 def report_of(act: Act, entries: Sequence[Entry], number: int, problems: Sequence[str] = ()) -> Report:
-    """Report what the next sync does, and why that waits."""
+    """Report the act on this number of the entries, and when the next sync does it."""
     if not number:
         return Report(problems=problems)
     types = {entry.entity_type for entry in entries}
@@ -165,7 +165,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
-    view = record_view.describe_one(record)
+    view = record_view.view_of(record)
     if not record.sync_enabled:
         by = authors.who_turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."

@@ -22,12 +22,13 @@ from sync.admin.confirmed_action import Question, RecordTable, Report
 from sync.admin.home_acts import EntriesMixin, Shown
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards import availability
 from sync.choices import ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, plan_link
-from sync.records import approvals, authors, availability, item_links
+from sync.records import approvals, authors, item_links
 
 MAX_NAME = 80
 
@@ -144,7 +145,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             item_values=[value for key, value in row.values.items() if value and key != "name"],
             term=term,
             records=[
-                (record, registry.record_url(row.entity_type, record.pk), admin_base.describe(record))
+                (record, registry.record_url(row.entity_type, record.pk), admin_base.details_of(record))
                 for record in records[: MAX_RECORDS if term else MAX_NEAR]
             ],
             type=registry.type_label(row.entity_type).lower(),
@@ -246,7 +247,7 @@ home_acts.UNDOS[Kind.UNMATCHED] = _list_again
 
 @admin.register(IgnoredItem)
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
-    list_display = ("item_id", "type", "why", "reason", "moment")
+    list_display = ("item_id", "record_type", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "left_alone")
     search_fields = ("item_id", "reason", "entity_id")
     search_help_text = "An item's number, or why it is ignored"
@@ -263,7 +264,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
 
     def act_on_rows(self, request: HttpRequest, rows: QuerySet[IgnoredItem], act: Act) -> HttpResponse:
         def question() -> Question:
-            hidden = confirmed_action.selection(request, act.code, rows)
+            hidden = confirmed_action.selection_fields(request, act.code, rows)
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in listed]
             table = RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
@@ -279,7 +280,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
 
         return confirmed_action.run_action(self, request, run, request.get_full_path(), question)
 
-    type = admin_base.type_column()
+    record_type = admin_base.type_column()
 
     @admin.display(description="Ignored as")
     def why(self, row: IgnoredItem) -> str:

@@ -20,6 +20,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from sync import queue, registry
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.attention import Entry, Kind
+from sync.boards import availability
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
@@ -28,7 +29,7 @@ from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.selection import may_set_up
 from sync.outbox import operate, pauses
 from sync.queue import retry_all
-from sync.records import authors, availability
+from sync.records import authors
 from sync.records.item_links import item_names
 
 STATUS_BADGES = {
@@ -169,7 +170,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             if not number:
                 words = f"What is selected is {WHY_LEFT_ALONE[act.code]}."
                 return confirmed_action.Question(f"Nothing to {act.label.lower()}", [words])
-            hidden = confirmed_action.selection(request, act.code, jobs)
+            hidden = confirmed_action.selection_fields(request, act.code, jobs)
             examples = list(jobs.order_by("-id")[:MAX_JOBS_SHOWN])
             self.prepare_page(request, examples)
             cells = [(self.about(job), self.why(job)) for job in examples]
@@ -284,13 +285,13 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
         buttons.append(token)
     # Entering a new token asks Monday anyway.
     if stops and has_token and (is_token_in_environment or not buttons):
-        buttons.append(act_button(request, "try_again"))
+        buttons.append(go_on_button(request, "try_again"))
     active = overview.pauses if overview else pauses.active_pauses()
     return {
         "stops": list(zip(stops, explanations, strict=True)),
         "buttons": [*filter(None, buttons)],
         "pauses": [
-            (pauses.pause_label(pause.entity_type), pause, act_button(request, "resume", entity_type=pause.entity_type))
+            (pauses.pause_label(pause.entity_type), pause, go_on_button(request, "resume", pause.entity_type))
             for pause in active
         ],
         # Home then shows no state line.
@@ -298,10 +299,14 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     }
 
 
-def act_button(request: HttpRequest, code: str, **hidden: object) -> admin_base.Button | None:
-    """Return the button “try_again” or “resume”, which leads back to this page; None for users who may not."""
+def go_on_button(request: HttpRequest, code: str, entity_type: str = "") -> admin_base.Button | None:
+    """Return the button that ends a stop (“try_again”) or a pause (“resume”); None for users who may not.
+
+    It leads back to this page.
+    """
     act = ACTS[code]
     if not act.is_allowed(request.user):
         return None
     back = request.get_full_path() if request.method == "GET" else ""
-    return admin_base.Button(act.label, code, post_to=reverse(f"admin:sync_{code}"), hidden=hidden | {"back": back})
+    hidden = {"entity_type": entity_type, "back": back}
+    return admin_base.Button(act.label, code, post_to=reverse(f"admin:sync_{code}"), hidden=hidden)

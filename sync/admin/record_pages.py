@@ -42,11 +42,11 @@ from sync.state import record_view
 COMMAND_RESULTS = 20
 
 
-class HealthFilter(RadioFilter):
-    """Filters records by the states of a list's tabs, which set the parameter `health`."""
+class SyncStateFilter(RadioFilter):
+    """Filters records by the states of a list's tabs, which set its parameter."""
 
     title = "sync state"
-    parameter_name = "health"
+    parameter_name = "sync_state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(state.value, str(state.label)) for state in record_view.RecordState]
@@ -57,7 +57,7 @@ class HealthFilter(RadioFilter):
 
 
 SYNC_FILTERS: list[Any] = [
-    HealthFilter,
+    SyncStateFilter,
     ("sync_direction", ChoicesCheckboxFilter),
     ("updated_at", admin_base.DateFilter),
 ]
@@ -79,11 +79,11 @@ class RecordChangeList(admin_base.PageChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Count the records of each tab."""
-        self._state = request.GET.get(HealthFilter.parameter_name, "")
+        self._state = request.GET.get(SyncStateFilter.parameter_name, "")
         records = self.queryset
         if self._state in record_view.RecordState.values:
             # All tabs count with this list's search and its other filters.
-            records = self.get_queryset(request, [HealthFilter.parameter_name])
+            records = self.get_queryset(request, [SyncStateFilter.parameter_name])
         [self._counts] = record_view.state_counts(records)
         # The paginator would count the same rows again.
         total = self._counts.total() if records is self.queryset else self._counts[record_view.RecordState(self._state)]
@@ -100,7 +100,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def tabs(self) -> list[admin_base.ListTab]:
         """A tab for all records, and one for each state that is current or that a record has; in a search, for each."""
         counts = self._counts
-        name = HealthFilter.parameter_name
+        name = SyncStateFilter.parameter_name
         tabs = [admin_base.ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
         for state in [state for state in TABS if counts[state] or state == self._state or self.query]:
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
@@ -209,7 +209,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        views = record_view.describe(rows, admin_base.overview_of(request))
+        views = record_view.views_of(rows, admin_base.overview_of(request))
         for row in rows:
             row.page_view = views[row.pk]
 
@@ -219,7 +219,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
-        acts = {"direction": self.change_direction, "sync_now": self.push_record, "link_again": self.link_again}
+        acts = {"direction": self.change_direction, "sync_now": self.sync_now, "link_again": self.link_again}
         return [
             *(path(f"<uuid:record_id>/{name}/", view(act), name=self._url_name(name)) for name, act in acts.items()),
             *super().get_urls(),
@@ -249,7 +249,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
                 for direction, text in record_panel.DIRECTION_EFFECTS.items()
                 if direction != SyncDirection.NONE
             ]
-            differing = record_panel.differing_values(record)
+            differing = record_panel.values_to_overwrite(record)
             question = confirmed_action.Question(
                 f"Which way are changes of “{record}” synced?",
                 button="Change direction",
@@ -281,7 +281,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
         return confirmed_action.run_action(self, request, run, self._page_url(record))
 
-    def push_record(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
+    def sync_now(self, request: HttpRequest, record_id: UUID) -> HttpResponse:
         record = self._record_to_change(request, record_id)
 
         def run() -> confirmed_action.Report:
@@ -362,11 +362,11 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             "sync_badge": record_panel.state_badge(view),
             "sync_reason": record_panel.reason_of(view),
             "sync_tone": record_panel.colour_of(view),
-            "sync_removal": record_panel.removal_of(record, view),
+            "sync_removal": record_panel.record_removal_sentence(record, view),
             "turned_off_by": "" if record.sync_enabled else authors.who_turned_sync_off(record),
             "sync_unlinked_item": None if record.monday_id else item_links.unlinked_item(record),
             "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
-            "sync_menu": record_panel.menu_acts(record) if may_change else [],
+            "sync_menu": record_panel.menu_buttons(record) if may_change else [],
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
             "sync_other_entries": other_entries,
@@ -384,10 +384,10 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Any], act: Act) -> HttpResponse:
         """Turn sync on or off, or unlink records from Monday."""
-        shown_fields = ("monday_id",) if act.code == "unlink" else ()  # as in `selection`
+        shown_fields = ("monday_id",) if act.code == "unlink" else ()  # as in `selection_fields`
 
         def question() -> confirmed_action.Question:
-            hidden = confirmed_action.selection(request, act.code, rows, *shown_fields)
+            hidden = confirmed_action.selection_fields(request, act.code, rows, *shown_fields)
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in listed]
             table = confirmed_action.RecordTable(("Record", "On Monday"), cells, rows.count())
@@ -466,7 +466,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 
-def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
+def search_records(request: HttpRequest, term: str) -> list[SearchResult]:
     """Return the records that Ctrl+K finds, with what tells namesakes apart; those whose name matches first."""
     results = []
     for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
@@ -481,7 +481,7 @@ def found_records(request: HttpRequest, term: str) -> list[SearchResult]:
             rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
-            about = admin_base.describe(record) or registry.type_label(spec.entity_type)
+            about = admin_base.details_of(record) or registry.type_label(spec.entity_type)
             results.append(SearchResult(str(record), about, registry.record_url(spec.entity_type, record.pk), None))
     return results
 

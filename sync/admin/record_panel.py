@@ -165,23 +165,23 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
     elif may_change:
         if not record.monday_id and unlinked_item(record) is not None:
             # Before “Turn sync on”, which may link another item.
-            buttons.append(_act_button(record, "link_again"))
+            buttons.append(_record_button(record, "link_again"))
         if not record.sync_enabled:
             buttons.append(list_button(record, "turn_sync_on", page_url))
         elif record.sync_direction == SyncDirection.NONE:
             hidden = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
-            direction = _act_button(record, "direction")
+            direction = _record_button(record, "direction")
             act = ACTS["turn_sync_on"]
             buttons.append(replace(direction, label=act.button, code=act.code, hidden=hidden))
     if may_change and not view.stop_reason:
-        buttons.append(_act_button(record, "sync_now"))
+        buttons.append(_record_button(record, "sync_now"))
     return buttons
 
 
-def menu_acts(record: SyncedModel) -> list[Button]:
-    """Return the acts that ask first and that the record's menu always offers."""
+def menu_buttons(record: SyncedModel) -> list[Button]:
+    """Return the rare acts, which ask first, for the record's menu."""
     page_url = registry.record_url(record.entity_type(), record.pk)
-    buttons = [_act_button(record, "direction")]
+    buttons = [_record_button(record, "direction")]
     if record.may_sync:
         buttons.append(list_button(record, "turn_sync_off", page_url))
     if record.monday_id:
@@ -189,12 +189,12 @@ def menu_acts(record: SyncedModel) -> list[Button]:
     return buttons
 
 
-def _act_button(record: SyncedModel, code: str) -> Button:
+def _record_button(record: SyncedModel, code: str) -> Button:
     url = reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{code}", args=[record.pk])
     return Button(ACTS[code].button, code, post_to=url)
 
 
-def removal_of(record: SyncedModel, view: record_view.RecordView) -> str:
+def record_removal_sentence(record: SyncedModel, view: record_view.RecordView) -> str:
     """Return what will happen, and when, to a record whose item was removed; empty for other records."""
     entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
@@ -285,14 +285,14 @@ DIRECTION_EFFECTS = {
 }
 
 
-def differing_values(record: SyncedModel) -> RecordTable:
+def values_to_overwrite(record: SyncedModel) -> RecordTable:
     """Return a table of the fields that differ; a one-way direction would overwrite one side of each."""
     # The record's own direction would hide fields as not synced.
     both_ways = copy(record)
     both_ways.sync_direction = SyncDirection.BIDIRECTIONAL
     rows = [
         (field.label, field.local or "(empty)", field.remote or "(empty)")
-        for field in record_view.describe_one(both_ways).fields
+        for field in record_view.view_of(both_ways).fields
         if field.reason_code not in _NOT_TO_BE_WRITTEN and field.local != field.remote
     ]
     return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either direction alone overwrites one side")

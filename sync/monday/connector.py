@@ -280,15 +280,7 @@ class MondayConnector:
         except MondayError as error:
             store(dict(ours))
             message = f"{error.message.rstrip(' .')}. {error.advice.rstrip(' .')}"
-            raise MondayError(
-                errors.WEBHOOKS_INCOMPLETE,
-                message,
-                code=error.code,
-                request_id=error.request_id,
-                http_status=error.http_status,
-                wait_seconds=error.wait_seconds,
-                errors=[error],
-            ) from error
+            raise error.as_kind(errors.WEBHOOKS_INCOMPLETE, message, [error]) from error
         store(dict(ours))
         return steps
 

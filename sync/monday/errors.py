@@ -360,6 +360,18 @@ class MondayError(Exception):
             self.kind, message, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id
         )
 
+    def as_kind(self, kind: ErrorKind, message: str, errors: Sequence[MondayError]) -> MondayError:
+        """Return an error of this answer as a whole, of another kind, with the single errors in it."""
+        return MondayError(
+            kind,
+            message,
+            code=self.code,
+            request_id=self.request_id,
+            http_status=self.http_status,
+            wait_seconds=self.wait_seconds,
+            errors=errors,
+        )
+
     @property
     def path_alias(self) -> str | None:
         """The alias in our document that the error concerns, if Monday named one."""

@@ -16,7 +16,7 @@ from sync.monday import errors
 from sync.monday.errors import MondayError
 
 # The points of the call; a root field of queries and of mutations.
-COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
+COMPLEXITY = "complexity { query after reset_in_x_seconds }"
 
 
 class Document(NamedTuple):
@@ -30,9 +30,8 @@ class Document(NamedTuple):
 class Complexity:
     """Points of one call and of the minute's quota (developer.monday.com/api-reference/docs/rate-limits)."""
 
-    query: int
-    before: int
-    after: int
+    query: int  # the call's
+    after: int  # what is left of the minute's
     reset_in_seconds: int
 
 

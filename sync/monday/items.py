@@ -309,22 +309,18 @@ def batch_query(
     return _build_document("query ReadItems", fields, variables, column_ids, types)
 
 
-def first_page_query(
-    board_id: str, column_ids: Sequence[str], types: Collection[str] = (), limit: int = ITEMS_PER_PAGE
-) -> Document:
+def first_page_query(board_id: str, column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Ask for the first page of a board's active items."""
     page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
     field = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
-    variables = [_Variable("board", "ID!", board_id), _Variable("limit", "Int!", limit)]
+    variables = [_Variable("board", "ID!", board_id), _Variable("limit", "Int!", ITEMS_PER_PAGE)]
     return _build_document("query ReadItems", [field], variables, column_ids, types)
 
 
-def next_page_query(
-    cursor: str, column_ids: Sequence[str], types: Collection[str] = (), limit: int = ITEMS_PER_PAGE
-) -> Document:
+def next_page_query(cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Ask for the page at a cursor, which is valid for 60 minutes from the first page."""
     field = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
-    variables = [_Variable("cursor", "String!", cursor), _Variable("limit", "Int!", limit)]
+    variables = [_Variable("cursor", "String!", cursor), _Variable("limit", "Int!", ITEMS_PER_PAGE)]
     return _build_document("query ReadItems", [field], variables, column_ids, types)
 
 

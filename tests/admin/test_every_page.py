@@ -119,7 +119,7 @@ def test_pages_take_few_queries_however_many_rows_they_show(
     states.stop_board()
     models = [model._meta for model in admin.site._registry]
     lists = [reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist") for meta in models]
-    lists += [f"{LIST}?health={state}&q=e" for state in RecordState.values]
+    lists += [f"{LIST}?sync_state={state}&q=e" for state in RecordState.values]
     record = world["synced"]
     pages = ["/admin/", change_page(record), "/admin/search/?s=e&extended=1", "/api/v1/sync/attention/"]
 
@@ -181,7 +181,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
     ]  # fmt: skip
     assert [label for label, _, _ in tabs(browser, "?q=Otto")] == ["All", "Needs attention", "Pending", "Sync off"]
     pauses.pause("dora", entity_type="contact")
-    assert tabs(browser, "?health=pending") == [
+    assert tabs(browser, "?sync_state=pending") == [
         ("All", 0, False), ("Needs attention", 2, False), ("Pending", 1, True), ("Sync off", 1, False),
     ]  # fmt: skip
 

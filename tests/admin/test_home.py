@@ -106,13 +106,13 @@ def test_a_new_installation_has_one_button_that_is_its_next_step(browser: Client
 def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, world: dict[str, Any]) -> None:
     html = html_of(browser)
     assert 'npd-badge-"' not in html, "a badge has a colour"
-    urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?health=[^"]+)"', html)}
+    urls = {unescape(url) for url in re.findall(r'href="(/admin/npd/contact/\?sync_state=[^"]+)"', html)}
     lines = {line.title: line for line in browser.get(HOME).context["boards"]}
     figures = {label: number for label, number, _url in lines["Contacts"].figures}
     states_of_labels = {state.label.lower(): state.value for state in RecordState}
-    assert urls == {f"{CONTACTS}?health={state}" for state in states_of_labels.values()}
+    assert urls == {f"{CONTACTS}?sync_state={state}" for state in states_of_labels.values()}
     for label, state in states_of_labels.items():
-        assert len(browser.get(f"{CONTACTS}?health={state}").context["cl"].result_list) == figures[label]
+        assert len(browser.get(f"{CONTACTS}?sync_state={state}").context["cl"].result_list) == figures[label]
     records = figures.pop("records")
     assert records == sum(figures.values()) == len(browser.get(CONTACTS).context["cl"].result_list)
 

@@ -53,8 +53,8 @@ def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str
     for address, name in (
         (f"{LIST}?q=5001", "Zoë Ångström"),
         (f"{LIST}?organization__id__exact={world['organization'].pk}", "Zoë Ångström"),
-        (f"{LIST}?health=off", "Otto Off"),
-        (f"{LIST}?health=unknown&q=5001", "Zoë Ångström"),
+        (f"{LIST}?sync_state=off", "Otto Off"),
+        (f"{LIST}?sync_state=unknown&q=5001", "Zoë Ångström"),
         (f"{LIST}?q=e&phone__isempty=0", "Zoë Ångström"),
         (f"{organizations}?q=exco", "Example Ltd"),
     ):

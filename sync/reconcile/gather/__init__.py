@@ -117,7 +117,7 @@ class Gatherer:
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=record_facts.longer_histories(board, changed),
         )
-        facts = replace(facts, approvals=item_facts.known_approvals(facts, changed, deleted, self.planned_requests))
+        facts = replace(facts, approvals=item_facts.approval_facts(facts, changed, deleted, self.planned_requests))
         if not board.relations:
             return facts
         # The filter, which a deleted record's item may have to pass, ignores cells that a removed item has emptied.

@@ -266,8 +266,8 @@ def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     if not plan.kind:
         return
     cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
-    line = (plan.original_record.pk, plan.item.id, plan.kind, plan.sentence)
-    run.log_decision(*line, request_id=run.read_request, cause=cause)
+    record_id = plan.original_record.pk
+    run.log_decision(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request)
     if plan.kind == DUPLICATE_STAYS:
         save_reports([question_report(run.board, plan)])
 
@@ -318,7 +318,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     return settled
 
 
-def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan | pass_plan.DeletedPlan]) -> None:
+def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """Leave the second items of deleted records to people, and have them listed."""
     ignored_items = []
     for plan in (plan for plan in plans if plan.record.monday_id):

@@ -267,10 +267,10 @@ def store_approvals(
     _end_requests(deletions.filter(entity_id__in=reopened), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
     outdated = [request.pk for request in plan.outdated_requests]
     _end_requests(requests.filter(pk__in=outdated), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
-    for state, of_state in grouped(ended, lambda pair: pair[1]).items():
+    for state, pairs in grouped(ended, lambda pair: pair[1]).items():
         # Those that a person decided meanwhile are left to the next pass.
-        undecided = {request.state for request, _ in of_state}
-        _end_requests(requests.filter(pk__in=[request.pk for request, _ in of_state]), state, undecided)
+        undecided = {request.state for request, _ in pairs}
+        _end_requests(requests.filter(pk__in=[request.pk for request, _ in pairs]), state, undecided)
     waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
     ApprovalRequest.objects.bulk_create([*new_deletion_requests(plan), *waiting])
 
