@@ -117,11 +117,11 @@ class _PageGatherer(Gatherer):
         self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
         return removed
 
-    def inspect(
+    def inspect_columns(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
         self.unread_items |= set(self.items) if suspect else set()
-        return super().inspect(board, (), healed) if healed else (board, board_columns.InspectedColumns())
+        return super().inspect_columns(board, (), healed) if healed else (board, board_columns.InspectedColumns())
 
 
 class BoardListing:
