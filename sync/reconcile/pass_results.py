@@ -22,7 +22,7 @@ from sync.models import SyncMetadata
 from sync.models.records_and_items import KEPT_BY, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
+from sync.reconcile.field_plan import direction_of, is_kept_different, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.restraints import ended_requests
 
@@ -134,7 +134,7 @@ def sync_status(
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in state_values["altered"].items() if not entry.get("lossless")}
     if altered and any(
-        mapping.key in altered and way_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
+        mapping.key in altered and direction_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left

@@ -19,7 +19,7 @@ from sync.models import ApprovalRequest, WriteLoop
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
-from sync.reconcile.field_plan import apply_decision, way_of
+from sync.reconcile.field_plan import apply_decision, direction_of
 from sync.reconcile.field_values import BoardContext, PassSettings, local_values
 from sync.records.approvals import CLEARS
 from sync.records.authors import monday_editor_name
@@ -229,14 +229,14 @@ def _written_back(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> pass_plan.FieldPlan:
     """Return a field plan that writes the value back, because a person rejected emptying this field."""
-    way = way_of(plan, field_plan.mapping)
+    direction = direction_of(plan, field_plan.mapping)
     converter = field_plan.converter
     action = merge.Action.PUSH
-    needed_way = choices.SyncDirection.NPD_TO_MONDAY
+    needed_direction = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
         action = merge.Action.PULL
-        needed_way = choices.SyncDirection.MONDAY_TO_NPD
-    if way not in (choices.SyncDirection.BIDIRECTIONAL, needed_way):
+        needed_direction = choices.SyncDirection.MONDAY_TO_NPD
+    if direction not in (choices.SyncDirection.BIDIRECTIONAL, needed_direction):
         emptied, filled = _sides_of_clear(clear)
         return field_plan.block(
             choices.BlockedCode.DIRECTION,
@@ -248,7 +248,7 @@ def _written_back(
     field = merge.Field(
         converter.canonical_local(field_plan.local_raw),
         converter.canonical_remote(field_plan.remote_raw),
-        direction=way,
+        direction=direction,
     )
     return apply_decision(facts, plan, field_plan, field)
 

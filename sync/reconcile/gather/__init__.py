@@ -153,7 +153,7 @@ class Gatherer:
                     break
                 self.calls += 1
                 with meter_board_calls(board.link, 0):
-                    page, cursor = connector().next_page(cursor, board.columns, board.types)
+                    page, cursor = connector().read_page(cursor, board.columns, board.types)
                 matches[search] += page
         items = BatchItems(linked=result.linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
         matched = {item.id for item in items.by_match}
