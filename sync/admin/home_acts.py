@@ -33,6 +33,7 @@ from sync.admin.admin_base import Button, parse_json, see_other
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards.availability import wait_sentence
 from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
@@ -45,7 +46,6 @@ from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, item_links, tombstones
-from sync.records.availability import wait_sentence
 from sync.state import record_view
 
 MAX_TICKED = 300  # an act is done on so many selected rows, at most

@@ -17,7 +17,7 @@ import structlog
 from django.db.models import QuerySet
 
 from sync import choices, registry
-from sync.boards import board_columns
+from sync.boards import availability, board_columns
 from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import humanize, process
@@ -41,7 +41,6 @@ from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import changed_records
 from sync.reconcile.unmatched_items import listed_finding
-from sync.records import availability
 from sync.records.item_links import clear_missing, note_unmatched
 
 log = structlog.get_logger(__name__)
@@ -119,11 +118,11 @@ class _PageGatherer(Gatherer):
         self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
         return removed
 
-    def inspect(
+    def inspect_columns(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
         self.unread_items |= set(self.items) if suspect else set()
-        return super().inspect(board, (), healed) if healed else (board, board_columns.InspectedColumns())
+        return super().inspect_columns(board, (), healed) if healed else (board, board_columns.InspectedColumns())
 
 
 class BoardListing:

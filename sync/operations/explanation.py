@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from sync import registry
+from sync.boards import availability
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import quote, terminal_line, timestamp
 from sync.models import Decision, SyncedModel, Tombstone
@@ -15,7 +16,6 @@ from sync.models.decisions import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import preview
 from sync.reconcile.field_values import as_uuid
-from sync.records import availability
 from sync.state import record_view
 
 MAX_MATCHES = 10

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from sync import attention
 from sync.attention import Entry, Kind
+from sync.boards import availability
 from sync.choices import PASSING_REASONS
 from sync.clock import sync_now
 from sync.kernel import grouped
@@ -26,7 +27,6 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import DAILY_HOUR, Frequency
 from sync.models.jobs import backoff
-from sync.records import availability
 
 log = structlog.get_logger(__name__)
 

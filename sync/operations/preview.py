@@ -16,6 +16,7 @@ from django.db import models
 
 from conflicts.reports import ConflictKind
 from sync import choices, limits, registry
+from sync.boards import availability
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.humanize import quote
@@ -37,7 +38,6 @@ from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
-from sync.records import availability
 
 
 class ReadOnlyClient(limits.MeteredClient):

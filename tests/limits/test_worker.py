@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
+from sync.boards import availability
 from sync.clock import sync_now
 from sync.limits import api_quota, stops
 from sync.models import ApiQuota, BoardLink
 from sync.outbox import wakeups
 from sync.queue import SyncQueueService, push_record
-from sync.records import availability
 from sync.state import record_view
 from tests.admin import states
 from tests.limits.conftest import Planned

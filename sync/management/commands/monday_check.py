@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
-from sync.boards import board_columns, webhooks
+from sync.boards import availability, board_columns, webhooks
 from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
@@ -30,7 +30,6 @@ from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
-from sync.records import availability
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 
@@ -189,7 +188,7 @@ def board_results(
 
 def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> Iterator[CheckResult]:
     try:
-        existing = monday.webhooks(link.board_id)
+        existing = monday.read_webhooks(link.board_id)
     except MondayError as error:
         yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", error.sentence)
         return

@@ -200,7 +200,7 @@ class ListingGatherer(Gatherer):
         unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
         return listed | {key: self._with_new_cells(item) for key, item in unlisted.items()}
 
-    def inspect(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
+    def inspect_columns(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
         # The columns were just read, and those that will be created don't exist yet.
         return board, InspectedColumns()
 
