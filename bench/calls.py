@@ -58,13 +58,13 @@ def naive() -> None:
     from sync.monday.board_items import ItemWrite
     from sync.monday.columns import make_converter
     from sync.monday.items import prepare_changes
-    from sync.registry import columns_of, link_of
+    from sync.registry import column_ids_of, link_of
 
     link = link_of("contact")
     if link is None:
         raise SystemExit("monday_setup made no link for contacts.")
     mappings = list(link.mappings.all())
-    columns = columns_of(link, mappings)
+    columns = column_ids_of(link, mappings)
     for contact in Contact.objects.all():
         values = {
             mapping.column_id: make_converter(mapping.converter).to_remote(

@@ -74,7 +74,7 @@ class PoolWatch:
         overdue. `begun` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting`
         those that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
         """
-        from sync.records import availability
+        from sync.boards import availability
 
         if begun != self.begun_before or running or not waiting or not self.idle_since:
             self.begun_before = begun

@@ -25,7 +25,7 @@ from structlog.contextvars import get_contextvars
 
 from sync.admin.admin_base import path_on_site
 from sync.api.errors import CHANGED_AT_ONCE, error_response
-from sync.kernel.db import LONGEST_SEARCH, gave_way
+from sync.kernel.db import LONGEST_SEARCH, is_lock_conflict
 
 log = structlog.get_logger(__name__)
 
@@ -193,7 +193,7 @@ class LockTimeoutMiddleware(MiddlewareMixin):
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        if not gave_way(exception):
+        if not is_lock_conflict(exception):
             return None
         if request.path_info.startswith(FOR_PROGRAMS):
             # Without the path, because a webhook's may contain a secret.

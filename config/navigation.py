@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.text import capfirst
 
-from sync.apps import LIVE_ROWS
+from sync.apps import LIVE_JOBS
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
     from collections.abc import Callable
@@ -118,7 +118,7 @@ SECTIONS = (
     Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what."),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=SETTINGS,
             about="Your keys with which other programs use the API."),
-    Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_ROWS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
+    Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_JOBS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
             about="What is pending, in progress or failed."),
     Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),

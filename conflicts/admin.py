@@ -29,11 +29,11 @@ from sync import attention
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
 from sync.attention import Entry, Kind
+from sync.boards.availability import wait_sentence
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, MAX_PER_REQUEST, Act, ActionError
 from sync.models import FieldMapping
 from sync.reconcile.field_values import as_uuid
-from sync.records.availability import wait_sentence
 
 LONGEST_VALUE = 80
 
@@ -338,7 +338,7 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     loaded = {entry.key: replace(entry, values=()) for entry in entries}
     for rejection in rejections.rejections_of(by_field, mappings):
         values = attention.SideValues(
-            rejection.key, rejection.field.label, rejection.sides[NPD], rejection.sides[MONDAY]
+            rejection.key, rejection.mapping.label, rejection.sides[NPD], rejection.sides[MONDAY]
         )
         entry = by_field[rejection.field_ref]
         loaded[entry.key] = replace(entry, values=(values,))

@@ -425,7 +425,7 @@ class RejectionView(CaseView):
         self.rejection = rejection
         self.context = rejection.context
         self.url = rejection_url(field_ref)
-        self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
+        self.title = f"{rejection.mapping.label} of {self.context.name}, rejected by Monday"
         self.attention_key = ":".join(map(str, (Kind.REJECTED, *field_ref)))
 
     def page(self) -> dict[str, Any]:
@@ -454,12 +454,12 @@ class RejectionView(CaseView):
     def fields(self) -> list[case.CaseField]:
         """Return the field, with its values if somebody has to choose."""
         rejection = self.rejection
-        row = case.CaseField(rejection.key, rejection.field.label, None, None, kind=case.REJECTED)
+        row = case.CaseField(rejection.key, rejection.mapping.label, None, None, kind=case.REJECTED)
         if not rejection.needs_answer:
             return [row]
         row.npd = rejection.sides[NPD]
         row.monday = rejection.sides[MONDAY]
-        row.converter = rejection.field.converter
+        row.converter = rejection.mapping.converter
         if rejection.would_empty and not resolution.may_change_record(self.request.user, self.context.entity_type):
             row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
         else:

@@ -31,7 +31,7 @@ from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
-from sync.reconcile.lost_updates import last_seen
+from sync.reconcile.lost_updates import last_differing_value
 from sync.records import authors
 
 # The kind of the decision that stores an answer.
@@ -39,14 +39,14 @@ DECISION_KIND = "rejected"
 
 
 class Rejection:
-    """A field of a record whose value Monday rejected, and the raw values that each option would write."""
+    """A field of a record whose value Monday rejected, as of the last pass."""
 
     def __init__(self, context: RecordContext, key: str) -> None:
         assert context.record is not None
         self.context = context
         self.key = key
         self.record = context.record
-        self.field = context.mapped[key]
+        self.mapping = context.mapped[key]
         self.sync_state = context.sync_state
 
     @classmethod
@@ -67,7 +67,7 @@ class Rejection:
         # Without `local` the entry doesn't say which value was rejected.
         if not entry or not is_rejected(entry) or not entry.get("local"):
             return {}
-        is_current = field_values.still_holds(self.record, entry["local"]) and self.field.is_current(entry)
+        is_current = field_values.still_holds(self.record, entry["local"]) and self.mapping.is_current(entry)
         return dict(entry) if is_current else {}
 
     @property
@@ -82,7 +82,7 @@ class Rejection:
 
     @property
     def needs_answer(self) -> bool:
-        """Whether a person has to answer, unless an open conflict on the field asks already."""
+        """Whether a person has to answer; not if an open conflict on the field asks already."""
         conflicts = self.sync_state.conflicts if self.sync_state else {}
         in_conflict = {*conflicts.get(ConflictKind.FIELDS, ()), *conflicts.get(ConflictKind.OVERWRITTEN, ())}
         is_synced = self.record.may_sync and not self.record.is_left_out
@@ -102,8 +102,8 @@ class Rejection:
         """Monday's stored value as of the last pass that read it; None if it is empty or unknown."""
         if self.sync_state is None:
             return None
-        reading = last_seen(self.sync_state, self.key)
-        base = base_of(self.sync_state, self.field, self.record.monday_id or "")
+        reading = last_differing_value(self.sync_state, self.key)
+        base = base_of(self.sync_state, self.mapping, self.record.monday_id or "")
         return reading.value if reading else base and base["remote"]
 
     @cached_property
@@ -112,12 +112,12 @@ class Rejection:
         display = self.context.display
         monday = None
         if self.monday_raw is not None:
-            converter = display.board.converter(self.field, self.record)
+            converter = display.board.converter(self.mapping, self.record)
             try:
                 monday = converter.display_remote(self.monday_raw) or None
             except UnknownValue:
                 monday = NOT_KNOWN
-        return {NPD: display.current(self.record, self.field) or None, MONDAY: monday}
+        return {NPD: display.current(self.record, self.mapping) or None, MONDAY: monday}
 
     @property
     def would_empty(self) -> bool:
@@ -128,10 +128,10 @@ class Rejection:
         """Return the raw values that NPD would hold with Monday's value; raises ActionError."""
         if not self.record.monday_id:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
-        if self.sides[MONDAY] is None and self.field.required:
-            raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
-        stored = field_values.local_values(self.record, self.field)
-        converter = self.context.display.board.converter(self.field, self.record)
+        if self.sides[MONDAY] is None and self.mapping.required:
+            raise ActionError(f"{self.mapping.label} can't be empty in NPD. Type another value.")
+        stored = field_values.local_values(self.record, self.mapping)
+        converter = self.context.display.board.converter(self.mapping, self.record)
         try:
             try:
                 local = converter.to_local(self.monday_raw, stored)
@@ -190,7 +190,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         resolution.check_may_change_record(by, field_ref[0])
     with transaction.atomic():
         rejection = _lock_rejection(field_ref)
-        label = rejection.field.label
+        label = rejection.mapping.label
         record = rejection.record
         current = {rejection.key: rejection.sides}
         if rejection.kept_by:
@@ -207,7 +207,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
             raise resolution.NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
             resolution.check_may_change_record(by, field_ref[0], "emptying a value")
-        answer = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
+        answer = _leave_both(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.
         resolution.request_pass(*field_ref[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
@@ -229,7 +229,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
         _mark_kept_different(rejection.sync_state, rejection.key, None)
-        sentence = f"{rejection.field.label} “{rejection.sides[NPD] or ''}” is open again."
+        sentence = f"{rejection.mapping.label} “{rejection.sides[NPD] or ''}” is open again."
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
         # This pass doesn't send the rejected value again; it only updates the record's state.
@@ -264,20 +264,22 @@ def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, An
     sync_state.save(update_fields=["blocked_fields"])
 
 
-def _keep_different(rejection: Rejection, by: User) -> Decision:
+def _leave_both(rejection: Rejection, by: User) -> Decision:
+    """Mark the difference as wanted, so that nobody is asked about it any more."""
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
-    reading = last_seen(rejection.sync_state, rejection.key)
+    reading = last_differing_value(rejection.sync_state, rejection.key)
     kept_remote = {KEPT_REMOTE: reading.value} if reading else {}
     _mark_kept_different(rejection.sync_state, rejection.key, mark | kept_remote)
     sentence = (
-        f"Both left as they are: {rejection.field.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
+        f"Both left as they are: {rejection.mapping.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
         f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."
     )
     return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
 
 
 def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
+    """Write Monday's value, or a typed one, in NPD; the next pass sends a typed one."""
     if choose not in (MONDAY, CUSTOM):
         raise resolution.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
     try:
@@ -289,8 +291,8 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     except ActionError as error:
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
     record = rejection.record
-    before = field_values.local_values(record, rejection.field)
-    previous = rejection.sides[NPD]
+    values_before = field_values.local_values(record, rejection.mapping)
+    text_before = rejection.sides[NPD]
     model = type(record)
     # In a savepoint, because NPD's database may reject the value; then the rejection stays open.
     try:
@@ -301,18 +303,20 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
         problem = f"NPD's database rejected it: {why}"
         raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
-    now = field_values.local_field_values(record, before)
-    after = rejection.context.display.display_local(record, rejection.field, now)
-    label = rejection.field.label
-    was = f"it was {quote_value(previous)}, which Monday rejected."
+    values_after = field_values.local_field_values(record, values_before)
+    text_after = rejection.context.display.display_local(record, rejection.mapping, values_after)
+    label = rejection.mapping.label
+    was = f"it was {quote_value(text_before)}, which Monday rejected."
     if choose == MONDAY:
-        sentence = f"{label} is {quote_value(after)} as on Monday; {was}"
-    elif now == before:
-        sentence = f"{label} {quote_value(after)} was chosen to be sent to Monday once more."
+        sentence = f"{label} is {quote_value(text_after)} as on Monday; {was}"
+    elif values_after == values_before:
+        sentence = f"{label} {quote_value(text_after)} was chosen to be sent to Monday once more."
     else:
-        sentence = f"{label} became {quote_value(after)}, which was typed here; {was}"
-    raw_change = {} if now == before else {"raw_before": before, "raw_after": now}
-    return _save_answer(rejection, by, sentence, {"choose": choose, "before": previous, "after": after, **raw_change})
+        sentence = f"{label} became {quote_value(text_after)}, which was typed here; {was}"
+    values: dict[str, Any] = {"choose": choose, "before": text_before, "after": text_after}
+    if values_after != values_before:
+        values |= {"raw_before": values_before, "raw_after": values_after}  # by which it can be undone
+    return _save_answer(rejection, by, sentence, values)
 
 
 def _save_answer(

@@ -117,7 +117,7 @@ admin.site.unregister([model for model in admin.site._registry if model._meta.ap
 
 
 def includes_every_administrator(keys: Iterable[Any]) -> bool:
-    """Whether these are all the active administrators.
+    """Return whether every active administrator is among these users.
 
     Locks those rows until the caller's transaction ends, so that two administrators can't remove each other.
     """
@@ -158,7 +158,7 @@ def groups_field() -> BoxesField:
 
 
 def offered_permissions() -> Q:
-    """Return which have a box: those of the site's pages, and those a group has: a save removes what has no box."""
+    """Return the condition for a box: permissions of the site's pages, and of groups, as a save removes all others."""
     # No permission opens the pages of users and groups.
     models = [model._meta.model_name for model in admin.site._registry if model not in (User, Group)]
     for page in admin.site._registry.values():

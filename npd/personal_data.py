@@ -24,6 +24,7 @@ from django.db.models.functions import Cast
 from import_export.tmp_storages import CacheStorage
 
 from sync import models, registry
+from sync.boards import availability
 from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import SyncNow
 from sync.kernel.acts import NotPossible
@@ -32,7 +33,6 @@ from sync.limits import connector
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.items import prepare_delete
 from sync.outbox.claim import acquire
-from sync.records import availability
 from sync.records.authors import MAX_NAME_LENGTH
 
 log = structlog.get_logger(__name__)

@@ -46,4 +46,4 @@ def create_clock(using: str, **kwargs: Any) -> None:
 
 
 # The filters in links to the list of jobs: all but completed ones, which stay for a while.
-LIVE_ROWS = "status__exact=pending&status__exact=in_progress&status__exact=failed"
+LIVE_JOBS = "status__exact=pending&status__exact=in_progress&status__exact=failed"

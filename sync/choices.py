@@ -7,6 +7,8 @@ from django.db import models
 
 
 class RecordSyncStatus(models.TextChoices):
+    """A record's state as people see it."""
+
     SYNCED = "synced", "Synced"
     PENDING = "pending", "Pending"
     CONFLICT = "conflict", "Conflict"
@@ -46,7 +48,7 @@ class Rule(models.TextChoices):
 
 
 class SyncStatus(models.TextChoices):
-    """The result of a record's last pass, in its sync state; people see the record's RecordSyncStatus."""
+    """The result of a record's last pass, in its sync state."""
 
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
@@ -170,7 +172,7 @@ class DeletedRecordPolicy(models.TextChoices):
 class ColumnProblem(StrEnum):
     MISSING = "missing"
     RETYPED = "retyped"
-    HIDDEN = "hidden"
+    HIDDEN = "hidden"  # on the board, but its items don't show it
 
 
 API_TOKEN = "api_token"  # noqa: S105 - a name
@@ -184,9 +186,9 @@ class BlockedCode(StrEnum):
 
     COLUMN = "column"
     REJECTED = "rejected"
-    LIMIT = "limit"
-    RELATION = "relation"
-    RELATION_SKIPPED = "relation_skipped"
+    LIMIT = "limit"  # longer or larger than the column takes
+    RELATION = "relation"  # waits for the item of the related record
+    RELATION_SKIPPED = "relation_skipped"  # the related record will have no item
     INVALID = "invalid"
     UNKNOWN = "unknown"
     REQUIRED = "required"

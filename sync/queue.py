@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from sync.boards import availability
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.kernel.acts import ActionError
 from sync.limits import breaker
@@ -17,7 +18,6 @@ from sync.operations.worker import WorkSummary, work
 from sync.outbox import enqueue, operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.reconcile.pass_plan import OFF_BOARD_STATES
-from sync.records import availability
 
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "item_removed", "board")

@@ -305,7 +305,7 @@ def configured_board_id(entity_type: str) -> str:
     return str(getattr(settings, name, settings.BOARD_IDS.get(name)) or "")
 
 
-def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
+def column_ids_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
     """Return the ids of the columns that a pass reads, with the NPD ID's; the name is no column."""
     column_ids = [*(mapping.column_id for mapping in mappings), link.npd_id_column]
     return [column_id for column_id in dict.fromkeys(column_ids) if column_id not in ("", "name")]
@@ -386,7 +386,7 @@ def _has_permission(user: Any, action: str, model: str) -> bool:
 
 
 def may_view(user: Any, model: str) -> bool:
-    """Whether a person may see rows of a model, by the permission to view or to change them."""
+    """Whether a person may see rows of a model (its label), by the permission to view or to change them."""
     return _has_permission(user, "view", model) or _has_permission(user, "change", model)
 
 

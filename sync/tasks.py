@@ -106,14 +106,14 @@ def make_missing_periodic_tasks(**kwargs: object) -> None:
         values = {"task": entry.task, "description": entry.description, "expire_seconds": EXPIRES_SECONDS}
         if entry.every:
             number, period = entry.every
-            values["interval"] = _row(IntervalSchedule, every=number, period=period)
+            values["interval"] = _first_or_new(IntervalSchedule, every=number, period=period)
         elif entry.at:
             hour, minute = entry.at
-            values["crontab"] = _row(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)
+            values["crontab"] = _first_or_new(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)
         PeriodicTask.objects.get_or_create(name=entry.name, defaults=values)
 
 
-def _row(model: Any, **values: Any) -> Any:
+def _first_or_new(model: Any, **values: Any) -> Any:
     # An administrator may have added an equal row.
     return model.objects.filter(**values).order_by("pk").first() or model.objects.create(**values)
 

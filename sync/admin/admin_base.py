@@ -24,13 +24,13 @@ from unfold.contrib.filters.admin import RadioFilter
 from unfold.views import ChangeList
 
 from sync import attention, registry
+from sync.boards import availability
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.acts import Act
 from sync.kernel.humanize import DASH, icon
 from sync.limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
-from sync.records import availability
 from sync.records.tombstones import tombstones_of
 
 

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 from sync import attention, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
+from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
@@ -26,7 +27,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_running, may_set_up
-from sync.records import authors, availability, item_links
+from sync.records import authors, item_links
 from sync.state import record_view
 
 MAX_GROUPS = 50

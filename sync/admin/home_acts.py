@@ -33,6 +33,7 @@ from sync.admin.admin_base import Button, parse_json
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards.availability import wait_sentence
 from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
@@ -45,7 +46,6 @@ from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
 from sync.reconcile.field_values import as_uuid
 from sync.records import authors, item_links, tombstones
-from sync.records.availability import wait_sentence
 from sync.state import record_view
 
 MAX_TICKED = 300  # an act is done on so many selected rows, at most
@@ -165,7 +165,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
         return f"“{name}” was deleted in NPD{f' by {deletion.by}' if deletion else ''}."
-    view = record_view.describe_one(record)
+    view = record_view.view_of(record)
     if not record.sync_enabled:
         by = authors.who_turned_sync_off(record)
         return f"{capfirst(by or 'somebody')} has turned sync off for “{record}”."

@@ -22,12 +22,13 @@ from sync.admin.confirmed_action import Question, RecordTable, Report
 from sync.admin.home_acts import EntriesMixin, Shown
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
+from sync.boards import availability
 from sync.choices import ApprovalState, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview import ChangeKind, plan_link
-from sync.records import approvals, authors, availability, item_links
+from sync.records import approvals, authors, item_links
 
 MAX_NAME = 80
 

@@ -20,6 +20,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from sync import queue, registry
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.attention import Entry, Kind
+from sync.boards import availability
 from sync.choices import QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
@@ -28,7 +29,7 @@ from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.selection import may_set_up
 from sync.outbox import operate, pauses
 from sync.queue import retry_all
-from sync.records import authors, availability
+from sync.records import authors
 from sync.records.item_links import item_names
 
 STATUS_BADGES = {

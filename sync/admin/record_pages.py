@@ -209,7 +209,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        views = record_view.describe(rows, admin_base.overview_of(request))
+        views = record_view.views_of(rows, admin_base.overview_of(request))
         for row in rows:
             row.page_view = views[row.pk]
 

@@ -292,7 +292,7 @@ def values_to_overwrite(record: SyncedModel) -> RecordTable:
     both_ways.sync_direction = SyncDirection.BIDIRECTIONAL
     rows = [
         (field.label, field.local or "(empty)", field.remote or "(empty)")
-        for field in record_view.describe_one(both_ways).fields
+        for field in record_view.view_of(both_ways).fields
         if field.reason_code not in _NOT_TO_BE_WRITTEN and field.local != field.remote
     ]
     return RecordTable(("Field", "In NPD", "On Monday"), rows, len(rows), "Either direction alone overwrites one side")

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any, cast
 
 from django.http import HttpRequest
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from knox.auth import TokenAuthentication
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -31,6 +32,13 @@ class ApiTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # knox
             raise exceptions.AuthenticationFailed("This isn't a token. Send it as “Authorization: Bearer npd_…”.")
         user_and_token: tuple[Any, Any] = self.authenticate_credentials(text.encode())
         return user_and_token
+
+
+class ApiTokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
+    """The authentication by token, for the schema."""
+
+    target_class = "sync.api.ApiTokenAuthentication"
+    name = "apiToken"
 
 
 class SyncNowThrottle(UserRateThrottle):

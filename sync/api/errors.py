@@ -8,7 +8,6 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.db import DataError, IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiResponse
 from drf_standardized_errors.handler import ExceptionHandler
@@ -16,7 +15,7 @@ from drf_standardized_errors.types import CLIENT_ERROR, SERVER_ERROR, VALIDATION
 from rest_framework import exceptions, serializers
 
 from sync.kernel.acts import ActionError, NotAllowed, NotPossible
-from sync.kernel.db import gave_way
+from sync.kernel.db import is_lock_conflict
 
 CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
 CHANGED_SINCE = "It changed since you read it, so nothing was done. Read it, then send your change with its new ETag."
@@ -51,7 +50,7 @@ class ApiExceptionHandler(ExceptionHandler):
         if isinstance(exc, RecursionError):
             return exceptions.ParseError("The JSON is nested too deeply to be read.")
         # A constraint that breaks after validation means a write at the same moment; so does a deadlock.
-        if isinstance(exc, IntegrityError) or gave_way(exc):
+        if isinstance(exc, IntegrityError) or is_lock_conflict(exc):
             return refused_act(NotPossible(CHANGED_AT_ONCE))
         if isinstance(exc, ActionError):
             return refused_act(exc)
@@ -95,13 +94,6 @@ def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         return response
 
     return wrapper
-
-
-class ApiTokenScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]
-    """The authentication by token, for the schema."""
-
-    target_class = "sync.api.ApiTokenAuthentication"
-    name = "apiToken"
 
 
 class ApiSchema(AutoSchema):

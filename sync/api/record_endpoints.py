@@ -118,7 +118,7 @@ class RecordListSerializer(serializers.ListSerializer[Any]):
     def to_representation(self, data: Any) -> Any:
         records: Sequence[SyncedModel] = list(data)
         serializer: Any = self.child
-        serializer.page_views = record_view.describe(records)
+        serializer.views_of_page = record_view.views_of(records)
         return super().to_representation(records)
 
 
@@ -133,7 +133,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         *("created_at", "updated_at", "sync", "etag"),
     )
 
-    page_views: Mapping[UUID, record_view.RecordView] | None = None  # of all records of a page
+    views_of_page: Mapping[UUID, record_view.RecordView] | None = None
 
     # The model tidies addresses before it validates them; for the schema they are plain texts, which may be empty.
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {
@@ -162,7 +162,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
 
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:
-        record_views = record_view.describe([record]) if self.page_views is None else self.page_views
+        record_views = record_view.views_of([record]) if self.views_of_page is None else self.views_of_page
         return RecordSyncSerializer(record_views[record.pk]).data
 
     def get_etag(self, record: SyncedModel) -> str:
@@ -255,7 +255,7 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
         and a reason code. Monday isn't asked.
         """
         record = self.get_object()
-        return Response(RecordFieldsSerializer(record_view.describe([record])[record.pk]).data)
+        return Response(RecordFieldsSerializer(record_view.view_of(record)).data)
 
     @action(
         detail=True,

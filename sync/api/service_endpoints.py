@@ -27,11 +27,12 @@ from rest_framework.exceptions import NotAuthenticated
 from sync import attention, registry
 from sync.api.errors import error_response, post_only
 from sync.api.views import HasAnyPermission
+from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import WaitKind
 from sync.models import SyncQueue
 from sync.queue import SyncQueueService
-from sync.records import availability, inbox
+from sync.records import inbox
 
 log = structlog.get_logger(__name__)
 # Longer than a busy machine needs (about a second), so that load isn't reported as an outage.

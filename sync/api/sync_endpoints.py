@@ -20,12 +20,13 @@ from rest_framework.routers import SimpleRouter
 from sync import attention, choices, registry
 from sync.api import views
 from sync.attention import Kind
+from sync.boards import availability
 from sync.kernel.acts import ACTS, NotPossible
 from sync.models import ApprovalRequest, Attention, Decision, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
-from sync.records import approvals, availability
+from sync.records import approvals
 from sync.records.authors import log_action
 
 

@@ -101,8 +101,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def gave_way(error: BaseException) -> bool:
-    """Whether a transaction failed in favour of another one, so that it may be repeated."""
+def is_lock_conflict(error: BaseException) -> bool:
+    """Whether a transaction gave way to another one that holds its locks, so that it may be repeated."""
     return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
 
 
@@ -115,7 +115,7 @@ def retry_on_lock_timeout(transaction: Callable[P, T]) -> Callable[P, T]:
             try:
                 return transaction(*args, **kwargs)
             except OperationalError as error:
-                if not gave_way(error):
+                if not is_lock_conflict(error):
                     raise
         return transaction(*args, **kwargs)
 

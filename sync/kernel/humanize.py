@@ -1,6 +1,6 @@
 """Moments, lengths of time, counts and texts for people, in the reader's zone and as config/en/formats.py writes them.
 
-At the end, the differing words of two texts, an excerpt around the first, and a merge of both texts.
+At the end, the differing words of two texts, an excerpt around the first of them, and a merge of both texts.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Whether a board may be synced now: Monday's limits, the stops after errors, and the token, shared by all workers.
 
 `probed_availability` tells the worker whether a board may be synced now, or why it waits and until when.
-`LimitFacts.availability` tells the same without calling Monday; through `sync.records.availability`, pages, commands
+`LimitFacts.availability` tells the same without calling Monday; through `sync.boards.availability`, pages, commands
 and the API show it. `LimitFacts.grant_pass` tells the worker how large the pass may be.
 
 A *stop* ends calls after errors: all of the account (`breaker`), all writes (`failed_writes`), those of a board, or one

@@ -138,15 +138,12 @@ class Quota:
         """The used calls and the limit, as text; empty without a limit."""
         return f"{self.used_today:,} of today's {self.day_limit:,} calls" if self.day_limit else ""
 
-    @property
-    def day_reserve(self) -> int:
-        return reserve(self.day_limit or 0, DAY_RESERVE_SHARE)
-
     def day_left(self, *, urgent: bool = False) -> int | None:
         """Return the calls left today, without the reserve unless `urgent`; None if the limit isn't known."""
         if self.day_limit is None:
             return None
-        return max(0, self.day_limit - self.used_today - (0 if urgent else self.day_reserve))
+        reserved = 0 if urgent else reserve(self.day_limit, DAY_RESERVE_SHARE)
+        return max(0, self.day_limit - self.used_today - reserved)
 
     @property
     def seconds_to_midnight(self) -> float:

@@ -68,9 +68,6 @@ class MeteredClient:
         self.inner = inner
         self.urgent = urgent
 
-    def __repr__(self) -> str:
-        return f"<metered {self.inner!r}>"
-
     @property
     def version(self) -> str:
         return self.inner.version

@@ -199,21 +199,19 @@ class AccountProbe:
             converter = make_converter(kind, ConverterOptions(column_settings=self._setup.columns[kind].settings))
             try:
                 remote = converter.canonical_remote(converter.cell_value(item.reading(self.column_id(kind))))
+                is_same = remote == converter.canonical_local({"field": value})
             except UnknownValue:
-                differing.append(kind)
-                continue
-            if remote != converter.canonical_local({"field": value}):
+                is_same = False
+            if not is_same:
                 differing.append(kind)
         return differing
 
     def subscribe(self) -> None:
         """Create our webhooks; raises Unanswered where Monday doesn't reach the address."""
-
-        def store(hooks: Hooks) -> None:
-            self._webhooks = hooks
-
         try:
-            self.connector.ensure_webhooks(self.board_id, self._webhook_url, self._webhooks, store)
+            self.connector.ensure_webhooks(
+                self.board_id, self._webhook_url, stored=self._webhooks, store=self._webhooks.update
+            )
         except MondayError as error:
             if error.kind is not WEBHOOKS_INCOMPLETE:
                 raise
@@ -236,7 +234,7 @@ class AccountProbe:
     def logged_change(self, item: Item, column_id: str) -> board_events.ItemEvent:
         """Return the activity log's event about a change; raises Unanswered where it shows none."""
         for _ in range(0, LOG_SECONDS, 10):
-            activity = self.connector.board_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
+            activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
             for entry in activity.log or ():
                 for body in board_events.webhook_bodies(entry, self.board_id):
                     event = board_events.parse_event(body)
@@ -294,7 +292,7 @@ def unknown_item(probe: AccountProbe) -> str:
 def wrong_cursor(probe: AccountProbe) -> str:
     """How is a text refused that is no cursor?"""
     try:
-        probe.connector.next_page("nonsense", [])
+        probe.connector.read_page("nonsense", [])
     except MondayError as error:
         return error.kind.code
     return "done"
@@ -303,9 +301,9 @@ def wrong_cursor(probe: AccountProbe) -> str:
 @assumption("the same values", "Every pass would find these columns changed on Monday: don't map them, and tell us.")
 def column_types(probe: AccountProbe) -> str:
     """Does an item show what each type of column was written?"""
-    values = {}
-    for kind, value in VALUES.items():
-        values[probe.column_id(kind)] = make_converter(kind).to_remote({"field": value}, None)
+    values = {
+        probe.column_id(kind): make_converter(kind).to_remote({"field": value}, None) for kind, value in VALUES.items()
+    }
     item = probe.create("With every type", values)
     differing = probe.differing_types(item)
     return f"others: {', '.join(differing)}" if differing else "the same values"

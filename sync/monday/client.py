@@ -48,9 +48,6 @@ class _Token(AuthBase):
         request.headers["Authorization"] = self.token
         return request
 
-    def __repr__(self) -> str:
-        return "<token>"
-
 
 class MondayClient:
     """A pooled client for one token.
@@ -73,9 +70,6 @@ class MondayClient:
         adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-
-    def __repr__(self) -> str:
-        return f"<MondayClient {self.url} version {self.version}>"
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document and return its answer, errors of single fields included.
@@ -106,12 +100,12 @@ class MondayClient:
         except MondayError as error:
             if error.kind in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
                 name = _DOCUMENT_NAME.match(document)
-                error.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
+                error.add_document_name(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
         served = (answer.api_version or "").strip()
-        is_other = bool(served) and served != self.version and _VERSION.fullmatch(self.version)
+        is_other_version = bool(served) and served != self.version and _VERSION.fullmatch(self.version)
         # A mutation was executed, so its answer counts; the next query stops the account.
-        if is_other and not is_mutation:
+        if is_other_version and not is_mutation:
             message = f"API version {self.version} was asked for, {served} answered"
             fault = MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
             fault.answer = answer
@@ -237,7 +231,7 @@ def _failure_of(
         and (error.path or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR)
     ]
     if is_mutation and executed:
-        return _no_results_error(executed[0], entries, status)
+        return _no_results_error(executed[0], entries)
     if entries:
         return entries[0]
     return translate_error(
@@ -270,10 +264,10 @@ def _parse_answer(
                 raise error
         # After an error with a path, or of execution, a part of the mutation may have been executed.
         executed = [error for error in field_errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
-        raise _no_results_error(executed[0], field_errors, 200) if is_mutation and executed else field_errors[0]
+        raise _no_results_error(executed[0], field_errors) if is_mutation and executed else field_errors[0]
     points = data.get("complexity")
     policy = _POINTS_POLICY.search(headers.get("RateLimit-Policy", ""))
-    names = ("query", "before", "after", "reset_in_x_seconds")
+    names = ("query", "after", "reset_in_x_seconds")
     complexity = None
     # An incomplete answer must not correct the quota.
     if isinstance(points, dict) and all(isinstance(points.get(name), int) for name in names):
@@ -290,16 +284,9 @@ def _parse_answer(
     )
 
 
-def _no_results_error(cause: MondayError, field_errors: list[MondayError], status: int) -> MondayError:
-    return MondayError(
-        errors.ANSWER_WITHOUT_DATA,
-        f"Monday answered without results: {cause.message}",
-        code=cause.code,
-        request_id=cause.request_id,
-        http_status=status,
-        wait_seconds=cause.wait_seconds,
-        errors=field_errors,
-    )
+def _no_results_error(cause: MondayError, field_errors: list[MondayError]) -> MondayError:
+    message = f"Monday answered without results: {cause.message}"
+    return cause.as_kind(errors.ANSWER_WITHOUT_DATA, message, field_errors)
 
 
 # The API's answers have the request's id in the body; those of the proxies before it only in a header.

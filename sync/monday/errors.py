@@ -346,7 +346,7 @@ class MondayError(Exception):
     def outcome_unknown(self) -> bool:
         return self.kind.outcome_unknown
 
-    def name_document(self, name: str, version: str) -> None:
+    def add_document_name(self, name: str, version: str) -> None:
         """Add to the message which of our documents was refused, and the API version that it was sent to."""
         self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
         self.args = (self.message,)
@@ -360,13 +360,25 @@ class MondayError(Exception):
             self.kind, message, code=self.code, request_id=self.request_id, path=self.path, column_id=column_id
         )
 
+    def as_kind(self, kind: ErrorKind, message: str, errors: Sequence[MondayError]) -> MondayError:
+        """Return an error of this answer as a whole, of another kind, with the single errors in it."""
+        return MondayError(
+            kind,
+            message,
+            code=self.code,
+            request_id=self.request_id,
+            http_status=self.http_status,
+            wait_seconds=self.wait_seconds,
+            errors=errors,
+        )
+
     @property
     def path_alias(self) -> str | None:
         """The alias in our document that the error concerns, if Monday named one."""
         return str(self.path[0]) if self.path else None
 
     @property
-    def is_refusal(self) -> bool:
+    def has_written_nothing(self) -> bool:
         """Of ANSWER_WITHOUT_DATA: whether certainly nothing was written; the errors may not name all that was refused.
 
         An error deeper than a root field may come from reading the result of a write.

@@ -87,7 +87,7 @@ def _service_at(address: str) -> Any:
     if not address.isascii() or not address.isprintable() or set(address) & set(" ;#\\"):
         raise AddressError(NO_CHAT)
     for kind, (_name, options) in SERVICES.items():
-        parsed = _parsed(kind, address)
+        parsed = _parse_address(kind, address)
         if parsed is None:
             continue
         if {name for name, _value in parse_qsl(urlsplit(address).query, keep_blank_values=True)} - options:
@@ -109,7 +109,7 @@ def _service_at(address: str) -> Any:
     raise AddressError(NO_CHAT)
 
 
-def _parsed(kind: Any, address: str) -> dict[str, Any] | None:
+def _parse_address(kind: Any, address: str) -> dict[str, Any] | None:
     """Return the parts of an address, or None if it isn't one of this service."""
     try:
         if address.startswith("tgram://"):

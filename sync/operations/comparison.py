@@ -17,7 +17,7 @@ import structlog
 from django.db.models import QuerySet
 
 from sync import choices, registry
-from sync.boards import board_columns
+from sync.boards import availability, board_columns
 from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import humanize, process
@@ -41,7 +41,6 @@ from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import changed_records
 from sync.reconcile.unmatched_items import listed_finding
-from sync.records import availability
 from sync.records.item_links import clear_missing, note_unmatched
 
 log = structlog.get_logger(__name__)
@@ -76,8 +75,8 @@ class ListedPage:
     busy: frozenset[UUID]  # records with a job that is pending or in progress
 
     @property
-    def syncing(self) -> list[pass_plan.RecordPlan]:
-        """The records that may sync: neither their own settings nor the filter excludes them."""
+    def synced_plans(self) -> list[pass_plan.RecordPlan]:
+        """The plans of the records that neither their own settings nor the filter keep from being synced."""
         return [plan for plan in self.plan.records.values() if plan.is_synced]
 
     @property
@@ -89,11 +88,13 @@ class ListedPage:
     def with_open_work(self) -> list[UUID]:
         """The records that `sync_reconcile` gives a pass: also those that say otherwise than `synced` or have a job."""
         is_synced = choices.RecordSyncStatus.SYNCED
-        open_ids = {plan.id for plan in self.syncing if plan.id in self.busy or plan.record.sync_status != is_synced}
+        open_ids = {
+            plan.id for plan in self.synced_plans if plan.id in self.busy or plan.record.sync_status != is_synced
+        }
         return sorted(open_ids.union(self.need_pass))
 
 
-class _ListedItems(Gatherer):
+class _PageGatherer(Gatherer):
     """A Gatherer that reads a page of the listing; it doesn't read other items, but notes them as `unread_items`.
 
     It doesn't inspect missing columns, because that takes a call and may concern every record's pass.
@@ -116,11 +117,11 @@ class _ListedItems(Gatherer):
         self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
         return removed
 
-    def inspect(
+    def inspect_columns(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
         self.unread_items |= set(self.items) if suspect else set()
-        return super().inspect(board, (), healed) if healed else (board, board_columns.InspectedColumns())
+        return super().inspect_columns(board, (), healed) if healed else (board, board_columns.InspectedColumns())
 
 
 class BoardListing:
@@ -152,7 +153,7 @@ class BoardListing:
                 note_unmatched(link, [listed_finding(board, item) for item in without_record])
             if board.sync_filter.items:
                 self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            gatherer = _ListedItems(fresh)
+            gatherer = _PageGatherer(fresh)
             facts, plan = gatherer.gather(replace(facts, item_claims=()))
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
@@ -267,7 +268,7 @@ def last_comparison_text(link: BoardLink) -> str:
     return f"{text} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
 
 
-def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
+def reconcile_boards(say: Callable[[str], object]) -> tuple[list[str], list[str]]:
     """Compare every board now, and sync what differs, has open work, or was missed by webhooks.
 
     Return a report and the problems, in sentences; `say` prints lines of progress.
@@ -291,9 +292,9 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
     for spec in registry.entities():
         jobs = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
         failed = jobs.filter(last_attempt__gte=started).exclude(status=choices.QueueStatus.COMPLETED)
-        if errors_of_jobs := list(failed.exclude(error_message="").values_list("error_message", flat=True)):
-            records = registry.count_of_type(len(errors_of_jobs), spec.entity_type)
-            problems.append(f"{records} could not be synced. For example: {errors_of_jobs[0]}")
+        if error_messages := list(failed.exclude(error_message="").values_list("error_message", flat=True)):
+            records = registry.count_of_type(len(error_messages), spec.entity_type)
+            problems.append(f"{records} could not be synced. For example: {error_messages[0]}")
         if number := jobs.filter(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()).count():
             reason = availability.of(spec.entity_type).detail or "Run `manage.py sync_reconcile` again."
             problems.append(f"Not reached: {registry.count_of_type(number, spec.entity_type)}. {reason}")
@@ -385,7 +386,7 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
 def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
     """Verify the records of a page that say `synced` and have nothing on its way."""
     drifted = []
-    for plan in page.syncing:
+    for plan in page.synced_plans:
         if plan.id in page.unread or not _is_verifiable(plan.facts, page.busy):
             continue
         fields = differing_fields(plan) if plan.id in page.changed else []

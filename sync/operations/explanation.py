@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from sync import registry
+from sync.boards import availability
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import quote, terminal_line, timestamp
 from sync.models import Decision, SyncedModel, Tombstone
@@ -15,7 +16,6 @@ from sync.models.decisions import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import preview
 from sync.reconcile.field_values import as_uuid
-from sync.records import availability
 from sync.state import record_view
 
 MAX_MATCHES = 10
@@ -110,27 +110,27 @@ def _read_item(
     if reason or link is None:
         return {}, None, reason
     with preview.read_only_client():
-        planned, changes = preview.plan_record(link, entity_id)
-    record = planned.plan.records.get(entity_id)
-    if record is None:
+        planned_pass, changes = preview.plan_record(link, entity_id)
+    plan = planned_pass.plan.records.get(entity_id)
+    if plan is None:
         return {}, changes, ""
-    if record.item is None:
-        return {}, changes, "" if record.fields or changes else record.ending.detail or record.reason
+    if plan.item is None:
+        return {}, changes, "" if plan.fields or changes else plan.ending.detail or plan.reason
     values = {}
-    read_plans = record.fields if planned.calls else {}  # without a call, Monday's values weren't read
-    for key, plan in read_plans.items():
-        if not plan.mapping.column_id:
+    field_plans = plan.fields if planned_pass.calls else {}  # without a call, Monday's values weren't read
+    for key, field_plan in field_plans.items():
+        if not field_plan.mapping.column_id:
             continue
         try:
-            raw = plan.converter.cell_value(record.item.reading(plan.mapping.column_id))
-            values[key] = plan.converter.display_remote(raw)
+            raw = field_plan.converter.cell_value(plan.item.reading(field_plan.mapping.column_id))
+            values[key] = field_plan.converter.display_remote(raw)
         except UnknownValue as unknown:
             values[key] = f"(not known: {unknown})"
     return values, changes, ""
 
 
 def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]) -> Iterator[str]:
-    view = record_view.describe_one(record)
+    view = record_view.view_of(record)
     yield f"{view.record.sync_status}, {item} {view.item_url or ''}".rstrip()
     yield view.reason or "Both sides are the same, as far as we know."
     if view.next_try is not None:

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from sync import attention
 from sync.attention import Entry, Kind
+from sync.boards import availability
 from sync.choices import PASSING_REASONS
 from sync.clock import sync_now
 from sync.kernel import grouped
@@ -26,7 +27,6 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import DAILY_HOUR, Frequency
 from sync.models.jobs import backoff
-from sync.records import availability
 
 log = structlog.get_logger(__name__)
 
@@ -79,13 +79,13 @@ def notify_people() -> None:
     due = list(receivers.filter(due_at__lte=now).select_related("user").order_by("due_at"))
     entries = entries_to_notify_of()
     keys = [entry.key for entry in entries]
-    rows = Notification.objects
-    rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
-    rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
-    rows.filter(gone_at__lte=now - MAX_INTERRUPTION).delete()
+    notifications = Notification.objects
+    notifications.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
+    notifications.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
+    notifications.filter(gone_at__lte=now - MAX_INTERRUPTION).delete()
     for receiver in due:
         kinds = kinds_for(receiver.user)
-        notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
+        notified = set(notifications.filter(receiver=receiver).values_list("key", flat=True))
         news = [entry for entry in entries if entry.kind in kinds and entry.key not in notified]
         news = [entry for entry in news if not _may_end_soon(entry, now)]
         own_row = NotificationReceiver.objects.filter(pk=receiver.pk, due_at=receiver.due_at)

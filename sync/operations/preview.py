@@ -16,6 +16,7 @@ from django.db import models
 
 from conflicts.reports import ConflictKind
 from sync import choices, limits, registry
+from sync.boards import availability
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.humanize import quote
@@ -37,7 +38,6 @@ from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
-from sync.records import availability
 
 
 class ReadOnlyClient(limits.MeteredClient):
@@ -64,36 +64,36 @@ def read_only_client() -> Iterator[ReadOnlyClient]:
 
 
 @dataclass(frozen=True)
-class PlannedRun:
+class PlannedPass:
     """The facts and the plan of a pass."""
 
     facts: PassFacts
     plan: pass_plan.Plan
-    calls: int = 0
+    calls: int = 0  # that reading took
     unread_reason: str = ""  # why Monday could not be read
 
 
-def plan_passes(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedRun]:
+def plan_passes(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedPass]:
     """Plan a pass over these records and items, and the pass that follows it at once, if any.
 
     The gatherer remembers the approvals that they would ask for, because these count in the passes that it plans later.
     """
-    planned = decide_pass(board, claims, gatherer)
-    runs = [planned]
-    # The records that this pass would link or create, as it would leave them.
-    plans = planned.plan.records
-    created = [item.record for item in planned.plan.items if item.act in pass_plan.ASSIGNING and item.record]
+    first = decide_pass(board, claims, gatherer)
+    planned_passes = [first]
+    # The records that the first pass would link or create, as it would leave them.
+    plans = first.plan.records
+    created = [item.record for item in first.plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plans}
     records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending == LINKED}
     if records:
         following = [Claim(pk, None, []) for pk in sorted(records)]
-        runs.append(decide_pass(planned.facts.board, following, gatherer, records))
-    for run in runs:
-        clears = new_clear_requests(run.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_item_removal_requests(run.plan.deleted.values())
-        requests = [*removals, *new_deletion_requests(run.plan), *clears]
+        planned_passes.append(decide_pass(first.facts.board, following, gatherer, records))
+    for planned_pass in planned_passes:
+        clears = new_clear_requests(planned_pass.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        removals = new_item_removal_requests(planned_pass.plan.deleted.values())
+        requests = [*removals, *new_deletion_requests(planned_pass.plan), *clears]
         gatherer.planned_requests = [*gatherer.planned_requests, *requests]
-    return runs
+    return planned_passes
 
 
 def decide_pass(
@@ -101,42 +101,42 @@ def decide_pass(
     claims: Sequence[Claim],
     gatherer: Gatherer,
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
-) -> PlannedRun:
-    """Decide a pass. `records` replace the stored ones."""
+) -> PlannedPass:
+    """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
     facts = read_facts(board, claims, records)
     calls_before = gatherer.calls
     facts, plan = gatherer.gather(facts)
     calls = gatherer.calls - calls_before
-    cause = facts.error
-    if cause is None:
-        return PlannedRun(facts, plan, calls)
+    error = facts.error
+    if error is None:
+        return PlannedPass(facts, plan, calls)
     if facts.columns is not None:
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
-    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, cause.sentence)
-    return PlannedRun(facts, end_unread(facts, plan, released, released), calls, cause.sentence)
+    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, error.sentence)
+    return PlannedPass(facts, end_unread(facts, plan, released, released), calls, error.sentence)
 
 
 def comparison_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:
-    """Return a record as a worker claims it after a comparison, whose cause its pending jobs have, too."""
+    """Return the claim of a record's pending jobs as if a comparison had just enqueued the record."""
     for job in jobs:
         job.causes |= int(choices.Cause.SWEEP)
     return Claim(entity_id, None, jobs)
 
 
-def run_cost(planned: PlannedRun) -> int:
+def calls_of_real_pass(planned_pass: PlannedPass) -> int:
     """Return how many calls the real pass takes if Monday accepts them all."""
-    if planned.unread_reason:
-        return planned.calls
-    plan = planned.plan
-    writes = filter(None, item_writes(planned.facts.board, plan))
+    if planned_pass.unread_reason:
+        return planned_pass.calls
+    plan = planned_pass.plan
+    writes = filter(None, item_writes(planned_pass.facts.board, plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes.
     answers = {answer.kind for answer in plan.identity_answers if answer.result} - _ANSWERS_WITHOUT_CALLS
-    return planned.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
+    return planned_pass.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
 
 
 # The dry run of whole boards.
@@ -146,7 +146,7 @@ CALLS_BEFORE_LISTING = 2
 
 
 @dataclass
-class BoardSyncPlan:
+class BoardDryRun:
     """The changes that `sync_reconcile` would make on a board."""
 
     entity_type: str
@@ -172,21 +172,21 @@ class BoardSyncPlan:
         return Counter(change.kind for change in self.changes)
 
 
-def plan_boards() -> tuple[list[BoardSyncPlan], ReadOnlyClient]:
+def plan_boards() -> tuple[list[BoardDryRun], ReadOnlyClient]:
     """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
-    boards = []
+    dry_runs = []
     with read_only_client() as client:
         for spec in registry.entities():
-            board = BoardSyncPlan(spec.entity_type, spec.board_title)
-            boards.append(board)
-            _plan_board(board, spec, client)
-    return boards, client
+            dry_run = BoardDryRun(spec.entity_type, spec.board_title)
+            dry_runs.append(dry_run)
+            _plan_board(dry_run, spec, client)
+    return dry_runs, client
 
 
-def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnlyClient) -> None:
+def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnlyClient) -> None:
     link = registry.link_of(spec.entity_type)
-    board.problem = availability.of(spec.entity_type, reads=True).blocked_reason
-    if board.problem or link is None:
+    dry_run.problem = availability.of(spec.entity_type, reads=True).blocked_reason
+    if dry_run.problem or link is None:
         return
     calls_before = client.calls
     listing = BoardListing(link, is_preview=True)
@@ -194,34 +194,34 @@ def _plan_board(board: BoardSyncPlan, spec: registry.EntitySpec, client: ReadOnl
     try:
         for page in listing.pages():
             with_open_work = page.with_open_work
-            same = {plan.id for plan in page.syncing}.difference(with_open_work)
-            board.checked += len(same)
-            board.unchanged += len(same)
+            same = {plan.id for plan in page.synced_plans}.difference(with_open_work)
+            dry_run.checked += len(same)
+            dry_run.unchanged += len(same)
             ids += with_open_work
     except MondayError as error:
-        board.problem = f"The board could not be listed. {error.sentence}"
+        dry_run.problem = f"The board could not be listed. {error.sentence}"
         return
     ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
     # The real run lists the board, too.
-    board.calls = client.calls - calls_before + CALLS_BEFORE_LISTING
-    board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
+    dry_run.calls = client.calls - calls_before + CALLS_BEFORE_LISTING
+    dry_run.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     size = limits.batch_size(link.pk)
     claims = _claims_to_plan(spec, ids, listing.unmatched, size)
     gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
-        runs = plan_passes(load_board(link), chunk, gatherer)
-        planned = runs[0]
-        if planned.unread_reason:
-            board.problem = f"Monday could not be read to the end. {planned.unread_reason}"
+        planned_passes = plan_passes(load_board(link), chunk, gatherer)
+        first = planned_passes[0]
+        if first.unread_reason:
+            dry_run.problem = f"Monday could not be read to the end. {first.unread_reason}"
             return
-        board.checked += len(chunk)
-        for run in runs:
-            changes = list(plan_changes(run))
-            if run is planned:
-                board.unchanged += len(run.plan.records.keys() - {change.entity_id for change in changes})
-            board.calls += run_cost(run)
+        dry_run.checked += len(chunk)
+        for planned_pass in planned_passes:
+            changes = list(plan_changes(planned_pass))
+            if planned_pass is first:
+                dry_run.unchanged += len(first.plan.records.keys() - {change.entity_id for change in changes})
+            dry_run.calls += calls_of_real_pass(planned_pass)
             for change in changes:
-                board.add(change)
+                dry_run.add(change)
 
 
 def _claims_to_plan(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
@@ -320,14 +320,14 @@ class PlannedChange:
     reason: str = ""
 
 
-def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
-    plan = planned.plan
-    entity_type = planned.facts.board.link.entity_type
+def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
+    plan = planned_pass.plan
+    entity_type = planned_pass.facts.board.link.entity_type
     for answer in plan.identity_answers:
         # What a person's answer to “who is this?” does.
         kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
         entity_id = answer.merged_id or answer.record_id or answer.asked_of
-        name = str(planned.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_of].record)
+        name = str(planned_pass.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_of].record)
         if reason := answer.result or answer.outdated:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
@@ -335,7 +335,7 @@ def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
     # An answer's own change says what becomes of its item.
-    answered = answered_items(planned.facts, plan)
+    answered = answered_items(planned_pass.facts, plan)
     for item_plan in plan.items:
         item_id = item_plan.facts.item_id
         kind = _ITEM_KINDS.get(item_plan.act, ChangeKind.LEFT)
@@ -469,14 +469,14 @@ def change_line(change: PlannedChange) -> str:
     return f"{name}: {change.reason}" if change.reason else name
 
 
-def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
+def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[PlannedChange]]:
     """Return the last pass that would follow for a record (or its tombstone), and the changes of all of them."""
     rows = SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(rows.order_by("priority", "id")))
-    runs = plan_passes(load_board(link), [record_claim], Gatherer())
-    return runs[-1], [change for run in runs for change in plan_changes(run)]
+    planned_passes = plan_passes(load_board(link), [record_claim], Gatherer())
+    return planned_passes[-1], [change for planned_pass in planned_passes for change in plan_changes(planned_pass)]
 
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
@@ -491,8 +491,8 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with limits.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
-        planned = decide_pass(load_board(link), [claim], Gatherer(), {record.pk: linked})
-    [plan] = planned.plan.records.values()
+        planned_pass = decide_pass(load_board(link), [claim], Gatherer(), {record.pk: linked})
+    [plan] = planned_pass.plan.records.values()
     if plan.item is None:
-        return [], planned.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."
-    return [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT], ""
+        return [], planned_pass.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."
+    return [change for change in plan_changes(planned_pass) if change.kind is not ChangeKind.LEFT], ""

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from sync import registry
-from sync.boards import board_columns
+from sync.boards import availability, board_columns
 from sync.boards.sync_filter import SyncFilter
 from sync.boards.webhooks import check_silence, check_webhooks
 from sync.choices import Cause, Priority, QueueDirection
@@ -29,7 +29,6 @@ from sync.models import BoardLink, IgnoredItem, MondayAccount, WebhookEvent
 from sync.monday import board_events, errors
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
-from sync.records import availability
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
@@ -103,7 +102,7 @@ def boards_to_sweep() -> Iterator[BoardLink]:
 class SweepResult:
     """The counts of one board's sweep."""
 
-    rows: int = 0  # events made of log entries whose webhook never came
+    new_events: int = 0  # made of log entries whose webhook never came
     problem: str = ""  # why the sweep failed
 
 
@@ -114,7 +113,7 @@ def sweep_due_boards() -> list[SweepResult]:
 def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
     """Read a board's changes from Monday and store them in the inbox; a failure is stored on the link, not raised."""
     try:
-        rows = _sweep_log(link, grace)
+        new_events = _sweep_log(link, grace)
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
@@ -127,9 +126,9 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             stops.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
-    if rows:
-        log.info("sweep found", board=link.entity_type, rows=rows)
-    return SweepResult(rows)
+    if new_events:
+        log.info("sweep found", board=link.entity_type, events=new_events)
+    return SweepResult(new_events)
 
 
 def _sweep_log(link: BoardLink, grace: timedelta) -> int:
@@ -142,27 +141,23 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     # A board's first cursor is a time of ours; later ones are times of Monday's entries.
     cursor = link.swept_to or now
     begin = begin_of_sweep(cursor, now)
-    changes = monday.board_activity(link.board_id, begin)
+    changes = monday.read_activity(link.board_id, begin)
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
         log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem, todo=todo)
     board_columns.check_columns(link, changes.board)
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
-    rows = 0
+    new_events = 0
     if changes.log is not None:
-        for entries in chain([changes.log], monday.log_pages(link.board_id, begin, changes)):
+        for entries in chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)):
             settled = [entry for entry in entries if entry.at <= now - grace]
             cursor = max([cursor, *(entry.at for entry in settled)])
-            rows += replay_entries(link, settled)
-    link.swept_to = cursor
-    link.sweep_problem = changes.log_problem
-    BoardLink.objects.filter(pk=link.pk).update(
-        swept_to=link.swept_to, swept_at=SyncNow(), sweep_problem=link.sweep_problem
-    )
+            new_events += replay_entries(link, settled)
+    BoardLink.objects.filter(pk=link.pk).update(swept_to=cursor, swept_at=SyncNow(), sweep_problem=changes.log_problem)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
-    return rows
+    return new_events
 
 
 def begin_of_sweep(cursor: datetime, now: datetime) -> datetime:
@@ -205,11 +200,11 @@ def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry
             "item_id": item_id,
             "column_id": None,
             "type": entry.event,
-            "body": board_events.change_body(entry.event, link.board_id, item_id),
+            "body": board_events.minimal_webhook_body(entry.event, link.board_id, item_id),
             "outcome": FOUND_BY_SWEEP,  # without values it only causes a pass of its item
         }
         for entry in entries
-        if board_events.changes_without_values(entry)
+        if board_events.has_no_values(entry)
         for item_id in entry.item_ids
     ]
     return store_events(link, rows)

@@ -15,6 +15,7 @@ from django.db import models
 from structlog.contextvars import bound_contextvars
 
 from sync import registry
+from sync.boards import availability
 from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
@@ -27,7 +28,6 @@ from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job
 from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.unanswered_creates import confirm_creates
-from sync.records import availability
 
 log = structlog.get_logger(__name__)
 

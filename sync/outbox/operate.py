@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from conflicts.store import reject_resolutions
 from sync import choices
 from sync.kernel.acts import NotPossible
-from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
+from sync.kernel.db import is_lock_conflict, retry_on_lock_timeout, run_sql
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.outbox import wakeups
@@ -194,7 +194,7 @@ def _operate(
         try:
             changed, busy = _operate_chunk(act, ids[start : start + CHUNK])
         except OperationalError as error:
-            if not gave_way(error):
+            if not is_lock_conflict(error):
                 raise
             log.warning("jobs locked", action=action, by=by, changed=total, of=len(ids))
             raise NotPossible(

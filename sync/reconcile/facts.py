@@ -223,6 +223,7 @@ class RecordFacts:
         return [intent for intent in self.intents if intent.item_id in ("", self.item.id if self.item else "")]
 
     def open_fields(self, *kinds: str) -> list[str]:
+        """Return the keys of the fields in its open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 

@@ -149,7 +149,7 @@ class BoardContext:
 
     @property
     def columns(self) -> list[str]:
-        return registry.columns_of(self.link, self.mappings)
+        return registry.column_ids_of(self.link, self.mappings)
 
     @cached_property
     def mapped(self) -> Sequence[FieldMapping]:

@@ -2,6 +2,10 @@
 
 A rule is a pure function of the facts (`PassFacts`) and of the plan so far (`Plan`), and returns a new plan; decide.py
 lists the rules. All types of plans are in this file because every rule reads what other rules planned.
+
+A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
+deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. A `Write` is what act.py
+sends of a plan; a `WriteAnswer` is what came of it.
 """
 
 from __future__ import annotations
@@ -115,6 +119,8 @@ class Write:
 
 
 class WriteVerdict(StrEnum):
+    """What came of a write."""
+
     DONE = "done"
     GONE = "the item left the board"
     FAILED = "refused, or the call failed, for the unit's own sake"
@@ -157,7 +163,7 @@ class WriteAnswer:
         return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
 
     def item_of(self, key: str) -> board_items.Item | None:
-        """Return the item from the answer to this field's own call, else from the answer to the whole write."""
+        """Return the item from the answer to this field's value, if it was sent alone, else to the whole write."""
         return self.items_by_field.get(key) or self.item
 
 
@@ -320,6 +326,12 @@ class RecordPlan:
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: tuple[HistoryLine, ...] = ()
+    answer: WriteAnswer = NOTHING_SENT  # Monday's
+    lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
+    # The intents without an answer that took effect, because an event shows that somebody replaced their value.
+    landed_by_event: frozenset[UUID] = frozenset()
+    event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
+    # Only for existing records:
     identity: IdentityPlan = IDENTIFIED
     left_out: str = ""  # why the board's filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
@@ -327,12 +339,7 @@ class RecordPlan:
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     fields: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
-    lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
-    # The intents without an answer that took effect, because an event shows that somebody replaced their value.
-    landed_by_event: frozenset[UUID] = frozenset()
-    event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
-    answer: WriteAnswer = NOTHING_SENT  # Monday's answer to the sent values
 
     @property
     def id(self) -> UUID:
@@ -405,11 +412,10 @@ class RecordPlan:
 
     @property
     def is_deleted(self) -> bool:
-        return (
-            self.removed_item is not None
-            and self.removed_item.act is choices.RemovedItemPolicy.DELETE
-            and bool(self.removed_item.result)
-        )
+        """Whether this pass has deleted the record, because its item was removed."""
+        if self.removed_item is None or self.removed_item.act is not choices.RemovedItemPolicy.DELETE:
+            return False
+        return bool(self.removed_item.result)
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""

@@ -22,12 +22,12 @@ from sync.models import SyncMetadata
 from sync.models.records_and_items import KEPT_BY, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
+from sync.reconcile.field_plan import direction_of, is_kept_different, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.restraints import ended_requests
 
 
-def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
     """Return the values of the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
     sync_state = plan.sync_state
     conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
@@ -47,9 +47,9 @@ def sync_state_after(plan: pass_plan.RecordPlan, before: SyncMetadata, now: date
         error_count = 0
         last_error = ""
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.fields.values())
-    is_taken = any(field_plan.write_raw is not None for field_plan in plan.fields.values())
+    is_pulled = any(field_plan.write_raw is not None for field_plan in plan.fields.values())
     direction = SyncStateDirection.BIDIRECTIONAL
-    if is_sent is not is_taken:
+    if is_sent is not is_pulled:
         direction = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
     return {
         "base": sync_state.base,
@@ -83,14 +83,15 @@ def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: 
             "column": field_plan.mapping.column_id,
             "version": field_plan.mapping.version,
         }
-        known_entry = before.get(key, {})
-        is_same = all(_comparable(known_entry.get(name)) == _comparable(value) for name, value in entry.items())
-        since = known_entry.get("since", now.isoformat()) if is_same else now.isoformat()
+        stored_entry = before.get(key, {})
+        is_same = all(_comparable(stored_entry.get(name)) == _comparable(value) for name, value in entry.items())
+        since = stored_entry.get("since", now.isoformat()) if is_same else now.isoformat()
         blocked[key] = {**entry, "since": since}
     return blocked
 
 
 def _comparable(value: Any) -> Any:
+    """Return the value without the id of Monday's request, which differs each time."""
     return without_request_id(value) if isinstance(value, str) else value
 
 
@@ -119,30 +120,30 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
 
 
 def sync_status(
-    board: BoardContext, plan: pass_plan.RecordPlan, sync_state: Mapping[str, Any], *, has_open_work: bool
+    board: BoardContext, plan: pass_plan.RecordPlan, state_values: Mapping[str, Any], *, has_open_work: bool
 ) -> RecordSyncStatus:
-    """Return the record's status; the order of the checks matters. `sync_state` is its sync state after the pass."""
+    """Return the record's status, by its `sync_state_values`; the order of the checks matters."""
     if not plan.is_synced:
         return RecordSyncStatus.DISABLED
-    if sync_state["conflicts"]:
+    if state_values["conflicts"]:
         return RecordSyncStatus.CONFLICT
     if not plan.is_settled or not plan.record.monday_id:
         return RecordSyncStatus.PENDING
-    if has_open_work or plan.reason or any(map(is_blocking, sync_state["blocked_fields"].values())):
+    if has_open_work or plan.reason or any(map(is_blocking, state_values["blocked_fields"].values())):
         return RecordSyncStatus.PENDING
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
-    altered = {key for key, entry in sync_state["altered"].items() if not entry.get("lossless")}
+    altered = {key for key, entry in state_values["altered"].items() if not entry.get("lossless")}
     if altered and any(
-        mapping.key in altered and way_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
+        mapping.key in altered and direction_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left
     # out, and values that a person keeps in NPD only, may differ.
     has_diverged = plan.item is not None and any(
-        field_plan.decision.action is not Action.NOTHING and key not in sync_state["base"]
+        field_plan.decision.action is not Action.NOTHING and key not in state_values["base"]
         for key, field_plan in plan.fields.items()
         if field_plan.mapping.column_id and not field_plan.is_relation_skipped
-        if KEPT_BY not in sync_state["blocked_fields"].get(key, {})
+        if KEPT_BY not in state_values["blocked_fields"].get(key, {})
     )
     return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
 
@@ -161,8 +162,8 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
     because of their job.
     """
-    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
-    changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
+    ended = [request for request, _ in ended_requests(plan)]
+    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
     stored = {record_facts.id: record_facts.sync_state for record_facts in facts.records}
     for key, record_plan in plan.records.items():
         if key not in changed and not _is_at_rest(facts, record_plan, stored[key], has_job=key in with_jobs):
@@ -197,7 +198,7 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetada
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
         if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
             return False
-    after = sync_state_after(settled, before, facts.now)
+    after = sync_state_values(settled, before, facts.now)
     if any(after[name] != getattr(before, name) for name in after.keys() - {"sync_direction"}):
         return False
     status = sync_status(facts.board, settled, after, has_open_work=False)

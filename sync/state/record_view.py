@@ -18,6 +18,7 @@ from django.utils.text import capfirst
 
 from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
+from sync.boards.availability import Overview
 from sync.kernel import humanize
 from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
@@ -26,8 +27,7 @@ from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import new_sync_state
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
-from sync.reconcile.lost_updates import last_seen
-from sync.records.availability import Overview
+from sync.reconcile.lost_updates import last_differing_value
 from sync.registry import item_url
 
 
@@ -47,14 +47,14 @@ def filter_by_state(records: models.QuerySet[SyncedModel], state: str) -> models
 
 def with_states(records: models.QuerySet[SyncedModel]) -> models.QuerySet[SyncedModel]:
     """Annotate each record with `record_state`, so that the query that reads a page of records reads it, too."""
-    return records.annotate(record_state=_state(records.model))
+    return records.annotate(record_state=_state_expression(records.model))
 
 
 def state_counts(*queries: models.QuerySet[SyncedModel]) -> list[Counter[RecordState]]:
     """Count the records of each of these queries by state, in one query for all."""
     counted = []
     for place, records in enumerate(queries):
-        rows = records.order_by().annotate(place=models.Value(place), record_state=_state(records.model))
+        rows = records.order_by().annotate(place=models.Value(place), record_state=_state_expression(records.model))
         counted.append(rows.values_list("place", "record_state").annotate(models.Count("pk")))
     counts = [Counter[RecordState]() for _ in queries]
     for place, state, number in counted[0].union(*counted[1:], all=True) if counted else ():
@@ -62,7 +62,7 @@ def state_counts(*queries: models.QuerySet[SyncedModel]) -> list[Counter[RecordS
     return counts
 
 
-def _state(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
+def _state_expression(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
     """Return the SQL expression for a record's state, reading only what is about `ids` if given.
 
     A record waits for a person if it has a row in the view `sync_attention`. A pause changes no record's state.
@@ -81,11 +81,11 @@ def _state(model: type[models.Model], ids: Collection[UUID] | None = None) -> mo
     # A column that can't be used is a problem of the board: it has one row, and the board's page says so. Only records
     # edited since then wait for it, not those that were made without it and have no base.
     column_rows = attention.waiting(kinds=[Kind.BLOCKED]).filter(
-        entity_type=entity_type, entity_id=None, code=_of_field("blocked_fields", "code")
+        entity_type=entity_type, entity_id=None, code=_field_value("blocked_fields", "code")
     )
-    edited = column_rows.alias(local=_of_field("blocked_fields", "local"), agreed=_of_field("base", "local")).filter(
-        ~models.Q(local=models.F("agreed")), local__isnull=False, agreed__isnull=False
-    )
+    edited = column_rows.alias(
+        local=_field_value("blocked_fields", "local"), agreed=_field_value("base", "local")
+    ).filter(~models.Q(local=models.F("agreed")), local__isnull=False, agreed__isnull=False)
     sync_states = SyncMetadata.objects.of(entity_type, ids).exclude(blocked_fields={})
     only_without_column = sync_states.filter(models.Exists(column_rows), ~models.Exists(edited))
     # The sync state has ids as text. Compared as text, all of them are read once, by the index.
@@ -105,7 +105,7 @@ def _state(model: type[models.Model], ids: Collection[UUID] | None = None) -> mo
     )
 
 
-def _of_field(column: str, key: str) -> models.Func:
+def _field_value(column: str, key: str) -> models.Func:
     """Return the SQL expression for a value of an attention row's field in a JSON column of the outer sync state."""
     return models.Func(
         models.OuterRef(column), models.F("field"), models.Value(key),
@@ -340,7 +340,7 @@ class RecordView:
         if key not in self.sync_state.blocked_fields and key not in self.sync_state.conflicts.get("fields", ()):
             moments = (agreed_at, self.sync_state.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
-        seen = last_seen(self.sync_state, key)
+        seen = last_differing_value(self.sync_state, key)
         read_at = datetime.fromisoformat(seen.at) if seen else None
         if seen is None or read_at is None or (agreed_at is not None and agreed_at >= read_at):
             return base_remote, agreed_at
@@ -364,14 +364,14 @@ def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
     return FieldReason.MONDAY_CHANGED if monday_changed else FieldReason.IN_SYNC
 
 
-def describe(records: Sequence[SyncedModel], boards: Overview | None = None) -> dict[UUID, RecordView]:
+def views_of(records: Sequence[SyncedModel], boards: Overview | None = None) -> dict[UUID, RecordView]:
     """Return the views of records of one model, in a few queries; pass `boards` if the overview was read already."""
     page = _Page(records, boards) if records else None
     return {record.pk: RecordView(record, page) for record in records} if page else {}
 
 
-def describe_one(record: SyncedModel) -> RecordView:
-    return describe([record])[record.pk]
+def view_of(record: SyncedModel) -> RecordView:
+    return views_of([record])[record.pk]
 
 
 class _Page:
@@ -407,7 +407,7 @@ class _Page:
             return {record.pk: record.record_state for record in self._records}  # type: ignore[attr-defined]  # with_states
         model = type(self._records[0])
         rows = model.objects.filter(pk__in=self._ids).order_by()
-        return dict(rows.values_list("pk", _state(model, self._ids)))
+        return dict(rows.values_list("pk", _state_expression(model, self._ids)))
 
     @cached_property
     def board(self) -> BoardAvailability:

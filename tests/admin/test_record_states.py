@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 def described() -> dict[str, RecordView]:
     records = list(Contact.objects.order_by("name"))
-    views = record_view.describe(records)
+    views = record_view.views_of(records)
     return {record.name: views[record.pk] for record in records}
 
 
@@ -161,7 +161,7 @@ def ann(db: None) -> Contact:
 def test_state_and_sentence_are_of_one_moment(ann: Contact) -> None:
     """A pass or a person changes the record while its page is made."""
     Contact.objects.filter(pk=ann.pk).update(sync_status="pending")
-    view = record_view.describe_one(ann)
+    view = record_view.view_of(ann)
     assert (view.state, view.reason) == (RecordState.PENDING, "A change is waiting for its next sync.")
 
 
@@ -178,7 +178,7 @@ def test_each_field_says_its_state_and_why(ann: Contact) -> None:
     )  # fmt: skip
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
-    fields = {field.key: field for field in record_view.describe_one(record).fields}
+    fields = {field.key: field for field in record_view.view_of(record).fields}
     assert fields["role_title"].local == "Chief"
     expected = {
         "name": FieldReason.CONFLICT,
@@ -198,12 +198,12 @@ def test_a_field_whose_conflict_is_resolved_says_until_the_next_pass_that_both_c
         conflicts={"fields": ["role_title"]}, seen={"role_title": [["Head", later.isoformat()]]}
     )
     ann.refresh_from_db()
-    fields = {field.key: field for field in record_view.describe_one(ann).fields}
+    fields = {field.key: field for field in record_view.view_of(ann).fields}
     assert fields["role_title"].reason_code is FieldReason.BOTH_CHANGED
 
 
 def test_a_base_of_another_item_is_no_base(ann: Contact) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="name").update(version=2)
-    fields = {field.key: field for field in record_view.describe_one(ann).fields}
+    fields = {field.key: field for field in record_view.view_of(ann).fields}
     assert (fields["name"].reason_code, fields["name"].base_local) == (FieldReason.NO_BASE, "")
     assert fields["email"].reason_code is FieldReason.IN_SYNC

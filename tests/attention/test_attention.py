@@ -247,11 +247,11 @@ def test_a_record_says_of_two_jobs_the_next_attempt_and_in_a_pause_none(db: None
         **states.ids_of(contact), direction="to_npd", attempts=4, error_message=error, next_retry=later
     )
     assert attention.waiting(kinds=[Kind.FAILED]).count() == 2
-    view = record_view.describe_one(contact)
+    view = record_view.view_of(contact)
     assert view.reason == "Retrying; failed 2 times. Monday answered 500."
     assert [entry.sentence for entry in view.other_entries] == ["Retrying; failed 4 times. Monday answered 502."]
     pauses.pause("maya", entity_type="contact")
-    view = record_view.describe_one(contact)
+    view = record_view.view_of(contact)
     assert (view.reason[:14], view.next_try_words) == ("Paused by maya", "")
 
 

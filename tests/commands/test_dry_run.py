@@ -15,7 +15,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import BoardSyncPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
+from sync.operations.preview import BoardDryRun, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
 from tests.engine.conftest import choose
 from tests.support.world import World, mail, staged
@@ -40,7 +40,7 @@ def everything() -> dict[str, list[Any]]:
     return rows_by_table
 
 
-def plan() -> tuple[list[BoardSyncPlan], int]:
+def plan() -> tuple[list[BoardDryRun], int]:
     """The plan, and how many calls it took."""
     boards, reading = plan_boards()
     return boards, reading.calls
@@ -52,7 +52,7 @@ def output() -> str:
     return out.getvalue()
 
 
-def changes_of(boards: list[BoardSyncPlan]) -> list[PlannedChange]:
+def changes_of(boards: list[BoardDryRun]) -> list[PlannedChange]:
     return [change for board in boards for change in board.changes]
 
 

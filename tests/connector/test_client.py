@@ -53,14 +53,14 @@ def test_a_netrc_entry_is_not_used(client: MondayClient, tmp_path: Any, monkeypa
 
 
 def test_an_answer_carries_request_version_complexity_and_replay(client: MondayClient) -> None:
-    complexity = {"query": 30, "before": 1000, "after": 970, "reset_in_x_seconds": 12}
+    complexity = {"query": 30, "after": 970, "reset_in_x_seconds": 12}
     responses.post(
         URL,
         json={"data": {"me": {"id": "1"}, "complexity": complexity}, "extensions": {"request_id": "req-1"}},
         headers={"API-Version": "2026-10", "Idempotency-Replayed": "true"},
     )
     answer = client.execute(QUERY, {})
-    assert answer.complexity == Complexity(30, 1000, 970, 12)
+    assert answer.complexity == Complexity(30, 970, 12)
     assert (answer.request_id, answer.api_version, answer.replayed) == ("req-1", "2026-10", True)
 
 

@@ -95,9 +95,9 @@ def test_what_is_prepared_stays_until_somebody_acts(spoiled: Played) -> None:
     failed = SyncQueue.objects.filter(status=QueueStatus.FAILED)
     assert set(failed.values_list("entity_id", flat=True)) == {demo_people()["failed"]}
     assert SyncConflict.objects.get(resolved_at=None).entity_id == demo_people()["conflict"]
-    assert set(
-        record_view.describe_one(Contact.objects.get(pk=demo_people()["rejected"])).sync_state.blocked_fields
-    ) == {"email"}
+    assert set(record_view.view_of(Contact.objects.get(pk=demo_people()["rejected"])).sync_state.blocked_fields) == {
+        "email"
+    }
     assert Contact.objects.get(pk=demo_people()["disabled"]).sync_status == RecordSyncStatus.DISABLED
     assert not Contact.objects.filter(name=STRANGER).exists()
     assert "email" in strangers_row().reason

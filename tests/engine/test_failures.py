@@ -3,8 +3,8 @@
 import pytest
 
 from npd.models import Contact
+from sync.boards import availability
 from sync.models import BoardLink, Intent, MondayAccount, SyncQueue
-from sync.records import availability
 from tests.support.world import World
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from npd.models import Contact
 from sync.models import BoardLink, Decision
-from sync.state.record_view import RecordState, describe, filter_by_state
+from sync.state.record_view import RecordState, filter_by_state, view_of
 from tests.support.world import World
 
 CUSTOMER = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
@@ -43,7 +43,7 @@ def test_a_record_that_leaves_sends_nothing_and_merges_changes_on_its_return(wor
     before = world.calls()
     world.save(contact, role_title="Vendor", phone="+442079460019")
     assert (world.status(contact), world.calls()) == ("disabled", before)
-    shown_state = describe([contact])[contact.pk]
+    shown_state = view_of(contact)
     assert (shown_state.state, "Role is not “Customer”" in shown_state.reason) == (RecordState.OFF, True)
     assert list(filter_by_state(Contact.objects.all(), RecordState.OFF)) == [contact]
     shown = world.values(contact)

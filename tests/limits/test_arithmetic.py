@@ -46,7 +46,7 @@ class Monday:
         self.refused += self.points > self.most_points or self.by_day[day] > self.most_a_day
         reset = int((self.ends - now).total_seconds())
         remaining = self.most_points - self.points
-        complexity = Complexity(points, remaining + points, remaining, reset)
+        complexity = Complexity(points, remaining, reset)
         return Answer(data={}, complexity=complexity)
 
 
@@ -104,12 +104,12 @@ def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
     quota = small()
     quota.spend(10)
     pass_time(quota, NOON + timedelta(seconds=1))
-    quota.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, 60)), 10)
+    quota.after_answer(Answer(data={}, complexity=Complexity(10, 990, 60)), 10)
     ends = quota.points_end
     pass_time(quota, NOON + timedelta(seconds=20))
     quota.spend(10)
     pass_time(quota, NOON + timedelta(seconds=45))
-    quota.after_answer(Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25), 10)
+    quota.after_answer(Answer(data={}, complexity=Complexity(10, 980, 40), seconds=25), 10)
     assert quota.points_end == ends
 
 
@@ -117,7 +117,7 @@ def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
 def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(reset: int) -> None:
     quota = small()
     quota.spend(10)
-    quota.after_answer(Answer(data={}, complexity=Complexity(10, 1_000, 990, reset)), 10)
+    quota.after_answer(Answer(data={}, complexity=Complexity(10, 990, reset)), 10)
     assert quota.points_end is not None
     assert NOON < quota.points_end <= NOON + timedelta(seconds=61)
 

@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 import responses
 
+from sync.boards import availability
 from sync.choices import WaitsFor
 from sync.clock import sync_now
 from sync.limits import breaker, failed_writes, stops
 from sync.models import BoardLink, Decision, MondayAccount, SyncQueue
 from sync.models.decisions import STOP_END_KIND, STOP_KIND
 from sync.monday import errors
-from sync.records import availability
 from tests.support.clock import stop_clock
 
 pytestmark = pytest.mark.django_db

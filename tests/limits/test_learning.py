@@ -27,7 +27,7 @@ class Dear(Answering):
         if cost > self.limit:
             self.refused += 1
             raise MondayError(COMPLEXITY_EXHAUSTED, "Complexity quota exhausted", wait_seconds=30)
-        return Answer(data={}, complexity=Complexity(cost, self.limit, self.limit - cost, 60))
+        return Answer(data={}, complexity=Complexity(cost, self.limit - cost, 60))
 
 
 def wait_out_the_minute() -> None:

@@ -8,11 +8,11 @@ from django.db.models import F
 from django.test import Client
 
 from npd.models import Contact
+from sync.boards import availability
 from sync.clock import sync_now
 from sync.limits import WaitKind, breaker
 from sync.models import ApiQuota, BoardLink
 from sync.queue import push_record
-from sync.records import availability
 from tests.admin.test_home import html_of, state_of
 from tests.admin.test_stops import TRY
 from tests.limits.conftest import Planned

@@ -20,7 +20,7 @@ def of_day(limit: int, remaining: float, seconds: float) -> Quota:
     """The quota `seconds` before midnight, with `remaining` calls left after the reserve."""
     quota = Quota(api_quota.midnight_after(datetime(2026, 11, 20, 12, tzinfo=UTC)) - timedelta(seconds=seconds))
     quota.day_limit = limit
-    quota.day_calls = limit - quota.day_reserve - remaining  # type: ignore[assignment]
+    quota.day_calls = limit - api_quota.reserve(limit, api_quota.DAY_RESERVE_SHARE) - remaining  # type: ignore[assignment]
     return quota
 
 

@@ -8,6 +8,7 @@ import pytest
 import responses
 from django.test import Client
 
+from sync.boards import availability
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel.humanize import due_time
@@ -21,7 +22,6 @@ from sync.monday.graphql import Answer
 from sync.operations.sweep import boards_to_sweep
 from sync.outbox import pauses
 from sync.queue import push_record, resume
-from sync.records import availability
 from tests.admin import states
 from tests.limits.test_breaker import ANSWER
 from tests.limits.test_worker import edit

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
+from sync.boards import availability
 from sync.clock import sync_now
 from sync.limits import api_quota, stops
 from sync.models import ApiQuota, BoardLink
 from sync.outbox import wakeups
 from sync.queue import SyncQueueService, push_record
-from sync.records import availability
 from sync.state import record_view
 from tests.admin import states
 from tests.limits.conftest import Planned
@@ -42,7 +42,7 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
     assert stops.monday_account().stopped_until is None
     assert world.status(contact) == "pending"
-    assert "minute" in record_view.describe_one(contact).reason
+    assert "minute" in record_view.view_of(contact).reason
     world.work(seconds=110)
     assert world.status(contact) == "synced"
     assert monday.refused == 0

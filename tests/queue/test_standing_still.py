@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from sync.boards import availability
 from sync.clock import sync_now
 from sync.limits import WaitKind, api_quota, breaker, monday_account, probed_availability
 from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import CONNECTION_LOST, MondayError
-from sync.records import availability
 from tests.admin import states
 from tests.metrics.test_page import changes_are_gathered, noon
 

@@ -19,7 +19,7 @@ from tests.sweeps.conftest import Post
 
 def test_a_lost_webhooks_row_of_the_log_is_taken_over_once(world: World, post: Post) -> None:
     contact = post.unheard()
-    counts = [post.sweep().rows for _ in range(3)]
+    counts = [post.sweep().new_events for _ in range(3)]
     assert counts == [1, 0, 0]
     (row,) = post.stored(contact)
     event = row.body["event"]
@@ -37,9 +37,9 @@ def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Pos
     post.swept()
     world.edit(contact, "role_title", "Countess")
     result = post.sweep(contact, after=0.2)
-    assert (result.rows, contact.role_title) == (0, "Analyst")
+    assert (result.new_events, contact.role_title) == (0, "Analyst")
     post.lose()
-    assert post.sweep(after=10).rows == 1
+    assert post.sweep(after=10).new_events == 1
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
 
@@ -56,7 +56,7 @@ def test_an_edit_left_to_its_webhook_is_found_by_the_next_sweep_while_mondays_cl
         world.pass_time(minutes=minutes)
         move_clock(world.offset - 9 * 60)
         if record is not contact:
-            rows += sweep_board(world.link()).rows
+            rows += sweep_board(world.link()).new_events
     assert rows == 2
 
 
@@ -68,7 +68,7 @@ def test_an_edit_after_a_boards_first_cursor_is_found_though_mondays_clock_is_ni
     BoardLink.objects.update(swept_to=sync_now())
     post.edit(contact, "role_title", "Countess")
     world.pass_time(minutes=3)
-    assert sweep_board(world.link()).rows == 1
+    assert sweep_board(world.link()).new_events == 1
 
 
 def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(world: World, post: Post) -> None:
@@ -103,7 +103,7 @@ def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: py
     post.lose()
     result = post.sweep()
     values = {json.dumps(row.body["event"]["value"]) for row in post.stored(contact)}
-    assert result.rows == 30
+    assert result.new_events == 30
     assert len(values) == 30
     contact.refresh_from_db()
     assert contact.role_title == "30"
@@ -112,7 +112,7 @@ def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: py
 def test_after_months_idle_the_night_finds_what_is_too_old_for_the_sweep(world: World, post: Post) -> None:
     contact = post.unheard()
     result = post.sweep(contact, after=100 * 24 * 60)
-    assert (result.rows, result.problem, contact.role_title) == (0, "", "Analyst")
+    assert (result.new_events, result.problem, contact.role_title) == (0, "", "Analyst")
     compare_board(world.link())
     world.work(contact)
     assert (contact.role_title, world.status(contact)) == ("Countess", "synced")

@@ -6,12 +6,13 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 
+from sync.boards import availability
 from sync.choices import API_TOKEN
 from sync.clock import sync_now
 from sync.limits import WaitKind, breaker, credentials, metered_client
 from sync.models import ApiQuota, MondayAccount, StoredSecret
 from sync.operations.retention import reencrypt_secrets
-from sync.records import availability, inbox
+from sync.records import inbox
 from tests.accounts.signing_in import everything_stored
 from tests.admin.test_records import words_of
 from tests.support.people import own_group, signed_in

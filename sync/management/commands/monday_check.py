@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import attention, registry
-from sync.boards import board_columns, webhooks
+from sync.boards import availability, board_columns, webhooks
 from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
@@ -30,7 +30,6 @@ from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
-from sync.records import availability
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 
@@ -189,7 +188,7 @@ def board_results(
 
 def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> Iterator[CheckResult]:
     try:
-        existing = monday.webhooks(link.board_id)
+        existing = monday.read_webhooks(link.board_id)
     except MondayError as error:
         yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", error.sentence)
         return
@@ -254,8 +253,8 @@ def _waiting_results(overview: availability.Overview) -> Iterator[CheckResult]:
 def _secret_results() -> Iterator[CheckResult]:
     webhook_token, signing_secret = credentials.webhook_secrets()
     if webhook_token:
-        of_environment = " (MONDAY_WEBHOOK_TOKEN)" if settings.MONDAY_WEBHOOK_TOKEN else ""
-        message = f"Webhooks come in by an address with a secret part{of_environment}."
+        variable = " (MONDAY_WEBHOOK_TOKEN)" if settings.MONDAY_WEBHOOK_TOKEN else ""
+        message = f"Webhooks come in by an address with a secret part{variable}."
         yield CheckResult("ok", "settings", message)
     elif signing_secret:
         message = "Webhooks must be signed with the app's signing secret (MONDAY_SIGNING_SECRET)."
@@ -287,19 +286,20 @@ def _sweep_results(links: Iterable[BoardLink]) -> Iterator[CheckResult]:
     for entry in attention.entries(attention.waiting(kinds=[attention.Kind.BOARD])):
         if subject := _SWEEP_SUBJECTS.get(entry.code):
             yield CheckResult("problem", subject, f"{entry.board}: {entry.title}.", entry.detail)
-    interval = interval_text(sweep_interval().total_seconds())
+    interval = sweep_interval()
+    every = interval_text(interval.total_seconds())
     for link in links:
         # A problem of the sweep is one of the entries above.
         if not link.board_id or link.swept_at is None or link.sweep_problem:
             continue
         title = registry.board_title(link.entity_type)
         # One or two missed sweeps are normal.
-        if sync_now() - link.swept_at > 3 * sweep_interval():
+        if sync_now() - link.swept_at > 3 * interval:
             message = f"{title}: not checked for missed changes since {utc_minute(link.swept_at)}."
             fix = "Start beat and a worker; read the worker's log."
             yield CheckResult("warning", "sweeps", message, fix)
         else:
-            swept = f"Checked for missed changes at {utc_minute(link.swept_at)}; checked every {interval}."
+            swept = f"Checked for missed changes at {utc_minute(link.swept_at)}; checked every {every}."
             yield CheckResult("ok", "sweeps", f"{title}: {swept}")
 
 

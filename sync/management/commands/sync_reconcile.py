@@ -30,10 +30,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Reconcile and report; exit 1 if something could not be checked. Open conflicts are no failure."""
         if options["dry_run"]:
-            boards, client = preview.plan_boards()
-            for line in plan_lines(boards, client, every_line=options["verbosity"] > 1):
+            dry_runs, client = preview.plan_boards()
+            for line in plan_lines(dry_runs, client, every_line=options["verbosity"] > 1):
                 self.stdout.write(terminal_line(line))
-            if problems := [f"{board.title}: {board.problem}" for board in boards if board.problem]:
+            if problems := [f"{dry_run.title}: {dry_run.problem}" for dry_run in dry_runs if dry_run.problem]:
                 raise CommandError("\n".join(problems))
             return
         with process.shutdown_on_signals() as interrupted:
@@ -50,13 +50,13 @@ class Command(BaseCommand):
 
 
 def plan_lines(
-    boards: Sequence[preview.BoardSyncPlan], client: preview.ReadOnlyClient, *, every_line: bool
+    dry_runs: Sequence[preview.BoardDryRun], client: preview.ReadOnlyClient, *, every_line: bool
 ) -> Iterator[str]:
     """Yield the changes of each board by their kind, then their sum and what it costs."""
-    for board in boards:
-        yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
+    for dry_run in dry_runs:
+        yield f"{dry_run.title}: {dry_run.checked:,} checked, {dry_run.unchanged:,} of them the same on both sides."
         for kind in preview.ChangeKind:
-            changes = [change for change in board.changes if change.kind is kind]
+            changes = [change for change in dry_run.changes if change.kind is kind]
             if not changes:
                 continue
             yield f"  {len(changes):,} {kind.label}"
@@ -64,18 +64,18 @@ def plan_lines(
             yield from (f"      {preview.change_line(change)}" for change in listed)
             if rest := len(changes) - len(listed):
                 yield f"      and {rest:,} more (-v 2 lists all)"
-        if board.unconfirmed:
-            yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
-        if board.problem:
-            yield f"  Not checked: {board.problem}"
-        elif board.calls:
-            yield f"  It takes about {_cost_text(board.calls)}."
+        if dry_run.unconfirmed:
+            yield f"  {dry_run.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
+        if dry_run.problem:
+            yield f"  Not checked: {dry_run.problem}"
+        elif dry_run.calls:
+            yield f"  It takes about {_cost_text(dry_run.calls)}."
         yield ""
-    total = sum((board.counts for board in boards), Counter[preview.ChangeKind]())
+    total = sum((dry_run.counts for dry_run in dry_runs), Counter[preview.ChangeKind]())
     totals = [f"{total[kind]:,} {kind.label}" for kind in preview.ChangeKind if total[kind]]
     yield f"Plan: {', '.join(totals)}." if totals else "Plan: nothing to do, both sides are the same."
     yield f"This dry run took {_cost_text(client.calls)}; nothing was written on either side."
-    cost = _cost_text(sum(board.calls for board in boards))
+    cost = _cost_text(sum(dry_run.calls for dry_run in dry_runs))
     yield f"The real run takes about {cost}. Run `manage.py sync_reconcile`."
 
 

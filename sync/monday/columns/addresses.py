@@ -9,19 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
-from sync.monday import text_forms
+from sync.monday import conversion, text_forms
 from sync.monday.board_items import Reading
 from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
-from sync.monday.conversion import (
-    AmbiguousSplit,
-    Canonical,
-    Local,
-    OneText,
-    complete_value,
-    object_or_empty,
-    only_text,
-    text_under,
-)
+from sync.monday.conversion import AmbiguousSplit, Canonical, Local, OneText
 
 
 class AddressWithLabel(OneText):
@@ -31,18 +22,18 @@ class AddressWithLabel(OneText):
     may_become_unknown = False
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        return self.canonical(text_under(raw, self.key))
+        return self.canonical(conversion.text_under(raw, self.key))
 
     def cell_value(self, reading: Reading) -> Any:
-        value = object_or_empty(complete_value(reading, self.column_type))
-        address = text_under(value, self.key) if value else None
+        value = conversion.object_or_empty(conversion.complete_value(reading, self.column_type))
+        address = conversion.text_under(value, self.key) if value else None
         if not address:
             return None
         label = value.get("text")
         return {self.key: address, "text": label if isinstance(label, str) else address}
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
-        address = self.tidied(only_text(local_raw)[1])
+        address = self.tidied(conversion.only_text(local_raw)[1])
         if address is None:
             return None
         address = self.for_monday(address)
@@ -57,7 +48,7 @@ class AddressWithLabel(OneText):
         raise NotImplementedError
 
     def changed_value(self, remote_raw: Any) -> Any:
-        return self.tidied(text_under(remote_raw, self.key))
+        return self.tidied(conversion.text_under(remote_raw, self.key))
 
 
 class EmailConverter(AddressWithLabel):

@@ -3,26 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from sync.monday import conversion
 from sync.monday.board_items import Reading
-from sync.monday.conversion import (
-    Canonical,
-    Converter,
-    ConverterOptions,
-    ListConverter,
-    Local,
-    OneText,
-    UnknownValue,
-    event_value,
-    field_label,
-    known_value,
-    list_under,
-    object_or_empty,
-    only_field,
-    only_text,
-    parse_elements,
-    parse_ids,
-    unreadable_value,
-)
+from sync.monday.conversion import Canonical, Converter, ConverterOptions, ListConverter, Local, OneText, UnknownValue
 from sync.monday.text_forms import drop_invisible_but_joiners, fold_whitespace, label_key
 
 
@@ -43,7 +26,7 @@ class ValueLabels:
         value = text if text in self._labels else self._by_value.get(label_key(text))
         return self._by_label.get(label_key(text), value)
 
-    def checked(self, text: str) -> str:
+    def checked_value(self, text: str) -> str:
         """Return the value that a text names; raises UnknownValue with the allowed labels."""
         value = self.value_of(text)
         if value is None:
@@ -87,9 +70,6 @@ class ChoiceConverter(Converter):
     def rejection_reason(self, local_raw: Local) -> str | None:
         return self.inner.rejection_reason(self._as_labels(local_raw))
 
-    def display(self, canonical: Canonical) -> str:
-        return self.inner.display(canonical)
-
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         return self._with_labels(self.inner.from_event(payload_value, column_type))
 
@@ -101,12 +81,12 @@ class ChoiceConverter(Converter):
         return text if value is None else self.choices.label_of(value)
 
     def _as_labels(self, raw: Local) -> Local:
-        name, value = only_field(raw)
+        name, value = conversion.only_field(raw)
         return {name: _each_text(value, self.choices.label_of)}
 
     def _as_values(self, raw: Local) -> Local:
-        name, value = only_field(raw)
-        return {name: _each_text(value, self.choices.checked)}
+        name, value = conversion.only_field(raw)
+        return {name: _each_text(value, self.choices.checked_value)}
 
 
 class ChoiceListConverter(ChoiceConverter, ListConverter):
@@ -131,7 +111,7 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self.with_elements(self.remote_elements(remote_raw), current_local)
 
     def like_current(self, elements: list[str], current: Any) -> Any:
-        return self._list.like_current([self.choices.checked(element) for element in elements], current)
+        return self._list.like_current([self.choices.checked_value(element) for element in elements], current)
 
     def _with_labels(self, canonical: Canonical) -> Canonical:
         return self.canonical(canonical or ())
@@ -205,7 +185,7 @@ class StatusConverter(OneText):
     def canonical_remote(self, raw: Any) -> Canonical:
         if raw is None:
             return None
-        value = object_or_empty(raw)
+        value = conversion.object_or_empty(raw)
         index = str(value.get("index"))
         label = value.get("label")
         # The value may have only the index.
@@ -219,7 +199,7 @@ class StatusConverter(OneText):
         raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
 
     def cell_value(self, reading: Reading) -> Any:
-        value = object_or_empty(known_value(reading, "status"))
+        value = conversion.object_or_empty(conversion.known_value(reading, "status"))
         if "index" not in value and "index" not in reading.extra:
             # Such as a roll-up of sub-items: a BatteryValue and no status (Monday's page on status).
             raise UnknownValue("Monday didn't say which label is chosen")
@@ -245,11 +225,11 @@ class StatusConverter(OneText):
         return {"label": label if index is None else self._labels[index]}
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        name, text = only_text(local_raw)
+        name, text = conversion.only_text(local_raw)
         label = plain_label(text)
         if label is None or label_id(label, self._labels) is not None:
             return None
-        field = field_label(name)
+        field = conversion.field_label(name)
         if label.isdecimal():
             return f"{field}: Monday reads “{label}” as an index; add a label with that text to the column first"
         if len(label) > LABEL_CHARACTERS:
@@ -259,7 +239,7 @@ class StatusConverter(OneText):
         return None
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        value = object_or_empty(event_value(payload_value, column_type, "status"))
+        value = conversion.object_or_empty(conversion.event_value(payload_value, column_type, "status"))
         if not value:
             return None
         if "label" not in value and "index" not in value:
@@ -270,7 +250,7 @@ class StatusConverter(OneText):
             return None
         if isinstance(label, str):
             return plain_label(label)
-        inner = object_or_empty(label)
+        inner = conversion.object_or_empty(label)
         return self.canonical_remote({"index": inner.get("index"), "label": inner.get("text", inner.get("label"))})
 
 
@@ -295,14 +275,15 @@ class DropdownConverter(ListConverter):
         self._max_labels = most if is_limited else None
 
     def elements(self, value: Any) -> list[str]:
-        labels = parse_elements([value] if isinstance(value, str) else value)
-        return parse_elements([drop_invisible_but_joiners(label) for label in labels])
+        labels = conversion.parse_elements([value] if isinstance(value, str) else value)
+        return conversion.parse_elements([drop_invisible_but_joiners(label) for label in labels])
 
     def remote_elements(self, raw: Any) -> list[str]:
-        return self.elements([entry["label"] for entry in _label_entries(list_under(raw, "values"), "label")])
+        entries = _label_entries(conversion.list_under(raw, "values"), "label")
+        return self.elements([entry["label"] for entry in entries])
 
     def cell_value(self, reading: Reading) -> Any:
-        value = known_value(reading, "dropdown")
+        value = conversion.known_value(reading, "dropdown")
         values = reading.extra.get("values")
         if not values:
             # The answer may lack the text of a chosen label.
@@ -310,7 +291,7 @@ class DropdownConverter(ListConverter):
         return {"values": _label_entries(values, "label")} if values else None
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
-        labels = self.elements(only_field(local_raw)[1])
+        labels = self.elements(conversion.only_field(local_raw)[1])
         if not labels:
             return None
         ids = [label_id(label, self._labels) for label in labels]
@@ -324,9 +305,9 @@ class DropdownConverter(ListConverter):
         return {"labels": list(texts.values())}
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        if isinstance(only_field(current_local)[1], list | tuple):
+        if isinstance(conversion.only_field(current_local)[1], list | tuple):
             return super().from_text(text, current_local)
-        return {only_field(current_local)[0]: plain_label(text)}
+        return {conversion.only_field(current_local)[0]: plain_label(text)}
 
     def like_current(self, elements: list[str], current: Any) -> Any:
         if isinstance(current, list | tuple):
@@ -336,32 +317,33 @@ class DropdownConverter(ListConverter):
         return elements[0] if elements else None
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        name, value = only_field(local_raw)
+        name, value = conversion.only_field(local_raw)
+        field = conversion.field_label(name)
         labels = self.elements(value)
         with_comma = next((label for label in labels if "," in label), None)
         new = next((label for label in labels if label_id(label, self._labels) is None), None)
         if with_comma is not None and new is not None:
             return (
-                f"{field_label(name)}: “{with_comma}” holds a comma, which breaks a label that is new on Monday; "
+                f"{field}: “{with_comma}” holds a comma, which breaks a label that is new on Monday; "
                 f"add “{new}” to the column first"
             )
         if self._max_labels is not None and len(labels) > self._max_labels:
-            return f"{field_label(name)}: {len(labels)} labels; the column on Monday takes {self._max_labels}"
+            return f"{field}: {len(labels)} labels; the column on Monday takes {self._max_labels}"
         return None
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        value = object_or_empty(event_value(payload_value, column_type, "dropdown"))
+        value = conversion.object_or_empty(conversion.event_value(payload_value, column_type, "dropdown"))
         if not value:
             return None
         if "chosenValues" in value:
-            entries = _label_entries(list_under(value, "chosenValues"), "name")
+            entries = _label_entries(conversion.list_under(value, "chosenValues"), "name")
         else:
             entries = self._entries_by_id(value)
         return self.canonical(self.elements([entry["label"] for entry in entries]))
 
     def _entries_by_id(self, value: Any) -> list[dict[str, str]]:
         entries = []
-        for key in parse_ids(list_under(value, "ids")):
+        for key in conversion.parse_ids(conversion.list_under(value, "ids")):
             if key not in self._labels:
                 raise UnknownValue(f"Monday answered the label {key} of a dropdown without its text")
             entries.append({"id": key, "label": self._labels[key]})
@@ -371,10 +353,10 @@ class DropdownConverter(ListConverter):
 def _label_entries(values: Any, text_key: str) -> list[dict[str, str]]:
     """Return labels with their ids, as a base keeps them; raises UnknownValue for any other form."""
     if not isinstance(values, list | tuple):
-        raise unreadable_value(values)
+        raise conversion.unreadable_value(values)
     entries = []
     for entry in values:
         if not isinstance(entry, Mapping) or not isinstance(entry.get(text_key), str):
-            raise unreadable_value(entry)
+            raise conversion.unreadable_value(entry)
         entries.append({"id": str(entry.get("id", "")), "label": entry[text_key]})
     return entries

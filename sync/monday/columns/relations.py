@@ -3,26 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from sync.monday import conversion
 from sync.monday.board_items import Reading
 from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
-from sync.monday.conversion import (
-    Canonical,
-    Converter,
-    ConverterOptions,
-    Local,
-    UnknownValue,
-    event_value,
-    field_label,
-    known_value,
-    list_under,
-    object_or_empty,
-    only_field,
-    parse_ids,
-)
+from sync.monday.conversion import Canonical, Converter, ConverterOptions, Local, UnknownValue, field_label
 from sync.monday.text_forms import fold_whitespace
 
 
-class _RelatedRecord(Converter):
+class _RelatedRecordConverter(Converter):
     """One related record, by its item (connected boards) or by its name (text column).
 
     In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None. A value
@@ -53,7 +41,7 @@ class _RelatedRecord(Converter):
         return {name: current if is_unchanged else {self.key: value}}
 
 
-class RelationConverter(_RelatedRecord):
+class RelationConverter(_RelatedRecordConverter):
     """One related record and a column of connected boards. A base keeps `{"item_ids": [...]}`, or None.
 
     The column's own JSON is null since API version 2025-04 (docs/migrating-to-version-2025-04), so the ids come from
@@ -75,18 +63,18 @@ class RelationConverter(_RelatedRecord):
         return f"{record} has no item on its board yet; this waits for it"
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        ids = parse_ids(list_under(raw, "item_ids"))
+        ids = conversion.parse_ids(conversion.list_under(raw, "item_ids"))
         # Choosing one of several items would lose the others.
         if len(ids) > 1:
             raise UnknownValue(f"it is connected with {len(ids)} items where NPD holds one; leave one of them")
         return ids[0] if ids else None
 
     def cell_value(self, reading: Reading) -> Any:
-        known_value(reading, "board_relation")
+        conversion.known_value(reading, "board_relation")
         # A missing field must not look like an empty cell.
         if "linked_item_ids" not in reading.extra:
             raise UnknownValue("Monday didn't say which items are connected")
-        ids = parse_ids(reading.extra["linked_item_ids"])
+        ids = conversion.parse_ids(reading.extra["linked_item_ids"])
         return {"item_ids": ids} if ids else None
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
@@ -116,11 +104,12 @@ class RelationConverter(_RelatedRecord):
         return self._names.get(str(canonical)) or f"item {canonical}"
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        links = list_under(event_value(payload_value, column_type, "board_relation"), "linkedPulseIds")
-        return self.canonical_remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
+        value = conversion.event_value(payload_value, column_type, "board_relation")
+        links = map(conversion.object_or_empty, conversion.list_under(value, "linkedPulseIds"))
+        return self.canonical_remote({"item_ids": [link.get("linkedPulseId") for link in links]})
 
 
-class RelationNameConverter(_RelatedRecord, TextColumn):
+class RelationNameConverter(_RelatedRecordConverter, TextColumn):
     """One related record by its name in a text column. A base keeps the text, or None."""
 
     name = "relation_name"
@@ -143,7 +132,7 @@ class RelationNameConverter(_RelatedRecord, TextColumn):
 
 def _related_record(raw: Local) -> tuple[str, Mapping[str, Any] | None]:
     """Return the field and its related record; raises UnknownValue for a value in another form."""
-    name, value = only_field(raw)
+    name, value = conversion.only_field(raw)
     if value is None or (isinstance(value, str) and not value.strip()):
         return name, None
     if not isinstance(value, Mapping):

@@ -8,27 +8,9 @@ from decimal import Context, Decimal
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from sync.monday import conversion
 from sync.monday.board_items import Reading
-from sync.monday.conversion import (
-    Canonical,
-    Converter,
-    ConverterOptions,
-    ListConverter,
-    Local,
-    OneText,
-    UnknownValue,
-    complete_value,
-    event_value,
-    field_label,
-    known_value,
-    object_or_empty,
-    only_field,
-    only_text,
-    parse_elements,
-    text_under,
-    unlistable_reason,
-    unreadable_value,
-)
+from sync.monday.conversion import Canonical, Converter, ConverterOptions, ListConverter, Local, OneText, UnknownValue
 from sync.monday.text_forms import canonical_text
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
@@ -43,7 +25,7 @@ class TextColumn(Converter):
     readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
 
     def cell_value(self, reading: Reading) -> Any:
-        value = known_value(reading, *self.readable_types)
+        value = conversion.known_value(reading, *self.readable_types)
         return (reading.text if value is None else raw_text(value)) or None
 
 
@@ -57,7 +39,7 @@ class TextConverter(TextColumn, OneText):
         return self.canonical(raw_text(raw))
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        name, text = only_text(local_raw)
+        name, text = conversion.only_text(local_raw)
         return too_large_reason(name, canonical_text(text))
 
 
@@ -67,11 +49,11 @@ class LongTextConverter(TextConverter):
     column_type = name = "long_text"
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
-        text = canonical_text(only_text(local_raw)[1])
+        text = canonical_text(conversion.only_text(local_raw)[1])
         return {"text": text} if text is not None else None
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        name, text = only_text(local_raw)
+        name, text = conversion.only_text(local_raw)
         return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
 
 
@@ -87,27 +69,29 @@ class NameConverter(TextConverter):
         return super().from_text(text, current_local)
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        name, text = only_text(local_raw)
+        name, text = conversion.only_text(local_raw)
         canonical = canonical_text(text)
         if canonical is None:
-            return f"{field_label(name)} is empty; an item on Monday needs a name"
+            return f"{conversion.field_label(name)} is empty; an item on Monday needs a name"
         return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")
 
 
 def raw_text(raw: Any) -> str | None:
     """Return the text of a text column's value, in any form of items and events."""
-    return text_under(raw, "text", "value", "name")
+    return conversion.text_under(raw, "text", "value", "name")
 
 
 def too_large_reason(field: str, text: str | None) -> str | None:
     """Return why Monday rejects a text for its size in bytes, or None."""
     size = len((text or "").encode())
-    return f"{field_label(field)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
+    reason = f"{conversion.field_label(field)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}"
+    return reason if size > ITEM_BYTES else None
 
 
 def _too_long_reason(field: str, text: str | None, limit: int, holder: str) -> str | None:
     length = len(text or "")
-    return f"{field_label(field)}: {length:,} characters; {holder} holds {limit:,}" if length > limit else None
+    reason = f"{conversion.field_label(field)}: {length:,} characters; {holder} holds {limit:,}"
+    return reason if length > limit else None
 
 
 class ListTextConverter(ListConverter, TextColumn):
@@ -120,17 +104,17 @@ class ListTextConverter(ListConverter, TextColumn):
     sends_choice_labels = True
 
     def remote_elements(self, raw: Any) -> list[str]:
-        return parse_elements(raw_text(raw))
+        return conversion.parse_elements(raw_text(raw))
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
-        return ", ".join(self.elements(only_field(local_raw)[1])) or None
+        return ", ".join(self.elements(conversion.only_field(local_raw)[1])) or None
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        name, value = only_field(local_raw)
+        name, value = conversion.only_field(local_raw)
         elements = self.elements(value)
         for element in elements:
-            if reason := unlistable_reason(element, "on Monday"):
-                return f"{field_label(name)}: {reason}"
+            if reason := conversion.unlistable_reason(element, "on Monday"):
+                return f"{conversion.field_label(name)}: {reason}"
         return too_large_reason(name, ", ".join(elements))
 
 
@@ -154,35 +138,35 @@ class NumbersConverter(Converter):
     may_become_unknown = False
 
     def canonical_local(self, raw: Local) -> Canonical:
-        return canonical_number(number_text(only_field(raw)[1]))
+        return canonical_number(number_text(conversion.only_field(raw)[1]))
 
     def canonical_remote(self, raw: Any) -> Canonical:
         return canonical_number(number_text(raw))
 
     def cell_value(self, reading: Reading) -> Any:
-        return canonical_text(number_text(complete_value(reading, "numbers")))
+        return canonical_text(number_text(conversion.complete_value(reading, "numbers")))
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = canonical_text(text)
         if typed is not None and not _NUMBER.match(typed):
             raise ValueError(f"{typed} is not a number; write it with a point and no spaces, such as 1234.5.")
-        return {only_field(current_local)[0]: canonical_number(typed)}
+        return {conversion.only_field(current_local)[0]: canonical_number(typed)}
 
     def rejection_reason(self, local_raw: Local) -> str | None:
-        name, value = only_field(local_raw)
+        name, value = conversion.only_field(local_raw)
         text = canonical_text(number_text(value))
         if text is None:
             return None
         if not _NUMBER.match(text):
-            return f"{field_label(name)}: “{text}” is not a number, and the column on Monday holds numbers"
+            return f"{conversion.field_label(name)}: “{text}” is not a number, and the column on Monday holds numbers"
         too_large = abs(Decimal(text)) > _MAX_NUMBER
-        return f"{field_label(name)}: the number is too large for Monday" if too_large else None
+        return f"{conversion.field_label(name)}: the number is too large for Monday" if too_large else None
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        value = event_value(payload_value, column_type, "numbers")
+        value = conversion.event_value(payload_value, column_type, "numbers")
         if isinstance(value, dict):
             if "value" not in value:
-                raise unreadable_value(value)
+                raise conversion.unreadable_value(value)
             value = value["value"]
         if isinstance(value, int | float):
             digits = (canonical_number(str(value)) or "").replace(".", "").strip("-0")
@@ -207,7 +191,7 @@ def number_text(value: Any) -> str | None:
     # A bool is an int in Python, but no number.
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return str(value)
-    raise unreadable_value(value)
+    raise conversion.unreadable_value(value)
 
 
 YES = "yes"  # the canonical form of a ticked box
@@ -227,13 +211,13 @@ class CheckboxConverter(Converter):
     empty_fields: ClassVar[Mapping[str, Any]] = {"checked": False}
 
     def canonical_local(self, raw: Local) -> Canonical:
-        return YES if _is_ticked(only_field(raw)[1]) else None
+        return YES if _is_ticked(conversion.only_field(raw)[1]) else None
 
     def canonical_remote(self, raw: Any) -> Canonical:
         return YES if _is_ticked(_checkbox_value(raw).get("checked")) else None
 
     def cell_value(self, reading: Reading) -> Any:
-        value = _checkbox_value(known_value(reading, "checkbox"))
+        value = _checkbox_value(conversion.known_value(reading, "checkbox"))
         # The answer's field `checked` takes precedence over the raw value.
         checked = reading.extra.get("checked")
         ticked = value.get("checked") if checked is None else checked
@@ -249,14 +233,14 @@ class CheckboxConverter(Converter):
         typed = (canonical_text(text) or "no").casefold()
         if typed not in _YES | _NO:
             raise ValueError(f"{text.strip()} is neither yes nor no; type one of the two.")
-        return {only_field(current_local)[0]: typed in _YES}
+        return {conversion.only_field(current_local)[0]: typed in _YES}
 
 
 def _checkbox_value(raw: Any) -> Mapping[str, Any]:
     """Return a checkbox's JSON object, {} for null; raises UnknownValue for anything else."""
-    value = object_or_empty(raw)
+    value = conversion.object_or_empty(raw)
     if value and "checked" not in value:
-        raise unreadable_value(value)
+        raise conversion.unreadable_value(value)
     return value
 
 
@@ -267,7 +251,7 @@ def _is_ticked(value: Any) -> bool:
     text = (canonical_text(value) or "no").casefold() if isinstance(value, str) else ""
     if text in _YES or text in _NO:
         return text in _YES
-    raise unreadable_value(value)
+    raise conversion.unreadable_value(value)
 
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -295,13 +279,13 @@ class DateConverter(OneText):
         return canonical_text(_day_text(raw)[1])
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        day = canonical_text(text_under(raw, "date"))
+        day = canonical_text(conversion.text_under(raw, "date"))
         moment = _moment(raw, self._zone)
         return day if moment is None else moment.date().isoformat()
 
     def cell_value(self, reading: Reading) -> Any:
-        value = object_or_empty(complete_value(reading, "date"))
-        day = text_under(value, "date") if value else None
+        value = conversion.object_or_empty(conversion.complete_value(reading, "date"))
+        day = conversion.text_under(value, "date") if value else None
         return {"date": day, "time": value.get("time") or None, "icon": value.get("icon") or None} if day else None
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
@@ -338,13 +322,13 @@ def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:
 
 
 def _day_text(raw: Local) -> tuple[str, str | None]:
-    name, value = only_field(raw)
+    name, value = conversion.only_field(raw)
     # A datetime is a date in Python, but its day depends on a time zone.
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return name, value.isoformat()
     if value is None or isinstance(value, str):
         return name, value
-    raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a day was expected")
+    raise UnknownValue(f"{conversion.field_label(name)} holds a {type(value).__name__} where a day was expected")
 
 
 def _is_day(text: str) -> bool:

@@ -69,7 +69,7 @@ def start(
                 model = registry.entity(related_type).model
                 records = model.objects.bulk_create(named_records(model, names))
                 sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
-            _log_setup(user, chosen.spec, " ".join(sentences))
+            authors.log_model_action(user, BoardLink, " ".join(sentences), name=chosen.spec.board_title)
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
 
 
@@ -83,7 +83,7 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
     if problems := chosen.problem_text:
         raise NotPossible(f"{title}: {problems}")
-    selection.check_board(choices.entity_type, choices.board_id)
+    selection.check_board_choice(choices.entity_type, choices.board_id)
     link.setup = {
         "state": SetupState.RUNNING,
         "by": user.get_username(),
@@ -93,11 +93,6 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "planned": plan.figures,
     }
     link.save(update_fields=["setup"])
-
-
-def _log_setup(user: User, spec: registry.EntitySpec, sentence: str) -> None:
-    """Write a line in the admin log, under the board's name."""
-    authors.log_model_action(user, BoardLink, sentence, name=spec.board_title)
 
 
 def setup_progress() -> list[dict[str, Any]]:
@@ -156,7 +151,7 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
         setup = _store(lease, state=SetupState.DONE, done=outcome.steps, problems=outcome.problems)
         person = User.objects.filter(username=setup["by"]).first()
         if person is not None:
-            _log_setup(person, spec, "Set-up done.")
+            authors.log_model_action(person, BoardLink, "Set-up done.", name=spec.board_title)
 
 
 def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome:

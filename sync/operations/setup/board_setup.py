@@ -16,7 +16,7 @@ import structlog
 from django.db import transaction
 
 from sync import limits, registry
-from sync.boards import board_columns
+from sync.boards import availability, board_columns
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
 from sync.kernel.acts import ActionError, NotPossible
@@ -32,7 +32,6 @@ from sync.monday.connector import MondayConnector
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
-from sync.records import availability
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 
@@ -77,7 +76,7 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
     Raises MondayError if Monday can't be reached or a limit stops the call.
     """
     try:
-        users = connector.users()
+        users = connector.read_users()
     except errors.MondayError as error:
         if error.scope in errors.PASSING_SCOPES:
             raise

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from sync.boards import availability
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
 from sync.limits import breaker, connector, credentials, urgent_calls
@@ -18,7 +19,7 @@ from sync.models import MondayAccount
 from sync.monday.connection import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.board_setup import refresh_users
-from sync.records import authors, availability
+from sync.records import authors
 
 
 def has_answered(overview: availability.Overview) -> bool:

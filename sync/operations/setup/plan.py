@@ -125,7 +125,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     return BoardContext(link, mappings, chosen.spec.model, load_settings())
 
 
-class ListedBoard(Gatherer):
+class ListingGatherer(Gatherer):
     """A Gatherer that reads the board's listing instead of calling Monday, and NPD as it will be after the set-up.
 
     Items that aren't listed are read by their ids. `earlier` are the records of boards that are set up before this one,
@@ -199,7 +199,7 @@ class ListedBoard(Gatherer):
         unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
         return listed | {key: self._with_new_cells(item) for key, item in unlisted.items()}
 
-    def inspect(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
+    def inspect_columns(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
         # The columns were just read, and those that will be created don't exist yet.
         return board, InspectedColumns()
 
@@ -277,7 +277,7 @@ def plan_board(
 
     `earlier` are such records of the boards before this one. Raises MondayError.
     """
-    listing = ListedBoard(chosen, earlier)
+    listing = ListingGatherer(chosen, earlier)
     board = listing.board
     plan = BoardPlan(chosen, selection.stored_choices(chosen.choices.link))
     listing.read(progress)
@@ -292,10 +292,10 @@ def plan_board(
     for record in all_records.filter(unsynced()):
         plan.add(SYNC_OFF, str(record))
         taken_items.add(record.monday_id or "")
-    # The second run compares the values of what the first one links or creates.
+    # The second pass compares the values of what the first one links or creates.
     ids = all_records.exclude(unsynced()).values_list("pk", flat=True)
-    runs = preview.plan_passes(board, [Claim(key, None, []) for key in ids], listing)
-    for record_plan in runs[0].plan.records.values():
+    record_passes = preview.plan_passes(board, [Claim(key, None, []) for key in ids], listing)
+    for record_plan in record_passes[0].plan.records.values():
         taken_items |= {record_plan.record.monday_id or "", record_plan.item_id}
         if record_plan.identity.question:
             taken_items |= {str(candidate["id"]) for candidate in record_plan.identity.question["candidates"]}
@@ -306,41 +306,42 @@ def plan_board(
             record.monday_id = f"{NEW_ITEM}{record.pk}"
             created.append(record)
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
-    item_runs = preview.plan_passes(board, [Claim(None, item_id, []) for item_id in free_items], listing)
+    item_passes = preview.plan_passes(board, [Claim(None, item_id, []) for item_id in free_items], listing)
     # New items with the name of an item that no record has: names alone don't link.
     free_names = {match_key(item.name) for item in free_items.values()}
     for name in map(record_name, created):
         if match_key(name) in free_names:
             plan.add(SAME_NAME, name)
-    for item_plan in item_runs[0].plan.items:
+    for item_plan in item_passes[0].plan.items:
         item_id = item_plan.facts.item_id
         if item_plan.act is pass_plan.ItemAct.ASK or chosen.choices.creates_records:
             plan.items_to_check[item_id] = free_items[item_id].name[:200]
         if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
             created.append(item_plan.record)
-    _count(plan, runs, listing)
-    _count(plan, item_runs, listing)
+    _count(plan, record_passes, listing)
+    _count(plan, item_passes, listing)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
     return plan, [*listing.linked.values(), *created]
 
 
-def _count(plan: BoardPlan, runs: Sequence[preview.PlannedRun], listing: ListedBoard) -> None:
+def _count(plan: BoardPlan, planned_passes: Sequence[preview.PlannedPass], listing: ListingGatherer) -> None:
     """Count each record and item once in each of its rows."""
     counted = set[tuple[str, object]]()
     relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}
     missing = defaultdict[type[SyncedModel], dict[str, str]](dict)
-    for run in runs:
-        # So many real passes, each with a call that reads.
-        passes = math.ceil((len(run.plan.records) + len(run.plan.items)) / api_quota.FULL_BATCH)
-        plan.calls += run.calls + passes * (1 + preview.run_cost(replace(run, calls=0)))
-        for record_plan in run.plan.records.values():
+    for planned_pass in planned_passes:
+        # It stands for so many real passes, each with a call that reads.
+        real_passes = math.ceil((len(planned_pass.plan.records) + len(planned_pass.plan.items)) / api_quota.FULL_BATCH)
+        calls_of_each = 1 + preview.calls_of_real_pass(replace(planned_pass, calls=0))
+        plan.calls += planned_pass.calls + real_passes * calls_of_each
+        for record_plan in planned_pass.plan.records.values():
             for field_plan in record_plan.fields.values():
                 awaited = field_plan.awaited
                 if field_plan.blocked_reason and awaited is not None and awaited.by == "name" and awaited.is_missing:
                     missing[relations[field_plan.key]].setdefault(match_key(awaited.value), awaited.value)
-        for change in preview.plan_changes(run):
-            row, reason = _row_of(plan, run, change)
+        for change in preview.plan_changes(planned_pass):
+            row, reason = _row_of(plan, planned_pass, change)
             key = (row, change.entity_id or change.item_id)
             if key not in counted:
                 counted.add(key)
@@ -351,9 +352,9 @@ def _count(plan: BoardPlan, runs: Sequence[preview.PlannedRun], listing: ListedB
             plan.missing[model.entity_type()] = [record_name(record) for record in records]
 
 
-def _row_of(plan: BoardPlan, run: preview.PlannedRun, change: preview.PlannedChange) -> tuple[str, str]:
+def _row_of(plan: BoardPlan, planned_pass: preview.PlannedPass, change: preview.PlannedChange) -> tuple[str, str]:
     """Return the row that counts a change, and the reason that a person reads."""
-    record_plan = run.plan.records.get(change.entity_id) if change.entity_id else None
+    record_plan = planned_pass.plan.records.get(change.entity_id) if change.entity_id else None
     row: str = change.kind
     if record_plan is not None and record_plan.identity.wait_seconds:
         row = preview.ChangeKind.ASK  # the first of several records with one key gets an item, which the others find
@@ -361,7 +362,8 @@ def _row_of(plan: BoardPlan, run: preview.PlannedRun, change: preview.PlannedCha
         row = FILTERED
     elif row == preview.ChangeKind.LEFT and plan.chosen.choices.creates_records:
         # Without new records such an item mostly stays as it is.
-        deferred = {item.facts.item_id for item in run.plan.items if item.outcome is pass_plan.Outcome.DEFERRED}
+        items = planned_pass.plan.items
+        deferred = {item.facts.item_id for item in items if item.outcome is pass_plan.Outcome.DEFERRED}
         row = WAITING if change.item_id in deferred else row
     if row in ROWS["changes"]:
         return row, change.field

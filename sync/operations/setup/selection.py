@@ -374,7 +374,7 @@ def choose_boards(selected: Mapping[str, str], previous: Mapping[str, Choices]) 
         raise ActionError("Two kinds of records can't share a board. Choose another.")
     chosen = {}
     for entity_type, board_id in boards_by_type.items():
-        check_board(entity_type, board_id)
+        check_board_choice(entity_type, board_id)
         choices = previous.get(entity_type)
         if choices is None or choices.board_id != board_id:
             board = active_board(limits.connector(urgent=True), board_id) if board_id else None
@@ -414,8 +414,8 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
         if mapping not in unmapped and chosen.column_problem(mapping):
             # Only by its title, because another column of its type holds something else.
             own = chosen.own_column(mapping)
-            lost = NEW_COLUMN if choice.is_synced else ""
-            fields[mapping.key] = replace(choice, column=own.id if own is not None else lost)
+            column_id = own.id if own is not None else NEW_COLUMN if choice.is_synced else ""
+            fields[mapping.key] = replace(choice, column=column_id)
     return replace(choices, fields={mapping.key: fields[mapping.key] for mapping in spec.mappings})
 
 
@@ -440,7 +440,7 @@ def suggested_choices(spec: EntitySpec, board: Board, requested: Collection[str]
     return replace(choices, fields=fields)
 
 
-def check_board(entity_type: str, board_id: str) -> None:
+def check_board_choice(entity_type: str, board_id: str) -> None:
     """Raise ActionError if these records can't have this board (empty: a new one), whatever Monday says."""
     spec = registry.entity(entity_type)
     if (configured := registry.configured_board_id(entity_type)) and board_id != configured:

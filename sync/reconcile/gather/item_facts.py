@@ -171,7 +171,7 @@ def _count_by_kind(records: list[models.Model]) -> str:
     return " and ".join(names)
 
 
-def known_approvals(
+def approval_facts(
     facts: PassFacts,
     changed: Sequence[RecordFacts],
     deleted: Sequence[RecordFacts],
@@ -240,8 +240,8 @@ def answer_facts(board: BoardContext, answers: Sequence[pass_plan.IdentityAnswer
     return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 
 
-def records_like(board: BoardContext, condition: models.Q, keys: Iterable[str]) -> list[SyncedModel]:
-    """Return the board's records that meet this condition or have one of these match keys."""
+def records_with_keys(board: BoardContext, keys: Iterable[str], condition: models.Q) -> list[SyncedModel]:
+    """Return the board's records that have one of these match keys or meet this condition."""
     match = board.match_mapping
     wanted = sorted(set(filter(None, keys)))
     records = board.model.objects.all()
@@ -290,7 +290,7 @@ def identity_facts(
     }
     if not keys:
         return identity
-    with_keys = records_like(board, models.Q(pk__in=[]), keys.values())
+    with_keys = records_with_keys(board, keys.values(), models.Q(pk__in=[]))
     same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
     possible_duplicates = unedited_records(board.model, with_shared_key)
@@ -347,18 +347,18 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
     is_about = models.Q(monday_id__in=ids) | models.Q(entity_id__in=npd_ids.values())
     types = [spec.entity_type for spec in registry.entities()]
     tombstones = list(Tombstone.objects.filter(is_about, entity_type__in=types).order_by("pk"))
-    return _with_rows(board, unmatched, tombstones, records_of_other_types)
+    return _with_present_rows(board, unmatched, tombstones, records_of_other_types)
 
 
 def reread_item(board: BoardContext, item: ItemFacts) -> ItemFacts:
     """Return the facts about an item as NPD has them under settle's locks."""
     tombstone_ids = [tombstone.pk for tombstone in item.tombstones]
     tombstones = Tombstone.objects.select_for_update().filter(pk__in=tombstone_ids).order_by("pk")
-    [item_now] = _with_rows(board, [item], list(tombstones), ())
+    [item_now] = _with_present_rows(board, [item], list(tombstones), ())
     return item_now
 
 
-def _with_rows(
+def _with_present_rows(
     board: BoardContext,
     items: Sequence[ItemFacts],
     tombstones: Sequence[Tombstone],
@@ -373,7 +373,7 @@ def _with_rows(
     keys = {item.id: field_values.match_key_of_item(board, item) or "" for item in shown}
     chosen_ids = {item.chosen_id for item in items} | {item.copied_id for item in items}
     named_ids = [*npd_ids.values(), *(chosen_ids - {None})]
-    records = records_like(board, models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids), keys.values())
+    records = records_with_keys(board, keys.values(), models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids))
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_key_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
@@ -382,13 +382,13 @@ def _with_rows(
     for item in items:
         npd_id = npd_ids.get(item.item_id)
         key = keys.get(item.item_id)
-        of_item = [row for row in tombstones if row.monday_id == item.item_id or row.entity_id == npd_id]
+        item_tombstones = [row for row in tombstones if row.monday_id == item.item_id or row.entity_id == npd_id]
         complete.append(
             replace(
                 item,
                 owner=owners.get(item.item_id),
                 ignored=ignored.get(item.item_id),
-                tombstones=tuple(of_item),
+                tombstones=tuple(item_tombstones),
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
                 chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,

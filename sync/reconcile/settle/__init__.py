@@ -114,10 +114,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
         changes.append(_write_record(record_plan, planned_changes))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
-    ending_requests = ended_requests(plan.with_records(plans_there.values()))
-    requests_to_end = [
-        (request, state) for request, state, record_plan in ending_requests if record_plan.id in plans_there
-    ]
+    requests_to_end = list(ended_requests(replace(plan, records=plans_there)))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
@@ -211,7 +208,7 @@ def _store_sync_states(
     sync_states: Mapping[str, SyncMetadata],
 ) -> dict[UUID, dict[str, Any]]:
     """Store the records' sync states; return their new values, by record."""
-    of_pass = {
+    pass_values = {
         "sync_batch_id": run.batch_id,
         "sync_duration_ms": int((time.monotonic() - run.started) * 1000),
         "api_calls_count": run.calls,
@@ -220,7 +217,7 @@ def _store_sync_states(
     rows = []
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        values[record_plan.id] = pass_results.sync_state_after(record_plan, before, facts.now) | of_pass
+        values[record_plan.id] = pass_results.sync_state_values(record_plan, before, facts.now) | pass_values
         rows.append(changed_sync_state(before, **values[record_plan.id]))
     if rows:
         db.update_many(rows, sorted(values[existing[0].id]))
@@ -325,15 +322,15 @@ def _write_statuses(
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
-    for status, of_status in grouped(statuses, lambda key: statuses[key]).items():
+    for status, record_ids in grouped(statuses, lambda key: statuses[key]).items():
         is_synced = status == choices.RecordSyncStatus.SYNCED
         if is_synced:
             # A webhook's job that comes before the commit finds the record locked, and leaves its status to this.
-            transaction.on_commit(partial(mark_pending_with_jobs, run.entity_type, of_status), robust=True)
+            transaction.on_commit(partial(mark_pending_with_jobs, run.entity_type, record_ids), robust=True)
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
-        run.records.filter(pk__in=of_status).update(sync_status=status, **synced_at)
+        run.records.filter(pk__in=record_ids).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
-        stored = SyncMetadata.objects.of(run.entity_type, of_status)
+        stored = SyncMetadata.objects.of(run.entity_type, record_ids)
         stored.update(sync_status=pass_results.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
     if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)
