@@ -44,12 +44,12 @@ def age(value: datetime | None, now: datetime) -> SafeString | str:
 
 
 @register.simple_tag
-def zone_of_page(of_browser: str) -> str:
+def zone_of_page(browser_zone: str) -> str:
     """Return the zone of the page's times: “your time zone (Europe/Stockholm, CET)”, or a name if it isn't yours."""
     name = timezone.get_current_timezone_name()
     short = humanize.zone_name(timezone.localtime())
-    both = name if name == short else f"{name}, {short}"
-    return f"your time zone ({both})" if name == of_browser else both
+    text = name if name == short else f"{name}, {short}"
+    return f"your time zone ({text})" if name == browser_zone else text
 
 
 @register.simple_tag(takes_context=True)

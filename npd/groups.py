@@ -53,13 +53,13 @@ def meaning_of(group: Group) -> str:
         f"{permission.content_type.app_label}.{permission.codename}": f"“{permission_text(permission)}”"
         for permission in group.permissions.all()
     }
-    own = GROUPS.get(group.name, ())
     if not permissions:
         return "nothing yet."
-    # An administrator may have changed the group.
-    if not own or not permissions.keys() >= set(own):
+    original = set(GROUPS.get(group.name, ()))
+    # A group of an administrator's own, or one that has lost permissions since.
+    if not original or original - permissions.keys():
         return f"{humanize.join_first(list(permissions.values()))}."
-    more = [text for name, text in permissions.items() if name not in own]
+    more = [text for name, text in permissions.items() if name not in original]
     return MEANINGS[group.name] + (f" Also: {humanize.join_first(more)}." if more else "")
 
 

@@ -157,19 +157,19 @@ class Api:
         is_valid = not self._token or hmac.compare_digest(token.encode(), self._token.encode())
         # Refused before anything is counted, because such a request belongs to no account.
         if not token or not is_valid:
-            return self._rejection_response(api_errors.not_authenticated(), call)
+            return self._refusal_response(api_errors.not_authenticated(), call)
         try:
             with self.limits.count_call():
                 try:
                     response = self._answer(request, call)
                 except RequestError as refusal:
-                    response = self._rejection_response(refusal, call)
+                    response = self._refusal_response(refusal, call)
                 # A refused call counts a tenth (developer.monday.com/api-reference/docs/rate-limits).
                 if response.status == 429:
-                    self.limits.reduce_call()
+                    self.limits.count_as_refused()
                 return response
         except RequestError as refusal:
-            return self._rejection_response(refusal, call)
+            return self._refusal_response(refusal, call)
 
     def _answer(self, request: web.Request, call: Call) -> web.Response:
         operation, variables = self._parse_request(request, call)
@@ -278,7 +278,7 @@ class Api:
         own_headers = {"API-Version": call.version, "X-Request-Id": call.request_id}
         return web.json_response(answer, status, own_headers | headers)
 
-    def _rejection_response(self, refusal: RequestError, call: Call) -> web.Response:
+    def _refusal_response(self, refusal: RequestError, call: Call) -> web.Response:
         call.errors = [error.get("extensions", {}).get("code", "") for error in refusal.errors]
         answer = {"errors": refusal.errors}
         if not refusal.has_request_id:

@@ -64,9 +64,9 @@ class Usage:
         """Add tenths of a call; negative ones correct an earlier count."""
         self._tenths[int(self._clock.time())] += tenths
 
-    def today(self) -> int:
+    def tenths_today(self) -> int:
         now = self._clock.time()
-        return self._by_day(now)[int(now) // DAY_SECONDS]
+        return self._tenths_by_day(now)[int(now) // DAY_SECONDS]
 
     def seconds_left(self) -> int:
         """Return the seconds until midnight UTC, at least 1."""
@@ -76,13 +76,13 @@ class Usage:
         """Return the time up to which `platform_api` counts calls."""
         return self._clock.time() - self.lag
 
-    def by_day(self) -> dict[str, int]:
+    def reported_calls(self) -> dict[str, int]:
         """Return `platform_api`'s figures: whole calls by day, the newest first."""
-        days = sorted(self._by_day(self.reported_until()).items(), reverse=True)
+        days = sorted(self._tenths_by_day(self.reported_until()).items(), reverse=True)
         return {f"{datetime.fromtimestamp(day * DAY_SECONDS, UTC):%Y-%m-%d}": tenths // 10 for day, tenths in days}
 
-    def _by_day(self, until: float) -> Counter[int]:
-        """Return tenths by the number of the day."""
+    def _tenths_by_day(self, until: float) -> Counter[int]:
+        """Return the tenths up to this time by the number of the day."""
         counts: Counter[int] = Counter()
         for second, tenths in self._tenths.items():
             if second <= until:
@@ -98,7 +98,7 @@ class Usage:
 # In tenths of a call (developer.monday.com/api-reference/docs/rate-limits): a request counts one call, also one that
 # fails; one that a limit refuses counts a tenth. All tokens of the account share the counters.
 WHOLE_CALL = 10
-REJECTED_CALL = 1
+REFUSED_CALL = 1
 CONCURRENCY_WAIT = 15  # seconds, as in Monday's own example of the error
 
 
@@ -107,8 +107,8 @@ class PointsSpent:
     """Complexity points."""
 
     query: int  # of the request itself
-    before: int  # left in the minute before it, and after it
-    after: int
+    before: int  # left in the minute before the request
+    after: int  # left after it
     reset_in_x_seconds: int
 
 
@@ -173,8 +173,8 @@ class Limits:
         with self._lock:
             self._minute.use(1, moment)  # refused ones too: our guess, and the harder one for a client
             if refusal := self._refusal(moment):
-                self.usage.add(REJECTED_CALL)
-                raise self._count_rejection(refusal)
+                self.usage.add(REFUSED_CALL)
+                raise self._counted(refusal)
             self.usage.add(WHOLE_CALL)
             self._running += 1
         try:
@@ -183,10 +183,10 @@ class Limits:
             with self._lock:
                 self._running -= 1
 
-    def reduce_call(self) -> None:
+    def count_as_refused(self) -> None:
         """Count a tenth of a call for one that was counted whole, and refused later."""
         with self._lock:
-            self.usage.add(REJECTED_CALL - WHOLE_CALL)
+            self.usage.add(REFUSED_CALL - WHOLE_CALL)
 
     def _refusal(self, now: float) -> RequestError | None:
         """Return why a request is refused; None if it isn't."""
@@ -197,7 +197,7 @@ class Limits:
             return api_errors.minute_limit(self._minute.seconds_left(now))
         if self._running >= self.plan.concurrent:
             return api_errors.concurrency_limit(CONCURRENCY_WAIT)
-        if self.usage.today() + WHOLE_CALL > self.plan.day * WHOLE_CALL:
+        if self.usage.tenths_today() + WHOLE_CALL > self.plan.day * WHOLE_CALL:
             return api_errors.daily_limit(self.usage.seconds_left())
         return None
 
@@ -205,19 +205,20 @@ class Limits:
         """Use complexity points before the document runs; raises RequestError where they don't suffice."""
         # Without a wait, because the same request is too large in any minute.
         if cost > QUERY_POINTS:
-            raise self._count_rejection(api_errors.query_too_complex(cost, QUERY_POINTS))
+            raise self._counted(api_errors.query_too_complex(cost, QUERY_POINTS))
         with self._lock:
             now = self._clock.time()
             window = self._points.roll(now)
             # Without a plan more may be used than there is; answers never show less than nothing.
             before = max(0, (self.plan.points if self.plan else DEFAULT_POINTS) - window.used)
             if self.plan is not None and cost > before:
-                raise self._count_rejection(api_errors.complexity_limit(window.seconds_left(now)))
+                raise self._counted(api_errors.complexity_limit(window.seconds_left(now)))
             if cost:
                 window.use(cost, now)
             return PointsSpent(cost, before, max(0, before - cost), window.seconds_left(now))
 
-    def _count_rejection(self, refusal: RequestError) -> RequestError:
+    def _counted(self, refusal: RequestError) -> RequestError:
+        """Count a refusal by its code, and return it."""
         self.refused[refusal.errors[0]["extensions"]["code"]] += 1
         return refusal
 
@@ -235,7 +236,7 @@ class Limits:
                 "plan": limits.pop("name") if limits else None,
                 "limits": limits,
                 "used": {
-                    "day": self.usage.today() / WHOLE_CALL,
+                    "day": self.usage.tenths_today() / WHOLE_CALL,
                     "minute": self._minute.roll(now).used,
                     "concurrent": self._running,
                     "points": self._points.roll(now).used,

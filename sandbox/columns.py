@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 
-from sandbox import api_errors
+from sandbox import api_errors, web
 from sandbox.model import Column, Item
 
 
@@ -610,7 +610,7 @@ class BoardRelation(ColumnKind):
         if not isinstance(values, list):
             raise self.refusal('"item_ids" must be a list')
         for item_id in values:
-            if isinstance(item_id, bool) or not re.fullmatch(r"\d{1,18}", str(item_id)):
+            if isinstance(item_id, bool) or not re.fullmatch(web.NUMBER, str(item_id)):
                 raise self.refusal("an id must be a number")
         ids = list(dict.fromkeys(int(item_id) for item_id in values))
         boards = connected_board_ids(column)

@@ -359,9 +359,9 @@ def _bullets(lines: Iterable[str]) -> str:
 def _fault_line(fault: Fault) -> str:
     """Return a line about a fault in the queue: what happens, to what, and how often."""
     target = "" if fault.on == "any" else f" of {fault.on}"
-    named = f" naming {fault.naming}" if fault.naming else ""
-    often = "until there are no more faults" if fault.count is None else f"{fault.count:,} to go"
-    return f"{fault.description()}{target}{named}, {often}"
+    naming = f" naming {fault.naming}" if fault.naming else ""
+    remaining = "until there are no more faults" if fault.count is None else f"{fault.count:,} to go"
+    return f"{fault.description()}{target}{naming}, {remaining}"
 
 
 def _call_line(call: Call) -> str:

@@ -39,7 +39,7 @@ def call(function: Callable[..., Result], fields: Mapping[str, Any]) -> Result:
 
 
 LARGEST_BODY = 30_000_000  # bytes; `/_control/items` gets all items of a board at once
-LONGEST_NUMBER = 18  # digits: SQLite stores numbers of 64 bits
+NUMBER = r"[0-9]{1,18}"  # SQLite stores numbers of 64 bits
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -102,7 +102,7 @@ class Route:
 
 def route(method: str, path: str, handler: Handler) -> Route:
     """Return a route; `<id>` in its path is a number, which the handler gets as an int."""
-    return Route(method, re.compile(path.replace("<id>", r"([0-9]{1,18})") + r"\Z"), handler)
+    return Route(method, re.compile(path.replace("<id>", f"({NUMBER})") + r"\Z"), handler)
 
 
 def decode_json(text: str | bytes) -> Any:
@@ -120,8 +120,8 @@ def decode_json(text: str | bytes) -> Any:
 
 
 def parse_int(text: str) -> int | None:
-    """Return the whole number in a query parameter; None for any other text."""
-    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else None
+    """Return the number of an id or a page; None for any other text."""
+    return int(text) if re.fullmatch(NUMBER, text) else None
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -163,7 +163,6 @@ def _invalid(errors: list[graphql.GraphQLError]) -> api_errors.RequestError:
 
 COLUMN_VALUES_POINTS = 12  # of all values of an item: our guess
 LIST_FIELDS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
-DEFAULT_LIMIT = 25  # of a page where a query names none
 
 
 def _selection_points(
@@ -193,7 +192,7 @@ def _row_limit(field: graphql.FieldNode, variables: dict[str, Any]) -> int:
     # Asked for by ids, a listing can't have more rows than these.
     if ids is not None:
         return len(ids) if isinstance(ids, list) else 1
-    return max(0, limit) if isinstance(limit, int) else DEFAULT_LIMIT
+    return max(0, limit) if isinstance(limit, int) else resolvers.DEFAULT_LIMIT
 
 
 def arguments_of(field: graphql.FieldNode, variables: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.columns import initial_settings, kind_of, settings_json
 from sandbox.model import World
-from sandbox.web import decode_json
+from sandbox.web import decode_json, parse_int
 
 # Versions as of late 2026; each is current for a quarter (developer.monday.com/api-reference/docs/api-versioning).
 CURRENT = "2026-10"
@@ -124,7 +124,6 @@ class OpenCursors:
         return Page(cursor, items)
 
 
-ID = re.compile(r"[0-9]{1,18}")
 NO_ID = -1
 Resolver = Callable[..., Any]
 Middleware = Callable[..., Any]
@@ -133,14 +132,17 @@ Row = TypeVar("Row")
 
 def parse_id(value: Any) -> int:
     """Return an id as a number; NO_ID, which no object has, for any other text."""
-    text = str(value)
-    return int(text) if ID.fullmatch(text) else NO_ID
+    number = parse_int(str(value))
+    return NO_ID if number is None else number
+
+
+DEFAULT_LIMIT = 25  # of a listing where a query names none
 
 
 def page_of(rows: list[Row], limit: int | None, page: int | None) -> list[Row]:
     """Return the rows of a page; raises FieldError."""
     # An argument that is null doesn't get the schema's default.
-    limit = 25 if limit is None else limit
+    limit = DEFAULT_LIMIT if limit is None else limit
     page = 1 if page is None else page
     if limit < 1 or page < 1:
         raise api_errors.invalid_argument("limit and page must be 1 or more")
@@ -176,7 +178,7 @@ class Root:
         """Return the day's limit, and the calls until `last_updated`."""
         with self.limits.locked_usage() as usage:
             last = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
+            by_day = [{"day": day, "usage": calls} for day, calls in usage.reported_calls().items()]
         # Null: Monday names no limit for the account.
         limit = self.limits.plan.day if self.limits.plan else None
         analytics = {"last_updated": last, "by_day": by_day}
@@ -186,8 +188,7 @@ class Root:
         self, info: Any, limit: int | None = None, page: int | None = None, **unplayed: Any
     ) -> list[model.Person]:
         """Return a page of users, all of whom are active."""
-        # Unlike other listings, which have 25 rows where the query names no limit
-        # (developer.monday.com/api-reference/reference/users).
+        # Unlike other listings (developer.monday.com/api-reference/reference/users).
         limit = limit or USERS_DEFAULT_LIMIT
         if limit > USERS_LIMIT:
             raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
@@ -214,7 +215,7 @@ class Root:
         # The state is the item's or its board's: the items of an archived board aren't active.
         if arguments.get("exclude_nonactive"):
             matching = [item for item in matching if self.world.state_of(item) == "active"]
-        # Also items that were asked for by their ids come in pages, of 25 unless the query names a limit.
+        # Also items that were asked for by their ids come in pages.
         return page_of(matching, limit, page)
 
     def items_page_by_column_values(self, info: Any, board_id: str, limit: int, **arguments: Any) -> Page:

@@ -320,8 +320,8 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
     edits: list[reports.FieldConflict] = []
     item_id = facts.record.monday_id or ""
     for mapping in board.mapped:
-        way = field_plan.way_of(facts, mapping)
-        if way is choices.SyncDirection.NONE:
+        direction = field_plan.direction_of(facts, mapping)
+        if direction is choices.SyncDirection.NONE:
             continue
         converter = board.converter(mapping, facts.record)
         local_raw = field_values.local_values(facts.record, mapping)
@@ -335,7 +335,8 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
         entry = facts.sync_state.base.get(mapping.key)
         agreed = base or (entry if entry and entry["item"] == item_id else None)
-        monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(converter, sides)
+        is_only_sent = direction is choices.SyncDirection.NPD_TO_MONDAY
+        monday, reason = (None, "") if is_only_sent else edit_on_monday(converter, sides)
         if not _is_edited_in_npd(converter, facts, mapping, agreed, sides) and not reason:
             continue
         npd = field_values.display_local(converter, local_raw) or None

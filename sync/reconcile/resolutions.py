@@ -366,7 +366,7 @@ def overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
 
 
 def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
-    """Close all undo requests of a record that can't sync.
+    """Return the report that closes all undo requests of a record that can't be synced; None if nothing closes them.
 
     Requests about single fields are reported with their conflict's own kind.
     """

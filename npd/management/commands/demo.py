@@ -103,7 +103,7 @@ def seed() -> int:
 
 
 def add_to_board(entity_type: str, records: Sequence[models.SyncedModel], *others: dict[str, Any]) -> list[str]:
-    """Add items of records, with their NPD IDs, and others without webhooks or log entries; return their ids.
+    """Add items of records, with their NPD IDs, and other items; return their ids. No webhook or log reports them.
 
     A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
     have no mapping until the board has their column.
@@ -136,7 +136,7 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # What somebody else has typed into the same cells of the conflict's item.
 CONFLICTING = {"role_title": "Head of Procurement", "phone": "+12025550147 US"}
-# Happens to every change of the failed one's item, until somebody clears the sandbox's faults.
+# Happens to every change of the item of "failed", until somebody clears the sandbox's faults.
 FAULT = {
     "every": 1,
     "code": "RecordInvalidException",
