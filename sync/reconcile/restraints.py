@@ -263,8 +263,8 @@ def ended_requests(
 ) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState, pass_plan.RecordPlan]]:
     """Yield the open requests that this pass carried out, or that have lost their cause."""
     for request in plan.open_requests:
-        record_plan = plan.records.get(request.entity_id)
-        if record_plan is None or not record_plan.fields:
+        record_plan = plan.records[request.entity_id]
+        if not record_plan.fields:
             continue
         field_plan = record_plan.fields.get(request.key)
         if field_plan is None or field_plan.conflict:
