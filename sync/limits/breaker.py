@@ -301,7 +301,7 @@ def read_account_info(*, timeout: float | None = None) -> AccountInfo:
     A used up day doesn't stop the call, because it finds out that the limit was raised.
     """
     with metered_client.meter_calls(metered_client.CallInfo(reads_limits=True)):
-        return metered_client.connector(urgent=True, timeout=timeout).account_info()
+        return metered_client.connector(urgent=True, timeout=timeout).read_account_info()
 
 
 def store_account_info(info: AccountInfo) -> None:

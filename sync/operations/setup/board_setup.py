@@ -76,7 +76,7 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
     Raises MondayError if Monday can't be reached or a limit stops the call.
     """
     try:
-        users = connector.users()
+        users = connector.read_users()
     except errors.MondayError as error:
         if error.scope in errors.PASSING_SCOPES:
             raise
