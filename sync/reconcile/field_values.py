@@ -82,6 +82,7 @@ def clean_values(record: models.Model, raw: conversion.Local) -> dict[str, Any]:
 
 
 def _empty_value(field: registry.ModelField, value: Any) -> Any:
+    """Return the value; an empty one in the form that the field stores."""
     if value not in (None, "", []):
         return value
     if isinstance(field, ArrayField):
