@@ -314,7 +314,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
             return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
         case merge.Action.CONFLICT:
             return _plan_conflict(facts, field_plan)
-        case merge.Action.HOLD:
+        case merge.Action.BLOCK:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
