@@ -11,9 +11,8 @@ from uuid import uuid4
 import pghistory
 from django.db.models import Q
 
-from conflicts import reports
 from conflicts.models import BASE, CLOSED_ITSELF, MONDAY, NPD, ResolutionType, StoredResolution, SyncConflict
-from conflicts.reports import ConflictKind
+from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport, FieldConflict, FieldSelection
 from sync.kernel import humanize
 from sync.models import Decision, decisions
 
@@ -109,10 +108,10 @@ class ConflictHistory:
         self.log(
             "not_needed" if is_over else "rejected",
             conflict,
-            "" if key == reports.RECORD_KEY else key,
+            "" if key == RECORD_KEY else key,
             {"choose": selection.choose, "value": selection.value, "by": resolution.by},
             by=resolution.by,
-            of_field="" if key == reports.RECORD_KEY else f" for {conflict.label(key)}",
+            of_field="" if key == RECORD_KEY else f" for {conflict.label(key)}",
             why=reason,
         )
 
@@ -141,13 +140,65 @@ JOINED_ANOTHER = "It is in conflict again, together with other fields of the rec
 CLOSING_NOTE = "*"
 
 
-def field_conflict(conflict: SyncConflict, key: str) -> reports.FieldConflict:
-    npd, base, monday = conflict.values(key).values()
-    return reports.FieldConflict(key, npd, base, monday, conflict.notes.get(key, ""))
+def has_conflict(report: ConflictReport) -> bool:
+    """Whether the report contains a conflict; without one, an open conflict is over.
+
+    But one over overwritten edits stays open until a person resolves it (`_remaining_fields`).
+    """
+    return bool(report.data or report.fields or report.undecided)
 
 
-def keep_applied(
-    conflict: SyncConflict, key: str, resolution: StoredResolution, report: reports.ConflictReport, now: datetime
+def new_conflict(report: ConflictReport) -> SyncConflict:
+    # With an id, because lines of the activity name it before the row is stored.
+    conflict = SyncConflict(id=uuid4(), entity_type=report.entity_type, entity_id=report.entity_id, kind=report.kind)
+    _set_values(conflict, report, [*report.fields, *_undecided_fields(conflict, report)])
+    return conflict
+
+
+def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetime, history: ConflictHistory) -> None:
+    """Keep applied resolutions, reject others, set the reported values, and close the conflict if it is over."""
+    # An undo request is about fields that left, and `apply_undo_results` handles it.
+    undo_request = conflict.resolution if conflict.is_being_undone else None
+    resolution = StoredResolution() if undo_request else conflict.stored_resolution
+    # What was applied leaves the conflict.
+    applied = [key for key in report.applied if key in resolution.fields]
+    for key in applied:
+        _keep_applied(conflict, key, resolution, report, now)
+        _log_applied(conflict, key, history)
+    resolution = resolution.without(set(applied))
+    # What ended by itself leaves it too, and a choice about it is not needed any more.
+    fields = _remaining_fields(conflict, report, applied)
+    open_keys = set(fields)
+    if conflict.is_about_record:
+        open_keys = {RECORD_KEY} if has_conflict(report) else set()
+    _end_fields(conflict, report, now, history, stay={*open_keys, *fields, *applied})
+    for key in [key for key in resolution.fields if key not in open_keys]:
+        reason = report.ended.get(key, report.closing_reason) or OVER_BEFORE
+        history.log_rejected(conflict, key, resolution, reason, is_over=True)
+    resolution = resolution.restricted_to(open_keys)
+    # Choices that could not be applied wait for the person again.
+    rejected = {key: reason for key, reason in report.rejected.items() if key in resolution.fields}
+    for key, reason in rejected.items():
+        history.log_rejected(conflict, key, resolution, reason)
+    resolution = resolution.with_rejected(rejected)
+    if not open_keys:
+        _close(conflict, report.closing_reason, now)
+        return
+    fields_before = set(conflict.conflict_fields)
+    for field in report.fields:
+        # The conflict shows the latest overwritten edit; the history keeps the one before.
+        stored = _field_conflict(conflict, field.key)
+        if conflict.kind == ConflictKind.OVERWRITTEN and field.key in fields_before and field.monday != stored.monday:
+            values = {"npd": stored.npd, "monday": stored.monday, "second": field.monday}
+            history.log("overwritten_again", conflict, field.key, values)
+    _set_values(conflict, report, list(fields.values()))
+    if not conflict.is_about_record:
+        history.log_new(conflict, [key for key in fields if key not in fields_before])
+    conflict.resolution = undo_request or resolution.to_json()
+
+
+def _keep_applied(
+    conflict: SyncConflict, key: str, resolution: StoredResolution, report: ConflictReport, now: datetime
 ) -> None:
     """Keep an applied resolution with its result and the values that undo it."""
     selection = resolution.fields[key]
@@ -170,127 +221,26 @@ def keep_applied(
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
-def add_to_entry(conflict: SyncConflict, key: str, **details: Any) -> None:
-    entry = {**conflict.merge_selections[key], **details}
-    conflict.merge_selections = {**conflict.merge_selections, key: entry}
-
-
-def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
-    """Close a conflict, which then shows all its resolved fields."""
-    entries = conflict.merge_selections
-    by_people = list(conflict.resolved_by_people.values())
-    types = {entry["type"] for entry in by_people}
-    if not by_people:
-        conflict.resolution_type = ResolutionType.AUTO
-    elif len(types) == 1 and len(by_people) == len(entries):
-        conflict.resolution_type = types.pop()
-    else:
-        conflict.resolution_type = ResolutionType.MERGE
-    if by_people:
-        # The column holds the last person; each entry keeps its own.
-        conflict.resolved_by_id = max(by_people, key=lambda entry: str(entry["at"]))["by_id"]
-    if not conflict.is_about_record:
-        restore_fields(conflict, list(entries))
-    if reason:
-        conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
-    if not conflict.is_being_undone:
-        conflict.resolution = None
-    conflict.resolved_at = now
-
-
-def set_values(conflict: SyncConflict, report: reports.ConflictReport, fields: Sequence[reports.FieldConflict]) -> None:
-    conflict.monday_item_id = report.monday_item_id
-    conflict.about = dict(report.data)
-    conflict.conflict_fields = [field.key for field in fields]
-    conflict.npd_data = {field.key: field.npd for field in fields}
-    conflict.monday_data = {field.key: field.monday for field in fields}
-    conflict.base_data = {field.key: field.base for field in fields}
-    conflict.notes = {field.key: field.reason for field in fields if field.reason}
-
-
-def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
-    entries = {key: conflict.merge_selections[key] for key in keys}
-    conflict.conflict_fields = conflict.in_order(keys)
-    conflict.npd_data = {key: entry["npd"] for key, entry in entries.items()}
-    conflict.base_data = {key: entry["base"] for key, entry in entries.items()}
-    conflict.monday_data = {key: entry["monday"] for key, entry in entries.items()}
-
-
-def has_conflict(report: reports.ConflictReport) -> bool:
-    """Whether the report contains a conflict; without one, an open conflict is over.
-
-    But one over overwritten edits stays open until a person resolves it (`_remaining_fields`).
-    """
-    return bool(report.data or report.fields or report.undecided)
-
-
-def new_conflict(report: reports.ConflictReport) -> SyncConflict:
-    # With an id, because lines of the activity name it before the row is stored.
-    conflict = SyncConflict(id=uuid4(), entity_type=report.entity_type, entity_id=report.entity_id, kind=report.kind)
-    set_values(conflict, report, [*report.fields, *_undecided_fields(conflict, report)])
-    return conflict
-
-
-def update_conflict(
-    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory
-) -> None:
-    """Keep applied resolutions, reject others, set the reported values, and close the conflict if it is over."""
-    # An undo request is about fields that left, and `apply_undo_results` handles it.
-    undo_request = conflict.resolution if conflict.is_being_undone else None
-    resolution = StoredResolution() if undo_request else conflict.stored_resolution
-    applied = [key for key in report.applied if key in resolution.fields]
-    for key in applied:
-        keep_applied(conflict, key, resolution, report, now)
-        _log_applied(conflict, key, history)
-    resolution = resolution.without(set(applied))
-    fields = _remaining_fields(conflict, report, applied)
-    waiting = set(fields)
-    if conflict.is_about_record:
-        waiting = {reports.RECORD_KEY} if has_conflict(report) else set()
-    _log_ended(conflict, report, now, history, kept={*waiting, *fields, *applied})
-    for key in [key for key in resolution.fields if key not in waiting]:
-        reason = report.ended.get(key, report.closing_reason) or OVER_BEFORE
-        history.log_rejected(conflict, key, resolution, reason, is_over=True)
-    resolution = resolution.restricted_to(waiting)
-    rejected = {key: reason for key, reason in report.rejected.items() if key in resolution.fields}
-    for key, reason in rejected.items():
-        history.log_rejected(conflict, key, resolution, reason)
-    resolution = resolution.with_rejected(rejected)
-    if not waiting:
-        close(conflict, report.closing_reason, now)
-        return
-    fields_before = set(conflict.conflict_fields)
-    for field in report.fields:
-        # The conflict shows the latest overwritten edit; the history keeps the one before.
-        stored = field_conflict(conflict, field.key)
-        if conflict.kind == ConflictKind.OVERWRITTEN and field.key in fields_before and field.monday != stored.monday:
-            values = {"npd": stored.npd, "monday": stored.monday, "second": field.monday}
-            history.log("overwritten_again", conflict, field.key, values)
-    set_values(conflict, report, list(fields.values()))
-    if not conflict.is_about_record:
-        history.log_new(conflict, [key for key in fields if key not in fields_before])
-    conflict.resolution = undo_request or resolution.to_json()
-
-
 def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> None:
+    """Log an applied resolution; of a question also keep the option's label, because later ones have other options."""
     entry = conflict.merge_selections[key]
     values = {**entry, "result": conflict.resolved_data[key]}
     if not conflict.is_about_record:
         written = conflict.applied_effect(key).written
         history.log("applied", conflict, key, values, written=written)
         return
-    option = conflict.chosen_option(reports.FieldSelection(entry["choose"], entry["value"]))
+    option = conflict.chosen_option(FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
-    add_to_entry(conflict, key, label=label)
+    _add_to_entry(conflict, key, label=label)
     outcome = str(values["result"] or "")
     history.log("record_applied", conflict, "", values, option=label, outcome=outcome)
 
 
-def _log_ended(
-    conflict: SyncConflict, report: reports.ConflictReport, now: datetime, history: ConflictHistory, *, kept: set[str]
+def _end_fields(
+    conflict: SyncConflict, report: ConflictReport, now: datetime, history: ConflictHistory, *, stay: set[str]
 ) -> None:
-    """Keep and log the values of fields that left the conflict by themselves, or the question about the record."""
-    ended_keys = [key for key in conflict.conflict_fields if key not in kept]
+    """Keep and log the values of fields that left by themselves, or log the question about the record."""
+    ended_keys = [key for key in conflict.conflict_fields if key not in stay]
     if not conflict.is_about_record:
         for key in ended_keys:
             why = report.ended.get(key, report.closing_reason)
@@ -311,9 +261,7 @@ def _because(reason: str) -> str:
     return f": {reason}" if reason else "."
 
 
-def _remaining_fields(
-    conflict: SyncConflict, report: reports.ConflictReport, applied: list[str]
-) -> dict[str, reports.FieldConflict]:
+def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
     """Return the fields that stay in conflict or join it."""
     reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
@@ -322,12 +270,67 @@ def _remaining_fields(
     if conflict.kind != ConflictKind.OVERWRITTEN or only_closes:
         return reported
     ended = {*applied, *report.ended}
-    stored = {key: field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
+    stored = {key: _field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
     return stored | {key: field for key, field in reported.items() if key not in applied}
 
 
-def _undecided_fields(conflict: SyncConflict, report: reports.ConflictReport) -> list[reports.FieldConflict]:
-    return [field_conflict(conflict, key) for key in report.undecided]
+def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:
+    return [_field_conflict(conflict, key) for key in report.undecided]
+
+
+def _field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
+    """Return a field as the conflict has it."""
+    npd, base, monday = conflict.values(key).values()
+    return FieldConflict(key, npd, base, monday, conflict.notes.get(key, ""))
+
+
+def _set_values(conflict: SyncConflict, report: ConflictReport, fields: Sequence[FieldConflict]) -> None:
+    """Set what a pass reports, with these fields."""
+    conflict.monday_item_id = report.monday_item_id
+    conflict.about = dict(report.data)
+    conflict.conflict_fields = [field.key for field in fields]
+    conflict.npd_data = {field.key: field.npd for field in fields}
+    conflict.monday_data = {field.key: field.monday for field in fields}
+    conflict.base_data = {field.key: field.base for field in fields}
+    conflict.notes = {field.key: field.reason for field in fields if field.reason}
+
+
+def _close(conflict: SyncConflict, reason: str, now: datetime) -> None:
+    """Close a conflict, which then shows all its resolved fields."""
+    entries = conflict.merge_selections
+    by_people = list(conflict.resolved_by_people.values())
+    types = {entry["type"] for entry in by_people}
+    if not by_people:
+        conflict.resolution_type = ResolutionType.AUTO
+    elif len(types) == 1 and len(by_people) == len(entries):
+        conflict.resolution_type = types.pop()
+    else:
+        conflict.resolution_type = ResolutionType.MERGE
+    if by_people:
+        # The column holds the last person; each entry keeps its own.
+        conflict.resolved_by_id = max(by_people, key=lambda entry: str(entry["at"]))["by_id"]
+    if not conflict.is_about_record:
+        _restore_fields(conflict, list(entries))
+    if reason:
+        conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
+    if not conflict.is_being_undone:
+        conflict.resolution = None
+    conflict.resolved_at = now
+
+
+def _restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
+    """Show these resolved fields again, with the values that they were resolved for."""
+    entries = {key: conflict.merge_selections[key] for key in keys}
+    conflict.conflict_fields = conflict.in_order(keys)
+    conflict.npd_data = {key: entry["npd"] for key, entry in entries.items()}
+    conflict.base_data = {key: entry["base"] for key, entry in entries.items()}
+    conflict.monday_data = {key: entry["monday"] for key, entry in entries.items()}
+
+
+def _add_to_entry(conflict: SyncConflict, key: str, **details: Any) -> None:
+    """Add details to a field's entry in `merge_selections`."""
+    entry = {**conflict.merge_selections[key], **details}
+    conflict.merge_selections = {**conflict.merge_selections, key: entry}
 
 
 def apply_undo_results(
@@ -342,23 +345,25 @@ def apply_undo_results(
     join the record's open conflict if it has one.
     """
     for conflict in requests:
-        undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
-        for key in [key for key in results if key in conflict.stored_resolution.fields]:
-            _log_undo_result(conflict, key, results[key], history)
+        reasons = {key: reason for key, reason in results.items() if key in conflict.stored_resolution.fields}
+        undone = [key for key, reason in reasons.items() if not reason]
+        for key, reason in reasons.items():
+            _log_undo_result(conflict, key, reason, history)
         conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
         if undone and open_conflict is None:
             # Its other fields stay resolved.
             conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
             conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
-            restore_fields(conflict, undone)
+            _restore_fields(conflict, undone)
             open_conflict = conflict
         elif undone and open_conflict is not conflict:
             for key in undone:
-                add_to_entry(conflict, key, undo=JOINED_ANOTHER)
+                _add_to_entry(conflict, key, undo=JOINED_ANOTHER)
     return open_conflict
 
 
 def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
+    """Remove an undo request, whose fields stay resolved."""
     for key in conflict.stored_resolution.fields:
         _log_undo_result(conflict, key, reason, history)
     conflict.resolution = None
@@ -366,7 +371,7 @@ def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -
 
 def _log_undo_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
     if reason:
-        add_to_entry(conflict, key, undo=reason)
+        _add_to_entry(conflict, key, undo=reason)
     resolution = conflict.stored_resolution
     selection = resolution.fields[key]
     values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}

@@ -234,7 +234,7 @@ class AccountProbe:
     def logged_change(self, item: Item, column_id: str) -> board_events.ItemEvent:
         """Return the activity log's event about a change; raises Unanswered where it shows none."""
         for _ in range(0, LOG_SECONDS, 10):
-            activity = self.connector.board_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
+            activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
             for entry in activity.log or ():
                 for body in board_events.webhook_bodies(entry, self.board_id):
                     event = board_events.parse_event(body)
@@ -292,7 +292,7 @@ def unknown_item(probe: AccountProbe) -> str:
 def wrong_cursor(probe: AccountProbe) -> str:
     """How is a text refused that is no cursor?"""
     try:
-        probe.connector.next_page("nonsense", [])
+        probe.connector.read_page("nonsense", [])
     except MondayError as error:
         return error.kind.code
     return "done"

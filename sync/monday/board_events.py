@@ -160,7 +160,7 @@ def parse_event(body: Any) -> ItemEvent:
     )
 
 
-def change_body(event_type: str, board_id: str, item_id: str) -> dict[str, Any]:
+def minimal_webhook_body(event_type: str, board_id: str, item_id: str) -> dict[str, Any]:
     """Return a delivery's body that only reports that an item changed."""
     return {"event": {"type": event_type, "boardId": board_id, "pulseId": item_id}}
 
@@ -282,7 +282,7 @@ def log_form(version: str) -> LogForm:
 
 
 def board_activity_query(board_id: str, since: datetime, form: LogForm) -> graphql.Document:
-    """Ask for all that a sweep needs of a board since a time: its columns, log and webhooks."""
+    """Return the query for all that a sweep needs of a board since a time: its columns, log and webhooks."""
     text = f"""query BoardActivity($board: ID!, $from: {form.time_type}, $rows: Int) {{
   {graphql.COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
@@ -298,7 +298,7 @@ def board_activity_query(board_id: str, since: datetime, form: LogForm) -> graph
 def log_page_query(
     board_id: str, since: datetime, form: LogForm, page: int | str, until: datetime | None = None
 ) -> graphql.Document:
-    """Ask for a further page of the log, newest first, by its number or a cursor.
+    """Return the query for a further page of the log, newest first, by its number or a cursor.
 
     `until` is its end where 10,000 rows were not enough.
     """
@@ -315,7 +315,7 @@ def log_page_query(
 
 
 def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
-    """Read the answer to `board_activity_query`.
+    """Parse the answer to `board_activity_query`.
 
     Raises BOARD_NOT_FOUND where the board isn't active; UNREADABLE_ANSWER, or its error, for a missing part, which must
     not look as if nothing had happened. Only the webhooks may be missing, because a sweep doesn't depend on them.
@@ -342,7 +342,7 @@ def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
 
 
 def parse_log_page(answer: graphql.Answer) -> tuple[list[ActivityEntry], str | None]:
-    """Read the answer to `log_page_query`: its rows, and the next page's cursor; raises MondayError."""
+    """Parse the answer to `log_page_query`: its rows, and the next page's cursor; raises MondayError."""
     return _parse_entries(answer, _board_node(answer))
 
 
@@ -456,7 +456,7 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
         yield {"event": event | {"pulseId": item_id}}
 
 
-def changes_without_values(entry: ActivityEntry) -> bool:
+def has_no_values(entry: ActivityEntry) -> bool:
     """Return whether the row reports changed items without their values, so that their records need a pass."""
     return entry.event in _WITHOUT_VALUES
 

@@ -100,12 +100,12 @@ class MondayClient:
         except MondayError as error:
             if error.kind in (errors.DOCUMENT_REJECTED, errors.INVALID_DOCUMENT):
                 name = _DOCUMENT_NAME.match(document)
-                error.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
+                error.add_document_name(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
         served = (answer.api_version or "").strip()
-        is_other = bool(served) and served != self.version and _VERSION.fullmatch(self.version)
+        is_other_version = bool(served) and served != self.version and _VERSION.fullmatch(self.version)
         # A mutation was executed, so its answer counts; the next query stops the account.
-        if is_other and not is_mutation:
+        if is_other_version and not is_mutation:
             message = f"API version {self.version} was asked for, {served} answered"
             fault = MondayError(errors.WRONG_VERSION, message, request_id=answer.request_id, http_status=status)
             fault.answer = answer

@@ -48,13 +48,14 @@ class MondayConnector:
         Raises BOARD_NOT_FOUND where the board is not active; ValueError where there is nothing to ask for.
         """
         document = items.batch_query(board_id, item_ids, searches, column_ids, types)
-        return items.parse_batch(graphql.ask(self.api, document), column_ids)
+        return items.parse_batch(graphql.send_query(self.api, document), column_ids)
 
     def read_items(
         self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> list[board_items.Item]:
         """Return up to ITEMS_PER_READ items by id, archived and deleted ones too; unknown ids are left out."""
-        return items.parse_items(graphql.ask(self.api, items.items_query(item_ids, column_ids, types)), column_ids)
+        document = items.items_query(item_ids, column_ids, types)
+        return items.parse_items(graphql.send_query(self.api, document), column_ids)
 
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
@@ -64,11 +65,11 @@ class MondayConnector:
         first = items.first_page_query(board_id, column_ids, types)
         for listing in range(1, MAX_LISTINGS + 1):
             try:
-                page, cursor = items.parse_page(graphql.ask(self.api, first), column_ids)
+                page, cursor = items.parse_page(graphql.send_query(self.api, first), column_ids)
                 yield [item for item in page if item.id not in listed]
                 while cursor:
                     listed |= {item.id for item in page}
-                    page, cursor = self.next_page(cursor, column_ids, types)
+                    page, cursor = self.read_page(cursor, column_ids, types)
                     yield [item for item in page if item.id not in listed]
             except MondayError as error:
                 if error.kind is not errors.CURSOR_EXPIRED or listing == MAX_LISTINGS:
@@ -76,35 +77,36 @@ class MondayConnector:
             else:
                 return
 
-    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
+    def read_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """Return the page at a cursor of `read_batch`."""
-        return items.parse_page(graphql.ask(self.api, items.next_page_query(cursor, column_ids, types)), column_ids)
+        document = items.next_page_query(cursor, column_ids, types)
+        return items.parse_page(graphql.send_query(self.api, document), column_ids)
 
     def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a prepared write; under the same key it takes effect only once."""
         try:
             answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
         except MondayError as error:
-            if error.kind is not errors.ANSWER_WITHOUT_DATA or len(request.aliases) > 1 or not error.is_refusal:
+            is_of_one_write = error.kind is errors.ANSWER_WITHOUT_DATA and len(request.aliases) == 1
+            if not (is_of_one_write and error.has_written_nothing):
                 raise
-            # There is only one write, so the error is about it.
             return board_items.WriteResult({request.aliases[0]: error.errors[0]}, error.request_id or "")
         results = items.parse_written_items(answer, request.aliases, request.column_ids)
         return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
-    def board_activity(self, board_id: str, since: datetime) -> board_events.BoardActivity:
+    def read_activity(self, board_id: str, since: datetime) -> board_events.BoardActivity:
         """Return all that a sweep needs to know about a board; raises BOARD_NOT_FOUND if it isn't active."""
         query = board_events.board_activity_query(board_id, since, board_events.log_form(self.api.version))
-        return board_events.parse_board_activity(graphql.ask(self.api, query))
+        return board_events.parse_board_activity(graphql.send_query(self.api, query))
 
-    def log_pages(
+    def read_log_pages(
         self, board_id: str, since: datetime, first: board_events.BoardActivity
     ) -> Iterator[list[board_events.ActivityEntry]]:
         """Yield the log's further pages in the form of the first one, newest first, one request for each."""
         cursor = first.log_cursor
         while cursor is not None:
             query = board_events.log_page_query(board_id, since, board_events.CURSOR_PAGES, cursor)
-            page, cursor = board_events.parse_log_page(graphql.ask(self.api, query))
+            page, cursor = board_events.parse_log_page(graphql.send_query(self.api, query))
             yield page
         if first.log_cursor is not None:
             return
@@ -124,7 +126,7 @@ class MondayConnector:
                 number = 0
             number += 1
             query = board_events.log_page_query(board_id, since, form, number, until)
-            entries, _ = board_events.parse_log_page(graphql.ask(self.api, query))
+            entries, _ = board_events.parse_log_page(graphql.send_query(self.api, query))
             yield entries
 
     def read_boards(self, board_ids: Sequence[str]) -> dict[str, board_items.Board]:
@@ -173,12 +175,12 @@ class MondayConnector:
         return board
 
     def ensure_columns(
-        self, board_id: str, title: str, specs: Sequence[board_items.ColumnSpec]
+        self, board_id: str, group_title: str, specs: Sequence[board_items.ColumnSpec]
     ) -> board_items.BoardSetup:
         """Read the board, adopt its fitting columns and create the missing ones, one request for each.
 
-        A second run adopts what the first one created. In a board without a group for items it creates one with this
-        title. Raises BOARD_NOT_FOUND.
+        A second run adopts what the first one created. In a board without a group for items it creates one. Raises
+        BOARD_NOT_FOUND.
         """
         board = self.read_boards([board_id]).get(board_id)
         # Not replaced by another board, because a person may have chosen this one.
@@ -187,10 +189,10 @@ class MondayConnector:
             raise MondayError(errors.BOARD_NOT_FOUND, message)
         created = []
         if not board.groups:
-            document = graphql.Document(board_items.CREATE_GROUP, {"board": board.id, "title": title})
+            document = graphql.Document(board_items.CREATE_GROUP, {"board": board.id, "title": group_title})
             group = graphql.mutate_root(self.api, document, "create_group")
-            board = replace(board, groups={str(group["id"]): title})
-            created.append(f"group “{title}”, for the board had none that takes items")
+            board = replace(board, groups={str(group["id"]): group_title})
+            created.append(f"group “{group_title}”, for the board had none that takes items")
         available = list(board.columns)
         columns: dict[str, board_items.BoardColumn] = {}
         for spec in specs:
@@ -231,7 +233,7 @@ class MondayConnector:
         node = graphql.mutate_root(self.api, graphql.Document(board_items.CREATE_COLUMN, variables), "create_column")
         return board_items.parse_column(node)
 
-    def webhooks(self, board_id: str) -> dict[str, str]:
+    def read_webhooks(self, board_id: str) -> dict[str, str]:
         """Return the event of each webhook of a board by id, those of other programs too."""
         document = graphql.Document(board_events.READ_WEBHOOKS, {"board": board_id})
         nodes = graphql.query_root(self.api, document, "webhooks")
@@ -250,7 +252,7 @@ class MondayConnector:
         if len(url) > limit:
             raise ValueError(f"A webhook's address can have {limit} characters; this one has {len(url)}.")
         fingerprint = board_events.url_fingerprint(url)
-        existing = self.webhooks(board_id)
+        existing = self.read_webhooks(board_id)
         ours: Hooks = {
             hook_id: {"event": event, "fingerprint": str(stored[hook_id]["fingerprint"])}
             for hook_id, event in existing.items()
@@ -286,7 +288,7 @@ class MondayConnector:
 
     def _create_webhook(self, board_id: str, url: str, event: str) -> str:
         variables = {"board": board_id, "url": url, "event": event}
-        answer = graphql.execute_mutation(self.api, graphql.Document(board_events.CREATE_WEBHOOK, variables))
+        answer = graphql.send_mutation(self.api, graphql.Document(board_events.CREATE_WEBHOOK, variables))
         node = answer.data.get("create_webhook")
         if node is not None:
             return str(node["id"])
@@ -303,7 +305,7 @@ class MondayConnector:
         """Return the user and the version, by the cheapest request that shows whether token, account and API work."""
         return connection.parse_account_info(self.api.execute(connection.PING, {}))
 
-    def account_info(self) -> AccountInfo:
+    def read_account_info(self) -> AccountInfo:
         """Return what Monday answers about the account; if the query is rejected, by a second one for any token."""
         try:
             return connection.parse_account_info(self.api.execute(connection.ACCOUNT_INFO, {}))
@@ -316,6 +318,6 @@ class MondayConnector:
             # The check of the connection shows which permission is missing.
             return replace(info, field_errors=(*info.field_errors, error))
 
-    def users(self) -> dict[str, dict[str, str]]:
+    def read_users(self) -> dict[str, dict[str, str]]:
         """Return name and email address of up to 1,000 users by id."""
         return connection.parse_users(self.api.execute(connection.USERS, {}))

@@ -346,7 +346,7 @@ class MondayError(Exception):
     def outcome_unknown(self) -> bool:
         return self.kind.outcome_unknown
 
-    def name_document(self, name: str, version: str) -> None:
+    def add_document_name(self, name: str, version: str) -> None:
         """Add to the message which of our documents was refused, and the API version that it was sent to."""
         self.message = f"{self.message.rstrip(' .')} (document {name or 'without a name'}, API version {version})"
         self.args = (self.message,)
@@ -378,7 +378,7 @@ class MondayError(Exception):
         return str(self.path[0]) if self.path else None
 
     @property
-    def is_refusal(self) -> bool:
+    def has_written_nothing(self) -> bool:
         """Of ANSWER_WITHOUT_DATA: whether certainly nothing was written; the errors may not name all that was refused.
 
         An error deeper than a root field may come from reading the result of a write.

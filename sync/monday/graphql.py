@@ -77,7 +77,7 @@ _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name"})
 _BOARD_LISTS = ("board", "boards", "first", "by_match")
 
 
-def ask(api: Api, document: Document) -> Answer:
+def send_query(api: Api, document: Document) -> Answer:
     """Send a query, and again if Monday answers null for a board without an error; the second answer has the board.
 
     Reported in github.com/airbytehq/airbyte/issues/29429. A board that doesn't exist is left out of the list.
@@ -93,7 +93,7 @@ def query_root(api: Api, document: Document, alias: str) -> Any:
 
     Raises its error or one below it, except for optional fields; UNREADABLE_ANSWER where it is null without an error.
     """
-    answer = ask(api, document)
+    answer = send_query(api, document)
     for error in answer.errors_of(alias):
         if error.path[-1] not in _OPTIONAL_FIELDS:
             raise error
@@ -101,11 +101,11 @@ def query_root(api: Api, document: Document, alias: str) -> Any:
 
 
 def mutate_root(api: Api, document: Document, alias: str) -> Any:
-    """Send a mutation as `execute_mutation` does, and return its root field; raises MondayError."""
-    return _root_field(execute_mutation(api, document), alias)
+    """Send a mutation as `send_mutation` does, and return its root field; raises MondayError."""
+    return _root_field(send_mutation(api, document), alias)
 
 
-def execute_mutation(api: Api, document: Document) -> Answer:
+def send_mutation(api: Api, document: Document) -> Answer:
     """Send a mutation, and again under the same key if its outcome is unknown.
 
     Monday repeats the first answer under a key (developer.monday.com/api-reference/docs/idempotency), so nothing is

@@ -14,7 +14,7 @@ AnswerPath = tuple[str | int, ...]
 
 
 def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchItems:
-    """Read the answer to `batch_query`.
+    """Parse the answer to `batch_query`.
 
     Raises a part's own error if the part failed as a whole, because a failed read must not look like an empty one;
     BOARD_NOT_FOUND where the board is not active, because its items' states mean nothing then.
@@ -42,12 +42,13 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
 
 
 def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[board_items.Item]:
-    """Read the answer to `items_query`."""
+    """Parse the answer to `items_query`."""
     path = ("linked",)
     return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
 def parse_page(answer: Answer, column_ids: Sequence[str]) -> board_items.ItemPage:
+    """Parse the answer to `first_page_query` or `next_page_query`."""
     if "first" in answer.data:
         return _parse_board_page(answer, "first", column_ids)
     if "page" not in answer.data:
@@ -58,7 +59,7 @@ def parse_page(answer: Answer, column_ids: Sequence[str]) -> board_items.ItemPag
 def parse_written_items(
     answer: Answer, aliases: Iterable[str], column_ids: Sequence[str]
 ) -> dict[str, board_items.Item | MondayError]:
-    """Return for each alias of a mutation its item as it is now, or the error.
+    """Parse the answer to a write: for each alias its item as it is now, or the error.
 
     Unreadable columns of an item are unknown readings. An alias with neither item nor error has an unknown outcome.
     """
@@ -162,7 +163,7 @@ def _parse_item(
     return board_items.Item(
         id=str(node["id"]),
         name=to_storable(name),
-        name_known=to_storable(name) == name,
+        is_name_known=to_storable(name) == name,
         state=str(node.get("state") or ""),
         board_id=str(board["id"]) if isinstance(board, Mapping) and board.get("id") else None,
         updated_at=node.get("updated_at"),
@@ -277,7 +278,7 @@ class _Variable(NamedTuple):
 
 
 def items_query(item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
-    """Ask for up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
+    """Return the query for up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
     return _build_document("query ReadItems", [_LINKED], [_ids_variable(item_ids)], column_ids, types)
 
 
@@ -288,7 +289,7 @@ def batch_query(
     column_ids: Sequence[str],
     types: Collection[str] = (),
 ) -> Document:
-    """Ask for items by id, for those that searches find, by alias, and whether the board still exists.
+    """Return the query for items by id, for those that searches find, by alias, and for the state of the board.
 
     The aliases are "by_npd_id", for items with one of our ids, and "by_match", for possible counterparts of records.
     Email addresses are found as parts of a text, so hits have to be compared exactly. Raises ValueError when there is
@@ -310,7 +311,7 @@ def batch_query(
 
 
 def first_page_query(board_id: str, column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
-    """Ask for the first page of a board's active items."""
+    """Return the query for the first page of a board's active items."""
     page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
     field = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
     variables = [_Variable("board", "ID!", board_id), _Variable("limit", "Int!", ITEMS_PER_PAGE)]
@@ -318,7 +319,7 @@ def first_page_query(board_id: str, column_ids: Sequence[str], types: Collection
 
 
 def next_page_query(cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
-    """Ask for the page at a cursor, which is valid for 60 minutes from the first page."""
+    """Return the query for the page at a cursor, which is valid for 60 minutes from the first page."""
     field = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
     variables = [_Variable("cursor", "String!", cursor), _Variable("limit", "Int!", ITEMS_PER_PAGE)]
     return _build_document("query ReadItems", [field], variables, column_ids, types)
@@ -332,7 +333,7 @@ def prepare_changes(
     *,
     create_labels: bool = False,
 ) -> board_items.WriteRequest:
-    """Change many items in one mutation, each under its alias; Monday runs them one after another.
+    """Return the write that changes many items, each under its alias; Monday runs them one after another.
 
     With `create_labels` Monday creates missing labels of status and dropdown columns, which needs permission to change
     the board's structure.
@@ -357,7 +358,7 @@ def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
     *,
     create_labels: bool = False,
 ) -> board_items.WriteRequest:
-    """Create many items in one mutation; without a group they go to the board's topmost one.
+    """Return the write that creates many items; without a group they go to the board's topmost one.
 
     `create_labels` as in `prepare_changes`.
     """
@@ -378,7 +379,7 @@ def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
 def prepare_archive(
     item_ids: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
-    """Archive items, given by alias; a person can restore them on the board. The answer has each item's new `state`."""
+    """Return the write that archives items, given by alias; its answer has each item's new `state`."""
     by_alias = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in item_ids.items()}
     return _write_request("archive_item", by_alias, {}, column_ids, types)
 
@@ -386,7 +387,7 @@ def prepare_archive(
 def prepare_delete(
     item_ids: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> board_items.WriteRequest:
-    """Delete items, given by alias; a person can restore them for 30 days. The answer has each item's new `state`."""
+    """Return the write that deletes items, given by alias; a person can restore them on Monday for 30 days."""
     by_alias = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in item_ids.items()}
     return _write_request("delete_item", by_alias, {}, column_ids, types)
 

@@ -141,16 +141,16 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     # A board's first cursor is a time of ours; later ones are times of Monday's entries.
     cursor = link.swept_to or now
     begin = begin_of_sweep(cursor, now)
-    changes = monday.board_activity(link.board_id, begin)
+    changes = monday.read_activity(link.board_id, begin)
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
         log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem, todo=todo)
-    board_columns.check_columns(link, changes.board)
+    board_columns.store_columns(link, changes.board)
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
     new_events = 0
     if changes.log is not None:
-        for entries in chain([changes.log], monday.log_pages(link.board_id, begin, changes)):
+        for entries in chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)):
             settled = [entry for entry in entries if entry.at <= now - grace]
             cursor = max([cursor, *(entry.at for entry in settled)])
             new_events += replay_entries(link, settled)
@@ -200,11 +200,11 @@ def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry
             "item_id": item_id,
             "column_id": None,
             "type": entry.event,
-            "body": board_events.change_body(entry.event, link.board_id, item_id),
+            "body": board_events.minimal_webhook_body(entry.event, link.board_id, item_id),
             "outcome": FOUND_BY_SWEEP,  # without values it only causes a pass of its item
         }
         for entry in entries
-        if board_events.changes_without_values(entry)
+        if board_events.has_no_values(entry)
         for item_id in entry.item_ids
     ]
     return store_events(link, rows)

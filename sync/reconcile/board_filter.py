@@ -30,7 +30,7 @@ from sync.boards import sync_filter
 from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, common_direction
 from sync.models import FieldMapping, SyncedModel
-from sync.monday.board_items import GROUP, Item
+from sync.monday.board_items import GROUP, NAME_COLUMN, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import field_bases, field_values, pass_plan
@@ -252,7 +252,7 @@ def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     """Return whether the item that a pass would create for a record would match; if not, none is created."""
 
     def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
-        if common_direction(record.sync_direction, mapping.direction).sends or mapping.column_id == "name":
+        if common_direction(record.sync_direction, mapping.direction).sends or mapping.column_id == NAME_COLUMN:
             return field_bases.side_of(converter.canonical_local, field_values.local_values(record, mapping))
         return None
 

@@ -51,7 +51,7 @@ STATE_AFTER = {
 
 _TO_NPD = (choices.SyncDirection.BIDIRECTIONAL, choices.SyncDirection.MONDAY_TO_NPD)
 # With fields that are synced to Monday only: nobody is asked about an edit of these, but the history keeps it.
-_ALL_WAYS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
+_ALL_DIRECTIONS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
 
 # The reasons after our own call removed the item.
 _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
@@ -102,35 +102,21 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.
     return plan.with_deleted(approve_item_removals(decided, facts.approvals))
 
 
-def decide_deleted(  # noqa: PLR0911 - a table
+def decide_deleted(
     facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()
 ) -> pass_plan.DeletedPlan:
     """Decide by the item; `linked_now` are the items that this pass links with other records."""
     board = facts.board
     deleted = plan.facts
     item = plan.item
-    choice = deleted.choice
-    if item is not None:
-        plan = plan.with_state(removed_since=None)
-    if (item is None or item.state != field_values.ACTIVE) and choice is not None and choice.choose == RESTORE_OPTION:
+    is_removed = item is None or item.state != field_values.ACTIVE
+    if is_removed and deleted.choice is not None and deleted.choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
-        # It waits for a quiet time, in which the item may be shown again.
-        since = deleted.sync_state.removed_since or facts.now
-        plan = plan.with_state(removed_since=since)
-        seconds = board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
-        if deleted.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
-            detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
-            return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
-        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
-    if item.state != field_values.ACTIVE:
-        tombstone = deleted.tombstone
-        state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
-        is_removed_by_us = tombstone.state == state and tombstone.reason_code in _BY_US
-        # Our own call may have removed it without an answer.
-        if is_removed_by_us or _removing_intents(deleted):
-            return _removed(board, plan, state, item)
-        return _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
+        return _decide_without_item(facts, plan)
+    plan = plan.with_state(removed_since=None)
+    if is_removed:
+        return _decide_by_removed_item(board, plan, item)
     if not field_values.is_active_on(board, item):
         return _end_deletion(
             plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id
@@ -144,14 +130,37 @@ def decide_deleted(  # noqa: PLR0911 - a table
     if item.id in linked_now:
         waits = "Another record is being linked with its item."
         return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
-    return _by_policy(board, plan, item)
+    return _decide_by_policy(board, plan, item)
+
+
+def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
+    """End a deletion whose item isn't returned, after a quiet time in which the item may be shown again."""
+    since = plan.sync_state.removed_since or facts.now
+    plan = plan.with_state(removed_since=since)
+    seconds = facts.board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
+    if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
+        detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
+        return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
+    return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+
+
+def _decide_by_removed_item(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
+    """End a deletion whose item was archived or deleted, by us or by somebody before."""
+    tombstone = plan.facts.tombstone
+    state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
+    is_removed_by_us = tombstone.state == state and tombstone.reason_code in _BY_US
+    # Our own call may have removed it without an answer.
+    if is_removed_by_us or _removing_intents(plan.facts):
+        return _end_after_our_removal(board, plan, state, item)
+    return _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
 
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
+    """Return the ids of our unanswered calls that were to remove the item."""
     return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
 
 
-def _removed(
+def _end_after_our_removal(
     board: BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
 ) -> pass_plan.DeletedPlan:
     """End it after our call removed the item; edits that were removed with it go to the history."""
@@ -163,7 +172,7 @@ def _removed(
     return _end_deletion(plan, state, TombstoneReason(state), kind=str(state), more=addition, item=item.name)
 
 
-def _by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
+def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
     """Apply a person's choice if the item's values are unchanged, or the policy if nobody edited the item.
 
     Open conflicts about fields don't stop it: `deletion_reports` closes them.
@@ -264,7 +273,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         "can be undone here."
     )
     unseen = []
-    for edit in edited_cells(board, facts, item, _ALL_WAYS):
+    for edit in edited_cells(board, facts, item, _ALL_DIRECTIONS):
         _, seen_monday = seen_values.get(edit.key, (None, None))
         if edit.key not in seen_values or seen_monday != edit.monday:
             unseen.append(edit.key)
@@ -272,7 +281,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
 
 
 def edited_cells(
-    board: BoardContext, facts: DeletedFacts, item: Item, ways: Collection[choices.SyncDirection] = _TO_NPD
+    board: BoardContext, facts: DeletedFacts, item: Item, directions: Collection[choices.SyncDirection] = _TO_NPD
 ) -> tuple[reports.FieldConflict, ...]:
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
@@ -283,7 +292,7 @@ def edited_cells(
     edits: list[reports.FieldConflict] = []
     for mapping in board.mapped:
         is_missing = mapping.problem_code == choices.ColumnProblem.MISSING
-        if is_missing or field_plan.way_of(facts, mapping) not in ways:
+        if is_missing or field_plan.direction_of(facts, mapping) not in directions:
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, item)
@@ -371,7 +380,7 @@ def after_item_removal(
             plan = replace(plan, reason=problem)
         return replace(plan, ending=answer.ending)
     if plan.item_removal in STATE_AFTER:
-        return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
+        return _end_after_our_removal(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED
     return _end_deletion(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
 

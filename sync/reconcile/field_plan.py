@@ -25,7 +25,7 @@ from sync.models import FieldMapping
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday import conversion
-from sync.monday.board_items import Item
+from sync.monday.board_items import NAME_COLUMN, Item
 from sync.reconcile import field_bases, field_values, resolutions
 from sync.reconcile.facts import PassFacts, RecordFacts, with_values
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
@@ -58,19 +58,19 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     """Decide one field; None if the item to be created doesn't get it."""
     item = plan.item
     converter = facts.board.converter(mapping, plan.record)
-    way = way_of(plan, mapping)
+    direction = direction_of(plan, mapping)
     is_unresolved = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
-    if mapping.column_id and way is not SyncDirection.NONE and not (is_unresolved or is_retyped):
+    if mapping.column_id and direction is not SyncDirection.NONE and not (is_unresolved or is_retyped):
         resting_plan = _resting_plan(plan.facts, mapping, converter)
         if resting_plan is not None:
             return resting_plan
     local_raw = field_values.local_values(plan.record, mapping)
     field_plan = FieldPlan(mapping, converter, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
     if is_retyped or not mapping.column_id:
-        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
+        return _plan_unknown(field_plan, direction, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
     if item is None:
-        return _decide_create(facts, plan, field_plan, way)
+        return _decide_create(facts, plan, field_plan)
     try:
         remote_raw = converter.cell_value(item.reading(mapping.column_id))
         field_plan = with_values(field_plan, remote_raw=remote_raw)
@@ -78,15 +78,15 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     except conversion.UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
-        return _plan_unknown(field_plan, way, code, mapping.problem or detail)
+        return _plan_unknown(field_plan, direction, code, mapping.problem or detail)
     try:
         local = converter.canonical_local(local_raw)
     except conversion.UnknownValue as unknown:
-        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
-    return _decide_merged(facts, plan, field_plan, way, merge.Values(local, remote))
+        return _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+    return _decide_merged(facts, plan, field_plan, direction, merge.Values(local, remote))
 
 
-def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirection:
+def direction_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirection:
     """Return the direction that both the record's and the mapping's allow."""
     return common_direction(facts.record.sync_direction, mapping.direction)
 
@@ -107,7 +107,7 @@ def _resting_plan(facts: RecordFacts, mapping: FieldMapping, converter: conversi
 
 
 def _decide_merged(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, values: merge.Values
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, values: merge.Values
 ) -> FieldPlan:
     """Decide a field whose present `values` are known on both sides."""
     try:
@@ -116,15 +116,15 @@ def _decide_merged(
         )
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
         emptied_reason = ""
-        if values.local is not None and way is not SyncDirection.NONE:
+        if values.local is not None and direction is not SyncDirection.NONE:
             emptied_reason = _emptied_reason(facts, field_plan, values.remote, base)
-        field = _merge_field(plan, field_plan, way, values, emptied_by_removal=bool(emptied_reason))
-        if emptied_reason and (way is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
+        field = _field_to_merge(plan, field_plan, direction, values, emptied_by_removal=bool(emptied_reason))
+        if emptied_reason and (direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
             return _block_undecided(field_plan, BlockedCode.RELATION, emptied_reason)
         field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
-        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
+        return _plan_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
     field_plan = resolutions.with_undo(facts, plan, field_plan, field)
     if field_plan.resolved_kind == KIND_UNDO:
         return field_plan
@@ -135,8 +135,8 @@ def _decide_merged(
     return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
 
 
-def _merge_field(
-    plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, values: merge.Values, *, emptied_by_removal: bool
+def _field_to_merge(
+    plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
     converter = field_plan.converter
@@ -158,7 +158,7 @@ def _merge_field(
         local=values.local,
         remote=values.remote,
         base=agreed,
-        direction=way,
+        direction=direction,
         rule=Rule(mapping.rule),
         first_match=Rule(mapping.first_match),
         required=mapping.required,
@@ -238,11 +238,12 @@ def is_emptied_by_removal(
     return str(field_bases.base_remote(converter, base)) in facts.removed_related_items
 
 
-def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection) -> FieldPlan | None:
+def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan | None:
     mapping = field_plan.mapping
+    direction = direction_of(plan, mapping)
     converter = field_plan.converter
     local_raw = field_plan.local_raw
-    if not way.sends and mapping.column_id != "name":
+    if not direction.sends and mapping.column_id != NAME_COLUMN:
         return None
     field_plan = field_plan.decide(merge.Action.PUSH, "new on Monday")
     if mapping.problem:
@@ -250,7 +251,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, wa
     try:
         empty = converter.canonical_local(local_raw) is None
     except conversion.UnknownValue as unknown:
-        return _decide_unknown_local(facts, plan, field_plan, way, unknown)
+        return _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
     # A required column takes no empty value, so the field is blocked.
     if not empty or converter.rejection_reason(local_raw):
         return _plan_push(plan, field_plan, local_raw)
@@ -258,11 +259,11 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, wa
 
 
 def _decide_unknown_local(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, way: SyncDirection, unknown: conversion.UnknownValue
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, problem: str
 ) -> FieldPlan:
     """Decide a field whose value in NPD has no form on Monday, mostly a relation to a record without an item."""
     mapping = field_plan.mapping
-    if way is SyncDirection.MONDAY_TO_NPD:
+    if direction is SyncDirection.MONDAY_TO_NPD:
         # Monday's value overwrites NPD's, whatever that is: here a text that equals no other stands for it.
         converter = field_plan.converter
         local = "(a value that Monday can't show)"
@@ -276,13 +277,13 @@ def _decide_unknown_local(
             base = merge.Values(None, None)
             if is_unchanged:
                 base = merge.Values(local, field_bases.base_remote(converter, entry))
-        field = merge.Field(local, remote, base=base, direction=way, required=mapping.required)
+        field = merge.Field(local, remote, base=base, direction=direction, required=mapping.required)
         return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
-    if related is None or way is SyncDirection.NONE:
-        detail = f"NPD's value can't be sent: {unknown}."
-        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
+    if related is None or direction is SyncDirection.NONE:
+        detail = f"NPD's value can't be sent: {problem}."
+        return _plan_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
     return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
 
 
@@ -313,7 +314,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
             return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
         case merge.Action.CONFLICT:
             return _plan_conflict(facts, field_plan)
-        case merge.Action.HOLD:
+        case merge.Action.BLOCK:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
@@ -401,9 +402,9 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
     return field_plan
 
 
-def _plan_unknown(field_plan: FieldPlan, way: SyncDirection, code: BlockedCode, detail: str) -> FieldPlan:
+def _plan_unknown(field_plan: FieldPlan, direction: SyncDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
-    if way is SyncDirection.NONE:
+    if direction is SyncDirection.NONE:
         return field_plan.decide(merge.Action.NOTHING, merge.NO_SYNC)
     return _block_undecided(field_plan, code, detail)
 

@@ -27,11 +27,11 @@ from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, Webhook
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
-from sync.reconcile.field_plan import way_of
+from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_user_name
 
-MAX_ENTRIES = 10
+MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a field
 
 # The kinds of history lines about lost values: a person is asked about it, or only the history keeps it.
 ASKED_LINE = "overwritten"
@@ -390,11 +390,11 @@ def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
     records = plan.records.values()
     suspected = [record for record in records if record.lost_updates and record.outcome in endings]
-    plan = plan.with_deleted(with_history_lines(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
-    return plan.with_records(with_history_lines(facts.board, record_plan) for record_plan in suspected)
+    plan = plan.with_deleted(with_confirmed_losses(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
+    return plan.with_records(with_confirmed_losses(facts.board, record_plan) for record_plan in suspected)
 
 
-def with_history_lines(board: BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
+def with_confirmed_losses(board: BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
     A person is asked about the newest lost value of a field in this pass; others only go to the history, as all do
@@ -434,8 +434,8 @@ def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.DELETE
     is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
-    is_both_ways = way_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
-    return is_synced_on and is_both_ways and mapping.rule != choices.Rule.NPD_WINS
+    is_bidirectional = direction_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
+    return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS
 
 
 def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -511,9 +511,9 @@ def edits_removed_with_item(
         values = _restorable_values(
             converter, lost_value, local_raw, partial(converter.to_local, remote_raw, local_raw)
         )
-        users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
-        named = [user for user in users if user]
-        editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
+        edits = [change for change in changes if (change.key, change.value) == (mapping.key, value)]
+        user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
+        editor = monday_user_name(user_id, board.settings.people) if user_id else "Somebody"
         sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
         lines[mapping.label] = HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
     return lines
@@ -665,7 +665,7 @@ def seen_after(
     return rows_by_field
 
 
-def last_seen(sync_state: SyncMetadata, key: str) -> SeenValue | None:
+def last_differing_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
     """Return the last value that differed from the base when a pass read it, if there is one."""
     values, _ = _seen_rows(sync_state, key)
     return values[-1] if values else None

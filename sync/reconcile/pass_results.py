@@ -22,7 +22,7 @@ from sync.models import SyncMetadata
 from sync.models.records_and_items import KEPT_BY, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import is_kept_different, way_of, with_kept_different
+from sync.reconcile.field_plan import direction_of, is_kept_different, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.restraints import ended_requests
 
@@ -134,7 +134,7 @@ def sync_status(
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
     altered = {key for key, entry in state_values["altered"].items() if not entry.get("lossless")}
     if altered and any(
-        mapping.key in altered and way_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
+        mapping.key in altered and direction_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
     ):
         return RecordSyncStatus.PENDING
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left
@@ -162,8 +162,8 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
     because of their job.
     """
-    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
-    changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
+    ended = [request for request, _ in ended_requests(plan)]
+    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
     stored = {record_facts.id: record_facts.sync_state for record_facts in facts.records}
     for key, record_plan in plan.records.items():
         if key not in changed and not _is_at_rest(facts, record_plan, stored[key], has_job=key in with_jobs):

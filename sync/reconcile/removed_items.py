@@ -134,7 +134,7 @@ def plan_removed_item(
     policy = choices.RemovedItemPolicy(board.link.removed_item_policy)
     if has_conflict or will_ask(board, plan):
         policy = choices.RemovedItemPolicy.ASK
-    removed = _with_act(board, facts, policy, _described(board, facts, sentence))
+    removed = _with_act(board, facts, policy, _removed_item_of(board, facts, sentence))
     if facts.is_removed_too_often and removed.act is choices.RemovedItemPolicy.CREATE and not removed.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
         sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
@@ -215,7 +215,8 @@ def _is_recreation(facts: RemovedItemFacts) -> bool:
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
-def _described(board: BoardContext, facts: RemovedItemFacts, sentence: str) -> pass_plan.RemovedItem:
+def _removed_item_of(board: BoardContext, facts: RemovedItemFacts, sentence: str) -> pass_plan.RemovedItem:
+    """Return the removed item with the edits since both sides agreed, and with what a person may choose."""
     fields = edits_since_agreed(board, facts)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
@@ -320,8 +321,8 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
     edits: list[reports.FieldConflict] = []
     item_id = facts.record.monday_id or ""
     for mapping in board.mapped:
-        way = field_plan.way_of(facts, mapping)
-        if way is choices.SyncDirection.NONE:
+        direction = field_plan.direction_of(facts, mapping)
+        if direction is choices.SyncDirection.NONE:
             continue
         converter = board.converter(mapping, facts.record)
         local_raw = field_values.local_values(facts.record, mapping)
@@ -335,7 +336,8 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
         entry = facts.sync_state.base.get(mapping.key)
         agreed = base or (entry if entry and entry["item"] == item_id else None)
-        monday, reason = (None, "") if way is choices.SyncDirection.NPD_TO_MONDAY else edit_on_monday(converter, sides)
+        is_only_sent = direction is choices.SyncDirection.NPD_TO_MONDAY
+        monday, reason = (None, "") if is_only_sent else edit_on_monday(converter, sides)
         if not _is_edited_in_npd(converter, facts, mapping, agreed, sides) and not reason:
             continue
         npd = field_values.display_local(converter, local_raw) or None

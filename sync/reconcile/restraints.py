@@ -19,7 +19,7 @@ from sync.models import ApprovalRequest, WriteLoop
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
-from sync.reconcile.field_plan import apply_decision, way_of
+from sync.reconcile.field_plan import apply_decision, direction_of
 from sync.reconcile.field_values import BoardContext, PassSettings, local_values
 from sync.records.approvals import CLEARS
 from sync.records.authors import monday_editor_name
@@ -229,14 +229,14 @@ def _written_back(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> pass_plan.FieldPlan:
     """Return a field plan that writes the value back, because a person rejected emptying this field."""
-    way = way_of(plan, field_plan.mapping)
+    direction = direction_of(plan, field_plan.mapping)
     converter = field_plan.converter
     action = merge.Action.PUSH
-    needed_way = choices.SyncDirection.NPD_TO_MONDAY
+    needed_direction = choices.SyncDirection.NPD_TO_MONDAY
     if clear.kind == choices.ApprovalKind.CLEAR_MONDAY:
         action = merge.Action.PULL
-        needed_way = choices.SyncDirection.MONDAY_TO_NPD
-    if way not in (choices.SyncDirection.BIDIRECTIONAL, needed_way):
+        needed_direction = choices.SyncDirection.MONDAY_TO_NPD
+    if direction not in (choices.SyncDirection.BIDIRECTIONAL, needed_direction):
         emptied, filled = _sides_of_clear(clear)
         return field_plan.block(
             choices.BlockedCode.DIRECTION,
@@ -248,7 +248,7 @@ def _written_back(
     field = merge.Field(
         converter.canonical_local(field_plan.local_raw),
         converter.canonical_remote(field_plan.remote_raw),
-        direction=way,
+        direction=direction,
     )
     return apply_decision(facts, plan, field_plan, field)
 
@@ -258,17 +258,15 @@ def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> 
     return [request for request in plan.new_requests if request.state in states]
 
 
-def ended_requests(
-    plan: pass_plan.Plan,
-) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState, pass_plan.RecordPlan]]:
-    """Yield the open requests that this pass carried out, or that have lost their cause."""
+def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState]]:
+    """Yield the open requests that this pass carried out, or that have lost their cause, with their new states."""
     for request in plan.open_requests:
-        record_plan = plan.records.get(request.entity_id)
-        if record_plan is None or not record_plan.fields:
+        record_plan = plan.records[request.entity_id]
+        if not record_plan.fields:
             continue
         field_plan = record_plan.fields.get(request.key)
         if field_plan is None or field_plan.conflict:
-            yield request, choices.ApprovalState.RELEASED, record_plan
+            yield request, choices.ApprovalState.RELEASED
             continue
         base = record_plan.sync_state.base.get(request.key)
         if field_plan.blocked_reason or base is None:
@@ -290,7 +288,7 @@ def ended_requests(
         state = choices.ApprovalState.DONE if local is None else choices.ApprovalState.KEPT
         if request.state != decision:
             state = choices.ApprovalState.RELEASED
-        yield request, state, record_plan
+        yield request, state
 
 
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:

@@ -10,7 +10,7 @@ from sync.monday.board_events import (
     NUMBERED_PAGES,
     EventKind,
     board_activity_query,
-    changes_without_values,
+    has_no_values,
     parse_board_activity,
     parse_entry,
     parse_event,
@@ -83,7 +83,7 @@ def test_a_batch_of_deletes_is_an_event_an_item() -> None:
 
 def test_a_batch_of_changes_tells_no_values_and_only_touches_its_items() -> None:
     entry = parse_entry(row(event="batch_change_pulses_column_value", data=json.dumps({"pulse_ids": [5, 6]})))
-    assert (list(webhook_bodies(entry, "1")), changes_without_values(entry), entry.item_ids) == ([], True, ["5", "6"])
+    assert (list(webhook_bodies(entry, "1")), has_no_values(entry), entry.item_ids) == ([], True, ["5", "6"])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_batch_of_changes_tells_no_values_and_only_touches_its_items() -> None
 )
 def test_rows_about_nothing_that_a_record_holds_are_no_events(changed: dict[str, Any]) -> None:
     entry = parse_entry(row(**changed))
-    assert (list(webhook_bodies(entry, "1")), changes_without_values(entry)) == ([], False)
+    assert (list(webhook_bodies(entry, "1")), has_no_values(entry)) == ([], False)
 
 
 @pytest.mark.parametrize("values", ['{"stage": {"index": 1}}', {"stage": {"index": 1}}, "no json"])
@@ -157,8 +157,8 @@ def page(*ids: str, cursor: str | None = None) -> Answer:
 
 def test_a_log_in_pages_with_a_cursor_is_read_to_its_end() -> None:
     account = Replying(page("r1", cursor="c1"), page("r2", cursor="c2"), page("r3"), version="2027-01")
-    first = MondayConnector(account).board_activity("1", MOMENT)
-    further = list(MondayConnector(account).log_pages("1", MOMENT, first))
+    first = MondayConnector(account).read_activity("1", MOMENT)
+    further = list(MondayConnector(account).read_log_pages("1", MOMENT, first))
     assert [entry.id for entries in [first.log or [], *further] for entry in entries] == ["r1", "r2", "r3"]
     assert [variables.get("page") for _, variables, _ in account.calls] == [None, "c1", "c2"]
     assert all("$from: String" in document and "logs {" in document for document, _, _ in account.calls)

@@ -68,7 +68,7 @@ def test_the_limit_with_extensions_goes_before_the_plan_s_own() -> None:
 def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> None:
     refused = failed("No", "UserUnauthorizedException", ["account"], status_code=403)
     responses.post(URL, json={"data": WHOLE | {"account": None}, "errors": [refused]})
-    info = MondayConnector(client).account_info()
+    info = MondayConnector(client).read_account_info()
     assert (info.user_id, info.tier) == ("2", "")
     assert [(error.kind, error.path_alias) for error in info.field_errors] == [(errors.PERMISSION_MISSING, "account")]
 
@@ -84,7 +84,7 @@ def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> No
 def test_a_refused_whole_is_asked_in_part(client: MondayClient, status: int, body: dict[str, Any]) -> None:
     responses.post(URL, status=status, json=body)
     responses.post(URL, json={"data": {"me": WHOLE["me"], "version": WHOLE["version"]}})
-    info = MondayConnector(client).account_info()
+    info = MondayConnector(client).read_account_info()
     assert (info.user_id, info.version_value, info.version_kind) == ("2", "2026-10", "current")
     assert len(info.field_errors) == 1
 
@@ -93,7 +93,7 @@ def test_a_refused_whole_is_asked_in_part(client: MondayClient, status: int, bod
 def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayClient, status: int) -> None:
     responses.post(URL, status=status, json={})
     with pytest.raises(errors.MondayError):
-        MondayConnector(client).account_info()
+        MondayConnector(client).read_account_info()
     assert len(responses.calls) == 1
 
 

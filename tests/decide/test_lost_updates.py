@@ -21,7 +21,7 @@ from sync.reconcile.lost_updates import (
     conflict_report_of,
     find_lost_updates,
     open_lost_updates,
-    with_history_lines,
+    with_confirmed_losses,
     with_lost_updates,
 )
 from sync.reconcile.pass_plan import (
@@ -246,7 +246,7 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
     record = contact(role_title=local)
     record_facts = facts(record, item=item(record, role_title=remote))
     plan = RecordPlan(record_facts, lost_updates=(update,))
-    assert bool(with_history_lines(builders.board(), plan).lost_updates) is is_lost
+    assert bool(with_confirmed_losses(builders.board(), plan).lost_updates) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
     plan = ended(facts(), reports=updates, **differs)
-    reports = with_history_lines(board, plan).lines_about_lost_values
+    reports = with_confirmed_losses(board, plan).lines_about_lost_values
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
     )
@@ -279,7 +279,7 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
     plan = ended(facts(record), reports=[lost_update("Mine")], fields=plans)
-    [report] = with_history_lines(builders.board(), plan).lines_about_lost_values
+    [report] = with_confirmed_losses(builders.board(), plan).lines_about_lost_values
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role on Monday while “Later”")
 
 
@@ -336,7 +336,7 @@ NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
 OVERWRITTEN = RecordPlan(facts(item=item(contact())), lost_updates=(lost_update(),))
-REPORT = with_history_lines(builders.board(), OVERWRITTEN).lost_updates
+REPORT = with_confirmed_losses(builders.board(), OVERWRITTEN).lost_updates
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def board_results(
 
 def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> Iterator[CheckResult]:
     try:
-        existing = monday.webhooks(link.board_id)
+        existing = monday.read_webhooks(link.board_id)
     except MondayError as error:
         yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", error.sentence)
         return

@@ -26,7 +26,7 @@ class ValueLabels:
         value = text if text in self._labels else self._by_value.get(label_key(text))
         return self._by_label.get(label_key(text), value)
 
-    def checked(self, text: str) -> str:
+    def checked_value(self, text: str) -> str:
         """Return the value that a text names; raises UnknownValue with the allowed labels."""
         value = self.value_of(text)
         if value is None:
@@ -86,7 +86,7 @@ class ChoiceConverter(Converter):
 
     def _as_values(self, raw: Local) -> Local:
         name, value = conversion.only_field(raw)
-        return {name: _each_text(value, self.choices.checked)}
+        return {name: _each_text(value, self.choices.checked_value)}
 
 
 class ChoiceListConverter(ChoiceConverter, ListConverter):
@@ -111,7 +111,7 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
         return self.with_elements(self.remote_elements(remote_raw), current_local)
 
     def like_current(self, elements: list[str], current: Any) -> Any:
-        return self._list.like_current([self.choices.checked(element) for element in elements], current)
+        return self._list.like_current([self.choices.checked_value(element) for element in elements], current)
 
     def _with_labels(self, canonical: Canonical) -> Canonical:
         return self.canonical(canonical or ())

@@ -10,7 +10,7 @@ from sync.monday.conversion import Canonical, Converter, ConverterOptions, Local
 from sync.monday.text_forms import fold_whitespace
 
 
-class _RelatedRecord(Converter):
+class _RelatedRecordConverter(Converter):
     """One related record, by its item (connected boards) or by its name (text column).
 
     In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None. A value
@@ -41,7 +41,7 @@ class _RelatedRecord(Converter):
         return {name: current if is_unchanged else {self.key: value}}
 
 
-class RelationConverter(_RelatedRecord):
+class RelationConverter(_RelatedRecordConverter):
     """One related record and a column of connected boards. A base keeps `{"item_ids": [...]}`, or None.
 
     The column's own JSON is null since API version 2025-04 (docs/migrating-to-version-2025-04), so the ids come from
@@ -109,7 +109,7 @@ class RelationConverter(_RelatedRecord):
         return self.canonical_remote({"item_ids": [link.get("linkedPulseId") for link in links]})
 
 
-class RelationNameConverter(_RelatedRecord, TextColumn):
+class RelationNameConverter(_RelatedRecordConverter, TextColumn):
     """One related record by its name in a text column. A base keeps the text, or None."""
 
     name = "relation_name"

@@ -76,7 +76,7 @@ def refresh_users(connector: MondayConnector) -> errors.MondayError | None:
     Raises MondayError if Monday can't be reached or a limit stops the call.
     """
     try:
-        users = connector.users()
+        users = connector.read_users()
     except errors.MondayError as error:
         if error.scope in errors.PASSING_SCOPES:
             raise
@@ -263,7 +263,7 @@ def _problem_labels(link: BoardLink) -> set[str]:
 def _is_filled(item: Item, column_id: str) -> bool:
     """Whether a cell has a value, or can't be read."""
     reading = item.reading(column_id)
-    return not reading.known or bool((reading.text or "").strip())
+    return not reading.is_known or bool((reading.text or "").strip())
 
 
 # What is stored.
