@@ -14,8 +14,8 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -113,7 +113,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         """Redirect to the side-by-side screen, which replaces the form."""
         conflict = self.get_object(request, object_id)
         if conflict is not None:
-            return HttpResponseRedirect(case_screen.screen_url(conflict.pk))
+            return redirect(case_screen.screen_url(conflict.pk))
         missing: HttpResponse = super().change_view(request, object_id, *args, **kwargs)
         return missing
 
@@ -150,7 +150,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             case_screen.undo_choice(key, by=cast("User", request.user))
         except (ActionError, ObjectDoesNotExist) as error:
             messages.error(request, f"Nothing was undone. {error}")
-        return admin_base.see_other(strip["url"])
+        return redirect(strip["url"])
 
 
 def _strip_or_404(key: str) -> dict[str, Any]:

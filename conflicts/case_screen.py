@@ -14,7 +14,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.generic import TemplateView
@@ -263,7 +263,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             next_url = reverse("admin:index")
         elif goes_to_next:
             next_url = f"{next_url}?{AFTER_CHOICE}={key}"
-        return admin_base.see_other(next_url or self.url)
+        return HttpResponseRedirect(next_url or self.url)
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
         """Render the page, with the problem why nothing was stored."""

@@ -22,7 +22,7 @@ from sync.kernel.acts import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
 from sync.outbox import enqueue
 from sync.reconcile.field_values import RelatedNotFound, clean_values
-from sync.reconcile.lookups import typed_value
+from sync.reconcile.lookups import read_and_parse_input
 from sync.records import authors
 
 
@@ -94,7 +94,7 @@ def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]
     if mapping.required and not text.strip():
         raise ActionError(_empty_problem(context, mapping))
     try:
-        raw = typed_value(converter, record, mapping.fields, text)
+        raw = read_and_parse_input(converter, record, mapping.fields, text)
         refusal = converter.rejection_reason(raw)
     except (ValueError, RelatedNotFound) as error:
         raise ActionError(f"{mapping.label}: {error}") from error

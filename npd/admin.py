@@ -17,7 +17,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -33,7 +34,7 @@ from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
 from npd.sign_in import LINK_LIFETIME, mail_password_link, password_link, remove_second_factor
 from sync.admin import confirmed_action
-from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, see_other, time_column, time_tag
+from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, time_column, time_tag
 from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel.acts import NotPossible
 from sync.kernel.humanize import DASH
@@ -79,12 +80,12 @@ class ContactAdmin(SyncedModelAdmin):
                 number = erase(person, delete_items="delete_items" in request.POST)
             except NotPossible as why:
                 messages.warning(request, str(why))
-                return HttpResponseRedirect(request.path)
+                return redirect(request.path)
             log_model_action(
                 request.user, Contact, f"A person was erased: {number:,} rows.", name="[erased]", key=person.id
             )
             messages.success(request, f"Erased {where}. This can't be undone.")
-            return HttpResponseRedirect(reverse("admin:npd_contact_changelist"))
+            return redirect("admin:npd_contact_changelist")
         return render_admin_page(self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person)
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -277,7 +278,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         if not obj.is_staff or "_save" not in request.POST:
             return super().response_add(request, obj, *args, **kwargs)
         messages.success(request, f"{full_name(obj)} is added.")
-        return see_other(reverse("admin:auth_user_send_link", args=[obj.pk]))
+        return redirect("admin:auth_user_send_link", obj.pk)
 
     @method_decorator(transaction.atomic)
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
@@ -299,7 +300,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's
         """Set another user's password. Your own password has a page that asks for the old one."""
         if self.get_object(request, unquote(id)) == request.user:  # “01” is 1, too
-            return see_other(reverse("admin:password_change"))
+            return redirect("admin:password_change")
         return super().user_change_password(request, id, form_url)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
@@ -310,10 +311,10 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         user = self.user_or_404(request, object_id)
         back = reverse("admin:auth_user_change", args=[user.pk])
         if user == request.user:
-            return see_other(reverse("admin:password_change"))
+            return redirect("admin:password_change")
         if not user.is_active:
             messages.warning(request, f"“{user}” is not active, so there is nothing to sign in to.")
-            return see_other(back)
+            return redirect(back)
         if request.method != "POST":
             effects = [f"Whoever has the link sets the password. It works once, within {LINK_LIFETIME}."]
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
@@ -323,7 +324,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         problem = mail_password_link(user, link)
         if not problem:
             messages.success(request, f"The link is on its way to {user.email}.")
-            return see_other(back)
+            return redirect(back)
         response = render_admin_page(
             self,
             request,
@@ -351,7 +352,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         """Remove another user's codes and passkeys, after a question. Your own have a page that asks for a code."""
         user = self.user_or_404(request, object_id)
         if user == request.user:
-            return see_other(reverse("mfa_index"))
+            return redirect("mfa_index")
 
         def run() -> str:
             remove_second_factor(user, by=cast("User", request.user))

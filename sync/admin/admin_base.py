@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -13,7 +12,8 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -118,11 +118,6 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def see_other(address: str) -> HttpResponse:
-    """Redirect after a form was sent, so that reloading doesn't send it again."""
-    return HttpResponseRedirect(address, status=HTTPStatus.SEE_OTHER)
 
 
 def render_admin_page(
@@ -264,7 +259,7 @@ class PageAdmin(ModelAdmin):
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Go to the list, with a message in our words."""
         self.message_user(request, self.missing_words(request, object_id), messages.WARNING)
-        return HttpResponseRedirect(reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"))
+        return redirect(f"admin:{opts.app_label}_{opts.model_name}_changelist")
 
     def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
         """Return the list's message for a person who opened the address of a row that doesn't exist."""

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -166,8 +167,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     def response_change(self, request: HttpRequest, obj: BoardLink) -> HttpResponse:
         messages.success(request, f"{self.name(obj)}: saved.")
-        stays = "_continue" in request.POST
-        return admin_base.see_other(_page_url(obj) if stays else reverse("admin:sync_boardlink_changelist"))
+        return redirect(_page_url(obj) if "_continue" in request.POST else "admin:sync_boardlink_changelist")
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> SafeString:

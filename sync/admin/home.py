@@ -26,7 +26,7 @@ from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup import connection
-from sync.operations.setup.selection import is_running, may_set_up
+from sync.operations.setup.selection import is_setup_running, may_set_up
 from sync.records import authors, item_links
 from sync.state import record_view
 
@@ -75,7 +75,7 @@ def _state_line(
     """Return the state; `things` is the number of causes that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection.has_answered(overview) else "connect"
-        if any(is_running(link) for link in overview.links.values()):
+        if any(is_setup_running(link) for link in overview.links.values()):
             step = "run"
         detail, label = SETUP_STEPS[step]
         next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None

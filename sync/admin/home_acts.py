@@ -20,7 +20,7 @@ from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -29,7 +29,7 @@ from django.views.decorators.http import require_POST
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.admin.activity_pages import deleted_records_link
-from sync.admin.admin_base import Button, parse_json, see_other
+from sync.admin.admin_base import Button, parse_json
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
@@ -223,7 +223,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     back_url = admin_base.back_url(request)
     if not keys and (not cause or "\0" in cause):
         messages.warning(request, "Nothing is selected.")
-        return see_other(back_url)
+        return HttpResponseRedirect(back_url)
     return _act(request, code, keys, cause, back_url)
 
 
@@ -278,7 +278,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
         why = ": it is not possible for what you chose" if entries else ", because nothing of this group waits any more"
         for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [f"Nothing was done{why}."]:
             messages.warning(request, sentence)
-        return see_other(back_url)
+        return HttpResponseRedirect(back_url)
     entries = with_values(entries, attention.Wording.of_boards())
     fitting, left_alone = _fitting(request.user, code, entries)
     number_waiting = len(fitting)
@@ -369,10 +369,10 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
     last = request.session.pop(LAST_ACT, None)
     back_url = admin_base.back_url(request)
     if "dismiss" in request.POST:
-        return see_other(back_url)
+        return HttpResponseRedirect(back_url)
     if not last:
         messages.warning(request, "There is nothing to undo.")
-        return see_other(back_url)
+        return HttpResponseRedirect(back_url)
     kind = Kind(last["kind"])
     # The rights may have been withdrawn since the act.
     if not attention.may_act_on(request.user, kind, ""):

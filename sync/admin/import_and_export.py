@@ -5,9 +5,9 @@ from typing import Any, cast
 from django import forms
 from django.contrib import messages
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm
@@ -164,7 +164,7 @@ class RecordFilesMixin(ImportExportMixin):
             return cast("HttpResponse", super().process_import(request, **kwargs))
         except file_formats.FileError as error:
             messages.warning(request, str(error))
-            return HttpResponseRedirect(reverse("admin:{}_{}_import".format(*self.get_model_info())))
+            return redirect("admin:{}_{}_import".format(*self.get_model_info()))
 
     def process_dataset(self, dataset: Any, form: Any, request: HttpRequest, **kwargs: Any) -> Any:
         # `add` is true once, so a double click imports once.
@@ -173,7 +173,7 @@ class RecordFilesMixin(ImportExportMixin):
         return super().process_dataset(dataset, form, request, **kwargs)
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
-        changelist = HttpResponseRedirect(reverse("admin:{}_{}_changelist".format(*self.get_model_info())))
+        changelist = redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
         if result.has_errors():
             messages.error(request, f"Nothing was imported. {_first_error(result)} Preview the file again.")
             return changelist

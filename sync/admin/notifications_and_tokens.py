@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -150,7 +150,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
 
 def _redirect(request: HttpRequest, sentence: str) -> HttpResponse:
     messages.success(request, sentence)
-    return admin_base.see_other(reverse("npd-notifications"))
+    return redirect("npd-notifications")
 
 
 def _chat(request: HttpRequest) -> NotificationReceiver:
@@ -171,7 +171,7 @@ def _send_test(request: HttpRequest, user: User) -> HttpResponse:
         where = "written into var/mail" if writes_emails_to_files() else f"sent to {user.email}"
     if problem := notifications.send_test(receiver):
         messages.error(request, f"The test was not sent. {problem}")
-        return admin_base.see_other(reverse("npd-notifications"))
+        return redirect("npd-notifications")
     return _redirect(request, f"The test was {where}.")
 
 
@@ -199,6 +199,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     form = TokenForm
+    saves_and_continues = False  # the next page shows the token, once
     list_display = ("owner", "begins_with", "created_at", "ends")
     search_fields = ("token_key", "user__username", "user__first_name", "user__last_name")
     search_help_text = "How a token begins, or its owner"
@@ -282,4 +283,4 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
         """Go back to the list; Django would send users without the change permission to the index."""
         super().response_delete(request, obj_display, obj_id)  # shows the message
-        return admin_base.see_other(reverse("admin:sync_apitoken_changelist"))
+        return redirect("admin:sync_apitoken_changelist")

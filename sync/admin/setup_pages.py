@@ -13,7 +13,8 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
@@ -57,7 +58,7 @@ def _step_url(step: str, *args: str) -> str:
 
 
 def _redirect_to(step: str, *args: str) -> HttpResponse:
-    return HttpResponseRedirect(_step_url(step, *args))
+    return redirect(f"admin:sync_wizard_{step}", *args)
 
 
 def _sentence(error: Exception) -> str:

@@ -95,9 +95,10 @@ class ListedPage:
 
 
 class _PageGatherer(Gatherer):
-    """A Gatherer that reads a page of the listing; it doesn't read other items, but notes them as `unread_items`.
+    """A Gatherer that makes no call: it reads a page of the listing.
 
-    It doesn't inspect missing columns, because that takes a call and may concern every record's pass.
+    Items without which a plan can't be trusted are noted as `unread_items`; their records get a pass, which makes the
+    call. All items of the page are noted if a column seems to be missing, because only a call can tell.
     """
 
     def __init__(self, items: Mapping[str, Item]) -> None:
@@ -113,15 +114,15 @@ class _PageGatherer(Gatherer):
         return {}
 
     def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
-        removed = super().items_off_board(board, emptied)
+        removed = super().items_off_board(board, emptied)  # has noted the expected items
         self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
         return removed
 
-    def inspect(
+    def inspect_columns(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
         self.unread_items |= set(self.items) if suspect else set()
-        return super().inspect(board, (), healed) if healed else (board, board_columns.InspectedColumns())
+        return super().inspect_columns(board, (), healed) if healed else (board, board_columns.InspectedColumns())
 
 
 class BoardListing:
@@ -268,7 +269,7 @@ def last_comparison_text(link: BoardLink) -> str:
     return f"{text} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
 
 
-def reconcile_boards(say: Callable[[str], object]) -> tuple[list[str], list[str]]:
+def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
     """Compare every board now, and sync what differs, has open work, or was missed by webhooks.
 
     Return a report and the problems, in sentences; `say` prints lines of progress.

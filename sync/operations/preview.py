@@ -134,8 +134,8 @@ def calls_of_real_pass(planned_pass: PlannedPass) -> int:
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
-    # The pass after such an answer reads, and writes.
-    answers = {answer.kind for answer in plan.identity_answers if answer.result} - _ANSWERS_WITHOUT_CALLS
+    # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
+    answers = _ANSWER_KINDS.keys() & {answer.kind for answer in plan.identity_answers if answer.result}
     return planned_pass.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
 
 
@@ -283,7 +283,6 @@ _ANSWER_KINDS = {
     pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
     pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
-_ANSWERS_WITHOUT_CALLS = {pass_plan.AnswerKind.TWO_RECORDS, pass_plan.AnswerKind.LEAVE_ALONE}
 
 _DELETED_RECORD_KINDS = {
     choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,

@@ -510,7 +510,7 @@ def key_names(model: type[SyncedModel]) -> list[str]:
 
 
 def is_creatable(model: type[SyncedModel]) -> bool:
-    """Whether a name is all that a new record needs."""
+    """Whether a new record needs only its name, which is then its match key."""
     return registry.match_field(model) == registry.name_field(model)
 
 

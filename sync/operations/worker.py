@@ -22,7 +22,7 @@ from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import BoardAvailability, LimitFacts, Wait, failed_writes, probed_availability, stops, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
-from sync.operations.setup.selection import is_running
+from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_jobs
 from sync.reconcile import reconcile
@@ -119,7 +119,7 @@ class _Run:
         while True:
             board = probed_availability(entity_type)
             # A running set-up needs the board's lease, and enqueues what it changes.
-            if not board.is_available or board.link is None or is_running(board.link):
+            if not board.is_available or board.link is None or is_setup_running(board.link):
                 self._wake_after_wait(board)
                 return
             board_lease = acquire(board.link)
@@ -143,7 +143,7 @@ class _Run:
     def _wake_after_wait(self, board: BoardAvailability) -> None:
         """Wake a worker for the board after a short wait, for the next minute's quota or to batch changes.
 
-        If this run has checked no record of any board, the sweep does it.
+        A run that has checked no record leaves this to the sweep: else each save while the board waits sends another.
         """
         if self.summary.checked and board.is_temporary and board.until:
             wakeups.wake_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
@@ -186,7 +186,7 @@ class _Run:
                 # sweep takes the rest.
                 return bool(claimed)
             board = probed_availability(entity_type)
-            if not board.is_available or is_running(board.link):
+            if not board.is_available or is_setup_running(board.link):
                 self._wake_after_wait(board)
                 return False
         return True

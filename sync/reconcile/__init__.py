@@ -67,7 +67,7 @@ def reconcile(
             breaker.forget_failures(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
     run.calls = gatherer.calls + executor.calls
-    run.read_request = gatherer.read_request
+    run.read_request_id = gatherer.read_request_id
     plan = settle_pass(run, facts, plan)
     record_plans = (*plan.records.values(), *plan.deleted.values())
     for record_plan in record_plans:
@@ -109,7 +109,7 @@ def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts,
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
         return end_unread(facts, plan, ending, ending)
-    if refusal := gatherer.probe_refusal(facts.board):
+    if refusal := gatherer.try_without_items(facts.board):
         # A document without items is refused too, so the board waits.
         stops.stop_board(link, refusal)
         ending = Ending(Outcome.RELEASED, refusal.sentence)

@@ -55,9 +55,7 @@ def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_pl
 
 
 def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
-    """Return the write of a record: the planned values and its NPD ID."""
-    has_npd_id = plan.sends_npd_id or plan.creates
-    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
+    """Return the write of a record: the planned values, and its NPD ID, which an unlinked record's item loses."""
     fields = []
     for field_plan in plan.fields.values():
         if field_plan.send_raw is None:
@@ -75,14 +73,13 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
         converter = field_plan.converter
         value = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
         fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, converter.has_labels))
-    return pass_plan.Write(
-        str(plan.id),
-        plan.id,
-        plan.item_id,
-        tuple(fields),
-        removed_items.cleared_columns(board, plan) if plan.unlink_reason else columns,
-        settings=settings_of(plan.record),
-    )
+    columns: Mapping[str, Any] = {}
+    if plan.unlink_reason:
+        columns = removed_items.cleared_columns(board, plan)
+    elif plan.sends_npd_id or plan.creates:
+        columns = {board.link.npd_id_column: str(plan.id)}
+    settings = settings_of(plan.record)
+    return pass_plan.Write(str(plan.id), plan.id, plan.item_id, tuple(fields), columns, settings)
 
 
 def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> pass_plan.RecordPlan:
@@ -180,8 +177,8 @@ def record_changes(
         changes = replace(changes, values={**changes.values, "monday_id": link_to})
     if changes.values:
         record = copy(record)
-    for name, value in changes.values.items():
-        setattr(record, name, value)
+        for name, value in changes.values.items():
+            setattr(record, name, value)
     final_plan = changes.plan.with_facts(record=record)
     if not is_overtaken:
         final_plan = left_out_after_write(facts.board, final_plan, plan.answer.item)
@@ -254,7 +251,7 @@ class FieldResult:
     altered: Mapping[str, Any] | None = None
     transfer: tuple[str, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
     chosen: str | None = None  # the value after a person's decision that was applied
-    overtaken: bool = False  # the record was saved meanwhile, and has a job for that
+    is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
     recheck: str = ""  # why both sides are soon read again
     keeps_intent: bool = False  # the intent stays open until then
 
@@ -262,7 +259,7 @@ class FieldResult:
 # The answer doesn't show the value, so base and intent stay for the next pass.
 _LEFT_TO_NEXT_PASS = FieldResult(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
 
-_OVERTAKEN = FieldResult(overtaken=True)
+_OVERTAKEN = FieldResult(is_overtaken=True)
 
 
 def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
@@ -302,7 +299,7 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     rechecks = [result.recheck for result in results if result.recheck]
     if rechecks and plan.is_settled:
         plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
-    is_overtaken = any(result.overtaken for result in results)
+    is_overtaken = any(result.is_overtaken for result in results)
     # A job from Monday, because those from NPD wait while writes are stopped, and people are to be asked at once.
     new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(result.keeps_intent for result in results)
@@ -312,19 +309,19 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
 def field_result(
     field_plan: pass_plan.FieldPlan,
     record: SyncedModel,
-    read: Item | None,
+    read_item: Item | None,
     answered_item: Item | None,
     *,
     creates: bool = False,
 ) -> FieldResult:
     """Return the result for a field; `record` has NPD's current values.
 
-    `read` is the item before the call, `answered_item` the one in the answer; with `creates`, the call created it.
+    `read_item` is the item before the call, `answered_item` the one in the answer; with `creates`, the call created it.
     """
-    item = answered_item or read
+    item = answered_item or read_item
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
         # A blocked field, or one in conflict, keeps its base.
-        return FieldResult(base=field_plan.base if read is not None else None)
+        return FieldResult(base=field_plan.base if read_item is not None else None)
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
@@ -445,7 +442,7 @@ def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
     return answered
 
 
-def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
+def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     """Return the raw values before and after a push, with which it can be undone; empty if they aren't known.
 
     Before is the base's NPD half if Monday had not changed, else Monday's value.
@@ -472,21 +469,19 @@ def values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 def _transfer_line(
     plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[str, str, str, str]
 ) -> HistoryLine:
+    """Return the history's line about a value that was sent to Monday or written in NPD."""
     kind, phrase, before, after = transfer
     mapping = field_plan.mapping
     reason = field_plan.decision.reason
     actor = ""
     raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
     if kind == PUSH:
-        raws = values_of_push(field_plan)
+        raws = _values_of_push(field_plan)
     is_refilled = False
     # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
-    is_new_column = resolutions.is_column_replaced(plan.facts, field_plan) and entry["column"] not in (
-        "",
-        mapping.column_id,
-    )
-    if kind == PUSH and not before and is_new_column:
+    is_new_column = entry.get("column", "") not in ("", mapping.column_id)
+    if kind == PUSH and not before and is_new_column and resolutions.is_column_replaced(plan.facts, field_plan):
         reason = "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw

@@ -162,7 +162,7 @@ class FieldDisplay:
                 self._names.setdefault(str(value["item"]), str(value.get("name") or ""))
 
 
-def typed_value(converter: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
+def read_and_parse_input(converter: Converter, record: SyncedModel, fields: Sequence[str], text: str) -> dict[str, Any]:
     """Return the raw values for a typed text, outside a pass.
 
     Raises ValueError if the field or column doesn't accept the text, RelatedNotFound if not exactly one record has the

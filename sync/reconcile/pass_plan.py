@@ -412,11 +412,10 @@ class RecordPlan:
 
     @property
     def is_deleted(self) -> bool:
-        return (
-            self.removed_item is not None
-            and self.removed_item.act is choices.RemovedItemPolicy.DELETE
-            and bool(self.removed_item.result)
-        )
+        """Whether this pass has deleted the record, because its item was removed."""
+        if self.removed_item is None or self.removed_item.act is not choices.RemovedItemPolicy.DELETE:
+            return False
+        return bool(self.removed_item.result)
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""

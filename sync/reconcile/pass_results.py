@@ -162,8 +162,8 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
     because of their job.
     """
-    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests)}
-    changed |= {record_plan.id for _, _, record_plan in ended_requests(plan)}
+    ended = [request for request, _ in ended_requests(plan)]
+    changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
     stored = {record_facts.id: record_facts.sync_state for record_facts in facts.records}
     for key, record_plan in plan.records.items():
         if key not in changed and not _is_at_rest(facts, record_plan, stored[key], has_job=key in with_jobs):

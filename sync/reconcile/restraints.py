@@ -258,17 +258,15 @@ def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> 
     return [request for request in plan.new_requests if request.state in states]
 
 
-def ended_requests(
-    plan: pass_plan.Plan,
-) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState, pass_plan.RecordPlan]]:
-    """Yield the open requests that this pass carried out, or that have lost their cause."""
+def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState]]:
+    """Yield the open requests that this pass carried out, or that have lost their cause, with their new states."""
     for request in plan.open_requests:
-        record_plan = plan.records.get(request.entity_id)
-        if record_plan is None or not record_plan.fields:
+        record_plan = plan.records[request.entity_id]
+        if not record_plan.fields:
             continue
         field_plan = record_plan.fields.get(request.key)
         if field_plan is None or field_plan.conflict:
-            yield request, choices.ApprovalState.RELEASED, record_plan
+            yield request, choices.ApprovalState.RELEASED
             continue
         base = record_plan.sync_state.base.get(request.key)
         if field_plan.blocked_reason or base is None:
@@ -290,7 +288,7 @@ def ended_requests(
         state = choices.ApprovalState.DONE if local is None else choices.ApprovalState.KEPT
         if request.state != decision:
             state = choices.ApprovalState.RELEASED
-        yield request, state, record_plan
+        yield request, state
 
 
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:

@@ -352,8 +352,8 @@ class _ItemRule:
         If the person keeps the record, it is linked with this item, and NPD's edits are merged with it.
         """
         original = self.facts.duplicate_of
-        if original is None or original.item is None:
-            return None
+        assert original is not None
+        assert original.item is not None
         if not any(edit.reason for edit in edits_since_agreed(self.board, original)):
             return None
         detail = (

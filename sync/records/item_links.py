@@ -249,13 +249,13 @@ def clear_unmatched(entity_type: str, item_ids: Iterable[str]) -> None:
 
 
 @transaction.atomic
-def clear_missing(link: BoardLink, before: datetime, on_board: Iterable[str]) -> None:
-    """Remove items that a record owns, or that a complete reading of the board, begun at `before`, lacked.
+def clear_missing(link: BoardLink, read_from: datetime, on_board: Iterable[str]) -> None:
+    """Remove items that a record owns, or that a complete reading of the board, begun at `read_from`, lacked.
 
     Missing ignored items stay.
     """
     # `on_board` also protects rows whose last_seen wasn't updated because they were locked.
-    is_obsolete = Q(last_seen__lt=before, ignored_at=None) & ~Q(item_id__any_of=list(on_board))
+    is_obsolete = Q(last_seen__lt=read_from, ignored_at=None) & ~Q(item_id__any_of=list(on_board))
     for spec in registry.entities():
         is_obsolete |= Q(Exists(spec.model.objects.filter(monday_id=OuterRef("item_id"))))
     _locked(UnmatchedItem.objects.filter(is_obsolete, entity_type=link.entity_type)).delete()

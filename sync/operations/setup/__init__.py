@@ -77,7 +77,7 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
     """Check the choices again, because they were read before the lock, and store them."""
     choices = chosen.choices
     title = chosen.spec.board_title
-    if selection.is_running(link):
+    if selection.is_setup_running(link):
         raise NotPossible(f"{title}: somebody has started another set-up. Wait until it is done.")
     if plan.stored != selection.stored_choices(choices.link):
         raise NotPossible(f"{title}: somebody has changed the board's settings meanwhile. Compare again.")
@@ -109,7 +109,7 @@ def advance_setups() -> None:
     """Continue the started set-ups, one after another, in the order in which types are registered."""
     for spec in registry.entities():
         link = BoardLink.objects.filter(entity_type=spec.entity_type).first()
-        if not selection.is_running(link):
+        if not selection.is_setup_running(link):
             continue
         if process.is_shutting_down() or monday_account().waits_at(sync_now()):
             return
@@ -120,11 +120,11 @@ def advance_setups() -> None:
         with suppress(LeaseLost), lease:
             # Another worker may have finished it before this one had the lease.
             link.refresh_from_db(fields=["setup"])
-            if selection.is_running(link):
+            if selection.is_setup_running(link):
                 _advance(spec, lease)
         link.refresh_from_db(fields=["setup"])
         # A type with a relation comes after the type that it points at, and waits until that type's board exists.
-        if selection.is_running(link):
+        if selection.is_setup_running(link):
             return
 
 

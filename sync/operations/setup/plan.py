@@ -174,6 +174,7 @@ class ListingGatherer(Gatherer):
 
     def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
         """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+        # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
             for _, relation in self.board.relations:
                 related = getattr(record.record, relation.name)
@@ -199,7 +200,7 @@ class ListingGatherer(Gatherer):
         unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
         return listed | {key: self._with_new_cells(item) for key, item in unlisted.items()}
 
-    def inspect(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
+    def inspect_columns(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
         # The columns were just read, and those that will be created don't exist yet.
         return board, InspectedColumns()
 
@@ -236,7 +237,7 @@ class BoardPlan:
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
-    hold: str = ""  # why no items are created on the board
+    creates_held: str = ""  # why no items are created on the board
     calls: int = 0
     items_to_check: dict[str, str] = field(default_factory=dict)  # names of the items that need a pass, by id
 
@@ -284,8 +285,8 @@ def plan_board(
     if (match := board.match_mapping) is not None:
         column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         items = listing.items.values()
-        plan.hold = board_setup.reason_to_hold(chosen.choices.link, column, board.link.npd_id_column, [items])
-    board.link.creates_held = plan.hold
+        plan.creates_held = board_setup.reason_to_hold(chosen.choices.link, column, board.link.npd_id_column, [items])
+    board.link.creates_held = plan.creates_held
     all_records = board.model.objects.order_by("created_at", "pk")
     taken_items = set[str]()  # ids of the items that a record has, gets or asks about
     created = []  # records that are created, or that get a new item, with a stand-in for its id

@@ -54,7 +54,7 @@ def may_set_up(user: Any) -> bool:
     return bool(user.has_perms(REQUIRED_PERMISSIONS))
 
 
-def is_running(link: BoardLink | None) -> bool:
+def is_setup_running(link: BoardLink | None) -> bool:
     """Whether a set-up of this board was started and isn't done."""
     return link is not None and (link.setup or {}).get("state") == SetupState.RUNNING
 
@@ -260,7 +260,7 @@ class ChosenBoard:
                 field_problems.append(f"{mapping.label} must be synced, for {reason}. Choose a column and a direction.")
             if problem := self.column_problem(mapping):
                 field_problems.append(problem)
-            elif choice.column == NEW_COLUMN and (column := self.own_column(mapping)) is not None:
+            elif choice.column == NEW_COLUMN and (column := self.same_title_column(mapping)) is not None:
                 field_problems.append(
                     f"The board has a column “{column.title}” that fits. Choose it, or rename it on the board."
                 )
@@ -279,7 +279,7 @@ class ChosenBoard:
 
     # The columns to suggest.
 
-    def own_column(self, mapping: MappingSpec) -> BoardColumn | None:
+    def same_title_column(self, mapping: MappingSpec) -> BoardColumn | None:
         """Return the unused column of the field's title that fits it."""
         title = fold_title(mapping.label)
         titled = [column for column in self.unused if fold_title(column.title) == title]
@@ -413,7 +413,7 @@ def initial_choices(entity_type: str, board: Board | None, boards_by_type: Mappi
         choice = fields.setdefault(mapping.key, FieldChoice(likely.get(mapping.key, "")))
         if mapping not in unmapped and chosen.column_problem(mapping):
             # Only by its title, because another column of its type holds something else.
-            own = chosen.own_column(mapping)
+            own = chosen.same_title_column(mapping)
             column_id = own.id if own is not None else NEW_COLUMN if choice.is_synced else ""
             fields[mapping.key] = replace(choice, column=column_id)
     return replace(choices, fields={mapping.key: fields[mapping.key] for mapping in spec.mappings})
@@ -448,7 +448,7 @@ def check_board_choice(entity_type: str, board_id: str) -> None:
             f"Your administrator has set board {configured} for {spec.board_title} on the server. Choose that one."
         )
     for other in BoardLink.objects.exclude(entity_type=entity_type):
-        gets_board = is_running(other) and other.setup["choices"]["board_id"] == board_id
+        gets_board = is_setup_running(other) and other.setup["choices"]["board_id"] == board_id
         if board_id and (other.board_id == board_id or gets_board):
             raise ActionError(f"That board belongs to the {other.entity_type} records. Choose another.")
     link = registry.link_of(entity_type)

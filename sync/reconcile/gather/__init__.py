@@ -35,11 +35,11 @@ NO_ITEM = "1"
 
 
 class Gatherer:
-    """Reads the facts of one pass and counts its calls to Monday."""
+    """Reads the facts of one pass and counts its calls to Monday, which comparison.py and setup/plan.py replace."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.read_request = ""  # Monday's id of the call that read the items
+        self.read_request_id = ""  # of the call that read the items
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
 
@@ -57,13 +57,13 @@ class Gatherer:
             if error.scope is Scope.COLUMN:
                 # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
-                    board, columns = self.inspect(facts.board, (), ())
+                    board, columns = self.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
                         facts = replace(facts, board=board, items=BatchItems(), columns=columns)
             return facts, plan
         return facts, decide(facts, plan, AFTER_READING)
 
-    def probe_refusal(self, board: BoardContext) -> MondayError | None:
+    def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
         try:
             self.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
@@ -91,7 +91,7 @@ class Gatherer:
         suspect, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (suspect or healed):
             return facts
-        board, columns = self.inspect(board, suspect, healed)
+        board, columns = self.inspect_columns(board, suspect, healed)
         return replace(facts, board=board, columns=columns)
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
@@ -144,7 +144,7 @@ class Gatherer:
         self.calls += 1
         with meter_board_calls(board.link, size):
             result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
-        self.read_request = result.request_id
+        self.read_request_id = result.request_id
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for search, first in result.cursors.items():
             cursor: str | None = first
@@ -199,7 +199,7 @@ class Gatherer:
         items_by_id = {**facts.items.linked, **self.items_by_id(facts.board, unread)}
         return record_facts.with_originals(facts, items, items_by_id)
 
-    def inspect(
+    def inspect_columns(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
     ) -> tuple[BoardContext, board_columns.InspectedColumns]:
         """Return the board with its columns' present problems; without a suspect field, healed ones need no read."""
@@ -285,7 +285,7 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
         types = {cell.type for cell in cells}
         expected = mapping.options.get("column_type")
         is_retyped = bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
-        if mapping.problem and any(cell.known for cell in cells) and not is_retyped:
+        if mapping.problem and any(cell.is_known for cell in cells) and not is_retyped:
             healed.append(mapping.key)
         elif not mapping.problem and (not cells or is_retyped):
             suspect.append(mapping.key)

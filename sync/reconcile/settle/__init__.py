@@ -114,10 +114,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
         changes.append(_write_record(record_plan, planned_changes))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
-    ending_requests = ended_requests(plan.with_records(plans_there.values()))
-    requests_to_end = [
-        (request, state) for request, state, record_plan in ending_requests if record_plan.id in plans_there
-    ]
+    requests_to_end = list(ended_requests(replace(plan, records=plans_there)))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
             line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)

@@ -68,6 +68,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 
 def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
+    """Write what a person's answer says; what needs a call is left to a pass, which this enqueues."""
     entity_type = run.entity_type
     by = plan.facts.requested_by
     if answer.kind is pass_plan.AnswerKind.MERGE:
@@ -118,6 +119,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
 
 
 def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UUID]:
+    """Return the records with an open question about one of these items."""
     sync_states = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
     return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
 
@@ -138,6 +140,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     settled = replace(plan, items=())
     for planned in plan.items:
         item_plan = planned
+        # The calls about duplicates are made, so their results are stored.
         if pause and planned.act not in pass_plan.DUPLICATES:
             paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
             item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
@@ -146,7 +149,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
             item_now = reread_item(run.board, planned.facts)
             item_plan = unmatched_items.decided_again(facts, planned, item_now, settled)
         if item_plan.act is pass_plan.ItemAct.CREATE:
-            item_plan = _with_record_stored(run, item_plan)
+            item_plan = _store_record_of_item(run, item_plan)
         if item_plan.act in pass_plan.DUPLICATES:
             _write_duplicate(run, item_plan)
         _write_item(run, item_plan)
@@ -208,14 +211,14 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     kind = "create" if creates else "link"
     cause = pass_run.cause_of_claim(facts.claim)
     cause |= {"events": list(facts.new_events), "rule": f"an item without a record: {kind}"}
-    if run.read_request:
-        cause["read"] = run.read_request
+    if run.read_request_id:
+        cause["read"] = run.read_request_id
     by = str(facts.claim.payload.get("by", ""))
-    columns = {"actor": by, "request_id": run.read_request}
+    columns = {"actor": by, "request_id": run.read_request_id}
     run.log_decision(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
 
 
-def _with_record_stored(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
+def _store_record_of_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
     """Store the record created from the item, unless NPD's database rejects it."""
     assert plan.record is not None
     assert plan.facts.item is not None
@@ -265,9 +268,9 @@ def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
     if not plan.kind:
         return
-    cause = {"read": run.read_request, "rule": "a second item has the record's NPD ID"}
+    cause = {"read": run.read_request_id, "rule": "a second item has the record's NPD ID"}
     record_id = plan.original_record.pk
-    run.log_decision(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request)
+    run.log_decision(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
     if plan.kind == DUPLICATE_STAYS:
         save_reports([question_report(run.board, plan)])
 
@@ -282,7 +285,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     locked = [
         deleted_records.deleted_as_locked(deleted, pause, is_there=deleted.id in tombstones) for deleted in planned
     ]
-    settled = [_restored(run, deleted, tombstones[deleted.id]) if deleted.restores else deleted for deleted in locked]
+    settled = [_restore(run, deleted, tombstones[deleted.id]) if deleted.restores else deleted for deleted in locked]
     now = sync_now()
     changed = [deleted for deleted in settled if deleted.id in tombstones]
     after = [deleted_records.tombstone_after(deleted, tombstones[deleted.id], now) for deleted in changed]
@@ -330,7 +333,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     run.enqueue_items(sorted(row.item_id for row in ignored_items))
 
 
-def _restored(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
+def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
     """Restore the record as a person chose; if NPD can't restore it, the person is asked again."""
     restored = deleted_records.after_restoring(plan)
     try:

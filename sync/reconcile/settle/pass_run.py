@@ -43,6 +43,7 @@ _NPD_EDIT_KINDS = (PUSH, HISTORY_ONLY_LINE, "conflict")
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
+    """Return why a decision was made, as `Decision.cause` stores it: the jobs, their causes, and who asked for it."""
     cause: dict[str, Any] = {
         "rows": [job.id for job in claim.jobs],
         "causes": [str(cause.name).lower() for cause in choices.Cause if cause in claim.causes],
@@ -62,13 +63,13 @@ class PassHistory:
     """The activity rows of one pass; NPD's history is read only for lines that need it."""
 
     def __init__(
-        self, board: BoardContext, plans: Sequence[pass_plan.RecordPlan], batch_id: UUID, read_request: str
+        self, board: BoardContext, plans: Sequence[pass_plan.RecordPlan], batch_id: UUID, read_request_id: str
     ) -> None:
         model = board.model
         self.people = board.settings.people
         self.plans = plans
         self.batch_id = batch_id
-        self.read_request = read_request  # the id of the request that read Monday, or an empty text
+        self.read_request_id = read_request_id  # empty if Monday wasn't read
         edited = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
         self.edits = authors.latest_events(model, edited, without_batch=str(batch_id))
         self.users = authors.users_of(event for events in self.edits.values() for event in events)
@@ -92,9 +93,9 @@ class PassHistory:
         cause = cause_of_claim(claim) | {"events": [pk for pk, _ in received]}
         if field_plan is not None and field_plan.decision.reason:
             cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
-        if self.read_request:
-            cause["read"] = self.read_request
-        request_id = self.read_request
+        if self.read_request_id:
+            cause["read"] = self.read_request_id
+        request_id = self.read_request_id
         actor = line.actor
         intent = plan.answer.intent
         if intent is not None and line.kind != "pull":
@@ -188,7 +189,7 @@ class PassRun:
         self.started = started  # monotonic
         self.writes_wait_seconds = writes_wait_seconds
         self.calls = 0  # made to Monday
-        self.read_request = ""  # the id of the request that read Monday
+        self.read_request_id = ""  # of the call that read the items
 
     def enqueue(self, ids: Iterable[UUID], priority: choices.Priority = choices.Priority.EDIT, **job: Any) -> None:
         """Queue a pass for these records, caused by this one unless `job` has another cause."""
@@ -215,7 +216,7 @@ class PassRun:
         Decision.objects.bulk_create(fold_alike([entry]))
 
     def store_history(self, plans: Sequence[pass_plan.RecordPlan]) -> None:
-        history = PassHistory(self.board, plans, self.batch_id, self.read_request)
+        history = PassHistory(self.board, plans, self.batch_id, self.read_request_id)
         Decision.objects.bulk_create(fold_alike(history.rows()))
 
 
