@@ -371,7 +371,7 @@ def _fields_undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     # Look for a conflict on these fields that is open, being undone, or was resolved later.
     resolved_at = conflict.resolved_at or max(datetime.fromisoformat(entries[key]["at"]) for key in keys)
     others = SyncConflict.objects.filter(
-        Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=resolved_at),
+        models.OPEN_OR_UNDOING | Q(resolved_at__gt=resolved_at),
         entity_type=conflict.entity_type,
         entity_id=conflict.entity_id,
         kind__in=(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN),
