@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from conflicts import models
-from conflicts.lifecycle import CLOSING_NOTE, quote_value
+from conflicts.lifecycle import quote_value
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
@@ -93,7 +93,7 @@ def conflict_progress(conflict: SyncConflict) -> Progress:
 
 
 def _resolved_sentence(conflict: SyncConflict) -> str:
-    note = str(conflict.notes.get(CLOSING_NOTE, ""))
+    note = str(conflict.notes.get(models.CLOSING_NOTE, ""))
     entries = conflict.merge_selections
     sentences = [_applied_sentence(conflict)]
     if not entries:

@@ -14,11 +14,10 @@ class Chaos(AppConfig):
     label = "chaos"
 
     def ready(self) -> None:
-        """Change the defaults of these functions, because all callers rely on them."""
         from sync.monday import items
+        from tests.support.small_pages import LISTING_QUERIES, with_limit
 
-        for function in (items.first_page_query, items.next_page_query):
-            defaults = function.__defaults__ or ()
-            function.__defaults__ = tuple(ITEMS if value == items.ITEMS_PER_PAGE else value for value in defaults)
+        for name in LISTING_QUERIES:
+            setattr(items, name, with_limit(ITEMS, name))
         if planted.FILE_VARIABLE in os.environ:
             planted.install()

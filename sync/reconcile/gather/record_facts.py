@@ -219,7 +219,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 
 
 def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Return histories with edits of fields under the rule “newest”, if a side changed, and with the items' creators."""
+    """Return histories with the items' creators and, for the rule “newest”, edits of fields that changed on a side."""
     histories = {record.id: record.history for record in changed}
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
     edited = {
