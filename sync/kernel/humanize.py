@@ -29,8 +29,7 @@ def time_span(seconds: float) -> str:
     """Return a length of time in its largest whole unit: "5 minutes"."""
     whole = max(1, round(abs(seconds)))
     size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
-    number = whole // size
-    return f"{number} {unit if number == 1 else unit + 's'}"
+    return count_with_noun(whole // size, unit)
 
 
 def time_of_day(moment: datetime) -> str:
@@ -181,10 +180,7 @@ def interval_text(seconds: float) -> str:
     if seconds < 120:
         return count_with_noun(round(seconds), "second")
     minutes = round(seconds / 60)
-    hours = round(seconds / 3600)
-    if minutes < 120:
-        return count_with_noun(minutes, "minute")
-    return count_with_noun(hours, "hour")
+    return count_with_noun(minutes, "minute") if minutes < 120 else count_with_noun(round(seconds / 3600), "hour")
 
 
 def plural(number: float, singular: str, many: str) -> str:
