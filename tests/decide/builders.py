@@ -370,7 +370,9 @@ def removal(
     return RemovedItemFacts(**vars(facts(record, sync_state=sync_state, **of_record)), state=state, **differs)
 
 
-def let_go(kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None) -> ApprovalFacts:
+def approval_facts(
+    kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None
+) -> ApprovalFacts:
     """Requests about removals of these records; `counted` removals of `most` allowed in the hour."""
     requests = tuple(plain(ApprovalRequest, entity_id=pk, kind=kind, key="", state=state) for pk, state in states)
     ids = frozenset(uuid4() for _ in range(counted))
