@@ -14,11 +14,9 @@ class Chaos(AppConfig):
     label = "chaos"
 
     def ready(self) -> None:
-        """Change the defaults of these functions, because all callers rely on them."""
+        """List items in small pages, and plant the bug of this run, if any."""
         from sync.monday import items
 
-        for function in (items.first_page_query, items.next_page_query):
-            defaults = function.__defaults__ or ()
-            function.__defaults__ = tuple(ITEMS if value == items.ITEMS_PER_PAGE else value for value in defaults)
+        items.ITEMS_PER_PAGE = ITEMS
         if planted.FILE_VARIABLE in os.environ:
             planted.install()
