@@ -107,7 +107,7 @@ class Action(StrEnum):
     # Both sides changed, and a person decides.
     CONFLICT = "conflict"
     # Monday's value would empty a field that NPD requires, so the field is blocked until either side changes.
-    HOLD = "hold"
+    BLOCK = "block"
     # A value or the column can't be read, so there was nothing to compare.
     UNDECIDED = "undecided"
 
@@ -170,10 +170,10 @@ def decide_field(field: Field) -> FieldDecision:
     # NPD requires a value, so an empty result blocks the field.
     if decision.action is Action.PULL and field.remote is None:
         reason = "It is empty on Monday, but it is required in NPD. Fill it in on either side."
-        return FieldDecision(Action.HOLD, reason)
+        return FieldDecision(Action.BLOCK, reason)
     if decision.action is Action.BOTH and decision.value is None:
         reason = "The result is empty, but it is required in NPD. Fill it in on either side."
-        return FieldDecision(Action.HOLD, reason)
+        return FieldDecision(Action.BLOCK, reason)
     return decision
 
 

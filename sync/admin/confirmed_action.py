@@ -68,7 +68,7 @@ class Report:
 
     sentence: str = ""  # empty if nothing was changed
     problems: Sequence[str] = ()  # why some records were left alone
-    undo: Sequence[str] = ()  # tokens with which the act's handler undoes it
+    undo: Sequence[str] = ()  # what the function of its kind in `home_acts.UNDOS` needs
 
 
 def run_action(

@@ -199,6 +199,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     form = TokenForm
+    saves_and_continues = False  # the next page shows the token, once
     list_display = ("owner", "begins_with", "created_at", "ends")
     search_fields = ("token_key", "user__username", "user__first_name", "user__last_name")
     search_help_text = "How a token begins, or its owner"

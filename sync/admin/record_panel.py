@@ -190,6 +190,7 @@ def menu_buttons(record: SyncedModel) -> list[Button]:
 
 
 def _record_button(record: SyncedModel, code: str) -> Button:
+    """Return the button of an act with an address of its own (`get_urls` in record_pages.py)."""
     url = reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_{code}", args=[record.pk])
     return Button(ACTS[code].button, code, post_to=url)
 

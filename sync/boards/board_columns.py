@@ -44,16 +44,10 @@ _BLOCK_FIELD = """
 """
 
 
-def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
-    """Compare the mapped columns with the board's; store new problems and clear solved ones.
-
-    Return the mappings with a problem.
-    """
-    problem_mappings = []
+def store_columns(link: BoardLink, board: Board) -> None:
+    """Store the board's columns as they were read, and what is wrong with the mapped ones; clear solved problems."""
     for mapping in link.mappings.all():
         code, problem = column_problem(link, mapping, board)
-        if code:
-            problem_mappings.append(mapping)
         # Also if one problem replaces another, so that the sentence is current.
         if (code or "", problem) != (mapping.problem_code, mapping.problem):
             _set_problem(link, mapping, code, problem)
@@ -73,7 +67,6 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
     shape = {"name": board.name, "columns": {**removed_columns, **columns}}
     link.shape = shape | {"checked_at": sync_now().isoformat()}
     BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
-    return problem_mappings
 
 
 def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
@@ -83,9 +76,9 @@ def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Boa
 
 
 def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
-    """Read the board in one call and check its columns; None as in `read_board`. Raises MondayError."""
+    """Read the board in one call and store its columns; None as in `read_board`. Raises MondayError."""
     if (board := read_board(link, connector)) is not None:
-        check_columns(link, board)
+        store_columns(link, board)
     return board
 
 
@@ -99,10 +92,10 @@ def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tupl
     if column is None:
         sentence = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
         return choices.ColumnProblem.MISSING, sentence
-    before = mapping.options.get("column_type")
+    former_type = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
-    if before and column.type != before and not reads_type(mapping, [column.type]):
-        sentence = f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
+    if former_type and column.type != former_type and not reads_type(mapping, [column.type]):
+        sentence = f"{name} is of the type {column.type} now; it was {former_type}. {_BLOCKED_NOTE}"
         return choices.ColumnProblem.RETYPED, sentence
     # The board lists hidden columns too. Only an item's values show that it is visible again: in a pass, or at night.
     if mapping.problem_code == choices.ColumnProblem.HIDDEN:
@@ -129,7 +122,7 @@ def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
         if key in mappings:
             _set_problem(link, mappings[key], None)
     if columns.board is not None:
-        check_columns(link, columns.board)
+        store_columns(link, columns.board)
     for key in columns.hidden:
         if mapping := mappings.get(key):
             # Only the pass's records are blocked, because Monday may show the column on other items.

@@ -359,7 +359,7 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
     day_limit, points_limit = _published_limits(info.tier or tier_before)
     former_day_limit, former_points_limit = _published_limits(tier_before)
     with lock_quota() as quota:
-        if info.unlimited:
+        if info.is_unlimited:
             quota.day_limit = None
             quota.points_limit = None
         else:

@@ -73,7 +73,7 @@ def stop_account(error: errors.MondayError) -> None:
         # Activity doesn't show an outage of some seconds. `failures` is the number of its failed probes, because it
         # counts the first failure, which was no probe, and not yet this one.
         may_be_short = code in (StopCode.OUTAGE, StopCode.LIMIT)
-        is_news = row.failures == OUTAGE_IS_NEWS and not is_waiting if may_be_short else row.stop_code != code
+        is_news = (row.failures == OUTAGE_IS_NEWS and not is_waiting) if may_be_short else row.stop_code != code
         # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = row.stopped_until is not None and row.stopped_until > until
         if not (code == StopCode.OUTAGE and is_longer):

@@ -68,7 +68,7 @@ ALONE_WAIT = 3_600
 
 @dataclass(frozen=True)
 class Failures:
-    """The failures of a record without a known outcome since its last successful write."""
+    """The failed writes of a record since its last successful one."""
 
     document: str  # the key of the last failed document
     size: int  # how many records that document had
@@ -274,13 +274,13 @@ def seconds_between_turns() -> float:
 
 def seconds_until_turn(place: int) -> float:
     """Return the seconds until the turn after all waiting records, plus `place` turns."""
-    turns = _in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
+    turns = _jobs_in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
     return (turns.count() + place) * seconds_between_turns()
 
 
 def make_turns_due(number: int = 1) -> None:
     """Make the first waiting turns due, because others of these records were written or a person tries again."""
-    first = list(_in_turn().order_by("next_retry").values_list("pk", "entity_type")[:number])
+    first = list(_jobs_in_turn().order_by("next_retry").values_list("pk", "entity_type")[:number])
     SyncQueue.objects.filter(pk__in=[pk for pk, _ in first], status=choices.QueueStatus.PENDING).update(
         next_retry=SyncNow()
     )
@@ -288,7 +288,7 @@ def make_turns_due(number: int = 1) -> None:
         wakeups.wake_board(entity_type)
 
 
-def _in_turn() -> models.QuerySet[SyncQueue]:
+def _jobs_in_turn() -> models.QuerySet[SyncQueue]:
     """Return the jobs that wait for their turn, or after a failure for their next attempt."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
     return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(waits_for=choices.WaitsFor.TURN))

@@ -30,12 +30,12 @@ class Reading:
     text: str | None = None
     value: Any = None  # Monday's JSON, decoded
     extra: Mapping[str, Any] = field(default_factory=dict)  # the fields of the column's type
-    known: bool = True  # if not, the value means nothing
+    is_known: bool = True  # if not, the value means nothing
     reason: str = ""  # why it isn't known
 
     @classmethod
     def unknown(cls, column_id: str, column_type: str, reason: str) -> Reading:
-        return cls(column_id, column_type, known=False, reason=reason)
+        return cls(column_id, column_type, is_known=False, reason=reason)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Item:
     id: str
     name: str
     state: str  # active, archived or deleted
-    name_known: bool = True
+    is_name_known: bool = True
     board_id: str | None = None
     updated_at: str | None = None
     group_id: str | None = None  # None where it isn't known
@@ -53,7 +53,7 @@ class Item:
 
     def reading(self, column_id: str) -> Reading:
         """Return the value of a column ("name": the item's name); unknown, with a reason, if the answer lacks it."""
-        if column_id == NAME_COLUMN and not self.name_known:
+        if column_id == NAME_COLUMN and not self.is_name_known:
             return Reading.unknown(NAME_COLUMN, "name", UNSTORABLE_REASON)
         if column_id == NAME_COLUMN:
             return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)

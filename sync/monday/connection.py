@@ -50,7 +50,7 @@ class AccountInfo:
     version_kind: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)  # all versions, with their kinds
     day_limit: int | None = None  # calls of a UTC day for all tokens, extensions included
-    unlimited: bool = False  # Monday answered that the day has no limit
+    is_unlimited: bool = False  # Monday answered that the day has no limit
     usage_by_day: Mapping[str, int] = field(default_factory=dict)  # calls used, by ISO date
     field_errors: tuple[MondayError, ...] = ()  # of the fields that Monday didn't answer
 
@@ -74,7 +74,7 @@ def parse_account_info(answer: graphql.Answer) -> AccountInfo:
         version_kind=versions.get(served) or str(version.get("kind") or ""),
         versions=versions,
         day_limit=graphql.int_or_none(limit.get("total")) or graphql.int_or_none(limit.get("base")),
-        unlimited=bool(limit) and limit.get("total") is None and limit.get("base") is None,
+        is_unlimited=bool(limit) and limit.get("total") is None and limit.get("base") is None,
         # The form of `day` isn't documented: an ISO date, perhaps with a time.
         usage_by_day={
             str(node.get("day"))[:10]: usage

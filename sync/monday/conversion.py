@@ -2,7 +2,8 @@
 
 A value has four forms: stored in NPD (`Local`: field names with JSON values), stored on the board (a JSON value, as a
 base keeps it), sent to the board (a JSON value that may look different: `{"checked": "true"}` becomes
-`{"checked": true}`), and canonical (the form that is compared). `None` is the empty canonical value.
+`{"checked": true}`), and canonical (the form that is compared). `None` is the empty canonical value. What is called
+`raw` is a stored value: NPD's is `local`, the board's `remote`.
 """
 
 import re
@@ -296,7 +297,7 @@ _EVENT_TYPES = {
 
 def known_value(reading: Reading, *types: str) -> Any:
     """Return the raw value of a reading of one of these types; raises UnknownValue with the reason otherwise."""
-    if not reading.known:
+    if not reading.is_known:
         raise UnknownValue(reading.reason)
     if reading.type not in types:
         raise UnknownValue(f"the column is of the type {reading.type!r}, not {' or '.join(types)}")

@@ -145,7 +145,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
         log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem, todo=todo)
-    board_columns.check_columns(link, changes.board)
+    board_columns.store_columns(link, changes.board)
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
     new_events = 0

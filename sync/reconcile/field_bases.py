@@ -168,7 +168,7 @@ class EmptiedCell(NamedTuple):
 
     model: type[SyncedModel]  # of the record that had the expected item
     expected_item_id: str
-    item_id: str
+    item_id: str  # of the item with the empty cell
 
 
 def emptied_cells(board: BoardContext, facts: RecordFacts) -> set[EmptiedCell]:
@@ -177,20 +177,19 @@ def emptied_cells(board: BoardContext, facts: RecordFacts) -> set[EmptiedCell]:
     if item is None:
         return emptied
     for mapping, relation in board.relations:
-        expected_ids = set[str]()
         converter = board.converter(mapping, facts.record)
         base = base_of(facts.sync_state, mapping, item.id)
         cell = cell_of(converter, mapping, item)
         if not converter.names_items or side_of(converter.canonical_remote, cell) is not None:
             continue
         if base is not None:
-            expected_ids.add(str(side_of(partial(base_remote, converter), base)))
+            expected = [side_of(partial(base_remote, converter), base)]
         else:
             # The values of an unanswered create count as the base.
             creates = [intent.values.get(mapping.key) for intent in (*facts.intents, *facts.history.ended_creates)]
-            expected_ids |= {str(side_of(converter.canonical_local, entry["local"])) for entry in creates if entry}
-        expected_ids.discard("None")  # an empty base names no item
-        emptied |= {EmptiedCell(target_of(relation), item_id, item.id) for item_id in expected_ids}
+            expected = [side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
+        # An empty base names no item.
+        emptied |= {EmptiedCell(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
     return emptied
 
 
@@ -207,7 +206,7 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     The base, a later read or an event tells whether somebody has; a later write of ours may have too, as an undo does.
     """
     entry = intent.values[key]
-    mapping = next((m for m in board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
+    mapping = next((row for row in board.mappings if (row.key, row.column_id) == (key, entry["column"])), None)
     base = base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
     if facts.item is None or mapping is None or base is None:
         return False

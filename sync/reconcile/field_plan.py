@@ -118,7 +118,7 @@ def _decide_merged(
         emptied_reason = ""
         if values.local is not None and direction is not SyncDirection.NONE:
             emptied_reason = _emptied_reason(facts, field_plan, values.remote, base)
-        field = _merge_field(plan, field_plan, direction, values, emptied_by_removal=bool(emptied_reason))
+        field = _field_to_merge(plan, field_plan, direction, values, emptied_by_removal=bool(emptied_reason))
         if emptied_reason and (direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
             return _block_undecided(field_plan, BlockedCode.RELATION, emptied_reason)
         field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
@@ -135,7 +135,7 @@ def _decide_merged(
     return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
 
 
-def _merge_field(
+def _field_to_merge(
     plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
@@ -314,7 +314,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
             return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
         case merge.Action.CONFLICT:
             return _plan_conflict(facts, field_plan)
-        case merge.Action.HOLD:
+        case merge.Action.BLOCK:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan

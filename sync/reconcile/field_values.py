@@ -82,6 +82,7 @@ def clean_values(record: models.Model, raw: conversion.Local) -> dict[str, Any]:
 
 
 def _empty_value(field: registry.ModelField, value: Any) -> Any:
+    """Return the value; an empty one in the form that the field stores."""
     if value not in (None, "", []):
         return value
     if isinstance(field, ArrayField):
@@ -411,7 +412,7 @@ def as_uuid(text: str) -> UUID | None:
 def npd_id_of(board: BoardContext, item: Item) -> str | None:
     """Return the NPD ID on the item, an empty text if it has none, None if it can't be read."""
     reading = item.reading(board.link.npd_id_column)
-    return (reading.text or "").strip() if reading.known else None
+    return (reading.text or "").strip() if reading.is_known else None
 
 
 def npd_uuid_of(board: BoardContext, item: Item) -> UUID | None:

@@ -511,9 +511,9 @@ def edits_removed_with_item(
         values = _restorable_values(
             converter, lost_value, local_raw, partial(converter.to_local, remote_raw, local_raw)
         )
-        users = [change.user_id for change in changes if (change.key, change.value) == (mapping.key, value)]
-        named = [user for user in users if user]
-        editor = monday_user_name(named[-1], board.settings.people) if named else "Somebody"
+        edits = [change for change in changes if (change.key, change.value) == (mapping.key, value)]
+        user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
+        editor = monday_user_name(user_id, board.settings.people) if user_id else "Somebody"
         sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
         lines[mapping.label] = HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
     return lines

@@ -134,7 +134,7 @@ def plan_removed_item(
     policy = choices.RemovedItemPolicy(board.link.removed_item_policy)
     if has_conflict or will_ask(board, plan):
         policy = choices.RemovedItemPolicy.ASK
-    removed = _with_act(board, facts, policy, _described(board, facts, sentence))
+    removed = _with_act(board, facts, policy, _removed_item_of(board, facts, sentence))
     if facts.is_removed_too_often and removed.act is choices.RemovedItemPolicy.CREATE and not removed.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
         sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
@@ -215,7 +215,8 @@ def _is_recreation(facts: RemovedItemFacts) -> bool:
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
-def _described(board: BoardContext, facts: RemovedItemFacts, sentence: str) -> pass_plan.RemovedItem:
+def _removed_item_of(board: BoardContext, facts: RemovedItemFacts, sentence: str) -> pass_plan.RemovedItem:
+    """Return the removed item with the edits since both sides agreed, and with what a person may choose."""
     fields = edits_since_agreed(board, facts)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]

@@ -100,6 +100,7 @@ def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: 
 
 
 def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
+    """Raise ResolutionRejected unless both sides still have what the choice left there."""
     mapping = field_plan.mapping
     converter = field_plan.converter
     after = inverse["after"]
@@ -197,10 +198,10 @@ def with_resolution(
 ) -> tuple[FieldPlan, merge.Field]:
     """Apply a person's choice about the field if the values that they saw are still the same, else reject it."""
     # An overwritten edit comes first, because restoring it writes both sides whatever the other conflict says.
-    lost_update = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, field_plan.key)
-    if lost_update is not None:
-        resolution = lost_update.resolutions[field_plan.key]
-        resolved = replace(field_plan, resolved_conflict=lost_update)
+    overwritten = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, field_plan.key)
+    if overwritten is not None:
+        resolution = overwritten.resolutions[field_plan.key]
+        resolved = replace(field_plan, resolved_conflict=overwritten)
         try:
             value = _value_to_restore(facts, plan, resolved, field)
             display = resolved.converter.display
@@ -209,15 +210,15 @@ def with_resolution(
                 # A call whose answer was lost may have restored one side already.
                 expected.add(display(value) or None)
             if not {display(field.local) or None, display(field.remote) or None} <= expected:
-                field_plan = _reject(field_plan, lost_update.kind, STALE_RESOLUTION, is_stale=True)
+                field_plan = _reject(field_plan, overwritten.kind, STALE_RESOLUTION, is_stale=True)
             elif resolution.choose != "npd":
                 reason = "a person restored an overwritten value"
                 return resolved, replace(field, choice=resolution.choose, chosen_value=value, restore_reason=reason)
             else:
                 # The edit stays overwritten: there is nothing to write.
-                field_plan = replace(field_plan, applied={lost_update.kind: resolution.npd or None})
+                field_plan = replace(field_plan, applied={overwritten.kind: resolution.npd or None})
         except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-            field_plan = _reject(field_plan, lost_update.kind, str(rejection))
+            field_plan = _reject(field_plan, overwritten.kind, str(rejection))
     conflict = plan.facts.resolved_conflict(ConflictKind.FIELDS, field_plan.key)
     if conflict is not None:
         resolved = replace(field_plan, resolved_conflict=conflict)

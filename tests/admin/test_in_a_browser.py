@@ -171,7 +171,7 @@ def test_a_rejected_field_is_marked_in_the_form_until_it_is_well(open_page: Any,
 def test_a_new_token_is_copied_by_its_button(open_page: Any, person: User, db: None) -> None:
     page, errors = open_page(390, "dark")
     page.goto("/admin/sync/apitoken/add/")
-    page.get_by_role("button", name="Make token", exact=True).click()
+    page.get_by_role("button", name="Save", exact=True).click()
     token, copy = page.locator(".npd-token pre"), page.locator("[data-npd-copied]")
     token.wait_for()
     assert not barriers(page)

@@ -1,4 +1,4 @@
-"""What chaos changes in the product: board lists have three items a page, and one planted bug may be on."""
+"""What chaos changes in the product: pages of items have three, and one planted bug may be on."""
 
 import os
 
@@ -14,7 +14,6 @@ class Chaos(AppConfig):
     label = "chaos"
 
     def ready(self) -> None:
-        """List items in small pages, and plant the bug of this run, if any."""
         from sync.monday import items
 
         items.ITEMS_PER_PAGE = ITEMS

@@ -273,7 +273,7 @@ def test_a_cell_reads_as_its_value_or_as_a_reason(source: str, kind: str, shown:
     (item,) = parse_items_at([node], ["c"])
     reading = item.reading("c")
     if kind not in BY_TYPE:
-        assert (reading.known, expected) == (False, UNKNOWN), source
+        assert (reading.is_known, expected) == (False, UNKNOWN), source
         return
     converter = BY_TYPE[kind](ConverterOptions(region="GB"))
     try:

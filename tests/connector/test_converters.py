@@ -35,7 +35,7 @@ def test_nothing_an_empty_text_and_whitespace_are_all_empty(name: str, text: str
 
 @pytest.mark.parametrize("name", CONVERTERS)
 def test_an_unknown_reading_is_refused_with_its_reason(name: str) -> None:
-    reading = Reading("c", "", known=False, reason="the column is hidden")
+    reading = Reading("c", "", is_known=False, reason="the column is hidden")
     with pytest.raises(UnknownValue, match="hidden"):
         make_converter(name).cell_value(reading)
 

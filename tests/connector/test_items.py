@@ -39,7 +39,7 @@ def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
 )
 def test_what_can_t_be_read_is_unknown_with_a_reason_and_not_empty(columns: list[dict[str, Any]], words: str) -> None:
     (read,) = parse_items_at([item(columns=columns)], COLUMN_IDS)
-    assert not read.reading("email_1").known
+    assert not read.reading("email_1").is_known
     assert words in read.reading("email_1").reason
 
 
@@ -48,24 +48,24 @@ def test_an_error_at_one_value_makes_that_value_alone_unknown(deeper: list[str |
     columns = [column("npd_id", "text", '"n-1"'), column("email_1", "email", None)]
     failure = failed("Concurrency limit", "FIELD_LIMIT_EXCEEDED", ["linked", 0, "column_values", 1, *deeper])
     (read,) = parse_items(_answer({"linked": [item(columns=columns)]}, failure), COLUMN_IDS)
-    assert not read.reading("email_1").known
+    assert not read.reading("email_1").is_known
     assert "Concurrency limit" in read.reading("email_1").reason
-    assert read.reading("npd_id").known
+    assert read.reading("npd_id").is_known
 
 
 def test_an_error_at_an_item_s_values_makes_all_of_that_item_s_unknown() -> None:
     failure = failed("blocked", "tooManyRequests", ["linked", 0, "column_values"])
     blind = item("11") | {"column_values": None}
     first, second = parse_items(_answer({"linked": [blind, item("12")]}, failure), COLUMN_IDS)
-    assert [first.reading(column_id).known for column_id in COLUMN_IDS] == [False, False, False]
+    assert [first.reading(column_id).is_known for column_id in COLUMN_IDS] == [False, False, False]
     assert "Blocked" in first.reading("npd_id").reason
-    assert second.reading("npd_id").known
+    assert second.reading("npd_id").is_known
 
 
 def test_a_hole_in_a_list_doesn_t_shift_the_errors_of_its_neighbours() -> None:
     failure = failed("blocked", "tooManyRequests", ["linked", 1, "column_values", 0])
     (read,) = parse_items(_answer({"linked": [None, item("12")]}, failure), COLUMN_IDS)
-    assert not read.reading("npd_id").known
+    assert not read.reading("npd_id").is_known
 
 
 @pytest.mark.parametrize("deeper", [[], ["column_values"], ["column_values", 0, "value"]])
@@ -158,7 +158,7 @@ def test_a_write_whose_item_can_t_be_read_afterwards_has_an_unknown_outcome() ->
 @pytest.mark.parametrize("value", ['"a\\u0000b"', '"half an emoji: \\ud83d"', '{"deep": ["\\udc00"]}'])
 def test_what_the_raw_value_escapes_must_be_storable_too(value: str) -> None:
     (read,) = parse_items_at([item(columns=[column("t", "text", value, "harmless")])], ["t"])
-    assert not read.reading("t").known
+    assert not read.reading("t").is_known
     assert "can't store" in read.reading("t").reason
 
 

@@ -197,5 +197,5 @@ class World:
 
 
 def _email(item: Item) -> str:
-    value = item.reading("email").value if item.reading("email").known else None
+    value = item.reading("email").value if item.reading("email").is_known else None
     return str(value["email"]) if value else ""

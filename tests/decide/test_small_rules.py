@@ -89,7 +89,7 @@ def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPo
 
 
 def shown(kind: str = "text", *, column: str = "role_title", known: bool = True) -> Item:
-    cell = Reading(column, kind, text="Boss", known=known)
+    cell = Reading(column, kind, text="Boss", is_known=known)
     return Item("7", "Ann", "active", board_id=BOARD, values={column: cell})
 
 

@@ -138,7 +138,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     ),
     "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
     "its name is too long for NPD": (facts(an_item(name="x" * 300)), (ENDED, NOTHING, R.INVALID)),
-    "its name is required, and can't be read": (facts(an_item(name_known=False)), (ENDED, NOTHING, R.INVALID)),
+    "its name is required, and can't be read": (facts(an_item(is_name_known=False)), (ENDED, NOTHING, R.INVALID)),
 }
 
 

@@ -7,14 +7,14 @@ from django.db import transaction
 from django.test import Client
 
 from npd.models import Contact
-from sync.boards.board_columns import check_columns
-from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
+from sync.boards.board_columns import store_columns
+from sync.models import BoardLink, Decision, SyncMetadata
 from sync.monday.board_items import Board, BoardColumn
 from sync.operations.comparison import compare_board
 from sync.operations.setup.board_setup import check_board
 from tests.admin import states
 from tests.drift.conftest import Owner
-from tests.support.waiting import beside, somebody_waits_for_us, wait_for
+from tests.support.waiting import in_background, somebody_waits_for_us, wait_for
 from tests.support.world import World
 
 
@@ -122,19 +122,19 @@ def test_a_renamed_board_and_a_renamed_column_are_the_same(world: World, owner: 
 TYPES = {"email": "email", "phone": "phone", "notes": "long_text"}
 
 
-def without_role() -> list[FieldMapping]:
-    """The mappings with a problem on a board without the role's column."""
+def lose_role() -> None:
+    """The board is read without the role's column."""
     link = BoardLink.objects.get(entity_type="contact")
     ids = [key for key in link.mappings.values_list("column_id", flat=True) if key not in ("name", "role_title")]
     columns = [BoardColumn(key, key, TYPES.get(key, "text")) for key in (*ids, link.npd_id_column)]
-    return check_columns(link, Board(link.board_id, "Contacts", "active", {}, tuple(columns)))
+    store_columns(link, Board(link.board_id, "Contacts", "active", {}, tuple(columns)))
 
 
 def test_records_without_sync_hold_nothing(mapped: Client) -> None:
     contacts = [states.synced(name, name) for name in ("On", "Off", "Still")]
     Contact.objects.filter(name="Off").update(sync_enabled=False)
     Contact.objects.filter(name="Still").update(sync_direction="none")
-    without_role()
+    lose_role()
     held_by = [set(SyncMetadata.objects.get(entity_id=str(contact.pk)).blocked_fields) for contact in contacts]
     assert held_by == [{"role_title"}, set(), set()]
 
@@ -149,8 +149,8 @@ def test_a_deleted_column_and_somebody_who_changes_records_never_wait_for_each_o
     link = BoardLink.objects.get(entity_type="contact")
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=ids[1])
-        check = beside(lambda: check_columns(link, Board(link.board_id, "Contacts", "active", {}, ())))
+        check = in_background(lambda: store_columns(link, Board(link.board_id, "Contacts", "active", {}, ())))
         wait_for("the check waits for us", somebody_waits_for_us)
         Contact.objects.select_for_update().get(pk=ids[0])
-    assert check.result(60)
+    check.result(60)
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}

@@ -10,7 +10,7 @@ from tests.admin import states
 from tests.admin.forms import values_of
 from tests.admin.test_records import words_of
 from tests.drift.conftest import Owner
-from tests.drift.test_columns import without_role
+from tests.drift.test_columns import lose_role
 from tests.engine.conftest import clash
 from tests.support.world import World
 
@@ -27,7 +27,7 @@ def board_page(link: BoardLink) -> str:
 
 def test_a_missing_column_is_told_on_every_page_that_is_about_it(mapped: Client) -> None:
     contact = states.synced("Ann", "70", role_title="Analyst")
-    without_role()
+    lose_role()
     mapping = FieldMapping.objects.get(key="role_title")
     problem = mapping.problem.split(".")[0]
     assert mapping.problem_code == "missing"

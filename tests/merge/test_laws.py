@@ -65,7 +65,7 @@ def mirrored(field: Field) -> Field:
 def test_a_merge_carried_out_has_nothing_more_to_do(field: Field) -> None:
     after = applied(field)
     again = decide_field(after)
-    assert again.action in (Action.NOTHING, Action.CONFLICT, Action.HOLD)
+    assert again.action in (Action.NOTHING, Action.CONFLICT, Action.BLOCK)
     assert applied(after) == after
 
 

@@ -185,10 +185,12 @@ class AddressConverter(TextColumn):
         before = {part: _split_pieces(current_local[name]) for part, name in names.items()}
         # If pieces were only removed, it is certain which remain, even if positions have moved. Pieces that occur
         # twice, or in another order, can't be assigned for certain.
-        former = [piece for own in before.values() for piece in own]
+        former = [piece for part_pieces in before.values() for piece in part_pieces]
         has_twice = len(set(former)) < len(former)
         if not has_twice and [piece for piece in former if piece in pieces] == pieces:
-            shares: _Shares = {part: [piece for piece in own if piece in pieces] for part, own in before.items()}
+            shares: _Shares = {
+                part: [piece for piece in part_pieces if piece in pieces] for part, part_pieces in before.items()
+            }
         else:
             shares = _shares_by_position(pieces, before)
         local = {}
@@ -218,7 +220,7 @@ def _field_names(raw: Local) -> dict[str, str]:
 
 def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
     """Give each filled field as many pieces as it has now; one to each field if all are empty."""
-    counts = {part: len(own) for part, own in before.items()}
+    counts = {part: len(part_pieces) for part, part_pieces in before.items()}
     if not any(counts.values()):
         counts = dict.fromkeys(before, 1)
     expected = sum(counts.values())
@@ -228,23 +230,23 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
         )
     rest = iter(pieces)
     shares = {part: [next(rest) for _ in range(count)] for part, count in counts.items()}
-    for part, own in shares.items():
-        _check_shape(part, own, before[part])
+    for part, part_pieces in shares.items():
+        _check_shape(part, part_pieces, before[part])
         # If a piece has moved from one field to another, positions can't be trusted.
         remaining = _piece_counts(before[part])
         for other_part in before:
             if other_part == part:
                 continue
             lost = _piece_counts(before[other_part]) - _piece_counts(shares[other_part])
-            for piece in own:
+            for piece in part_pieces:
                 if lost[_comparable(piece)] and not remaining[_comparable(piece)]:
                     raise AmbiguousSplit(f"“{piece}” has moved to another place in Monday's address; {_SPLIT_HINT}")
     return shares
 
 
-def _check_shape(part: str, own: Sequence[str], before: Sequence[str]) -> None:
+def _check_shape(part: str, pieces: Sequence[str], before: Sequence[str]) -> None:
     """Raise AmbiguousSplit for a number where the field had only words, or a word instead of the zip code."""
-    for piece in own:
+    for piece in pieces:
         has_digits = any(character.isdigit() for character in piece)
         had_digits = any(character.isdigit() for old in before for character in old)
         if part == _ZIP and not has_digits and (had_digits or not before):

@@ -185,11 +185,11 @@ def canonical_number(text: str | None) -> str | None:
 
 
 def number_text(value: Any) -> str | None:
-    """Return a number as text, as Monday or NPD store it; raises UnknownValue for anything else."""
+    """Return a number as text; events have it as a number. Raises UnknownValue for anything else."""
     if value is None or isinstance(value, str):
         return value
     # A bool is an int in Python, but no number.
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise conversion.unreadable_value(value)
 
@@ -323,9 +323,6 @@ def _moment(raw: Any, zone: dt.tzinfo) -> dt.datetime | None:
 
 def _day_text(raw: Local) -> tuple[str, str | None]:
     name, value = conversion.only_field(raw)
-    # A datetime is a date in Python, but its day depends on a time zone.
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return name, value.isoformat()
     if value is None or isinstance(value, str):
         return name, value
     raise UnknownValue(f"{conversion.field_label(name)} holds a {type(value).__name__} where a day was expected")

@@ -263,7 +263,7 @@ def _problem_labels(link: BoardLink) -> set[str]:
 def _is_filled(item: Item, column_id: str) -> bool:
     """Whether a cell has a value, or can't be read."""
     reading = item.reading(column_id)
-    return not reading.known or bool((reading.text or "").strip())
+    return not reading.is_known or bool((reading.text or "").strip())
 
 
 # What is stored.

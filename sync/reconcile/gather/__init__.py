@@ -285,7 +285,7 @@ def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tu
         types = {cell.type for cell in cells}
         expected = mapping.options.get("column_type")
         is_retyped = bool(expected) and bool(types - {"", expected}) and not board_columns.reads_type(mapping, types)
-        if mapping.problem and any(cell.known for cell in cells) and not is_retyped:
+        if mapping.problem and any(cell.is_known for cell in cells) and not is_retyped:
             healed.append(mapping.key)
         elif not mapping.problem and (not cells or is_retyped):
             suspect.append(mapping.key)

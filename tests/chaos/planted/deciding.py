@@ -58,14 +58,14 @@ def _reads_as_empty(right: Wrong, item: Any, column_id: str) -> Reading:
     types = {"email": "email", "phone": "phone", "notes": "long_text", "role_title": "text"}
     return (
         reading
-        if reading.known
+        if reading.is_known
         else replace(
             reading,
             type=reading.type or types.get(column_id, ""),
             text=None,
             value=None,
             extra={},
-            known=True,
+            is_known=True,
             reason="",
         )
     )

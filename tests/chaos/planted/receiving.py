@@ -45,7 +45,7 @@ no_echo_check = bug(
 )
 
 
-@instead_of(no_echo_check, "sync.reconcile.field_plan:_merge_field")
+@instead_of(no_echo_check, "sync.reconcile.field_plan:_field_to_merge")
 def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldPlan, *args: Any, **more: Any) -> Field:
     field: Field = right(plan, field_plan, *args, **more)
     columns = {stored.event.column_id for stored in plan.facts.events if stored.event}
