@@ -300,10 +300,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
 
 
 def go_on_button(request: HttpRequest, code: str, entity_type: str = "") -> admin_base.Button | None:
-    """Return the button that ends a stop (“try_again”) or a pause (“resume”); None for users who may not.
-
-    It leads back to this page.
-    """
+    """Return the button that ends a stop (“try_again”) or a pause (“resume”); None for users who may not."""
     act = ACTS[code]
     if not act.is_allowed(request.user):
         return None

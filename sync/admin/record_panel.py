@@ -1,4 +1,4 @@
-"""The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
+"""A record's sync on its page and in its list: state and reason, buttons, and both sides of differing fields."""
 
 from collections.abc import Iterator
 from copy import copy
