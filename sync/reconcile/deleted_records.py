@@ -277,7 +277,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         _, seen_monday = seen_values.get(edit.key, (None, None))
         if edit.key not in seen_values or seen_monday != edit.monday:
             unseen.append(edit.key)
-    return edits_removed_with_item(board, replace(facts, item=item), unseen, facts.editor_events, why)
+    return edits_removed_with_item(board, replace(facts, item=item), unseen, facts.item_events, why)
 
 
 def edited_cells(
