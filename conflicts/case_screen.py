@@ -319,10 +319,6 @@ class ConflictView(CaseView):
         kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
         self.attention_key = f"{kind}:{self.conflict.pk}"
 
-    @property
-    def is_waiting(self) -> bool:
-        return self.conflict.is_open and not self.conflict.is_being_applied
-
     def page(self) -> dict[str, Any]:
         conflict = self.conflict
         strip = conflict_strip(conflict, self.context)
@@ -342,7 +338,7 @@ class ConflictView(CaseView):
             "equal": case.equal_fields(conflict, self.context) if by_field else [],
             "blocked": case.problem_sentences(conflict, self.context) if by_field else [],
             "about": self.about_record() if conflict.is_about_record else None,
-            "is_waiting": self.is_waiting,
+            "is_waiting": conflict.is_open and not conflict.is_being_applied,
             "item_url": self.context.item_url(conflict.monday_item_id),
             "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
             "list_url": reverse(f"{URL_NAME}_changelist"),

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pghistory
 from django.db.models import Q
 
-from conflicts.models import BASE, CLOSED_ITSELF, MONDAY, NPD, ResolutionType, StoredResolution, SyncConflict
+from conflicts.models import CLOSED_ITSELF, CLOSING_NOTE, ResolutionType, StoredResolution, SyncConflict
 from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport, FieldConflict, FieldSelection
 from sync.kernel import humanize
 from sync.models import Decision, decisions
@@ -133,13 +133,6 @@ class ConflictHistory:
             Decision.objects.filter(requests).update(folded=True, fold_id=None)
 
 
-OVER_BEFORE = "The conflict had closed by then."
-JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
-
-# The key of `notes` for the reason why the conflict was closed.
-CLOSING_NOTE = "*"
-
-
 def has_conflict(report: ConflictReport) -> bool:
     """Whether the report contains a conflict; without one, an open conflict is over.
 
@@ -173,7 +166,7 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         open_keys = {RECORD_KEY} if has_conflict(report) else set()
     _end_fields(conflict, report, now, history, stay={*open_keys, *fields, *applied})
     for key in [key for key in resolution.fields if key not in open_keys]:
-        reason = report.ended.get(key, report.closing_reason) or OVER_BEFORE
+        reason = report.ended.get(key, report.closing_reason) or "The conflict had closed by then."
         history.log_rejected(conflict, key, resolution, reason, is_over=True)
     resolution = resolution.restricted_to(open_keys)
     # Choices that could not be applied wait for the person again.
@@ -204,9 +197,9 @@ def _keep_applied(
     selection = resolution.fields[key]
     entry = {
         # The values that the person saw; a pass may have updated the conflict's own since.
-        NPD: selection.npd,
-        BASE: conflict.base_data.get(key),
-        MONDAY: selection.monday,
+        "npd": selection.npd,
+        "base": conflict.base_data.get(key),
+        "monday": selection.monday,
         "at": now.isoformat(),
         "choose": selection.choose,
         "value": selection.value,
@@ -358,7 +351,8 @@ def apply_undo_results(
             open_conflict = conflict
         elif undone and open_conflict is not conflict:
             for key in undone:
-                _add_to_entry(conflict, key, undo=JOINED_ANOTHER)
+                joined = "It is in conflict again, together with other fields of the record."
+                _add_to_entry(conflict, key, undo=joined)
     return open_conflict
 
 

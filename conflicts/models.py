@@ -27,6 +27,9 @@ SELECTABLE = (NPD, BASE, MONDAY, CUSTOM)
 # What stands instead of a choice for a field that left its conflict without a resolution.
 CLOSED_ITSELF = "auto"
 
+# The key of `notes` for the reason why the conflict was closed.
+CLOSING_NOTE = "*"
+
 # resolution_type of a stored request to undo already resolved fields (not a ResolutionType).
 UNDO = "undo"
 
@@ -174,7 +177,7 @@ class SyncConflict(models.Model):
     resolution_type = models.CharField(max_length=50, choices=ResolutionType.choices, null=True, blank=True)
     kind = models.CharField(max_length=20, choices=ConflictKind.choices, db_default=ConflictKind.FIELDS)
     base_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
-    # {field: a sentence for the person}; "*": why the conflict was closed.
+    # {field, or CLOSING_NOTE: a sentence for the person}.
     notes: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -326,3 +329,6 @@ class SyncConflict(models.Model):
 
 # The condition for `is_being_applied`.
 BEING_APPLIED = models.Q(resolved_at=None, resolution__isnull=False) & ~models.Q(resolution__fields={})
+
+# Open, or resolved with an undo request: closing a conflict clears any other resolution.
+OPEN_OR_UNDOING = models.Q(resolved_at=None) | models.Q(resolution__isnull=False)

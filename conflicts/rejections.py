@@ -19,6 +19,7 @@ from conflicts.case import RecordContext, records_of
 from conflicts.lifecycle import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD, Sides, same_sides
 from conflicts.reports import ConflictKind
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen
 from sync import registry
 from sync.choices import Cause
 from sync.clock import sync_now
@@ -195,16 +196,14 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         current = {rejection.key: rejection.sides}
         if rejection.kept_by:
             who = rejection.kept_by.get("who", "")
-            raise resolution.NotOpen(f"{who} has left both sides of {label} as they are. Undo that first.", current)
+            raise NotOpen(f"{who} has left both sides of {label} as they are. Undo that first.", current)
         if not record.may_sync:
-            raise resolution.InvalidResolution(
-                f"Sync is off for {record}, so nothing is sent. Turn it on at the record."
-            )
+            raise InvalidResolution(f"Sync is off for {record}, so nothing is sent. Turn it on at the record.")
         if not rejection.needs_answer:
             message = f"{label} of {record} is not rejected any more: it was changed or sent since."
-            raise resolution.NotOpen(message, current)
+            raise NotOpen(message, current)
         if not same_sides(seen, rejection.sides):
-            raise resolution.NotAsSeen(label, current)
+            raise NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
             resolution.check_may_change_record(by, field_ref[0], "emptying a value")
         answer = _leave_both(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
@@ -218,14 +217,14 @@ def undo_answer(answer: Decision, *, by: User) -> None:
     """Undo an answer; raises an ActionError with the reason."""
     if KEPT_BY not in answer.values:
         if left_alone := undo_decisions([answer], by=by).left_alone:
-            raise resolution.InvalidResolution(left_alone[0].refusal)
+            raise InvalidResolution(left_alone[0].refusal)
         return
     with transaction.atomic():
         rejection = _lock_rejection(field_ref_of(answer))
         mark = answer.values[KEPT_BY]
         is_kept_by_another = any(rejection.kept_by.get(name) != mark[name] for name in ("id", "at"))
         if is_kept_by_another or rejection.sync_state is None:
-            raise resolution.InvalidResolution(
+            raise InvalidResolution(
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
         _mark_kept_different(rejection.sync_state, rejection.key, None)
@@ -250,17 +249,16 @@ def _lock_rejection(field_ref: FieldRef) -> Rejection:
     list(SyncMetadata.objects.of(entity_type, [entity_id]).select_for_update().values("pk"))
     rejection = Rejection.of(field_ref)
     if rejection is None:
-        raise resolution.NotOpen("There is no such record or field.", {})
+        raise NotOpen("There is no such record or field.", {})
     return rejection
 
 
 def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
     """Keep a blocked value different, or ask about it again if `by` is None; the caller has locked the row."""
     entry = {name: value for name, value in sync_state.blocked_fields[key].items() if name != KEPT_BY}
-    sync_state.blocked_fields = {
-        **sync_state.blocked_fields,
-        key: entry if by is None else {**entry, KEPT_BY: dict(by)},
-    }
+    if by is not None:
+        entry[KEPT_BY] = dict(by)
+    sync_state.blocked_fields = {**sync_state.blocked_fields, key: entry}
     sync_state.save(update_fields=["blocked_fields"])
 
 
@@ -281,15 +279,14 @@ def _leave_both(rejection: Rejection, by: User) -> Decision:
 def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     """Write Monday's value, or a typed one, in NPD; the next pass sends a typed one."""
     if choose not in (MONDAY, CUSTOM):
-        raise resolution.InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
+        raise InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
     try:
-        raw = (
-            rejection.raw_from_monday()
-            if choose == MONDAY
-            else resolution.raw_from_text(rejection.context, rejection.key, value)
-        )
+        if choose == MONDAY:
+            raw = rejection.raw_from_monday()
+        else:
+            raw = resolution.raw_from_text(rejection.context, rejection.key, value)
     except ActionError as error:
-        raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
+        raise InvalidResolution("Nothing was stored.", {rejection.key: str(error)}) from error
     record = rejection.record
     values_before = field_values.local_values(record, rejection.mapping)
     text_before = rejection.sides[NPD]
@@ -301,7 +298,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
         problem = f"NPD's database rejected it: {why}"
-        raise resolution.InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
+        raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     record.refresh_from_db(fields=list(raw))
     values_after = field_values.local_field_values(record, values_before)
     text_after = rejection.context.display.display_local(record, rejection.mapping, values_after)

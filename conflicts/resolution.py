@@ -78,8 +78,9 @@ def deletion_problem(user: Any, entity_type: str) -> str:
     """Return why this user can't choose a deletion; empty if they can."""
     if registry.may_act(user, "delete", entity_type):
         return ""
-    records = registry.entity(entity_type).model._meta.verbose_name_plural
-    return f"Only who may delete {records} can choose this: {authors.who_may('delete', entity_type)}."
+    meta = registry.entity(entity_type).model._meta
+    people = authors.who_has(f"{meta.app_label}.delete_{meta.model_name}")
+    return f"Only who may delete {meta.verbose_name_plural} can choose this: {people}."
 
 
 def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]:
@@ -370,7 +371,7 @@ def _fields_undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
     # Look for a conflict on these fields that is open, being undone, or was resolved later.
     resolved_at = conflict.resolved_at or max(datetime.fromisoformat(entries[key]["at"]) for key in keys)
     others = SyncConflict.objects.filter(
-        Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=resolved_at),
+        models.OPEN_OR_UNDOING | Q(resolved_at__gt=resolved_at),
         entity_type=conflict.entity_type,
         entity_id=conflict.entity_id,
         kind__in=(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN),

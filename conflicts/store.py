@@ -8,17 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
 
 from conflicts import lifecycle
-from conflicts.models import SyncConflict
+from conflicts.models import OPEN_OR_UNDOING, SyncConflict
 from conflicts.reports import KIND_UNDO, ConflictKind, ConflictReport, OpenConflict
 from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]  # type, record, kind, and of an identity the item
-
-# Open, or resolved with an undo request: closing a conflict clears any other resolution.
-OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
 
 FIXED_FIELDS = ("id", "entity_type", "entity_id", "kind", "detected_at")
 

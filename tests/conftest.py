@@ -31,7 +31,7 @@ from sync.outbox import wakeups
 from tests.support import rows
 from tests.support.child import Child
 from tests.support.clock import reset_clock
-from tests.support.in_process import Application, Hooks, answering, looked_up
+from tests.support.in_process import Application, Hooks, answering, calls_in_process
 from tests.support.people import session_cookie
 from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
@@ -93,9 +93,9 @@ def quick_flush() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def within() -> Iterator[None]:
-    """Find applications within this process by their address."""
-    with looked_up():
+def answer_in_process() -> Iterator[None]:
+    """Let applications within this process answer calls to their addresses."""
+    with calls_in_process():
         yield
 
 
@@ -116,8 +116,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 
 @pytest.fixture(autouse=True)
-def nothing_owed() -> Iterator[None]:
-    """Cancel the wake-ups that a test still owes, so that none is sent during the next one."""
+def no_late_wake_ups() -> Iterator[None]:
+    """Cancel the wake-ups that a test has scheduled, so that none is sent during the next one."""
     yield
     with wakeups._lock:
         for timer in wakeups._scheduled.values():
@@ -133,10 +133,10 @@ def answers_as_declared() -> Iterator[None]:
 
     from tests.support import api_schema
 
-    ask = APIClient.request
+    original_request = APIClient.request
 
     def request(self: APIClient, **environ: Any) -> Any:
-        answer = ask(self, **environ)
+        answer = original_request(self, **environ)
         api_schema.check(environ["REQUEST_METHOD"], environ["PATH_INFO"], answer)
         return answer
 
@@ -209,9 +209,9 @@ def world(
     settings.SITE_URL = hooks.url
     settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
     settings.MONDAY_TIMEOUT_SECONDS = 5.0
-    prepared.stand(sandbox, "world", set_up_boards)
+    prepared.restore_or_make(sandbox, "world", set_up_boards)
     hooks.deliveries.clear()
-    cache.clear()  # a restored person has the number of one who has asked too often
+    cache.clear()  # it counts requests by user, and a restored user has the id of another test's
     yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, "world"))
     reset_clock()
 
@@ -228,7 +228,7 @@ def quiet_site(transactional_db: None, processes: Processes, sandbox: Sandbox, p
     """NPD whose worker and beat rest, or have not begun yet; see tests/support/site.py."""
     npd = Site(processes, sandbox)
     try:
-        prepared.stand(sandbox, f"site at {webhook_url()}", npd.fill)
+        prepared.restore_or_make(sandbox, f"site at {webhook_url()}", npd.fill)
         npd.begin()
         yield npd
     finally:
@@ -248,8 +248,8 @@ def chromium() -> Iterator["Browser"]:
     """The system's Chromium. Without one the test is skipped, or fails if CI=true."""
     program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if not program:
-        missing = "no Chromium on this machine (Debian, Ubuntu: sudo apt install chromium)"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+        end_test = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        end_test("no Chromium on this machine (Debian, Ubuntu: sudo apt install chromium)")
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PAGE_TIMEOUT)
@@ -297,10 +297,10 @@ def open_page(chromium: "Browser", live_server: Any, person: Any) -> Iterator[Ca
     contexts = []
 
     def is_fault(line: Any) -> bool:
-        """Whether it is an error, other than the browser's own about a form that was refused or stale."""
+        """Return whether it is an error, other than the browser's own about a form that was refused or stale."""
         return bool(line.type == "error" and not line.text.endswith(("400 (Bad Request)", "409 (Conflict)")))
 
-    def opened(width: int = 1280, scheme: Any = "light", zone: str | None = None) -> tuple["Page", list[str]]:
+    def make_page(width: int = 1280, scheme: Any = "light", zone: str | None = None) -> tuple["Page", list[str]]:
         viewport = {"width": width, "height": 900}
         context = chromium.new_context(
             base_url=live_server.url, viewport=viewport, color_scheme=scheme, timezone_id=zone
@@ -308,11 +308,12 @@ def open_page(chromium: "Browser", live_server: Any, person: Any) -> Iterator[Ca
         context.set_default_timeout(2 * PAGE_TIMEOUT)
         contexts.append(context)
         context.add_cookies([session_cookie(person, live_server.url)])
-        page, errors = context.new_page(), []
+        page = context.new_page()
+        errors: list[str] = []
         page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         return page, errors
 
-    yield opened
+    yield make_page
     for context in contexts:
         context.close()

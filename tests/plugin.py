@@ -40,10 +40,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         except StartError as error:
             raise pytest.UsageError(str(error)) from error
         early_config.stash[SERVERS] = servers
-        wanted = test_servers.environment(servers)
-        for name in set(os.environ) - set(wanted):
+        variables = test_servers.environment(servers)
+        for name in set(os.environ) - set(variables):
             del os.environ[name]
-        os.environ.update(wanted)
+        os.environ.update(variables)
     try:
         return (yield)
     except BaseException:  # pytest_unconfigure is not called without a finished start
@@ -53,7 +53,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 
 
 def _only_deals_out(options: Any) -> bool:
-    """Whether this process only hands the tests to others (pytest-xdist), which start their own servers."""
+    """Return whether this process only hands the tests to others (pytest-xdist), which start their own servers."""
     return bool(getattr(options, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ
 
 
@@ -99,7 +99,7 @@ ON_BOTH = "test_killed_anywhere.py"
 
 
 def _mode(config: pytest.Config) -> str:
-    """The value of TEST_SERVERS, unless tests are named."""
+    """Return the value of TEST_SERVERS, or nothing if tests are named."""
     is_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     return os.environ.get("TEST_SERVERS", "") if is_all else ""
 
@@ -117,13 +117,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mode = _mode(config)
     if mode not in ("1", "after"):
         return
-    wanted = tuple(f"tests/{name}" for name in ON_REAL_SERVERS)
-    left_out = [item for item in items if item.nodeid.startswith(wanted) != (mode == "1")]
+    on_real_servers = tuple(f"tests/{name}" for name in ON_REAL_SERVERS)
+    left_out = [item for item in items if item.nodeid.startswith(on_real_servers) != (mode == "1")]
     if mode == "after":
         left_out = [item for item in left_out if item.get_closest_marker("hostile") and item.path.name != ON_BOTH]
     config.hook.pytest_deselected(items=left_out)
-    gone = set(left_out)
-    items[:] = [item for item in items if item not in gone]
+    dropped = set(left_out)
+    items[:] = [item for item in items if item not in dropped]
 
 
 @pytest.hookimpl(trylast=True)
@@ -136,7 +136,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     servers = config.stash.get(SERVERS, None)
-    return f"servers: {servers.words}" if servers else "servers: each test process has its own"
+    return f"servers: {servers.description}" if servers else "servers: each test process has its own"
 
 
 @pytest.hookimpl(trylast=True)

@@ -210,7 +210,6 @@ class Group:
     since: datetime | None  # of the oldest
     entity_type: str = ""
     code: str = ""
-    entity_id: UUID | None = None  # of a single entry
     records: int = 1  # more than entries if a column blocks a field of many records
     noticed: datetime | None = None  # when a pass first found one of the items removed
     removed: str = ""  # of an approval to delete records: how their items were removed
@@ -395,7 +394,6 @@ def _group(totals: Mapping[str, Any], first: Attention, wording: Wording) -> Gro
         since=totals["oldest"],
         entity_type=first.entity_type,
         code=first.code,
-        entity_id=first.entity_id if number == 1 else None,
         records=records,
         removed=" or ".join(state for state in totals["removed"] if state in (ARCHIVED, DELETED)),
         noticed=datetime.fromtimestamp(totals["noticed"], UTC) if kind is Kind.REMOVED else None,

@@ -21,7 +21,7 @@ from tests.admin import all_pages, states
 from tests.admin.test_records import LIST, change_page, words_of
 from tests.support.pages import barriers
 from tests.support.people import signed_in, staff_who_may
-from tests.support.rows import queries_of
+from tests.support.rows import count_queries
 
 GUIDE = "/admin/sync/boardlink/set-up/"
 
@@ -124,7 +124,7 @@ def test_pages_take_few_queries_however_many_rows_they_show(
     pages = ["/admin/", change_page(record), "/admin/search/?s=e&extended=1", "/api/v1/sync/attention/"]
 
     def queries() -> dict[str, int]:
-        return {page: queries_of(partial(browser.get, page, follow=True)) for page in [*lists, *pages]}
+        return {page: count_queries(partial(browser.get, page, follow=True)) for page in [*lists, *pages]}
 
     queries()  # fills the caches of the process and the session
     before = queries()

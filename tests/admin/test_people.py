@@ -18,7 +18,7 @@ from django.test import Client
 from npd.groups import meaning_of
 from sync.models import ApiToken, Decision
 from tests.support.people import signed_in
-from tests.support.waiting import beside, somebody_waits, wait_for
+from tests.support.waiting import in_background, somebody_waits, wait_for
 
 USERS = "/admin/auth/user/"
 PASSWORD = {"new_password1": "a-long-one-7-times", "new_password2": "a-long-one-7-times"}
@@ -238,7 +238,7 @@ def test_two_administrators_who_remove_each_other_at_once_leave_one(act: str) ->
     with transaction.atomic():
         User.objects.select_for_update().get(pk=second.pk)
         User.objects.filter(pk=second.pk).update(is_superuser=False)
-        at_once = beside(lambda: browser.post(*acts[act]))
+        at_once = in_background(lambda: browser.post(*acts[act]))
         wait_for("the other waits for the lock", somebody_waits)
     assert "last administrator" in at_once.result(60).content.decode()
     assert User.objects.get(is_superuser=True) == first

@@ -14,7 +14,7 @@ from sync.api.record_endpoints import etag_of, matches
 from sync.models import SyncQueue
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from tests.api.conftest import code_of, error_of, url_of
-from tests.support.waiting import beside, somebody_waits_for_us, wait_for
+from tests.support.waiting import in_background, somebody_waits_for_us, wait_for
 
 CONTACTS = "/api/v1/contacts/"
 
@@ -137,7 +137,7 @@ def test_if_match_waits_for_a_save_in_progress(api: APIClient, contact: Contact,
     write = partial(getattr(api, method), url_of(contact), {"notes": "mine"}, headers={"If-Match": etag})
     with transaction.atomic():
         Contact.objects.filter(pk=contact.pk).update(notes="theirs")
-        writer = beside(write)
+        writer = in_background(write)
         wait_for("the API waits for the row", somebody_waits_for_us)
     assert writer.result(60).status_code == 412
     assert Contact.objects.get(pk=contact.pk).notes == "theirs"

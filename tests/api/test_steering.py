@@ -16,7 +16,7 @@ from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
 from tests.api.conftest import QUEUE, error_of, row
-from tests.support.waiting import beside, wait_for
+from tests.support.waiting import in_background, wait_for
 
 STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}
 
@@ -93,7 +93,7 @@ def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         # All of them start before the first one continues.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [pauses.PAUSE_LOCK])
-        pausing = [beside(lambda: pauses.pause("ada", why="audit")[1]) for _ in range(6)]
+        pausing = [in_background(lambda: pauses.pause("ada", why="audit")[1]) for _ in range(6)]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         wait_for("six pauses", lambda: cursor.execute(waiting) or cursor.fetchone() == (6,))
     assert sorted(pause.result(60) for pause in pausing) == [False] * 5 + [True]

@@ -1,4 +1,4 @@
-"""What chaos changes in the product: board lists have three items a page, and one planted bug may be on."""
+"""What chaos changes in the product: pages of items have three, and one planted bug may be on."""
 
 import os
 
@@ -14,11 +14,8 @@ class Chaos(AppConfig):
     label = "chaos"
 
     def ready(self) -> None:
-        """Change the defaults of these functions, because all callers rely on them."""
         from sync.monday import items
 
-        for function in (items.first_page_query, items.next_page_query):
-            defaults = function.__defaults__ or ()
-            function.__defaults__ = tuple(ITEMS if value == items.ITEMS_PER_PAGE else value for value in defaults)
+        items.ITEMS_PER_PAGE = ITEMS
         if planted.FILE_VARIABLE in os.environ:
             planted.install()

@@ -44,8 +44,8 @@ def until_morning() -> float:
     return (morning - now).total_seconds() % 86_400.0
 
 
-# `Prepared.stand`: makes the state of this name, or restores it
-Stand = Callable[[str, Callable[[], None]], None]
+# `Prepared.restore_or_make`: makes the state of this name, or restores it
+RestoreOrMake = Callable[[str, Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,15 @@ class Window:
 
 class Arena:
     def __init__(
-        self, processes: Processes, hand: Hand, sandbox: Sandbox, postgres: EmbeddedPostgres | None, stand: Stand
+        self,
+        processes: Processes,
+        hand: Hand,
+        sandbox: Sandbox,
+        postgres: EmbeddedPostgres | None,
+        restore_or_make: RestoreOrMake,
     ) -> None:
         self.processes, self.hand, self.sandbox, self.postgres = processes, hand, sandbox, postgres
-        self.stand = stand
+        self.restore_or_make = restore_or_make
         self.api = requests.Session()
         self.offset = self.begun_at = 0.0
         self.live = self.was_live = False
@@ -85,7 +90,7 @@ class Arena:
         self.processes.serve()
         self.rest()
         self.hand.start()
-        self.stand("arena", self._fill)
+        self.restore_or_make("arena", self._fill)
         self._set_clocks()
         purge_broker()
         restore_schedule()

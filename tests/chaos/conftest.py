@@ -52,8 +52,8 @@ def crew(processes: Processes) -> Iterator[Crew]:
 def arena(
     transactional_db: None, crew: Crew, sandbox: Sandbox, prepared: Prepared, pytestconfig: pytest.Config
 ) -> Iterator[Arena]:
-    stand = partial(prepared.stand, sandbox)
-    arena = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, stand)
+    restore_or_make = partial(prepared.restore_or_make, sandbox)
+    arena = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, restore_or_make)
     with crew.at_work():
         yield arena
         sandbox.reset()

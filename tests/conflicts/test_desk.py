@@ -191,5 +191,5 @@ def test_its_resolution_tells_what_was_written_and_can_be_undone(world: World, a
     assert (again.npd_data, again.monday_data) == ({"role_title": "Stands"}, {"role_title": "Lost"})
     assert world.status(contact) == "conflict"
     world.deliver()
-    world.look(contact)
+    world.run_pass(contact)
     assert (world.status(contact), conflict_of(contact).is_open) == ("conflict", True)

@@ -97,7 +97,7 @@ def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(world: 
     """The answer comes after the pass has read the sync state, and before it settles."""
     contact = refuse(world)
     world.meanwhile(lambda: choose(contact, ada, "npd"), after="read")
-    world.look(contact)
+    world.run_pass(contact)
     assert last_answer(named(contact)) is not None
     assert world.status(contact) == "synced"
     assert not waits()

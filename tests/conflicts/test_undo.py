@@ -61,7 +61,7 @@ def test_an_undone_choice_restores_each_side_and_can_be_settled_again(world: Wor
         undo(conflict.pk, by=person)
     before = world.calls("mutation")
     world.deliver()
-    world.look(contact)
+    world.run_pass(contact)
     conflict.refresh_from_db()
     assert (conflict.is_open, world.calls("mutation")) == (True, before)
     choose(conflict, person, "keep_monday")

@@ -50,7 +50,7 @@ def played(
             return demo.command(), sandbox.calls(), sandbox.control("faults", "GET")
 
         try:
-            demo.output, demo.calls, demo.faults = prepared.stand(sandbox, "demo", play)
+            demo.output, demo.calls, demo.faults = prepared.restore_or_make(sandbox, "demo", play)
             sandbox.faults(*demo.faults)  # a restored sandbox has none
             yield demo
         finally:

@@ -11,7 +11,7 @@ from django.db import connection
 
 from tests.support.in_process import Hooks
 from tests.support.sandbox import Sandbox
-from tests.support.servers import ROOT, ran
+from tests.support.servers import ROOT, run_command
 from tests.support.site import child_environment
 
 PAGE = (ROOT / "docs/howto/sync-another-model.md").read_text()
@@ -65,7 +65,7 @@ def write(folder: Path, *files: str) -> None:
 
 
 def run(environment: dict[str, str], *command: str) -> str:
-    end = ran(sys.executable, *command, env=environment)
+    end = run_command(sys.executable, *command, env=environment)
     assert end.returncode == 0, f"{command}: {end.stdout}{end.stderr}"
     return end.stdout
 

@@ -12,7 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from tests.admin import states
 from tests.support import rows
-from tests.support.servers import ran
+from tests.support.servers import run_command
 from tests.support.site import child_environment
 
 OURS = ("conflicts", "npd", "sync")
@@ -41,7 +41,7 @@ def test_a_database_that_cannot_hold_every_letter_is_refused() -> None:
     with psycopg.connect(env["DATABASE_URL"], autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
         try:
-            migrated = ran(sys.executable, "manage.py", "migrate", env=env | {"DATABASE_URL": url})
+            migrated = run_command(sys.executable, "manage.py", "migrate", env=env | {"DATABASE_URL": url})
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     assert migrated.returncode == 1

@@ -14,7 +14,7 @@ from sync.operations.comparison import compare_board
 from sync.operations.setup.board_setup import check_board
 from tests.admin import states
 from tests.drift.conftest import Owner
-from tests.support.waiting import beside, somebody_waits_for_us, wait_for
+from tests.support.waiting import in_background, somebody_waits_for_us, wait_for
 from tests.support.world import World
 
 
@@ -149,7 +149,7 @@ def test_a_deleted_column_and_somebody_who_changes_records_never_wait_for_each_o
     link = BoardLink.objects.get(entity_type="contact")
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=ids[1])
-        check = beside(lambda: store_columns(link, Board(link.board_id, "Contacts", "active", {}, ())))
+        check = in_background(lambda: store_columns(link, Board(link.board_id, "Contacts", "active", {}, ())))
         wait_for("the check waits for us", somebody_waits_for_us)
         Contact.objects.select_for_update().get(pk=ids[0])
     check.result(60)

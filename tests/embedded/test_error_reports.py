@@ -11,7 +11,7 @@ import pytest
 from structlog.contextvars import bound_contextvars
 
 from config.logs import scrub, scrubbed_event
-from tests.support.servers import ran
+from tests.support.servers import run_command
 from tests.support.serving import Quiet, local, serving
 
 pytestmark = pytest.mark.processes
@@ -84,7 +84,7 @@ sentry_sdk.flush()
 
 def test_of_a_logged_error_its_code_its_kind_and_its_place_leave_and_no_sentence(receiver: Receiver) -> None:
     env = child_environment_without_a_database() | receiver.environment
-    ran(sys.executable, "-c", FAILING.format(person="Ada Lovelace"), env=env, check=True)
+    run_command(sys.executable, "-c", FAILING.format(person="Ada Lovelace"), env=env, check=True)
     errors = receiver.errors()
     assert [error.get("logentry") for error in errors[:4]] == [
         {"message": "nobody answered"},
@@ -115,7 +115,7 @@ def test_unknown_values_are_left_out_at_any_depth_and_people_and_secrets_of_the_
 
 def test_without_its_address_sentry_is_not_imported() -> None:
     code = "import sys; from config import wsgi; print('sentry_sdk' in sys.modules)"
-    result = ran(sys.executable, "-c", code, env=child_environment_without_a_database(), check=True)
+    result = run_command(sys.executable, "-c", code, env=child_environment_without_a_database(), check=True)
     assert result.stdout == "False\n"
 
 

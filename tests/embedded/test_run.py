@@ -21,7 +21,7 @@ from config.embedded.postgres import StartError
 from config.environment import load_or_create_secrets
 from npd.management.commands.demo import SAMPLE_DATA_WARNING
 from tests.embedded.conftest import folder_of_ones_own
-from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
+from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, run_command
 from tests.support.waiting import wait_for
 
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", "var", "tests", "docs", "bench")
@@ -106,7 +106,7 @@ class Run:
 
     def manage(self, code: str) -> str:
         command = [sys.executable, "manage.py", "shell", "--verbosity=0", "-c", code]
-        return ran(*command, cwd=self.folder, env=_bare(), check=True).stdout
+        return run_command(*command, cwd=self.folder, env=_bare(), check=True).stdout
 
 
 @contextlib.contextmanager
@@ -155,7 +155,7 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
     assert run.open_files() == []
     assert run.secrets_shown() == []
 
-    again = ran(*COMMAND, "run", cwd=run.folder)
+    again = run_command(*COMMAND, "run", cwd=run.folder)
     assert run.process
     assert again.returncode == 1
     assert f"`make run` is already running in this folder (process {run.process.pid})" in again.stdout

@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 
 from config import environment
 from tests.support.child import command_of
-from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
+from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, run_command
 
 pytestmark = pytest.mark.processes
 
@@ -20,7 +20,7 @@ SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redi
 def settings_of(*names: str, **env: str) -> dict[str, object]:
     code = f"import json, django.conf as c; s = c.settings;print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
     environment = {**BARE, **SERVERS, "SECRET_KEY": KEY, "DJANGO_SETTINGS_MODULE": "config.settings", **env}
-    return json.loads(ran(sys.executable, "-c", code, env=environment, check=True).stdout)
+    return json.loads(run_command(sys.executable, "-c", code, env=environment, check=True).stdout)
 
 
 SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")
@@ -61,13 +61,15 @@ def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, ob
 
 
 def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return ran(sys.executable, "manage.py", *arguments, env={**BARE, **env})
+    return run_command(sys.executable, "manage.py", *arguments, env={**BARE, **env})
 
 
 def web(**env: str) -> subprocess.CompletedProcess[str]:
     """Run the Procfile's web process, which has to end by itself."""
     # One worker: if two fail at the same moment, gunicorn itself ends with a traceback.
-    return ran(*command_of("web"), env={**BARE, "PORT": str(free_port()), "WEB_CONCURRENCY": "1", **env}, timeout=120)
+    return run_command(
+        *command_of("web"), env={**BARE, "PORT": str(free_port()), "WEB_CONCURRENCY": "1", **env}, timeout=120
+    )
 
 
 def test_web_without_a_database_does_not_start() -> None:
@@ -113,7 +115,7 @@ def test_a_failure_of_a_database_that_answers_keeps_its_trace() -> None:
 
 
 def test_a_command_of_a_python_without_the_packages_names_the_one_that_has_them() -> None:
-    end = ran(sys.executable, "-S", "manage.py", "check")
+    end = run_command(sys.executable, "-S", "manage.py", "check")
     assert end.returncode == 1
     assert ".venv/bin/python manage.py check" in end.stderr
     assert "Traceback" not in end.stderr

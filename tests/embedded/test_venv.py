@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import ROOT, ran
+from tests.support.servers import ROOT, run_command
 
 pytestmark = pytest.mark.processes
 
@@ -49,7 +49,7 @@ def lock(folder: Path, commit: str) -> None:
 
 def run(folder: Path, packages: str = "embedded", **env: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": f"{folder.parent / 'bin'}:/usr/bin:/bin", **env}
-    return ran("config/embedded/venv.sh", packages, cwd=folder, env=environment)
+    return run_command("config/embedded/venv.sh", packages, cwd=folder, env=environment)
 
 
 def installs(folder: Path, packages: str) -> bool:

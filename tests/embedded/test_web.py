@@ -14,8 +14,8 @@ from django.conf import settings
 
 from tests.accounts.test_closed_doors import routes
 from tests.support.child import Child, command_of
-from tests.support.servers import ROOT, free_port, ran
-from tests.support.site import child_environment, started
+from tests.support.servers import ROOT, free_port, run_command
+from tests.support.site import child_environment, start_child
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db]
 
@@ -47,9 +47,9 @@ def site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     caddy = [CADDY, "run", "--config", str(ROOT / "ops" / "Caddyfile")]
     with ExitStack() as children:
         # First, as while NPD restarts: it answers 502, and logs that as an error.
-        proxy = started(f"caddy-{port}", caddy, caddy_env, f"{url}/webhooks/monday/{SECRET}/")
+        proxy = start_child(f"caddy-{port}", caddy, caddy_env, f"{url}/webhooks/monday/{SECRET}/")
         children.callback(proxy.stop, 5)
-        web = started(f"web-{behind}", command_of("web"), web_env, f"http://127.0.0.1:{behind}/healthz")
+        web = start_child(f"web-{behind}", command_of("web"), web_env, f"http://127.0.0.1:{behind}/healthz")
         children.callback(web.stop, 5)
         yield Site(port, proxy, home)
 
@@ -70,7 +70,9 @@ def test_a_body_that_is_too_large_is_refused_before_a_thread_is_given_it(site: S
             # Only a part, so that NPD can't have got it whole. Caddy reads a quarter of a megabyte before it answers.
             caller.sendall(head.encode() + b"x" * 300_000)
             assert caller.makefile("rb").readline().startswith(b"HTTP/1.1 413 ")
-    adapted = ran(CADDY, "adapt", "--config", "ops/Caddyfile", env={"SITE_URL": site.url("")}, check=True).stdout
+    adapted = run_command(
+        CADDY, "adapt", "--config", "ops/Caddyfile", env={"SITE_URL": site.url("")}, check=True
+    ).stdout
     (limit,) = re.findall(r'"max_size":(\d+)', adapted)
     (buffered,) = re.findall(r'"request_buffers":(\d+)', adapted)
     assert int(buffered) > int(limit) == 12_000_000

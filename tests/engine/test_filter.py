@@ -14,7 +14,7 @@ def only(world: World, sync_filter: dict[str, Any], *records: Any) -> None:
     """Set the board's filter, and give each of these records a pass."""
     BoardLink.objects.filter(entity_type="contact").update(sync_filter=sync_filter)
     for record in records:
-        world.look(record)
+        world.run_pass(record)
         record.refresh_from_db()
 
 

@@ -60,7 +60,7 @@ def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(wor
     late = {"item_id": contact.monday_id, "column_id": "role_title", "value": "First"}
     world.sandbox.act("edit", **late, user_id=API_USER.id)
     world.deliver()
-    world.look(contact)
+    world.run_pass(contact)
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Second", "Second")
     assert world.status(contact) == "synced"
@@ -80,7 +80,7 @@ def test_a_cell_that_is_emptied_after_a_write_without_an_answer_was_edited(world
     Contact.objects.filter(pk=contact.pk).update(role_title=npd)
     world.deliver()
     world.settle()
-    world.look(contact)
+    world.run_pass(contact)
     contact.refresh_from_db()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("", status)
     assert contact.role_title == ("" if status == "synced" else "Later")

@@ -16,7 +16,7 @@ def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None
     world.edit(contact, "role_title", "From Monday")
     typed = Contact.objects.filter(pk=contact.pk)
     world.meanwhile(lambda: typed.update(role_title="Typed meanwhile"), after="read")
-    world.look(contact)
+    world.run_pass(contact)
     assert (world.status(contact), contact.role_title) == ("conflict", "Typed meanwhile")
     assert world.values(contact)["role_title"] == "From Monday"
 

@@ -122,7 +122,7 @@ def test_a_read_that_is_two_writes_behind_does_not_take_the_newest_value_back(wo
     world.save(contact, role_title="Two")
     world.save(contact, role_title="Three")
     world.deliver()
-    world.look(contact)
+    world.run_pass(contact)
     assert not world.sandbox.control("faults", "GET")
     assert (world.status(contact), contact.role_title) == ("synced", "Three")
     assert world.values(contact)["role_title"] == "Three"

@@ -19,7 +19,7 @@ from sync.operations.record_files import resource_of
 from tests.admin.test_records import words_of
 from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused, warnings
 from tests.support.people import staff_who_may
-from tests.support.waiting import beside, somebody_waits_for_us, wait_for
+from tests.support.waiting import in_background, somebody_waits_for_us, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -283,7 +283,7 @@ def test_an_import_and_somebody_who_changes_the_same_records_never_wait_for_each
     page = preview(browser, f"NPD ID,Name,Email,Role\n{cid.pk},,,Chair\n,,{bob.email},Cook\n,{ann.name},,Head\n")
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=ann.pk)
-        importing = beside(lambda: messages(confirm(browser, page)))
+        importing = in_background(lambda: messages(confirm(browser, page)))
         wait_for("the import waits for us", somebody_waits_for_us)
         list(Contact.objects.select_for_update().filter(pk__in=[bob.pk, cid.pk]).order_by("pk"))
     assert importing.result(60) == "Imported: 0 new, 3 changed, 0 unchanged. Undo…"

@@ -71,7 +71,7 @@ def test_a_board_that_is_gone_takes_no_record_with_it(world: World) -> None:
     contact = world.linked()
     set_policy("delete")
     world.sandbox.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=world.board_id())
-    world.look(contact)
+    world.run_pass(contact)
     quiet_passes(world, 3)
     assert Contact.objects.filter(pk=contact.pk).exists()
     assert not SyncConflict.objects.exists()
@@ -114,7 +114,7 @@ def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connec
     connected.pass_time(minutes=3)
     connected.sandbox.act("delete", item_id=acme.monday_id)
     calls = connected.calls()
-    connected.look(contact)
+    connected.run_pass(contact)
     assert connected.calls() - calls == 2, "the contact's item, and the one that its cell named"
     contact.refresh_from_db()
     assert contact.organization == acme

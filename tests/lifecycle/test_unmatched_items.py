@@ -39,7 +39,7 @@ from sync.records.item_links import (
 )
 from sync.registry import link_of
 from tests.lifecycle.conftest import newcomers
-from tests.support.waiting import beside, somebody_waits, wait_for
+from tests.support.waiting import in_background, somebody_waits, wait_for
 from tests.support.world import World, mail
 
 
@@ -249,7 +249,7 @@ def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:
     with transaction.atomic():
         locked = UnmatchedItem.objects.select_for_update(nowait=True)
         assert locked.get(item_id="1")
-        other = beside(transaction.atomic(act))
+        other = in_background(transaction.atomic(act))
         wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
         # Items after the one that it waits for are not locked.
         assert locked.get(item_id="2")
@@ -278,7 +278,7 @@ def test_whoever_takes_an_unmatched_and_an_ignored_item_takes_the_unmatched_one_
 
     with transaction.atomic():
         assert UnmatchedItem.objects.select_for_update(nowait=True).get()
-        other = beside(transaction.atomic(act))
+        other = in_background(transaction.atomic(act))
         wait_for("the other waits", lambda: somebody_waits("= 'transactionid'"))
         assert IgnoredItem.objects.select_for_update(nowait=True).get()
     other.result(20)

@@ -20,7 +20,7 @@ from sync.queue import SyncQueueService
 from tests.admin.states import stop_board
 from tests.metrics.conftest import bearer, scrape
 from tests.support.clock import move_clock
-from tests.support.rows import queries_of
+from tests.support.rows import count_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -58,13 +58,13 @@ def test_it_is_text_whatever_the_scraper_accepts(client: Client) -> None:
 def test_a_scrape_is_no_more_queries_with_more_rows_and_two_with_another_board() -> None:
     everything_is_tight()
     BoardLink.objects.filter(entity_type="organization").delete()
-    one_board = queries_of(scrape)
+    one_board = count_queries(scrape)
     board("organization", last_pass_at=sync_now())
-    two_boards = queries_of(scrape)
+    two_boards = count_queries(scrape)
     # Two more: the jobs due there, and whether another board has waited longer.
     assert two_boards <= min(one_board + 2, MAX_QUERIES)
     SyncQueue.objects.bulk_create(SyncQueue(entity_type="organization", entity_id=uuid.uuid4()) for _ in range(50))
-    assert queries_of(scrape) <= two_boards
+    assert count_queries(scrape) <= two_boards
 
 
 def test_no_label_holds_what_people_wrote() -> None:

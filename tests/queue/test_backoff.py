@@ -9,7 +9,7 @@ from django.db import transaction
 
 from npd.models import Contact
 from sync.models import SyncQueue
-from tests.support.waiting import beside, somebody_waits, wait_for
+from tests.support.waiting import in_background, somebody_waits, wait_for
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -106,7 +106,7 @@ def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
             wait_for("the claim, which has one record's row, waits for the other's", somebody_waits)
             Contact.objects.filter(pk=first.pk).update(notes="one")
 
-    saving = beside(save)
+    saving = in_background(save)
     begun.wait(5)
     world.work()
     saving.result(60)

@@ -22,7 +22,7 @@ from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, acquire, claim
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
-from tests.support.waiting import beside, somebody_waits_for_us, wait_for
+from tests.support.waiting import in_background, somebody_waits_for_us, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,7 +110,7 @@ def test_a_row_that_a_save_holds_is_passed_over_and_found_later(link: BoardLink)
             saving.set()
             go_on.wait(10)
 
-    saver = beside(save)
+    saver = in_background(save)
     saving.wait(10)
     lease = lease_of(link)
     assert claim(lease, 100) == []
@@ -217,7 +217,7 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
             if last and not claimed:
                 break
 
-    worker = beside(work)
+    worker = in_background(work)
     for n in range(300):
         Contact.objects.filter(pk=contacts[n % 10].pk).update(notes=str(n))
     finished.set()
@@ -260,7 +260,7 @@ def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
 
     def watch(execute: Any, sql: str, *args: Any) -> Any:
         if acts and words in sql:
-            beside(acts.pop()).result(60)
+            in_background(acts.pop()).result(60)
         return execute(sql, *args)
 
     with connection.execute_wrapper(watch):
@@ -319,7 +319,7 @@ def test_no_pass_takes_a_persons_request_before_its_record_is_pending(link: Boar
     Contact.objects.update(sync_status="synced")
     with transaction.atomic():
         Contact.objects.select_for_update(no_key=True).get()
-        request = beside(partial(enqueue, "contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON))
+        request = in_background(partial(enqueue, "contact", [contact.pk], cause=Cause.PERSON, priority=Priority.PERSON))
         wait_for("the request waits for the record's row", somebody_waits_for_us)
         assert not SyncQueue.objects.exists()
     request.result(60)

@@ -11,7 +11,7 @@ from sync.operations.sweep import sweep_due_boards
 from sync.outbox import pauses
 from sync.outbox.pauses import pause
 from sync.queue import push_record, resume
-from tests.support.waiting import beside, somebody_waits, wait_for
+from tests.support.waiting import in_background, somebody_waits, wait_for
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,7 @@ def test_a_paused_board_makes_no_call_whoever_asks(world: World) -> None:
     world.pass_time(hours=27)
     sweep_due_boards()
     compare_due_boards()
-    assert any("Paused by mary" in problem for problem in reconcile_boards()[1])
+    assert any("Paused by mary" in problem for problem in reconcile_boards(print)[1])
     answer = push_record(ann, "mary")
     assert answer.triggered
     assert answer.message.startswith("It waits: Paused by mary")
@@ -97,7 +97,7 @@ def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
     """Else it would say “paused” while something that saw no pause is still written."""
     with transaction.atomic():
         assert pauses.locked_pause("contact") == ""
-        pausing = beside(lambda: pause("mary"))
+        pausing = in_background(lambda: pause("mary"))
         wait_for("the pause waits for the lock", lambda: somebody_waits("= 'advisory'"))
         assert not pausing.done()
         assert pauses.locked_pause("contact") == ""

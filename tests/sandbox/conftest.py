@@ -16,7 +16,7 @@ from tests.support.in_process import by_address
 from tests.support.sandbox import Sandbox
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
-from tests.support.site import started
+from tests.support.site import start_child
 from tests.support.waiting import wait_for
 
 TOKEN = "a-token-for-tests"
@@ -109,7 +109,7 @@ class Process(Simulator):
 
     def start(self, **_: Any) -> None:
         command = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--token", TOKEN, *self._options]
-        self._child = started(f"sandbox-{self.port}", command, dict(os.environ), f"{self.url}/")
+        self._child = start_child(f"sandbox-{self.port}", command, dict(os.environ), f"{self.url}/")
 
     def stop(self, kill: bool = False) -> int | None:
         """End the process, by SIGKILL if asked; return its exit code."""

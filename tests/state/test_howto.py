@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sync.models import SyncState
-from tests.support.servers import ROOT, ran
+from tests.support.servers import ROOT, run_command
 from tests.support.site import child_environment
 
 PAGE = (ROOT / "docs/howto/sync-another-model.md").read_text().partition("## Keep another system in sync")[2]
@@ -35,6 +35,6 @@ assert not loaded, loaded
 def test_jiras_sprints_are_kept_with_no_client_of_monday_loaded() -> None:
     examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
     environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.state.jira_settings"}
-    end = ran(sys.executable, "-c", BEGIN + examples + PLAY, env=environment)
+    end = run_command(sys.executable, "-c", BEGIN + examples + PLAY, env=environment)
     assert end.returncode == 0, end.stderr
     assert SyncState.objects.filter(system="jira").count() == 2

@@ -21,7 +21,7 @@ from sync.models import BoardLease
 from tests.support.child import Child, command_of
 from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
-from tests.support.site import CHILDREN_NAME, Site, log_of, started
+from tests.support.site import CHILDREN_NAME, Site, log_of, start_child
 
 Staff = Callable[..., Child]
 
@@ -52,7 +52,7 @@ def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
     command = [sys.executable, "-m", "sandbox", "--port", str(settings.SANDBOX_PORT)]
     command += ["--token", settings.MONDAY_API_KEY, *options]
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
-    running[:] = [started("sandbox", command, dict(os.environ), f"{url}/")]
+    running[:] = [start_child("sandbox", command, dict(os.environ), f"{url}/")]
     simulator = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET, running[0].pid)
     try:
         yield simulator
@@ -67,7 +67,7 @@ def staff(quiet_site: Site) -> Iterator[Staff]:
     hired: list[Child] = []
 
     def hire(name: str) -> Child:
-        hired.append(started(name, command_of("worker"), quiet_site.processes.env))
+        hired.append(start_child(name, command_of("worker"), quiet_site.processes.env))
         quiet_site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)), 90)
         return hired[-1]
 

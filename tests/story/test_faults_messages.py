@@ -21,7 +21,7 @@ from tests.story.conftest import Staff, every_second, save, synced
 from tests.support.arrived import Writers, all_arrived
 from tests.support.child import Child
 from tests.support.servers import ROOT, free_port
-from tests.support.site import Processes, Site, started
+from tests.support.site import Processes, Site, start_child
 from tests.support.waiting import wait_for
 
 NAMES = [f"Person {number}" for number in range(5)]
@@ -48,7 +48,7 @@ class OwnRedis:
     def come_back(self) -> None:
         command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1"]
         options = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
-        self._server: Child = started("redis", [*command, *options], dict(os.environ))
+        self._server: Child = start_child("redis", [*command, *options], dict(os.environ))
         wait_for("Redis answers", self._answers)
 
     def _answers(self) -> bool:

@@ -20,7 +20,7 @@ from waitress.channel import ClientDisconnected
 from tests.support.serving import serving
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-by_address: dict[str, Application] = {}  # by host and port
+by_address: dict[str, Application] = {}  # by host and port, each answered here instead of over the network
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def answering(url: str, application: Application) -> Iterator[None]:
 
 
 @contextmanager
-def looked_up() -> Iterator[None]:
-    """Make every adapter of `requests` look for such an application before it connects."""
+def calls_in_process() -> Iterator[None]:
+    """Make `requests` call the application of an address, and connect only to other addresses."""
     connect = HTTPAdapter.send
 
     def send(adapter: HTTPAdapter, request: Any, *arguments: Any, **options: Any) -> requests.Response:
@@ -50,7 +50,7 @@ def looked_up() -> Iterator[None]:
 
 
 def _answer_of(application: Application, request: requests.PreparedRequest, timeout: Any) -> HTTPResponse:
-    """The application's answer, or the error of a client that timed out or was cut off."""
+    """Return the application's answer, or raise the error of a client that timed out or was cut off."""
     path, _, query = request.path_url.partition("?")
     body = request.body.encode() if isinstance(request.body, str) else request.body or b""
     seconds = timeout[1] if isinstance(timeout, tuple) else timeout
@@ -67,22 +67,23 @@ def _answer_of(application: Application, request: requests.PreparedRequest, time
         "wsgi.input": io.BytesIO(body),
         "waitress.client_disconnected": lambda: time.monotonic() > end,
     }
-    begun: list[Any] = []
+    head: list[Any] = []  # the status line, and the headers
     try:
-        content = b"".join(application(environ, lambda *start: begun.extend(start)))
-        cut = False
+        content = b"".join(application(environ, lambda *arguments: head.extend(arguments)))
+        is_cut = False
     except ClientDisconnected:
-        cut = True
+        is_cut = True
+    # A client whose time is up notices that before a cut connection.
     if time.monotonic() > end:
         raise requests.ReadTimeout("no answer in time")
-    if cut:
+    if is_cut:
         raise requests.ConnectionError(ProtocolError("Connection aborted.", RemoteDisconnected()))
-    status, headers = int(begun[0].split()[0]), dict(begun[1])
-    return HTTPResponse(io.BytesIO(content), headers=headers, status=status, preload_content=False)
+    status = int(head[0].split()[0])
+    return HTTPResponse(io.BytesIO(content), headers=dict(head[1]), status=status, preload_content=False)
 
 
 class Hooks:
-    """Plays NPD's webhook door and keeps each delivery: body, Authorization, path."""
+    """Plays NPD's endpoint for webhooks, and keeps each delivery: body, Authorization, path."""
 
     def __init__(self) -> None:
         self.deliveries: list[tuple[bytes, str | None, str]] = []
@@ -96,11 +97,11 @@ class Hooks:
         with serving(server), answering(self.url, self):
             yield self
 
-    def __call__(self, environ: dict[str, Any], begin: Callable[..., Any]) -> list[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         if "challenge" not in json.loads(body):
             self.deliveries.append((body, environ.get("HTTP_AUTHORIZATION"), environ["PATH_INFO"]))
-        begin("200 OK", [("Content-Type", "application/json")])
+        start_response("200 OK", [("Content-Type", "application/json")])
         return [body]
 
 

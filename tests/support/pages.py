@@ -21,7 +21,7 @@ BELOW_SERIOUS = (
     "table-duplicate-name",
 )  # fmt: skip
 # Rules outside of WCAG that are checked all the same: screen readers skip the menu by these landmarks.
-JUMPED_TO = {"landmark-one-main", "region"}
+LANDMARK_RULES = {"landmark-one-main", "region"}
 AXE_OPTIONS = {
     "resultTypes": ["violations"],
     "preload": False,
@@ -42,14 +42,14 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 BESIDE = """() => {
     const room = innerWidth, root = document.documentElement;
     if (root.scrollWidth <= room) return [];
-    const wide = [...document.body.querySelectorAll("*")].filter(one => one.getBoundingClientRect().right > room + 0.5);
-    const inner = wide.filter(one => !wide.some(other => other !== one && one.contains(other)));
-    return [`${root.scrollWidth - room} px`, ...inner.slice(0, 3).map(one => one.outerHTML.slice(0, 160))];
+    const wide = [...document.body.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > room + 0.5);
+    const inner = wide.filter(e => !wide.some(other => other !== e && e.contains(other)));
+    return [`${root.scrollWidth - room} px`, ...inner.slice(0, 3).map(e => e.outerHTML.slice(0, 160))];
 }"""
 
 
 def inbox_badge(page: Page) -> Locator:
-    """The number beside Home. PostgreSQL's statistics update it up to ten seconds late, so wait for it."""
+    """Return the number beside Home. PostgreSQL's statistics update it up to ten seconds late, so wait for it."""
     return page.locator("#nav-sidebar-apps a", has_text="Home").locator("[id^=badge-of]")
 
 
@@ -59,21 +59,23 @@ def serious_violations(violations: list[dict[str, Any]]) -> list[str]:
         for violation in violations
         if violation["impact"] in ("serious", "critical")
         or WCAG & set(violation["tags"])
-        or violation["id"] in JUMPED_TO
+        or violation["id"] in LANDMARK_RULES
     ]
 
 
 def barriers(page: Page) -> list[str]:
-    """What on the page breaks WCAG A or AA or is serious, and what sticks out of the screen."""
+    """Return what on the page breaks WCAG A or AA or is serious, and what sticks out of the screen."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    violations = page.evaluate("asked => axe.run(...asked).then(found => found.violations)", ["html", AXE_OPTIONS])
+    violations = page.evaluate(
+        "options => axe.run(...options).then(result => result.violations)", ["html", AXE_OPTIONS]
+    )
     faults = [*serious_violations(violations), *beside_screen(page.evaluate(BESIDE))]
     return [f"{page.url}: {fault}" for fault in faults]
 
 
 def barriers_in_both_schemes(page: Page) -> list[str]:
-    """`barriers` in light and in dark; afterwards the page has its old scheme."""
+    """Return `barriers` in light and in dark; afterwards the page has its old scheme."""
     page.evaluate(STAND_STILL)
     before = "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
     faults = []

@@ -13,28 +13,30 @@ from tests.support.sandbox import Sandbox
 
 
 class Prepared:
-    """Beginnings by name and registered models; a restarted sandbox has none yet."""
+    """Beginnings by the sandbox's process, and by their name with the registered models."""
 
     def __init__(self) -> None:
         self.beginnings: dict[tuple[int, str], tuple[KeptRows, Any]] = {}
         self.times_made: Counter[tuple[int, str]] = Counter()
 
-    def stand(self, sandbox: Sandbox, name: str, make: Callable[[], Any], *, since: int = 1) -> Any:
+    def restore_or_make(self, sandbox: Sandbox, name: str, make: Callable[[], Any], *, keep_from: int = 1) -> Any:
         """Bring both sides to where `make` left them and return its result; reset the sandbox's calls, faults, clock.
 
-        It is kept the `since`-th time: keeping takes as long as a pass, and some beginnings serve only one test.
+        It is kept when it is made the `keep_from`-th time: keeping takes as long as a pass, and some beginnings serve
+        only one test.
         """
         name = ", ".join([name, *(spec.entity_type for spec in registry.entities())])
         key = sandbox.life, name
         beginning = self.beginnings.get(key)
         if beginning:
+            kept_rows, result = beginning
             sandbox.control("restore", name=name)
             rows.empty()
-            beginning[0].put_back()
-            return beginning[1]
+            kept_rows.put_back()
+            return result
         result = make()
         self.times_made[key] += 1
-        if self.times_made[key] >= since:
+        if self.times_made[key] >= keep_from:
             sandbox.control("snapshot", name=name)
             sandbox.control("restore", name=name)  # or only the first test would count the calls of `make`
             self.beginnings[key] = KeptRows(f"prepared_{len(self.beginnings)}"), result
@@ -42,42 +44,46 @@ class Prepared:
 
 
 class Stages:
-    """The stages by which a test came from its beginning to where it stands.
+    """The stages by which a test came from its beginning to where it is now.
 
-    If only stages led there, a further stage is restored from an earlier test. Any other statement that writes, and any
+    If only stages led there, the next stage is restored from an earlier test. Any other statement that writes, and any
     other change of the sandbox, ends this: what comes after it is made.
     """
 
-    def __init__(self, prepared: Prepared, sandbox: Sandbox, way: str) -> None:
-        self.prepared, self.sandbox, self.way = prepared, sandbox, way
-        self.stay()
+    def __init__(self, prepared: Prepared, sandbox: Sandbox, beginning: str) -> None:
+        self.prepared = prepared
+        self.sandbox = sandbox
+        self.path = beginning  # the names of the beginning and of the stages; empty once something else was done
+        self.extend_last()
 
-    def reach(self, name: str, make: Callable[[], Any]) -> Any:
+    def restore_or_make(self, name: str, make: Callable[[], Any]) -> Any:
         """Restore or make the stage, and return what `make` returned."""
-        way = self._further(name)
-        if not way:
+        path = self._leave_for(name)
+        if not path:
             return make()
-        result = self.prepared.stand(self.sandbox, way, make, since=2)
-        self.way = way
+        result = self.prepared.restore_or_make(self.sandbox, path, make, keep_from=2)
+        self.path = path
         return result
 
     @contextmanager
-    def alike(self, name: str) -> Iterator[None]:
+    def count_as_stage(self, name: str) -> Iterator[None]:
         """Count what the block does as a stage of this name. It takes no time, so it is never restored."""
-        way = self._further(name)
+        path = self._leave_for(name)
         yield
-        self.way = way
-        self.stay()
+        self.path = path
+        self.extend_last()
 
-    def stay(self) -> None:
+    def extend_last(self) -> None:
         """Count what was done until now as part of the last stage."""
-        self.moment = self._now()
+        self.changes = self._changes()
 
-    def _further(self, name: str) -> str:
-        way = f"{self.way}; {name}" if self.way and self._now() == self.moment else ""
-        self.way = ""
-        return way
+    def _leave_for(self, name: str) -> str:
+        """Return the path with this stage, empty if something else was done; until it is reached there is no path."""
+        path = f"{self.path}; {name}" if self.path and self._changes() == self.changes else ""
+        self.path = ""
+        return path
 
-    def _now(self) -> tuple[int, int]:
-        moment = fetch_rows("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")[0][0]
-        return int(moment), self.sandbox.changes
+    def _changes(self) -> tuple[int, int]:
+        """Return the number of the next transaction that writes, and how often the sandbox was changed."""
+        transaction = fetch_rows("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")[0][0]
+        return int(transaction), self.sandbox.changes

@@ -22,10 +22,10 @@ PREFIX = "migrated_"
 
 
 def kept_name() -> str:
-    """A name derived from all that migrations depend on: our files, and the versions of other packages."""
-    used = [ROOT / name for name in ("requirements/development.txt", "sync/clock.py", "npd/apps.py")]
+    """Return a name derived from all that migrations depend on: our files, and the versions of other packages."""
+    sources = [ROOT / name for name in ("requirements/development.txt", "sync/clock.py", "npd/apps.py")]
     digest = hashlib.sha256()
-    for path in (*used, *sorted(ROOT.glob("*/migrations/*.py"))):
+    for path in (*sources, *sorted(ROOT.glob("*/migrations/*.py"))):
         digest.update(f"{path.relative_to(ROOT)} {path.read_text()}".encode())
     return PREFIX + digest.hexdigest()[:16]
 
@@ -49,7 +49,7 @@ def keep_migrated() -> None:
 
 
 def is_own_cluster() -> bool:
-    """Whether the run has its own cluster; on other servers it leaves nothing behind."""
+    """Return whether the run has its own cluster; on other servers it leaves nothing behind."""
     return os.environ.get("TEST_SERVERS") != "1"
 
 
@@ -74,10 +74,10 @@ KEEP_GROUPS = """DROP SCHEMA IF EXISTS migrated CASCADE; CREATE SCHEMA migrated;
 RESTORE_GROUPS = """INSERT INTO auth_group SELECT * FROM migrated.auth_group;
     INSERT INTO auth_group_permissions SELECT * FROM migrated.auth_group_permissions;"""
 # TRUNCATE takes forty times as long for fifty tables with a few rows.
-EMPTY = """DO $$ DECLARE one text; filled bool; BEGIN
-  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL ('{%s}') LOOP
-    EXECUTE format('SELECT EXISTS (SELECT FROM %%I)', one) INTO filled;
-    IF filled THEN EXECUTE format('DELETE FROM %%I', one); END IF;
+EMPTY = """DO $$ DECLARE table_name text; is_filled bool; BEGIN
+  FOR table_name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL ('{%s}') LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %%I)', table_name) INTO is_filled;
+    IF is_filled THEN EXECUTE format('DELETE FROM %%I', table_name); END IF;
   END LOOP;
 END $$;"""
 
@@ -99,9 +99,9 @@ def end_other_sessions() -> None:
 
 
 # Restored rows keep their numbers, so tables that were made anew must not give them out again.
-NUMBER_FURTHER_ON = """DO $$ DECLARE one text; BEGIN
-  FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND sequencename <> ALL ('{%s}') LOOP
-    EXECUTE format('ALTER SEQUENCE %%I RESTART WITH 100000', one);
+NUMBER_FURTHER_ON = """DO $$ DECLARE counter text; BEGIN
+  FOR counter IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND sequencename <> ALL ('{%s}') LOOP
+    EXECUTE format('ALTER SEQUENCE %%I RESTART WITH 100000', counter);
   END LOOP;
 END $$;"""
 
@@ -155,7 +155,7 @@ class KeptRows:
         run_sql(self._statement)
 
 
-def queries_of(act: Callable[[], object]) -> int:
+def count_queries(act: Callable[[], object]) -> int:
     with CaptureQueriesContext(connection) as queries:
         act()
     return len(queries)

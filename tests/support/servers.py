@@ -57,7 +57,7 @@ class Servers:
     lock: IO[str]
     database_url: str
     broker_url: str
-    words: str
+    description: str  # for the report's header
     postgres: EmbeddedPostgres | None = None
     ports: tuple[int, int] = (0, 0)
     broker_lock: IO[str] | None = None
@@ -71,7 +71,7 @@ class Servers:
 
 
 def take_slot() -> tuple[int, IO[str]]:
-    """The first slot that no other run in this folder holds, and its lock."""
+    """Return the first slot that no other run in this folder holds, and its lock."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for slot in range(SLOTS):
         lock = (FOLDER / f"{slot}.lock").open("w")
@@ -96,29 +96,29 @@ def _embedded(slot: int, lock: IO[str]) -> Servers:
     postgres.start()
     postgres.create_database("broker")
     broker = f"sqla+postgresql+psycopg://postgres@/broker?host={postgres.socket}"
-    words = "embedded PostgreSQL 18, Celery's broker on it (TEST_SERVERS=1 tests on real servers)"
-    return Servers(slot, lock, postgres.url("npd"), broker, words, postgres)
+    description = "embedded PostgreSQL 18, Celery's broker on it (TEST_SERVERS=1 tests on real servers)"
+    return Servers(slot, lock, postgres.url("npd"), broker, description, postgres)
 
 
 def _real(slot: int, lock: IO[str]) -> Servers:
     """Use our own database names, and the broker for one run at a time: another's worker would take our wake-ups."""
     url = os.environ.get("TEST_DATABASE_URL") or "postgresql://root@127.0.0.1:5432/postgres"
-    broker = _of_this_worker(os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15")
-    broker_lock = _alone_with(broker)
+    broker = _database_of_this_worker(os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15")
+    broker_lock = _lock_broker(broker)
     name = f"npd_{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}_{slot}"
     parts = urlsplit(url)
     with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
         version = connection.info.parameter_status("server_version")
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         connection.execute(statement.format(sql.Identifier("test_" + name)))
-    redis = f"Redis {_redis_version(broker)} at {urlsplit(broker).hostname}"
-    words = f"PostgreSQL {version} at {parts.hostname}, {redis}"
+    redis = f"Redis {_empty_redis(broker)} at {urlsplit(broker).hostname}"
+    description = f"PostgreSQL {version} at {parts.hostname}, {redis}"
     database_url = urlunsplit(parts._replace(path=f"/{name}"))
-    return Servers(slot, lock, database_url, broker, words, broker_lock=broker_lock)
+    return Servers(slot, lock, database_url, broker, description, broker_lock=broker_lock)
 
 
-def _of_this_worker(broker: str) -> str:
-    """Give each of pytest-xdist's workers its own Redis database: 15, 14, 13 …"""
+def _database_of_this_worker(broker: str) -> str:
+    """Return the address of this process's own Redis database: pytest-xdist's workers have 15, 14, 13 …"""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     parts = urlsplit(broker)
     number = int(parts.path.strip("/") or 0) - int(worker.removeprefix("gw"))
@@ -127,7 +127,7 @@ def _of_this_worker(broker: str) -> str:
     return urlunsplit(parts._replace(path=f"/{number}"))
 
 
-def _alone_with(broker: str) -> IO[str]:
+def _lock_broker(broker: str) -> IO[str]:
     """Wait until no other run on this machine uses this Redis database."""
     name = hashlib.sha256(broker.encode()).hexdigest()[:10]
     lock = (Path(tempfile.gettempdir()) / f"npd-test-broker-{name}.lock").open("w")
@@ -135,7 +135,8 @@ def _alone_with(broker: str) -> IO[str]:
     return lock
 
 
-def _redis_version(url: str) -> str:
+def _empty_redis(url: str) -> str:
+    """Empty the Redis database, and return the server's version."""
     import redis
 
     client = redis.Redis.from_url(url, socket_connect_timeout=5)
@@ -145,12 +146,14 @@ def _redis_version(url: str) -> str:
     return version
 
 
-def ran(*command: str, cwd: Path = ROOT, check: bool = False, **options: Any) -> "subprocess.CompletedProcess[str]":
+def run_command(
+    *command: str, cwd: Path = ROOT, check: bool = False, **options: Any
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=cwd, check=check, capture_output=True, text=True, **options)
 
 
 def free_port() -> int:
-    """A port that is free at this moment.
+    """Return a port that is free at this moment.
 
     It is below those that the system hands out, so that no other socket gets it before its process listens, or while
     its address is answered within this process.
@@ -163,7 +166,7 @@ def free_port() -> int:
 
 
 def environment(servers: Servers) -> dict[str, str]:
-    """The environment of the run and its child processes, without the shell's own settings."""
+    """Return the environment of the run and its child processes, without the shell's own settings."""
     web, sandbox = servers.ports
     variables = {
         name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(NOT_FOR_TESTS)

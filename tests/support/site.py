@@ -34,12 +34,13 @@ from tests.support.waiting import wait_for
 CHILDREN_NAME = f"npd-test-{os.getpid()}"  # how PostgreSQL lists the connections of our processes
 REST_SECONDS = 5.0
 START_SECONDS = 90.0  # on a machine with much else to do
-USER, PASSWORD = "admin", "admin-password"
+USER = "admin"
+PASSWORD = "admin-password"
 
 
 @functools.cache
 def hashed_password() -> str:
-    """Hashed for the web process, which doesn't know this process's quick hash."""
+    """Return the password's hash for the web process, which doesn't know this process's quick hash."""
     return make_password(PASSWORD, hasher="pbkdf2_sha256")
 
 
@@ -57,7 +58,7 @@ def child_environment() -> dict[str, str]:
     }
 
 
-def started(name: str, command: list[str], env: dict[str, str], url: str | None = None) -> Child:
+def start_child(name: str, command: list[str], env: dict[str, str], url: str | None = None) -> Child:
     """Start a child and wait until it answers at `url`; the error shows its last lines."""
     child = Child(name, command, env, ROOT, log_of(name))
     child.start()
@@ -84,10 +85,10 @@ def _answers(child: Child, url: str) -> bool:
 
 
 def sandbox_process() -> Child:
-    """`python -m sandbox` on the run's port, boards in memory only."""
+    """Start `python -m sandbox` on the run's port, with boards in memory only."""
     command = [sys.executable, "-m", "sandbox", "--port", str(settings.SANDBOX_PORT)]
     command += ["--token", settings.MONDAY_API_KEY, "--signing-secret", settings.MONDAY_SIGNING_SECRET]
-    return started("sandbox", command, dict(os.environ), f"http://127.0.0.1:{settings.SANDBOX_PORT}/")
+    return start_child("sandbox", command, dict(os.environ), f"http://127.0.0.1:{settings.SANDBOX_PORT}/")
 
 
 class Processes:
@@ -114,11 +115,11 @@ class Processes:
     def work(self, *names: str) -> None:
         """Start everything, or web and the named ones."""
         self.serve()
-        wanted = names or ("worker", "beat")
-        is_new = "worker" in wanted and self._ensure("worker", command_of("worker"))
-        if "beat" in wanted:
+        names = names or ("worker", "beat")
+        is_worker_new = "worker" in names and self._ensure("worker", command_of("worker"))
+        if "beat" in names:
             self._ensure("beat", command_of("beat"))
-        if is_new:  # or a test's own waits would begin before there is a worker
+        if is_worker_new:  # or a test's own waits would begin before there is a worker
             worker = self.children["worker"]
             wait_for("the worker is ready", lambda: " ready." in "\n".join(worker.last_lines(1_000)), START_SECONDS)
         if self.at_rest:
@@ -164,7 +165,7 @@ class Processes:
             self.end(name)
         if name in self.children:
             return False
-        self.children[name] = started(name, command, self.env, url)
+        self.children[name] = start_child(name, command, self.env, url)
         return True
 
     def _signal(self, number: int) -> None:
@@ -173,21 +174,21 @@ class Processes:
                 os.killpg(child.pid, number)
 
     def _stop_if_idle(self) -> bool:
-        if self._busy():
+        if self._is_busy():
             return False
         self._signal(signal.SIGSTOP)
-        if self._busy():  # one of them began something in between
+        if self._is_busy():  # one of them began something in between
             self._signal(signal.SIGCONT)
             return False
         return True
 
-    def _busy(self) -> bool:
-        """Whether a row is worked on or a transaction open: a stopped process would keep its locks."""
-        is_busy = (
+    def _is_busy(self) -> bool:
+        """Return whether a row is worked on or a transaction open: a stopped process would keep its locks."""
+        busy_rows = (
             "SELECT 1 FROM sync_queue WHERE status = 'in_progress'"
             " UNION ALL SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle'"
         )
-        return bool(fetch_rows(is_busy, [CHILDREN_NAME]))
+        return bool(fetch_rows(busy_rows, [CHILDREN_NAME]))
 
 
 class Site:
@@ -197,9 +198,11 @@ class Site:
     """
 
     def __init__(self, processes: Processes, sandbox: Sandbox) -> None:
-        self.processes, self.sandbox = processes, sandbox
+        self.processes = processes
+        self.sandbox = sandbox
         self.url: str = settings.SITE_URL
-        self.username, self.password = USER, PASSWORD
+        self.username = USER
+        self.password = PASSWORD
         self.api = requests.Session()
 
     def fill(self) -> None:

@@ -11,24 +11,26 @@ from django.db import connections
 
 from sync.kernel.db import fetch_rows
 
-Found = TypeVar("Found")
-FIRST_LOOK, LOOK_SECONDS = 0.002, 0.03  # most waits end within a few milliseconds
+Result = TypeVar("Result")
+FIRST_PAUSE = 0.002  # seconds; most waits end within a few milliseconds
+LONGEST_PAUSE = 0.03
 
 
-def wait_for(description: str, condition: Callable[[], Found], seconds: float = 120) -> Found:
+def wait_for(description: str, condition: Callable[[], Result], seconds: float = 120) -> Result:
     """Return the first truthy answer of `condition`, or fail with `description` after `seconds`."""
-    deadline, pause = time.monotonic() + seconds, FIRST_LOOK
+    deadline = time.monotonic() + seconds
+    pause = FIRST_PAUSE
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{description}: not within {seconds} s; the last answer was {answer!r}")
         time.sleep(pause)
-        pause = min(2 * pause, LOOK_SECONDS)
+        pause = min(2 * pause, LONGEST_PAUSE)
     return answer
 
 
-def beside(act: Callable[[], Found]) -> "Future[Found]":
-    """Begin this now in a session of its own; the caller waits for its `result`."""
-    future: Future[Found] = Future()
+def in_background(act: Callable[[], Result]) -> "Future[Result]":
+    """Run an act in a thread with a database session of its own; the caller waits for the future's `result`."""
+    future: Future[Result] = Future()
 
     def run() -> None:
         try:
@@ -45,22 +47,23 @@ def beside(act: Callable[[], Found]) -> "Future[Found]":
     return future
 
 
-def at_once(*acts: Callable[[], Found]) -> list[Found]:
-    """The results of these acts, all begun at the same moment, each in its own session."""
-    together = threading.Barrier(len(acts))
+def at_once(*acts: Callable[[], Result]) -> list[Result]:
+    """Begin these acts at the same moment, each in a session of its own, and return their results."""
+    barrier = threading.Barrier(len(acts))
 
-    def begun(act: Callable[[], Found]) -> Found:
-        together.wait(60)
+    def begin(act: Callable[[], Result]) -> Result:
+        barrier.wait(60)
         return act()
 
-    return [future.result(60) for future in [beside(partial(begun, act)) for act in acts]]
+    return [future.result(60) for future in [in_background(partial(begin, act)) for act in acts]]
 
 
-def somebody_waits(kind: str = "<> 'advisory'") -> bool:
-    return bool(fetch_rows(f"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype {kind}"))
+def somebody_waits(locktype: str = "<> 'advisory'") -> bool:
+    """Return whether a session waits for a lock whose type fits this condition."""
+    return bool(fetch_rows(f"SELECT 1 FROM pg_locks WHERE NOT granted AND locktype {locktype}"))
 
 
 def somebody_waits_for_us() -> bool:
-    """Whether another session waits for a lock that this one has."""
-    waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-    return bool(fetch_rows(waits))
+    """Return whether another session waits for a lock that this one has."""
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    return bool(fetch_rows(waiting))

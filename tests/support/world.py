@@ -38,34 +38,35 @@ from tests.support.prepared import Stages
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
 
-Made = TypeVar("Made", bound=Callable[..., Any])
+Method = TypeVar("Method", bound=Callable[..., Any])
 TOM = 67210012  # a person of the sandbox's account
 
 
-def staged(function: Made) -> Made:
+def staged(method: Method) -> Method:
     """Make a stage of what a method of a world does; its name and arguments identify it."""
 
-    parameters = signature(function)
+    parameters = signature(method)
 
-    @wraps(function)
-    def reached(world: World, *arguments: Any, **more: Any) -> Any:
-        bound = parameters.bind(world, *arguments, **more)
-        bound.apply_defaults()  # a default reaches the same stage whether it is named or not
+    @wraps(method)
+    def restore_or_call(world: World, *arguments: Any, **options: Any) -> Any:
+        bound = parameters.bind(world, *arguments, **options)
+        bound.apply_defaults()  # a default is the same stage whether it is named or not
         values = [(key, list(v.items()) if isinstance(v, dict) else v) for key, v in bound.arguments.items()][1:]
-        name = f"{function.__module__}.{function.__qualname__} {_keys_of(values)}"
-        return _rows_of(world.stage(name, lambda: _keys_of(function(world, *arguments, **more))))
+        name = f"{method.__module__}.{method.__qualname__} {_keys_of(values)}"
+        return _rows_of(world.stage(name, lambda: _keys_of(method(world, *arguments, **options))))
 
-    return cast(Made, reached)
+    return cast(Method, restore_or_call)
 
 
 def _keys_of(value: Any) -> Any:
-    """Replace rows by their keys: restored rows are read anew."""
+    """Replace rows by their keys, for `_rows_of`: restored rows are read anew."""
     if isinstance(value, Model):
         return type(value), value.pk
     return type(value)(map(_keys_of, value)) if type(value) in (tuple, list) else value
 
 
 def _rows_of(value: Any) -> Any:
+    """Replace keys by their rows, as they are now."""
     if isinstance(value, tuple) and isinstance(value[0], type):
         return value[0]._default_manager.get(pk=value[1])
     return type(value)(map(_rows_of, value)) if type(value) in (tuple, list) else value
@@ -75,17 +76,20 @@ class World:
     """The people on both sides and the worker. Webhooks arrive when the test calls `deliver`."""
 
     def __init__(self, sandbox: Sandbox, hooks: Hooks, patch: pytest.MonkeyPatch, stages: Stages) -> None:
-        self.sandbox, self.hooks, self.patch, self.stages = sandbox, hooks, patch, stages
+        self.sandbox = sandbox
+        self.hooks = hooks
+        self.patch = patch
+        self.stages = stages
         self.queue = SyncQueueService()
-        self.delivered: list[tuple[bytes, str | None, str]] = []
-        self.offset = 0.0
+        self.delivered: list[tuple[bytes, str | None, str]] = []  # the webhooks that were handed in
+        self.offset = 0.0  # seconds of time that has passed, beside real time
 
     def contact(self, name: str = "Ann", **values: Any) -> Contact:
         return Contact.objects.create(name=name, **values)
 
     @staged
     def linked(self, name: str = "Ann", **values: Any) -> Contact:
-        """A contact that has its item and is in sync; its webhooks have been handled."""
+        """Create a contact that has its item and is in sync; its webhooks have been handled."""
         contact = self.contact(name, **values)
         self.work()
         self.hear(contact)
@@ -94,7 +98,7 @@ class World:
 
     @staged
     def linked_together(self, number: int, **values: Any) -> list[Contact]:
-        """So many `linked` contacts: P0, P1 and so on."""
+        """Create so many `linked` contacts: P0, P1 and so on."""
         contacts = [self.contact(f"P{n}", **values) for n in range(number)]
         self.work()
         self.hear(*contacts)
@@ -116,19 +120,19 @@ class World:
         return client
 
     def stage(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what `make` returned, restored if an earlier test came the same way; see `Stages`."""
+        """Return what `make` returned, restored if an earlier test took the same path; see `Stages`."""
 
-        def reached() -> tuple[Any, float, list[Any]]:
+        def make_and_hand_in() -> tuple[Any, float, list[Any]]:
             result = make()
             wait_for("the sandbox has sent its webhooks", self._sent_all)
             assert not self.hooks.deliveries, "a stage hands in all webhooks"
             return result, self.offset, list(self.delivered)
 
-        result, offset, delivered = self.stages.reach(name, reached)
+        result, offset, delivered = self.stages.restore_or_make(name, make_and_hand_in)
         if offset:  # restoring sets the real time
             self.pass_time(seconds=offset - self.offset)
         self.delivered[:] = delivered
-        self.stages.stay()
+        self.stages.extend_last()
         return result
 
     def work(self, *records: Any, **passed: float) -> WorkSummary:
@@ -154,8 +158,8 @@ class World:
         self.wait_out()
         return self.work(*records)
 
-    def look(self, record: Any, cause: Cause = Cause.SWEEP) -> None:
-        """Look at a record that hasn't changed, as a sweep does."""
+    def run_pass(self, record: Any, cause: Cause = Cause.SWEEP) -> None:
+        """Run a pass over a record that hasn't changed, as after a sweep."""
         self.queue.enqueue(
             record.entity_type(), record.pk, direction=QueueDirection.TO_NPD, cause=cause, priority=Priority.SWEEP
         )
@@ -164,13 +168,14 @@ class World:
     def deliver(self, *, times: int = 1) -> int:
         """Hand in the webhooks that Monday has sent by now, in order; return their number."""
         wait_for("the sandbox has sent its webhooks", self._sent_all)
-        deliveries, self.hooks.deliveries[:] = list(self.hooks.deliveries), []
+        deliveries = list(self.hooks.deliveries)
+        self.hooks.deliveries.clear()
         self.delivered += deliveries
         self._receive(deliveries * times)
         return len(deliveries)
 
     def hand_in(self, deliveries: list[tuple[bytes, str | None, str]]) -> None:
-        """Hand in kept webhooks by the door with the token, as their signatures may have expired."""
+        """Hand in kept webhooks at the address with the token, as their signatures may have expired."""
         self._receive([(body, None, path) for body, _, path in deliveries])
 
     def _receive(self, deliveries: list[tuple[bytes, str | None, str]]) -> None:
@@ -183,19 +188,18 @@ class World:
         return all(delivery["state"] != "waiting" for delivery in deliveries)
 
     def item(self, record: Any) -> dict[str, Any]:
-        """The record's item, whatever its state."""
+        """Return the record's item, whatever its state."""
         record.refresh_from_db()
-        items = [i for b in self.sandbox.boards() for i in b["items"] if i["id"] == record.monday_id]
-        assert items, "the record has no item"
-        return items[0]
+        assert record.monday_id, "the record has no item"
+        return self.sandbox.item(record.monday_id)
 
     def values(self, record: Any) -> dict[str, str]:
-        """The texts of the item's cells, and its name."""
+        """Return the texts of the item's cells, and its name."""
         item = self.item(record)
         return {"name": item["name"], **item["values"]}
 
     def edit(self, record: Any, column: str, value: Any) -> None:
-        """A person edits a cell (or, with column "name", renames the item) on the board."""
+        """Edit a cell (or, with column "name", rename the item) as a person at the board does."""
         record.refresh_from_db()
         if column == "name":
             self.sandbox.act("rename", item_id=record.monday_id, name=value)
@@ -203,13 +207,14 @@ class World:
             self.sandbox.act("edit", item_id=record.monday_id, column_id=column, value=value)
 
     def meanwhile(self, act: Callable[[], Any], *, before: str = "", after: str = "") -> None:
-        """Have something happen once, as others do it: before or after the next call that reads items, or that writes.
+        """Do something once that others do meanwhile: before or after the next call that reads items, or that writes.
 
-        So between a look's reading and its settling (`after="read"`), or between its decision and its `mutation`.
+        So between a pass's reading and its settling (`after="read"`), or between its decision and its `mutation`.
         """
-        send, acts = HTTPAdapter.send, [act]
+        send = HTTPAdapter.send
+        acts = [act]
 
-        def interrupted(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
+        def send_and_act(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
             document = json.loads(request.body or b"{}").get("query", "") if request.url == self.sandbox.api_url else ""
             kind = "mutation" if document.startswith("mutation") else "read" if "items" in document else ""
             if acts and kind and kind == before:
@@ -219,20 +224,20 @@ class World:
                 acts.pop()()
             return answer
 
-        self.patch.setattr(HTTPAdapter, "send", interrupted)
+        self.patch.setattr(HTTPAdapter, "send", send_and_act)
 
     @contextmanager
     def broken(self, record: Any = None) -> Iterator[None]:
-        """Make NPD's own code fail in every look, or in those at one record."""
+        """Make NPD's own code fail in every pass, or in those over this record."""
         decide_fields = field_plan.decide_fields
 
-        def fails(facts: Any, plan: Any) -> Any:
+        def fail(facts: Any, plan: Any) -> Any:
             if record is None or plan.id == record.pk:
                 raise ValueError("boom")
             return decide_fields(facts, plan)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(field_plan, "decide_fields", fails)
+            patch.setattr(field_plan, "decide_fields", fail)
             yield
 
     def add(self, name: str, entity_type: str = "contact", **values: Any) -> str:
@@ -241,10 +246,7 @@ class World:
 
     def list_in_pages_of_eight(self) -> None:
         """List the board's items eight at a time, so that a dozen have a second page."""
-        for query in (items.first_page_query, items.next_page_query):
-            defaults = query.__defaults__ or ()
-            smaller = tuple(8 if value == items.ITEMS_PER_PAGE else value for value in defaults)
-            self.patch.setattr(query, "__defaults__", smaller)
+        self.patch.setattr(items, "ITEMS_PER_PAGE", 8)
 
     def block_of(self, record: Any, key: str) -> str:
         return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))
@@ -258,11 +260,11 @@ class World:
         return self.link(entity_type).board_id
 
     def calls(self, kind: str | None = None) -> int:
-        """The number of calls that the sandbox has had, of one kind (query, mutation) or of all."""
+        """Return how many calls the sandbox has had, of one kind (query, mutation) or of all."""
         return sum(kind in (None, call["kind"]) for call in self.sandbox.calls())
 
     def calls_while(self, minutes: int, *, seconds: int = 60) -> int:
-        """How many calls are made while this time passes and workers work.
+        """Return how many calls are made while this time passes and workers work.
 
         They work every minute (or so many `seconds`) for five, and from then on ever less often: waits grow.
         """
@@ -304,7 +306,7 @@ def mail(address: str) -> dict[str, str]:
 
 
 def set_up_boards() -> None:
-    # These tests don't look at the set-up's calls.
+    # No test of a world counts the set-up's calls.
     unmetered = MondayConnector(metered_client.client().inner)
     for spec in registry.entities():
         set_up(spec, unmetered)

@@ -63,6 +63,6 @@ class Post:
 def post(world: World) -> Post:
     """The boards are set up and were swept once."""
     post = Post(world)
-    with world.stages.alike("never swept"):
+    with world.stages.count_as_stage("never swept"):
         BoardLink.objects.update(swept_to=None)
     return post

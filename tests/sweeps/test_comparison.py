@@ -142,7 +142,7 @@ def test_records_with_troubles_get_their_passes_and_passes_over_all_find_nothing
         TROUBLES[name](world, contact)
     post.lose()
     mark = SyncQueue.objects.order_by("-id").values_list("id", flat=True)[0]
-    reconcile_boards()
+    reconcile_boards(print)
     swept = SyncQueue.objects.annotate(swept=F("causes").bitand(int(Cause.SWEEP))).filter(swept__gt=0)
     passed = set(swept.filter(status="completed").values_list("entity_id", flat=True))
     assert [name for name, contact in odd.items() if contact.pk not in passed] == []
@@ -160,7 +160,7 @@ def test_where_nothing_is_to_be_done_nothing_is_read_but_the_boards_and_nothing_
     world.pass_time(minutes=5)
     before = state(world)
     calls, jobs = world.calls("query"), SyncQueue.objects.count()
-    report, problems = reconcile_boards()
+    report, problems = reconcile_boards(print)
     # For each of the two boards: its changes, its columns, and its one page.
     assert (world.calls("query") - calls, SyncQueue.objects.count() - jobs) == (6, 0)
     expected = ["Organizations: 0 items on the board, 0 of them linked: nothing differed."]
@@ -172,7 +172,7 @@ def test_where_nothing_is_to_be_done_nothing_is_read_but_the_boards_and_nothing_
 def test_a_board_that_can_not_be_listed_is_a_problem_in_words(world: World, post: Post) -> None:
     world.linked("Ann")
     world.sandbox.faults({"status": 500, "on": "boards", "count": 50})
-    assert any("The comparison could not be finished." in problem for problem in reconcile_boards()[1])
+    assert any("The comparison could not be finished." in problem for problem in reconcile_boards(print)[1])
 
 
 def compared(post: Post) -> ComparisonResult:
@@ -231,6 +231,6 @@ def test_on_request_a_record_that_a_cut_listing_lacked_gets_its_pass(world: Worl
     post.edit(contact, "role_title", "Countess")
     BoardLink.objects.update(swept_to=sync_now() + timedelta(hours=1))  # no sweep looks so far back
     world.sandbox.faults({"listing": 0, "on": "items_page", "count": 10})
-    reconcile_boards()
+    reconcile_boards(print)
     contact.refresh_from_db()
     assert contact.role_title == "Countess"

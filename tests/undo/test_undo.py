@@ -157,7 +157,7 @@ def test_a_relation_is_put_back_whole(world: World, dora: User) -> None:
     world.work()
     contact = world.linked(organization=first)
     choose_on_board(world, contact, second)
-    world.look(contact)
+    world.run_pass(contact)
     contact.refresh_from_db()
     assert contact.organization == second
     undo_decisions([last(contact, "pull", key="organization")], by=dora)
