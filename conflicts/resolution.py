@@ -78,8 +78,9 @@ def deletion_problem(user: Any, entity_type: str) -> str:
     """Return why this user can't choose a deletion; empty if they can."""
     if registry.may_act(user, "delete", entity_type):
         return ""
-    records = registry.entity(entity_type).model._meta.verbose_name_plural
-    return f"Only who may delete {records} can choose this: {authors.who_may('delete', entity_type)}."
+    meta = registry.entity(entity_type).model._meta
+    people = authors.who_has(f"{meta.app_label}.delete_{meta.model_name}")
+    return f"Only who may delete {meta.verbose_name_plural} can choose this: {people}."
 
 
 def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]:

@@ -13,13 +13,11 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models.fields.json import KT
-from django.db.models.functions import Coalesce
 
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
-from sync.monday.board_events import ITEM_NAME_PATHS, InvalidEvent, ItemEvent, parse_event
+from sync.monday.board_events import InvalidEvent, ItemEvent, parse_event
 
 # Minutes between attempts; the first attempt is immediate, the one after the last wait is final.
 BACKOFF_MINUTES = (1, 5, 15, 60)
@@ -197,11 +195,6 @@ class Intent(models.Model):
 
     def __str__(self) -> str:
         return f"API write for a {self.entity_type}: {self.get_state_display()}"
-
-
-def event_item_name() -> Coalesce:
-    """Return the expression for the item's name in a delivery, null without one."""
-    return Coalesce(*(KT("__".join(("body", *path))) for path in ITEM_NAME_PATHS))
 
 
 class WebhookEvent(models.Model):

@@ -456,15 +456,7 @@ _UNMATCHED_SENTENCES = {
 
 def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
     """Return why an item has no record; `params` fill the placeholders, defaults the others."""
-    defaults = {
-        "label": "value",
-        "type": "record",
-        "types": "records",
-        "names": "A record",
-        "problems": "",
-        "then": "",
-        "filter": "The filter of what is synced leaves it out.",
-    }
-    words = {**defaults, **params}
+    defaults = {"label": "value", "type": "record", "types": "records", "names": "A record", "problems": "", "then": ""}
+    words = {**defaults, "filter": "The filter of what is synced leaves it out.", **params}
     words["label"] = within_sentence(str(words["label"]))
     return _UNMATCHED_SENTENCES[reason].format(**words).strip()

@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 # The codes of the acts on a job (kernel/acts.py).
 JobAction = Literal["retry", "cancel", "discard"]
 
+# Changes the failed and the pending jobs of a chunk, by their ids, and returns how many it changed.
+ChunkAct = Callable[[list[int], list[int]], int]
+
 # Jobs of one transaction, during which workers wait for these jobs.
 CHUNK = 1_000
 
@@ -95,10 +98,8 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
         complete_unclaimed(failed, f"retried by {by}")
         changed = [*failed, *pending]
         _add_decisions(changed, by, "Retried.")
-        entity_types = (
-            SyncQueue.objects.filter(pk__in=changed).order_by().values_list("entity_type", flat=True).distinct()
-        )
-        for entity_type in list(entity_types):
+        jobs = SyncQueue.objects.filter(pk__in=changed).order_by()
+        for entity_type in jobs.values_list("entity_type", flat=True).distinct():
             wakeups.wake_on_commit(entity_type)
         return len(changed)
 
@@ -169,22 +170,19 @@ def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
     if not result.changed:
         raise NotPossible(f"Job {row_id} changed at the same moment. Check it again.")
     if action == "retry":
-        same = {"entity_id": row.entity_id, "direction": row.direction}
+        key = {"entity_id": row.entity_id, "direction": row.direction}
         if row.entity_id is None:
-            same = {"entity_id": None, "remote_id": row.remote_id}
-        waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **same)
+            key = {"entity_id": None, "remote_id": row.remote_id}
+        waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **key)
         # There is none any more if a worker took it at once.
         return waiting.first() or rows.get()
     return rows.get()
 
 
-def _operate(
-    action: JobAction, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]
-) -> BulkResult:
+def _operate(action: JobAction, by: str, rows: QuerySet[SyncQueue], act: ChunkAct) -> BulkResult:
     """Change the jobs chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
-    `act` gets the ids of a chunk's failed and pending jobs, and returns how many it changed. Raises NotPossible if
-    saves keep jobs locked; the chunks before are done, as its sentence says.
+    Raises NotPossible if saves keep jobs locked; the chunks before are done, as its sentence says.
     """
     finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
@@ -209,7 +207,7 @@ def _operate(
 
 
 @retry_on_lock_timeout
-def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:
+def _operate_chunk(act: ChunkAct, ids: Sequence[int]) -> tuple[int, int]:
     """Change one chunk; return how many jobs were changed, and how many are in progress."""
     rows = SyncQueue.objects.filter(pk__in=ids)
     by_status: dict[str, list[int]] = {choices.QueueStatus.FAILED: [], choices.QueueStatus.PENDING: []}

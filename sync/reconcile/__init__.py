@@ -5,8 +5,7 @@ facts, plan = gather(facts)       decides what needs no item, reads Monday's ite
                                   decides the rest: gather/, by the ordered list of pure rules in decide.py
 plan        = send(plan)          stores intents, sends, adds Monday's answers; nothing else calls a mutation
 plan        = settle_pass(facts, plan)
-                                  locks, compares, writes: settle/; nothing else of a pass writes records, their sync
-                                  state, conflicts or activity
+                                  locks the rows, compares them with the facts, and writes: settle/
 """
 
 import time

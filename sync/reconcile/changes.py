@@ -365,6 +365,7 @@ def _undo_result(
 
 
 def _push_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldResult:
+    """Return what was sent and what Monday answered as the base, and note if Monday altered it."""
     converter = field_plan.converter
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:

@@ -175,7 +175,7 @@ class RecordFacts:
     conflicts: tuple[OpenConflict, ...] = ()
     events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
-    owned_items: frozenset[str] = field(default_factory=frozenset)  # items in the pass's questions that have a record
+    owned_items: frozenset[str] = field(default_factory=frozenset)  # items of open questions that have a record
     item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
@@ -240,7 +240,7 @@ class DeletedFacts(RecordFacts):
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
     npd_id_record: SyncedModel | None = None  # the record with the NPD ID that the item bears
-    editor_events: tuple[WebhookEvent, ...] = ()  # all about its item, in case edits are removed with it
+    item_events: tuple[WebhookEvent, ...] = ()  # all about its item: they name who made edits that go with it
 
     @property
     def choice(self) -> FieldSelection | None:

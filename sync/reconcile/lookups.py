@@ -83,11 +83,11 @@ def complete_phone(text: str, country: str = "", installation_region: str = "") 
 
 
 def read_related(
-    references: Iterable[field_values.Reference], already: field_values.RelatedRecords = MappingProxyType({})
+    references: Iterable[field_values.Reference], loaded: field_values.RelatedRecords = MappingProxyType({})
 ) -> field_values.RelatedRecords:
-    """Add the records that these references name to those in `already`, in a query for each model and key."""
+    """Add the records that these references name to those in `loaded`, in a query for each model and key."""
     related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
-    wanted = set(references) - already.keys()
+    wanted = set(references) - loaded.keys()
     for (by, model), group in grouped(wanted, lambda reference: (reference.by, reference.model)).items():
         if by != "name":
             records = model.objects.filter(**{f"{by}__in": [reference.value for reference in group]})
@@ -110,7 +110,7 @@ def read_related(
         for reference, records in related.items()
         for record in records
     }
-    return {**already, **related, **by_id}
+    return {**loaded, **related, **by_id}
 
 
 NOT_KNOWN = "(not known)"

@@ -227,6 +227,7 @@ class FieldPlan:
 
     @property
     def is_agreed(self) -> bool:
+        """Whether both sides have the same value after this pass, without a question."""
         agreeing = (merge.Action.NOTHING, merge.Action.AGREED, merge.Action.PUSH, merge.Action.PULL)
         return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
 
@@ -398,6 +399,7 @@ class RecordPlan:
 
     @property
     def off_reason(self) -> str:
+        """Why it isn't synced."""
         return self.left_out if self.record.may_sync else "Sync was turned off for this record."
 
     @property

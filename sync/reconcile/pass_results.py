@@ -262,6 +262,7 @@ def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
 
 
 def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
+    """Open, keep or close the conflict about the record's fields, with the choices that were applied or undone."""
     conflicts = () if plan.left_out else fields_in_conflict(plan)
     applied = plan.applied_choices(ConflictKind.FIELDS)
     undo_results = resolutions.undo_results(plan, ConflictKind.FIELDS)

@@ -124,6 +124,7 @@ def is_resendable(document: UnansweredDocument) -> bool:
 
 
 def _is_creatable(document: UnansweredDocument, intent: Intent) -> bool:
+    """Whether the record would still get a new item."""
     record = document.records.get(intent.entity_id)
     return (
         record is not None

@@ -67,12 +67,19 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
             decided = released(decided, identity.ANSWERED.detail)
         plan = replace(plan, items=(*plan.items, decided))
+    return plan.with_records(_overruled_records(plan))
+
+
+def _overruled_records(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
+    """Return the plans of records that an item overrules, so that the next pass decides about them.
+
+    Either the item takes the place of the one that the plan links, creates or reports as removed, or the plan's item
+    goes to another record.
+    """
     assigning = [item_plan for item_plan in plan.items if item_plan.act in pass_plan.ASSIGNING]
     item_of_record = {item_plan.record.pk: item_plan.facts.item_id for item_plan in assigning if item_plan.record}
     overruled = []
     for record_plan in plan.records.values():
-        # An item overrules the record's own plan if it takes the place of the item that the plan links, creates or
-        # reports as removed, or if the plan's item goes to another record.
         item_id = item_of_record.get(record_plan.id)
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removed_item)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
@@ -82,7 +89,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
             overruled.append(
                 without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
             )
-    return plan.with_records(overruled)
+    return overruled
 
 
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
@@ -142,7 +149,8 @@ class _ItemRule:
             return waiting
         if self.facts.chosen_id is not None:
             return self._link_chosen()
-        if (owner := owner or self._linked.get(self.item.id)) is not None:
+        owner = owner or self._linked.get(self.item.id)
+        if owner is not None:
             return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
         copied = self.facts.copied_record
         if copied is not None:

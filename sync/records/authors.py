@@ -226,12 +226,6 @@ def person_line(record: SyncedModel, kind: str, sentence: str, by: str) -> Decis
     )
 
 
-def who_may(permission: str, entity_type: str) -> str:
-    """Return the names of some people with a permission (view, add, change, delete) for records of a type."""
-    model = registry.entity(entity_type).model._meta
-    return who_has(f"{model.app_label}.{permission}_{model.model_name}")
-
-
 def who_has(right: str) -> str:
     """Return the names of some people with a permission, or "administrators" if nobody has it."""
     people: Any = get_user_model()._default_manager

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
 from sync import registry
@@ -21,8 +22,8 @@ from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
-from sync.models.jobs import event_item_name
 from sync.models.synced_model import unsynced
+from sync.monday.board_events import ITEM_NAME_PATHS
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.authors import person_line
 
@@ -194,9 +195,10 @@ def item_names(item_ids: Iterable[str | None]) -> dict[str, str]:
     ids = {item_id for item_id in item_ids if item_id}
     if not ids:
         return {}
-    events = WebhookEvent.objects.filter(item_id__in=ids).annotate(called=event_item_name())
-    latest = events.exclude(called=None).order_by("item_id", "-received_at", "-id").distinct("item_id")
-    reported = {str(item_id): str(name) for item_id, name in latest.values_list("item_id", "called") if name}
+    name_in_event = Coalesce(*(KT("__".join(("body", *path))) for path in ITEM_NAME_PATHS))
+    events = WebhookEvent.objects.filter(item_id__in=ids).annotate(item_name=name_in_event)
+    latest = events.exclude(item_name=None).order_by("item_id", "-received_at", "-id").distinct("item_id")
+    reported = {str(item_id): str(name) for item_id, name in latest.values_list("item_id", "item_name") if name}
     listed = UnmatchedItem.objects.filter(item_id__in=ids).exclude(name="")
     return dict(listed.values_list("item_id", "name")) | reported
 

@@ -135,7 +135,7 @@ def with_facts_of_items(board: BoardContext, deleted: Sequence[DeletedFacts]) ->
         replace(
             record,
             npd_id_record=records.get(npd_ids[record.id]),
-            editor_events=tuple(events.get(record.item.id, ())) if record.item else (),
+            item_events=tuple(events.get(record.item.id, ())) if record.item else (),
         )
         for record in deleted
     ]
@@ -298,7 +298,7 @@ def identity_facts(
 
 
 def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
-    """Read what NPD knows about the claimed items that no record has, in a fixed number of queries."""
+    """Return what NPD knows about the claimed items that no record has."""
     board = facts.board
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
     # By item: the times of the board's first and last event, and the events that no pass has checked.

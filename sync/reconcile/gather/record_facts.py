@@ -59,7 +59,7 @@ _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 def read_facts(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
 ) -> PassFacts:
-    """Read what NPD knows about the claims, in a fixed number of queries.
+    """Read what NPD knows about the claims.
 
     `planned` are records as an earlier pass of a dry run would have left them; they replace the stored ones.
     """
@@ -86,8 +86,8 @@ def read_facts(
     )
     tombstones = {tombstone.entity_id: tombstone for tombstone in stored_tombstones}
     all_records = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
-    claimed_records = {record_id: claim for record_id, claim in record_claims.items() if record_id in all_records}
-    all_facts = facts_of_records(board, now, claimed_records, all_records, tombstones)
+    claims_with_record = {record_id: claim for record_id, claim in record_claims.items() if record_id in all_records}
+    all_facts = facts_of_records(board, now, claims_with_record, all_records, tombstones)
     records = tuple(record for record in all_facts if record.id in stored)
     answers = [answer for record in records for answer in identity.answers_of(record)]
     return PassFacts(
@@ -109,11 +109,9 @@ def facts_of_records(
     records: Mapping[UUID, SyncedModel],
     tombstones: Mapping[UUID, Tombstone] = MappingProxyType({}),
 ) -> list[RecordFacts]:
-    """Return the facts about these records, including deleted ones, and their history.
-
-    The number of queries is fixed, with another one if an event or a write asks for it.
-    """
+    """Return the facts about these records, including deleted ones, and their history."""
     entity_type = board.link.entity_type
+    ids = list(claims)
     sync_states = {sync_state.entity_id: sync_state for sync_state in SyncMetadata.objects.of(entity_type, claims)}
     for record_id in claims:
         # In a dry run, an item would become this record.
@@ -122,10 +120,8 @@ def facts_of_records(
             sync_states[str(record_id)] = new_sync_state(entity_type, record_id)
             sync_states[str(record_id)].made_from_item = is_planned
     conflicts = open_conflicts(entity_type, claims)
-    failed = SyncQueue.objects.filter(
-        entity_type=entity_type, entity_id__any_of=list(claims), status=choices.QueueStatus.FAILED
-    )
-    with_failed_job = set(failed.values_list("entity_id", flat=True))
+    jobs = SyncQueue.objects.filter(entity_type=entity_type, entity_id__any_of=ids)
+    with_failed_job = set(jobs.filter(status=choices.QueueStatus.FAILED).values_list("entity_id", flat=True))
     questions = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
     asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
@@ -133,9 +129,8 @@ def facts_of_records(
         linked = board.model.objects.filter(monday_id__in=asked_items)
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
     item_ids = {record_id: (tombstones.get(record_id) or records[record_id]).monday_id or "" for record_id in claims}
-    unchecked = WebhookEvent.objects.filter(
-        processed_at=None, item_id__any_of=list(filter(None, item_ids.values())), board_id=board.link.board_id
-    )
+    events_of_board = WebhookEvent.objects.filter(board_id=board.link.board_id)
+    unchecked = events_of_board.filter(processed_at=None, item_id__any_of=list(filter(None, item_ids.values())))
     events = events_by_item(unchecked.order_by("id"))
     # All intents count after a new event, or if there is no base, maybe because a create was never answered.
     with_all_intents = [
@@ -146,13 +141,11 @@ def facts_of_records(
         or any(field_bases.base_of(sync_states[str(record_id)], mapping, item_id) is None for mapping in board.mapped)
     ]
     intents = _intents_of(claims, with_all_intents)
-    write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=list(claims))
+    write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=ids)
     loops = grouped(write_loops, lambda loop: loop.entity_id)
     histories = {record_id: _history(board, group, now) for record_id, group in intents.items()}
     with_events = {item_ids[record_id] for record_id, history in histories.items() if history.void} | events.keys()
-    recent_events = WebhookEvent.objects.filter(
-        item_id__in=with_events, board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
-    )
+    recent_events = events_of_board.filter(item_id__in=with_events, received_at__gt=SyncNow() - EVENT_WINDOW)
     recent = events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
     facts = []
     for record_id, claim in claims.items():
@@ -226,7 +219,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
 
 
 def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
-    """Read when fields with the rule “newest” were edited, if a side has changed, and who created items."""
+    """Return histories with the items' creators and, for the rule “newest”, edits of fields that changed on a side."""
     histories = {record.id: record.history for record in changed}
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
     edited = {

@@ -248,10 +248,12 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     before = {(row.entity_id, row.key, row.target_type, row.target): row.pk for row in stored}
     outdated = [pk for relation, pk in before.items() if relation not in waiting]
     AwaitedRelation.objects.filter(pk__in=outdated).delete()
-    names = ("entity_id", "key", "target_type", "target")
     new = [relation for relation in waiting if relation not in before]
     AwaitedRelation.objects.bulk_create(
-        AwaitedRelation(entity_type=run.entity_type, **dict(zip(names, relation, strict=True))) for relation in new
+        AwaitedRelation(
+            entity_type=run.entity_type, entity_id=entity_id, key=key, target_type=target_type, target=target
+        )
+        for entity_id, key, target_type, target in new
     )
     records = sorted({entity_id for entity_id, *_ in new})
     later = {"direction": choices.QueueDirection.TO_NPD, "due_in_seconds": AWAIT_RETRY_SECONDS}
@@ -263,9 +265,8 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     plans = [change.plan for change in changes]
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
     # Settled jobs end alike, without their sentence, so that one statement ends them all.
-    pass_run.end_jobs(
-        run, [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
-    )
+    endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
+    pass_run.end_jobs(run, endings)
     for change in changes:
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())
@@ -297,22 +298,21 @@ def _write_statuses(
 ) -> None:
     """Write the statuses of the pass's records, which depend on everything written before."""
     ids = [record_plan.id for record_plan in existing]
-    open_states = (choices.QueueStatus.PENDING, choices.QueueStatus.FAILED)
+    pending = choices.QueueStatus.PENDING
+    open_states = (pending, choices.QueueStatus.FAILED)
     rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
     jobs = list(rows.values_list("entity_id", "status", "direction"))
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
     # Webhooks that came before the item was linked are jobs of the item.
     owners = {record_plan.item_id: record_plan.id for record_plan in existing if record_plan.item_id}
-    deliveries = SyncQueue.objects.filter(
-        entity_type=run.entity_type, entity_id=None, status=choices.QueueStatus.PENDING
-    )
+    deliveries = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, status=pending)
     item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
         # The records are pending until that job has run.
         wakeups.wake_on_commit(run.entity_type, inbox.UNMATCHED_ITEM_WAIT_SECONDS)
-    to_monday = (choices.QueueStatus.PENDING, choices.QueueDirection.TO_MONDAY)
+    to_monday = (pending, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, status, direction in jobs if (status, direction) == to_monday}
     statuses: dict[UUID, choices.RecordSyncStatus] = {}
     for record_plan in existing:

@@ -80,6 +80,7 @@ class PassHistory:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
     def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:
+        """Return the row of a line, with its actor and, as its cause, all that led to it."""
         claim = plan.facts.claim
         field_plan = plan.fields.get(line.key)
         # An event without a column is about the whole item.
@@ -276,8 +277,8 @@ def store_approvals(
     ApprovalRequest.objects.bulk_create([*new_deletion_requests(plan), *waiting])
 
 
-def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, before: Iterable[str]) -> None:
-    requests.filter(state__in=list(before)).update(state=state, at=SyncNow())
+def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, from_states: Iterable[str]) -> None:
+    requests.filter(state__in=list(from_states)).update(state=state, at=SyncNow())
 
 
 def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
@@ -379,4 +380,5 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
 
 
 def end_events(outcome: str, **events: Any) -> None:
+    """Mark these webhook events as checked."""
     WebhookEvent.objects.filter(processed_at=None, **events).update(processed_at=SyncNow(), outcome=outcome[:200])
