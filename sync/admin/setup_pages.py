@@ -181,7 +181,7 @@ class SetupWizardMixin(PageAdmin):
         region = phone_region()
         token = credentials.token_state()
         is_stopped = account.needs_probe or account.waits_at(sync_now())
-        is_connected = token.is_usable and connection.is_token_answered(account) and not is_stopped
+        is_connected = token.is_usable and connection.has_answered_token(account) and not is_stopped
         on_server = [check.for_administrator for check in tested.checks] if tested else []
         if tested and tested.error:
             on_server.append(tested.error.kind.for_administrator)
