@@ -90,7 +90,7 @@ def _store_choices(request: HttpRequest, choices: Mapping[str, selection.Choices
 
 
 def _read_board(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
-    return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
+    return selection.read_chosen_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
 def _has_boards() -> bool:
