@@ -221,6 +221,7 @@ class CaseField:
     kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
     converter: str = ""
     note: str = ""  # why it is in conflict, unless both sides just changed it
+    undo_note: str = ""  # why its resolution wasn't undone, or that it is in conflict again
     choose: str = ""  # the choice, also one that a pass rejected
     typed: str = ""
     problem: str = ""  # why the choice can't be stored
@@ -368,7 +369,7 @@ def resolved_fields(conflict: SyncConflict, context: RecordContext) -> list[Case
         row.npd = entry[NPD]
         row.base = entry[BASE]
         row.monday = entry[MONDAY]
-        row.note = str(entry.get("undo") or "")  # why it wasn't undone, or that it is in conflict again
+        row.undo_note = str(entry.get("undo") or "")
         row.choose = entry["choose"]
         row.typed = conflict.resolved_data.get(key) or ""
         resolved.append(row)
@@ -423,10 +424,10 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
         if record is not None:
             values = {mapping.key: display.current(record, mapping) for mapping in context.mappings}
             url = registry.record_url(conflict.entity_type, record.pk)
-            return {"title": str(record), "where": place, "url": url, "note": note, "values": values}
+            return {"title": str(record), "place": place, "url": url, "note": note, "values": values}
         url = "" if as_uuid(stored["id"]) else context.item_url(stored["id"])
         title = stored.get("label") or stored["id"]
-        return {"title": title, "where": place, "url": url, "note": note, "values": stored.get("values") or {}}
+        return {"title": title, "place": place, "url": url, "note": note, "values": stored.get("values") or {}}
 
     columns = []
     if item:

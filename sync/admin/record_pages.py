@@ -62,9 +62,6 @@ SYNC_FILTERS: list[Any] = [
     ("updated_at", admin_base.DateFilter),
 ]
 
-# The acts on selected records.
-LIST_ACTS = ("turn_sync_on", "turn_sync_off", "unlink")
-
 # A list has this many mapped fields beside the name.
 MAX_FIELD_COLUMNS = 5
 
@@ -380,7 +377,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         super().save_model(request, obj, form, change)
 
     def acts(self, request: HttpRequest) -> list[Act]:
-        return [ACTS[code] for code in LIST_ACTS] if self.has_change_permission(request) else []
+        codes = ("turn_sync_on", "turn_sync_off", "unlink")
+        return [ACTS[code] for code in codes] if self.has_change_permission(request) else []
 
     def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Any], act: Act) -> HttpResponse:
         """Turn sync on or off, or unlink records from Monday."""

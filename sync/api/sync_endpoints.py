@@ -31,7 +31,7 @@ from sync.records.authors import log_action
 
 
 class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
-    """A reason to sync a record; without entity_id, an unmatched item."""
+    """A job: a record may differ, or without entity_id an unmatched item."""
 
     monday_id = serializers.CharField(
         source="remote_id", read_only=True, allow_null=True, help_text="The item, for a job about an unmatched item."

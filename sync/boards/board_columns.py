@@ -92,10 +92,10 @@ def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tupl
     if column is None:
         sentence = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
         return choices.ColumnProblem.MISSING, sentence
-    before = mapping.options.get("column_type")
+    former_type = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
-    if before and column.type != before and not reads_type(mapping, [column.type]):
-        sentence = f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
+    if former_type and column.type != former_type and not reads_type(mapping, [column.type]):
+        sentence = f"{name} is of the type {column.type} now; it was {former_type}. {_BLOCKED_NOTE}"
         return choices.ColumnProblem.RETYPED, sentence
     # The board lists hidden columns too. Only an item's values show that it is visible again: in a pass, or at night.
     if mapping.problem_code == choices.ColumnProblem.HIDDEN:

@@ -34,22 +34,22 @@ def time_span(seconds: float) -> str:
 
 def time_of_day(moment: datetime) -> str:
     """Return the time, for a moment close to now: "14:05 CET"."""
-    here = timezone.localtime(moment)
-    return f"{date_format(here, 'TIME_FORMAT')} {zone_name(here)}"
+    local = timezone.localtime(moment)
+    return f"{date_format(local, 'TIME_FORMAT')} {zone_name(local)}"
 
 
 def due_time(moment: datetime, now: datetime | None = None) -> str:
     """Return when something is due, rounded up to the minute, with the day if that isn't the day of `now`."""
-    rest = timedelta(seconds=moment.second, microseconds=moment.microsecond)
-    minute = moment - rest + timedelta(minutes=1) if rest else moment
+    since_minute = timedelta(seconds=moment.second, microseconds=moment.microsecond)
+    minute = moment - since_minute + timedelta(minutes=1) if since_minute else moment
     is_today = now is None or timezone.localtime(minute).date() == timezone.localtime(now).date()
     return time_of_day(minute) if is_today else day_and_time(minute)
 
 
 def day_and_time(moment: datetime) -> str:
     """Return the day and the time: "21 Nov 2026, 14:05 CET"."""
-    here = timezone.localtime(moment)
-    return f"{date_format(here, 'DATETIME_FORMAT')} {zone_name(here)}"
+    local = timezone.localtime(moment)
+    return f"{date_format(local, 'DATETIME_FORMAT')} {zone_name(local)}"
 
 
 def timestamp(moment: datetime) -> str:
@@ -73,10 +73,10 @@ def time_element(moment: datetime, text: str = "") -> SafeString:
 
 def short_time_element(moment: datetime) -> SafeString:
     """Return a short form for lists: "14:05" for today, "21 Nov, 14:05" for this year, otherwise the date."""
-    here = timezone.localtime(moment)
+    local = timezone.localtime(moment)
     today = timezone.localdate()
-    shape = "H:i" if here.date() == today else "j M, H:i" if here.year == today.year else "j M Y"
-    return time_element(moment, date_format(here, shape))
+    shape = "H:i" if local.date() == today else "j M, H:i" if local.year == today.year else "j M Y"
+    return time_element(moment, date_format(local, shape))
 
 
 def icon(name: str) -> SafeString:
@@ -282,9 +282,10 @@ def both_texts(text: str | None, other: str | None) -> str:
     own = [sentence.strip() for sentence in mine]
     matcher = SequenceMatcher(None, own, [sentence.strip() for sentence in theirs], autojunk=False)
     merged: list[str] = []
-    for _, i, i_end, j, j_end in matcher.get_opcodes():
+    for _, start, end, their_start, their_end in matcher.get_opcodes():
         # A sentence that both have at different places stays where `text` has it.
-        merged += [*mine[i:i_end], *(sentence for sentence in theirs[j:j_end] if sentence.strip() not in own)]
+        added = [sentence for sentence in theirs[their_start:their_end] if sentence.strip() not in own]
+        merged += [*mine[start:end], *added]
     has_lines = any("\n" in sentence for sentence in merged)
     combined = ""
     for sentence in merged:

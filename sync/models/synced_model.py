@@ -156,7 +156,7 @@ class SyncedModel(models.Model):
         transaction.on_commit(remember_commit, using=self._state.db)
 
     def _field_names(self) -> list[str]:
-        return [f.attname for f in self._meta.concrete_fields]
+        return [field.attname for field in self._meta.concrete_fields]
 
     def _current_values(self, names: Iterable[str]) -> dict[str, Any]:
         return _copy_values((name, self.__dict__[name]) for name in names if name in self.__dict__)

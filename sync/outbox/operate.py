@@ -170,10 +170,10 @@ def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
     if not result.changed:
         raise NotPossible(f"Job {row_id} changed at the same moment. Check it again.")
     if action == "retry":
-        same = {"entity_id": row.entity_id, "direction": row.direction}
+        key = {"entity_id": row.entity_id, "direction": row.direction}
         if row.entity_id is None:
-            same = {"entity_id": None, "remote_id": row.remote_id}
-        waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **same)
+            key = {"entity_id": None, "remote_id": row.remote_id}
+        waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **key)
         # There is none any more if a worker took it at once.
         return waiting.first() or rows.get()
     return rows.get()

@@ -179,11 +179,11 @@ def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
     approval_states = facts.approvals.states(ApprovalKind.CLEAR_NPD)
     pulled = {}
     for field_plan in filtered:
+        if not field_plan.write_raw:
+            continue
         is_rejected = approval_states.get((plan.id, field_plan.key)) == ApprovalState.REJECTED
-        # A person rejected emptying this field, so the empty value isn't pulled.
-        if field_plan.write_raw and not (
-            is_rejected and field_plan.converter.canonical_local(field_plan.write_raw) is None
-        ):
+        # An empty value isn't pulled if a person rejected emptying the field.
+        if not (is_rejected and field_plan.converter.canonical_local(field_plan.write_raw) is None):
             pulled[field_plan.key] = field_plan.write_raw
     return bool(pulled) and record_verdict(board, plan.record, pulled).holds is False
 

@@ -31,7 +31,7 @@ from sync.reconcile.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
-# States that no pass changes: the item stays on purpose.
+# States that no pass changes: the item stays on purpose, or the record is there again.
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
 
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.

@@ -36,7 +36,6 @@ from tests.support.in_process import Hooks
 from tests.support.people import signed_in
 from tests.support.prepared import Stages
 from tests.support.sandbox import Sandbox
-from tests.support.small_pages import LISTING_QUERIES, with_limit
 from tests.support.waiting import wait_for
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -247,8 +246,7 @@ class World:
 
     def list_in_pages_of_eight(self) -> None:
         """List the board's items eight at a time, so that a dozen have a second page."""
-        for name in LISTING_QUERIES:
-            self.patch.setattr(items, name, with_limit(8, name))
+        self.patch.setattr(items, "ITEMS_PER_PAGE", 8)
 
     def block_of(self, record: Any, key: str) -> str:
         return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))
