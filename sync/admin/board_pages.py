@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
 from sync import attention, registry
-from sync.admin import admin_base, home_acts, queue_pages, record_panel
+from sync.admin import admin_base, home_acts, queue_pages
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards.board_columns import column_label
@@ -19,6 +19,7 @@ from sync.boards.sync_filter import SyncFilter
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping
 from sync.operations.comparison import last_comparison_text, verification_sentence
+from sync.operations.setup.selection import may_set_up
 
 
 class FieldMappingInline(TabularInline):
@@ -125,7 +126,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
             "board_on_monday": self._board_link(link, "Open on Monday"),
             "pause_button": queue_pages.pause_button(request, link.entity_type) if may_pause else None,
             "problems": problems,
-            "may_map": record_panel.may_change_mapping(request.user),
+            "may_map": may_set_up(request.user),
         }
 
     @admin.display(description="What is synced")

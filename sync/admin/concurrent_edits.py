@@ -138,6 +138,7 @@ class ConcurrentForm(_ModelForm):
         return is_valid_key(field.queryset.model, str(value))  # type: ignore[union-attr]
 
     def _merge_field(self, name: str, shown_texts: Mapping[str, str]) -> None:
+        """Leave a field that the person didn't change as it is stored; ask if somebody else changed the same field."""
         widget = self.fields[name].widget
         key = self.add_prefix(name)
         stored = self.stored_texts[name]

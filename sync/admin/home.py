@@ -316,7 +316,7 @@ def _group_buttons(
     is_about_column = (group.kind, group.code) == (attention.Kind.BLOCKED, BlockedCode.COLUMN)
     # Another column, direction or rule may solve these.
     solved_by_mapping = is_about_column or group.kind is attention.Kind.REJECTED or group.code == BlockedCode.THROTTLED
-    if link and solved_by_mapping and record_panel.may_change_mapping(request.user):
+    if link and solved_by_mapping and may_set_up(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
     if link and act_buttons and is_about_column:
         pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))

@@ -26,6 +26,7 @@ from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import MondayAccount, SyncQueue
+from sync.operations.setup.connection import MAY_CONNECT
 from sync.operations.setup.selection import may_set_up
 from sync.outbox import operate, pauses
 from sync.queue import retry_all
@@ -42,9 +43,6 @@ MAX_REASON_CHARACTERS = 500
 
 # The codes of stops that last until somebody acts: the token, the account, and a board's own.
 LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
-
-# The permission to change the token.
-MAY_CONNECT = "sync.change_mondayaccount"
 
 # A question lists this many jobs as examples.
 MAX_JOBS_SHOWN = 20
@@ -300,10 +298,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
 
 
 def go_on_button(request: HttpRequest, code: str, entity_type: str = "") -> admin_base.Button | None:
-    """Return the button that ends a stop (“try_again”) or a pause (“resume”); None for users who may not.
-
-    It leads back to this page.
-    """
+    """Return the button that ends a stop (“try_again”) or a pause (“resume”); None for users who may not."""
     act = ACTS[code]
     if not act.is_allowed(request.user):
         return None

@@ -1,4 +1,4 @@
-"""The sync panel of a record's page: its state and the reason, its buttons, and both sides of differing fields."""
+"""A record's sync on its page and in its list: state and reason, buttons, and both sides of differing fields."""
 
 from collections.abc import Iterator
 from copy import copy
@@ -20,6 +20,7 @@ from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.models import BoardLink, SyncedModel
+from sync.operations.setup.selection import may_set_up
 from sync.records.approvals import is_over_deletion_limit
 from sync.records.item_links import unlinked_item
 from sync.state import record_view
@@ -210,7 +211,7 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
         return
     is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
     buttons = [] if kind.is_solved_on_page else home_acts.act_buttons(entry, user, page_url)
-    if is_column and may_change_mapping(user):
+    if is_column and may_set_up(user):
         # The board's page has all acts for a missing column.
         board = BoardLink.objects.get(entity_type=entry.entity_type)
         url = reverse("admin:sync_boardlink_change", args=[board.pk])
@@ -230,10 +231,6 @@ def restore_button(link: BoardLink, code: str) -> Button:
     return Button(label, url=registry.board_url(link), is_on_monday=True)
 
 
-def may_change_mapping(user: Any) -> bool:
-    return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
-
-
 _NO_COLUMN = "Only in NPD: the board has no column for it."
 
 
@@ -245,7 +242,7 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
     fields = {name: field for field in view.fields for name in field.names}
     own = {field.name for field in registry.own_fields(type(record))} if fields else set()
-    link = registry.link_of(record.entity_type()) if may_change_mapping(user) else None
+    link = registry.link_of(record.entity_type()) if may_set_up(user) else None
     board_page = (
         admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose a column.") if link else ""
     )

@@ -23,7 +23,6 @@ from unfold.decorators import action
 from sync import registry
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, records_url, render_admin_page
-from sync.admin.queue_pages import MAY_CONNECT
 from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
 from sync.choices import SetupState
@@ -114,7 +113,7 @@ class SetupWizardMixin(PageAdmin):
         return _redirect_to("connect" if begins else "boards")
 
     def get_urls(self) -> list[URLPattern]:
-        may_connect = permission_required(MAY_CONNECT, raise_exception=True)
+        may_connect = permission_required(connection.MAY_CONNECT, raise_exception=True)
         may_set_up = permission_required(selection.REQUIRED_PERMISSIONS, raise_exception=True)
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
@@ -195,7 +194,7 @@ class SetupWizardMixin(PageAdmin):
             "configured": token.is_usable,
             "token": token,
             "token_problem": credentials.unreadable_reason(),
-            "may_connect": request.user.has_perm(MAY_CONNECT),
+            "may_connect": request.user.has_perm(connection.MAY_CONNECT),
             "on_server": [text for text in on_server if text],
             "connected_account": account if is_connected else None,
             "is_stopped": is_stopped and token.is_usable,

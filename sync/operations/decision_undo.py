@@ -152,6 +152,13 @@ def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Colle
     return untouched
 
 
+def _direction_now(record: SyncedModel, mapping: FieldMapping | None) -> SyncDirection:
+    """Return the direction in which a record's field is synced now."""
+    if mapping is None or not mapping.column_id or not record.may_sync:
+        return SyncDirection.NONE
+    return common_direction(record.sync_direction, mapping.direction)
+
+
 class _UndoPlan:
     """Plans the undo of decisions about records of one type; loads what their values point at."""
 
@@ -211,9 +218,7 @@ class _UndoPlan:
         step.refusal = step.refusal or self._stale_reason(step, record, mapping, before)
         if step.refusal:
             return step
-        is_sent = mapping is not None and bool(mapping.column_id) and record.may_sync and not record.is_left_out
-        if mapping is not None and common_direction(record.sync_direction, mapping.direction) is SyncDirection.NONE:
-            is_sent = False
+        is_sent = _direction_now(record, mapping) is not SyncDirection.NONE and not record.is_left_out
         step.note = "" if is_sent else "It isn't synced now, so only NPD changes."
         try:
             step.write = field_values.clean_values(record, before)
@@ -230,12 +235,7 @@ class _UndoPlan:
         if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
             return f"It was changed since: it says “{step.current_text}” now, not “{expected}”, which this line left."
-        comes_from_monday = (
-            mapping is not None
-            and mapping.column_id
-            and common_direction(record.sync_direction, mapping.direction) is SyncDirection.MONDAY_TO_NPD
-        )
-        if comes_from_monday and record.may_sync:
+        if _direction_now(record, mapping) is SyncDirection.MONDAY_TO_NPD:
             return (
                 "It comes from Monday only, so NPD's value would be replaced again at the next sync. Change it on "
                 "the board."

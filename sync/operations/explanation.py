@@ -101,10 +101,7 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
 def _read_item(
     entity_type: str, entity_id: UUID
 ) -> tuple[Mapping[str, str], Sequence[preview.PlannedChange] | None, str]:
-    """Return the item's values by field, the changes of the next pass (None if unknown), and why it can't be read.
-
-    Raises MondayError.
-    """
+    """Return the item's values by field, the next pass's changes (None if unknown), and why it can't be read."""
     link = registry.link_of(entity_type)
     reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -166,10 +165,6 @@ class BoardDryRun:
                 return
             self.linked.add(change.entity_id)
         self.changes.append(change)
-
-    @property
-    def counts(self) -> Counter[ChangeKind]:
-        return Counter(change.kind for change in self.changes)
 
 
 def plan_boards() -> tuple[list[BoardDryRun], ReadOnlyClient]:

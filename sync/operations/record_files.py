@@ -449,9 +449,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             model.objects.bulk_create([record for record in new_related if type(record) is model])
         update_many(changed, sorted(changed_names))
         self.model.objects.bulk_create(new)
-        # The triggers give these jobs the priority of an edit, but thousands must not come before people's own edits.
-        written = pending.filter(entity_id__in=[record.pk for record in (*changed, *new)])
-        written.exclude(pk__in=earlier).update(priority=Priority.LOAD)
+        # The triggers give new jobs the priority of an edit, but thousands must not come before people's own edits.
+        pending_now = pending.filter(entity_id__in=[record.pk for record in (*changed, *new)])
+        pending_now.exclude(pk__in=earlier).update(priority=Priority.LOAD)
         lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in new_related]
         lines += [line for row in rows for line in self._row_lines(row)]
         sentence = f"Imported “{self.file_name}”: {len(new):,} new, {len(changed):,} changed."

@@ -205,7 +205,7 @@ class RecordView:
         if self.is_explained_by_entries:
             return self.entries[0].sentence
         if self.state is RecordState.SYNCED:
-            labels = {mapping.key: mapping.label for mapping in self.mappings}
+            labels = {mapping.key: mapping.label for mapping in self._page.mappings}
             return " ".join(
                 f"{labels.get(key, key)} differs: {entry[KEPT_BY].get('who', '')} left both as they are."
                 for key, entry in self.sync_state.blocked_fields.items()
@@ -271,10 +271,6 @@ class RecordView:
         link = self._page.board.link
         item = self.record.monday_id
         return item_url(link, item) if link and item else None
-
-    @property
-    def mappings(self) -> Sequence[FieldMapping]:
-        return self._page.mappings
 
     @property
     def without_column(self) -> Sequence[str]:

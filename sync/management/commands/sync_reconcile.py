@@ -71,7 +71,7 @@ def plan_lines(
         elif dry_run.calls:
             yield f"  It takes about {_cost_text(dry_run.calls)}."
         yield ""
-    total = sum((dry_run.counts for dry_run in dry_runs), Counter[preview.ChangeKind]())
+    total = Counter(change.kind for dry_run in dry_runs for change in dry_run.changes)
     totals = [f"{total[kind]:,} {kind.label}" for kind in preview.ChangeKind if total[kind]]
     yield f"Plan: {', '.join(totals)}." if totals else "Plan: nothing to do, both sides are the same."
     yield f"This dry run took {_cost_text(client.calls)}; nothing was written on either side."

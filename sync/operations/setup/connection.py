@@ -21,6 +21,9 @@ from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Sc
 from sync.operations.setup.board_setup import refresh_users
 from sync.records import authors
 
+# The permission to change the token.
+MAY_CONNECT = "sync.change_mondayaccount"
+
 
 def has_answered(overview: availability.Overview) -> bool:
     """Whether Monday has ever answered, with the current token or in an earlier pass."""
