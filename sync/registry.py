@@ -1,4 +1,4 @@
-"""The synced models: their default mappings, board links, searches and names, and who may see them."""
+"""The synced models: their default mappings, board links, searches, names and addresses, and who may see them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sync.kernel.db import LONGEST_SEARCH, SortKey, contains_unmarked, typed_pho
 from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 from sync.monday import text_forms
 from sync.monday.columns import make_converter
-from sync.monday.columns.labels import ValueLabels
+from sync.monday.columns.labels import FieldChoices
 from sync.monday.conversion import ListConverter
 
 ModelField: TypeAlias = "models.Field[Any, Any]"
@@ -203,7 +203,7 @@ def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, st
 def choice_labels(model: type[models.Model], fields: Sequence[str]) -> tuple[str, ...]:
     """Return the labels of a field's choices as boards show them, in order."""
     choices = choices_of(model, fields)
-    return tuple(map(ValueLabels(choices).label_of, choices))
+    return tuple(map(FieldChoices(choices).label_of, choices))
 
 
 def default_ordering(model: type[SyncedModel]) -> tuple[Any, ...]:

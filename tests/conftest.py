@@ -176,7 +176,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
             running = request.getfixturevalue("running_sandbox")
             if not running or running[0].ended is not None:
                 running[:] = [sandbox_process()]
-            simulator.life = running[0].pid
+            simulator.pid = running[0].pid
         simulator.reset()
         yield simulator
         if running is None or running[0].ended is None:

@@ -133,7 +133,7 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         *("created_at", "updated_at", "sync", "etag"),
     )
 
-    views_of_page: Mapping[UUID, record_view.RecordView] | None = None
+    views_of_page: Mapping[UUID, record_view.RecordView] | None = None  # set by RecordListSerializer
 
     # The model tidies addresses before it validates them; for the schema they are plain texts, which may be empty.
     serializer_field_mapping: ClassVar[dict[Any, Any]] = {

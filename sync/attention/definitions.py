@@ -446,10 +446,10 @@ def _refresh_function(function: RefreshFunction) -> str:
     # DISTINCT, because ON CONFLICT refuses a row that comes twice. The act of a removal is named by the moment when it
     # began: that of a removal shortly before or after, or its own.
     columns = (*COLUMNS, "act", "cause")
-    changed = columns[2:]  # without the key
-    updates = ", ".join(f"{column} = excluded.{column}" for column in changed)
-    before = ", ".join(f"stored.{column}" for column in changed)
-    after = ", ".join(f"excluded.{column}" for column in changed)
+    changeable = columns[2:]  # without the key
+    updates = ", ".join(f"{column} = excluded.{column}" for column in changeable)
+    stored_values = ", ".join(f"stored.{column}" for column in changeable)
+    new_values = ", ".join(f"excluded.{column}" for column in changeable)
     return f"""
         CREATE OR REPLACE FUNCTION {function.name}({function.parameters}) RETURNS void LANGUAGE plpgsql
         SET enable_seqscan = off SET jit = off AS $$
@@ -478,7 +478,7 @@ def _refresh_function(function: RefreshFunction) -> str:
                 CASE WHEN (before.actor, before.code) = (waiting.actor, waiting.code) THEN before.act END,
                 neighbour.act, extract(epoch FROM waiting.since)::bigint::text) ELSE '' END) AS removal (act)
             ON CONFLICT (kind, source) DO UPDATE SET {updates}
-            WHERE ({before}) IS DISTINCT FROM ({after});
+            WHERE ({stored_values}) IS DISTINCT FROM ({new_values});
         END $$
     """
 

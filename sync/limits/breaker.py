@@ -147,12 +147,8 @@ def probe_if_due() -> bool:
         stop_account(error)
         return False
     # The failures stay counted until a pass has succeeded, because another read may be what fails.
-    stops.end_account_stop(
-        failures=row.failures,
-        user_id=info.user_id,
-        version_answered=info.version_value,
-        answered_mark=credentials.token_mark(),
-    )
+    columns = {"user_id": info.user_id, "version_answered": info.version_value}
+    stops.end_account_stop(columns={**columns, "failures": row.failures, "answered_mark": credentials.token_mark()})
     log.info("account answers again")
     return True
 

@@ -127,7 +127,7 @@ def store_token(token: str, user: User) -> None:
     with transaction.atomic():
         _write_secret(API_TOKEN, token, user)
         # Until Monday answers the new token, neither its user on Monday nor whether it works is known.
-        stops.end_account_stop(by=user.get_username(), user_id="", answered_mark="")
+        stops.end_account_stop(by=user.get_username(), columns={"user_id": "", "answered_mark": ""})
         if not any(webhook_secrets()):
             _write_secret(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
 

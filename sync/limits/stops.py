@@ -52,13 +52,13 @@ def locked_account() -> MondayAccount:
     return MondayAccount.objects.select_for_update().get_or_create(id=1)[0]
 
 
-def end_account_stop(*, by: str = "", **changed: Any) -> bool:
+def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) -> bool:
     """End the account's stop, and write these columns too; Activity shows the end if it showed the stop."""
     rows = MondayAccount.objects.filter(id=1)
     with transaction.atomic():
         # Locked, so that of two requests only the first logs the end.
         since = rows.select_for_update().values_list("stopped_since", flat=True).first()
-        ended = rows.update(**{**NO_STOP, "free_since": SyncNow(), **changed})
+        ended = rows.update(**{**NO_STOP, "free_since": SyncNow(), **(columns or {})})
         events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:

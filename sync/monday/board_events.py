@@ -48,7 +48,7 @@ class InvalidSignature(Exception):
 
 @dataclass(frozen=True)
 class ItemEvent:
-    """One delivery. Ids are texts here, numbers on the wire."""
+    """What one delivery reports. Ids are texts here, numbers on the wire."""
 
     kind: EventKind
     type: str

@@ -516,6 +516,8 @@ _ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
 
 @dataclass(frozen=True)
 class _ErrorDetails:
+    """What an entry of an answer's `errors` says."""
+
     code: str
     message: str
     data: Mapping[str, Any]

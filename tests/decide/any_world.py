@@ -95,20 +95,20 @@ def any_board(draw: Draw) -> BoardContext:
             "version": 2,
             "problem": "Its column is gone.",
         }
-        often = {"version": 5, "problem": 4, "direction": 30}
-        fields[key] = {name: value for name, value in differs.items() if draw.maybe(often.get(name, 50))}
+        percents = {"version": 5, "problem": 4, "direction": 30}
+        fields[key] = {name: value for name, value in differs.items() if draw.maybe(percents.get(name, 50))}
     link: dict[str, Any] = {"creates_records": draw.maybe(70), "group_id": draw.choice(["", "topics"])}
     if draw.maybe(20):
-        wanted = {"role_title": ("is", ["Boss"]), "email": ("is_filled", []), "organization": ("is", ["Acme"])}
-        of_items = wanted | {GROUP: ("is", ["topics"])}
-        link["sync_filter"] = {"records": _conditions(draw, wanted, 30), "items": _conditions(draw, of_items, 20)}
+        of_records = {"role_title": ("is", ["Boss"]), "email": ("is_filled", []), "organization": ("is", ["Acme"])}
+        of_items = of_records | {GROUP: ("is", ["topics"])}
+        link["sync_filter"] = {"records": _conditions(draw, of_records, 30), "items": _conditions(draw, of_items, 20)}
     if draw.maybe(2):
         link["npd_id_problem"] = "The column of the NPD ID is gone."
     return board(*(mapping(key, **differs) for key, differs in fields.items()), **link)
 
 
-def _conditions(draw: Draw, wanted: Mapping[str, tuple[str, list[str]]], percent: int) -> list[dict[str, Any]]:
-    drawn = draw.some(list(wanted.items()), percent)
+def _conditions(draw: Draw, choices: Mapping[str, tuple[str, list[str]]], percent: int) -> list[dict[str, Any]]:
+    drawn = draw.some(list(choices.items()), percent)
     return [{"field": key, "op": op, "values": values, "labels": values} for key, (op, values) in drawn]
 
 
@@ -117,11 +117,12 @@ def any_state(draw: Draw) -> str:
     return draw.choice(["active"] * 16 + ["archived", "archived", "deleted", "deleted", "moved", "missing"])
 
 
-def any_item(draw: Draw, key: str, values: Mapping[str, Any], bears: str, state: str) -> Item:
-    unknown, board_id = draw.some(["email", "role_title", "npd_id"], 2), "2" if state == "moved" else "1"
-    drawn = item(npd_id=bears, unknown=unknown, **values)
+def any_item(draw: Draw, item_id: str, values: Mapping[str, Any], npd_id: str, state: str) -> Item:
+    drawn = item(npd_id=npd_id, unknown=draw.some(["email", "role_title", "npd_id"], 2), **values)
     group_id = draw.choice(["topics", "topics", "other", None])
-    return replace(drawn, id=key, state="active" if state == "moved" else state, board_id=board_id, group_id=group_id)
+    if state == "moved":
+        return replace(drawn, id=item_id, state="active", board_id="2", group_id=group_id)
+    return replace(drawn, id=item_id, state=state, board_id="1", group_id=group_id)
 
 
 @dataclass
@@ -408,11 +409,11 @@ def any_world(seed: int) -> Drawn:
     draw = Draw(seed)
     on = any_board(draw)
     ids = [UUID(int=number + 1) for number in range(draw.randrange(4))]
-    gone = [UUID(int=number + 101) for number in range(draw.choice([0, 0, 1, 2]))]
+    deleted_ids = [UUID(int=number + 101) for number in range(draw.choice([0, 0, 1, 2]))]
     untouched = frozenset(draw.some(ids, 15))
     free = [str(number) for number in range(10, 20)]
     items, by_id, histories, overwritten = dict[str, Item](), dict[UUID, RecordFacts](), dict[UUID, RecordHistory](), []
-    for key in [*ids, *gone]:
+    for key in [*ids, *deleted_ids]:
         item_id = free.pop(0) if draw.maybe(75) else None
         state = any_state(draw)
         facts, there, cell = any_record(draw, on, key, item_id, state, is_untouched=key in untouched)
@@ -421,20 +422,22 @@ def any_world(seed: int) -> Drawn:
             histories[key] = cell.history
             overwritten += [(key, cell.lost)] if cell.lost else []
         if item_id is not None and state != "missing":
-            bears = draw.choice([str(key)] * 12 + ["", str(draw.choice([*ids, *gone]))])
-            items[item_id] = any_item(draw, item_id, there, bears, state)
+            npd_id = draw.choice([str(key)] * 12 + ["", str(draw.choice([*ids, *deleted_ids]))])
+            items[item_id] = any_item(draw, item_id, there, npd_id, state)
     unmatched, second_runs = [free.pop(0) for _ in range(draw.randrange(4))], set[UUID]()
     for number in list(unmatched):
-        bears, state = draw.choice(["", "", str(UUID(int=9))]), any_state(draw)
+        npd_id, state = draw.choice(["", "", str(UUID(int=9))]), any_state(draw)
         values = draw.values(30) | {"email": draw.choice(KEYS["email"])}
-        if (ids or gone) and draw.maybe(40):
-            owner = draw.choice([*ids, *gone])
-            bears = str(owner)
+        if (ids or deleted_ids) and draw.maybe(40):
+            owner = draw.choice([*ids, *deleted_ids])
+            npd_id = str(owner)
             if draw.maybe(25):
                 values = {}
                 second_runs.add(owner)
-        items |= {number: any_item(draw, number, values, bears, state)} if state != "missing" else {}
-    unmatched += [by_id[key].record.monday_id or "" for key in gone if by_id[key].record.monday_id and draw.maybe(30)]
+        items |= {number: any_item(draw, number, values, npd_id, state)} if state != "missing" else {}
+    unmatched += [
+        by_id[key].record.monday_id or "" for key in deleted_ids if by_id[key].record.monday_id and draw.maybe(30)
+    ]
     if draw.maybe(2):
         items = {
             key: replace(item, values={k: v for k, v in item.values.items() if k != "notes"})
@@ -445,7 +448,7 @@ def any_world(seed: int) -> Drawn:
         if draw.maybe(8):
             answer = any_answer(draw, claimed, ids, unmatched or ["10"])
             records[place] = replace(claimed, conflicts=(*claimed.conflicts, answer))
-    deleted = [any_deleted(draw, by_id[key], number) for number, key in enumerate(gone)]
+    deleted = [any_deleted(draw, by_id[key], number) for number, key in enumerate(deleted_ids)]
     jobs = {key: draw.choice([{}] * 6 + [{"create": True}, {"as_new": True}]) for key in unmatched}
     if ids:
         jobs |= {key: {"link_to": str(draw.choice(ids))} for key in draw.some(unmatched, 8)}
@@ -486,9 +489,9 @@ def any_removal(seed: int) -> World:
     """A contact whose item is gone for longer than the quiet time, nearly as agreed; the policy is to delete it."""
     draw = Draw(seed)
     on, state = any_board(draw), draw.choice(["archived", "deleted"])
-    gone = {"removed_since": at(-700), "removed_passes": 3, "remote_state": state}
+    seen_gone = {"removed_since": at(-700), "removed_passes": 3, "remote_state": state}
     without_base = draw.some(list(KEYS), 8)
-    facts = record_facts(draw.values(8), on=on, without_base=without_base, causes=[Cause.SWEEP], sync_state=gone)
+    facts = record_facts(draw.values(8), on=on, without_base=without_base, causes=[Cause.SWEEP], sync_state=seen_gone)
     for entry in facts.sync_state.base.values():
         if draw.maybe(8):
             entry.update(draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}]))

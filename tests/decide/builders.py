@@ -39,7 +39,7 @@ from sync.records.approvals import ApprovalFacts, ApprovalLimit
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ITEM, BOARD, NPD_ID_COLUMN = "7", "1", "npd_id"
 ANN_ID = UUID(int=1)
-TOKEN_USER, TOM, ANN = "1", "2", "3"
+TOKEN_USER, TOM, ANN = "1", "2", "3"  # users of the account
 
 # The values of a plain contact on both sides; its organization is an item's id or a record.
 PLAIN: Mapping[str, Any] = {
@@ -69,7 +69,7 @@ def _database_defaults(model: type[Model]) -> dict[str, Any]:
 
 
 def plain(model: type[M], **values: Any) -> M:
-    """An unsaved row with the database's defaults; its timestamps are yesterday's."""
+    """Return an unsaved row with the database's defaults; its timestamps are yesterday's."""
     return model(**_database_defaults(model) | values)
 
 
@@ -101,9 +101,9 @@ def filtered(
 def contact(**differs: Any) -> Contact:
     """A plain contact with an item; `differs` are its other values."""
     values = PLAIN | {"monday_id": ITEM} | differs
-    named = values.pop("organization")
+    related = values.pop("organization")
     record = plain(Contact, **{key: "" if value is None and key in PLAIN else value for key, value in values.items()})
-    record.organization = named if isinstance(named, Organization) else None
+    record.organization = related if isinstance(related, Organization) else None
     return record
 
 
@@ -115,21 +115,24 @@ def item(
     record: SyncedModel | None = None, *, npd_id: UUID | str | None = None, unknown: Sequence[str] = (), **differs: Any
 ) -> Item:
     """The item of this record or of a plain contact; `differs` are other values, `unknown` columns can't be read."""
-    said = {key: getattr(record, key) for key in PLAIN} if record else PLAIN
-    values = {**said, **{key: differs.pop(key) for key in PLAIN if key in differs}}
-    named = values["organization"]
-    connected = named if isinstance(named, list) else [named] if named else []
-    shown = [related.monday_id if isinstance(related, Organization) else related for related in connected]
-    ids = [key for key in shown if key is not None]
-    email, phone = values["email"], values["phone"]
-    bears = str(npd_id if npd_id is not None else record.pk if record else ANN_ID)
+    own_values = {key: getattr(record, key) for key in PLAIN} if record else PLAIN
+    values = {**own_values, **{key: differs.pop(key) for key in PLAIN if key in differs}}
+    related = values["organization"] or []
+    # Organizations, of which some have no item, or the ids of items.
+    connected = related if isinstance(related, list) else [related]
+    linked_ids = [entry.monday_id if isinstance(entry, Organization) else entry for entry in connected]
+    email = values["email"]
+    phone = values["phone"]
+    npd_id_text = str(npd_id if npd_id is not None else record.pk if record else ANN_ID)
     readings = [
         Reading("email", "email", value={"email": email, "text": email} if email else None),
         Reading("phone", "phone", value={"phone": phone, "countryShortName": "GB"} if phone else None),
         Reading("role_title", "text", text=values["role_title"], value=values["role_title"]),
         Reading("notes", "long_text", text=values["notes"], value={"text": values["notes"]}),
-        Reading("organization", "board_relation", extra={"linked_item_ids": ids}),
-        Reading(NPD_ID_COLUMN, "text", text=bears, value=bears),
+        Reading(
+            "organization", "board_relation", extra={"linked_item_ids": [key for key in linked_ids if key is not None]}
+        ),
+        Reading(NPD_ID_COLUMN, "text", text=npd_id_text, value=npd_id_text),
     ]
     cells = {reading.column_id: reading for reading in readings}
     cells |= {key: Reading.unknown(key, cells[key].type, "nobody may see it") for key in unknown}
@@ -265,17 +268,16 @@ def chosen(key: str, selection: FieldSelection, kind: str = ConflictKind.FIELDS,
 
 def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PUSH, **differs: Any) -> FieldPlan:
     """The plan of a contact's role; it is sent by default."""
-    on, raw = board(), local_values(record, mapping())
+    on = board()
+    raw = local_values(record, mapping())
     role = next(field for field in on.mappings if field.key == "role_title")
     converter = on.converter(role, record)
-    sent = {"send_raw": raw} if action is Action.PUSH else {}
-    decision = FieldDecision(action)
-    return FieldPlan(role, converter, decision, raw, **{"remote_raw": read, "base": base("Boss")} | sent | differs)
+    values = {"remote_raw": read, "base": base("Boss")} | ({"send_raw": raw} if action is Action.PUSH else {})
+    return FieldPlan(role, converter, FieldDecision(action), raw, **values | differs)
 
 
 def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:
-    """An event of this minute: Tom wrote the role. A `previous` of “?” isn't told."""
-    texts = {"value": value} if value else None, {"value": previous} if previous else None
+    """An event of this minute: Tom wrote the role. With “?” for `previous` it doesn't tell the value before."""
     has_previous = previous != "?"
     pk = differs.pop("pk", int(1_000 + seconds))
     checked_at = None if differs.pop("is_new", True) else NOW
@@ -285,8 +287,8 @@ def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -6
         trigger_id=None,
         board_id=BOARD,
         item_id=ITEM,
-        value=texts[0],
-        previous_value=texts[1] if has_previous else None,
+        value={"value": value} if value else None,
+        previous_value={"value": previous} if previous and has_previous else None,
         has_previous=has_previous,
         changed_at=at(seconds),
         **values,
@@ -308,9 +310,9 @@ def wrote(sent: str | None, read: str | None = "Old", *, seconds: float = -60, *
 
 def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
     """An unanswered create that was given up."""
-    named = {"local": {"name": name}, "read": None, "base": None, "column": "name", "version": 1}
+    name_entry = {"local": {"name": name}, "read": None, "base": None, "column": "name", "version": 1}
     intent = wrote(sent, None, **{"state": IntentState.VOID, "item_id": "", "was_searched": True} | differs)
-    intent.values |= {"name": named}
+    intent.values |= {"name": name_entry}
     return intent
 
 
@@ -368,7 +370,9 @@ def removal(
     return RemovedItemFacts(**vars(facts(record, sync_state=sync_state, **of_record)), state=state, **differs)
 
 
-def let_go(kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None) -> ApprovalFacts:
+def approval_facts(
+    kind: ApprovalKind, *states: tuple[UUID, str], counted: int = 0, most: int | None = None
+) -> ApprovalFacts:
     """Requests about removals of these records; `counted` removals of `most` allowed in the hour."""
     requests = tuple(plain(ApprovalRequest, entity_id=pk, kind=kind, key="", state=state) for pk, state in states)
     ids = frozenset(uuid4() for _ in range(counted))

@@ -38,6 +38,7 @@ from tests.decide.builders import (
     ITEM,
     NOW,
     NPD_ID_COLUMN,
+    approval_facts,
     at,
     base,
     board,
@@ -46,7 +47,6 @@ from tests.decide.builders import (
     deletion,
     filtered,
     item,
-    let_go,
     mapping,
     removing,
     wrote,
@@ -273,7 +273,7 @@ def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]
 
 
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
-    limit = let_go(ApprovalKind.ITEMS, counted=1, most=2)
+    limit = approval_facts(ApprovalKind.ITEMS, counted=1, most=2)
     (plan,) = approved(limit, deletion())
     assert (plan.item_removal, plan.approval) == (ARCHIVE, ApprovalState.DONE)
     plans = approved(limit, deletion(), deletion())
@@ -284,7 +284,7 @@ def test_more_than_the_limit_waits_for_approval_all_together() -> None:
 
 def test_what_was_carried_out_before_the_record_was_restored_is_no_permission_for_its_new_deletion() -> None:
     facts = deletion()
-    approvals = let_go(ApprovalKind.ITEMS, (facts.id, "done"), most=0)
+    approvals = approval_facts(ApprovalKind.ITEMS, (facts.id, "done"), most=0)
     approvals.requests[0].id = 1
     for before, approval in ((0, None), (1, ApprovalState.PENDING)):
         approvals.requests[0].at = facts.tombstone.deleted_at - timedelta(seconds=before)
@@ -293,7 +293,7 @@ def test_what_was_carried_out_before_the_record_was_restored_is_no_permission_fo
 
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
-    none = let_go(ApprovalKind.ITEMS, most=0)
+    none = approval_facts(ApprovalKind.ITEMS, most=0)
     plans = approve_item_removals([decide(deletion(), UNLINK), decide(chosen("npd"))], none)
     assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
@@ -309,7 +309,7 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
 )
 def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy | None, new_state: str | None) -> None:
     facts = deletion()
-    (plan,) = approved(let_go(ApprovalKind.ITEMS, (facts.id, state)), facts)
+    (plan,) = approved(approval_facts(ApprovalKind.ITEMS, (facts.id, state)), facts)
     assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)
 
 

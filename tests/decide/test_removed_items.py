@@ -21,6 +21,7 @@ from tests.decide.builders import (
     ITEM,
     NOW,
     TOM,
+    approval_facts,
     at,
     base,
     board,
@@ -29,7 +30,6 @@ from tests.decide.builders import (
     decided,
     facts,
     item,
-    let_go,
     mapping,
     organization,
     removal,
@@ -341,7 +341,7 @@ def approved(approvals: ApprovalFacts, *many: RemovedItemFacts, policy: RemovedI
 
 
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
-    limit = let_go(ApprovalKind.RECORDS, counted=1, most=2)
+    limit = approval_facts(ApprovalKind.RECORDS, counted=1, most=2)
     (plan,) = approved(limit, removal())
     assert (removed(plan).act, removed(plan).approval) == (DELETE, ApprovalState.DONE)
     plans = approved(limit, removal(), removal())
@@ -351,7 +351,7 @@ def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
 
 def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went() -> None:
     facts = removal(since=-700)
-    approvals = let_go(ApprovalKind.RECORDS, (facts.id, "done"), most=0)
+    approvals = approval_facts(ApprovalKind.RECORDS, (facts.id, "done"), most=0)
     for seconds, approval in ((-700, None), (-701, ApprovalState.PENDING)):
         approvals.requests[0].id = 1
         approvals.requests[0].at = at(seconds)
@@ -360,7 +360,7 @@ def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went
 
 
 def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
-    (plan,) = approved(let_go(ApprovalKind.RECORDS), removal(), policy=ASK)
+    (plan,) = approved(approval_facts(ApprovalKind.RECORDS), removal(), policy=ASK)
     assert removed(plan).approval is ApprovalState.RELEASED
 
 
@@ -378,5 +378,5 @@ def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_a
     rejected: str, choices: tuple[OpenConflict, ...], act: RemovedItemPolicy, problem: str
 ) -> None:
     facts = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
-    (plan,) = approved(let_go(ApprovalKind.RECORDS), facts)
+    (plan,) = approved(approval_facts(ApprovalKind.RECORDS), facts)
     assert (removed(plan).act, removed(plan).problem) == (act, problem)

@@ -22,7 +22,7 @@ from sync.outbox import pauses
 from tests.docs.test_docs import ROOT
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import everything_is_tight
-from tests.support.api_schema import raw_document, recorded
+from tests.support.api_schema import promises_of, raw_document
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +32,7 @@ MAX_LINES = 60
 
 def api() -> str:
     """The schema: every operation with its input and output, every shape with its members."""
-    return lines(recorded(json.loads(raw_document())))
+    return lines(promises_of(json.loads(raw_document())))
 
 
 def metrics() -> str:

@@ -37,16 +37,16 @@ def wait_out_the_minute() -> None:
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance permits; returns how many, 0 if they were refused."""
-    turn = LimitFacts().grant_pass(link.entity_type)
-    assert isinstance(turn, PassGrant)
-    with meter_board_calls(link, turn.size, writes=True):
+    grant = LimitFacts().grant_pass(link.entity_type)
+    assert isinstance(grant, PassGrant)
+    with meter_board_calls(link, grant.size, writes=True):
         try:
-            metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})
+            metered_client.MeteredClient(client).execute("mutation { … }", {"records": grant.size})
         except MondayError as error:
             if error.kind is not COMPLEXITY_EXHAUSTED:
                 raise
             return 0
-        return turn.size
+        return grant.size
 
 
 def test_a_document_that_costs_more_than_was_thought_is_not_refused_for_ever() -> None:

@@ -83,9 +83,9 @@ def test_a_busy_board_leaves_half_a_minute_to_one_that_has_waited_longer_and_may
     BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
 
     def size() -> int:
-        turn = LimitFacts().grant_pass("contact")
-        assert isinstance(turn, PassGrant)
-        return turn.size
+        grant = LimitFacts().grant_pass("contact")
+        assert isinstance(grant, PassGrant)
+        return grant.size
 
     alone = size()
     job = SyncQueue.objects.create(entity_type="organization", remote_id="3")

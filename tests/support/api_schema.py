@@ -10,13 +10,13 @@ from typing import Any
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
 
-_MADE_ONCE = Lock()
+_GENERATION = Lock()
 
 
 def check(method: str, path: str, answer: Any) -> None:
     """Fail if the schema doesn't declare this answer; addresses outside the schema pass."""
     # Several threads come here, and drf-spectacular's first run in a process is not thread-safe.
-    with _MADE_ONCE:
+    with _GENERATION:
         operation = operation_at(method.lower(), path)
     if operation is None:
         return
@@ -37,58 +37,49 @@ def check(method: str, path: str, answer: Any) -> None:
 
 
 def operation_at(method: str, path: str) -> dict[str, Any] | None:
-    """The operation that the schema declares for this address, with or without its trailing slash."""
-    fitting = (operations for pattern, operations in _patterns() if pattern.fullmatch(path.rstrip("/")))
-    return next(fitting, {}).get(method)
+    """Return the operation that the schema declares for this address, with or without its trailing slash."""
+    matching = (operations for pattern, operations in _patterns() if pattern.fullmatch(path.rstrip("/")))
+    return next(matching, {}).get(method)
 
 
 @cache
 def raw_document() -> str:
-    """The schema as it is served, in JSON."""
+    """Return the schema as it is served, in JSON."""
     schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return json.dumps(schema, default=str)
 
 
 @cache
 def document() -> dict[str, Any]:
-    """The schema with undeclared members forbidden."""
-    schema: dict[str, Any] = _plain(json.loads(raw_document()))
+    """Return the schema with undeclared members forbidden."""
+    schema: dict[str, Any] = json.loads(raw_document())
     for shape in schema["components"]["schemas"].values():
         if "properties" in shape:
             shape.setdefault("additionalProperties", False)
     return schema
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {("anyOf" if key == "oneOf" else key): _plain(member) for key, member in value.items()}
-
-
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    """Addresses as patterns, those without a variable first."""
+    """Return the addresses as patterns, those without a variable first."""
     paths = sorted(document()["paths"].items(), key=lambda item: item[0].count("{"))
     return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path.rstrip("/")))), item) for path, item in paths]
 
 
 @cache
 def _validator(schema: str) -> Draft202012Validator:
-    whole = json.loads(schema) | {"components": {"schemas": document()["components"]["schemas"]}}
-    return Draft202012Validator(whole, format_checker=FormatChecker())
+    with_components = json.loads(schema) | {"components": {"schemas": document()["components"]["schemas"]}}
+    return Draft202012Validator(with_components, format_checker=FormatChecker())
 
 
 # What is recorded: a line for each operation with all that it takes and answers, and one for each member of a shape.
-
 
 # What people read and no program relies on.
 PROSE_KEYWORDS = ("description", "title", "example", "examples", "summary")
 
 
-def recorded(schema: dict[str, Any]) -> list[str]:
-    """The document's promises in order; a change that breaks a program changes one of these lines."""
+def promises_of(schema: dict[str, Any]) -> list[str]:
+    """Return the document's promises in order; a change that breaks a program changes one of these lines."""
     shapes = schema["components"]["schemas"]
     operations = [
         _operation(f"{method.upper()} {path}", operation)
@@ -127,7 +118,7 @@ def _shape(name: str, shape: dict[str, Any]) -> Iterator[str]:
 
 
 def _form(schema: Any) -> str:
-    """A shape in short; keywords without a short form stay as they are."""
+    """Return a shape in short; keywords without a short form stay as they are."""
     if not isinstance(schema, dict):
         return json.dumps(schema)
     parts = []

@@ -60,8 +60,8 @@ def all_arrived(sandbox: Sandbox, landed_late: Collection[str] = ()) -> None:
         wait_for("the queue is at rest", lambda: not unrest(), 30)
     except AssertionError:
         raise AssertionError("The queue is not at rest:\n" + "\n".join(unrest())) from None
-    faults = list(_wrong(sandbox, landed_late))
-    assert not faults, "\n".join(faults)
+    differences = list(_differences(sandbox, landed_late))
+    assert not differences, "\n".join(differences)
     creates = sum(
         call["fields"].count("create_item")
         for call in sandbox.calls()
@@ -72,11 +72,12 @@ def all_arrived(sandbox: Sandbox, landed_late: Collection[str] = ()) -> None:
 
 
 def unrest() -> list[str]:
-    """Rows that are worked on, wait, have failed or have an unknown outcome; an item without a record may wait."""
+    """Return rows that are in progress, wait, failed or have an unknown outcome; an item without a record may wait."""
     return [row[0] for row in fetch_rows(_UNREST)]
 
 
-def _wrong(sandbox: Sandbox, landed_late: Collection[str]) -> Iterator[str]:
+def _differences(sandbox: Sandbox, landed_late: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong between NPD and the board, in words."""
     link = BoardLink.objects.get(entity_type="contact")
     (board,) = [board for board in sandbox.boards() if board["id"] == link.board_id]
     owners = Counter(item["values"][link.npd_id_column] for item in board["items"])
@@ -91,7 +92,8 @@ def _wrong(sandbox: Sandbox, landed_late: Collection[str]) -> Iterator[str]:
         if item is None or item["state"] != "active":
             yield f"{contact.name} has no item on its board"
             continue
-        in_npd, on_monday = (contact.name, contact.role_title), (item["name"], item["values"]["role_title"])
+        in_npd = (contact.name, contact.role_title)
+        on_monday = (item["name"], item["values"]["role_title"])
         if in_npd != on_monday:
             yield f"{contact.name}: NPD holds {in_npd}, Monday {on_monday}"
     for item_id, values in _history(sandbox, link.board_id).items():
@@ -101,7 +103,7 @@ def _wrong(sandbox: Sandbox, landed_late: Collection[str]) -> Iterator[str]:
 
 
 def _history(sandbox: Sandbox, board_id: str) -> dict[str, list[str]]:
-    """The roles of each item in the order of Monday's activity log."""
+    """Return the roles of each item in the order of Monday's activity log."""
     answer = sandbox.query(_LOG, board=board_id)
     rows = answer["data"]["boards"][0]["activity_logs"]
     history: dict[str, list[str]] = {}

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def command_of(name: str) -> list[str]:
-    """The Procfile's command of a process; further arguments can be appended."""
+    """Return the Procfile's command of a process; further arguments can be appended."""
     lines = (ROOT / "Procfile").read_text().splitlines()
     line = dict(line.split(": ", 1) for line in lines)[name]
     return ["sh", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"; {line} "$@"', name]
@@ -23,9 +23,13 @@ def command_of(name: str) -> list[str]:
 
 class Child:
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> None:
-        self.name, self.command, self.env, self.folder, self.log = name, list(command), env, folder, log
+        self.name = name
+        self.command = list(command)
+        self.env = env
+        self.folder = folder
+        self.log = log
         self.process: subprocess.Popen[bytes] | None = None
-        self.log_start = 0
+        self.log_start = 0  # the file also has the lines of earlier starts
 
     def start(self) -> None:
         with self.log.open("ab") as out:
@@ -48,6 +52,7 @@ class Child:
 
     @property
     def ended(self) -> int | None:
+        """The exit code; None while it runs or before the first start."""
         return self.process.poll() if self.process else None
 
     def terminate(self) -> None:

@@ -26,7 +26,7 @@ class Prepared:
         only one test.
         """
         name = ", ".join([name, *(spec.entity_type for spec in registry.entities())])
-        key = sandbox.life, name
+        key = sandbox.pid, name
         beginning = self.beginnings.get(key)
         if beginning:
             kept_rows, result = beginning

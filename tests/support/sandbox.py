@@ -8,9 +8,11 @@ import requests
 class Sandbox:
     """A sandbox at `url`; `control` reaches everything under /_control/."""
 
-    def __init__(self, url: str, token: str, signing_secret: str, life: int = 0) -> None:
-        self.url, self.token, self.signing_secret = url, token, signing_secret
-        self.life = life  # the process's id, or 0 if it runs within this one
+    def __init__(self, url: str, token: str, signing_secret: str, pid: int = 0) -> None:
+        self.url = url
+        self.token = token
+        self.signing_secret = signing_secret
+        self.pid = pid  # the process's id, or 0 if it runs within this one
         self.session = requests.Session()
         self.session.trust_env = False
         self.changes = 0  # calls that may have changed something
@@ -21,9 +23,9 @@ class Sandbox:
 
     def control(self, name: str, method: str = "POST", /, **body: Any) -> Any:
         """Call /_control/NAME and return the JSON of the answer, or None if it is empty."""
-        sent = {"json": body} if method != "GET" else {"params": body}
+        content = {"json": body} if method != "GET" else {"params": body}
         self.changes += method != "GET"
-        response = self.session.request(method, f"{self.url}/_control/{name}", timeout=10, **sent)  # type: ignore[arg-type]
+        response = self.session.request(method, f"{self.url}/_control/{name}", timeout=10, **content)  # type: ignore[arg-type]
         assert response.ok, f"{method} /_control/{name}: {response.status_code} {response.text[:500]}"
         return response.json() if response.content else None
 
@@ -41,11 +43,11 @@ class Sandbox:
         return self.control("actions", action=action, **values)
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
-        """The API calls after the one with this id."""
+        """Return the API calls after the one with this id."""
         return self.control("calls", "GET", since=since)
 
     def boards(self) -> list[dict[str, Any]]:
-        """Every board: [{id, name, items: [{id, name, state, values: {column id: text}}]}]."""
+        """Return every board: [{id, name, items: [{id, name, state, values: {column id: text}}]}]."""
         return self.control("boards", "GET")
 
     def all_items(self) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Conver
     if not (options.choices and converter.sends_choice_labels):
         return converter
     kind = labels.ChoiceListConverter if isinstance(converter, ListConverter) else labels.ChoiceConverter
-    return kind(converter, labels.ValueLabels(options.choices))
+    return kind(converter, labels.FieldChoices(options.choices))
 
 
 def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:

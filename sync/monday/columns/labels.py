@@ -9,7 +9,7 @@ from sync.monday.conversion import Canonical, Converter, ConverterOptions, ListC
 from sync.monday.text_forms import drop_invisible_but_joiners, fold_whitespace, label_key
 
 
-class ValueLabels:
+class FieldChoices:
     """The choices of a field: the stored values and their labels. A text may name either."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
@@ -41,7 +41,7 @@ class ChoiceConverter(Converter):
     The canonical form is the label, also where the board shows the value, so that neither is rewritten as the other.
     """
 
-    def __init__(self, inner: Converter, choices: ValueLabels) -> None:
+    def __init__(self, inner: Converter, choices: FieldChoices) -> None:
         self.inner = inner
         self.choices = choices
         self.column_type = inner.column_type
@@ -92,7 +92,7 @@ class ChoiceConverter(Converter):
 class ChoiceListConverter(ChoiceConverter, ListConverter):
     """As ChoiceConverter, for a list, or for one text in a column of several labels."""
 
-    def __init__(self, inner: Converter, choices: ValueLabels) -> None:
+    def __init__(self, inner: Converter, choices: FieldChoices) -> None:
         super().__init__(inner, choices)
         assert isinstance(inner, ListConverter)
         self._list = inner
