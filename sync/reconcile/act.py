@@ -516,7 +516,7 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        failed_writes.stop_writes(error)
+        failed_writes.stop_refused_writes(error)
 
     def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
