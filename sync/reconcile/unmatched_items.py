@@ -111,11 +111,8 @@ def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -
 
 def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
     """Return those of the board's deleted records, without restored ones."""
-    return [
-        tombstone
-        for tombstone in tombstones
-        if tombstone.entity_type == board.link.entity_type and tombstone.state != TombstoneState.RESTORED
-    ]
+    of_type = [tombstone for tombstone in tombstones if tombstone.entity_type == board.link.entity_type]
+    return [tombstone for tombstone in of_type if tombstone.state != TombstoneState.RESTORED]
 
 
 def _settled_item(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
