@@ -90,7 +90,7 @@ def _store_choices(request: HttpRequest, choices: Mapping[str, selection.Choices
 
 
 def _read_board(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
-    return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
+    return selection.read_chosen_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
 def _has_boards() -> bool:
@@ -181,7 +181,7 @@ class SetupWizardMixin(PageAdmin):
         region = phone_region()
         token = credentials.token_state()
         is_stopped = account.needs_probe or account.waits_at(sync_now())
-        is_connected = token.is_usable and connection.is_token_answered(account) and not is_stopped
+        is_connected = token.is_usable and connection.has_answered_token(account) and not is_stopped
         for_administrator = [check.for_administrator for check in tested.checks] if tested else []
         if tested and tested.error:
             for_administrator.append(tested.error.kind.for_administrator)

@@ -423,16 +423,13 @@ DEFINITIONS = (
 
 # Rows with the same cause form a group: failed jobs by the error without names and numbers, removed items by the act.
 _CAUSE = """
-    CASE
-        WHEN waiting.kind = 'failed'
-            THEN concat_ws(':', waiting.kind, waiting.entity_type, left(md5(waiting.values ->> 'common'), 12))
-        WHEN waiting.kind = 'removed' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code,
-            left(md5(concat(removal.act, waiting.actor)), 12))
-        WHEN waiting.kind IN ('rejected', 'blocked')
-            THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.field, nullif(waiting.code, ''))
-        WHEN waiting.kind IN ('unmatched', 'approval')
-            THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code)
-        ELSE concat_ws(':', waiting.kind, waiting.entity_type, waiting.code, waiting.field) END
+    concat_ws(':', waiting.kind, waiting.entity_type, CASE
+        WHEN waiting.kind = 'failed' THEN left(md5(waiting.values ->> 'common'), 12)
+        WHEN waiting.kind = 'removed'
+            THEN concat_ws(':', waiting.code, left(md5(concat(removal.act, waiting.actor)), 12))
+        WHEN waiting.kind IN ('rejected', 'blocked') THEN concat_ws(':', waiting.field, nullif(waiting.code, ''))
+        WHEN waiting.kind IN ('unmatched', 'approval') THEN waiting.code
+        ELSE concat_ws(':', waiting.code, waiting.field) END)
 """
 
 

@@ -21,7 +21,7 @@ from sync.models import ApiQuota, BoardLink
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
 from sync.monday.graphql import Answer
-from sync.monday.items import ITEMS_PER_READ
+from sync.monday.item_documents import ITEMS_PER_READ
 
 
 class WaitKind(StrEnum):

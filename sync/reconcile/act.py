@@ -25,7 +25,7 @@ from sync.limits import breaker, connector, failed_writes, meter_board_calls, st
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
-from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
+from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan
@@ -516,7 +516,7 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        failed_writes.stop_writes(error)
+        failed_writes.stop_refused_writes(error)
 
     def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""

@@ -349,7 +349,7 @@ def _count(plan: BoardPlan, planned_passes: Sequence[preview.PlannedPass], listi
                 item = listing.items.get(change.item_id) if change.entity_id is None else None
                 plan.add(row, item.name if item is not None else change.name, reason)
     for model, names in missing.items():
-        if records := named_records(model, list(names.values())):
+        if records := new_named_records(model, list(names.values())):
             plan.missing[model.entity_type()] = [record_name(record) for record in records]
 
 
@@ -371,7 +371,7 @@ def _row_of(plan: BoardPlan, planned_pass: preview.PlannedPass, change: preview.
     return row, f"{change.field}: {change.reason}" if change.field else change.reason
 
 
-def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
+def new_named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
     """Return a new, unsaved record for each valid name that no record has."""
     field_name = registry.name_field(model)
     if field_name is None:
@@ -470,7 +470,7 @@ def make_plan(key: str) -> None:
     try:
         for choices in plan.choices:
             plan.save(state="working", title=choices.spec.board_title, items_read=0)
-            chosen = selection.read_board(choices, boards_by_type)
+            chosen = selection.read_chosen_board(choices, boards_by_type)
             if problems := chosen.problem_text:
                 raise ActionError(f"{choices.spec.board_title}: {problems}")
             board_plan, records = plan_board(chosen, earlier, lambda number: plan.save(items_read=number))
