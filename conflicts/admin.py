@@ -427,17 +427,17 @@ def _answer_rejections(request: HttpRequest, act: Act, entries: Sequence[Entry],
     return Report(sentence, problems, undo)
 
 
-def undo(request: HttpRequest, tokens: Sequence[str]) -> Report:
-    """Undo each stored choice on its own."""
+def undo(request: HttpRequest, keys: Sequence[str]) -> Report:
+    """Undo the choices with these keys, each on its own."""
     by = cast("User", request.user)
     undone = 0
     problems = []
     # A pass may be writing what was chosen, so wait for it for a moment.
-    ids = [key.removeprefix("conflict:") for key in tokens if key.startswith("conflict:")]
+    ids = [key.removeprefix("conflict:") for key in keys if key.startswith("conflict:")]
     deadline = time.monotonic() + UNDO_WAIT_SECONDS
     while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    for key in tokens:
+    for key in keys:
         try:
             case_screen.undo_choice(key, by=by)
             undone += 1

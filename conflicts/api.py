@@ -19,8 +19,8 @@ from rest_framework.routers import SimpleRouter
 from conflicts import case, resolution
 from conflicts.models import BEING_APPLIED, CUSTOM, OPEN_FIRST, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.reports import ConflictKind, FieldSelection
+from sync.api.api_base import ApiView, MayChange, ModelPermissions
 from sync.api.errors import ErrorSerializer, error_body
-from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
 
 
@@ -128,7 +128,7 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     )
 
 
-DECISION_RESPONSES = {200: ResolvedSerializer, 409: OutdatedSerializer}
+RESPONSES = {200: ResolvedSerializer, 409: OutdatedSerializer}
 
 
 class ConflictFilter(filters.FilterSet):  # type: ignore[misc]
@@ -180,34 +180,30 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
             }
         )
 
-    @extend_schema(request=ResolveSerializer, responses=DECISION_RESPONSES)
+    @extend_schema(request=ResolveSerializer, responses=RESPONSES)
     @action(detail=True, methods=["post"], permission_classes=[MayChange])
     def resolve(self, request: Request, pk: str) -> Response:
         """Resolve. The resolution is stored at once and applied by the record's next sync."""
         conflict = self.get_object()
         serializer = ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        decision = dict(serializer.validated_data)
-        selections = {key: FieldSelection(**choice) for key, choice in decision.pop("selections", {}).items()}
+        posted = dict(serializer.validated_data)
+        selections = {key: FieldSelection(**choice) for key, choice in posted.pop("selections", {}).items()}
         by = cast("User", request.user)
-        return _decision_response(
-            request, partial(resolution.resolve, conflict.pk, by=by, selections=selections, **decision)
-        )
+        return _response_of(request, partial(resolution.resolve, conflict.pk, by=by, selections=selections, **posted))
 
-    @extend_schema(request=None, responses=DECISION_RESPONSES)
+    @extend_schema(request=None, responses=RESPONSES)
     @action(detail=True, methods=["post"], permission_classes=[MayChange])
     def undo(self, request: Request, pk: str) -> Response:
         """Undo the resolution of a conflict. The next sync gives each side its value back, if neither has changed
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
-        return _decision_response(
-            request, partial(resolution.undo, self.get_object().pk, by=cast("User", request.user))
-        )
+        return _response_of(request, partial(resolution.undo, self.get_object().pk, by=cast("User", request.user)))
 
 
-def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
+def _response_of(request: Request, act: Callable[[], SyncConflict]) -> Response:
     try:
-        return Response(ResolvedSerializer(decide(), context={"request": request}).data)
+        return Response(ResolvedSerializer(act(), context={"request": request}).data)
     except resolution.InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
     except resolution.DecidedTooLate as error:

@@ -54,7 +54,7 @@ def strip_of(key: str) -> dict[str, Any] | None:
     if kind != "answer" or not text.isdecimal():
         return None
     # Cut, because a longer number doesn't fit into the database's bigint.
-    answer = Decision.objects.filter(pk=text[:18], kind=rejections.DECISION_KIND).first()
+    answer = Decision.objects.filter(pk=text[:18], kind=rejections.ANSWER_KIND).first()
     if answer is None:
         return None
     entity_type, entity_id, _key = rejections.field_ref_of(answer)
@@ -90,7 +90,7 @@ def undo_choice(key: str, *, by: User) -> None:
     if kind == "conflict":
         resolution.undo(pk, by=by)
     else:
-        rejections.undo_answer(Decision.objects.get(pk=pk, kind=rejections.DECISION_KIND), by=by)
+        rejections.undo_answer(Decision.objects.get(pk=pk, kind=rejections.ANSWER_KIND), by=by)
 
 
 # A form sends this where both texts are used; what is stored is the typed value that results.

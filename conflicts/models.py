@@ -146,10 +146,9 @@ class StoredResolution:
 
 
 def _default_labels(entity_type: str) -> Mapping[str, str]:
-    try:
-        return {spec.key: spec.label for spec in registry.entity(entity_type).mappings}
-    except registry.UnknownEntity:
+    if not registry.is_registered(entity_type):
         return {}
+    return {spec.key: spec.label for spec in registry.entity(entity_type).mappings}
 
 
 class ResolutionType(models.TextChoices):

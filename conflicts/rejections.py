@@ -35,8 +35,8 @@ from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_rel
 from sync.reconcile.lost_updates import last_differing_value
 from sync.records import authors
 
-# The kind of the decision that stores an answer.
-DECISION_KIND = "rejected"
+# The kind of the line of activity that stores an answer.
+ANSWER_KIND = "rejected"
 
 
 class Rejection:
@@ -175,7 +175,7 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
 def last_answer(field_ref: FieldRef) -> Decision | None:
     """Return the last answer about this field, unless it was undone."""
     entity_type, entity_id, key = field_ref
-    answers = Decision.objects.filter(kind=DECISION_KIND, entity_type=entity_type, entity_id=entity_id, key=key)
+    answers = Decision.objects.filter(kind=ANSWER_KIND, entity_type=entity_type, entity_id=entity_id, key=key)
     answer = answers.order_by("-pk").first()
     if answer is None or answer.undoes or Decision.objects.filter(undoes=answer.pk).exists():
         return None
@@ -183,7 +183,7 @@ def last_answer(field_ref: FieldRef) -> Decision | None:
 
 
 def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
-    """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return its decision.
+    """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return the answer.
 
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
@@ -319,7 +319,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
 def _save_answer(
     rejection: Rejection, by: User, sentence: str, values: Mapping[str, Any], undoes: int | None = None
 ) -> Decision:
-    answer = authors.person_line(rejection.record, DECISION_KIND, sentence, authors.actor_label(by))
+    answer = authors.person_line(rejection.record, ANSWER_KIND, sentence, authors.actor_label(by))
     answer.key = rejection.key
     answer.values = dict(values)
     answer.undoes = undoes

@@ -45,7 +45,7 @@ OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_
 
 @dataclass(frozen=True)
 class FieldSelection:
-    """A person's decision on one field or on the record itself, with the values that they saw.
+    """A person's choice for one field or for the record itself, with the values that they saw.
 
     Its names are those of the API and of the stored resolution.
     """

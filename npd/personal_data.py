@@ -31,7 +31,7 @@ from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import connector
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
-from sync.monday.items import prepare_delete
+from sync.monday.item_documents import prepare_delete
 from sync.outbox.claim import acquire
 from sync.records.authors import MAX_NAME_LENGTH
 

@@ -29,9 +29,9 @@ class SyncDirection(models.TextChoices):
 
 
 @cache  # asked for each field of each record
-def common_direction(record: str, field: str) -> SyncDirection:
-    """Return the direction that both allow."""
-    limits = {record, field} - {SyncDirection.BIDIRECTIONAL}
+def common_direction(of_record: str, of_field: str) -> SyncDirection:
+    """Return the direction that both directions allow."""
+    limits = {of_record, of_field} - {SyncDirection.BIDIRECTIONAL}
     if not limits:
         return SyncDirection.BIDIRECTIONAL
     return SyncDirection(*limits) if len(limits) == 1 else SyncDirection.NONE

@@ -1,4 +1,4 @@
-"""The synced models: their default mappings, board links, searches and names, and who may see them."""
+"""The synced models: their default mappings, board links, searches, names and addresses, and who may see them."""
 
 from __future__ import annotations
 

@@ -79,6 +79,7 @@ def needs_question(code: str, entries: Sequence[Entry], *, is_all: bool) -> bool
 
 
 def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> Question:
+    """Return the question before an act: its effects, and a table of the entries."""
     acts = [entry.act(act.code) for entry in entries]
     number = humanize.count_with_noun(len(entries), "entry", "entries")
     label = act.many or f"{act.label}: {{number}}"
@@ -87,7 +88,7 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     effects = list(dict.fromkeys(filter(None, effects)))
     listed = entries[: confirmed_action.MAX_ROWS_SHOWN]
     # They tell a record from its namesakes.
-    details = _descriptions((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
+    details = _details_by_id((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
     is_of_one_board = bool(attention.common_type(listed))
     rows = []
     for entry in listed:
@@ -100,8 +101,8 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     return Question(f"{title}?", effects, title, [table], deletes=any(own_act.deletes for own_act in acts))
 
 
-def _descriptions(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
-    """Return what tells these records, also deleted ones, from namesakes, by id; a few queries for each type."""
+def _details_by_id(keys: Iterable[tuple[str, UUID | None]]) -> dict[Any, str]:
+    """Return what tells these records, also deleted ones, from namesakes; a few queries for each type."""
     texts: dict[Any, str] = {}
     registered = (key for key in keys if registry.is_registered(key[0]))
     for entity_type, pairs in grouped(registered, lambda key: key[0]).items():

@@ -180,6 +180,45 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         labels = ", ".join(str(field.verbose_name) for field in fields)
         return f"{capfirst(labels)} or the number of the item on Monday"
 
+    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
+        super().prepare_page(request, rows)
+        views = record_view.views_of(rows, admin_base.overview_of(request))
+        for row in rows:
+            row.page_view = views[row.pk]
+
+    sync = admin_base.plain_column("Sync", lambda record: record_panel.list_cell(record.page_view), "sync_status")
+    item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.page_view))
+    updated = admin_base.time_column("updated_at", "Updated")
+
+    # A record's page, in the order in which Django makes it.
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the record, locked if it is about to be saved, which Django does in a transaction."""
+        record = super().get_object(request, object_id, from_field)
+        if record is None or request.method != "POST" or not connection.in_atomic_block:
+            return record
+        limit_lock_waits()
+        # NO KEY lets a contact that is saved meanwhile point at this organization.
+        locked = self.model.objects.select_for_update(no_key=True, of=("self",))
+        return locked.filter(pk=record.pk).first()
+
+    def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
+        """Return who deleted the record, if known, what a person typed in its form, and where deleted records are."""
+        words = super().missing_words(request, object_id)
+        if admin_base.is_valid_key(self.model, object_id):
+            words = home_acts.describe_record_now(self.model.entity_type(), UUID(object_id))
+        shown = admin_base.parse_json(request.POST.get(concurrent_edits.SHOWN_KEY, ""))
+        typed_texts = []
+        for field in registry.own_fields(self.model) if isinstance(shown, dict) else ():
+            before = str(shown.get(field.name, ""))
+            typed = unix_lines(request.POST.get(field.name, before))
+            if typed.strip() != before.strip() and not field.is_relation:
+                typed_texts.append(f"{capfirst(str(field.verbose_name))} “{typed}”")
+        if typed_texts:
+            words = f"{words} What you typed was not saved: {', '.join(typed_texts)}."
+        link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
+        return format_html("{} {}", words, link)
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         """Return the model's own fields, and of a new record also the sync's, for which an existing one has a panel."""
         names = [field.name for field in registry.own_fields(self.model)]
@@ -204,15 +243,48 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             help_text=db_field.help_text or "One on each line.",
         )
 
-    def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
-        super().prepare_page(request, rows)
-        views = record_view.views_of(rows, admin_base.overview_of(request))
-        for row in rows:
-            row.page_view = views[row.pk]
+    def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
+        """Save with a bound on lock waits, because a new record may wait for one that it points at."""
+        limit_lock_waits()
+        super().save_model(request, obj, form, change)
 
-    sync = admin_base.plain_column("Sync", lambda record: record_panel.list_cell(record.page_view), "sync_status")
-    item = admin_base.plain_column("On Monday", lambda record: record_panel.record_item_link(record.page_view))
-    updated = admin_base.time_column("updated_at", "Updated")
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Mark in the form, which is rendered later, which fields are not in sync, and why."""
+        response = super().render_change_form(request, context, *args, **kwargs)
+        record = kwargs.get("obj")
+        if record is not None:
+            record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
+        return response
+
+    def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
+        """Return what is shown above the form (record_state.html) and below it (record_panel.html)."""
+        record: Any = row
+        view: record_view.RecordView = record.page_view
+        may_change = self.has_change_permission(request, record)
+        page_url = self._page_url(record)
+        other_entries = [
+            (entry, list(record_panel.buttons_of_entry(entry, request.user, page_url))) for entry in view.other_entries
+        ]
+        return super().row_context(request, record) | {
+            "sync_view": view,
+            "sync_badge": record_panel.state_badge(view),
+            "sync_reason": record_panel.reason_of(view),
+            "sync_tone": record_panel.colour_of(view),
+            "sync_removal": record_panel.record_removal_sentence(record, view),
+            "turned_off_by": "" if record.sync_enabled else authors.who_turned_sync_off(record),
+            "sync_unlinked_item": None if record.monday_id else item_links.unlinked_item(record),
+            "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
+            "sync_menu": record_panel.menu_buttons(record) if may_change else [],
+            "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
+            "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
+            "sync_other_entries": other_entries,
+            "sides": record_panel.differing_sides(record, view, request.user),
+            "activity": activity_of(record, request),
+        }
+
+    # Acts on one record.
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -309,72 +381,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
         return confirmed_action.run_action(self, request, run, self._page_url(record), question)
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the record, locked if it is about to be saved."""
-        record = super().get_object(request, object_id, from_field)
-        if record is None or request.method != "POST" or not connection.in_atomic_block:
-            return record
-        limit_lock_waits()
-        # NO KEY lets a contact that is saved meanwhile point at this organization.
-        locked = self.model.objects.select_for_update(no_key=True, of=("self",))
-        return locked.filter(pk=record.pk).first()
-
-    def missing_words(self, request: HttpRequest, object_id: str) -> SafeString | str:
-        """Return who deleted the record, if known, what a person typed in its form, and where deleted records are."""
-        words = super().missing_words(request, object_id)
-        if admin_base.is_valid_key(self.model, object_id):
-            words = home_acts.describe_record_now(self.model.entity_type(), UUID(object_id))
-        shown = admin_base.parse_json(request.POST.get(concurrent_edits.SHOWN_KEY, ""))
-        typed_texts = []
-        for field in registry.own_fields(self.model) if isinstance(shown, dict) else ():
-            before = str(shown.get(field.name, ""))
-            typed = unix_lines(request.POST.get(field.name, before))
-            if typed.strip() != before.strip() and not field.is_relation:
-                typed_texts.append(f"{capfirst(str(field.verbose_name))} “{typed}”")
-        if typed_texts:
-            words = f"{words} What you typed was not saved: {', '.join(typed_texts)}."
-        link = activity_pages.deleted_records_link(request.user, "Look under Deleted records")
-        return format_html("{} {}", words, link)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Mark in the form, which is rendered later, which fields are not in sync, and why."""
-        response = super().render_change_form(request, context, *args, **kwargs)
-        record = kwargs.get("obj")
-        if record is not None:
-            record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
-        return response
-
-    def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
-        record: Any = row
-        view: record_view.RecordView = record.page_view
-        may_change = self.has_change_permission(request, record)
-        page_url = self._page_url(record)
-        other_entries = [
-            (entry, list(record_panel.buttons_of_entry(entry, request.user, page_url))) for entry in view.other_entries
-        ]
-        return super().row_context(request, record) | {
-            "sync_view": view,
-            "sync_badge": record_panel.state_badge(view),
-            "sync_reason": record_panel.reason_of(view),
-            "sync_tone": record_panel.colour_of(view),
-            "sync_removal": record_panel.record_removal_sentence(record, view),
-            "turned_off_by": "" if record.sync_enabled else authors.who_turned_sync_off(record),
-            "sync_unlinked_item": None if record.monday_id else item_links.unlinked_item(record),
-            "sync_buttons": record_panel.buttons_of(record, view, request.user, may_change=may_change),
-            "sync_menu": record_panel.menu_buttons(record) if may_change else [],
-            "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
-            "sync_item": record_panel.record_item_link(view, "Open on Monday") if view.item_url else "",
-            "sync_other_entries": other_entries,
-            "sides": record_panel.differing_sides(record, view, request.user),
-            "activity": activity_of(record, request),
-        }
-
-    def save_model(self, request: HttpRequest, obj: models.Model, form: Any, change: bool) -> None:
-        """Save with a bound on lock waits, because a new record may wait for one that it points at."""
-        limit_lock_waits()
-        super().save_model(request, obj, form, change)
+    # Acts on the selected records of the list.
 
     def acts(self, request: HttpRequest) -> list[Act]:
         codes = ("turn_sync_on", "turn_sync_off", "unlink")
@@ -432,6 +439,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         """Return the name of the only record, or the number of records."""
         number = records.count()
         return str(records.get()) if number == 1 else registry.count_of_type(number, self.model.entity_type())
+
+    # Deletions, of one record and of selected ones.
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Also find out what becomes of the records' items, for the question and the message."""

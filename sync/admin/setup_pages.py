@@ -30,7 +30,6 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
 from sync.limits import api_quota, connector, credentials, monday_account
-from sync.limits.credentials import RESTORE_KEY
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError
@@ -90,7 +89,7 @@ def _store_choices(request: HttpRequest, choices: Mapping[str, selection.Choices
 
 
 def _read_board(request: HttpRequest, choices: selection.Choices) -> selection.ChosenBoard:
-    return selection.read_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
+    return selection.read_chosen_board(choices, {key: other.board_id for key, other in choices_in(request).items()})
 
 
 def _has_boards() -> bool:
@@ -181,21 +180,20 @@ class SetupWizardMixin(PageAdmin):
         region = phone_region()
         token = credentials.token_state()
         is_stopped = account.needs_probe or account.waits_at(sync_now())
-        is_connected = token.is_usable and connection.is_token_answered(account) and not is_stopped
-        on_server = [check.for_administrator for check in tested.checks] if tested else []
+        is_connected = token.is_usable and connection.has_answered_token(account) and not is_stopped
+        for_administrator = [check.for_administrator for check in tested.checks] if tested else []
         if tested and tested.error:
-            on_server.append(tested.error.kind.for_administrator)
+            for_administrator.append(tested.error.kind.for_administrator)
         if token.is_unreadable:
-            on_server.append(RESTORE_KEY)
+            for_administrator.append(credentials.RESTORE_KEY)
         context = {
             "tested": tested,
             "token_error": token_error,
             "may_set_up": selection.may_set_up(request.user),
-            "configured": token.is_usable,
             "token": token,
             "token_problem": credentials.unreadable_reason(),
             "may_connect": request.user.has_perm(connection.MAY_CONNECT),
-            "on_server": [text for text in on_server if text],
+            "for_administrator": [text for text in for_administrator if text],
             "connected_account": account if is_connected else None,
             "is_stopped": is_stopped and token.is_usable,
             "stop_reason": humanize.without_request_id(account.stop_reason),

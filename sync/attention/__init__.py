@@ -473,7 +473,6 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
 def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> Entry:
     kind = Kind(row.kind)
     title = wording.title(row)
-    is_job = kind is Kind.FAILED
     fields = [key for key in row.field.split(",") if key]
     return Entry(
         id=row.pk,
@@ -502,8 +501,8 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
             )
             for key in (fields if "npd" in row.values else ())
         ),
-        failures=row.values["failures"] if is_job else 0,
-        job=row.values["job"] if is_job else 0,
+        failures=row.values.get("failures", 0),
+        job=row.values.get("job", 0),
         acts=_acts(row),
         noticed=datetime.fromtimestamp(row.values["noticed"], UTC) if kind is Kind.REMOVED else None,
     )

@@ -423,16 +423,13 @@ DEFINITIONS = (
 
 # Rows with the same cause form a group: failed jobs by the error without names and numbers, removed items by the act.
 _CAUSE = """
-    CASE
-        WHEN waiting.kind = 'failed'
-            THEN concat_ws(':', waiting.kind, waiting.entity_type, left(md5(waiting.values ->> 'common'), 12))
-        WHEN waiting.kind = 'removed' THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code,
-            left(md5(concat(removal.act, waiting.actor)), 12))
-        WHEN waiting.kind IN ('rejected', 'blocked')
-            THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.field, nullif(waiting.code, ''))
-        WHEN waiting.kind IN ('unmatched', 'approval')
-            THEN concat_ws(':', waiting.kind, waiting.entity_type, waiting.code)
-        ELSE concat_ws(':', waiting.kind, waiting.entity_type, waiting.code, waiting.field) END
+    concat_ws(':', waiting.kind, waiting.entity_type, CASE
+        WHEN waiting.kind = 'failed' THEN left(md5(waiting.values ->> 'common'), 12)
+        WHEN waiting.kind = 'removed'
+            THEN concat_ws(':', waiting.code, left(md5(concat(removal.act, waiting.actor)), 12))
+        WHEN waiting.kind IN ('rejected', 'blocked') THEN concat_ws(':', waiting.field, nullif(waiting.code, ''))
+        WHEN waiting.kind IN ('unmatched', 'approval') THEN waiting.code
+        ELSE concat_ws(':', waiting.code, waiting.field) END)
 """
 
 
@@ -446,10 +443,10 @@ def _refresh_function(function: RefreshFunction) -> str:
     # DISTINCT, because ON CONFLICT refuses a row that comes twice. The act of a removal is named by the moment when it
     # began: that of a removal shortly before or after, or its own.
     columns = (*COLUMNS, "act", "cause")
-    changed = columns[2:]  # without the key
-    updates = ", ".join(f"{column} = excluded.{column}" for column in changed)
-    before = ", ".join(f"stored.{column}" for column in changed)
-    after = ", ".join(f"excluded.{column}" for column in changed)
+    changeable = columns[2:]  # without the key
+    updates = ", ".join(f"{column} = excluded.{column}" for column in changeable)
+    stored_values = ", ".join(f"stored.{column}" for column in changeable)
+    new_values = ", ".join(f"excluded.{column}" for column in changeable)
     return f"""
         CREATE OR REPLACE FUNCTION {function.name}({function.parameters}) RETURNS void LANGUAGE plpgsql
         SET enable_seqscan = off SET jit = off AS $$
@@ -478,7 +475,7 @@ def _refresh_function(function: RefreshFunction) -> str:
                 CASE WHEN (before.actor, before.code) = (waiting.actor, waiting.code) THEN before.act END,
                 neighbour.act, extract(epoch FROM waiting.since)::bigint::text) ELSE '' END) AS removal (act)
             ON CONFLICT (kind, source) DO UPDATE SET {updates}
-            WHERE ({before}) IS DISTINCT FROM ({after});
+            WHERE ({stored_values}) IS DISTINCT FROM ({new_values});
         END $$
     """
 

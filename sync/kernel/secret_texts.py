@@ -66,7 +66,7 @@ HIDDEN = "[secret]"
 # The finished line may be JSON. A quote inside its texts has a backslash, before which a secret ends, or the line would
 # be invalid. A line's end inside them is the two characters \n: a secret may begin right after it (BEGIN).
 QUOTE = r"""\\*['\"]"""
-IS = rf"""(?:{QUOTE})?\s*[:=]\s*(?:{QUOTE})?"""
+IS = rf"""(?:{QUOTE})?\s*[:=]\s*(?:{QUOTE})?"""  # between a secret's name and the secret
 VALUE = rf"""(?:[^\s'\",}}\\]|\\(?!{QUOTE}))+"""
 IN_ADDRESS = rf"""(?:[^&\s'\"\\]|\\(?!{QUOTE}))+"""
 IN_HEADER = rf"""(?:[^\s'\"\\]|\\(?!{QUOTE}))"""
@@ -76,8 +76,8 @@ SHAPES = [
     (re.compile(rf"(?i)(authorization{IS})(?:(?:bearer|token|basic)\s+)?{VALUE}"), rf"\1{HIDDEN}"),
     (re.compile(rf"(?i)((?:api[_-]?(?:key|token)|signing[_-]?secret|password){IS}){VALUE}"), rf"\1{HIDDEN}"),
     (re.compile(r"(/webhooks/monday/|/set-password/[^/\s'\"\\]+/)[^/\s'\"\\]+"), rf"\1{HIDDEN}"),
-    (re.compile(BEGIN + r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
-    (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),
+    (re.compile(BEGIN + r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),  # a JWT
+    (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),  # the password in an address
     # A token without its header: it has a digit or a sign, unlike the words “bearer certificate”.
     (re.compile(rf"(?i){BEGIN}(bearer )(?={IN_HEADER}*(?:[\d_~+/=-]|\.\w)){IN_HEADER}{{8,}}"), rf"\1{HIDDEN}"),
     # Secrets in addresses: our ?token=, an upload's ?X-Amz-Signature=.

@@ -2,16 +2,17 @@
 
 Reads go on while writes are stopped. They don't prove that writes work, so the probe is a waiting write.
 
-If other writes succeed, the failing record is at fault and nothing stops: a failed batch is split (by act.py), and a
-record that fails alone waits for its turn (one record every 20 minutes or more).
+A document is one call with the writes of up to 100 records. If others succeed, a record in it is at fault and nothing
+stops: the document is split (by act.py), and a record that fails alone waits for its turn (one record every 20 minutes
+or more).
 
     what fails                                    what happens                     constants
-    a batch, while other writes succeed           it is split and repeated         PARTS, FEW
+    a document, while others succeed              it is split and repeated         PARTS, FEW
     parts of it, again and again                  they wait for their turns        BURST, LATE_SHARE
-    a record alone, while other writes succeed    it waits for its turn            MIN_TURN_SECONDS
+    a record alone, while others succeed          it waits for its turn            MIN_TURN_SECONDS
     the same again, nothing written in between    it waits at least an hour        ALONE_WAIT
-    a first write, none succeeded since           a batch waits for a minute       WRITE_WAITS
-    a second write, none succeeded in between     all writes stop, one is tried    WRITE_WAITS, SOONER_SECONDS
+    a first document, none succeeded since        several records wait a minute    WRITE_WAITS
+    a second one, none succeeded in between       all writes stop, one is tried    WRITE_WAITS, SOONER_SECONDS
     a write, because the account refuses writes   all writes stop, one is tried    PERSON_WAITS
     reads, or all of the account's calls          all calls stop, one is tried     PROBE_WAITS in breaker.py
 """
@@ -46,8 +47,8 @@ WRITE_WAITS = (60, 120, 300, 600, 1_800, 3_600)
 # Seconds between two probes if a webhook or a save after the last one shows that Monday works again.
 SOONER_SECONDS = 600
 
-PARTS = 4  # a failed batch is split into this many parts
-FEW = 8  # a failed batch of at most this many records is split into single records
+PARTS = 4  # a failed document is split into this many parts
+FEW = 8  # a failed document of at most this many records is split into single records
 
 # Repeats of failed records that may be made at once; after that, each waits for its turn.
 BURST = 20
@@ -146,7 +147,7 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
             records_at_fault = {record_id for record_id, failure in failures.items() if failure.is_at_fault}
             at_fault = [document for document in failed if document.records <= records_at_fault]
         unexplained = [document for document in failed if document not in at_fault]
-        outage = _count_unexplained(account, unexplained) if unexplained else Judgement()
+        outage = _judge_unexplained(account, unexplained) if unexplained else Judgement()
     # A single failed record gets the next free turn, which may be now; of several, the first gets the turn after it.
     place = 0 if len(failed) == 1 else 1
     judgements = []
@@ -164,8 +165,8 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
     return judgements
 
 
-def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
-    """Count failures while nothing else was written; stop writes unless only one document or record has failed."""
+def _judge_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
+    """Judge failures while nothing else was written; stop writes unless only one document or record has failed."""
     error = documents[0].error
     is_single = len(documents) == 1
     only_record = str(*documents[0].records) if is_single and len(documents[0].records) == 1 else ""
@@ -189,18 +190,18 @@ def _count_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
     account.write_failed_at = sync_now()
     wait = seconds_until_probe(account.write_failures - 1)
     if stops_all:
-        _stop_all_writes(account, error, wait)
+        _set_write_stop(account, error, wait)
     account.save()
     return Judgement(is_at_fault=is_at_fault, wait_seconds=0 if is_at_fault else wait, ends_pass=True)
 
 
-def stop_writes(error: MondayError) -> None:
+def stop_refused_writes(error: MondayError) -> None:
     """Stop all writes at once, because the account refuses them."""
     with transaction.atomic():
         account = stops.locked_account()
         account.write_failures = max(account.write_failures, 1)
         account.write_failed_at = sync_now()
-        _stop_all_writes(account, error, stops.seconds_until_retry(account.stopped_since))
+        _set_write_stop(account, error, stops.seconds_until_retry(account.stopped_since))
         account.save()
 
 
@@ -210,10 +211,11 @@ def seconds_until_probe(failures: int) -> float:
     return max(wait, api_quota.seconds_between_attempts()) if failures >= len(WRITE_WAITS) - 1 else wait
 
 
-def _stop_all_writes(account: MondayAccount, error: MondayError, wait: float) -> None:
+def _set_write_stop(account: MondayAccount, error: MondayError, wait: float) -> None:
+    """Set the columns of a stop of all writes, unless everything is stopped already; doesn't save."""
     now = sync_now()
     if account.needs_probe or (account.waits_at(now) and not account.are_only_writes_stopped):
-        return  # everything is stopped already
+        return
     if account.stopped_since is None:
         account.stopped_since = now
         log_event(STOP_KIND, f"Sync stopped: {choices.StopCode.WRITES.label}.")

@@ -231,6 +231,7 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
     listed = grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
     for key, group in alike.items():
         pause = BULK_PAUSE if len({entry.subject for entry in group}) > MANY_ALIKE else ACT_PAUSE
+        # After a minute, a bulk continues only an entry that others are folded into; a single one was its own act.
         before = [entry for entry in listed.get(key, ()) if entry.age <= (pause if entry.fold_id else ACT_PAUSE)]
         fold_ids = {entry.fold_id for entry in before} - {None}
         if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not fold_ids:

@@ -1,4 +1,4 @@
-"""Undo of lines of activity, also of an import's: under the records' locks, and only if nobody changed it since."""
+"""Undoes lines of activity, also a whole import, under the records' locks; what somebody changed since is left."""
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -45,8 +45,8 @@ class UndoStep:
     restored_text: str = ""  # the value that the undo restores, as displayed
     refusal: str = ""  # why it can't be undone
     note: str = ""  # a warning for the page
-    raw_current: Mapping[str, Any] = field(default_factory=dict)  # the field's current raw values
-    write: Mapping[str, Any] = field(default_factory=dict)  # the raw values that the undo writes
+    current_values: Mapping[str, Any] = field(default_factory=dict)  # the raw values of the current text
+    restored_values: Mapping[str, Any] = field(default_factory=dict)  # the raw values of the restored text
 
     @property
     def deletes(self) -> bool:
@@ -79,7 +79,7 @@ def is_undoable(decision: Decision) -> bool:
 
 
 def superseded_changes(decisions: Iterable[Decision]) -> set[int]:
-    """Return the changes whose values their records don't hold any more, so that an undo has nothing to restore."""
+    """Return the ids of the changes whose values their records don't hold any more: nothing is left to undo."""
     changes = [row for row in decisions if not is_creation(row)]
     superseded = set()
     for rows in grouped(changes, lambda row: row.entity_type).values():
@@ -207,8 +207,8 @@ class _UndoPlan:
         if unknown := before.keys() - {field.name for field in record._meta.concrete_fields}:
             step.refusal = f"NPD has no field “{min(unknown)}” any more."
             return step
-        step.raw_current = field_values.local_field_values(record, before)
-        step.current_text = self._display(record, mapping, step.raw_current)
+        step.current_values = field_values.local_field_values(record, before)
+        step.current_text = self._display(record, mapping, step.current_values)
         try:
             # A related record that was read on Monday has only its item or its name.
             before = field_values.resolve_relations(self.related, type(record), before)
@@ -221,7 +221,7 @@ class _UndoPlan:
         is_sent = _direction_now(record, mapping) is not SyncDirection.NONE and not record.is_left_out
         step.note = "" if is_sent else "It isn't synced now, so only NPD changes."
         try:
-            step.write = field_values.clean_values(record, before)
+            step.restored_values = field_values.clean_values(record, before)
         except ValidationError as refused:
             step.refusal = f"NPD doesn't take the earlier value any more: {' '.join(refused.messages)}"
         return step
@@ -281,13 +281,13 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     """Write the steps without a refusal, and their own entries and log entries, and add them to the result."""
     writing = [step for step in steps if not step.refusal and not step.deletes]
     # An import may have thousands of steps, so steps of the same columns are written at once.
-    for group in grouped(writing, lambda step: tuple(sorted(step.write))).values():
+    for group in grouped(writing, lambda step: tuple(sorted(step.restored_values))).values():
         records = [step.record for step in group if step.record is not None]
         for record, step in zip(records, group, strict=True):
-            for name, value in field_values.update_values(type(record), step.write).items():
+            for name, value in field_values.update_values(type(record), step.restored_values).items():
                 setattr(record, name, value)
         try:
-            update_many(records, list(group[0].write))
+            update_many(records, list(group[0].restored_values))
         except IntegrityError as error:
             # Such as a former value that another record has by now; the caller's transaction ends.
             raise NotPossible("Nothing was undone: a record can't have its former value any more.") from error
@@ -298,7 +298,7 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
         values: dict[str, Any] = {}
         sentence = f"{actor} undid the import: {step.name} was deleted."
         if not step.deletes:
-            raws = {"raw_before": step.raw_current, "raw_after": dict(step.write)}
+            raws = {"raw_before": step.current_values, "raw_after": dict(step.restored_values)}
             values = {"before": step.current_text, "after": step.restored_text, **raws}
             back = f"“{step.restored_text}”" if step.restored_text else "empty"
             before = f"“{step.current_text}”" if step.current_text else "empty"

@@ -153,7 +153,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
         for entries in chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)):
             settled = [entry for entry in entries if entry.at <= now - grace]
             cursor = max([cursor, *(entry.at for entry in settled)])
-            new_events += replay_entries(link, settled)
+            new_events += store_missed_changes(link, settled)
     BoardLink.objects.filter(pk=link.pk).update(swept_to=cursor, swept_at=SyncNow(), sweep_problem=changes.log_problem)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
@@ -169,7 +169,7 @@ def begin_of_sweep(cursor: datetime, now: datetime) -> datetime:
     return max(cursor - OVERLAP, now - timedelta(days=settings.JOURNAL_DAYS - 1))
 
 
-def replay_entries(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:
+def store_missed_changes(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:
     """Store the entries that no webhook reported, and enqueue their items; return how many were new.
 
     `entries` begin with the newest, as in the log; they are stored from the oldest on.

@@ -153,7 +153,7 @@ class Lease:
 def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
     """Take the board's lease if it is free or its holder has died; return None if another worker has it.
 
-    The rows that a dead holder left in progress are released. Raises LeaseLost.
+    The jobs that a dead holder left in progress are released. Raises LeaseLost.
     """
     lease = Lease(link)
     connection.ensure_connection()
@@ -190,7 +190,7 @@ def _backend_pid() -> int:
 
 _NOT_PAUSED = f"NOT {IS_PAUSED.format(entity_type='%(entity_type)s')}"
 
-# Reads only due rows, priority by priority, by the index sync_queue_due. The subquery calls `sync_now()` once, so that
+# Reads only due jobs, priority by priority, by the index sync_queue_due. The subquery calls `sync_now()` once, so that
 # it bounds the index scan; the lateral join keeps the order of priorities.
 _DUE = f"""
     SELECT due_row.* FROM unnest(%(priorities)s::smallint[]) AS level (priority)
@@ -211,7 +211,7 @@ _DUE = f"""
     ) AS due_row LIMIT %(size)s
 """
 
-# Rows whose worker died with several records are claimed in smaller parts, and never together with other rows.
+# Jobs whose worker died with several records are claimed in smaller parts, and never together with other jobs.
 _ONE_BATCH = """
     SELECT ranked.* FROM (
         SELECT due.*, row_number() OVER (PARTITION BY claim_at_most ORDER BY priority, next_retry, id) AS place FROM due
@@ -220,7 +220,7 @@ _ONE_BATCH = """
     WHERE claim_at_most = 0 OR place <= claim_at_most
 """
 
-# A record's rows of the other direction; at most one of each is pending.
+# A record's jobs of the other direction; at most one of each is pending.
 _SIBLINGS = f"""
     SELECT sibling.id FROM chosen CROSS JOIN unnest(ARRAY{QueueDirection.values}) AS other (direction)
     CROSS JOIN LATERAL (
@@ -238,7 +238,7 @@ _NAMED_ROWS = f"""
     FOR UPDATE SKIP LOCKED
 """
 
-# Rows that changed meanwhile fail the condition on `status`, which is checked again under the lock. A row not due yet,
+# Jobs that changed meanwhile fail the condition on `status`, which is checked again under the lock. A job not due yet,
 # claimed with another of its record, counts no attempt.
 _CLAIM_ROWS = """
     UPDATE sync_queue SET status = 'in_progress', lease_token = %(token)s, last_attempt = sync_now(),

@@ -88,7 +88,7 @@ class BulkResult:
     unsuited: int
 
 
-def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = choices.Priority.EDIT) -> BulkResult:
+def retry(jobs: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = choices.Priority.EDIT) -> BulkResult:
     """Make pending jobs due now, and replace failed ones by new jobs, whose attempts begin anew."""
 
     def retry_chunk(failed: list[int], pending: list[int]) -> int:
@@ -103,10 +103,10 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
             wakeups.wake_on_commit(entity_type)
         return len(changed)
 
-    return _operate("retry", by, rows, retry_chunk)
+    return _operate("retry", by, jobs, retry_chunk)
 
 
-def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
+def cancel(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     """End pending jobs without a pass; people's resolutions that they were to apply are rejected."""
 
     def cancel_chunk(failed: list[int], pending: list[int]) -> int:
@@ -119,10 +119,10 @@ def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
         _clear_failed(pending)
         return len(pending)
 
-    return _operate("cancel", by, rows, cancel_chunk)
+    return _operate("cancel", by, jobs, cancel_chunk)
 
 
-def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
+def discard(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     """Discard failed jobs; their records stay as they are until something changes."""
 
     def discard_chunk(failed: list[int], pending: list[int]) -> int:
@@ -131,7 +131,7 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
         _clear_failed(failed)
         return len(failed)
 
-    return _operate("discard", by, rows, discard_chunk)
+    return _operate("discard", by, jobs, discard_chunk)
 
 
 # By action and status: why the action doesn't fit the job, and what to do instead.
@@ -148,44 +148,44 @@ _INSTEAD: Mapping[JobAction, Mapping[str, str]] = {
 }
 
 
-def operate_one(row_id: int, by: str, action: JobAction) -> SyncQueue:
+def operate_one(job_id: int, by: str, action: JobAction) -> SyncQueue:
     """Retry, cancel or discard one job; return it, or the job that a retry made.
 
     A retry goes ahead of other jobs. Raises NotPossible, with what to do instead, if the action doesn't fit.
     """
-    row = SyncQueue.objects.filter(pk=row_id).first()
-    if row is None:
-        raise NotPossible(f"There is no job {row_id}.")
-    if reason := _INSTEAD[action].get(row.status):
-        raise NotPossible(f"Job {row_id} {reason}")
-    rows = SyncQueue.objects.filter(pk=row_id)
+    job = SyncQueue.objects.filter(pk=job_id).first()
+    if job is None:
+        raise NotPossible(f"There is no job {job_id}.")
+    if reason := _INSTEAD[action].get(job.status):
+        raise NotPossible(f"Job {job_id} {reason}")
+    jobs = SyncQueue.objects.filter(pk=job_id)
     if action == "retry":
-        result = retry(rows, by, priority=choices.Priority.PERSON)
+        result = retry(jobs, by, priority=choices.Priority.PERSON)
     elif action == "cancel":
-        result = cancel(rows, by)
+        result = cancel(jobs, by)
     else:
-        result = discard(rows, by)
+        result = discard(jobs, by)
     if result.in_progress:
-        raise NotPossible(f"Job {row_id} is in progress; wait until it is done.")
+        raise NotPossible(f"Job {job_id} is in progress; wait until it is done.")
     if not result.changed:
-        raise NotPossible(f"Job {row_id} changed at the same moment. Check it again.")
+        raise NotPossible(f"Job {job_id} changed at the same moment. Check it again.")
     if action == "retry":
-        key = {"entity_id": row.entity_id, "direction": row.direction}
-        if row.entity_id is None:
-            key = {"entity_id": None, "remote_id": row.remote_id}
-        waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=choices.QueueStatus.PENDING, **key)
+        key = {"entity_id": job.entity_id, "direction": job.direction}
+        if job.entity_id is None:
+            key = {"entity_id": None, "remote_id": job.remote_id}
+        waiting = SyncQueue.objects.filter(entity_type=job.entity_type, status=choices.QueueStatus.PENDING, **key)
         # There is none any more if a worker took it at once.
-        return waiting.first() or rows.get()
-    return rows.get()
+        return waiting.first() or jobs.get()
+    return jobs.get()
 
 
-def _operate(action: JobAction, by: str, rows: QuerySet[SyncQueue], act: ChunkAct) -> BulkResult:
+def _operate(action: JobAction, by: str, jobs: QuerySet[SyncQueue], act: ChunkAct) -> BulkResult:
     """Change the jobs chunk by chunk, each in its transaction, so that a save waits for one chunk at most.
 
     Raises NotPossible if saves keep jobs locked; the chunks before are done, as its sentence says.
     """
-    finished = rows.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
-    ids = list(rows.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
+    finished = jobs.order_by().filter(status=choices.QueueStatus.COMPLETED).count()
+    ids = list(jobs.order_by("pk").exclude(status=choices.QueueStatus.COMPLETED).values_list("pk", flat=True))
     total = 0
     in_progress = 0
     for start in range(0, len(ids), CHUNK):
@@ -209,17 +209,17 @@ def _operate(action: JobAction, by: str, rows: QuerySet[SyncQueue], act: ChunkAc
 @retry_on_lock_timeout
 def _operate_chunk(act: ChunkAct, ids: Sequence[int]) -> tuple[int, int]:
     """Change one chunk; return how many jobs were changed, and how many are in progress."""
-    rows = SyncQueue.objects.filter(pk__in=ids)
+    jobs = SyncQueue.objects.filter(pk__in=ids)
     by_status: dict[str, list[int]] = {choices.QueueStatus.FAILED: [], choices.QueueStatus.PENDING: []}
     # The timeout is below PostgreSQL's deadlock_timeout, because a deadlock could fail the save.
     with transaction.atomic():
         run_sql("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
-        # Locked before their status is read, and in the order of their ids, so that two actions on the same rows don't
-        # deadlock. A row in progress belongs to its worker.
-        locked = rows.filter(status__in=list(by_status)).select_for_update().order_by("pk")
+        # Locked before their status is read, and in the order of their ids, so that two actions on the same jobs don't
+        # deadlock. A job in progress belongs to its worker.
+        locked = jobs.filter(status__in=list(by_status)).select_for_update().order_by("pk")
         for pk, status in locked.values_list("pk", "status"):
             by_status[status].append(pk)
-        in_progress = rows.filter(status=choices.QueueStatus.IN_PROGRESS).count()
+        in_progress = jobs.filter(status=choices.QueueStatus.IN_PROGRESS).count()
         return act(by_status[choices.QueueStatus.FAILED], by_status[choices.QueueStatus.PENDING]), in_progress
 
 
@@ -228,9 +228,9 @@ def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
 
 
 def _records_by_type(ids: Sequence[int]) -> dict[str, list[UUID]]:
-    rows = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("entity_type", "entity_id")
+    jobs = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("entity_type", "entity_id")
     ids_by_type: dict[str, list[UUID]] = {}
-    for entity_type, entity_id in rows.values_list("entity_type", "entity_id").distinct():
+    for entity_type, entity_id in jobs.values_list("entity_type", "entity_id").distinct():
         if entity_id is not None:
             ids_by_type.setdefault(entity_type, []).append(entity_id)
     return ids_by_type

@@ -40,8 +40,8 @@ _lock = threading.Lock()
 def wake_board(entity_type: str, seconds: float = 0) -> None:
     """Wake a worker for this type's board after `seconds`; each process does so at most once in INTERVAL_SECONDS.
 
-    Within that time of the last one, a wake-up is sent at its end, because the woken worker may have finished before
-    the new job was stored. Delayed ones are lost if this process ends.
+    An earlier one is sent at the interval's end, because the worker that was woken last may have finished before the
+    new job was stored. Delayed ones are lost if this process ends.
     """
     if seconds > MAX_DELAY_SECONDS:
         return
@@ -52,7 +52,7 @@ def wake_board(entity_type: str, seconds: float = 0) -> None:
             # Delayed ones end with a whole second, so that a storm of webhooks needs few timers.
             timer_key = (entity_type, math.ceil(due) if seconds else due)
             if timer_key not in _scheduled:
-                timer = threading.Timer(timer_key[1] - now, _fire, timer_key)
+                timer = threading.Timer(timer_key[1] - now, _send_delayed, timer_key)
                 timer.daemon = True  # so that the process can end before it
                 timer.start()  # before it is stored, because one that failed to start would block the next
                 _scheduled[timer_key] = timer
@@ -61,7 +61,7 @@ def wake_board(entity_type: str, seconds: float = 0) -> None:
     send_task("sync.work_board", entity_type)
 
 
-def _fire(entity_type: str, due: float) -> None:
+def _send_delayed(entity_type: str, due: float) -> None:
     with _lock:
         if _scheduled.pop((entity_type, due), None) is None:
             return  # all timers were cleared meanwhile, as tests do

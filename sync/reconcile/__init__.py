@@ -47,7 +47,7 @@ def reconcile(
     gatherer = Gatherer()
     facts = read_facts(load_board(lease.link), claims)
     stop_reason = stops.WRITES_STOPPED if writes_wait_seconds else ""
-    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)
+    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)  # counts the pass's seconds from here
     facts, plan = gatherer.gather(facts)
     # Reading may have found that a column is broken, or that it is there again.
     executor.board = facts.board

@@ -1,6 +1,7 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
 
-Nothing else under sync/ calls a mutation. changes.py and the rules decide what is sent and what an answer means.
+A document is the writes of one call. Nothing else under sync/ calls a mutation. changes.py and the rules decide what is
+sent and what an answer means.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sync.limits import breaker, connector, failed_writes, meter_board_calls, st
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
-from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
+from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan
@@ -281,7 +282,7 @@ class Executor:
             if error.scope is not Scope.BOARD:
                 log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
                 if is_refused(error):
-                    return answers | self._divide_refused_document(kind, announced, error)
+                    return answers | self._split_refused_document(kind, announced, error)
                 return answers | self._end_failed_call(announced, error)
             # The board refuses each of its writes.
             result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
@@ -463,7 +464,7 @@ class Executor:
         reason, seconds = stops.active_stop(self.board.link, kind)
         return WriteAnswer(WriteVerdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
 
-    def _divide_refused_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> Answers:
+    def _split_refused_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> Answers:
         """Send the halves of a document that Monday refused before running it, until the write at fault is alone."""
         writes = [write for write, _ in announced]
         if len(writes) == 1 and error.scope is Scope.DOCUMENT:
@@ -480,7 +481,7 @@ class Executor:
     def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> Answers:
         """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way.
 
-        It isn't divided: its parts could be written twice.
+        It isn't split: its parts could be written twice.
         """
         if error.kind is errors.ANSWER_WITHOUT_DATA:
             # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
@@ -515,7 +516,7 @@ class Executor:
             self._stop(error)
             return
         self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        failed_writes.stop_writes(error)
+        failed_writes.stop_refused_writes(error)
 
     def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
@@ -538,12 +539,12 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.
             groups.setdefault((failure.is_at_fault, "" if is_probe else failure.document), []).append(write)
     for (_, failed_document), group in sorted(groups.items(), key=lambda item: item[0][0]):
         size = failures[group[0].record_id].size
-        part = 1
+        part_size = 1
         if not failed_document:
-            part = len(group)
+            part_size = len(group)
         elif size > failed_writes.FEW:
-            part = math.ceil(size / failed_writes.PARTS)
-        documents += [group[start : start + part] for start in range(0, len(group), part)]
+            part_size = math.ceil(size / failed_writes.PARTS)
+        documents += [group[start : start + part_size] for start in range(0, len(group), part_size)]
     return [document for document in documents if document]
 
 
@@ -585,8 +586,8 @@ def commit_intents(
     deadline_seconds = _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
-        paused = locked_pause(board.link.entity_type)
-        reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
+        pause = locked_pause(board.link.entity_type)
+        reasons = {write.unit: pause for write in writes} if pause else outdated_units(board, writes)
         unsent = {unit: WriteAnswer(WriteVerdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
@@ -671,7 +672,7 @@ def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
 
 
 def is_refused(error: MondayError) -> bool:
-    """Whether Monday refused a document because of its content before running it, so that it may be divided."""
+    """Whether Monday refused a document because of its content before running it, so that it may be split."""
     return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
 
 

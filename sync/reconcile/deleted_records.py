@@ -117,16 +117,15 @@ def decide_deleted(
     plan = plan.with_state(removed_since=None)
     if is_removed:
         return _decide_by_removed_item(board, plan, item)
+    kept = choices.TombstoneState.KEPT
     if not field_values.is_active_on(board, item):
-        return _end_deletion(
-            plan, choices.TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id
-        )
+        return _end_deletion(plan, kept, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     if deleted.npd_id_record is not None:
         state = choices.TombstoneState.NOTHING_LEFT
         return _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.npd_id_record)
     verdict = linked_item_verdict(facts, deleted, item)
     if verdict.leaves_out(was_out=deleted.sync_state.left_out == FilterSide.ITEM):
-        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
+        return _end_deletion(plan, kept, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     if item.id in linked_now:
         waits = "Another record is being linked with its item."
         return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)

@@ -45,11 +45,9 @@ def base_with_intents(
     confirmed = []
     for intent in facts.intents_about_item:
         entry = intent.values.get(mapping.key)
-        if (
-            entry
-            and mapping.is_current(entry)
-            and converter.canonical_local(entry["local"]) == converter.canonical_remote(remote_raw)
-        ):
+        if not entry or not mapping.is_current(entry):
+            continue
+        if converter.canonical_local(entry["local"]) == converter.canonical_remote(remote_raw):
             confirmed.append(intent)
             # A united list is no base, because its elements from Monday would look removed in NPD.
             if not entry.get("united"):

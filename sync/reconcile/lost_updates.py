@@ -477,11 +477,8 @@ def _restorable_values(
 
     `before` is the lost value, which NPD would have after that, and `after` is the value that NPD has now.
     """
-    values: dict[str, Any] = {
-        "before": lost,
-        "after": field_values.display_local(converter, local_raw),
-        "overridden": True,
-    }
+    after = field_values.display_local(converter, local_raw)
+    values: dict[str, Any] = {"before": lost, "after": after, "overridden": True}
     # Without raw values if they aren't known, so that it can't be restored from there.
     with suppress(conversion.AmbiguousSplit, conversion.UnknownValue, ValueError):
         values |= {"raw_before": dict(restore()), "raw_after": local_raw}

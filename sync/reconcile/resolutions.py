@@ -115,9 +115,8 @@ def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Fie
         raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
     if field.remote != converter.canonical_remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
-        entries = [
-            intent.values[field_plan.key] for intent in facts.intents_about_item if field_plan.key in intent.values
-        ]
+        key = field_plan.key
+        entries = [intent.values[key] for intent in facts.intents_about_item if key in intent.values]
         is_previous = field.remote == converter.canonical_remote(inverse["before"]["remote"])
         if not (is_previous and any(converter.canonical_local(entry["local"]) == field.remote for entry in entries)):
             raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")

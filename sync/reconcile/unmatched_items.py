@@ -86,9 +86,8 @@ def _overruled_records(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
             log = tuple(line for line in record_plan.log if line.kind != "link")
             without_own = replace(record_plan, identity=pass_plan.IDENTIFIED, log=log)
-            overruled.append(
-                without_own.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
-            )
+            detail = "It is linked with another item now."
+            overruled.append(without_own.end_unapplied(pass_plan.Outcome.RELEASED, detail))
     return overruled
 
 
@@ -106,17 +105,14 @@ def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -
     settled = replace(settled, to_enqueue=tuple(to_enqueue))
     if item is None or item.state not in pass_plan.REPORTED_STATES:
         return settled
-    closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
-    return replace(settled, closes=closes)
+    reason = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
+    return replace(settled, closing_reason=reason)
 
 
 def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
     """Return those of the board's deleted records, without restored ones."""
-    return [
-        tombstone
-        for tombstone in tombstones
-        if tombstone.entity_type == board.link.entity_type and tombstone.state != TombstoneState.RESTORED
-    ]
+    of_type = [tombstone for tombstone in tombstones if tombstone.entity_type == board.link.entity_type]
+    return [tombstone for tombstone in of_type if tombstone.state != TombstoneState.RESTORED]
 
 
 def _settled_item(facts: ItemFacts, detail: str) -> pass_plan.ItemPlan:
@@ -136,6 +132,7 @@ class _ItemRule:
         self.plan = plan
         self.match_key = field_values.match_key_of_item(self.board, self.item)
         self.npd_id = field_values.npd_id_of(self.board, self.item)
+        self.npd_uuid = field_values.npd_uuid_of(self.board, self.item)
 
     def decide(self) -> pass_plan.ItemPlan:
         # A person's choice and the item's owner come first, then the deleted record that it belongs to; only what is
@@ -189,8 +186,7 @@ class _ItemRule:
     def _npd_id_record(self) -> SyncedModel | None:
         if self.facts.npd_id_record is not None:
             return self._as_planned(self.facts.npd_id_record)
-        npd_id = field_values.as_uuid(self.npd_id or "")
-        return next((record for record in self._created if record.pk == npd_id), None)
+        return next((record for record in self._created if record.pk == self.npd_uuid), None)
 
     @property
     def _matching(self) -> list[SyncedModel]:
@@ -199,8 +195,9 @@ class _ItemRule:
             return matching
         matching_ids = {record.pk for record in matching}  # while settling, records of earlier items are stored already
         created = [record for record in self._created if record.pk not in matching_ids]
-        keys = [(field_values.match_key_of_record(self.board, record), record) for record in created]
-        return matching + [record for key, record in keys if key == self.match_key]
+        return matching + [
+            record for record in created if field_values.match_key_of_record(self.board, record) == self.match_key
+        ]
 
     @property
     def _created(self) -> list[SyncedModel]:
@@ -217,8 +214,7 @@ class _ItemRule:
             return None
         changed = {plan.tombstone.pk: plan.tombstone for plan in self.plan.items if plan.tombstone}
         tombstones = [changed.get(tombstone.pk, tombstone) for tombstone in self.facts.tombstones]
-        npd_id = field_values.as_uuid(self.npd_id or "")
-        with_npd_id = [entry for entry in tombstones if npd_id and entry.entity_id == npd_id]
+        with_npd_id = [entry for entry in tombstones if entry.entity_id == self.npd_uuid]
         of_item = [entry for entry in tombstones if entry.monday_id == self.item.id]
         of_board = _tombstones_of_board(self.board, (*with_npd_id, *of_item))
         moved = [entry for entry in with_npd_id if entry.state != TombstoneState.RESTORED]
@@ -311,7 +307,8 @@ class _ItemRule:
             finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED_KEY):
-            return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
+            reason = f"The item “{self.item.name}” is ignored, so there is nothing to ask any more."
+            return replace(plan, closing_reason=reason)
         return plan
 
     def _record_exclusion(self, record: SyncedModel) -> str:
@@ -348,11 +345,9 @@ class _ItemRule:
         original = self.facts.original_item
         if original is None or original.id != record.monday_id or original.state not in pass_plan.REPORTED_STATES:
             return False
-        keys = (
-            field_values.match_key_of_record(self.board, record),
-            field_values.match_key_of_item(self.board, original),
-        )
-        return self.match_key is not None and self.match_key in keys
+        record_key = field_values.match_key_of_record(self.board, record)
+        original_key = field_values.match_key_of_item(self.board, original)
+        return self.match_key is not None and self.match_key in (record_key, original_key)
 
     def _wait_for_original(self, record: SyncedModel) -> pass_plan.ItemPlan | None:
         """Wait if edits on the original were never synced: they would be lost, so a person decides about it first.
@@ -413,8 +408,8 @@ class _ItemRule:
             return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
         sentence = f"Linked with the item “{self.item.name}”, as a person chose."
         plan = self._assign(chosen, sentence)
-        closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
-        return replace(plan, closes=closes)
+        reason = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
+        return replace(plan, closing_reason=reason)
 
     def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
         return self._assign(record, f"Linked with the item “{self.item.name}” on the board.")
@@ -439,15 +434,12 @@ class _ItemRule:
         if (verdict := record_verdict(self.board, record)).holds is not True:
             detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
-        closes = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
+        closing = ""
+        if self.facts.wants_new_record:
+            closing = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
         sentence = f"Created from the item “{self.item.name}” on the board."
-        return replace(
-            self._end(f"Became {record}."),
-            act=pass_plan.ItemAct.CREATE,
-            record=record,
-            sentence=sentence,
-            closes=closes if self.facts.wants_new_record else "",
-        )
+        plan = self._end(f"Became {record}.")
+        return replace(plan, act=pass_plan.ItemAct.CREATE, record=record, sentence=sentence, closing_reason=closing)
 
 
 def record_from_item(

@@ -42,13 +42,12 @@ HOUR = timedelta(hours=1)
 # The percentage doesn't apply to smaller boards: two of ten is a person tidying up.
 SMALL_BOARD = 50
 
-# Repeating such an act within the hour needs no new request.
+# Acts that went without approval: repeating one within the hour needs no request either.
 _DONE_UNASKED_WITHIN_HOUR = models.Q(state=ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
 # What was carried out counts for an hour, because the rest of a mass deletion may follow; what was rejected or has lost
 # its cause doesn't, because nobody wants it any more.
-_COUNTED = models.Q(state__in=(ApprovalState.PENDING, ApprovalState.APPROVED)) | models.Q(
-    state=ApprovalState.DONE, at__gt=SyncNow() - HOUR
-)
+_COUNTED = models.Q(state=ApprovalState.DONE, at__gt=SyncNow() - HOUR)
+_COUNTED |= models.Q(state__in=(ApprovalState.PENDING, ApprovalState.APPROVED))
 
 
 @dataclass(frozen=True)

@@ -283,9 +283,5 @@ def _store_conflicts(state: SyncState, values: Mapping[str, Any]) -> None:
 
 
 def _states(system: str | None, entity_type: str | None) -> models.QuerySet[Any]:
-    states = SyncState.objects.all()
-    if system is not None:
-        states = states.filter(system=system)
-    if entity_type is not None:
-        states = states.filter(entity_type=entity_type)
-    return states
+    filters = {"system": system, "entity_type": entity_type}
+    return SyncState.objects.filter(**{name: value for name, value in filters.items() if value is not None})

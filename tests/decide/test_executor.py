@@ -89,7 +89,7 @@ class Monday:
         self.failed += [len(document.records) for document in failed]
         return [Judgement(is_at_fault=True) if others_written else self.judgement for _ in failed]
 
-    def stop_writes(self, error: MondayError) -> None:
+    def stop_refused_writes(self, error: MondayError) -> None:
         self.failed.append(0)
 
     def repeats_left(self) -> Repeats:

@@ -51,7 +51,7 @@ class Owner:
         plan = stored_plan(plan_key)
         assert plan is not None
         user = get_user_model().objects.get(username=by)
-        setup.start(user, [selection.read_board(choices, {})], plan)
+        setup.start(user, [selection.read_chosen_board(choices, {})], plan)
         setup.advance_setups()
         assert self.world.link().setup["state"] == "done", self.world.link().setup
 

@@ -19,7 +19,7 @@ TEXT = make_converter("text", ConverterOptions())
 
 
 def item(value: str | None, *, known: bool = True) -> Item:
-    return Item("7", "Ann", "active", values={"role": Reading("role", "text", text=value, value=value, known=known)})
+    return Item("7", "Ann", "active", values={"role": Reading("role", "text", text=value, value=value, is_known=known)})
 
 
 def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **field_plan: Any) -> FieldResult:

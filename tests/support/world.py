@@ -24,7 +24,7 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.limits import metered_client
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue
-from sync.monday import items
+from sync.monday import item_documents
 from sync.monday.connector import MondayConnector
 from sync.operations.setup.board_setup import set_up
 from sync.operations.worker import WorkSummary
@@ -243,7 +243,7 @@ class World:
 
     def list_in_pages_of_eight(self) -> None:
         """List the board's items eight at a time, so that a dozen have a second page."""
-        self.patch.setattr(items, "ITEMS_PER_PAGE", 8)
+        self.patch.setattr(item_documents, "ITEMS_PER_PAGE", 8)
 
     def block_of(self, record: Any, key: str) -> str:
         return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))

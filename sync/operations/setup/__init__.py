@@ -32,7 +32,7 @@ from sync.limits import breaker, monday_account
 from sync.models import BoardLink
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, selection
-from sync.operations.setup.plan import BoardPlan, SetupPlan, named_records
+from sync.operations.setup.plan import BoardPlan, SetupPlan, new_named_records
 from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
@@ -67,7 +67,7 @@ def start(
             missing = board_plan.missing if entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model
-                records = model.objects.bulk_create(named_records(model, names))
+                records = model.objects.bulk_create(new_named_records(model, names))
                 sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
             authors.log_model_action(user, BoardLink, " ".join(sentences), name=chosen.spec.board_title)
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
@@ -164,7 +164,7 @@ def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome
     def store_new_board(board_id: str) -> None:
         _store(lease, choices=replace(choices, board_id=board_id).to_json(), made_board=True)
 
-    board = board_setup.open_board(connector, spec, choices.board_id, store_new_board)
+    board = board_setup.ensure_board(connector, spec, choices.board_id, store_new_board)
     chosen = selection.ChosenBoard(replace(choices, board_id=board.id), board)
     outcome = board_setup.set_up_board(chosen, connector, is_new=is_new, by=setup["by"])
     link = BoardLink.objects.get(pk=lease.link.pk)

@@ -90,18 +90,20 @@ def set_up(spec: EntitySpec, connector: MondayConnector, requested: Collection[s
     """Set up one model as stored, or else as suggested; raises ActionError, MondayError."""
     link, _ = BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
     board_id = registry.configured_board_id(spec.entity_type) or link.board_id
-    board = open_board(connector, spec, board_id, partial(switch_board, link, created=True))
+    board = ensure_board(connector, spec, board_id, partial(switch_board, link, created=True))
     chosen = selection.ChosenBoard(selection.suggested_choices(spec, board, requested), board)
     return set_up_board(chosen, connector, is_new=not board_id)
 
 
-def open_board(connector: MondayConnector, spec: EntitySpec, board_id: str, store: Callable[[str], None]) -> Board:
+def ensure_board(connector: MondayConnector, spec: EntitySpec, board_id: str, store: Callable[[str], None]) -> Board:
     """Read the board, or create it if there is no id; raises ActionError, MondayError.
 
     `store` gets the id of a new board before any later step can fail, so that no run creates a second one. A board that
     a person named is never replaced by a new one.
     """
-    return selection.active_board(connector, board_id) if board_id else connector.create_board(spec.board_title, store)
+    if not board_id:
+        return connector.create_board(spec.board_title, store)
+    return selection.read_active_board(connector, board_id)
 
 
 def set_up_board(

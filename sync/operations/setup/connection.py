@@ -29,10 +29,10 @@ def has_answered(overview: availability.Overview) -> bool:
     """Whether Monday has ever answered, with the current token or in an earlier pass."""
     if overview.no_token_reason:
         return False
-    return is_token_answered(overview.account) or any(link.last_pass_at for link in overview.links.values())
+    return has_answered_token(overview.account) or any(link.last_pass_at for link in overview.links.values())
 
 
-def is_token_answered(account: MondayAccount) -> bool:
+def has_answered_token(account: MondayAccount) -> bool:
     return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 

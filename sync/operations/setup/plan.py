@@ -91,8 +91,8 @@ ROWS: dict[str, dict[str, str]] = {
     },
 }
 
-# Precedes a record's id to stand for the item that is created for it.
-NEW_ITEM = "+"
+# With a record's id after it, it stands for the item that will be created for the record.
+NEW_ITEM_PREFIX = "+"
 # Stands for the column of the NPD ID until the set-up has created it.
 NEW_NPD_ID_COLUMN = "+npd_id"
 
@@ -104,7 +104,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     ask = RemovedItemPolicy.ASK
     new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
     link = copy(stored) if stored is not None else new
-    if choices.link is None:
+    if choices.link is None:  # what is stored is about another board
         link.group_id = ""
         link.shape = {}
     groups = chosen.board.groups if chosen.board is not None else {}
@@ -192,7 +192,7 @@ class ListingGatherer(Gatherer):
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
         # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
-        stored = [key for key in item_ids if not key.startswith(NEW_ITEM)]
+        stored = [key for key in item_ids if not key.startswith(NEW_ITEM_PREFIX)]
         return BatchItems(self.items_by_id(board, stored), named, matched)
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
@@ -304,7 +304,7 @@ def plan_board(
             listing.linked[record_plan.id] = record_plan.linked_record
         if record_plan.is_open and record_plan.creates:
             record = copy(record_plan.record)
-            record.monday_id = f"{NEW_ITEM}{record.pk}"
+            record.monday_id = f"{NEW_ITEM_PREFIX}{record.pk}"
             created.append(record)
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
     item_passes = preview.plan_passes(board, [Claim(None, item_id, []) for item_id in free_items], listing)
@@ -349,7 +349,7 @@ def _count(plan: BoardPlan, planned_passes: Sequence[preview.PlannedPass], listi
                 item = listing.items.get(change.item_id) if change.entity_id is None else None
                 plan.add(row, item.name if item is not None else change.name, reason)
     for model, names in missing.items():
-        if records := named_records(model, list(names.values())):
+        if records := new_named_records(model, list(names.values())):
             plan.missing[model.entity_type()] = [record_name(record) for record in records]
 
 
@@ -371,7 +371,7 @@ def _row_of(plan: BoardPlan, planned_pass: preview.PlannedPass, change: preview.
     return row, f"{change.field}: {change.reason}" if change.field else change.reason
 
 
-def named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
+def new_named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
     """Return a new, unsaved record for each valid name that no record has."""
     field_name = registry.name_field(model)
     if field_name is None:
@@ -470,7 +470,7 @@ def make_plan(key: str) -> None:
     try:
         for choices in plan.choices:
             plan.save(state="working", title=choices.spec.board_title, items_read=0)
-            chosen = selection.read_board(choices, boards_by_type)
+            chosen = selection.read_chosen_board(choices, boards_by_type)
             if problems := chosen.problem_text:
                 raise ActionError(f"{choices.spec.board_title}: {problems}")
             board_plan, records = plan_board(chosen, earlier, lambda number: plan.save(items_read=number))

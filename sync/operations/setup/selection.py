@@ -342,7 +342,7 @@ class ChosenBoard:
         return [*adopted_specs, npd_id_spec, *new_specs]
 
 
-def active_board(connector: MondayConnector, board_id: str, name: str = "") -> Board:
+def read_active_board(connector: MondayConnector, board_id: str, name: str = "") -> Board:
     """Read a board from Monday; raises ActionError if it isn't active, MondayError."""
     board = connector.read_boards([board_id]).get(board_id)
     if board is not None and board.is_active:
@@ -353,11 +353,11 @@ def active_board(connector: MondayConnector, board_id: str, name: str = "") -> B
     raise ActionError(f"The board {label_text} is {state}. Restore it on Monday, or choose another board.")
 
 
-def read_board(choices: Choices, boards_by_type: Mapping[str, str]) -> ChosenBoard:
+def read_chosen_board(choices: Choices, boards_by_type: Mapping[str, str]) -> ChosenBoard:
     """Read the chosen board from Monday; raises ActionError, MondayError."""
     if not choices.board_id:
         return ChosenBoard(choices, None, boards_by_type)
-    board = active_board(limits.connector(urgent=True), choices.board_id, choices.board_name)
+    board = read_active_board(limits.connector(urgent=True), choices.board_id, choices.board_name)
     return ChosenBoard(replace(choices, board_name=board.name), board, boards_by_type)
 
 
@@ -377,7 +377,7 @@ def choose_boards(selected: Mapping[str, str], previous: Mapping[str, Choices]) 
         check_board_choice(entity_type, board_id)
         choices = previous.get(entity_type)
         if choices is None or choices.board_id != board_id:
-            board = active_board(limits.connector(urgent=True), board_id) if board_id else None
+            board = read_active_board(limits.connector(urgent=True), board_id) if board_id else None
             choices = initial_choices(entity_type, board, boards_by_type)
         chosen[entity_type] = choices
     return chosen

@@ -18,7 +18,7 @@ from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncMetadata
 from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
-from sync.monday.items import ITEMS_PER_READ
+from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide

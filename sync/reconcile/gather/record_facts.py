@@ -79,15 +79,15 @@ def read_facts(
     # Without a name select_related would follow every relation.
     queryset = model.objects.select_related(*relations) if relations else model.objects.all()
     stored = {record.id: record for record in queryset.filter(pk__any_of=list(jobs_by_record))} | dict(planned)
-    record_claims = {record_id: Claim(record_id, None, jobs) for record_id, jobs in jobs_by_record.items()}
-    missing = [record_id for record_id in record_claims if record_id not in stored]
-    stored_tombstones = (
-        Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing) if missing else ()
-    )
-    tombstones = {tombstone.entity_id: tombstone for tombstone in stored_tombstones}
+    claims_by_record = {record_id: Claim(record_id, None, jobs) for record_id, jobs in jobs_by_record.items()}
+    missing = [record_id for record_id in claims_by_record if record_id not in stored]
+    tombstones: dict[UUID, Tombstone] = {}
+    if missing:
+        rows = Tombstone.objects.filter(entity_type=board.link.entity_type, entity_id__in=missing)
+        tombstones = {row.entity_id: row for row in rows}
     all_records = stored | (rebuild_records(model, list(tombstones.values())) if tombstones else {})
-    claims_with_record = {record_id: claim for record_id, claim in record_claims.items() if record_id in all_records}
-    all_facts = facts_of_records(board, now, claims_with_record, all_records, tombstones)
+    unknown = tuple(claims_by_record.pop(record_id) for record_id in missing if record_id not in tombstones)
+    all_facts = facts_of_records(board, now, claims_by_record, all_records, tombstones)
     records = tuple(record for record in all_facts if record.id in stored)
     answers = [answer for record in records for answer in identity.answers_of(record)]
     return PassFacts(
@@ -95,7 +95,7 @@ def read_facts(
         now,
         records=records,
         deleted=deleted_facts(board, all_facts, tombstones) if tombstones else (),
-        unknown=tuple(record_claims[record_id] for record_id in missing if record_id not in tombstones),
+        unknown=unknown,
         item_claims=tuple(item_claims),
         claimed_linked_items=tuple(map(str, owners)),
         identity_answers=answer_facts(board, answers) if answers else AnswerFacts(),
@@ -199,8 +199,8 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
             last_writes |= dict.fromkeys(intent.values, intent)
         if not intent.item_id:
             is_lost = intent.state == IntentState.VOID and intent.was_searched
-            is_ended = is_lost or intent.state == IntentState.CONFIRMED
-            ended_creates += [intent] if is_recent and is_ended else []
+            if is_recent and (is_lost or intent.state == IntentState.CONFIRMED):
+                ended_creates.append(intent)
         elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
             applied.append(intent)
         # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.

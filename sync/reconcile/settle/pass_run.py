@@ -85,13 +85,9 @@ class PassHistory:
         field_plan = plan.fields.get(line.key)
         # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
-        received = [
-            (row.pk, row.event)
-            for row in plan.facts.events
-            if row.event and (not columns or row.event.column_id in columns)
-        ]
-        events = [event for _, event in received]
-        cause = cause_of_claim(claim) | {"events": [pk for pk, _ in received]}
+        rows = [row for row in plan.facts.events if row.event and (not columns or row.event.column_id in columns)]
+        events = [row.event for row in rows if row.event]
+        cause = cause_of_claim(claim) | {"events": [row.pk for row in rows]}
         if field_plan is not None and field_plan.decision.reason:
             cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
         if self.read_request_id:
