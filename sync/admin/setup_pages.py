@@ -30,7 +30,6 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
 from sync.limits import api_quota, connector, credentials, monday_account
-from sync.limits.credentials import RESTORE_KEY
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError
@@ -181,7 +180,7 @@ class SetupWizardMixin(PageAdmin):
         if tested and tested.error:
             for_administrator.append(tested.error.kind.for_administrator)
         if token.is_unreadable:
-            for_administrator.append(RESTORE_KEY)
+            for_administrator.append(credentials.RESTORE_KEY)
         context = {
             "tested": tested,
             "token_error": token_error,

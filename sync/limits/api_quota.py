@@ -165,15 +165,14 @@ class Quota:
         return self.day_limit is not None and (self.is_tight or self.used_today >= WARN_AT_USED_SHARE * self.day_limit)
 
     @property
-    def full_points(self) -> int | None:
-        """The points of a whole minute without the reserve."""
-        return (
-            None if self.points_limit is None else self.points_limit - reserve(self.points_limit, MINUTE_RESERVE_SHARE)
-        )
+    def minute_points(self) -> int | None:
+        """The points of a whole minute, without the reserve."""
+        limit = self.points_limit
+        return None if limit is None else limit - reserve(limit, MINUTE_RESERVE_SHARE)
 
     def points_left(self, *, urgent: bool) -> int | None:
         """Return the points left in this minute; None if the limit isn't known."""
-        limit = self.points_limit if urgent else self.full_points
+        limit = self.points_limit if urgent else self.minute_points
         return None if limit is None else max(0, limit - self.points)
 
     def required_wait(self, calls: int, points: int, *, urgent: bool, ignore_day_limit: bool = False) -> Wait | None:
