@@ -586,8 +586,8 @@ def commit_intents(
     deadline_seconds = _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
-        paused = locked_pause(board.link.entity_type)
-        reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
+        pause = locked_pause(board.link.entity_type)
+        reasons = {write.unit: pause for write in writes} if pause else outdated_units(board, writes)
         unsent = {unit: WriteAnswer(WriteVerdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:

@@ -104,13 +104,13 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
-    paused = locked_pause(run.entity_type) if writes_npd else ""
+    pause = locked_pause(run.entity_type) if writes_npd else ""
     rests_on_settings = writes_npd or any(record_plan.removed_item for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for record_id, record_plan in plan.records.items():
-        planned_changes = record_changes(facts, record_plan, locked.get(record_id), paused, board_now)
+        planned_changes = record_changes(facts, record_plan, locked.get(record_id), pause, board_now)
         changes.append(_write_record(record_plan, planned_changes))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}

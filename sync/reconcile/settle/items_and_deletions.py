@@ -141,8 +141,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         item_plan = planned
         # The calls about duplicates are made, so their results are stored.
         if pause and planned.act not in pass_plan.DUPLICATES:
-            paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
-            item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
+            ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
+            item_plan = pass_plan.ItemPlan(planned.facts, ending, keeps_finding=True)
         elif planned.act in acting or planned.tombstone:
             # One by one, because a record with the item's key may come while others become records.
             item_now = reread_item(run.board, planned.facts)
@@ -186,7 +186,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         item_links.clear_unmatched(entity_type, [item_id])
-    if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
+    if plan.closing_reason and (closed := close_identity_conflicts(entity_type, item_id, plan.closing_reason)):
         # The records that waited for the answer need a pass.
         run.enqueue(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
     if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
