@@ -47,10 +47,6 @@ SESSION_KEY = "npd_set_up"
 REGION = "phone_region"
 
 
-def _may_see_connection(user: Any) -> bool:
-    return registry.may_view(user, "sync.mondayaccount")
-
-
 def _step_url(step: str, *args: str) -> str:
     return reverse(f"admin:sync_wizard_{step}", args=args)
 
@@ -108,8 +104,7 @@ class SetupWizardMixin(PageAdmin):
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
-        begins = _may_see_connection(request.user) and not _has_boards()
-        return _redirect_to("connect" if begins else "boards")
+        return _redirect_to("boards" if _has_boards() else "connect")
 
     def get_urls(self) -> list[URLPattern]:
         may_connect = permission_required(connection.MAY_CONNECT, raise_exception=True)
@@ -134,7 +129,7 @@ class SetupWizardMixin(PageAdmin):
         first = next(iter(choices_by_type), "")
         is_mapped = bool(choices_by_type) and all(choices.is_mapped for choices in choices_by_type.values())
         rows = [
-            ("connect", "Token", _step_url("connect"), _may_see_connection(request.user)),
+            ("connect", "Token", _step_url("connect"), True),
             ("boards", "Boards", _step_url("boards"), credentials.has_token()),
             ("fields", "Fields", _step_url("fields", first) if first else "", bool(first)),
             ("plan", "Plan", _step_url("plan"), is_mapped),
@@ -157,7 +152,7 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
         """Show the connection; on POST, test it or store the country of phone numbers."""
-        may_see = _may_see_connection(request.user)
+        may_see = selection.may_see_connection(request.user)
         if not may_see or (request.method == "POST" and not selection.may_set_up(request.user)):
             raise PermissionDenied
         if REGION in request.POST:

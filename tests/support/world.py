@@ -76,10 +76,7 @@ class World:
     """The people on both sides and the worker. Webhooks arrive when the test calls `deliver`."""
 
     def __init__(self, sandbox: Sandbox, hooks: Hooks, patch: pytest.MonkeyPatch, stages: Stages) -> None:
-        self.sandbox = sandbox
-        self.hooks = hooks
-        self.patch = patch
-        self.stages = stages
+        self.sandbox, self.hooks, self.patch, self.stages = sandbox, hooks, patch, stages
         self.queue = SyncQueueService()
         self.delivered: list[tuple[bytes, str | None, str]] = []  # the webhooks that were handed in
         self.offset = 0.0  # seconds of time that has passed, beside real time
