@@ -205,13 +205,13 @@ def _delete_items(link: models.BoardLink, item_ids: list[str]) -> None:
 
 
 def _quotes(entry: Any, person: Person) -> bool:
-    """Whether a difference of a board's last comparison is about the person, or about a record related to them."""
+    """Return whether a difference of a board's last comparison names the person: theirs, or a related record's."""
     text = json.dumps(entry, ensure_ascii=False)
     return str(person.id) in text or person.name in text
 
 
 def _erase_rows(person: Person) -> int:
-    # Read before the rows that they are read from are deleted; both are cached.
+    # `person.rows` below needs both, which are cached here before their rows are deleted.
     item_ids = person.items
     _name = person.name
     for link in models.BoardLink.objects.exclude(differences=[]):

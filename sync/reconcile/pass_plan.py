@@ -124,12 +124,13 @@ class WriteVerdict(StrEnum):
     DONE = "done"
     GONE = "the item left the board"
     FAILED = "refused, or the call failed, for the unit's own sake"
-    STOPPED = "stopped by account or board"
-    HELD = "the call failed, perhaps for the unit's own sake: it waits alone"
+    STOPPED = "not sent, or failed, for no fault of the unit: it is due again"
+    HELD = "not sent, or failed alone: it waits for its turn, or until such writes go on"
     WITHDRAWN = "paused or changed meanwhile: nothing of what was planned holds"
     NAME_ONLY = "a new item was refused for a value: its name alone is sent next"
 
 
+# NAME_ONLY isn't among them, because Executor.create sends the name next.
 _OUTCOMES = {
     WriteVerdict.DONE: Outcome.OPEN,
     WriteVerdict.GONE: Outcome.FAILED,

@@ -315,7 +315,7 @@ def plan_board(
             plan.add(SAME_NAME, name)
     for item_plan in item_passes[0].plan.items:
         item_id = item_plan.facts.item_id
-        if item_plan.act is pass_plan.ItemAct.ASK or chosen.choices.creates_records:
+        if item_plan.act in (pass_plan.ItemAct.ASK, *pass_plan.DUPLICATES) or chosen.choices.creates_records:
             plan.items_to_check[item_id] = free_items[item_id].name[:200]
         if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
             created.append(item_plan.record)
