@@ -57,7 +57,7 @@ def naive() -> None:
     from sync.limits import client
     from sync.monday.board_items import ItemWrite
     from sync.monday.columns import make_converter
-    from sync.monday.items import prepare_changes
+    from sync.monday.item_documents import prepare_changes
     from sync.registry import column_ids_of, link_of
 
     link = link_of("contact")

@@ -81,7 +81,7 @@ class Section:
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
-        """Whether this user may see its pages."""
+        """Return whether this user may see its pages."""
         from sync.registry import may_view
 
         if self.permission == ANY_PERMISSION:
@@ -90,7 +90,7 @@ class Section:
         return not model or may_view(request.user, model)
 
     def is_offered(self, request: HttpRequest) -> bool:
-        """Whether the settings' page shows its card to this user."""
+        """Return whether the settings' page shows its card to this user."""
         names = self.card_permissions
         is_useful = not names or any(request.user.has_perm(name) for name in names)
         return bool(self.path) and is_useful and self.may_be_seen(request)
@@ -177,8 +177,8 @@ def section_of(request: HttpRequest) -> Section | None:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    here = section_of(request)
-    highlighted = (here.title, here.group) if here else ()
+    section_here = section_of(request)
+    highlighted = (section_here.title, section_here.group) if section_here else ()
     # Counted late, when Home has counted its groups already.
     badge = {"badge": lazy(lambda: _waiting_text(request), str)(), "badge_variant": "warning"}
     items = [
@@ -194,10 +194,10 @@ def _waiting_text(request: HttpRequest) -> str:
     """Return how many things wait for this user; empty for none, and for users who may only read them."""
     from sync.admin.admin_base import kinds_on_home, tallies_of
 
-    shown = kinds_on_home(request.user)
-    if shown.reads_only:
+    visible = kinds_on_home(request.user)
+    if visible.reads_only:
         return ""
-    number = sum(tally.causes for kind, tally in tallies_of(request).items() if kind in shown.kinds)
+    number = sum(tally.causes for kind, tally in tallies_of(request).items() if kind in visible.kinds)
     return f"{number:,}" if number else ""
 
 

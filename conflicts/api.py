@@ -19,8 +19,8 @@ from rest_framework.routers import SimpleRouter
 from conflicts import case, resolution
 from conflicts.models import BEING_APPLIED, CUSTOM, OPEN_FIRST, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.reports import ConflictKind, FieldSelection
+from sync.api.api_base import ApiView, MayChange, ModelPermissions
 from sync.api.errors import ErrorSerializer, error_body
-from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.clock import sync_now
 
 

@@ -295,6 +295,7 @@ class CaseField:
 
     @property
     def effect(self) -> Effect | None:
+        """What the choice does; None without one, and for a rejected value, whose sides say their consequence."""
         if self.choose not in SELECTABLE or self.kind == REJECTED:
             return None
         return self.effect_of(self.choose, self.typed)

@@ -291,11 +291,11 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         The last administrator, and users of the audit log, are reported as protected, as Django does for rows that
         others depend on.
         """
-        listed, counts, perms_needed, protected = super().get_deleted_objects(objs, request)
+        deleted, counts, perms_needed, protected = super().get_deleted_objects(objs, request)
         reasons = [IN_AUDIT_LOG.format(full_name(user)) for user in objs if user.logentry_set.exists()]
         if includes_every_administrator({user.pk for user in objs}):
             reasons = [LAST_ADMINISTRATOR]
-        return listed, counts, set() if reasons else perms_needed, [*protected, *reasons]
+        return deleted, counts, set() if reasons else perms_needed, [*protected, *reasons]
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's
         """Set another user's password. Your own password has a page that asks for the old one."""

@@ -59,8 +59,8 @@ def meaning_of(group: Group) -> str:
     # A group of an administrator's own, or one that has lost permissions since.
     if not original or original - permissions.keys():
         return f"{humanize.join_first(list(permissions.values()))}."
-    more = [text for name, text in permissions.items() if name not in original]
-    return MEANINGS[group.name] + (f" Also: {humanize.join_first(more)}." if more else "")
+    added = [text for name, text in permissions.items() if name not in original]
+    return MEANINGS[group.name] + (f" Also: {humanize.join_first(added)}." if added else "")
 
 
 def permission_text(permission: Permission) -> str:

@@ -31,7 +31,7 @@ from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import connector
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
-from sync.monday.items import prepare_delete
+from sync.monday.item_documents import prepare_delete
 from sync.outbox.claim import acquire
 from sync.records.authors import MAX_NAME_LENGTH
 
@@ -205,13 +205,13 @@ def _delete_items(link: models.BoardLink, item_ids: list[str]) -> None:
 
 
 def _quotes(entry: Any, person: Person) -> bool:
-    """Whether a difference of a board's last comparison is about the person, or about a record related to them."""
+    """Return whether a difference of a board's last comparison names the person: theirs, or a related record's."""
     text = json.dumps(entry, ensure_ascii=False)
     return str(person.id) in text or person.name in text
 
 
 def _erase_rows(person: Person) -> int:
-    # Read before the rows that they are read from are deleted; both are cached.
+    # `person.rows` below needs both, which are cached here before their rows are deleted.
     item_ids = person.items
     _name = person.name
     for link in models.BoardLink.objects.exclude(differences=[]):

@@ -109,7 +109,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
 
 def is_verified_by_entra(address: EmailAddress, claims: dict[str, Any]) -> bool:
-    """Whether Microsoft Entra has verified the address, which it says in the optional claim `xms_edov`."""
+    """Return whether Microsoft Entra has verified the address, which it says in the optional claim `xms_edov`."""
     return claims.get("email") == address.email and claims.get("xms_edov") in (True, 1, "1", "true")
 
 

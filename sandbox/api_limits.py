@@ -89,7 +89,7 @@ class Usage:
                 counts[second // DAY_SECONDS] += tenths
         return counts
 
-    def restart(self, calls: int) -> None:
+    def set_calls(self, calls: int) -> None:
         """Count so many calls now, and none before."""
         self._tenths.clear()
         self.add(calls * WHOLE_CALL)

@@ -265,7 +265,7 @@ class Control:
             if lag is not None:
                 usage.lag = float(lag)
             if used is not None:
-                usage.restart(used)
+                usage.set_calls(used)
             usage.add(others * WHOLE_CALL)
         return self.plan()
 

@@ -101,13 +101,13 @@ class BoardPage:
             tabs += f'<a href="{self._address(state=state, page=1)}"{current}>{words} {count:,}</a>'
         tabs = f'<nav class="tabs" aria-label="Which items">{tabs}</nav>'
         first = (self._page - 1) * PAGE_SIZE + 1
-        shown = f"{first:,}–{first + len(self._items) - 1:,} of {self._total:,}" if self._items else "0 items"
+        position = f"{first:,}–{first + len(self._items) - 1:,} of {self._total:,}" if self._items else "0 items"
         links = ""
         if self._page > 1:
             links += f'<a href="{self._address(page=self._page - 1)}">Previous</a> '
         if self._page * PAGE_SIZE < self._total:
             links += f'<a href="{self._address(page=self._page + 1)}">Next</a>'
-        foot = f'<p class="foot">{shown} <span>{links}</span> <span class="mute">Enter saves a cell.</span></p>'
+        foot = f'<p class="foot">{position} <span>{links}</span> <span class="mute">Enter saves a cell.</span></p>'
         return f"{toolbar}{tabs}{self._table()}{foot}"
 
     def _table(self) -> str:
@@ -306,7 +306,7 @@ class FaultsPage:
             lines = _bullets(rule.description() for rule in rules)
             rules_left = f"<p>In force:</p>{lines}{_buttons('no-rules', ['No more rules'])}"
         held_count = self._deliveries.held_count()
-        held = f"<p>Kept back: {held_count:,}</p>{_buttons('release', RELEASE_BUTTONS)}" if held_count else ""
+        release = f"<p>Kept back: {held_count:,}</p>{_buttons('release', RELEASE_BUTTONS)}" if held_count else ""
 
         usage = self._api.limits.to_json()
         used = usage["used"]
@@ -321,7 +321,7 @@ class FaultsPage:
         return f"""<h1>Faults &amp; tools</h1><div class="cards">
 <section><h2>The next API call</h2>{_buttons("fault", FAULT_BUTTONS)}{faults_left}
 {_select("latency", "Each write takes", LATENCIES, latency)}</section>
-<section><h2>The next webhooks</h2>{_buttons("rule", RULE_BUTTONS)}{rules_left}{held}</section>
+<section><h2>The next webhooks</h2>{_buttons("rule", RULE_BUTTONS)}{rules_left}{release}</section>
 <section><h2>API quota</h2>
 {_select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], usage["plan"] or NO_LIMITS)}
 <p class="mute">{quota}</p></section>

@@ -45,11 +45,11 @@ class SyncQueueService:
         """Work due jobs of one type or of all, until none is due or the time is over."""
         return work(entity_type, seconds=seconds, wait_for_lease=wait_for_lease)
 
-    def manual_retry(self, row_id: int, by: str) -> SyncQueue:
+    def manual_retry(self, job_id: int, by: str) -> SyncQueue:
         """Make a failed or pending job due now, ahead of others, with all attempts; raises NotPossible."""
-        row = operate.operate_one(row_id, by, "retry")
+        job = operate.operate_one(job_id, by, "retry")
         breaker.try_again_after_commit()
-        return row
+        return job
 
     def get_queue_stats(self) -> dict[str, Any]:
         """Return the number of jobs by status, how many are due, and how long the oldest has waited."""
@@ -90,9 +90,9 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
 
 
-def retry_all(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
+def retry_all(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     """Make failed or pending jobs due now, behind others; raises NotPossible if saves keep them locked."""
-    result = operate.retry(rows, by)
+    result = operate.retry(jobs, by)
     breaker.try_again_after_commit()
     return result
 

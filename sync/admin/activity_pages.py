@@ -45,7 +45,7 @@ MAX_UNDONE = 100
 KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MAX_UNDONE - 1}}}"
 
 
-class TabbedList(admin_base.PageChangeList):
+class TabbedChangeList(admin_base.PageChangeList):
     """The activity or the deleted records, with a tab for each of the two that this person may see."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -105,7 +105,7 @@ SHOW_FOLDED_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
 MAX_WAITING = 20
 
 
-class ActivityList(TabbedList):
+class ActivityChangeList(TabbedChangeList):
     """A page of the activity. A row has an act's entries on one record; those on other records are folded into it."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -160,7 +160,7 @@ class ActivityList(TabbedList):
 
 @admin.register(Decision)
 class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
-    changelist = ActivityList
+    changelist = ActivityChangeList
     list_display = ("moment", "record", "record_type", "change", "who")
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
@@ -317,7 +317,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     class Media:
         css = {"all": ["npd/record.css"]}
 
-    changelist = TabbedList
+    changelist = TabbedChangeList
     list_display = ("name", "record_type", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
     fields = ("record_type", "deleted", "by", "outcome", "what_happened", "item_number", "deleted_values")

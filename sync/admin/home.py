@@ -66,7 +66,7 @@ class StateLine:
     words: str
     detail: str = ""
     button: Button | None = None  # the next step of the set-up, or asks Monday for its limit again
-    on_server: str = ""  # for administrators
+    for_administrator: str = ""  # that no worker runs, or that all are busy
 
 
 def _state_line(
@@ -83,9 +83,9 @@ def _state_line(
     if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
         span = humanize.time_span(max(overdue.seconds for overdue in stalled))
         titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
-        on_server = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
+        for_administrator = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
         words = f"Nothing is synced: changes have waited for {span}"
-        return StateLine("bad", "block", words, titles, on_server=on_server)
+        return StateLine("bad", "block", words, titles, for_administrator=for_administrator)
     if slowed := [*filter(None, map(overview.slowed_until, overview.displayed_boards))]:
         until = humanize.due_time(max(slowed), overview.now)
         used = overview.quota.used_text

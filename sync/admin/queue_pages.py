@@ -27,7 +27,7 @@ from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.connection import MAY_CONNECT
-from sync.operations.setup.selection import may_set_up
+from sync.operations.setup.selection import may_see_connection, may_set_up
 from sync.outbox import operate, pauses
 from sync.queue import retry_all
 from sync.records import authors
@@ -255,7 +255,10 @@ def pause_button(request: HttpRequest, entity_type: str = "", back: str = "") ->
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return the context of the banners above every page."""
     has_token = credentials.has_token()
-    context: dict[str, Any] = {"stopped": SimpleLazyObject(lambda: _stop_banner(request, has_token=has_token))}
+    context: dict[str, Any] = {
+        "stopped": SimpleLazyObject(lambda: _stop_banner(request, has_token=has_token)),
+        "may_see_connection": may_see_connection(request.user),
+    }
     if not has_token:
         context |= {"monday_banner": "missing", "token_problem": credentials.unreadable_reason()}
     elif registry.is_sandbox():

@@ -20,7 +20,7 @@ from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.models import BoardLink, SyncedModel
-from sync.operations.setup.selection import may_set_up
+from sync.operations.setup.selection import may_see_connection, may_set_up
 from sync.records.approvals import is_over_deletion_limit
 from sync.records.item_links import unlinked_item
 from sync.state import record_view
@@ -160,7 +160,7 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
     if view.is_explained_by_entries:
         buttons += buttons_of_entry(view.entries[0], user, page_url)
     elif view.state is record_view.RecordState.PENDING and not view.is_connected:
-        if user.has_perm("sync.view_mondayaccount"):
+        if may_see_connection(user):
             url = reverse("admin:sync_wizard_connect")
             buttons.append(Button("Connect Monday", "connect", url))
     elif may_change:

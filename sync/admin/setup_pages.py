@@ -30,7 +30,6 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
 from sync.limits import api_quota, connector, credentials, monday_account
-from sync.limits.credentials import RESTORE_KEY
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError
@@ -46,10 +45,6 @@ SESSION_KEY = "npd_set_up"
 
 # The form field for the country of phone numbers without a country code.
 REGION = "phone_region"
-
-
-def _may_see_connection(user: Any) -> bool:
-    return registry.may_view(user, "sync.mondayaccount")
 
 
 def _step_url(step: str, *args: str) -> str:
@@ -109,8 +104,7 @@ class SetupWizardMixin(PageAdmin):
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
-        begins = _may_see_connection(request.user) and not _has_boards()
-        return _redirect_to("connect" if begins else "boards")
+        return _redirect_to("boards" if _has_boards() else "connect")
 
     def get_urls(self) -> list[URLPattern]:
         may_connect = permission_required(connection.MAY_CONNECT, raise_exception=True)
@@ -135,7 +129,7 @@ class SetupWizardMixin(PageAdmin):
         first = next(iter(choices_by_type), "")
         is_mapped = bool(choices_by_type) and all(choices.is_mapped for choices in choices_by_type.values())
         rows = [
-            ("connect", "Token", _step_url("connect"), _may_see_connection(request.user)),
+            ("connect", "Token", _step_url("connect"), True),
             ("boards", "Boards", _step_url("boards"), credentials.has_token()),
             ("fields", "Fields", _step_url("fields", first) if first else "", bool(first)),
             ("plan", "Plan", _step_url("plan"), is_mapped),
@@ -158,7 +152,7 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_connect(self, request: HttpRequest) -> HttpResponse:
         """Show the connection; on POST, test it or store the country of phone numbers."""
-        may_see = _may_see_connection(request.user)
+        may_see = selection.may_see_connection(request.user)
         if not may_see or (request.method == "POST" and not selection.may_set_up(request.user)):
             raise PermissionDenied
         if REGION in request.POST:
@@ -182,20 +176,19 @@ class SetupWizardMixin(PageAdmin):
         token = credentials.token_state()
         is_stopped = account.needs_probe or account.waits_at(sync_now())
         is_connected = token.is_usable and connection.has_answered_token(account) and not is_stopped
-        on_server = [check.for_administrator for check in tested.checks] if tested else []
+        for_administrator = [check.for_administrator for check in tested.checks] if tested else []
         if tested and tested.error:
-            on_server.append(tested.error.kind.for_administrator)
+            for_administrator.append(tested.error.kind.for_administrator)
         if token.is_unreadable:
-            on_server.append(RESTORE_KEY)
+            for_administrator.append(credentials.RESTORE_KEY)
         context = {
             "tested": tested,
             "token_error": token_error,
             "may_set_up": selection.may_set_up(request.user),
-            "configured": token.is_usable,
             "token": token,
             "token_problem": credentials.unreadable_reason(),
             "may_connect": request.user.has_perm(connection.MAY_CONNECT),
-            "on_server": [text for text in on_server if text],
+            "for_administrator": [text for text in for_administrator if text],
             "connected_account": account if is_connected else None,
             "is_stopped": is_stopped and token.is_usable,
             "stop_reason": humanize.without_request_id(account.stop_reason),

@@ -25,7 +25,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from sync import registry
-from sync.api import SyncNowThrottle, views
+from sync.api import SyncNowThrottle, api_base
 from sync.api.errors import CHANGED_SINCE, Refused
 from sync.choices import RecordSyncStatus
 from sync.kernel.acts import ACTS
@@ -190,11 +190,11 @@ WRITES = ("update", "partial_update", "destroy")  # of an existing record
     partial_update=extend_schema(parameters=[IF_MATCH]),
     destroy=extend_schema(parameters=[IF_MATCH]),
 )
-class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
+class RecordViewSet(api_base.ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
-    permission_classes = [views.ModelPermissions]
-    filter_backends = [filters.DjangoFilterBackend, views.RecordSearch, views.RecordOrdering]
+    permission_classes = [api_base.ModelPermissions]
+    filter_backends = [filters.DjangoFilterBackend, api_base.RecordSearch, api_base.RecordOrdering]
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""
@@ -261,8 +261,8 @@ class RecordViewSet(views.ApiView, viewsets.ModelViewSet[Any]):
         detail=True,
         methods=["post"],
         url_path="sync-to-monday",
-        permission_classes=[views.MayChange],
-        throttle_classes=[*views.ApiView.throttle_classes, SyncNowThrottle],
+        permission_classes=[api_base.MayChange],
+        throttle_classes=[*api_base.ApiView.throttle_classes, SyncNowThrottle],
     )
     def push(self, request: Request, pk: str) -> Response:
         record: SyncedModel = self.get_object()

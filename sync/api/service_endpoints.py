@@ -25,8 +25,8 @@ from prometheus_client.registry import Collector
 from rest_framework.exceptions import NotAuthenticated
 
 from sync import attention, registry
+from sync.api.api_base import HasAnyPermission
 from sync.api.errors import error_response, post_only
-from sync.api.views import HasAnyPermission
 from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import WaitKind

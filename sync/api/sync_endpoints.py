@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
 from sync import attention, choices, registry
-from sync.api import views
+from sync.api import api_base
 from sync.attention import Kind
 from sync.boards import availability
 from sync.kernel.acts import ACTS, NotPossible
@@ -75,7 +75,7 @@ class QueueStatsSerializer(QueueBoardStatsSerializer):
     by_type = serializers.DictField(child=QueueBoardStatsSerializer())
 
 
-class JobPermissions(views.ModelPermissions):
+class JobPermissions(api_base.ModelPermissions):
     """Each action on a job has a permission of its own."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -86,7 +86,7 @@ class JobPermissions(views.ModelPermissions):
         return ACTS[view.action].is_allowed(request.user)
 
 
-class QueueViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
+class QueueViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     """Jobs, the newest first."""
 
     queryset = SyncQueue.objects.order_by("-id")
@@ -153,14 +153,14 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ["system", "entity_type", "entity_id", "remote_id", "sync_direction"]
 
 
-class SyncStateViewSet(views.ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
+class SyncStateViewSet(api_base.ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
     """Sync states of records and of other code's rows, the newest first."""
 
     queryset = SyncMetadata.objects.order_by("-id")
     serializer_class = SyncStateSerializer
     filterset_class = SyncStateFilter
     ordering_fields = ["id", "last_sync_attempt", "last_successful_sync", "error_count"]
-    permission_classes = [views.ModelPermissions]
+    permission_classes = [api_base.ModelPermissions]
 
 
 class RecordCountsSerializer(serializers.Serializer[Any]):
@@ -190,11 +190,11 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     stopped_until = serializers.DateTimeField(allow_null=True)
 
 
-class SyncStatsView(views.ApiView):
+class SyncStatsView(api_base.ApiView):
     """The figures of the sync as a whole."""
 
     queryset = SyncQueue.objects.none()  # for its permission to view
-    permission_classes = [views.ModelPermissions]
+    permission_classes = [api_base.ModelPermissions]
 
     @extend_schema(responses=SyncStatsSerializer, operation_id="sync_stats")
     def get(self, request: Request) -> Response:
@@ -281,14 +281,14 @@ class AttentionFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ["code", "cause", "entity_type", "entity_id"]
 
 
-class AttentionViewSet(views.ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Attention]):
+class AttentionViewSet(api_base.ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Attention]):
     """Things that wait for a person, as far as you may view them: the gravest first, then the oldest."""
 
     queryset = Attention.objects.none()
     serializer_class = AttentionSerializer
     filterset_class = AttentionFilter
     ordering_fields = ["id", "since"]
-    permission_classes = [views.HasAnyPermission]
+    permission_classes = [api_base.HasAnyPermission]
 
     def get_queryset(self) -> models.QuerySet[Attention]:
         return attention.seen_by(self.request.user).order_by(attention.KIND_PLACE, "since", "id")
@@ -305,22 +305,22 @@ class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
         read_only_fields = fields
 
 
-class ApprovalViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
+class ApprovalViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
     """Bulk deletions, the newest first."""
 
     queryset = ApprovalRequest.objects.select_related("decided_by").order_by("-id")
     serializer_class = ApprovalSerializer
     filterset_fields = ["entity_type", "entity_id", "kind", "state"]
     ordering_fields = ["id", "at", "decided_at"]
-    permission_classes = [views.ModelPermissions]
+    permission_classes = [api_base.ModelPermissions]
 
     @extend_schema(request=None, description=ACTS["approve"].effect)
-    @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
+    @action(detail=True, methods=["post"], permission_classes=[api_base.MayChange])
     def approve(self, request: Request, pk: str) -> Response:
         return self._decide(request, approvals.approve)
 
     @extend_schema(request=None, description=ACTS["reject"].effect)
-    @action(detail=True, methods=["post"], permission_classes=[views.MayChange])
+    @action(detail=True, methods=["post"], permission_classes=[api_base.MayChange])
     def reject(self, request: Request, pk: str) -> Response:
         return self._decide(request, approvals.reject)
 
@@ -356,13 +356,13 @@ class ActivityFilter(filters.FilterSet):  # type: ignore[misc]
         fields = ["entity_type", "entity_id", "kind", "batch_id"]
 
 
-class MayUndo(views.ModelPermissions):
+class MayUndo(api_base.ModelPermissions):
     """For an undo, which needs the right to change the record; the view checks it once it knows the record."""
 
-    perms_map = {**views.ModelPermissions.perms_map, "POST": ["%(app_label)s.view_%(model_name)s"]}
+    perms_map = {**api_base.ModelPermissions.perms_map, "POST": ["%(app_label)s.view_%(model_name)s"]}
 
 
-class ActivityViewSet(views.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
+class ActivityViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
     """The activity, the newest first."""
 
     queryset = Decision.objects.order_by("-at", "-id")

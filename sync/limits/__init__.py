@@ -242,11 +242,11 @@ class LimitFacts:
         points = quota.points_left(urgent=urgent)
         if points is not None and not urgent and self._has_longer_waiting(link):
             # A busy board leaves half a minute's points to a board that has waited longer.
-            half = (quota.full_points or 0) // 2
+            half = (quota.minute_points or 0) // 2
             if points - api_quota.pass_points(wanted) < half:
                 # In a minute of which nothing is spent, one record always has room: waiting would not make more.
                 points = max(points - half, 0 if quota.points else api_quota.pass_points(1))
-        wanted_in_a_minute = min(wanted, api_quota.fitting_batch_size(quota.full_points))
+        wanted_in_a_minute = min(wanted, api_quota.fitting_batch_size(quota.minute_points))
         fits_now = min(wanted, api_quota.fitting_batch_size(points))
         # A document far below a full one waits for the next minute, because it costs the day the same call.
         smallest = 1 if urgent else max(1, math.floor(wanted_in_a_minute * api_quota.TOO_SMALL_SHARE))
@@ -280,7 +280,7 @@ class LimitFacts:
     def _batching_wait(self, link: BoardLink, number_due: int, oldest: datetime | None) -> Wait | None:
         """Return how long the board's due jobs wait to be sent together, the first due since `oldest`; or None."""
         # A full batch doesn't wait, because waiting for more changes would save no call.
-        most_in_a_minute = api_quota.fitting_batch_size(self.quota.full_points)
+        most_in_a_minute = api_quota.fitting_batch_size(self.quota.minute_points)
         full = min(link.batch_limit, most_in_a_minute)
         if oldest is None or number_due >= full:
             return None

@@ -21,7 +21,7 @@ from sync.models import ApiQuota, BoardLink
 from sync.monday import errors
 from sync.monday.connection import AccountInfo
 from sync.monday.graphql import Answer
-from sync.monday.items import ITEMS_PER_READ
+from sync.monday.item_documents import ITEMS_PER_READ
 
 
 class WaitKind(StrEnum):
@@ -165,15 +165,14 @@ class Quota:
         return self.day_limit is not None and (self.is_tight or self.used_today >= WARN_AT_USED_SHARE * self.day_limit)
 
     @property
-    def full_points(self) -> int | None:
-        """The points of a whole minute without the reserve."""
-        return (
-            None if self.points_limit is None else self.points_limit - reserve(self.points_limit, MINUTE_RESERVE_SHARE)
-        )
+    def minute_points(self) -> int | None:
+        """The points of a whole minute, without the reserve."""
+        limit = self.points_limit
+        return None if limit is None else limit - reserve(limit, MINUTE_RESERVE_SHARE)
 
     def points_left(self, *, urgent: bool) -> int | None:
         """Return the points left in this minute; None if the limit isn't known."""
-        limit = self.points_limit if urgent else self.full_points
+        limit = self.points_limit if urgent else self.minute_points
         return None if limit is None else max(0, limit - self.points)
 
     def required_wait(self, calls: int, points: int, *, urgent: bool, ignore_day_limit: bool = False) -> Wait | None:

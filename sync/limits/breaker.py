@@ -63,46 +63,46 @@ def stop_account(error: errors.MondayError) -> None:
         return
     code = _stop_code(error)
     with transaction.atomic():
-        row = stops.locked_account()
+        account = stops.locked_account()
         now = sync_now()
-        if row.are_only_writes_stopped:
+        if account.are_only_writes_stopped:
             # Only writes were stopped, so that wait was for the next write.
-            row.stopped_until = None
-        is_waiting = row.waits_at(now)
-        until = _next_attempt_at(row, error, now)
+            account.stopped_until = None
+        is_waiting = account.waits_at(now)
+        until = _next_attempt_at(account, error, now)
         # Activity doesn't show an outage of some seconds. `failures` is the number of its failed probes, because it
         # counts the first failure, which was no probe, and not yet this one.
         may_be_short = code in (StopCode.OUTAGE, StopCode.LIMIT)
-        is_news = (row.failures == OUTAGE_IS_NEWS and not is_waiting) if may_be_short else row.stop_code != code
+        is_news = (account.failures == OUTAGE_IS_NEWS and not is_waiting) if may_be_short else account.stop_code != code
         # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
-        is_longer = row.stopped_until is not None and row.stopped_until > until
+        is_longer = account.stopped_until is not None and account.stopped_until > until
         if not (code == StopCode.OUTAGE and is_longer):
             # Another cause begins now, whatever stopped everything before.
-            if row.stop_code != code or not (row.needs_probe or is_waiting):
-                row.stopped_since = now
-            row.stop_code = code
-            row.stop_reason = error.sentence
-        row.stopped_since = row.stopped_since or now
+            if account.stop_code != code or not (account.needs_probe or is_waiting):
+                account.stopped_since = now
+            account.stop_code = code
+            account.stop_reason = error.sentence
+        account.stopped_since = account.stopped_since or now
         # A longer wait is never shortened by a later, milder failure.
-        row.stopped_until = max(row.stopped_until or until, until)
+        account.stopped_until = max(account.stopped_until or until, until)
         # Calls that were in flight together count as one failure.
         if not is_waiting:
-            row.failures += 1
+            account.failures += 1
         # A limit's wait ends by itself; any other failure needs a probe.
         if error.scope is not errors.Scope.LIMIT:
-            row.needs_probe = True
+            account.needs_probe = True
         if code in (StopCode.TOKEN, StopCode.ACCOUNT):
-            row.answered_mark = ""
-        row.save()
+            account.answered_mark = ""
+        account.save()
     if is_news:
         decisions.log_event(decisions.STOP_KIND, f"Sync stopped: {code.label}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
-def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
+def _next_attempt_at(account: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
     """Return when calls may be made again after this error: once Monday's wait is over, else with the next probe."""
-    if row.failures < len(PROBE_WAITS):
-        probe_wait: float = PROBE_WAITS[row.failures]
+    if account.failures < len(PROBE_WAITS):
+        probe_wait: float = PROBE_WAITS[account.failures]
     else:
         # On small plans, probes would otherwise use over a tenth of the day's calls.
         seconds = api_quota.seconds_between_attempts(READ_PROBE_CALLS, first_calls=EARLY_READ_PROBE_CALLS)
@@ -112,7 +112,7 @@ def _next_attempt_at(row: MondayAccount, error: errors.MondayError, now: datetim
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
         return max(api_quota.midnight_after(sent_at), now + timedelta(seconds=probe_wait))
     wait = error.wait_seconds or probe_wait
-    if row.failures >= WAIT_DISTRUSTED_AFTER:
+    if account.failures >= WAIT_DISTRUSTED_AFTER:
         wait = max(wait, probe_wait)
     return now + timedelta(seconds=wait)
 
@@ -129,9 +129,9 @@ def _stop_code(error: errors.MondayError) -> StopCode:
 
 def probe_if_due() -> bool:
     """Return whether calls may be made now; if a probe is due, one worker makes it first while the others wait."""
-    row = stops.monday_account()
-    if not row.needs_probe:
-        return not row.waits_at(sync_now())
+    account = stops.monday_account()
+    if not account.needs_probe:
+        return not account.waits_at(sync_now())
     due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
         models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
     )
@@ -148,7 +148,7 @@ def probe_if_due() -> bool:
         return False
     # The failures stay counted until a pass has succeeded, because another read may be what fails.
     columns = {"user_id": info.user_id, "version_answered": info.version_value}
-    stops.end_account_stop(columns={**columns, "failures": row.failures, "answered_mark": credentials.token_mark()})
+    stops.end_account_stop(columns={**columns, "failures": account.failures, "answered_mark": credentials.token_mark()})
     log.info("account answers again")
     return True
 
@@ -192,12 +192,12 @@ def try_again(*, is_slowed: bool = False) -> str:
     """
     had_stopped_kinds = stops.end_stops_of_kinds()
     failed_writes.make_turns_due()
-    row = stops.monday_account()
-    is_waiting = row.waits_at(sync_now())
+    account = stops.monday_account()
+    is_waiting = account.waits_at(sync_now())
     # If the day is used up by our own count, the limit may have been raised since.
     calls_left = api_quota.read_quota().day_left()
     is_day_used_up = calls_left is not None and calls_left < api_quota.PASS_CALLS
-    asks_for_account = row.needs_probe or is_waiting or is_slowed or is_day_used_up
+    asks_for_account = account.needs_probe or is_waiting or is_slowed or is_day_used_up
     if not (asks_for_account or _stopped_links()):
         MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
         return RESUMED if had_stopped_kinds else NOT_STOPPED
@@ -313,12 +313,12 @@ def store_account_info(info: AccountInfo) -> None:
         "time_zone": info.time_zone,
         "answered_mark": credentials.token_mark(),
     }
-    account = MondayAccount.objects.filter(id=1)
-    account.update(**{name: value for name, value in values.items() if value})
+    stored_account = MondayAccount.objects.filter(id=1)
+    stored_account.update(**{name: value for name, value in values.items() if value})
     api_quota.apply_account_info(info, before.tier)
     if not (before.needs_probe or before.waits_at(sync_now())):
         return
-    if account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
+    if stored_account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
         return
     if stops.end_account_stop():
         log.info("account answers again")
@@ -341,12 +341,12 @@ def forget_failures(*, has_written: bool) -> None:
 
     A pass that only read doesn't prove that writes work again.
     """
-    row = stops.monday_account()
+    account = stops.monday_account()
     # A read that succeeds doesn't end a limit that writes have reached.
-    is_proven = has_written or row.stop_code != StopCode.LIMIT
-    if row.failures and is_proven and not (row.needs_probe or row.are_only_writes_stopped):
+    is_proven = has_written or account.stop_code != StopCode.LIMIT
+    if account.failures and is_proven and not (account.needs_probe or account.are_only_writes_stopped):
         # Not a stop that another worker has begun since.
-        same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=row.stop_code)
+        same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=account.stop_code)
         same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
-        failed_writes.resume_writes(row)
+        failed_writes.resume_writes(account)

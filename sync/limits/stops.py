@@ -135,8 +135,8 @@ def seconds_until_retry(since: datetime | None) -> float:
         if elapsed < next_attempt:
             return wait
     # All stops share that tenth, so each waits longer.
-    stops = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
-    return max(PERSON_WAITS[-1], api_quota.seconds_between_attempts(api_quota.WRITE_PROBE_CALLS * max(1, stops)))
+    stop_count = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
+    return max(PERSON_WAITS[-1], api_quota.seconds_between_attempts(api_quota.WRITE_PROBE_CALLS * max(1, stop_count)))
 
 
 def make_waiting_writes_due() -> None:

@@ -15,7 +15,7 @@ from knox.models import AuthToken
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
-from sync.monday.items import ITEMS_PER_READ
+from sync.monday.item_documents import ITEMS_PER_READ
 
 # The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.CallKind).
 ALL_CALLS = "all"

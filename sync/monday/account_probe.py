@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.monday import board_events, items
+from sync.monday import board_events, item_documents
 from sync.monday.board_items import CREATE_GROUP, RELATION, BoardSetup, ColumnSpec, Item, ItemWrite, WriteRequest
 from sync.monday.columns import make_converter
 from sync.monday.connector import Hooks, MondayConnector
@@ -158,7 +158,9 @@ class AccountProbe:
 
     def creation(self, name: str, values: Mapping[str, Any] | None = None) -> WriteRequest:
         creates = [ItemWrite(ALIAS, {"name": name, **(values or {})})]
-        return items.prepare_creates(self.board_id, None, creates, self.column_ids, self.types, create_labels=True)
+        return item_documents.prepare_creates(
+            self.board_id, None, creates, self.column_ids, self.types, create_labels=True
+        )
 
     def create(self, name: str, values: Mapping[str, Any] | None = None) -> Item:
         return _item(self.write(self.creation(name, values)))
@@ -166,17 +168,17 @@ class AccountProbe:
     def create_other(self, name: str) -> Item:
         """Create an item on the other board, to which relations lead."""
         creates = [ItemWrite(ALIAS, {"name": name})]
-        return _item(self.write(items.prepare_creates(self.other_board_id, None, creates, [])))
+        return _item(self.write(item_documents.prepare_creates(self.other_board_id, None, creates, [])))
 
     def change(self, item_id: str, values: Mapping[str, Any]) -> Item | MondayError:
         changes = [ItemWrite(ALIAS, values, item_id)]
-        return self.write(items.prepare_changes(self.board_id, changes, self.column_ids, self.types))
+        return self.write(item_documents.prepare_changes(self.board_id, changes, self.column_ids, self.types))
 
     def archive(self, item: Item) -> None:
-        _item(self.write(items.prepare_archive({ALIAS: item.id}, [])))
+        _item(self.write(item_documents.prepare_archive({ALIAS: item.id}, [])))
 
     def delete(self, item: Item) -> Item | MondayError:
-        return self.write(items.prepare_delete({ALIAS: item.id}, []))
+        return self.write(item_documents.prepare_delete({ALIAS: item.id}, []))
 
     def read(self, item_id: str) -> Item | None:
         return next(iter(self.connector.read_items([item_id], self.column_ids, self.types)), None)
@@ -345,7 +347,7 @@ def partial_batch(probe: AccountProbe) -> str:
     item = probe.create("In a batch")
     value = {probe.column_id("text"): "in a batch"}
     changes = [ItemWrite(ALIAS, value, item.id), ItemWrite("r1", value, UNKNOWN_ID)]
-    request = items.prepare_changes(probe.board_id, changes, [])
+    request = item_documents.prepare_changes(probe.board_id, changes, [])
     results = probe.connector.write(request, uuid.uuid4().hex).by_alias
     return f"{_outcome(results[ALIAS])}, {_outcome(results['r1'])}"
 

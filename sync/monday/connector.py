@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sync.monday import board_events, board_items, connection, errors, graphql, items
+from sync.monday import board_events, board_items, connection, errors, graphql, item_documents
 from sync.monday.columns.labels import label_settings
 from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
@@ -47,25 +47,25 @@ class MondayConnector:
 
         Raises BOARD_NOT_FOUND where the board is not active; ValueError where there is nothing to ask for.
         """
-        document = items.batch_query(board_id, item_ids, searches, column_ids, types)
-        return items.parse_batch(graphql.send_query(self.api, document), column_ids)
+        document = item_documents.batch_query(board_id, item_ids, searches, column_ids, types)
+        return item_documents.parse_batch(graphql.send_query(self.api, document), column_ids)
 
     def read_items(
         self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> list[board_items.Item]:
         """Return up to ITEMS_PER_READ items by id, archived and deleted ones too; unknown ids are left out."""
-        document = items.items_query(item_ids, column_ids, types)
-        return items.parse_items(graphql.send_query(self.api, document), column_ids)
+        document = item_documents.items_query(item_ids, column_ids, types)
+        return item_documents.parse_items(graphql.send_query(self.api, document), column_ids)
 
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
     ) -> Iterator[list[board_items.Item]]:
         """Yield a board's active items page by page, each item once; starts again if the cursor expires."""
         listed = set[str]()
-        first = items.first_page_query(board_id, column_ids, types)
+        first = item_documents.first_page_query(board_id, column_ids, types)
         for listing in range(1, MAX_LISTINGS + 1):
             try:
-                page, cursor = items.parse_page(graphql.send_query(self.api, first), column_ids)
+                page, cursor = item_documents.parse_page(graphql.send_query(self.api, first), column_ids)
                 yield [item for item in page if item.id not in listed]
                 while cursor:
                     listed |= {item.id for item in page}
@@ -79,8 +79,8 @@ class MondayConnector:
 
     def read_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """Return the page at a cursor of `read_batch`."""
-        document = items.next_page_query(cursor, column_ids, types)
-        return items.parse_page(graphql.send_query(self.api, document), column_ids)
+        document = item_documents.next_page_query(cursor, column_ids, types)
+        return item_documents.parse_page(graphql.send_query(self.api, document), column_ids)
 
     def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a prepared write; under the same key it takes effect only once."""
@@ -91,7 +91,7 @@ class MondayConnector:
             if not (is_of_one_write and error.has_written_nothing):
                 raise
             return board_items.WriteResult({request.aliases[0]: error.errors[0]}, error.request_id or "")
-        results = items.parse_written_items(answer, request.aliases, request.column_ids)
+        results = item_documents.parse_written_items(answer, request.aliases, request.column_ids)
         return board_items.WriteResult(results, answer.request_id or "", answer.replayed)
 
     def read_activity(self, board_id: str, since: datetime) -> board_events.BoardActivity:

@@ -1,4 +1,4 @@
-"""The forms of a text: `canonical_text` for comparing values, `match_key` for finding records, `label_key` for labels.
+"""The forms in which texts are compared: `canonical_text` of values, `match_key` of records, `label_key` of labels.
 
 In indexes, triggers and searches PostgreSQL computes some of them, by the SQL here: change both together.
 """

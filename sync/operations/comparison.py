@@ -184,8 +184,8 @@ class BoardListing:
 
 def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
     states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
-    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
-    return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
+    jobs = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
+    return frozenset(pk for pk in jobs.values_list("entity_id", flat=True) if pk)
 
 
 def compared_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
@@ -195,8 +195,8 @@ def compared_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
 
 def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
     """Return the records that should get an item and don't wait for a job, a person or another direction."""
-    rows = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
-    busy = rows.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
+    jobs = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__isnull=False)
+    busy = jobs.exclude(status=choices.QueueStatus.COMPLETED).values("entity_id")
     without_item = spec.model.objects.filter(monday_id=None, sync_status=choices.RecordSyncStatus.PENDING)
     without_item = without_item.exclude(unsynced()).exclude(sync_direction=choices.SyncDirection.MONDAY_TO_NPD)
     return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))

@@ -234,10 +234,10 @@ def _claims_to_plan(spec: registry.EntitySpec, ids: Sequence[UUID], items: Itera
         pending = SyncQueue.objects.filter(
             entity_type=spec.entity_type, entity_id__in=batch, status=choices.QueueStatus.PENDING
         )
-        rows = grouped(pending.order_by("priority", "id"), lambda row: row.entity_id)
+        jobs = grouped(pending.order_by("priority", "id"), lambda job: job.entity_id)
         intents = _unconfirmed_intents(spec).filter(entity_id__in=batch)
         unconfirmed = set(intents.values_list("entity_id", flat=True))
-        yield from (comparison_claim(pk, rows.get(pk, [])) for pk in batch if pk not in unconfirmed)
+        yield from (comparison_claim(pk, jobs.get(pk, [])) for pk in batch if pk not in unconfirmed)
     due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*map(str, due_items), *items]):
         yield Claim(None, item, [])
@@ -465,10 +465,10 @@ def change_line(change: PlannedChange) -> str:
 
 def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[PlannedChange]]:
     """Return the last pass that would follow for a record (or its tombstone), and the changes of all of them."""
-    rows = SyncQueue.objects.filter(
+    pending = SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
-    record_claim = comparison_claim(entity_id, list(rows.order_by("priority", "id")))
+    record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
     planned_passes = plan_passes(load_board(link), [record_claim], Gatherer())
     return planned_passes[-1], [change for planned_pass in planned_passes for change in plan_changes(planned_pass)]
 

@@ -196,7 +196,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.region = phone_region()
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
-        self.number = row[ROW_NUMBER]
+        self.row_number = row[ROW_NUMBER]
         self.warnings = []
         if row[SURPLUS]:
             raise ValidationError(
@@ -205,8 +205,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def get_instance(self, instance_loader: Any, row: Any) -> SyncedModel | None:
         record, identity = self._match(row)
-        first = self.first_rows.setdefault(identity, self.number) if identity else self.number
-        if first != self.number:
+        first = self.first_rows.setdefault(identity, self.row_number) if identity else self.row_number
+        if first != self.row_number:
             raise ValidationError(f"Row {first} is about the same {self.noun}. Keep one of them.")
         return record
 
@@ -264,7 +264,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def after_import_row(self, row: Any, row_result: Any, **kwargs: Any) -> None:
         instance = row_result.instance
-        row_result.number = self.number
+        row_result.number = self.row_number
         row_result.original = self.original
         # By value, because two related records may have the same name.
         changed = {name for name in self.own_names if getattr(instance, name) != getattr(self.original, name)}
@@ -331,26 +331,26 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _name_columns(self, dataset: Any) -> None:
         """Give each column the label of its field, and join first and last names to a name."""
         titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
-        plain = [fold_title(title) for title in titles]
-        first = next((place for place, title in enumerate(plain) if title in FIRST_NAMES), None)
-        last = next((place for place, title in enumerate(plain) if title in LAST_NAMES), None)
+        folded = [fold_title(title) for title in titles]
+        first = next((place for place, title in enumerate(folded) if title in FIRST_NAMES), None)
+        last = next((place for place, title in enumerate(folded) if title in LAST_NAMES), None)
         if first is not None and last is None:
-            last = next((place for place, title in enumerate(plain) if title in PLAIN_NAMES), None)
-        parts = [place for place in (first, last) if place is not None]
+            last = next((place for place, title in enumerate(folded) if title in PLAIN_NAMES), None)
+        name_places = [place for place in (first, last) if place is not None]
         labels: dict[int, str] = {}
         for name, field_titles in titles_of(self.spec.entity_type).items():
-            places = [plain.index(title) for title in field_titles if title in plain]
-            place = next((place for place in places if place not in labels and place not in parts), None)
+            places = [folded.index(title) for title in field_titles if title in folded]
+            place = next((place for place in places if place not in labels and place not in name_places), None)
             if place is not None:
                 labels[place] = self._label(name)
         # No other title may look like a label, so each has its column's number.
         columns = [labels.get(place, f"{title} (column {place + 1})") for place, title in enumerate(titles)]
         dataset.headers = [*columns, ROW_NUMBER, SURPLUS]
         name_label = self._label(self.spec.name_field) if self.spec.name_field else ""
-        if name_label and name_label not in columns and parts:
-            names = [[row[place] for place in parts if row[place] not in NO_VALUES] for row in dataset]
+        if name_label and name_label not in columns and name_places:
+            names = [[row[place] for place in name_places if row[place] not in NO_VALUES] for row in dataset]
             dataset.append_col([" ".join(name) for name in names], header=name_label)
-            labels |= dict.fromkeys(parts, name_label)
+            labels |= dict.fromkeys(name_places, name_label)
         self.ignored = [title for place, title in enumerate(titles) if place not in labels and title]
         if not {NPD_ID, *map(self._label, self.key_names)} & set(dataset.headers):
             known_titles = ", ".join(field.column_name for field in self.fields.values())
@@ -531,9 +531,9 @@ def titles_of(entity_type: str) -> dict[str, list[str]]:
             # The title of a related record in other files, such as “Firma”, is its name in a file of such records.
             type_titles = [entity_type, *spec.titles.get(entity_type, ())]
             names[2:2] = [*type_titles, *(f"{title} name" for title in type_titles)]
-        plain = list(dict.fromkeys(map(fold_title, names)))
+        folded = list(dict.fromkeys(map(fold_title, names)))
         # “Organization phone” in a file of contacts isn't the contact's.
-        titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(other_types))]
+        titles[name] = [title for title in folded if name in relations or not title.startswith(tuple(other_types))]
     return titles
 
 

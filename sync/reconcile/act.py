@@ -25,7 +25,7 @@ from sync.limits import breaker, connector, failed_writes, meter_board_calls, st
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
-from sync.monday.items import prepare_archive, prepare_changes, prepare_creates, prepare_delete
+from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan
@@ -586,8 +586,8 @@ def commit_intents(
     deadline_seconds = _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
-        paused = locked_pause(board.link.entity_type)
-        reasons = {write.unit: paused for write in writes} if paused else outdated_units(board, writes)
+        pause = locked_pause(board.link.entity_type)
+        reasons = {write.unit: pause for write in writes} if pause else outdated_units(board, writes)
         unsent = {unit: WriteAnswer(WriteVerdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:

@@ -139,7 +139,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pa
         plan = plan.logged(HistoryLine("left_out", f"{sentence}{addition}"))
     # The first pass after its return reads the item.
     plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
-    identity = replace(plan.identity, creates=False, question=None, duplicate=None)
+    identity = replace(plan.identity, creates=False, question=None, duplicate_question=None)
     left_out_plan = replace(plan, left_out=sentence, identity=identity)
     return left_out_plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 

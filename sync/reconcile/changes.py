@@ -156,15 +156,15 @@ def record_changes(
     facts: PassFacts,
     plan: pass_plan.RecordPlan,
     record: SyncedModel | None,
-    paused: str = "",
+    pause: str = "",
     board_now: BoardContext | None = None,
 ) -> RecordChanges:
     """Return the changes to a record; `record` is the locked row, None if it was deleted meanwhile.
 
-    `paused` is why nothing may be written any more; `board_now` has the board's current settings.
+    `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
-    if paused and plan.writes_npd:
-        plan = plan.end_unapplied(pass_plan.Outcome.RELEASED, paused)
+    if pause and plan.writes_npd:
+        plan = plan.end_unapplied(pass_plan.Outcome.RELEASED, pause)
     if record is None:
         return RecordChanges(plan, is_there=False)
     if reason := _why_outdated(plan, record, board_now):

@@ -48,7 +48,8 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
         others = [other for other in same_key if other.pk not in (record_plan.id, *merged)]
         if others:
             question = _same_record_question(record_plan.record, others, board.match_label)
-            asked_about.append(replace(record_plan, identity=replace(record_plan.identity, duplicate=question)))
+            identity = replace(record_plan.identity, duplicate_question=question)
+            asked_about.append(replace(record_plan, identity=identity))
     return plan.with_records(asked_about)
 
 

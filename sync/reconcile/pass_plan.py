@@ -124,12 +124,13 @@ class WriteVerdict(StrEnum):
     DONE = "done"
     GONE = "the item left the board"
     FAILED = "refused, or the call failed, for the unit's own sake"
-    STOPPED = "stopped by account or board"
-    HELD = "the call failed, perhaps for the unit's own sake: it waits alone"
+    STOPPED = "not sent, or failed, for no fault of the unit: it is due again"
+    HELD = "not sent, or failed alone: it waits for its turn, or until such writes go on"
     WITHDRAWN = "paused or changed meanwhile: nothing of what was planned holds"
     NAME_ONLY = "a new item was refused for a value: its name alone is sent next"
 
 
+# NAME_ONLY isn't among them, because Executor.create sends the name next.
 _OUTCOMES = {
     WriteVerdict.DONE: Outcome.OPEN,
     WriteVerdict.GONE: Outcome.FAILED,
@@ -294,7 +295,7 @@ class IdentityPlan:
     item: board_items.Item | None = None  # the item to link; the next pass compares the two
     creates: bool = False  # the record gets a new item
     question: dict[str, Any] | None = None  # the question which of several items is the record's
-    duplicate: dict[str, Any] | None = None  # the question whether the record is the same as another one
+    duplicate_question: dict[str, Any] | None = None  # the question whether the record is the same as another one
     reason: str = ""  # why its pass ends
     is_left_out: bool = False  # the filter leaves out every item that may be the record's
     wait_seconds: float = 0  # of a record with another's match key; set-up's plan counts it as a question
@@ -588,11 +589,11 @@ class ItemPlan:
     to_enqueue: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
-    closes: str = ""  # why a question about it is closed
+    closing_reason: str = ""  # why a question about it is closed
     sentence: str = ""  # for the record's history
     # Only for duplicates:
     is_ours: bool = False  # our own create made it, so it is removed without a question
-    kind: str = ""  # the kind of its line in the record's history after its calls; empty: no line
+    kind: str = ""  # of its line in the record's history after its calls; empty: no line
     intents: tuple[Intent, ...] = ()  # of the calls that were carried out
 
     @property

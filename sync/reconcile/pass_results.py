@@ -177,7 +177,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     ends_rows = (plan.item and facts.events) or (plan.fields and (facts.intents or facts.has_failed_job))
     return bool(
         (plan.removed_item or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
-        or plan.identity.duplicate
+        or plan.identity.duplicate_question
         or (plan.log or plan.sends_npd_id)
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
@@ -328,8 +328,8 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     questions: dict[str, dict[str, Any]] = {}
     if question := plan.identity.question:
         questions[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
-    if plan.identity.duplicate:
-        questions[plan.record.monday_id or ""] = plan.identity.duplicate
+    if plan.identity.duplicate_question:
+        questions[plan.record.monday_id or ""] = plan.identity.duplicate_question
     for item_id, question in questions.items():
         yield plan.conflict_report(ConflictKind.IDENTITY, item_id, data=question)
     # No question is left where this pass links, creates or asks for another item, or where the record needs none.

@@ -76,7 +76,7 @@ class Fate(StrEnum):
     LINK = "link"
     WAIT = "wait"  # nothing is known yet; the record isn't claimed, and its item is searched for again
     LOOK_AGAIN = "look again"  # not found; search once more after the call may have landed, then create it again
-    FAIL = "fail"  # the same, and it counts as a failed attempt
+    FAIL = "fail"  # as LOOK_AGAIN, and it counts as a failed attempt
     RESEND = "resend"  # send the whole document again under its own key
     VOID = "void"  # it had no effect; the record's next pass creates the item under another key
 

@@ -105,8 +105,8 @@ def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -
     settled = replace(settled, to_enqueue=tuple(to_enqueue))
     if item is None or item.state not in pass_plan.REPORTED_STATES:
         return settled
-    closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
-    return replace(settled, closes=closes)
+    reason = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
+    return replace(settled, closing_reason=reason)
 
 
 def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
@@ -307,7 +307,8 @@ class _ItemRule:
             finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
             return replace(plan, finding=finding)
         if self.facts.claim.payload.get(IGNORED_KEY):
-            return replace(plan, closes=f"The item “{self.item.name}” is ignored, so there is nothing to ask any more.")
+            reason = f"The item “{self.item.name}” is ignored, so there is nothing to ask any more."
+            return replace(plan, closing_reason=reason)
         return plan
 
     def _record_exclusion(self, record: SyncedModel) -> str:
@@ -407,8 +408,8 @@ class _ItemRule:
             return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
         sentence = f"Linked with the item “{self.item.name}”, as a person chose."
         plan = self._assign(chosen, sentence)
-        closes = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
-        return replace(plan, closes=closes)
+        reason = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
+        return replace(plan, closing_reason=reason)
 
     def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
         return self._assign(record, f"Linked with the item “{self.item.name}” on the board.")
@@ -433,12 +434,12 @@ class _ItemRule:
         if (verdict := record_verdict(self.board, record)).holds is not True:
             detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
-        closes = ""
+        closing = ""
         if self.facts.wants_new_record:
-            closes = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
+            closing = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
         sentence = f"Created from the item “{self.item.name}” on the board."
         plan = self._end(f"Became {record}.")
-        return replace(plan, act=pass_plan.ItemAct.CREATE, record=record, sentence=sentence, closes=closes)
+        return replace(plan, act=pass_plan.ItemAct.CREATE, record=record, sentence=sentence, closing_reason=closing)
 
 
 def record_from_item(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sync.monday import items
+from sync.monday import item_documents
 from tests.architecture.test_arrows import ROOT, modules
 
 EXECUTOR = "sync/reconcile/act.py"
 MONDAY = ROOT / "sync/monday"
 # Calls that write to items: the prepared requests, and what sends them.
-MUTATIONS = {name for name in vars(items) if name.startswith("prepare_")} | {"write"}
+MUTATIONS = {name for name in vars(item_documents) if name.startswith("prepare_")} | {"write"}
 
 
 # Deletes a person's items on request: no pass is involved, and nothing is synced afterwards.

@@ -14,8 +14,8 @@ class Chaos(AppConfig):
     label = "chaos"
 
     def ready(self) -> None:
-        from sync.monday import items
+        from sync.monday import item_documents
 
-        items.ITEMS_PER_PAGE = ITEMS
+        item_documents.ITEMS_PER_PAGE = ITEMS
         if planted.FILE_VARIABLE in os.environ:
             planted.install()

@@ -6,7 +6,7 @@ are stopped with no mutation announced.
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from sync.operations.comparison import NIGHT_END_HOUR
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
 from tests.support.clock import move_clock, reset_clock
+from tests.support.prepared import Prepared
 from tests.support.rows import end_other_sessions
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, purge_broker, restore_schedule
@@ -44,10 +45,6 @@ def until_morning() -> float:
     return (morning - now).total_seconds() % 86_400.0
 
 
-# `Prepared.restore_or_make`: makes the state of this name, or restores it
-RestoreOrMake = Callable[[str, Callable[[], None]], None]
-
-
 @dataclass(frozen=True)
 class Window:
     """The end of a step: Monday's last delivery, and the time in NPD."""
@@ -59,15 +56,10 @@ class Window:
 
 class Arena:
     def __init__(
-        self,
-        processes: Processes,
-        hand: Hand,
-        sandbox: Sandbox,
-        postgres: EmbeddedPostgres | None,
-        restore_or_make: RestoreOrMake,
+        self, processes: Processes, hand: Hand, sandbox: Sandbox, prepared: Prepared, postgres: EmbeddedPostgres | None
     ) -> None:
         self.processes, self.hand, self.sandbox, self.postgres = processes, hand, sandbox, postgres
-        self.restore_or_make = restore_or_make
+        self.prepared = prepared
         self.api = requests.Session()
         self.offset = self.begun_at = 0.0
         self.live = self.was_live = False
@@ -90,7 +82,7 @@ class Arena:
         self.processes.serve()
         self.rest()
         self.hand.start()
-        self.restore_or_make("arena", self._fill)
+        self.prepared.restore_or_make(self.sandbox, "arena", self._fill)
         self._set_clocks()
         purge_broker()
         restore_schedule()

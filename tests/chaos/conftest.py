@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 
@@ -52,8 +51,7 @@ def crew(processes: Processes) -> Iterator[Crew]:
 def arena(
     transactional_db: None, crew: Crew, sandbox: Sandbox, prepared: Prepared, pytestconfig: pytest.Config
 ) -> Iterator[Arena]:
-    restore_or_make = partial(prepared.restore_or_make, sandbox)
-    arena = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, restore_or_make)
+    arena = Arena(crew.processes, crew.hand, sandbox, prepared, pytestconfig.stash[SERVERS].postgres)
     with crew.at_work():
         yield arena
         sandbox.reset()

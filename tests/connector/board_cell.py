@@ -10,7 +10,7 @@ from sandbox.model import Cell, Column, Item
 from sync.monday.board_items import Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Canonical, Converter, ConverterOptions
-from sync.monday.items import item_fragment, parse_items_at
+from sync.monday.item_documents import item_fragment, parse_items_at
 
 ITEMS = {"44": "ACME", "45": "Zoë Ltd"}
 STAMP = "2026-11-20T08:00:00Z"

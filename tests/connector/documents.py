@@ -14,7 +14,7 @@ from graphql.execution.values import get_variable_values
 
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, MAINTENANCE
-from sync.monday import account_probe, board_events, board_items, connection, items
+from sync.monday import account_probe, board_events, board_items, connection, item_documents
 from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
@@ -43,25 +43,29 @@ def documents(version: str) -> dict[str, Document]:
 def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     by_npd_id = {"by_npd_id": ColumnSearch("npd_id", "text", ["n-1"])}
     yield "ping", Document(connection.PING, {})
-    yield "read_items", items.items_query(["1", "2"], COLUMNS)
-    yield "look by id", items.batch_query("7", ["1"], {}, COLUMNS)
-    yield "look by NPD ID", items.batch_query("7", [], by_npd_id, COLUMNS)
+    yield "read_items", item_documents.items_query(["1", "2"], COLUMNS)
+    yield "look by id", item_documents.batch_query("7", ["1"], {}, COLUMNS)
+    yield "look by NPD ID", item_documents.batch_query("7", [], by_npd_id, COLUMNS)
     by_email = ColumnSearch("email_1", "email", ["a@b.test"])
-    yield "look by email", items.batch_query("7", ["1"], {**by_npd_id, "by_match": by_email}, COLUMNS)
+    yield "look by email", item_documents.batch_query("7", ["1"], {**by_npd_id, "by_match": by_email}, COLUMNS)
     by_name = ColumnSearch("name", "name", ["Ada"])
-    yield "look by name", items.batch_query("7", [], {"by_match": by_name}, COLUMNS)
-    yield "first page", items.first_page_query("7", COLUMNS)
-    yield "next page", items.next_page_query("cursor", COLUMNS)
+    yield "look by name", item_documents.batch_query("7", [], {"by_match": by_name}, COLUMNS)
+    yield "first page", item_documents.first_page_query("7", COLUMNS)
+    yield "next page", item_documents.next_page_query("cursor", COLUMNS)
     yield (
         "change",
-        sent(items.prepare_changes("7", [ItemWrite("u0", {"name": "Ada"}, "1"), ItemWrite("u1", {}, "2")], COLUMNS)),
+        sent(
+            item_documents.prepare_changes(
+                "7", [ItemWrite("u0", {"name": "Ada"}, "1"), ItemWrite("u1", {}, "2")], COLUMNS
+            )
+        ),
     )
     creates = [ItemWrite("c0", {"name": "Ada", "email_1": None}), ItemWrite("c1", {"name": "Bob", "npd_id": "n-2"})]
-    yield "create", sent(items.prepare_creates("7", None, creates, COLUMNS))
-    yield "create in a group", sent(items.prepare_creates("7", "topics", creates, COLUMNS))
+    yield "create", sent(item_documents.prepare_creates("7", None, creates, COLUMNS))
+    yield "create in a group", sent(item_documents.prepare_creates("7", "topics", creates, COLUMNS))
     leaving = {"a0": "1", "a1": "2"}
-    yield "archive", sent(items.prepare_archive(leaving, COLUMNS, TYPED))
-    yield "delete", sent(items.prepare_delete(leaving, COLUMNS))
+    yield "archive", sent(item_documents.prepare_archive(leaving, COLUMNS, TYPED))
+    yield "delete", sent(item_documents.prepare_delete(leaving, COLUMNS))
     yield "read boards", Document(board_items.READ_BOARDS, {"ids": ["7", "8"]})
     yield "create board", Document(board_items.CREATE_BOARD, {"title": "Contacts"})
     yield "create group", Document(board_items.CREATE_GROUP, {"board": "7", "title": "Contacts"})
@@ -76,15 +80,15 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "delete webhook", Document(board_events.DELETE_WEBHOOK, {"id": "3"})
     for every in (set(TYPED), {"status"}, {"text", "timeline"}):
         words = ", ".join(sorted(every))
-        yield f"read {words}", items.items_query(["1"], COLUMNS, every)
-        yield f"look for {words}", items.batch_query("7", ["1"], by_npd_id, COLUMNS, every)
-        yield f"page of {words}", items.first_page_query("7", COLUMNS, types=every)
-        yield f"next page of {words}", items.next_page_query("cursor", COLUMNS, types=every)
+        yield f"read {words}", item_documents.items_query(["1"], COLUMNS, every)
+        yield f"look for {words}", item_documents.batch_query("7", ["1"], by_npd_id, COLUMNS, every)
+        yield f"page of {words}", item_documents.first_page_query("7", COLUMNS, types=every)
+        yield f"next page of {words}", item_documents.next_page_query("cursor", COLUMNS, types=every)
         change = [ItemWrite("u0", {"status": {"label": "New"}}, "1")]
-        yield f"change {words}", sent(items.prepare_changes("7", change, COLUMNS, every, create_labels=True))
+        yield f"change {words}", sent(item_documents.prepare_changes("7", change, COLUMNS, every, create_labels=True))
         yield (
             f"create with {words}",
-            sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
+            sent(item_documents.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
     yield "account info", Document(connection.ACCOUNT_INFO, {})
     yield "short account info", Document(connection.SHORT_ACCOUNT_INFO, {})

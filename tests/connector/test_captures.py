@@ -13,7 +13,7 @@ from sync.monday.client import MondayClient
 from sync.monday.columns import BY_TYPE, make_converter
 from sync.monday.conversion import ConverterOptions, UnknownValue
 from sync.monday.errors import ErrorKind, MondayError
-from sync.monday.items import parse_items_at
+from sync.monday.item_documents import parse_items_at
 
 URL = "https://monday.test/v2"
 QUERY, MUTATION = "query ReadItems { items { id } }", "mutation Write { r0: x { id } }"

@@ -8,7 +8,7 @@ import pytest
 from graphql import build_schema
 
 import sync.monday as connector
-from sync.monday import items
+from sync.monday import item_documents
 from sync.monday.board_items import ColumnSearch, ItemWrite
 from tests.connector.documents import COLUMNS, SERVED, all_faults, documents, official_schemas, our_schema, sent
 
@@ -51,19 +51,21 @@ def test_no_value_is_written_into_a_document_s_text() -> None:
 
 def test_labels_are_made_only_where_a_write_allows_it() -> None:
     for document in (
-        sent(items.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS, create_labels=True)),
-        sent(items.prepare_creates("7", None, [ItemWrite("c0", {"name": "Ada"})], COLUMNS, create_labels=True)),
+        sent(item_documents.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS, create_labels=True)),
+        sent(
+            item_documents.prepare_creates("7", None, [ItemWrite("c0", {"name": "Ada"})], COLUMNS, create_labels=True)
+        ),
     ):
         assert "create_labels_if_missing: $labels" in document.text
         assert document.variables["labels"] is True
-    plain = sent(items.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS))
+    plain = sent(item_documents.prepare_changes("7", [ItemWrite("u0", {}, "1")], COLUMNS))
     assert "labels" not in plain.text
     assert "labels" not in plain.variables
 
 
 def test_a_new_item_is_sent_without_its_empty_values() -> None:
     document = sent(
-        items.prepare_creates("7", "topics", [ItemWrite("c0", {"name": "Ada", "a": "x", "b": None})], COLUMNS)
+        item_documents.prepare_creates("7", "topics", [ItemWrite("c0", {"name": "Ada", "a": "x", "b": None})], COLUMNS)
     )
     assert json.loads(document.variables["values_c0"]) == {"a": "x"}
     assert document.variables["name_c0"] == "Ada"
@@ -72,9 +74,9 @@ def test_a_new_item_is_sent_without_its_empty_values() -> None:
 @pytest.mark.parametrize("ids", [[], [str(number) for number in range(101)]])
 def test_more_ids_than_monday_answers_are_refused_here(ids: list[str]) -> None:
     with pytest.raises(ValueError, match="1 to 100"):
-        items.items_query(ids, COLUMNS)
+        item_documents.items_query(ids, COLUMNS)
 
 
 def test_a_question_for_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        items.batch_query("7", [], {"by_npd_id": ColumnSearch("npd_id", "text", [])}, COLUMNS)
+        item_documents.batch_query("7", [], {"by_npd_id": ColumnSearch("npd_id", "text", [])}, COLUMNS)

@@ -11,7 +11,7 @@ from sync.monday.board_items import ItemWrite
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import translate_error
 from sync.monday.graphql import Answer
-from sync.monday.items import parse_batch, parse_items, parse_items_at, parse_written_items, prepare_creates
+from sync.monday.item_documents import parse_batch, parse_items, parse_items_at, parse_written_items, prepare_creates
 from tests.connector.bodies import COLUMN_IDS, Replying, column, failed, item
 from tests.support.refusals import refusal
 

@@ -409,11 +409,11 @@ def any_world(seed: int) -> Drawn:
     draw = Draw(seed)
     on = any_board(draw)
     ids = [UUID(int=number + 1) for number in range(draw.randrange(4))]
-    deleted_ids = [UUID(int=number + 101) for number in range(draw.choice([0, 0, 1, 2]))]
+    gone_ids = [UUID(int=number + 101) for number in range(draw.choice([0, 0, 1, 2]))]
     untouched = frozenset(draw.some(ids, 15))
     free = [str(number) for number in range(10, 20)]
     items, by_id, histories, overwritten = dict[str, Item](), dict[UUID, RecordFacts](), dict[UUID, RecordHistory](), []
-    for key in [*ids, *deleted_ids]:
+    for key in [*ids, *gone_ids]:
         item_id = free.pop(0) if draw.maybe(75) else None
         state = any_state(draw)
         facts, there, cell = any_record(draw, on, key, item_id, state, is_untouched=key in untouched)
@@ -422,22 +422,21 @@ def any_world(seed: int) -> Drawn:
             histories[key] = cell.history
             overwritten += [(key, cell.lost)] if cell.lost else []
         if item_id is not None and state != "missing":
-            npd_id = draw.choice([str(key)] * 12 + ["", str(draw.choice([*ids, *deleted_ids]))])
+            npd_id = draw.choice([str(key)] * 12 + ["", str(draw.choice([*ids, *gone_ids]))])
             items[item_id] = any_item(draw, item_id, there, npd_id, state)
     unmatched, second_runs = [free.pop(0) for _ in range(draw.randrange(4))], set[UUID]()
     for number in list(unmatched):
         npd_id, state = draw.choice(["", "", str(UUID(int=9))]), any_state(draw)
         values = draw.values(30) | {"email": draw.choice(KEYS["email"])}
-        if (ids or deleted_ids) and draw.maybe(40):
-            owner = draw.choice([*ids, *deleted_ids])
+        if (ids or gone_ids) and draw.maybe(40):
+            owner = draw.choice([*ids, *gone_ids])
             npd_id = str(owner)
             if draw.maybe(25):
                 values = {}
                 second_runs.add(owner)
         items |= {number: any_item(draw, number, values, npd_id, state)} if state != "missing" else {}
-    unmatched += [
-        by_id[key].record.monday_id or "" for key in deleted_ids if by_id[key].record.monday_id and draw.maybe(30)
-    ]
+    items_of_deleted = [by_id[key].record.monday_id for key in gone_ids]
+    unmatched += [item_id for item_id in items_of_deleted if item_id and draw.maybe(30)]
     if draw.maybe(2):
         items = {
             key: replace(item, values={k: v for k, v in item.values.items() if k != "notes"})
@@ -448,7 +447,7 @@ def any_world(seed: int) -> Drawn:
         if draw.maybe(8):
             answer = any_answer(draw, claimed, ids, unmatched or ["10"])
             records[place] = replace(claimed, conflicts=(*claimed.conflicts, answer))
-    deleted = [any_deleted(draw, by_id[key], number) for number, key in enumerate(deleted_ids)]
+    deleted = [any_deleted(draw, by_id[key], number) for number, key in enumerate(gone_ids)]
     jobs = {key: draw.choice([{}] * 6 + [{"create": True}, {"as_new": True}]) for key in unmatched}
     if ids:
         jobs |= {key: {"link_to": str(draw.choice(ids))} for key in draw.some(unmatched, 8)}

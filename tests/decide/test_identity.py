@@ -232,7 +232,7 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
     identity = IdentityFacts(same_key={EMAIL: [record, original]}, possible_duplicates=unedited)
     pass_facts = PassFacts(BY_EMAIL, at(0), records=(record_facts,), identity=identity)
     plan = find_possible_duplicates(pass_facts, Plan({record.pk: RecordPlan(record_facts)}))
-    question = plan.records[record.pk].identity.duplicate
+    question = plan.records[record.pk].identity.duplicate_question
     assert bool(question) is is_asked, case
     if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."

@@ -253,7 +253,7 @@ def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
     gone = facts(an_item(state="deleted"), tombstones=(tombstone(monday_id="7"),))
     plan = decide_item(gone)
     assert plan.to_enqueue == (DELETED,)
-    assert plan.closes == "The item “Ann” was deleted on Monday, so there is nothing to ask any more."
+    assert plan.closing_reason == "The item “Ann” was deleted on Monday, so there is nothing to ask any more."
     settled = replace(gone, tombstones=(tombstone(monday_id="7", state=TombstoneState.KEPT),))
     assert decide_item(settled).to_enqueue == ()
 

@@ -63,11 +63,8 @@ def stop_after(
 
 
 def in_hand() -> int:
-    return SyncQueue.objects.filter(status=QueueStatus.IN_PROGRESS).count() + leases_held()
-
-
-def leases_held() -> int:
-    return BoardLease.objects.exclude(token=None).count()
+    leases = BoardLease.objects.exclude(token=None)
+    return SyncQueue.objects.filter(status=QueueStatus.IN_PROGRESS).count() + leases.count()
 
 
 def waiting() -> list[tuple[int, str]]:

@@ -21,7 +21,8 @@ from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import Hand, every_second, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
 from tests.support.pages import barriers, barriers_in_both_schemes, inbox_badge, press
-from tests.support.receivers import MailServer, mail_server
+from tests.support.receivers import MailServer
+from tests.support.serving import serving
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, a_board, an_item
@@ -38,7 +39,7 @@ BAD_EMAIL = '"grace okonkwo"@okonkwo.example'
 
 @pytest.fixture
 def mails() -> Iterator[MailServer]:
-    with mail_server() as server:
+    with serving(MailServer()) as server:
         yield server
 
 

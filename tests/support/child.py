@@ -23,11 +23,7 @@ def command_of(name: str) -> list[str]:
 
 class Child:
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> None:
-        self.name = name
-        self.command = list(command)
-        self.env = env
-        self.folder = folder
-        self.log = log
+        self.name, self.command, self.env, self.folder, self.log = name, list(command), env, folder, log
         self.process: subprocess.Popen[bytes] | None = None
         self.log_start = 0  # the file also has the lines of earlier starts
 

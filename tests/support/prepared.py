@@ -22,8 +22,7 @@ class Prepared:
     def restore_or_make(self, sandbox: Sandbox, name: str, make: Callable[[], Any], *, keep_from: int = 1) -> Any:
         """Bring both sides to where `make` left them and return its result; reset the sandbox's calls, faults, clock.
 
-        It is kept when it is made the `keep_from`-th time: keeping takes as long as a pass, and some beginnings serve
-        only one test.
+        It is kept the `keep_from`-th time: keeping takes as long as a pass, and some beginnings serve only one test.
         """
         name = ", ".join([name, *(spec.entity_type for spec in registry.entities())])
         key = sandbox.pid, name
@@ -51,8 +50,7 @@ class Stages:
     """
 
     def __init__(self, prepared: Prepared, sandbox: Sandbox, beginning: str) -> None:
-        self.prepared = prepared
-        self.sandbox = sandbox
+        self.prepared, self.sandbox = prepared, sandbox
         self.path = beginning  # the names of the beginning and of the stages; empty once something else was done
         self.extend_last()
 

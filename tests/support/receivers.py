@@ -1,13 +1,9 @@
 """A mail server over real sockets, which keeps what it gets and can refuse recipients."""
 
 import socketserver
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import cast
-
-from tests.support.serving import serving
 
 
 class MailServer(socketserver.ThreadingTCPServer):
@@ -63,10 +59,3 @@ class _Dialogue(socketserver.StreamRequestHandler):
 
     def say(self, text: str) -> None:
         self.wfile.write(f"{text}\r\n".encode())
-
-
-@contextmanager
-def mail_server() -> Iterator[MailServer]:
-    server = MailServer()
-    with serving(server):  # type: ignore[type-var]
-        yield server

@@ -9,9 +9,7 @@ class Sandbox:
     """A sandbox at `url`; `control` reaches everything under /_control/."""
 
     def __init__(self, url: str, token: str, signing_secret: str, pid: int = 0) -> None:
-        self.url = url
-        self.token = token
-        self.signing_secret = signing_secret
+        self.url, self.token, self.signing_secret = url, token, signing_secret
         self.pid = pid  # the process's id, or 0 if it runs within this one
         self.session = requests.Session()
         self.session.trust_env = False

@@ -1,12 +1,13 @@
-"""An HTTP server in this process, which NPD or the sandbox calls."""
+"""Servers in this process, which NPD or the sandbox calls."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseServer
 from typing import Any, TypeVar
 
-Server = TypeVar("Server", bound=HTTPServer)
+Server = TypeVar("Server", bound=BaseServer)
 
 
 class Quiet(BaseHTTPRequestHandler):

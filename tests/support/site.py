@@ -45,13 +45,12 @@ def hashed_password() -> str:
 
 
 def child_environment() -> dict[str, str]:
+    """Return the environment of processes that work on the test database."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     name = connection.settings_dict["NAME"]
     return {
         **os.environ,
-        "DATABASE_URL": urlunsplit(("postgresql", parts.netloc, "", "", ""))
-        + f"/{name}"
-        + (f"?{parts.query}" if parts.query else ""),
+        "DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}")),
         "PGAPPNAME": CHILDREN_NAME,
         "PYTHONUNBUFFERED": "1",
         "WEB_CONCURRENCY": "1",
@@ -198,11 +197,9 @@ class Site:
     """
 
     def __init__(self, processes: Processes, sandbox: Sandbox) -> None:
-        self.processes = processes
-        self.sandbox = sandbox
+        self.processes, self.sandbox = processes, sandbox
         self.url: str = settings.SITE_URL
-        self.username = USER
-        self.password = PASSWORD
+        self.username, self.password = USER, PASSWORD
         self.api = requests.Session()
 
     def fill(self) -> None:

@@ -24,7 +24,7 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.limits import metered_client
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue
-from sync.monday import items
+from sync.monday import item_documents
 from sync.monday.connector import MondayConnector
 from sync.operations.setup.board_setup import set_up
 from sync.operations.worker import WorkSummary
@@ -76,10 +76,7 @@ class World:
     """The people on both sides and the worker. Webhooks arrive when the test calls `deliver`."""
 
     def __init__(self, sandbox: Sandbox, hooks: Hooks, patch: pytest.MonkeyPatch, stages: Stages) -> None:
-        self.sandbox = sandbox
-        self.hooks = hooks
-        self.patch = patch
-        self.stages = stages
+        self.sandbox, self.hooks, self.patch, self.stages = sandbox, hooks, patch, stages
         self.queue = SyncQueueService()
         self.delivered: list[tuple[bytes, str | None, str]] = []  # the webhooks that were handed in
         self.offset = 0.0  # seconds of time that has passed, beside real time
@@ -246,7 +243,7 @@ class World:
 
     def list_in_pages_of_eight(self) -> None:
         """List the board's items eight at a time, so that a dozen have a second page."""
-        self.patch.setattr(items, "ITEMS_PER_PAGE", 8)
+        self.patch.setattr(item_documents, "ITEMS_PER_PAGE", 8)
 
     def block_of(self, record: Any, key: str) -> str:
         return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))

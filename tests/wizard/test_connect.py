@@ -15,7 +15,7 @@ from sync.operations.retention import reencrypt_secrets
 from sync.records import inbox
 from tests.accounts.signing_in import everything_stored
 from tests.admin.test_records import words_of
-from tests.support.people import own_group, signed_in
+from tests.support.people import own_group, signed_in, staff_who_may
 from tests.wizard.conftest import START, Wizard
 
 TOKEN = "a-token-that-nobody-could-test"
@@ -182,3 +182,9 @@ def test_who_may_set_up_may_test_but_not_enter_and_who_is_given_the_right_may(aw
     user.user_permissions.add(Permission.objects.get(codename="change_mondayaccount"))
     assert signed_in(user).post(START + "token/", {"token": TOKEN}).status_code == 302
     assert StoredSecret.objects.exists()
+
+
+def test_who_may_set_up_opens_the_connection_to_which_pages_lead(away: Wizard) -> None:
+    mapper = signed_in(staff_who_may("view_boardlink", "change_boardlink", "change_fieldmapping"))
+    assert f'href="{START}"' in mapper.get("/admin/").content.decode()
+    assert mapper.get(START).status_code == 200

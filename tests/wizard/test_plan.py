@@ -127,6 +127,16 @@ def test_an_archived_item_is_planned_as_passes_find_it(wizard: Wizard) -> None:
     assert not any("Monday doesn't show" in reason for reason in reasons)
 
 
+def test_a_second_item_of_a_record_is_planned_as_a_question_and_asked_about(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    contact = Contact.objects.exclude(monday_id=None)[:1].get()
+    an_item(wizard.monday, link.board_id, "Again", mail=mail("again@x.org"), npd_id=str(contact.pk))
+    assert wizard.change(creates_records="off").counts["ask"] == 1
+    wizard.apply()
+    settle(wizard)
+    assert attention.counts()[attention.Kind.DUPLICATE] == 1
+
+
 # Two boards.
 
 

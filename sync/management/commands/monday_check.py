@@ -18,7 +18,6 @@ from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.limits import api_quota, breaker, connector, credentials
-from sync.limits.credentials import RESTORE_KEY
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import connection
 from sync.monday.account_probe import AccountProbe
@@ -108,7 +107,7 @@ def run_checks() -> list[CheckResult]:
     """Run all checks; if Monday can't be asked, that is a problem, too."""
     if not credentials.has_token():
         unusable = credentials.unreadable_reason()
-        fix = RESTORE_KEY if unusable else NOT_CONFIGURED
+        fix = credentials.RESTORE_KEY if unusable else NOT_CONFIGURED
         return [
             CheckResult("problem", "token", unusable or "There is no API token.", fix),
             *_secret_results(),

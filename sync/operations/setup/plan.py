@@ -91,8 +91,8 @@ ROWS: dict[str, dict[str, str]] = {
     },
 }
 
-# Precedes a record's id to stand for the item that is created for it.
-NEW_ITEM = "+"
+# With a record's id after it, it stands for the item that will be created for the record.
+NEW_ITEM_PREFIX = "+"
 # Stands for the column of the NPD ID until the set-up has created it.
 NEW_NPD_ID_COLUMN = "+npd_id"
 
@@ -104,7 +104,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     ask = RemovedItemPolicy.ASK
     new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
     link = copy(stored) if stored is not None else new
-    if choices.link is None:
+    if choices.link is None:  # what is stored is about another board
         link.group_id = ""
         link.shape = {}
     groups = chosen.board.groups if chosen.board is not None else {}
@@ -192,7 +192,7 @@ class ListingGatherer(Gatherer):
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
         # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
-        stored = [key for key in item_ids if not key.startswith(NEW_ITEM)]
+        stored = [key for key in item_ids if not key.startswith(NEW_ITEM_PREFIX)]
         return BatchItems(self.items_by_id(board, stored), named, matched)
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
@@ -304,7 +304,7 @@ def plan_board(
             listing.linked[record_plan.id] = record_plan.linked_record
         if record_plan.is_open and record_plan.creates:
             record = copy(record_plan.record)
-            record.monday_id = f"{NEW_ITEM}{record.pk}"
+            record.monday_id = f"{NEW_ITEM_PREFIX}{record.pk}"
             created.append(record)
     free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
     item_passes = preview.plan_passes(board, [Claim(None, item_id, []) for item_id in free_items], listing)
@@ -315,7 +315,7 @@ def plan_board(
             plan.add(SAME_NAME, name)
     for item_plan in item_passes[0].plan.items:
         item_id = item_plan.facts.item_id
-        if item_plan.act is pass_plan.ItemAct.ASK or chosen.choices.creates_records:
+        if item_plan.act in (pass_plan.ItemAct.ASK, *pass_plan.DUPLICATES) or chosen.choices.creates_records:
             plan.items_to_check[item_id] = free_items[item_id].name[:200]
         if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
             created.append(item_plan.record)

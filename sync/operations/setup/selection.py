@@ -54,6 +54,11 @@ def may_set_up(user: Any) -> bool:
     return bool(user.has_perms(REQUIRED_PERMISSIONS))
 
 
+def may_see_connection(user: Any) -> bool:
+    """Whether this user may open the page of the connection, which is also the first step of the set-up."""
+    return registry.may_view(user, "sync.mondayaccount") or may_set_up(user)
+
+
 def is_setup_running(link: BoardLink | None) -> bool:
     """Whether a set-up of this board was started and isn't done."""
     return link is not None and (link.setup or {}).get("state") == SetupState.RUNNING

@@ -18,13 +18,14 @@ from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncMetadata
 from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
-from sync.monday.items import ITEMS_PER_READ
+from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather import item_facts, record_facts
+from sync.reconcile.gather import item_facts
+from sync.reconcile.gather.record_facts import longer_histories, with_originals, with_related
 from sync.registry import link_of
 
 # At most so many pages are read after the first; a match key that more items share identifies nothing.
@@ -103,8 +104,8 @@ class Gatherer:
         open_records = [record_plan.facts for record_plan in plan.open_records]
         with_items = _with_items(facts, open_records)
         changed = [record for record in with_items if not field_bases.is_resting(board, record)]
-        linked_records = [record for record in open_records if record.record.monday_id]
-        linked_records = [replace(record, item=linked.get(str(record.record.monday_id))) for record in linked_records]
+        linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
+        linked_records = [replace(entry.facts, item=linked.get(str(entry.record.monday_id))) for entry in linked_plans]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
         open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
         deleted = item_facts.with_facts_of_items(board, open_deleted) if open_deleted else []
@@ -115,7 +116,7 @@ class Gatherer:
             identity=item_facts.identity_facts(facts, open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
-            histories=record_facts.longer_histories(board, changed),
+            histories=longer_histories(board, changed),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, changed, deleted, self.planned_requests))
         if not board.relations:
@@ -124,7 +125,7 @@ class Gatherer:
         filtered = [*changed, *(deleted if board.sync_filter.items else ())]
         emptied = [cell for record in filtered for cell in field_bases.emptied_cells(board, record)]
         off_board = self.items_off_board(board, emptied)
-        return record_facts.with_related(facts, plan, [*changed, *removed, *deleted], off_board)
+        return with_related(facts, plan, [*changed, *removed, *deleted], off_board)
 
     def find_items(
         self, board: BoardContext, item_ids: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
@@ -197,7 +198,7 @@ class Gatherer:
         originals = {item.original_item_id for item in items if item.original_item_id}
         unread = sorted(originals - facts.items.linked.keys())
         items_by_id = {**facts.items.linked, **self.items_by_id(facts.board, unread)}
-        return record_facts.with_originals(facts, items, items_by_id)
+        return with_originals(facts, items, items_by_id)
 
     def inspect_columns(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
@@ -259,13 +260,14 @@ def _with_items(facts: PassFacts, records: Sequence[RecordFacts]) -> list[Record
     by_npd_id = identity.items_by_npd_id(board, facts.items)
     by_match_key = identity.items_by_match_key(board, facts.items)
     with_items: list[RecordFacts] = []
-    for record in records:
-        items = [facts.items.linked.get(record.record.monday_id or "")]
-        if not record.record.monday_id:
-            key = field_values.match_key_of_record(board, record.record)
-            items += by_npd_id.get(str(record.id), ())
+    for record_facts in records:
+        record = record_facts.record
+        items = [facts.items.linked.get(record.monday_id or "")]
+        if not record.monday_id:
+            key = field_values.match_key_of_record(board, record)
+            items += by_npd_id.get(str(record.pk), ())
             items += by_match_key.get(key, ()) if key else ()
-        with_items += [replace(record, item=item) for item in items if item is not None]
+        with_items += [replace(record_facts, item=item) for item in items if item is not None]
     return with_items
 
 

@@ -78,22 +78,23 @@ def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict
         )
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
-    items = [record.record.monday_id for record in records]
+    items = [record_facts.record.monday_id for record_facts in records]
     events = WebhookEvent.objects.filter(item_id__in=items, type__in=REMOVAL_TYPES)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
     facts_by_record = {}
-    for record in records:
-        event = last_events.get(record.record.monday_id)
+    for record_facts in records:
+        record = record_facts.record
+        event = last_events.get(record.monday_id)
         user = event.user_id if event else ""
-        needed, loss = deletion_obstacles(record.record)
-        facts_by_record[record.id] = RemovedItemFacts(
-            **vars(record),
-            state=removed_items.removed_state(board, record),
+        needed, loss = deletion_obstacles(record)
+        facts_by_record[record.pk] = RemovedItemFacts(
+            **vars(record_facts),
+            state=removed_items.removed_state(board, record_facts),
             actor=authors.monday_editor_name(user, people) if user else "",
             removed_at=event.happened_at if event else None,
-            is_deletion_rejected=record.id in rejections,
-            is_rejection_new=rejections.get(record.id) == choices.ApprovalState.REJECTED,
-            is_removed_too_often=record.id in too_often,
+            is_deletion_rejected=record.pk in rejections,
+            is_rejection_new=rejections.get(record.pk) == choices.ApprovalState.REJECTED,
+            is_removed_too_often=record.pk in too_often,
             needed_by=needed,
             loss=loss,
         )
@@ -264,7 +265,7 @@ def identity_facts(
     board = facts.board
     entity_type = board.link.entity_type
     identity = IdentityFacts()
-    if without_item := [record.id for record in records if not record.record.monday_id]:
+    if without_item := [record_facts.id for record_facts in records if not record_facts.record.monday_id]:
         matching = facts.items.by_match
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))

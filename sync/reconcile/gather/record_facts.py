@@ -223,9 +223,9 @@ def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dic
     histories = {record.id: record.history for record in changed}
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
     edited = {
-        record.id: record.record
-        for record in changed
-        if not all(field_bases.is_field_resting(board, record, mapping) for mapping in newest)
+        record_facts.id: record_facts.record
+        for record_facts in changed
+        if not all(field_bases.is_field_resting(board, record_facts, mapping) for mapping in newest)
     }
     without_base = [record for record in changed if field_bases.lacks_base(board, record)]
     created = {
@@ -271,7 +271,7 @@ def with_related(
     board = facts.board
     records = [record.facts for record in plan.open_records]
     unmatched = [facts.items.linked.get(claim.remote_id or "") for claim in facts.item_claims]
-    naming = [(record.record, record.item) for record in with_items if record.item is not None]
+    naming = [(record_facts.record, record_facts.item) for record_facts in with_items if record_facts.item is not None]
     naming += [(board.model(), item) for item in unmatched if item is not None]
     references: set[field_values.Reference] = set()
     for record, item in naming:
@@ -347,16 +347,16 @@ def with_originals(
         if item.item_id not in originals:
             complete.append(item)
             continue
-        record = facts_by_id[originals[item.item_id].pk]
+        record_facts = facts_by_id[originals[item.item_id].pk]
         item_events = events.get(item.item_id, [])
         history = replace(
-            record.history,
-            intents=tuple(intents.get(record.id, ())),
-            unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record.id),
+            record_facts.history,
+            intents=tuple(intents.get(record_facts.id, ())),
+            unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record_facts.id),
             creator=creator_of(item_events),
             users=frozenset({event.user_id for event in item_events} - {""}),
             token_user=facts.board.settings.token_user,
         )
-        original = replace(record, item=original_items.get(record.record.monday_id or ""), history=history)
-        complete.append(replace(item, duplicate_of=original))
+        original_item = original_items.get(record_facts.record.monday_id or "")
+        complete.append(replace(item, duplicate_of=replace(record_facts, item=original_item, history=history)))
     return complete

@@ -104,13 +104,13 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
-    paused = locked_pause(run.entity_type) if writes_npd else ""
+    pause = locked_pause(run.entity_type) if writes_npd else ""
     rests_on_settings = writes_npd or any(record_plan.removed_item for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     changes = []
     for record_id, record_plan in plan.records.items():
-        planned_changes = record_changes(facts, record_plan, locked.get(record_id), paused, board_now)
+        planned_changes = record_changes(facts, record_plan, locked.get(record_id), pause, board_now)
         changes.append(_write_record(record_plan, planned_changes))
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
@@ -263,7 +263,7 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
 def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:
     """End the records' jobs by their outcomes, and their intents and events."""
     plans = [change.plan for change in changes]
-    settled = [record_plan for record_plan in plans if record_plan.is_settled]
+    settled = [plan for plan in plans if plan.is_settled]
     # Settled jobs end alike, without their sentence, so that one statement ends them all.
     endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     pass_run.end_jobs(run, endings)
@@ -271,17 +271,13 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
         if change.keeps_intent and (intent := change.plan.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())
     answered = [change.plan for change in changes if not change.keeps_intent]
-    pass_run.end_intents(answered, [record_plan for record_plan in settled if record_plan.fields])
-    checked = [
-        record_plan for record_plan in settled if record_plan.ending.events_checked or record_plan.item is not None
-    ]
-    events = [event.pk for record_plan in checked for event in record_plan.facts.events]
+    pass_run.end_intents(answered, [plan for plan in settled if plan.fields])
+    checked = [plan for plan in settled if plan.ending.events_checked or plan.item is not None]
+    events = [event.pk for plan in checked for event in plan.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     # Older failed jobs of these records are completed, superseded by the job of this pass.
     current_jobs = {
-        record_plan.id: record_plan.facts.claim.jobs[0].id
-        for record_plan in settled
-        if record_plan.fields or record_plan.is_deleted or record_plan.unlink_reason
+        plan.id: plan.facts.claim.jobs[0].id for plan in settled if plan.fields or plan.is_deleted or plan.unlink_reason
     }
     # An unlinking that failed waits for its retry as long as there is something to unlink.
     failed = [plan for plan in settled if plan.facts.has_failed_job]

@@ -107,8 +107,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         item_links.relist(entity_type, [answer.item_id])
         item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
         payload = {item_links.AS_NEW_KEY: True, "by": by}
-        priority = choices.Priority.PERSON
-        run.enqueue_items([answer.item_id], priority, cause=choices.Cause.PERSON, payload=payload)
+        run.enqueue_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.COPY:
         # Until its pass has archived it, it becomes no record, even if its record is deleted.
         ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
@@ -142,8 +141,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         item_plan = planned
         # The calls about duplicates are made, so their results are stored.
         if pause and planned.act not in pass_plan.DUPLICATES:
-            paused = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
-            item_plan = pass_plan.ItemPlan(planned.facts, paused, keeps_finding=True)
+            ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
+            item_plan = pass_plan.ItemPlan(planned.facts, ending, keeps_finding=True)
         elif planned.act in acting or planned.tombstone:
             # One by one, because a record with the item's key may come while others become records.
             item_now = reread_item(run.board, planned.facts)
@@ -187,7 +186,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         item_links.clear_unmatched(entity_type, [item_id])
-    if plan.closes and (closed := close_identity_conflicts(entity_type, item_id, plan.closes)):
+    if plan.closing_reason and (closed := close_identity_conflicts(entity_type, item_id, plan.closing_reason)):
         # The records that waited for the answer need a pass.
         run.enqueue(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
     if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
@@ -298,9 +297,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     freed = [deleted.item_id for deleted in changed if deleted.reason_code == TombstoneReason.OTHER_NPD_ID]
     run.enqueue_items(filter(None, freed), due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
-    sync_states = [
-        sync_state for deleted in changed if (sync_state := deleted_records.sync_state_after(deleted)) is not None
-    ]
+    sync_states = [state for deleted in changed if (state := deleted_records.sync_state_after(deleted)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
@@ -346,19 +343,13 @@ def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tomb
 
 def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """End the tombstones of records that were created again under the same id."""
-    created = [
-        record_plan.id
-        for record_plan in plans
-        if any(job.operation != choices.Operation.UPDATE for job in record_plan.facts.claim.jobs)
-    ]
+    update = choices.Operation.UPDATE
+    created = [plan.id for plan in plans if any(job.operation != update for job in plan.facts.claim.jobs)]
     if created:
+        restored = choices.TombstoneState.RESTORED
         tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
-        tombstones.exclude(state=choices.TombstoneState.RESTORED).update(
-            state=choices.TombstoneState.RESTORED,
-            settled_at=SyncNow(),
-            note="The record is there again.",
-            reason_code="",
-        )
+        note = "The record is there again."
+        tombstones.exclude(state=restored).update(state=restored, settled_at=SyncNow(), note=note, reason_code="")
 
 
 def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:

@@ -85,13 +85,9 @@ class PassHistory:
         field_plan = plan.fields.get(line.key)
         # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
-        received = [
-            (row.pk, row.event)
-            for row in plan.facts.events
-            if row.event and (not columns or row.event.column_id in columns)
-        ]
-        events = [event for _, event in received]
-        cause = cause_of_claim(claim) | {"events": [pk for pk, _ in received]}
+        rows = [row for row in plan.facts.events if row.event and (not columns or row.event.column_id in columns)]
+        events = [row.event for row in rows if row.event]
+        cause = cause_of_claim(claim) | {"events": [row.pk for row in rows]}
         if field_plan is not None and field_plan.decision.reason:
             cause |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
         if self.read_request_id:
@@ -254,21 +250,18 @@ def store_approvals(
     run: PassRun, facts: PassFacts, plan: pass_plan.Plan, ended: Iterable[tuple[ApprovalRequest, choices.ApprovalState]]
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
-    removed_items = {
-        pk: record_plan.removed_item for pk, record_plan in plan.records.items() if record_plan.removed_item
-    }
-    rejected = [pk for pk in removed_items if facts.removed_item_facts[pk].is_rejection_new]
-    # The pass no longer deletes these records.
     released = choices.ApprovalState.RELEASED
-    reopened = [pk for pk, removed_item in removed_items.items() if removed_item.approval == released]
+    items = {pk: record_plan.removed_item for pk, record_plan in plan.records.items() if record_plan.removed_item}
+    rejected = [pk for pk in items if facts.removed_item_facts[pk].is_rejection_new]
+    # The pass no longer deletes these records.
+    reopened = [pk for pk, removed_item in items.items() if removed_item.approval == released]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
-    _end_requests(
-        deletions.filter(entity_id__in=rejected), choices.ApprovalState.KEPT, [choices.ApprovalState.REJECTED]
-    )
-    _end_requests(deletions.filter(entity_id__in=reopened), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
+    rejected_deletions = deletions.filter(entity_id__in=rejected)
+    _end_requests(rejected_deletions, choices.ApprovalState.KEPT, [choices.ApprovalState.REJECTED])
+    _end_requests(deletions.filter(entity_id__in=reopened), released, OPEN_REQUEST_STATES)
     outdated = [request.pk for request in plan.outdated_requests]
-    _end_requests(requests.filter(pk__in=outdated), choices.ApprovalState.RELEASED, OPEN_REQUEST_STATES)
+    _end_requests(requests.filter(pk__in=outdated), released, OPEN_REQUEST_STATES)
     for state, pairs in grouped(ended, lambda pair: pair[1]).items():
         # Those that a person decided meanwhile are left to the next pass.
         undecided = {request.state for request, _ in pairs}
@@ -289,7 +282,7 @@ def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.
         if over := [key for key, loop in record_plan.loops.items() if not loop.times]:
             WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=record_plan.id, key__in=over).delete()
     WriteLoop.objects.bulk_create(
-        [loop for loop in loops if loop.times and loop._state.adding],
+        [loop for loop in loops if loop.times and loop._state.adding],  # only those that this pass has counted
         update_conflicts=True,
         unique_fields=["entity_type", "entity_id", "key"],
         update_fields=["times", "by", "throttle_count", "throttled_until"],
