@@ -155,7 +155,7 @@ class Button:
     """A button that does an act, or leads to a page."""
 
     label: str
-    code: str = ""  # of the act
+    code: str = ""  # of the act, or a word for the page that it leads to
     url: str = ""  # of the page, if it leads to one
     post_to: str = ""  # where it posts `hidden`, if it has a form of its own
     hidden: Mapping[str, object] = field(default_factory=dict)

@@ -125,6 +125,7 @@ class RecordFilesMixin(ImportExportMixin):
         return initial
 
     def get_import_resource_kwargs(self, request: HttpRequest, form: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """Give the resource the form's choices: `create_missing` becomes the kinds that this person may create."""
         options = dict(getattr(form, "cleaned_data", {}))
         options["create_missing"] = options.get("create_missing") and self._creatable(request)
         return {"options": options}
