@@ -1,7 +1,4 @@
-"""What a person may do: each act with its words and rights; and the errors that refuse what a person asked for.
-
-Pages show them, and the API returns them.
-"""
+"""What a person may do: each act with its words and rights; and the errors that refuse what a person asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

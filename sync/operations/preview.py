@@ -320,9 +320,9 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
     for answer in plan.identity_answers:
         # What a person's answer to “who is this?” does.
         kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
-        entity_id = answer.merged_id or answer.record_id or answer.asked_of
-        name = str(planned_pass.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_of].record)
-        if reason := answer.result or answer.outdated:
+        entity_id = answer.merged_id or answer.record_id or answer.asked_id
+        name = str(planned_pass.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_id].record)
+        if reason := answer.result or answer.rejection_reason:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
         yield from _record_changes(record_plan)

@@ -297,14 +297,14 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     decided = decide_answers(answers, facts.identity_answers)
     changed: dict[UUID, pass_plan.RecordPlan] = {}
     for answer in decided:
-        record_plan = changed.get(answer.asked_of, plan.records[answer.asked_of])
+        record_plan = changed.get(answer.asked_id, plan.records[answer.asked_id])
         # An applied answer closes its question; a rejected answer leaves it open without the choice.
         others = [conflict for conflict in record_plan.facts.conflicts if conflict is not answer.conflict]
-        still_open = [replace(answer.conflict, resolutions={})] if answer.outdated else []
+        still_open = [replace(answer.conflict, resolutions={})] if answer.rejection_reason else []
         record_plan = record_plan.with_facts(conflicts=(*others, *still_open))
         if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
             record_plan = record_plan.with_state(made_from_item=False)
-        changed[answer.asked_of] = replace(record_plan, ending=ANSWERED)
+        changed[answer.asked_id] = replace(record_plan, ending=ANSWERED)
     for key in plan.records.keys() & {key for answer in decided for key in answer.record_ids}:
         if key not in changed:
             changed[key] = replace(plan.records[key], ending=ANSWERED)
@@ -381,7 +381,7 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
         sentence = "The item is a copy, and is archived on Monday."
     else:
         sentence = "The item is left alone."
-    return replace(answer, outdated=problem) if problem else replace(answer, result=sentence)
+    return replace(answer, rejection_reason=problem) if problem else replace(answer, result=sentence)
 
 
 def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
@@ -392,11 +392,12 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     merged = facts.records.get(answer.merged_id) if answer.merged_id else None
     other = facts.records.get(answer.record_id) if answer.record_id else None
     if merged is None or other is None:
-        return replace(answer, outdated="one of the two records was deleted meanwhile.")
+        return replace(answer, rejection_reason="one of the two records was deleted meanwhile.")
     if merged.pk not in facts.unedited:
-        return replace(answer, outdated=f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again.")
+        reason = f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again."
+        return replace(answer, rejection_reason=reason)
     if needed := facts.needed.get(merged.pk):
-        return replace(answer, outdated=needed)
+        return replace(answer, rejection_reason=needed)
     sentence = f"“{merged}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
         sentence += f", and its item {merged.monday_id} is the item of “{other}” now."

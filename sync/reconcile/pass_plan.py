@@ -542,13 +542,13 @@ class IdentityAnswer:
     """
 
     kind: AnswerKind
-    asked_of: UUID  # the record of the conflict
+    asked_id: UUID  # the record that is asked about
     conflict: reports.OpenConflict
     item_id: str
     record_id: UUID | None = None
     merged_id: UUID | None = None
     result: str = ""  # what was done, as a sentence
-    outdated: str = ""  # why the choice is rejected instead
+    rejection_reason: str = ""  # why it is rejected instead
     moves_item: bool = False  # two records are merged, and the remaining record gets the item
 
     @property

@@ -53,7 +53,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         return plan
     answered_items = identity.answered_items(facts, plan)
     answered_records = {
-        key for answer in plan.identity_answers if answer.result for key in (answer.asked_of, *answer.record_ids)
+        key for answer in plan.identity_answers if answer.result for key in (answer.asked_id, *answer.record_ids)
     }
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:

@@ -40,7 +40,7 @@ LINK_TO_KEY = "link_to"  # the id of the record that a person chose for it
 COPY_OF_KEY = "copy_of"  # the id of the record whose item it copies, as a person said: it is archived
 IGNORED_KEY = "ignored"  # a person ignored it, so its conflict is closed
 
-REQUEST_KEYS = (AS_NEW_KEY, MAY_CREATE_KEY, LINK_TO_KEY)
+REQUEST_KEYS = (AS_NEW_KEY, MAY_CREATE_KEY, LINK_TO_KEY)  # of which an item's job has one at most
 
 # Reasons for which a pass opens a conflict about the item.
 _CONFLICT_REASONS = (UnmatchedReason.AMBIGUOUS, UnmatchedReason.DUPLICATE)

@@ -298,7 +298,7 @@ def npd(*records: Contact, **differs: Any) -> AnswerFacts:
 def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: dict[str, Any], problem: str) -> None:
     plan = decide_answer(answer(record or ann(), "8"), npd(*filter(None, [record]), **differs))
     result = "" if problem else "Linked “Ann” with the item 8, as a person chose."
-    assert (plan.outdated, plan.result) == (problem, result), case
+    assert (plan.rejection_reason, plan.result) == (problem, result), case
 
 
 @pytest.mark.parametrize(
@@ -317,16 +317,16 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     records = [record] if is_gone else [record, other]
     rest = npd(*records, unedited=frozenset() if is_edited else frozenset({record.pk}))
     plan = decide_answer(answer(record, f"{SAME_AS}{other.pk}"), rest)
-    assert plan.outdated.endswith(outdated), case
+    assert plan.rejection_reason.endswith(outdated), case
     assert plan.result.endswith(result), case
-    assert bool(plan.outdated) is bool(outdated)
+    assert bool(plan.rejection_reason) is bool(outdated)
     assert plan.moves_item is ("is the item of" in result)
 
 
 def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
     reply = answer(ann(), AnswerKind.NEW_RECORD)
     assert decide_answer(reply, npd()).result == "The item becomes a record of its own."
-    assert decide_answer(reply, npd(owners={"7": ann(name="Bea")})).outdated == "The item now belongs to “Bea”."
+    assert decide_answer(reply, npd(owners={"7": ann(name="Bea")})).rejection_reason == "The item now belongs to “Bea”."
 
 
 def test_an_item_is_given_to_one_of_two_answers() -> None:
@@ -334,8 +334,8 @@ def test_an_item_is_given_to_one_of_two_answers() -> None:
     before = npd(record, other)
     first = decide_answer(answer(record, "8"), before)
     after = facts_after(before, first)
-    assert decide_answer(answer(other, "8"), after).outdated == "The item now belongs to “Ann”."
-    assert decide_answer(answer(record, "9"), after).outdated == "“Ann” now has another item."
+    assert decide_answer(answer(other, "8"), after).rejection_reason == "The item now belongs to “Ann”."
+    assert decide_answer(answer(record, "9"), after).rejection_reason == "“Ann” now has another item."
     assert before.records[record.pk].monday_id is None
 
 
@@ -344,5 +344,5 @@ def test_a_record_is_deleted_for_one_of_two_answers() -> None:
     before = npd(record, other, unedited=frozenset({record.pk}))
     after = facts_after(before, decide_answer(answer(record, f"{SAME_AS}{other.pk}"), before))
     again = decide_answer(answer(other, f"{TAKES_ITEM}{record.pk}"), after)
-    assert again.outdated == "one of the two records was deleted meanwhile."
+    assert again.rejection_reason == "one of the two records was deleted meanwhile."
     assert after.owners["7"].pk == other.pk

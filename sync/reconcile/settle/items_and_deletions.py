@@ -41,18 +41,18 @@ from sync.records.tombstones import WITHOUT_ITEM, restore_record
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    undecided = [replace(answer, result="", outdated="", moves_item=False) for answer in plan.identity_answers]
+    undecided = [replace(answer, result="", rejection_reason="", moves_item=False) for answer in plan.identity_answers]
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in undecided) and locked_pause(entity_type):
         return
     asked_items: set[str] = set()
     reports = []
     for answer in identity.decide_answers(undecided, answer_facts(run.board, undecided)):
-        record_plan = plan.records[answer.asked_of]
+        record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
-        if answer.outdated:
-            reason = f"It could not be done: {answer.outdated}"
-            reject_resolutions(entity_type, [answer.asked_of], reason, conflict_id=answer.conflict.conflict_id)
+        if answer.rejection_reason:
+            reason = f"It could not be done: {answer.rejection_reason}"
+            reject_resolutions(entity_type, [answer.asked_id], reason, conflict_id=answer.conflict.conflict_id)
             run.enqueue_items([item_id], choices.Priority.PERSON)
             continue
         _carry_out_answer(run, record_plan, answer)
@@ -88,7 +88,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = pass_run.cause_of_claim(plan.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
-        if answer.record_id != answer.asked_of:
+        if answer.record_id != answer.asked_id:
             run.enqueue([answer.record_id], choices.Priority.PERSON)
     elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
         asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
@@ -99,7 +99,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
-        SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
+        SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
     elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
         # Keeps the records with its key from matching it again.
         reason = "A person said that it is none of the records that look the same."
@@ -111,7 +111,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
     elif answer.kind is pass_plan.AnswerKind.COPY:
         # Until its pass has archived it, it becomes no record, even if its record is deleted.
         ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
-        payload = {item_links.COPY_OF_KEY: str(answer.asked_of), "by": by}
+        payload = {item_links.COPY_OF_KEY: str(answer.asked_id), "by": by}
         run.enqueue_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
