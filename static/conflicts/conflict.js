@@ -21,7 +21,7 @@
   const unified = (text) => text.replace(/\r\n?/g, "\n");
   const result = (row) => (picked(row) === "custom" ? field(row).value : row.dataset[picked(row)] || "");
 
-  // The same table as effect_of() on the server.
+  // The same table as Effect.of() on the server.
   const outcome = (row) => {
     const choice = picked(row);
     const value = unified(result(row));
