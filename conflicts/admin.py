@@ -30,10 +30,9 @@ from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
 from sync.attention import Entry, Kind
 from sync.boards.availability import wait_sentence
-from sync.kernel import humanize
+from sync.kernel import as_uuid, humanize
 from sync.kernel.acts import ACTS, MAX_PER_REQUEST, Act, ActionError
 from sync.models import FieldMapping
-from sync.reconcile.field_values import as_uuid
 
 LONGEST_VALUE = 80
 

@@ -15,11 +15,10 @@ from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABL
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
 from sync.boards import availability
-from sync.kernel import grouped, humanize
+from sync.kernel import as_uuid, grouped, humanize
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_bases import base_of
-from sync.reconcile.field_values import as_uuid
 from sync.reconcile.lookups import FieldDisplay
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of

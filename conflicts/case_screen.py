@@ -28,11 +28,10 @@ from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.clock import SyncNow
-from sync.kernel import humanize
+from sync.kernel import as_uuid, humanize
 from sync.kernel.acts import ActionError, NotAllowed, NotPossible
 from sync.models import Decision
 from sync.models.records_and_items import KEPT_BY, FieldRef
-from sync.reconcile.field_values import as_uuid
 
 URL_NAME = "admin:conflicts_syncconflict"
 

@@ -25,11 +25,10 @@ from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import sync_now
-from sync.kernel import grouped, humanize
+from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import Decision, Tombstone, decisions
 from sync.operations import decision_undo
-from sync.reconcile.field_values import as_uuid
 from sync.records import authors, tombstones
 
 ACTIVITY = "admin:sync_decision_changelist"

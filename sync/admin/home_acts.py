@@ -37,14 +37,13 @@ from sync.boards.availability import wait_sentence
 from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
-from sync.kernel import grouped, humanize
+from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
-from sync.reconcile.field_values import as_uuid
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
 

@@ -59,7 +59,7 @@ def _sentence(error: Exception) -> str:
     return humanize.without_request_id(error.sentence) if isinstance(error, MondayError) else str(error)
 
 
-def _or_boards(view: View) -> View:
+def _to_boards_on_error(view: View) -> View:
     """Redirect to the boards with the reason if the view raises an error."""
 
     @wraps(view)
@@ -112,9 +112,9 @@ class SetupWizardMixin(PageAdmin):
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
             ("token/", "token", may_connect(sensitive_post_parameters()(require_POST(self.wizard_token)))),
-            ("boards/", "boards", may_set_up(_or_boards(self.wizard_boards))),
-            ("fields/<str:entity_type>/", "fields", may_set_up(_or_boards(self.wizard_fields))),
-            ("change/<str:entity_type>/", "change", may_set_up(require_POST(_or_boards(self.wizard_change)))),
+            ("boards/", "boards", may_set_up(_to_boards_on_error(self.wizard_boards))),
+            ("fields/<str:entity_type>/", "fields", may_set_up(_to_boards_on_error(self.wizard_fields))),
+            ("change/<str:entity_type>/", "change", may_set_up(require_POST(_to_boards_on_error(self.wizard_change)))),
             ("plan/", "plan", may_set_up(self.wizard_plan)),
             ("run/", "run", may_set_up(require_GET(self.wizard_run))),
         ]

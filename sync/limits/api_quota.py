@@ -19,7 +19,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.models import ApiQuota, BoardLink
 from sync.monday import errors
-from sync.monday.connection import AccountInfo
+from sync.monday.account import AccountInfo
 from sync.monday.graphql import Answer
 from sync.monday.item_documents import ITEMS_PER_READ
 

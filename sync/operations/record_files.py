@@ -26,7 +26,7 @@ from import_export.widgets import Widget
 
 from sync import registry
 from sync.choices import Priority, QueueStatus
-from sync.kernel import humanize
+from sync.kernel import as_uuid, humanize
 from sync.kernel.db import limit_lock_waits, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND
@@ -186,7 +186,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             # NO KEY, so that rows pointing at these records can still be saved.
             records = records.select_for_update(no_key=True, of=("self",))
         rows = dataset.dict
-        ids = [key for row in rows if (key := field_values.as_uuid(row.get(NPD_ID, "")))]
+        ids = [key for row in rows if (key := as_uuid(row.get(NPD_ID, "")))]
         keys = {name: [self._cell(row, name) for row in rows] for name in self.key_names}
         self.lookup = Lookup(records, keys, ids)
         self.related = {}
@@ -367,7 +367,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         The record is None if it is new. Raises ValidationError if it is unclear.
         """
         if npd_id := self._cell(row, "id"):
-            record = self.lookup.by_id.get(field_values.as_uuid(npd_id))
+            record = self.lookup.by_id.get(as_uuid(npd_id))
             if record is None:
                 missing = (
                     f"There is no {self.noun} with this NPD ID. Empty the cell to find it by what else the row says."

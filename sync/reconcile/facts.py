@@ -10,6 +10,7 @@ from uuid import UUID
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
+from sync.kernel import as_uuid
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import EventKind
@@ -17,7 +18,7 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords, as_uuid
+from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import AS_NEW_KEY, COPY_OF_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
 

@@ -22,6 +22,7 @@ from django.db import models
 from sync import registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode, SyncDirection
+from sync.kernel import as_uuid
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday import conversion, text_forms
 from sync.monday.board_items import GROUP, Item
@@ -399,14 +400,6 @@ def display_local(converter: conversion.Converter, local_raw: Mapping[str, Any] 
         return converter.display(converter.canonical_local(local_raw or {}))
     except conversion.UnknownValue:
         return related_name(local_raw) or unknown
-
-
-def as_uuid(text: str) -> UUID | None:
-    """Return the text as an NPD ID, or None if it isn't one."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def npd_id_of(board: BoardContext, item: Item) -> str | None:

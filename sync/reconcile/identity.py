@@ -21,7 +21,7 @@ from conflicts import reports
 from conflicts.reports import ConflictKind, Option
 from sync.boards.sync_filter import FilterSide
 from sync.choices import SyncDirection
-from sync.kernel import grouped
+from sync.kernel import as_uuid, grouped
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile import field_values, pass_plan
@@ -333,7 +333,7 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         item_id = conflict.monday_item_id
         kind = next((kind for kind in AnswerKind if kind == value), None)
         merged_id = None
-        if (record_id := field_values.as_uuid(value)) is not None:
+        if (record_id := as_uuid(value)) is not None:
             kind = AnswerKind.LINK
         elif value.isdigit():
             # The chosen item may be another than the conflict's item.
@@ -342,7 +342,7 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
             record_id = facts.id
         elif value.startswith((SAME_AS, TAKES_ITEM)):
             kind = AnswerKind.MERGE
-            other = field_values.as_uuid(value.partition(":")[2])
+            other = as_uuid(value.partition(":")[2])
             merged_id = facts.id if value.startswith(SAME_AS) else other
             record_id = other if value.startswith(SAME_AS) else facts.id
         if kind is not None:

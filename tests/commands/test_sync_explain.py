@@ -83,7 +83,7 @@ def test_every_decision_is_listed_with_its_cause_newest_last() -> None:
     states.decided(contact, "Older.")
     cause = {"rows": [12], "causes": ["webhook"], "rule": "changed on Monday"}
     newer = states.decided(contact, "Newer.", "Bea Board on Monday", cause=cause)
-    older_lines, newer_lines = explained(str(contact.pk)).split(f"#{newer.pk} ")
+    older_lines, newer_lines = explained(str(contact.pk)).split(f"\n  #{newer.pk} ")
     assert "Older." in older_lines
     assert "pull Bea Board on Monday: Newer." in newer_lines
     assert "job #12 (a webhook) → decided by: changed on Monday" in newer_lines

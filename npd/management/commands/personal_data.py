@@ -9,7 +9,6 @@ from npd import personal_data
 from sync import registry
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import terminal_line
-from sync.operations.explanation import find_record, ids_of
 
 
 class Command(BaseCommand):
@@ -28,7 +27,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            person = personal_data.Person(*ids_of(find_record(options["entity_type"], options["record"])))
+            record = registry.find_record(options["entity_type"], options["record"])
+            person = personal_data.Person(*registry.ids_of(record))
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         if options["act"] == "export":

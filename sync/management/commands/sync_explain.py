@@ -1,13 +1,20 @@
-"""manage.py sync_explain: explain a record's sync state."""
+"""manage.py sync_explain: explain a record: both sides, its next pass, its reasons to wait, and its activity."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
+from sync.boards import availability
 from sync.kernel.acts import ActionError
-from sync.kernel.humanize import terminal_line
-from sync.operations.explanation import explain, find_record
+from sync.kernel.humanize import quote, terminal_line, timestamp
+from sync.models import Decision, SyncedModel, Tombstone
+from sync.models.decisions import causes_text
+from sync.monday.conversion import UnknownValue
+from sync.operations import preview
+from sync.state import record_view
 
 
 class Command(BaseCommand):
@@ -24,8 +31,90 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain the record; exit 1 unless exactly one matches."""
         try:
-            subject = find_record(options["entity_type"], options["record"])
+            subject = registry.find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         for line in explain(subject):
             self.stdout.write(terminal_line(line))
+
+
+def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
+    """Yield the lines of the explanation; reads the item in one call and writes nothing."""
+    entity_type, entity_id = registry.ids_of(subject)
+    model = registry.entity(entity_type).model
+    yield f"{str(model._meta.verbose_name).capitalize()} “{registry.name_of(subject)}”, {entity_id}"
+    item_values, changes, unread_reason = _read_item(entity_type, entity_id)
+    item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
+    if isinstance(subject, Tombstone):
+        yield f"deleted, {item}"
+        yield f"Deleted at {timestamp(subject.deleted_at)}: {subject.get_state_display().lower()}."
+        yield subject.note or "Deleted in NPD."
+    else:
+        yield from _record_lines(subject, item, item_values)
+    yield ""
+    if changes:
+        yield "The next sync would:"
+        yield from (f"  {change.kind}: {preview.change_line(change)}" for change in changes)
+    else:
+        is_unknown = changes is None
+        outcome = "What the next sync would do is not known." if is_unknown else "The next sync would change nothing."
+        yield f"{outcome} {unread_reason}".rstrip()
+    yield ""
+    decisions = list(Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("at", "id"))
+    yield "Activity, newest last:" if decisions else "Nothing has happened to it yet."
+    for decision in decisions:
+        author = f" {decision.actor}:" if decision.actor else ""
+        yield f"  #{decision.pk} {timestamp(decision.at)} {decision.kind}{author} {decision.sentence}"
+        if cause := causes_text(decision):
+            yield f"    {cause}"
+
+
+def _read_item(
+    entity_type: str, entity_id: UUID
+) -> tuple[Mapping[str, str], Sequence[preview.PlannedChange] | None, str]:
+    """Return the item's values by field, the next pass's changes (None if unknown), and why it can't be read."""
+    link = registry.link_of(entity_type)
+    reason = availability.of(entity_type, reads=True).blocked_reason
+    if reason or link is None:
+        return {}, None, reason
+    with preview.read_only_client():
+        planned_pass, changes = preview.plan_record(link, entity_id)
+    plan = planned_pass.plan.records.get(entity_id)
+    if plan is None:
+        return {}, changes, ""
+    if plan.item is None:
+        return {}, changes, "" if plan.fields or changes else plan.ending.detail or plan.reason
+    values = {}
+    field_plans = plan.fields if planned_pass.calls else {}  # without a call, Monday's values weren't read
+    for key, field_plan in field_plans.items():
+        if not field_plan.mapping.column_id:
+            continue
+        try:
+            raw = field_plan.converter.cell_value(plan.item.reading(field_plan.mapping.column_id))
+            values[key] = field_plan.converter.display_remote(raw)
+        except UnknownValue as unknown:
+            values[key] = f"(not known: {unknown})"
+    return values, changes, ""
+
+
+def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]) -> Iterator[str]:
+    view = record_view.view_of(record)
+    yield f"{view.record.sync_status}, {item} {view.item_url or ''}".rstrip()
+    yield view.reason or "Both sides are the same, as far as we know."
+    if view.next_try is not None:
+        yield f"Next attempt at {timestamp(view.next_try)}."
+    yield from (entry.sentence for entry in view.other_entries)
+    for field in view.fields:
+        values = {
+            "NPD": field.local,
+            "Monday": item_values.get(field.key),
+            "last synced, NPD": field.base_local,
+            "last synced, Monday": field.base_remote,
+        }
+        sides = [
+            f"{side} {'not read' if text is None else quote(text, preview.VALUE_LENGTH)}"
+            for side, text in values.items()
+        ]
+        yield f"{field.label}: {', '.join(sides)}"
+        if field.detail:
+            yield f"  {field.detail}"
