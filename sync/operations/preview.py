@@ -188,11 +188,11 @@ def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnl
     ids = list[UUID]()
     try:
         for page in listing.pages():
-            with_open_work = page.with_open_work
-            same = {plan.id for plan in page.synced_plans}.difference(with_open_work)
+            unfinished = page.differing_or_unfinished
+            same = {plan.id for plan in page.synced_plans}.difference(unfinished)
             dry_run.checked += len(same)
             dry_run.unchanged += len(same)
-            ids += with_open_work
+            ids += unfinished
     except MondayError as error:
         dry_run.problem = f"The board could not be listed. {error.sentence}"
         return

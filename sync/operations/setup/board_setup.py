@@ -286,7 +286,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         outcome.steps += [f"uses the {message} that was there" for message in setup.adopted]
     group_before = link.group_id
     if group_before not in setup.board.groups:
-        # New items go to the topmost group, unless a person chose another that still takes items.
+        # New items go to the group that was the topmost one at the first set-up, as long as the board has it.
         link.group_id = setup.board.group_id or ""
     if group_before not in ("", link.group_id):
         outcome.steps.append(f"new items go to the group “{setup.board.groups.get(link.group_id, '')}” now")
