@@ -131,11 +131,16 @@ def calls_of_real_pass(planned_pass: PlannedPass) -> int:
     plan = planned_pass.plan
     writes = filter(None, item_writes(planned_pass.facts.board, plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
+    return planned_pass.calls + len([*writes, *removals]) + calls_about_items(plan)
+
+
+def calls_about_items(plan: pass_plan.Plan) -> int:
+    """Return how many of the calls are about second items and answered questions."""
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
     answers = _ANSWER_KINDS.keys() & {answer.kind for answer in plan.identity_answers if answer.result}
-    return planned_pass.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
+    return len(duplicate_acts) + 2 * len(answers)
 
 
 # The dry run of whole boards.
