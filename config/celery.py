@@ -72,7 +72,8 @@ class PoolWatch:
 
         It is if, for READY_MAX_DUE_SECONDS, no task ran or began though some were waiting and a board's jobs are
         overdue. `begun` counts the tasks that the pool has begun so far, `running` those that haven't ended, `waiting`
-        those that the worker has received. If none is waiting, as when beat is down, the pool is merely idle.
+        those that the worker has received and not begun. If none is waiting, as when beat is down, the pool is merely
+        idle.
         """
         from sync.boards import availability
 

@@ -80,7 +80,7 @@ ACCOUNT_ADDRESSES = [
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    # Django's “view on site” fails on UUIDs; none of our rows has such a page.
+    # Django's “view on site” fails on UUIDs; none of our rows has such a page, so no person comes here.
     re_path("^admin/r/", middleware.unknown_address),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
@@ -95,6 +95,7 @@ urlpatterns = [
     # Django's history of each row is in the audit log, and a record's in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),
+    # Of a link that an administrator has sent or copied (npd/sign_in.py).
     path("set-password/<uidb64>/<token>/", SetPassword.as_view(), name="npd-set-password"),
     path("go/<uuid:record_id>", admin.site.admin_view(record_endpoints.redirect_to_record), name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
@@ -106,6 +107,7 @@ urlpatterns = [
     path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),
     path("webhooks/monday/<str:token>/", service_endpoints.receive_webhook, name="webhook-with-token"),
     path("cron/sync-queue", service_endpoints.work_queue, name="cron-sync-queue"),
+    # Programs get JSON instead of the site's page for an unknown address.
     re_path("^(?:api|webhooks|cron)(?:/|$)", middleware.unknown_address),
     path("healthz", service_endpoints.healthz),
     path("readyz", service_endpoints.readyz),

@@ -137,6 +137,7 @@ class Rejection:
             try:
                 local = converter.to_local(self.monday_raw, stored)
             except AmbiguousSplit:
+                # An address whose lines don't tell street, city and country apart: it is read as if a person typed it.
                 local = converter.from_text(self.sides[MONDAY] or "", stored)
             raw = read_and_resolve_relations(type(self.record), local)
             return field_values.clean_values(self.record, raw)
@@ -183,8 +184,10 @@ def last_answer(field_ref: FieldRef) -> Decision | None:
 
 
 def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
-    """Apply a choice ("npd", "monday", or "custom" with a value) for exactly the values seen, and return the answer.
+    """Apply a choice for exactly the values seen, and return the answer.
 
+    "npd" leaves both sides as they are, because Monday takes no such value; "monday" and "custom", with a value, write
+    NPD's field.
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     if choose == CUSTOM:
@@ -200,8 +203,8 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not record.may_sync:
             raise InvalidResolution(f"Sync is off for {record}, so nothing is sent. Turn it on at the record.")
         if not rejection.needs_answer:
-            message = f"{label} of {record} is not rejected any more: it was changed or sent since."
-            raise NotOpen(message, current)
+            reasons = "it was changed or sent since, it is in conflict, or the filter leaves the record out"
+            raise NotOpen(f"{label} of {record} waits for no answer any more: {reasons}.", current)
         if not same_sides(seen, rejection.sides):
             raise NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:

@@ -199,7 +199,7 @@ DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2
 
 
 class Email(_Address):
-    """An address with a label, by which items are looked up (developer.monday.com/api-reference/reference/email)."""
+    """An address with a label; look-ups compare the label (developer.monday.com/api-reference/reference/email)."""
 
     type = internal_type = key = "email"
     graphql_type = "EmailValue"
@@ -412,6 +412,7 @@ class Status(ColumnKind):
         done_colors = settings.get("done_colors", [])
         if not isinstance(labels, dict):
             return settings
+        # `id` is the key, which a cell's `index` names; `index` is the place in the list (`settings_json`).
         entries = [
             {
                 "id": int(key),
@@ -700,10 +701,10 @@ def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
 
 
 def settings_json(column: Column) -> dict[str, Any]:
-    """Return what `Column.settings` shows.
+    """Return the GraphQL field `settings` of a column.
 
-    The sandbox stores settings as `settings_str` shows them. `settings` (since 2025-10) lists labels as objects, with
-    the `id` that values hold and the `index` in the list
+    `model.Column.settings` holds what the older field `settings_str` shows. `settings` (since 2025-10) lists labels as
+    objects, with the `id` that values hold and the `index` in the list
     (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
     """
     return KINDS.get(column.type, ColumnKind()).shown_settings(column.settings)

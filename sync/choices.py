@@ -7,7 +7,7 @@ from django.db import models
 
 
 class RecordSyncStatus(models.TextChoices):
-    """A record's state as people see it."""
+    """A record's `sync_status`. Pages show `RecordState` (sync/state/record_view.py), which also knows what waits."""
 
     SYNCED = "synced", "Synced"
     PENDING = "pending", "Pending"
@@ -48,7 +48,7 @@ class Rule(models.TextChoices):
 
 
 class SyncStatus(models.TextChoices):
-    """The result of a record's last pass, in its sync state."""
+    """The result of a record's last pass, in its sync state; IN_PROGRESS only of what other code syncs (sync/state)."""
 
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
@@ -86,6 +86,8 @@ class CallKind(models.TextChoices):
 
 
 class ResolutionStrategy(models.TextChoices):
+    """How conflicts of sync states are resolved that other code keeps, with Jira for example (sync/state)."""
+
     AUTO = "auto", "By the merge's rules"
     MANUAL = "manual", "A person decides"
     JIRA_WINS = "jira_wins", "Jira wins"
@@ -140,7 +142,7 @@ class Cause(IntFlag):
     WEBHOOK = 4
     SWEEP = 8
     FAILURE = 16
-    DEPENDENCY = 32
+    DEPENDENCY = 32  # another record, a choice, or NPD Sync itself
 
 
 class SetupState(models.TextChoices):
@@ -190,7 +192,7 @@ class BlockedCode(StrEnum):
     RELATION = "relation"  # waits for the item of the related record
     RELATION_SKIPPED = "relation_skipped"  # the related record will have no item
     INVALID = "invalid"
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown"  # Monday's value can't be read
     REQUIRED = "required"
     THROTTLED = "throttled"  # in an update loop
     APPROVAL = "approval"
@@ -296,7 +298,8 @@ QUIET_REASONS = (
     UnmatchedReason.LEFT_OUT,
 )
 
-# Reasons that somebody has chosen: by a setting of the board, or by turning a record's sync off.
+# Reasons that somebody has chosen: by a setting of the board, or by turning a record's sync off. Items have NO_KEY only
+# where new items don't become records, otherwise NO_KEY_YET.
 CHOSEN_REASONS = (UnmatchedReason.CREATION_OFF, UnmatchedReason.NO_KEY, UnmatchedReason.SYNC_OFF)
 
 # Reasons that need a person only if they last: the item is looked at again by itself.

@@ -58,14 +58,15 @@ def die_with_parent(number: int) -> Callable[[], None] | None:
 class EmbeddedPostgres:
     """One cluster in one folder, reachable through a socket only.
 
-    `fast` is for tests: a crash of the machine loses data.
+    `fast` is for tests: a crash of the machine loses data. Only one process may use the folder: `make run` locks
+    var/run.lock before it starts one (launcher.py).
     """
 
     def __init__(self, data: Path, fast: bool = False) -> None:
         self.data = data.resolve()
         self.fast = fast
         self.log = self.data.with_suffix(".log")
-        # A socket's address has at most 103 bytes; the folder must be the same at each start.
+        # A socket's address has at most 103 bytes. By the same data it is the same folder, so none is left behind.
         self.socket = Path("/tmp", "npd-" + hashlib.sha256(str(self.data).encode()).hexdigest()[:10])  # noqa: S108 - its owner is checked
         self.process: subprocess.Popen[bytes] | None = None
         # Who PostgreSQL runs as, which refuses to run as root; None for the current user.
@@ -200,9 +201,9 @@ class EmbeddedPostgres:
 
 
 def _end_leftover(data: Path) -> None:
-    """End a server that a killed parent left running on this folder, and remove its lock.
+    """End a server that a killed parent left running on this folder, and remove its postmaster.pid.
 
-    The caller has the folder's lock, so this can't be another caller's server.
+    Only one process uses the folder, so this can't be another one's server.
     """
     lock = data / "postmaster.pid"
     if not lock.exists():

@@ -3,7 +3,8 @@
 Each definition selects the rows of one kind. A trigger on each table that a definition reads calls a function that
 refreshes the rows of the record, item or board concerned, in the same transaction. `install` creates both after each
 `migrate`, because some name the tables of the registered models. The chaos suite compares all rows with all
-definitions. A row that time alone ends has an `until`, which `waiting` checks, because triggers see only writes.
+definitions. Triggers see only writes: a row that time alone ends has an `until`, by which `sync.attention.waiting`
+leaves it out.
 """
 
 # ruff: noqa: S608 - the statements are made of names of our own
@@ -303,7 +304,7 @@ DEFINITIONS = (
         until="loop.throttled_until",
         values="jsonb_build_object('by', loop.by)",
     ),
-    # Unmatched items, without those that an identity conflict asks about.
+    # Unmatched items, without ignored ones and those that need nobody (`QUIET_REASONS`).
     Definition(
         refreshed_by=UNMATCHED_ITEM,
         concerned="item.entity_type = its_type AND item.item_id = its_item",
@@ -523,7 +524,7 @@ class WatchedTable:
     name: str
     refresh: str  # the statements that refresh the rows of what the row `written` concerns
     matters: str = "true"  # the condition of NEW; an update matters also if OLD fulfilled it
-    columns: tuple[str, ...] = ()  # an update matters only if one of these changes; empty for any
+    columns: tuple[str, ...] = ()  # or conditions: an update matters only if one of these changes
 
     def statements(self) -> Iterator[str]:
         """Yield the trigger function, and the triggers that call it."""
@@ -629,15 +630,20 @@ def install(using: str = "default", **kwargs: Any) -> None:
             cursor.execute(statement)
         for function in (RECORD, ITEM_JOB, UNMATCHED_ITEM, BOARD, RECEIVER):
             cursor.execute(_refresh_function(function))
-        # Records' deletions, and changes of sync and direction. A new record has no rows, unless it was restored and
-        # already has a sync state.
+        # Records' deletions, and changes of sync and direction, also by the filter. A new record has no rows, unless it
+        # was restored and already has a sync state.
         record_tables = [
             WatchedTable(
                 spec.model._meta.db_table,
                 f"""IF TG_OP <> 'INSERT' OR EXISTS (SELECT FROM sync_metadata AS sync_state
                 WHERE sync_state.entity_type = '{spec.entity_type}' AND sync_state.entity_id = written.id::text)
-            THEN PERFORM sync_attention_of_record('{spec.entity_type}', written.id); END IF;""",
-                columns=("sync_direction", "sync_enabled"),
+            THEN PERFORM sync_attention_of_record('{spec.entity_type}', written.id); END IF;
+            IF EXISTS (SELECT FROM sync_metadata AS sync_state WHERE sync_state.entity_type = '{spec.entity_type}'
+                AND sync_state.entity_id = written.id::text
+                AND jsonb_path_exists(sync_state.blocked_fields, '$.*.code ? (@ == "{BlockedCode.COLUMN}")'))
+            THEN PERFORM sync_attention_of_board('{spec.entity_type}'); END IF;""",
+                # A pass writes the other statuses, which don't matter.
+                columns=("sync_direction", "sync_enabled", "sync_status = 'disabled'"),
             )
             for spec in registry.entities()
         ]

@@ -19,7 +19,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.models import ApiQuota, BoardLink
 from sync.monday import errors
-from sync.monday.connection import AccountInfo
+from sync.monday.account import AccountInfo
 from sync.monday.graphql import Answer
 from sync.monday.item_documents import ITEMS_PER_READ
 
@@ -73,7 +73,7 @@ MIDNIGHT_SECONDS = 5.0
 MINUTE_RESERVE_SHARE = 0.02
 DAY_RESERVE_SHARE = 0.05
 
-# Estimated points of a written record, as measured (sandbox/graph/__init__.py); Monday's page says 10,000.
+# Estimated points of a written record, as users measured on Monday (sandbox/graph/__init__.py); its page says 10,000.
 WRITE_POINTS = 30_000
 
 READ_POINTS = 50_000  # estimated points of a pass's read until it is answered
@@ -178,6 +178,7 @@ class Quota:
     def required_wait(self, calls: int, points: int, *, urgent: bool, ignore_day_limit: bool = False) -> Wait | None:
         """Return the limit that leaves no room for these calls and points, None if there is room.
 
+        `ignore_day_limit` is for the call that reads what the limit is now.
         Its reason names no time: it is stored with jobs, and each reader has their own time zone.
         """
         day = self.day_left(urgent=urgent)
@@ -297,7 +298,7 @@ def fitting_batch_size(points_left: int | None) -> int:
     return max(0, min(FULL_BATCH, (points_left - READ_POINTS) // WRITE_POINTS))
 
 
-# Seconds between taking a call from the quota and sending it, at most.
+# Seconds between taking a call from the quota and sending it, at most; by them breaker.py knows the day of a call.
 MAX_SEND_DELAY_SECONDS = 10.0
 
 # The row's columns have the names of the quota's attributes.

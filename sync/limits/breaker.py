@@ -17,7 +17,7 @@ from sync.kernel import humanize
 from sync.limits import api_quota, credentials, failed_writes, metered_client, stops
 from sync.models import BoardLink, MondayAccount, decisions
 from sync.monday import errors
-from sync.monday.connection import AccountInfo
+from sync.monday.account import AccountInfo
 from sync.outbox import pauses, wakeups
 
 log = structlog.get_logger(__name__)

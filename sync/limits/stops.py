@@ -85,13 +85,13 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
 
 
 def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
-    """End the stop of the board, or of its calls of one kind, because Monday has carried out such a call."""
+    """End the stop of the board, or of its calls of one kind: Monday has carried out one, or it is another board."""
     if kind not in link.stops:
         return
     _store_stop(link, kind, None)
     log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
     if kind != ALL_CALLS:
-        make_waiting_writes_due()
+        transaction.on_commit(make_waiting_writes_due)
 
 
 def active_stop(link: BoardLink, kind: str) -> tuple[str, float]:

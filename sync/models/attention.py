@@ -37,6 +37,7 @@ class Attention(models.Model):
     source = models.CharField(max_length=200)
     # Entries with the same cause form a group.
     cause = models.CharField(max_length=200)
+    # The cause within the kind, a key of `CAUSES` (sync/attention/cause_table.py), where its words and acts are.
     code = models.CharField(max_length=30, blank=True, db_default="")
     # Empty for entries about the account or a person's notifications.
     entity_type = models.CharField("type of record", max_length=50, blank=True, db_default="")

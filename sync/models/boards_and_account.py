@@ -122,12 +122,11 @@ class BoardLink(models.Model):
 
     def reset_for(self, board_id: str) -> None:
         """Point the link at another board and forget what belonged to the old one; doesn't save."""
-        # Not forgotten: the pause and the set-up, which are people's; the NPD ID column, which the set-up, the only
-        # caller, sets afterwards; the batch limit, which adapts by itself.
+        # Not forgotten: the pause and the set-up, which are people's; the stops and the NPD ID column, for which the
+        # set-up, the only caller, sees itself; the batch limit, which adapts by itself.
         self.board_id = board_id
         self.group_id = ""
         self.webhooks = {}
-        self.stops = {}
         self.swept_to = self.swept_at = self.compared_at = self.webhooks_checked_at = self.verified_at = None
         self.verified_records = self.differed_records = 0
         self.differences = []

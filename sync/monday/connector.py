@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sync.monday import board_events, board_items, connection, errors, graphql, item_documents
+from sync.monday import account, board_events, board_items, errors, graphql, item_documents
+from sync.monday.account import AccountInfo
 from sync.monday.columns.labels import label_settings
-from sync.monday.connection import AccountInfo
 from sync.monday.errors import MondayError
 
 # A listing starts again when its cursor expires, at most this often.
@@ -303,21 +303,21 @@ class MondayConnector:
 
     def ping(self) -> AccountInfo:
         """Return the user and the version, by the cheapest request that shows whether token, account and API work."""
-        return connection.parse_account_info(self.api.execute(connection.PING, {}))
+        return account.parse_account_info(self.api.execute(account.PING, {}))
 
     def read_account_info(self) -> AccountInfo:
         """Return what Monday answers about the account; if the query is rejected, by a second one for any token."""
         try:
-            return connection.parse_account_info(self.api.execute(connection.ACCOUNT_INFO, {}))
+            return account.parse_account_info(self.api.execute(account.ACCOUNT_INFO, {}))
         except MondayError as error:
             # Without a scope Monday may reject the whole query instead of single fields.
             is_of_a_field = error.scope in (errors.Scope.RECORD, errors.Scope.FIELD) or error.kind.refuses_document
             if not is_of_a_field and error.kind not in (errors.BOARD_FORBIDDEN, errors.PERMISSION_MISSING):
                 raise
-            info = connection.parse_account_info(self.api.execute(connection.SHORT_ACCOUNT_INFO, {}))
+            info = account.parse_account_info(self.api.execute(account.SHORT_ACCOUNT_INFO, {}))
             # The check of the connection shows which permission is missing.
             return replace(info, field_errors=(*info.field_errors, error))
 
     def read_users(self) -> dict[str, dict[str, str]]:
         """Return name and email address of up to 1,000 users by id."""
-        return connection.parse_users(self.api.execute(connection.USERS, {}))
+        return account.parse_users(self.api.execute(account.USERS, {}))

@@ -3,8 +3,9 @@
 A listing reads 500 items a call, a pass 100. So the rules of a pass decide about the listing first, and only records
 whose plan isn't empty get a pass.
 
-It enqueues a pass for what differs or has something open. It also verifies the records that say “synced” and have
-nothing on its way: those that differ from their items have drifted. Home and the log say so.
+It enqueues a pass for what differs, or has a conflict, a call or an event that the pass would end; `sync_reconcile`
+also for what has a job or doesn't say “synced”. It also verifies the records that say “synced” and have nothing on its
+way: those that differ from their items have drifted. Home and the log say so.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import changed_records
 from sync.reconcile.unmatched_items import listed_finding
-from sync.records.item_links import clear_missing, note_unmatched
+from sync.records.item_links import delete_obsolete_unmatched, note_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -85,13 +86,14 @@ class ListedPage:
         return sorted(self.changed | self.unread)
 
     @property
-    def with_open_work(self) -> list[UUID]:
+    def differing_or_unfinished(self) -> list[UUID]:
         """The records that `sync_reconcile` gives a pass: also those that say otherwise than `synced` or have a job."""
-        is_synced = choices.RecordSyncStatus.SYNCED
-        open_ids = {
-            plan.id for plan in self.synced_plans if plan.id in self.busy or plan.record.sync_status != is_synced
+        unfinished = {
+            plan.id
+            for plan in self.synced_plans
+            if plan.id in self.busy or plan.record.sync_status != choices.RecordSyncStatus.SYNCED
         }
-        return sorted(open_ids.union(self.need_pass))
+        return sorted(unfinished.union(self.need_pass))
 
 
 class _PageGatherer(Gatherer):
@@ -114,7 +116,8 @@ class _PageGatherer(Gatherer):
         return {}
 
     def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
-        removed = super().items_off_board(board, emptied)  # has noted the expected items
+        # A removed item empties the cells that named it. This has noted the items that the cells are expected to name.
+        removed = super().items_off_board(board, emptied)
         self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
         return removed
 
@@ -286,7 +289,7 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
         sweep = sweep_board(link, grace=timedelta(0))
         if sweep.problem:
             problems.append(f"{spec.board_title}: {sweep.problem}")
-        comparison = compare_board(link, includes_open_work=True)
+        comparison = compare_board(link, includes_unfinished=True)
         lines = problems if comparison.problem else report
         lines.append(f"{spec.board_title}: {comparison.summary}")
     report.append(str(worker.drain(say=say)))
@@ -302,14 +305,14 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
     return report, problems
 
 
-def compare_board(link: BoardLink, *, includes_open_work: bool = False) -> ComparisonResult:
+def compare_board(link: BoardLink, *, includes_unfinished: bool = False) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result.
 
-    With `includes_open_work`, records that aren't synced, have a job, or were missing in a listing that was cut short
+    With `includes_unfinished`, records that aren't synced, have a job, or were missing in a listing that was cut short
     get a pass, too.
     """
     try:
-        result = _compare(link, includes_open_work=includes_open_work)
+        result = _compare(link, includes_unfinished=includes_unfinished)
     except errors.MondayError as error:
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again. Its passes so far are in the queue.
@@ -337,7 +340,7 @@ def verification_sentence(links: Collection[BoardLink]) -> str:
     return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
 
 
-def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
+def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     spec = registry.entity(link.entity_type)
     structure = board_columns.inspect_board(link)
     if structure is None:
@@ -348,7 +351,7 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
         if page.facts.columns is not None:
             board_columns.store_inspection(link, page.facts.columns)
         _verify_page(result, page)
-        need_pass = page.with_open_work if includes_open_work else page.need_pass
+        need_pass = page.differing_or_unfinished if includes_unfinished else page.need_pass
         enqueue_comparison(link.entity_type, need_pass)
         result.linked += len(page.plan.records)
         result.need_pass += len(need_pass)
@@ -359,9 +362,9 @@ def _compare(link: BoardLink, *, includes_open_work: bool) -> ComparisonResult:
     unlisted = [] if is_cut_short else all_unlisted
     for start in range(0, len(unlisted), PAGE):
         _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
-    enqueue_comparison(link.entity_type, all_unlisted if includes_open_work else unlisted)
+    enqueue_comparison(link.entity_type, all_unlisted if includes_unfinished else unlisted)
     if structure.items_count is not None and not is_cut_short:
-        clear_missing(link, listing.started_at, listing.listed)
+        delete_obsolete_unmatched(link, listing.started_at, listing.listed)
     without_item = records_without_item(spec)
     enqueue_comparison(link.entity_type, without_item)
     unmatched = listing.unmatched

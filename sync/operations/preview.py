@@ -131,11 +131,16 @@ def calls_of_real_pass(planned_pass: PlannedPass) -> int:
     plan = planned_pass.plan
     writes = filter(None, item_writes(planned_pass.facts.board, plan))
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
+    return planned_pass.calls + len([*writes, *removals]) + calls_about_items(plan)
+
+
+def calls_about_items(plan: pass_plan.Plan) -> int:
+    """Return how many of the calls are about second items and answered questions."""
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
     answers = _ANSWER_KINDS.keys() & {answer.kind for answer in plan.identity_answers if answer.result}
-    return planned_pass.calls + len([*writes, *removals, *duplicate_acts]) + 2 * len(answers)
+    return len(duplicate_acts) + 2 * len(answers)
 
 
 # The dry run of whole boards.
@@ -188,11 +193,11 @@ def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnl
     ids = list[UUID]()
     try:
         for page in listing.pages():
-            with_open_work = page.with_open_work
-            same = {plan.id for plan in page.synced_plans}.difference(with_open_work)
+            unfinished = page.differing_or_unfinished
+            same = {plan.id for plan in page.synced_plans}.difference(unfinished)
             dry_run.checked += len(same)
             dry_run.unchanged += len(same)
-            ids += with_open_work
+            ids += unfinished
     except MondayError as error:
         dry_run.problem = f"The board could not be listed. {error.sentence}"
         return

@@ -151,9 +151,9 @@ class Lease:
 
 
 def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
-    """Take the board's lease if it is free or its holder has died; return None if another worker has it.
+    """Take the board's lease if it is free or its holder has died; return None if another worker has it, or may have.
 
-    The jobs that a dead holder left in progress are released. Raises LeaseLost.
+    The jobs that a dead holder left in progress are released.
     """
     lease = Lease(link)
     connection.ensure_connection()
@@ -166,6 +166,8 @@ def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
         return None
     try:
         _release_orphaned(lease)
+    except LeaseLost:  # this process was frozen until the lease had expired
+        return None
     except Exception:
         lease.release()
         raise

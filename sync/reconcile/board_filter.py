@@ -157,7 +157,7 @@ def _undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str)
 
 
 def _filter_applies(facts: RecordFacts) -> bool:
-    """Whether the filter applies: with sync off only to a push by name, never if a person unlinks the record."""
+    """Whether the filter applies: with sync off only to “Sync now” at the record, never if a person unlinks it."""
     is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
     return (facts.record.may_sync or facts.is_pushed_by_name) and not is_unlink
 

@@ -23,7 +23,8 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import RecordPlan
 from sync.registry import target_of
 
-# The key of a base whose Monday half is the sent value, because Monday's answer was somebody's edit (lost_updates.py).
+# The key of a base whose Monday half is the sent value, because there was no answer or it was somebody's edit
+# (lost_updates.py).
 AS_SENT = "as_sent"
 
 
@@ -56,7 +57,7 @@ def base_with_intents(
 
 
 def base_remote(converter: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
-    """Return the Monday half of a base: the sent value if Monday's answer was somebody's edit."""
+    """Return the Monday half of a base: Monday's value, or with AS_SENT the sent one."""
     is_as_sent = entry.get(AS_SENT)
     return converter.canonical_local(entry["local"]) if is_as_sent else converter.canonical_remote(entry["remote"])
 

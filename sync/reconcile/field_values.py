@@ -155,7 +155,7 @@ class BoardContext:
 
     @cached_property
     def mapped(self) -> Sequence[FieldMapping]:
-        """The mappings that have a column."""
+        """The mappings that have a column; `mappings` has also those whose column is lost."""
         return [mapping for mapping in self.mappings if mapping.column_id]
 
     @property

@@ -261,8 +261,8 @@ def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> 
 def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState]]:
     """Yield the open requests that this pass carried out, or that have lost their cause, with their new states."""
     for request in plan.open_requests:
-        record_plan = plan.records[request.entity_id]
-        if not record_plan.fields:
+        record_plan = plan.records.get(request.entity_id)  # None while settling, if it was deleted meanwhile
+        if record_plan is None or not record_plan.fields:
             continue
         field_plan = record_plan.fields.get(request.key)
         if field_plan is None or field_plan.conflict:

@@ -251,7 +251,7 @@ def clear_unmatched(entity_type: str, item_ids: Iterable[str]) -> None:
 
 
 @transaction.atomic
-def clear_missing(link: BoardLink, read_from: datetime, on_board: Iterable[str]) -> None:
+def delete_obsolete_unmatched(link: BoardLink, read_from: datetime, on_board: Iterable[str]) -> None:
     """Remove items that a record owns, or that a complete reading of the board, begun at `read_from`, lacked.
 
     Missing ignored items stay.

@@ -117,6 +117,19 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
     assert len(attention.entries(oldest.filter(cause=unread.cause))) == 2
 
 
+@pytest.mark.parametrize("unsynced", [{"sync_status": "disabled"}, {"sync_enabled": False}], ids=["filter", "off"])
+def test_what_blocks_a_record_waits_for_nobody_while_its_sync_or_the_filter_leaves_it_out(
+    db: None, unsynced: dict[str, object]
+) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="notes").update(column_id="")
+    ann = blocked("Ann", "601", code="rejected")
+    bob = blocked("Bob", "602", "notes", code="column")
+    contacts = Contact.objects.filter(pk__in=[ann.pk, bob.pk])
+    for values, number in (({}, 2), (unsynced, 0), ({"sync_enabled": True, "sync_status": "pending"}, 2)):
+        contacts.update(**values)
+        assert (len(attention.entries()), untrue_rows()) == (number, [])
+
+
 def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: None) -> None:
     phone = FieldMapping.objects.filter(link__entity_type="contact", key="phone")
     phone.update(problem="Column Phone was deleted.", problem_code="missing")

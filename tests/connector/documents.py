@@ -14,7 +14,7 @@ from graphql.execution.values import get_variable_values
 
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, MAINTENANCE
-from sync.monday import account_probe, board_events, board_items, connection, item_documents
+from sync.monday import account, account_probe, board_events, board_items, item_documents
 from sync.monday.board_items import ColumnSearch, ItemWrite, WriteRequest
 from sync.monday.graphql import Document
 
@@ -42,7 +42,7 @@ def documents(version: str) -> dict[str, Document]:
 
 def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     by_npd_id = {"by_npd_id": ColumnSearch("npd_id", "text", ["n-1"])}
-    yield "ping", Document(connection.PING, {})
+    yield "ping", Document(account.PING, {})
     yield "read_items", item_documents.items_query(["1", "2"], COLUMNS)
     yield "look by id", item_documents.batch_query("7", ["1"], {}, COLUMNS)
     yield "look by NPD ID", item_documents.batch_query("7", [], by_npd_id, COLUMNS)
@@ -90,9 +90,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             f"create with {words}",
             sent(item_documents.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
-    yield "account info", Document(connection.ACCOUNT_INFO, {})
-    yield "short account info", Document(connection.SHORT_ACCOUNT_INFO, {})
-    yield "users", Document(connection.USERS, {})
+    yield "account info", Document(account.ACCOUNT_INFO, {})
+    yield "short account info", Document(account.SHORT_ACCOUNT_INFO, {})
+    yield "users", Document(account.USERS, {})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
     page = 2 if form is board_events.NUMBERED_PAGES else "cursor"
     yield "page of the log", board_events.log_page_query("7", MOMENT, form, page)

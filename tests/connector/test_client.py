@@ -12,9 +12,9 @@ import requests
 import responses
 
 from sync.monday import errors
+from sync.monday.account import parse_account_info
 from sync.monday.board_items import WriteRequest
 from sync.monday.client import MondayClient
-from sync.monday.connection import parse_account_info
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Complexity
 from tests.connector.bodies import failed

@@ -7,8 +7,8 @@ import pytest
 import responses
 
 from sync.monday import errors
+from sync.monday.account import AccountInfo, parse_account_info, parse_users
 from sync.monday.client import MondayClient
-from sync.monday.connection import AccountInfo, parse_account_info, parse_users
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer
 from tests.connector.bodies import failed

@@ -86,16 +86,18 @@ def test_a_worker_that_dies_unsent_has_counted(world: World, monkeypatch: pytest
 
 
 def test_a_clear_that_is_over_lets_itself_go(world: World) -> None:
-    contacts = linked(world, 4)
+    *contacts, deleted = linked(world, 5)
     filled, emptied, clashing, off = contacts
-    empty_in_npd(contacts)
+    empty_in_npd([*contacts, deleted])
     world.work()
-    assert states() == [ApprovalState.PENDING] * 4
+    assert states() == [ApprovalState.PENDING] * 5
     Contact.objects.filter(pk=filled.pk).update(phone="+442079460018")
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
     world.edit(clashing, "phone", "+442079460099")
     empty_on_monday(world, [emptied])
+    Contact.objects.filter(pk=deleted.pk).update(role_title="Chair")
+    world.meanwhile(lambda: Contact.objects.filter(pk=deleted.pk).delete(), after="read")
     world.work()
-    assert release_obsolete() == 1  # of the one that no pass settles any more
-    assert states() == [ApprovalState.RELEASED] * 4
+    assert release_obsolete() == 2  # of those that no pass settles any more
+    assert states() == [ApprovalState.DONE] + [ApprovalState.RELEASED] * 5  # done: to archive the deleted one's item
     assert [world.status(c) for c in contacts] == ["synced", "synced", "conflict", "disabled"]

@@ -24,9 +24,9 @@ from sync.operations.sweep import enqueue_items
 from sync.outbox import pauses
 from sync.records.item_links import (
     UnmatchedFinding,
-    clear_missing,
     clear_unmatched,
     consider_again,
+    delete_obsolete_unmatched,
     exclude_match,
     ignore_item,
     ignore_unmatched,
@@ -238,7 +238,7 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
     [
         lambda: relist("contact", ["2", "1"]),
         lambda: clear_unmatched("contact", ["2", "1"]),
-        lambda: clear_missing(BoardLink(entity_type="contact"), sync_now(), []),
+        lambda: delete_obsolete_unmatched(BoardLink(entity_type="contact"), sync_now(), []),
     ],
 )
 def test_whoever_takes_several_items_takes_them_in_one_order(act: Any) -> None:

@@ -16,7 +16,7 @@ from sync.limits import WaitKind, api_quota, breaker
 from sync.limits.api_quota import PLAN_LIMITS, apply_account_info
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, BoardLink, MondayAccount
-from sync.monday.connection import AccountInfo, parse_account_info
+from sync.monday.account import AccountInfo, parse_account_info
 from sync.monday.errors import DAILY_LIMIT_REACHED, LIMIT_REACHED, UNREACHABLE, MondayError
 from sync.monday.graphql import Answer
 from sync.operations.sweep import boards_to_sweep

@@ -133,6 +133,10 @@ def test_a_holder_whose_session_another_role_may_not_see_is_taken_to_live(link: 
         assert acquire(link) is not None
 
 
+def test_a_worker_that_was_frozen_until_its_lease_had_expired_leaves_the_board(link: BoardLink) -> None:
+    assert acquire(link, seconds=0) is None
+
+
 def killed_again(link: BoardLink) -> None:
     with Worker() as worker:
         worker.takes(link)

@@ -7,7 +7,7 @@ import pytest
 from sandbox.faults import ALTERATIONS
 from sync.limits import breaker
 from sync.models import MondayAccount
-from sync.monday.connection import AccountInfo
+from sync.monday.account import AccountInfo
 from sync.monday.text_forms import looks_same
 from tests.engine.test_column_types import deal, sales, with_deals
 from tests.support.world import World

@@ -15,7 +15,7 @@ from sync.clock import SyncNow
 from sync.management.commands import monday_check
 from sync.models import BoardLink, SyncQueue
 from sync.monday import errors
-from sync.monday.connection import AccountInfo, CheckResult, check_account
+from sync.monday.account import AccountInfo, CheckResult, check_account
 from tests.admin import states
 from tests.support.sandbox import Sandbox
 from tests.support.world import World

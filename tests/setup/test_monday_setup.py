@@ -2,15 +2,29 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync.choices import Cause
-from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
+from sync.clock import sync_now
+from sync.limits import stops
+from sync.limits.api_quota import midnight_after
+from sync.models import (
+    Attention,
+    BoardLink,
+    Decision,
+    FieldMapping,
+    IgnoredItem,
+    MondayAccount,
+    SyncQueue,
+    UnmatchedItem,
+)
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.client import MondayClient
+from sync.monday.errors import BOARD_FULL, MondayError
 from sync.operations.setup.board_setup import switch_board
 from tests.support.sandbox import Sandbox
 
@@ -230,7 +244,15 @@ def test_what_somebody_stores_while_a_board_is_made_stays() -> None:
     assert stored == {"board_id": "2", "creates_records": True, "setup": {"state": "running"}, "pause": {"by": "dora"}}
 
 
-def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it() -> None:
-    link = BoardLink.objects.create(entity_type="contact", match_key="email", board_id="1", stops={"create": {}})
-    switch_board(link, "2", created=True)
-    assert BoardLink.objects.get().stops == {}
+def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it(
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    link = BoardLink.objects.create(entity_type="contact", match_key="email", board_id="1")
+    stops.stop_board(link, MondayError(BOARD_FULL, "The board is full"), "create")
+    tomorrow = midnight_after(sync_now())
+    SyncQueue.objects.create(entity_type="contact", entity_id=uuid4(), waits_for="writes", next_retry=tomorrow)
+    with django_capture_on_commit_callbacks(execute=True):
+        switch_board(link, "2", created=True)
+    assert (BoardLink.objects.get().stops, Attention.objects.count()) == ({}, 0)
+    assert Decision.objects.latest("id").sentence == "Sync goes on: Contacts."
+    assert SyncQueue.objects.get().next_retry <= sync_now()

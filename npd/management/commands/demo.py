@@ -105,8 +105,8 @@ def seed() -> int:
 def add_to_board(entity_type: str, records: Sequence[models.SyncedModel], *others: dict[str, Any]) -> list[str]:
     """Add items of records, with their NPD IDs, and other items; return their ids. No webhook or log reports them.
 
-    A relation's value would need the related record's item, which isn't there yet. But relations are optional, so they
-    have no mapping until the board has their column.
+    A relation's value would need the related record's item, which isn't there yet. But set-up makes no columns for
+    relations (`MappingSpec.optional`), so they have no mapping here.
     """
     link = registry.link_of(entity_type)
     assert link is not None

@@ -19,11 +19,11 @@ from sync.clock import sync_now
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.limits import api_quota, breaker, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
-from sync.monday import connection
+from sync.monday import account
+from sync.monday.account import CheckResult
 from sync.monday.account_probe import AccountProbe
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
-from sync.monday.connection import CheckResult
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
 from sync.operations.comparison import verification_sentence
@@ -133,13 +133,13 @@ def _monday_results() -> list[CheckResult]:
     except MondayError as error:
         if error.kind is WRONG_VERSION:
             # Monday answered, but with another version: the checks of that answer say with which one.
-            return connection.check_account(connection.parse_account_info(error.answer), api_version)
+            return account.check_account(account.parse_account_info(error.answer), api_version)
         subject = _SUBJECTS.get(error.scope, "connection")
         on_server = error.kind.for_administrator
         return [CheckResult("problem", subject, error.message, error.advice, for_administrator=on_server)]
     monday = connector(urgent=True)
     links = [(spec.board_title, registry.link_of(spec.entity_type)) for spec in registry.entities()]
-    results = connection.check_account(account_info, api_version)
+    results = account.check_account(account_info, api_version)
     try:
         boards = monday.read_boards([link.board_id for _, link in links if link is not None and link.board_id])
     except MondayError as error:

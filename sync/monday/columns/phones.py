@@ -115,9 +115,9 @@ class PhoneConverter(conversion.OneText):
     """
 
     column_type = name = "phone"
-    may_become_unknown = False
+    may_become_unknown = False  # an unchanged number always has the same form
     fragment = "... on PhoneValue { phone country_short_name }"
-    bare_text_doubt = "it has no country"
+    bare_text_doubt = "it has no country"  # why an event's value that is only a text isn't taken
 
     def __init__(self, options: conversion.ConverterOptions) -> None:
         self.region = region_code(options.region) or options.region
@@ -176,6 +176,7 @@ class PhoneConverter(conversion.OneText):
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any) -> Any:
+        """Return NPD's new value when Monday's differs: the spelling on the board if it is the same number here."""
         number = self._number_in(remote_raw)
         spelling = _plain_letters(conversion.text_under(remote_raw, "phone"))
         if spelling is None or number is None:
@@ -267,7 +268,7 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     """Return the number that a text certainly is, or None.
 
     With a plus it must only be possible, because its country may have ranges that the library doesn't know; without
-    one it must be valid in the region.
+    one it is read as dialled in the region, and must be valid.
     """
     if not _ONE_NUMBER.fullmatch(text):
         return None

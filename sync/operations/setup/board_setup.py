@@ -21,9 +21,8 @@ from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import count_with_noun, join_first
-from sync.limits import breaker, credentials
+from sync.limits import breaker, credentials, stops
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
-from sync.models.boards_and_account import ALL_CALLS
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, BoardSetup, Item
@@ -149,6 +148,8 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     with transaction.atomic():
         # Somebody may have paused it, or started a set-up, while Monday was asked.
         link.refresh_from_db(from_queryset=BoardLink.objects.select_for_update())
+        for kind in list(link.stops):
+            stops.end_board_stop(link, kind)
         link.reset_for(board_id)
         link.creates_records = created
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
@@ -285,7 +286,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         outcome.steps += [f"uses the {message} that was there" for message in setup.adopted]
     group_before = link.group_id
     if group_before not in setup.board.groups:
-        # New items go to the topmost group, unless a person chose another that still takes items.
+        # New items go to the group that was the topmost one at the first set-up, as long as the board has it.
         link.group_id = setup.board.group_id or ""
     if group_before not in ("", link.group_id):
         outcome.steps.append(f"new items go to the group “{setup.board.groups.get(link.group_id, '')}” now")
@@ -301,8 +302,8 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         chosen = replace(chosen, choices=replace(chosen.choices, fields=fields))
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
-    link.stops.pop(ALL_CALLS, None)
-    link.save(update_fields=["group_id", "npd_id_column", "creates_records", "sync_filter", "stops"])
+    stops.end_board_stop(link)
+    link.save(update_fields=["group_id", "npd_id_column", "creates_records", "sync_filter"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     needs_pass = _store_mappings(outcome, chosen, setup, is_first=not column_before)
     if filter_before != link.sync_filter:

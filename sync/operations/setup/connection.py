@@ -16,7 +16,7 @@ from sync.kernel import humanize
 from sync.kernel.acts import ActionError
 from sync.limits import breaker, connector, credentials, urgent_calls
 from sync.models import MondayAccount
-from sync.monday.connection import AccountInfo, CheckResult, check_account
+from sync.monday.account import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.board_setup import refresh_users
 from sync.records import authors

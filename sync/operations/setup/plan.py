@@ -332,10 +332,12 @@ def _count(plan: BoardPlan, planned_passes: Sequence[preview.PlannedPass], listi
     relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}
     missing = defaultdict[type[SyncedModel], dict[str, str]](dict)
     for planned_pass in planned_passes:
-        # It stands for so many real passes, each with a call that reads.
+        # It stands for so many real passes, each with a call that reads and those that write. What is about second
+        # items and answers happens in one of them.
         real_passes = math.ceil((len(planned_pass.plan.records) + len(planned_pass.plan.items)) / api_quota.FULL_BATCH)
-        calls_of_each = 1 + preview.calls_of_real_pass(replace(planned_pass, calls=0))
-        plan.calls += planned_pass.calls + real_passes * calls_of_each
+        once = 0 if planned_pass.unread_reason else preview.calls_about_items(planned_pass.plan)
+        calls_of_each = 1 + preview.calls_of_real_pass(replace(planned_pass, calls=0)) - once
+        plan.calls += planned_pass.calls + real_passes * calls_of_each + once
         for record_plan in planned_pass.plan.records.values():
             for field_plan in record_plan.fields.values():
                 awaited = field_plan.awaited

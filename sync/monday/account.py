@@ -1,4 +1,4 @@
-"""The connection: the token's user, the account with its plan, version, usage and users, and the checks of all that.
+"""The account of the token: its user, plan, version, usage and users, and what a check of it finds.
 
 The fields come from developer.monday.com/api-reference: reference/me, reference/account, docs/api-versioning,
 docs/optimizing-api-usage (platform_api) and reference/users.
