@@ -31,7 +31,9 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
     delete and identity `about` says what happened and which options there are; choose one under the key `record`.
     """
 
-    monday_id = serializers.CharField(source="monday_item_id", read_only=True, help_text="The item.")
+    monday_id = serializers.CharField(
+        source="monday_item_id", read_only=True, help_text="The item, like monday_item_id."
+    )
     state = serializers.SerializerMethodField(help_text="open, applying, handed_back, partly, settled or undoing.")
     left_open = serializers.ListField(
         child=serializers.CharField(),
@@ -42,7 +44,9 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         read_only=True,
         help_text="Of delete and identity: {what, options: [{choose, value, label, effect, does}], candidates, item}.",
     )
-    resolution = serializers.JSONField(read_only=True)
+    resolution = serializers.JSONField(
+        read_only=True, help_text="A choice or an undo that the next pass applies, or that a pass has handed back."
+    )
     resolved_by = serializers.StringRelatedField[Any](allow_null=True)
 
     class Meta:
@@ -120,8 +124,8 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     """Conflicts in numbers."""
 
     unresolved = serializers.IntegerField()
-    resolved = serializers.IntegerField()
-    total = serializers.IntegerField()
+    resolved = serializers.IntegerField(help_text="In the last 30 days.")
+    total = serializers.IntegerField(help_text="The sum of both.")
     applying = serializers.IntegerField(help_text="Of the unresolved: chosen, and being saved.")
     by_kind = serializers.DictField(
         child=serializers.IntegerField(), help_text="The unresolved by kind: fields, overwritten, delete, identity."

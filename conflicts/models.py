@@ -181,7 +181,8 @@ class SyncConflict(models.Model):
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    # {field: {choose, value, the values chosen for, type, by, by_id, chosen_at, at}} of fields that left the conflict.
+    # {field: {choose, value, the values chosen for, type, by, by_id, chosen_at, at}} of fields that left the conflict,
+    # in whichever way.
     merge_selections: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # {field: the displayed value that resolved it}.
     resolved_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)

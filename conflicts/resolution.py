@@ -52,6 +52,8 @@ class NotAsSeen(DecidedTooLate):
 
 
 class NotOpen(DecidedTooLate):
+    """The conflict's present state doesn't allow the act: resolved, being applied, or for an undo still unresolved."""
+
     default_code = "not_waiting"
 
 
@@ -293,8 +295,8 @@ def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> N
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
     """Store an undo request for the resolved fields of a conflict, and enqueue the pass that applies it.
 
-    Raises SyncConflict.DoesNotExist, NotOpen (no resolved fields, or being applied or undone), or InvalidResolution
-    with the reason and what to do instead.
+    Raises SyncConflict.DoesNotExist, NotOpen (still unresolved, or being applied or undone), or InvalidResolution with
+    the reason and what to do instead.
     """
     with transaction.atomic():
         # Locked, so that no pass applies a resolution meanwhile.

@@ -442,7 +442,7 @@ class World:
     def restore(self, snapshot: Snapshot, seconds: float) -> None:
         """Replace the content by a snapshot that is this many seconds old, and move its times by as much.
 
-        Ids go on, so that none is used twice.
+        So what was recent still is. Ids go on, so that none is used twice.
         """
         with self.lock:
             delta = timedelta(seconds=int(seconds))

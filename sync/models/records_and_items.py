@@ -20,7 +20,7 @@ from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 from sync.kernel.humanize import within_sentence
 
-# Rows of this system have their remote id also as `jira_id`.
+# Other code may keep sync states with other systems (sync/state). In this one's rows `remote_id` is also `jira_id`.
 JIRA = "jira"
 
 
@@ -34,7 +34,8 @@ class SyncMetadataManager(models.Manager["SyncMetadata"]):
 class SyncMetadata(models.Model):
     """The sync state: one row for each record and other system, with the last pass's result and the bases.
 
-    `base`, `blocked_fields`, `altered` and `seen` are keyed by the mappings' keys.
+    `base`, `blocked_fields`, `altered` and `seen` are keyed by the mappings' keys. Only other code (sync/state) fills
+    `content_hash`, `resolution_strategy`, `local_modified`, `remote_modified` and the two times of a conflict.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -68,7 +69,7 @@ class SyncMetadata(models.Model):
     api_calls_count = models.IntegerField("API calls of the last sync", db_default=0)
     local_modified = models.DateTimeField("last change in NPD", null=True, blank=True)
     remote_modified = models.DateTimeField("last change on Monday", null=True, blank=True)
-    # The last agreed pair, and what it belongs to: {local, remote, item, column, version, at}.
+    # The last agreed pair, and what it belongs to: {local, remote, item, column, the mapping's version, at}.
     base: models.JSONField[Any, Any] = models.JSONField(
         "last synced values", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
@@ -77,7 +78,9 @@ class SyncMetadata(models.Model):
     altered: models.JSONField[Any, Any] = models.JSONField(
         "values that Monday stored differently", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
+    # Why the last pass left the record as it is; `last_error` is only of a pass that failed.
     note = models.TextField("reason", blank=True, default="", db_default="")
+    # active, archived, deleted, moved, inactive; restored if somebody restored the item of a deleted record.
     remote_state = models.CharField("last answer about the item", max_length=20, blank=True, default="", db_default="")
     removed_since = models.DateTimeField("item known to be deleted since", null=True, blank=True)
     removed_passes = models.SmallIntegerField("checks in a row that found it deleted", default=0, db_default=0)
@@ -245,6 +248,7 @@ class ApprovalRequest(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "kind", "key"],
+                # Of a rejected one, the value hasn't been put back yet.
                 condition=models.Q(state__in=["pending", "approved", "rejected"]),
                 name="sync_approval_requests_one_open",
             )
@@ -349,7 +353,7 @@ class Tombstone(models.Model):
 
 
 class IgnoredItem(models.Model):
-    """An item that must not become a record, with the reason, so that nobody is asked again."""
+    """An item that is left alone, or must not be a certain record's, with the reason, so that nobody is asked again."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
@@ -393,6 +397,7 @@ class UnmatchedItem(models.Model):
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     first_seen = models.DateTimeField("since", db_default=SyncNow())
     last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
+    # Not listed since; the item's IgnoredItem says why, and stays when this row goes.
     ignored_at = models.DateTimeField("ignored", null=True, blank=True)
 
     class Meta:
