@@ -70,12 +70,12 @@ def test_a_body_that_is_too_large_is_refused_before_a_thread_is_given_it(site: S
             # Only a part, so that NPD can't have got it whole. Caddy reads a quarter of a megabyte before it answers.
             caller.sendall(head.encode() + b"x" * 300_000)
             assert caller.makefile("rb").readline().startswith(b"HTTP/1.1 413 ")
-    without_length = iter([b"x" * 1_000_001])
-    assert requests.post(site.url("/webhooks/monday/"), data=without_length, timeout=60).status_code == 413
     config = run_command(CADDY, "adapt", "--config", "ops/Caddyfile", env={"SITE_URL": site.url("")}, check=True).stdout
+    # Bodies that don't tell their length are cut; the caller gets Caddy's answer or NPD's, whichever comes first.
     limits = [int(limit) for limit in re.findall(r'"max_size":(\d+)', config)]
     (buffered,) = re.findall(r'"request_buffers":(\d+)', config)
-    assert int(buffered) > max(limits) == 12_000_000
+    assert limits == [1_000_000, 12_000_000]
+    assert int(buffered) > max(limits)
     assert {"read_timeout", "read_header_timeout"} <= set(re.findall(r'"(\w+)":', config))
 
 
