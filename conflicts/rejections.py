@@ -32,7 +32,7 @@ from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import field_values
 from sync.reconcile.field_bases import base_of
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
-from sync.reconcile.lost_updates import last_differing_value
+from sync.reconcile.lost_updates import last_seen_value
 from sync.records import authors
 
 # The kind of the line of activity that stores an answer.
@@ -103,7 +103,7 @@ class Rejection:
         """Monday's stored value as of the last pass that read it; None if it is empty or unknown."""
         if self.sync_state is None:
             return None
-        reading = last_differing_value(self.sync_state, self.key)
+        reading = last_seen_value(self.sync_state, self.key)
         base = base_of(self.sync_state, self.mapping, self.record.monday_id or "")
         return reading.value if reading else base and base["remote"]
 
@@ -269,7 +269,7 @@ def _leave_both(rejection: Rejection, by: User) -> Decision:
     """Mark the difference as wanted, so that nobody is asked about it any more."""
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
-    reading = last_differing_value(rejection.sync_state, rejection.key)
+    reading = last_seen_value(rejection.sync_state, rejection.key)
     kept_remote = {KEPT_REMOTE: reading.value} if reading else {}
     _mark_kept_different(rejection.sync_state, rejection.key, mark | kept_remote)
     sentence = (

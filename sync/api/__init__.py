@@ -1,4 +1,7 @@
-"""The HTTP API: records, activity, queue and figures, and the endpoints for machines. Here: tokens and throttles.
+"""The HTTP API: records, activity, queue and figures, and the endpoints for machines.
+
+Here are the tokens and the rate of pushes; the rate of all other requests is `DEFAULT_THROTTLE_CLASSES` in
+config/settings.py.
 
 Nothing here may import DRF's views, which import this for their authentication.
 """

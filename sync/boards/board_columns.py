@@ -2,8 +2,9 @@
 
 A renamed column is followed by its id; a removed or retyped column blocks its field. Sweeps, nightly comparisons, and
 passes with an answer that lacks a column detect it. The mapping's `problem` is set, and its field is blocked on every
-record in NPD's own tables, without a call: no record may say `synced` after Monday lost its value. When a column is
-usable again, the blocked records get a pass; only a restored column keeps its base.
+record in NPD's own tables, without a call: no record may say `synced` after Monday lost its value. A column that is on
+the board but not on some items (HIDDEN) blocks only the records of the pass that saw it. When a column is usable again,
+the blocked records get a pass; only a restored column keeps its base.
 """
 
 from collections.abc import Iterable, Mapping
@@ -97,7 +98,8 @@ def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tupl
     if former_type and column.type != former_type and not reads_type(mapping, [column.type]):
         sentence = f"{name} is of the type {column.type} now; it was {former_type}. {_BLOCKED_NOTE}"
         return choices.ColumnProblem.RETYPED, sentence
-    # The board lists hidden columns too. Only an item's values show that it is visible again: in a pass, or at night.
+    # Its values were hidden, though the column is on the board. Only an item, in a pass or at night, shows whether they
+    # still are.
     if mapping.problem_code == choices.ColumnProblem.HIDDEN:
         return choices.ColumnProblem.HIDDEN, mapping.problem
     return None, ""
@@ -113,9 +115,9 @@ class InspectedColumns:
 
 
 def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
-    """Store the state of the columns before the pass's records, and whatever becomes of these.
+    """Store the state of the columns, also if the pass's records are not settled afterwards.
 
-    It updates all the board's records, so the pass must not hold locks on its own.
+    It comes before them and updates all the board's records, so the pass must not hold locks on its own.
     """
     mappings = {mapping.key: mapping for mapping in link.mappings.all()}
     for key in columns.healed:

@@ -202,7 +202,8 @@ class ListConverter(Converter):
     The canonical form is a sorted tuple without duplicates, because the order has no meaning.
     """
 
-    # Whether a text in NPD is one element, not split (dropdown). A ChoiceListConverter has its inner converter's.
+    # Whether a text in NPD is one element (dropdown, whose `elements` doesn't split it), so that the rule “unite” isn't
+    # offered (registry.py). A ChoiceListConverter has its inner converter's.
     takes_single_text: bool = False
 
     def key(self, element: str) -> str:

@@ -355,7 +355,7 @@ class ItemFacts:
         return bool(self.claim.payload.get(AS_NEW_KEY))
 
     @property
-    def may_create(self) -> bool:
+    def is_creation_requested(self) -> bool:
         """Whether a person asked for a record of it, whatever the board's setting says."""
         return self.wants_new_record or bool(self.claim.payload.get(MAY_CREATE_KEY))
 

@@ -1,5 +1,7 @@
 """Find edits on Monday that our writes overwrote, by change events, and report them to people.
 
+The conflict *overwritten* also gets the values that were lost with a replaced column or a removed item.
+
 Between a pass's read and its write somebody may change the same cell, and Monday has no conditional write. So it is
 found out later: our write's event has a previous value that we had not read, or another person's event has a value
 that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
@@ -37,14 +39,14 @@ MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a fi
 ASKED_LINE = "overwritten"
 HISTORY_ONLY_LINE = "overridden"
 
-# The actions of fields whose value on Monday is that of the base, or could not be read.
+# The actions of fields of which nothing is written on either side, or that could not be read.
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
 AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
 class SeenValue(NamedTuple):
-    """A raw value that differed from the base when a pass read it on Monday: a row of the sync state's `seen`."""
+    """A raw value that a pass read on Monday and replaced, or took over: a row of the sync state's `seen`."""
 
     value: Any
     at: str
@@ -79,7 +81,7 @@ def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
 
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
-    """Whether the record's events have to be checked, because some are new and it is synced."""
+    """Whether the record's events have to be checked: some are new, and it is synced, also once by “Sync now”."""
     return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_pushed_by_name)
 
 
@@ -634,7 +636,7 @@ def _closing_reason(plan: pass_plan.RecordPlan) -> str:
 def seen_after(
     plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
 ) -> dict[str, list[Any]]:
-    """Return the sync state's `seen` with this pass's values that differ from the base, and with lost values.
+    """Return the sync state's `seen` with the values that this pass replaced or took over, and with lost values.
 
     It holds no values of an item that this pass creates, and no entries older than the journal.
     """
@@ -662,8 +664,8 @@ def seen_after(
     return rows_by_field
 
 
-def last_differing_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
-    """Return the last value that differed from the base when a pass read it, if there is one."""
+def last_seen_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
+    """Return the last value on Monday that a pass replaced or took over, if there is one."""
     values, _ = _seen_rows(sync_state, key)
     return values[-1] if values else None
 

@@ -7,6 +7,7 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 - *a second item bears its NPD ID*: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
+- an item that a person called a copy of a record's item is archived, or asked about again if that item has left
 - *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record never makes a new record;
   the deleted record's pass decides about it.
 """
@@ -52,6 +53,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     if not facts.item_claims:
         return plan
     answered_items = identity.answered_items(facts, plan)
+    # Of the answers that this pass carries out.
     answered_records = {
         key for answer in plan.identity_answers if answer.result for key in (answer.asked_id, *answer.record_ids)
     }
@@ -257,7 +259,7 @@ class _ItemRule:
         """Return a plan that waits, because a new item's match key may still be filled in."""
         wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
         until = (self.facts.known_since or self.now) + wait
-        if self.match_key or until <= self.now or self.facts.may_create:
+        if self.match_key or until <= self.now or self.facts.is_creation_requested:
             return None
         words = _type_words(self.board)
         then = ""
@@ -276,7 +278,8 @@ class _ItemRule:
     def _match_or_create(self) -> pass_plan.ItemPlan:
         ignored = self.facts.ignored
         facts = self.facts
-        if ignored and not facts.may_create and (ignored.left_alone or ignored.entity_id is None):
+        # Not left alone means: only not that record's; without a record, it was the item of one deleted long ago.
+        if ignored and not facts.is_creation_requested and (ignored.left_alone or ignored.entity_id is None):
             return self._leave_ignored(ignored)
         record = self._npd_id_record
         if record is not None:
@@ -293,9 +296,10 @@ class _ItemRule:
             return self._link(hits[0])
         if hits:
             return self._ask(hits)
-        if not self.board.link.creates_records and not facts.may_create:
+        if not self.board.link.creates_records and not facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
-        if self.board.link.creates_held and not self.match_key and not facts.may_create:
+        # Held, because nobody could be recognized: an item with a match key can be.
+        if self.board.link.creates_held and not self.match_key and not facts.is_creation_requested:
             until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
         return self._create()

@@ -27,7 +27,7 @@ from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.facts import new_sync_state
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
-from sync.reconcile.lost_updates import last_differing_value
+from sync.reconcile.lost_updates import last_seen_value
 from sync.registry import item_url
 
 
@@ -336,7 +336,7 @@ class RecordView:
         if key not in self.sync_state.blocked_fields and key not in self.sync_state.conflicts.get("fields", ()):
             moments = (agreed_at, self.sync_state.last_successful_sync) if base else ()
             return base_remote, max((moment for moment in moments if moment), default=None)
-        seen = last_differing_value(self.sync_state, key)
+        seen = last_seen_value(self.sync_state, key)
         read_at = datetime.fromisoformat(seen.at) if seen else None
         if seen is None or read_at is None or (agreed_at is not None and agreed_at >= read_at):
             return base_remote, agreed_at

@@ -130,6 +130,7 @@ def stored_choices(link: BoardLink | None) -> Choices | None:
     if link is None:
         return None
     mappings = list(link.mappings.all())
+    # Set-up gives all synced fields the same; the first is the name, which is always synced.
     first_match = mappings[0].first_match if mappings else Rule.ASK
     return Choices(
         entity_type=link.entity_type,

@@ -103,7 +103,7 @@ class Gatherer:
         linked = facts.items.linked
         open_records = [record_plan.facts for record_plan in plan.open_records]
         with_items = _with_items(facts, open_records)
-        changed = [record for record in with_items if not field_bases.is_resting(board, record)]
+        not_resting = [record for record in with_items if not field_bases.is_resting(board, record)]
         linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
         linked_records = [replace(entry.facts, item=linked.get(str(entry.record.monday_id))) for entry in linked_plans]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
@@ -116,16 +116,17 @@ class Gatherer:
             identity=item_facts.identity_facts(facts, open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
-            histories=longer_histories(board, changed),
+            histories=longer_histories(board, not_resting),
         )
-        facts = replace(facts, approvals=item_facts.approval_facts(facts, changed, deleted, self.planned_requests))
+        facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
         if not board.relations:
             return facts
-        # The filter, which a deleted record's item may have to pass, ignores cells that a removed item has emptied.
-        filtered = [*changed, *(deleted if board.sync_filter.items else ())]
-        emptied = [cell for record in filtered for cell in field_bases.emptied_cells(board, record)]
+        # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
+        # record's item may have to pass, ignores it.
+        compared = [*not_resting, *(deleted if board.sync_filter.items else ())]
+        emptied = [cell for record in compared for cell in field_bases.emptied_cells(board, record)]
         off_board = self.items_off_board(board, emptied)
-        return with_related(facts, plan, [*changed, *removed, *deleted], off_board)
+        return with_related(facts, plan, [*not_resting, *removed, *deleted], off_board)
 
     def find_items(
         self, board: BoardContext, item_ids: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
@@ -230,6 +231,8 @@ class Gatherer:
 
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
     """Return the items with these NPD IDs, by NPD ID; None if an NPD ID can't be read.
+
+    For creates that may be sent again (act.py, unanswered_creates.py), outside of a pass's reads.
 
     Raises MondayError if Monday can't be read.
     """

@@ -104,6 +104,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         # Keeps the records with its key from matching it again.
         reason = "A person said that it is none of the records that look the same."
         ignore_item(entity_type, answer.item_id, None, reason)
+        # It is listed until its pass, though the row above keeps it from a match.
         item_links.relist(entity_type, [answer.item_id])
         item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
         payload = {item_links.AS_NEW_KEY: True, "by": by}
@@ -131,7 +132,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     items = [item_plan.facts.item for item_plan in plan.items if item_plan.facts.item]
     without_npd_id = [item for item in items if not field_values.npd_id_of(run.board, item)]
     if run.link.creates_held and any(field_values.match_key_of_item(run.board, item) for item in without_npd_id):
-        set_create_obstacle(run.link, "creates_held", "")  # an item has a match key now
+        # An item has a match key now: creates waited because nobody could be recognized.
+        set_create_obstacle(run.link, "creates_held", "")
     has_others = any(item_plan.act not in pass_plan.DUPLICATES for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
     acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
@@ -301,7 +303,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
-    # Only for settled ones: act.py has counted removed items, and the others are decided again.
+    # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
     finished = [deleted for deleted in settled if deleted.is_settled]
     ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
