@@ -110,11 +110,12 @@ def decide_deleted(
     deleted = plan.facts
     item = plan.item
     is_removed = item is None or item.state != field_values.ACTIVE
+    if item is not None:
+        plan = plan.with_state(removed_since=None)
     if is_removed and deleted.choice is not None and deleted.choice.choose == RESTORE_OPTION:
         return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
     if item is None:
         return _decide_without_item(facts, plan)
-    plan = plan.with_state(removed_since=None)
     if is_removed:
         return _decide_by_removed_item(board, plan, item)
     kept = choices.TombstoneState.KEPT

@@ -152,9 +152,11 @@ def test_the_item_goes_as_a_person_chose(policy: DeletedRecordPolicy, removal: D
 def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwhile() -> None:
     facts = chosen("monday")
     assert facts.item is not None
+    facts.sync_state.removed_since = at(-60)  # Monday didn't show its item then
     for item_now in (facts.item, replace(facts.item, state="archived"), None):
         plan = decide(replace(facts, item=item_now))
         assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
+        assert (plan.facts.sync_state.removed_since is None) is (item_now is not None)
 
 
 @pytest.mark.parametrize(
