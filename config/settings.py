@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import IsolationLevel
 
 from config import environment
 from config.environment import env, load_or_create_secrets
@@ -150,7 +151,12 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": {**env.db_url_config(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 }
 # A URL has a socket's folder behind the question mark, but `manage.py dbshell` reads only HOST.
-DATABASES["default"]["HOST"] = DATABASES["default"].get("OPTIONS", {}).pop("host", "") or DATABASES["default"]["HOST"]
+DATABASE_OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["HOST"] = DATABASE_OPTIONS.pop("host", "") or DATABASES["default"]["HOST"]
+# With each BEGIN, because a pooler's connections keep no settings; sync/kernel/db.py sets the others.
+DATABASE_OPTIONS["isolation_level"] = IsolationLevel.READ_COMMITTED
+# A pooler that changes connections between transactions keeps neither prepared statements nor cursors.
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = not isinstance(DATABASE_OPTIONS.get("prepare_threshold", 0), int)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # In the database, so that all processes count limits together. The model CacheEntry has its table.
 CACHES = {
