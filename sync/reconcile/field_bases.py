@@ -192,6 +192,32 @@ def emptied_cells(board: BoardContext, facts: RecordFacts) -> set[EmptiedCell]:
     return emptied
 
 
+class SeenValue(NamedTuple):
+    """A raw value that a pass read on Monday and replaced, or took over: a row of the sync state's `seen`."""
+
+    value: Any
+    at: str
+
+
+class ReportedLoss(NamedTuple):
+    """A lost value that was reported, and our write that overwrote it: the other kind of row in `seen`.
+
+    No pass read it, so it says nothing about what Monday showed.
+    """
+
+    value: Any
+    at: str
+    write_id: str
+
+
+def seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], list[ReportedLoss]]:
+    """Return both kinds of a field's rows, each the oldest first."""
+    rows = sync_state.seen.get(key, [])
+    values = [SeenValue(*row) for row in rows if len(row) == len(SeenValue._fields)]
+    losses = [ReportedLoss(*row) for row in rows if len(row) == len(ReportedLoss._fields)]
+    return values, losses
+
+
 def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether the item still shows a value that a write of ours replaced, because a replica lags behind."""
     # A create has replaced nothing.
@@ -214,7 +240,8 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
         cell = converter.cell_value(facts.item.reading(entry["column"]))
         current = converter.canonical_remote(cell)
         # An earlier pass that read this value after our write has shown that it is there again.
-        seen_at = [datetime.fromisoformat(at) for raw, at, *_ in facts.sync_state.seen.get(key, ()) if raw == cell]
+        values, _ = seen_rows(facts.sync_state, key)
+        seen_at = [datetime.fromisoformat(seen.at) for seen in values if seen.value == cell]
         if current == converter.canonical_remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
             return False
         writes = [write for write in facts.history.applied if write.created_at >= intent.created_at]

@@ -29,6 +29,7 @@ from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, Webhook
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
+from sync.reconcile.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_user_name
@@ -43,29 +44,6 @@ HISTORY_ONLY_LINE = "overridden"
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
 AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
-
-
-class SeenValue(NamedTuple):
-    """A raw value that a pass read on Monday and replaced, or took over: a row of the sync state's `seen`."""
-
-    value: Any
-    at: str
-
-
-class ReportedLoss(NamedTuple):
-    """A lost value that was reported, and our write that overwrote it: the other kind of row in `seen`."""
-
-    value: Any
-    at: str
-    write_id: str
-
-
-def _seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], list[ReportedLoss]]:
-    """Return both kinds of a field's rows, each the oldest first."""
-    rows = sync_state.seen.get(key, [])
-    values = [SeenValue(*row) for row in rows if len(row) == len(SeenValue._fields)]
-    losses = [ReportedLoss(*row) for row in rows if len(row) == len(ReportedLoss._fields)]
-    return values, losses
 
 
 def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -244,7 +222,7 @@ class _FieldHistory:
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
-        _, losses = _seen_rows(self.facts.sync_state, self.mapping.key)
+        _, losses = seen_rows(self.facts.sync_state, self.mapping.key)
         reported = [(loss.value, loss.write_id) for loss in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
         for lost_update in (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back()):
@@ -319,7 +297,7 @@ class _FieldHistory:
         since = event.at - merge.CLOCK_TOLERANCE
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
-        seen_values, _ = _seen_rows(self.facts.sync_state, event.key)
+        seen_values, _ = seen_rows(self.facts.sync_state, event.key)
         return any(
             field_bases.side_of(self.converter.canonical_remote, value.value) == event.value
             for value in seen_values
@@ -641,7 +619,7 @@ def seen_after(
     It holds no values of an item that this pass creates, and no entries older than the journal.
     """
     now = read_at.isoformat()
-    rows = {key: _seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
+    rows = {key: seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
     for key, field_plan in ({} if plan.creates else plan.fields).items():
         if field_plan.decision.action not in _UNINFORMATIVE:
             values, _ = rows.setdefault(key, ([], []))
@@ -666,7 +644,7 @@ def seen_after(
 
 def last_seen_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
     """Return the last value on Monday that a pass replaced or took over, if there is one."""
-    values, _ = _seen_rows(sync_state, key)
+    values, _ = seen_rows(sync_state, key)
     return values[-1] if values else None
 
 

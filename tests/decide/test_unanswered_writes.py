@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -194,6 +195,15 @@ def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_min
         waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
     later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
     assert waits == [*later, (Outcome.OPEN, 0, 0, "")]
+
+
+def test_a_reported_loss_is_no_read() -> None:
+    """A pass that reported the value read it in an event, so the item may show it because its replica lags behind."""
+    record, before = contact(), history(applied=[wrote("Boss")])
+    state = {"base": {"role_title": base("Boss")}, "seen": {"role_title": [view("Old", -30, uuid4())]}}
+    assert is_stale(
+        builders.board(), facts(record, item=item(record, role_title="Old"), sync_state=state, history=before)
+    )
 
 
 def test_what_can_t_be_read_is_not_stale() -> None:
