@@ -275,6 +275,7 @@ class World:
         self.clock = clock
         self.lock = threading.RLock()
         self.on_events: Callable[[list[WorldEvent]], None] = lambda events: None  # after each transaction
+        self.on_items: Callable[[list[Item]], None] = lambda items: None  # with new or changed items
         self.boards: dict[int, Board] = {}
         self.items: dict[int, Item] = {}
         self.hooks: dict[int, Hook] = {}
@@ -373,6 +374,7 @@ class World:
             self.items[item.id] = item
             self._on_board[item.board_id][item.id] = item
             self._changed["items", item.id] = item
+        self.on_items(items)
 
     def move_to_board(self, item: Item, board_id: int) -> None:
         """Move an item to the end of another board; the caller has changed its group and cells."""

@@ -364,6 +364,7 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         world.log("move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells = cells
         item.group_id = group.id
+        item.changed_by = user_id
         world.move_to_board(item, board_id)
         _touch(world, item, user_id)
         world.log("move_pulse_into_board", item, user_id, source_board_id=source.id)
