@@ -341,7 +341,9 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
                 continue
             converter = board.converter(mapping, facts.record)
             cell = cell_of(converter, mapping, item)
-            if not had_no_effect(intent, mapping.key, converter):
+            if not had_no_effect(intent, mapping.key, converter) or _was_sent_again(
+                facts, intent, mapping.key, converter
+            ):
                 continue
             sides = sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
             sent = sides_of(converter, None, local=entry["local"], remote=cell)
@@ -356,6 +358,17 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
     changes = change_events(board, facts.record, events)
     users: dict[tuple[str, merge.Side], str] = {(event.key, event.value): event.user_id for event in changes}
     return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
+
+
+def _was_sent_again(facts: RecordFacts, intent: Intent, key: str, converter: conversion.Converter) -> bool:
+    """Whether a later write sent the same value and took effect, so that the cell has it from that one."""
+    later = [write for write in facts.history.writes if write.created_at > intent.created_at and key in write.values]
+    return any(
+        write.values[key]["local"] == intent.values[key]["local"]
+        and write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
+        and not had_no_effect(write, key, converter)
+        for write in later
+    )
 
 
 def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:
