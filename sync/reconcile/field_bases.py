@@ -29,9 +29,6 @@ from sync.registry import target_of
 # (lost_updates.py).
 AS_SENT = "as_sent"
 
-# How often a value is sent that Monday answers without storing it.
-MAX_SENDS = 2
-
 
 def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
     """Return the base if it belongs to this item, column and mapping version; None otherwise."""
@@ -341,9 +338,9 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
                 continue
             converter = board.converter(mapping, facts.record)
             cell = cell_of(converter, mapping, item)
-            if not had_no_effect(intent, mapping.key, converter) or _was_sent_again(
-                facts, intent, mapping.key, converter
-            ):
+            if not had_no_effect(intent, mapping.key, converter):
+                continue
+            if _was_sent_again(facts, intent, mapping.key, converter):
                 continue
             sides = sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
             sent = sides_of(converter, None, local=entry["local"], remote=cell)
