@@ -26,9 +26,11 @@ from uuid import UUID
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
+from sync.reconcile.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_user_name
@@ -43,29 +45,6 @@ HISTORY_ONLY_LINE = "overridden"
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
 AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
-
-
-class SeenValue(NamedTuple):
-    """A raw value that a pass read on Monday and replaced, or took over: a row of the sync state's `seen`."""
-
-    value: Any
-    at: str
-
-
-class ReportedLoss(NamedTuple):
-    """A lost value that was reported, and our write that overwrote it: the other kind of row in `seen`."""
-
-    value: Any
-    at: str
-    write_id: str
-
-
-def _seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], list[ReportedLoss]]:
-    """Return both kinds of a field's rows, each the oldest first."""
-    rows = sync_state.seen.get(key, [])
-    values = [SeenValue(*row) for row in rows if len(row) == len(SeenValue._fields)]
-    losses = [ReportedLoss(*row) for row in rows if len(row) == len(ReportedLoss._fields)]
-    return values, losses
 
 
 def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -135,17 +114,19 @@ class OwnWrite:
         answer = intent.answer or {}
         self.id = str(intent.pk)
         self.item_id = intent.item_id
-        self.state = intent.state
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])
-        self.answer = converter.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        is_void = field_bases.had_no_effect(intent, mapping.key, converter)
+        self.state = IntentState.VOID if is_void else intent.state
+        has_answer = mapping.key in answer and not is_void
+        self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest, unless it `may_land_late`.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        # No answer says that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
+        # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
         # somebody else may have written it.
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
         self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
@@ -244,7 +225,7 @@ class _FieldHistory:
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
-        _, losses = _seen_rows(self.facts.sync_state, self.mapping.key)
+        _, losses = seen_rows(self.facts.sync_state, self.mapping.key)
         reported = [(loss.value, loss.write_id) for loss in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
         for lost_update in (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back()):
@@ -257,7 +238,8 @@ class _FieldHistory:
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
         base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
-        if base is None or self.mapping.key not in self.facts.sync_state.altered:
+        altered = self.facts.sync_state.altered.get(self.mapping.key)
+        if base is None or altered is None or SWALLOWED in altered:
             return False
         answered = field_bases.side_of(self.converter.canonical_remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
@@ -319,7 +301,7 @@ class _FieldHistory:
         since = event.at - merge.CLOCK_TOLERANCE
         if any(write.read == event.value and write.intended_at >= since for write in self.writes):
             return True
-        seen_values, _ = _seen_rows(self.facts.sync_state, event.key)
+        seen_values, _ = seen_rows(self.facts.sync_state, event.key)
         return any(
             field_bases.side_of(self.converter.canonical_remote, value.value) == event.value
             for value in seen_values
@@ -641,7 +623,7 @@ def seen_after(
     It holds no values of an item that this pass creates, and no entries older than the journal.
     """
     now = read_at.isoformat()
-    rows = {key: _seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
+    rows = {key: seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
     for key, field_plan in ({} if plan.creates else plan.fields).items():
         if field_plan.decision.action not in _UNINFORMATIVE:
             values, _ = rows.setdefault(key, ([], []))
@@ -666,7 +648,7 @@ def seen_after(
 
 def last_seen_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
     """Return the last value on Monday that a pass replaced or took over, if there is one."""
-    values, _ = _seen_rows(sync_state, key)
+    values, _ = seen_rows(sync_state, key)
     return values[-1] if values else None
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -41,6 +42,8 @@ def void(sent: str, **differs: Any) -> Intent:
 
 
 OURS = {"user_id": TOKEN_USER}
+DONE = {"state": IntentState.APPLIED, "answer": {"role_title": "First"}}
+SWALLOWED = void("First", state=IntentState.APPLIED, answer={"role_title": "Old"})
 OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}}, {"entry": {"united": True}}
 
 
@@ -53,6 +56,9 @@ OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}
         pytest.param([void("First")], "First", "First", "Old", {}, id="NPD says so, too: they agree"),
         pytest.param([void("First")], "Second", "First", "First", {}, id="it stood when both agreed"),
         pytest.param([void("First")], "Second", "First", None, {}, id="without a base nothing is known"),
+        pytest.param([SWALLOWED], "Second", "First", "Second", {"role_title": "First"}, id="its answer said it hadn't"),
+        pytest.param([SWALLOWED], "Second", "First", None, {"role_title": "First"}, id="a create's answer, without it"),
+        pytest.param([void("First", **DONE)], "Second", "First", "Second", {}, id="its answer showed it"),
         pytest.param([void("First", **OTHER_ITEM)], "Second", "First", "Second", {}, id="it was about another item"),
         pytest.param([void("First", **OTHER_COLUMN)], "Second", "First", "Second", {}, id="it was another column"),
         pytest.param([void("First", **UNITED)], "Second", "First", "Second", {}, id="a united list is merged"),
@@ -158,6 +164,7 @@ def test_what_a_create_gave_its_item(
         pytest.param([wrote("Boss"), wrote("Old", "Boss", seconds=-30)], "Old", False, id="we put it back since"),
         pytest.param([wrote("Boss", entry={"column": "old"})], "Old", False, id="it was another column"),
         pytest.param([], "Old", False, id="nothing was written of late"),
+        pytest.param([wrote("Boss", answer={"role_title": "Old"})], "Old", False, id="the answer showed it, too"),
     ],
 )
 def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], remote: str, expected: bool) -> None:
@@ -194,6 +201,15 @@ def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_min
         waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
     later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
     assert waits == [*later, (Outcome.OPEN, 0, 0, "")]
+
+
+def test_a_reported_loss_is_no_read() -> None:
+    """A pass that reported the value read it in an event, so the item may show it because its replica lags behind."""
+    record, before = contact(), history(applied=[wrote("Boss")])
+    state = {"base": {"role_title": base("Boss")}, "seen": {"role_title": [view("Old", -30, uuid4())]}}
+    assert is_stale(
+        builders.board(), facts(record, item=item(record, role_title="Old"), sync_state=state, history=before)
+    )
 
 
 def test_what_can_t_be_read_is_not_stale() -> None:
