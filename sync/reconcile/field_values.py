@@ -459,7 +459,8 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
             texts.add(match_key(canonical))
     visible = {fold_whitespace(text_forms.drop_invisible(text)) for text in texts}
     plain = set(map(text_forms.plain_letters, texts))
-    return {text for text in {*map(text_forms.canonical_text, texts), *visible, *plain} if text}
+    spellings = {text for text in {*map(text_forms.canonical_text, texts), *visible, *plain} if text}
+    return set().union(*map(text_forms.sign_spellings, spellings))
 
 
 def _match_key(canonical: conversion.Canonical) -> str:
