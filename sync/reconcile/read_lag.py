@@ -1,36 +1,370 @@
-"""Set aside what a pass has read of an item, but can't take for true yet."""
+"""Set aside what a pass has read while Monday's answers lag behind, so that nothing is decided by it.
 
-from collections.abc import Collection, Mapping
+Monday answers reads from replicas, which may be behind what its webhooks report and what we wrote. A read that
+contradicts the newest report about a field, and shows what was there before, is *stale*: the field waits, and the item
+is read again a little later (`LOOKS`). *Sync now* sends NPD's change all the same.
+
+Implements “A read that lags behind” of docs/reference/merge.md. `unshown_report` decides about one cell.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from functools import cmp_to_key, partial
+from typing import Any, NamedTuple, TypeVar
 
-from sync.monday.lag import LOOKS
+from sync import choices, merge
+from sync.kernel import grouped
+from sync.models import FieldMapping, IntentState, WebhookEvent
+from sync.monday import conversion
+from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
+from sync.monday.board_items import Item
+from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
+from sync.reconcile import field_bases, field_values, pass_plan
+from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, is_create, reported_changes
+from sync.reconcile.field_bases import seen_rows
+from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import RecordPlan
+from sync.reconcile.lost_updates import OwnWrite, overridden_line
 
+UNSHOWN_EDIT = "Monday reports an edit that its answers don't show yet. It is read again in a moment."
+UNSHOWN_WRITE = "Monday's answers don't show yet what was sent. It is read again in a moment."
+UNSHOWN_ITEM = "Monday's answers don't show yet what happened to its item. It is read again in a moment."
 
-def set_aside(
-    board: BoardContext,
-    plan: RecordPlan,
-    reasons: Mapping[str, str],
-    *,
-    look_in_seconds: float,
-    kept_events: Collection[int] = (),
-) -> RecordPlan:
-    """Return the plan with these fields' cells unknown to all later rules, each with its reason, as a sentence.
-
-    Such a field is not decided, and keeps its base and its open intents; other fields are synced. The record is
-    pending with the first reason, and nothing of it is listed on Home. It is read again after `look_in_seconds`;
-    `kept_events` stay unchecked until then. Calls add up.
-    """
-    if plan.item is None or not reasons:
-        return plan
-    columns = {mapping.column_id: reasons[mapping.key] for mapping in board.mapped if mapping.key in reasons}
-    return plan.with_facts(item=plan.item.without(columns)).waiting_for_look(
-        look_in_seconds, {**reasons, **plan.set_aside}, kept_events
-    )
+AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
 def seconds_to_look(since: datetime, now: datetime) -> float:
     """Return the seconds until the next of the `LOOKS` after an event or a write; 0 after the last."""
     elapsed = (now - since).total_seconds()
     return next((look - elapsed for look in LOOKS if look > elapsed), 0.0)
+
+
+def set_aside(
+    board: BoardContext, plan: pass_plan.RecordPlan, reasons: Mapping[str, str], *, look_in_seconds: float
+) -> pass_plan.RecordPlan:
+    """Return the plan with these fields' cells unknown to all later rules, each with its reason, as a sentence.
+
+    Such a field is not decided, and keeps its base, its unchecked events and its open intents; other fields are synced.
+    The record is pending with the first reason, and nothing of it is listed on Home. It is read again after
+    `look_in_seconds`, at the latest. Calls add up.
+    """
+    if plan.item is None or not reasons:
+        return plan
+    columns = {mapping.column_id: reasons[mapping.key] for mapping in board.mapped if mapping.key in reasons}
+    events = [row.pk for row in plan.facts.events if row.event and row.event.column_id in columns]
+    updates = tuple(update for update in plan.lost_updates if update.key not in reasons)
+    plan = replace(plan, set_aside={**reasons, **plan.set_aside}, lost_updates=updates)
+    assert plan.item is not None
+    plan = plan.with_facts(item=plan.item.without(columns))
+    return plan.waiting_for_look(look_in_seconds, events, next(iter(plan.set_aside.values())))
+
+
+# --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------
+
+_TAKES_AWAY = REMOVAL_TYPES | {"move_pulse_from_board"}
+_BRINGS_BACK = EVENT_TYPES[EventKind.RESTORED] | {"move_pulse_into_board"}
+_MAKES = EVENT_TYPES[EventKind.CREATED]
+
+
+def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell."""
+    waiting = []
+    for record_plan in plan.open_records:
+        item_id = record_plan.record.monday_id
+        if item_id and (wait := _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))):
+            waiting.append(_deferred(record_plan, wait))
+    waiting_deleted = []
+    for deleted in facts.deleted:
+        deleted_plan = plan.deleted[deleted.id]
+        waits = [_wait_for_item(facts, deleted, deleted.item)]
+        waits += [look for _, look in _stale_cells(facts.board, deleted, facts.now).values()]
+        if deleted_plan.is_open and any(waits):
+            waiting_deleted.append(_deferred(deleted_plan, min(filter(None, waits))))
+    return plan.with_records(waiting).with_deleted(waiting_deleted)
+
+
+def _deferred(plan: AnyPlan, wait: float) -> AnyPlan:
+    return plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
+
+
+def _wait_for_item(facts: PassFacts, record: RecordFacts, item: Item | None) -> float:
+    """Return the seconds until its item is read again, because what was read is older than what is known; else 0."""
+    is_there = field_values.is_active_on(facts.board, item)
+    if is_there and not record.history.events:
+        return 0.0
+    events = sorted(record.history.events, key=lambda event: (event.happened_at, event.pk))
+    news = [event for event in events if event.type in _TAKES_AWAY | _BRINGS_BACK | _MAKES]
+    newest = news[-1] if news else None
+    if newest is not None and newest.type in _TAKES_AWAY:
+        is_known = newest.processed_at is not None and newest.type in REMOVAL_TYPES
+        return seconds_to_look(_arrival(newest), facts.now) if is_there and not is_known else 0.0
+    if is_there:
+        return 0.0
+    moments = [
+        intent.settled_at
+        for intent in record.history.writes
+        if item is None and is_create(intent) and intent.state == IntentState.APPLIED and intent.settled_at
+        if intent.item_id == record.record.monday_id
+    ]
+    # A new item that is shown as removed was removed.
+    if newest is not None and (item is None or newest.type in _BRINGS_BACK) and not _is_checked_return(newest):
+        moments.append(_arrival(newest))
+    return max((seconds_to_look(moment, facts.now) for moment in moments), default=0.0)
+
+
+def _is_checked_return(event: WebhookEvent) -> bool:
+    return event.processed_at is not None and event.type in EVENT_TYPES[EventKind.RESTORED]
+
+
+def _arrival(event: WebhookEvent) -> datetime:
+    return event.happened_at if event.trigger_id.startswith(LOG_PREFIX) else event.received_at
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Set aside the cells of an item that are stale. A person's *Sync now* sends what NPD has changed all the same."""
+    board = facts.board
+    record = plan.facts
+    if plan.item is None or not (record.history.events or record.history.writes):
+        return plan
+    stale = _stale_cells(board, record, facts.now)
+    sent = {key for key in stale if record.is_pushed_by_name and _will_be_sent(board, record, key)}
+    for key, (sentence, look) in stale.items():
+        if key not in sent:
+            plan = set_aside(board, plan, {key: sentence}, look_in_seconds=look)
+    return _without_stale_group(facts, plan)
+
+
+def _stale_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> dict[str, tuple[str, float]]:
+    """Return why the cells of these fields count as unknown, and the seconds until they are read again."""
+    stale = {}
+    changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
+    for mapping in board.mapped:
+        report = _unshown_report_of(board, facts, mapping, changes.get(mapping.key, ()), now)
+        look = seconds_to_look(report.arrived, now) if report else 0.0
+        if report and look:
+            stale[mapping.key] = (UNSHOWN_WRITE if report.write else UNSHOWN_EDIT, look)
+    return stale
+
+
+def _will_be_sent(board: BoardContext, facts: RecordFacts, key: str) -> bool:
+    """Whether only NPD's value has left its half of the base, by what was read."""
+    mapping = next(mapping for mapping in board.mapped if mapping.key == key)
+    converter = board.converter(mapping, facts.record)
+    assert facts.item is not None
+    base = field_bases.base_of(facts.sync_state, mapping, facts.item.id)
+    cell = field_bases.cell_of(converter, mapping, facts.item)
+    sides = field_bases.sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
+    return base is not None and sides.local_changed and not sides.remote_changed
+
+
+def _without_stale_group(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Set the item's group aside, which the filter asks for, if the newest event about it names another one."""
+    if not facts.board.sync_filter.asks_group or plan.item is None:
+        return plan
+    moves = [row for row in plan.facts.history.events if row.event and row.event.group_id]
+    newest = max(moves, key=lambda event: (event.happened_at, event.pk), default=None)
+    if newest is None or newest.event is None or newest.processed_at or newest.event.group_id == plan.item.group_id:
+        return plan
+    look = seconds_to_look(_arrival(newest), facts.now)
+    if not look:
+        return plan
+    plan = plan.with_facts(item=replace(plan.item, group_id=None))
+    return plan.waiting_for_look(look, [newest.pk], UNSHOWN_EDIT)
+
+
+class Report(NamedTuple):
+    """What an event, or a write of ours, says about a field's value on Monday."""
+
+    at: datetime  # by Monday's clock; when our write was done
+    arrived: datetime
+    event: ChangeEvent | None = None
+    write: OwnWrite | None = None
+
+    def names(self, value: merge.Side, raw: Any) -> bool:
+        """Whether a cell with this value shows what it says."""
+        if self.write is not None:
+            return value in (self.write.answer, self.write.sent)
+        assert self.event is not None
+        return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
+
+    def replaced(self, value: merge.Side) -> bool:
+        """Whether it says that this value was there before."""
+        if self.write is not None:
+            return value == self.write.read
+        assert self.event is not None
+        return self.event.has_previous and value == self.event.previous
+
+
+# A cell's value as it is compared, and as it was read.
+Shown = tuple[merge.Side, Any]
+
+
+def unshown_report(
+    reports: Sequence[Report], cell: Shown, base: Shown | None, seen: Iterable[tuple[Shown, datetime]]
+) -> Report | None:
+    """Return the report that a read doesn't show yet, because it shows what was there before; None if there is none.
+
+    `reports` are those about the field, the oldest first; `seen` are values that earlier reads have shown, and when.
+    """
+    value = cell[0]
+    newest = reports[-1]
+    if newest.names(*cell):
+        return None
+    # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
+    for number, report in enumerate(reports):
+        covers = report.write and any(earlier.names(*cell) for earlier in reports[:number])
+        if covers and not any(later.names(*cell) for later in reports[number:]):
+            return report
+    is_base = base is not None and base[0] == value
+    if newest.write is not None and base is not None and not newest.write.wrote(base[0]):
+        return None  # both sides have agreed on another value since
+    if newest.event is not None and not newest.event.is_known:
+        # It may name the same value in another form, which the raw value shows.
+        is_base = is_base and base is not None and base[1] == cell[1]
+    was_before = any(report.replaced(value) for report in reports)
+    if not (is_base or was_before or any(report.names(*cell) for report in reports[:-1])):
+        return None
+    for shown, at in seen:
+        is_confirmed = newest.names(*shown) and at >= newest.arrived
+        # A read from before the report arrived tells its order only if clocks can't be wrong about it.
+        is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
+        if is_confirmed or (shown[0] == value and is_later):
+            return None
+    return newest
+
+
+def _unshown_report_of(
+    board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Sequence[ChangeEvent], now: datetime
+) -> Report | None:
+    item = facts.item
+    converter = board.converter(mapping, facts.record)
+    reports = _reports(facts, mapping, converter, changes, now)
+    if item is None or not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:
+        return None
+    raw = field_bases.cell_of(converter, mapping, item)
+    value = field_bases.side_of(converter.canonical_remote, raw)
+    if isinstance(value, merge.Unknown):
+        return None
+    base = None
+    if entry := field_bases.base_of(facts.sync_state, mapping, item.id):
+        base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
+    seen = [
+        ((field_bases.side_of(converter.canonical_remote, entry.value), entry.value), datetime.fromisoformat(entry.at))
+        for entry in seen_rows(facts.sync_state, mapping.key)[0]
+    ]
+    return unshown_report(reports, (value, raw), base, seen)
+
+
+def _reports(
+    facts: RecordFacts,
+    mapping: FieldMapping,
+    converter: conversion.Converter,
+    changes: Sequence[ChangeEvent],
+    now: datetime,
+) -> list[Report]:
+    """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
+    writes: list[OwnWrite] = []
+    for intent in facts.history.writes:
+        entry = intent.values.get(mapping.key)
+        is_recent = intent.settled_at is not None and intent.settled_at > now - LONGEST_LAG
+        if entry and mapping.is_current(entry) and is_recent and not is_create(intent):
+            with suppress(conversion.UnknownValue):
+                writes.append(OwnWrite(intent, mapping, converter, now))
+    # An answer that shows what was there before says nothing.
+    writes = [
+        write
+        for write in writes
+        if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
+        and (write.answer != write.read or write.sent == write.read)
+    ]
+    us = facts.history.token_user
+    events = []
+    for change in changes:
+        may_be_ours = not us or change.user_id in ("", us)
+        if not change.is_known and may_be_ours and any(_is_about(write, change) for write in writes):
+            continue  # our own echo, in a form that can't be read
+        events.append(change)
+    events.sort(key=cmp_to_key(_order))
+    if not writes and not any(change.arrived > now - LONGEST_LAG for change in events):
+        return []
+    reports: list[Report] = []
+    for change in events:
+        earlier = [number for number, write in enumerate(writes) if _is_after(change, write)]
+        ended = writes[: earlier[-1] + 1] if earlier else []
+        reports += [Report(write.until, write.until, write=write) for write in ended]
+        writes = writes[len(ended) :]
+        reports.append(Report(change.at, change.arrived, event=change))
+    return reports + [Report(write.until, write.until, write=write) for write in writes]
+
+
+def _is_about(write: OwnWrite, change: ChangeEvent) -> bool:
+    begin = write.intended_at - merge.CLOCK_TOLERANCE
+    return begin <= change.at <= write.until + merge.CLOCK_TOLERANCE
+
+
+def _order(change: ChangeEvent, other: ChangeEvent) -> int:
+    """Compare two events of a field: by Monday's time, or if that is the same, by what they replaced, or arrived."""
+    if abs(change.at - other.at) > SAME_TIME:
+        return -1 if change.at < other.at else 1
+    follows = change.is_known and other.is_known and change.has_previous and change.previous == other.value
+    leads = change.is_known and other.is_known and other.has_previous and other.previous == change.value
+    if follows is not leads:
+        return 1 if follows else -1
+    return (change.arrived > other.arrived) - (change.arrived < other.arrived)
+
+
+def _is_after(change: ChangeEvent, write: OwnWrite) -> bool:
+    """Whether an event happened after a write of ours; within seconds, only what it replaced tells that."""
+    if write.is_replaced_by(change) or change.at > write.until + merge.CLOCK_TOLERANCE:
+        return True
+    return not change.has_previous and change.at > write.until and not write.wrote(change.value)
+
+
+def _may_be_same(payload: Any, raw: Any) -> bool:
+    """Whether an event's value, which can't be read, may be a cell's: all its texts are in the cell.
+
+    Webhooks send phones without plus and country, and some values as a bare text.
+    """
+    texts = _plain_texts(payload)
+    return bool(texts) and texts <= _plain_texts(raw)
+
+
+def _plain_texts(value: Any) -> set[str]:
+    """Return the texts and numbers in a JSON value, without all but letters and digits."""
+    if isinstance(value, Mapping):
+        return set().union(*(_plain_texts(part) for key, part in value.items() if key != "changed_at"))
+    if isinstance(value, list):
+        return set().union(*map(_plain_texts, value))
+    plain = "".join(filter(str.isalnum, str(value))).casefold() if isinstance(value, str | int) else ""
+    return {plain} - {""}
+
+
+# --- what was never shown ---------------------------------------------------------------------------------------------
+
+
+def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
+    record = plan.facts
+    sent = [field_plan for field_plan in plan.fields.values() if field_plan.send_raw is not None]
+    if not record.events or not sent:
+        return plan
+    changes = grouped(reported_changes(facts.board, record.record, record.history.events), lambda change: change.key)
+    lines = []
+    for field_plan in sent:
+        key = field_plan.key
+        report = _unshown_report_of(facts.board, record, field_plan.mapping, changes.get(key, ()), facts.now)
+        event = report.event if report else None
+        if event is None or not event.is_new or not event.is_known or event.value == _sent_value(field_plan):
+            continue
+        what_happened = "and its answers never showed it. {sent} was sent over it. You can restore it from here."
+        lines.append(overridden_line(facts.board, plan, field_plan.mapping, event, what_happened))
+    return plan.logged(*lines)
+
+
+def _sent_value(field_plan: pass_plan.FieldPlan) -> merge.Side:
+    return field_bases.side_of(field_plan.converter.canonical_local, field_plan.send_raw)

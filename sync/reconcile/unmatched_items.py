@@ -27,9 +27,10 @@ from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.monday.lag import ECHO_WINDOW
 from sync.reconcile import field_values, identity, pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
-from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts, PassFacts
+from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -385,7 +386,7 @@ class _ItemRule:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
             return replace(self._end(stays), to_enqueue=(tombstone.entity_id,) if self.facts.has_new_edit else ())
-        stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
+        stale_until = tombstone.settled_at and tombstone.settled_at + ECHO_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
             return self._end(f"{detail} It has left the board, as far as we know.", stale_until)
