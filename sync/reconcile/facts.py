@@ -320,6 +320,7 @@ class ItemFacts:
     item: Item | None
     last_event: datetime | None = None  # when the board's last webhook about it arrived
     new_events: tuple[int, ...] = ()  # not checked by a pass yet
+    events: tuple[WebhookEvent, ...] = ()  # of the last minutes, also checked ones
     has_new_edit: bool = False  # one of these is an edit
     known_since: datetime | None = None  # when NPD first heard of it
     unconfirmed_until: datetime | None = None  # a call about it has no known outcome until then

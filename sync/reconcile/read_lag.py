@@ -4,10 +4,11 @@ Monday answers reads from replicas, which may be behind what its webhooks report
 contradicts the newest report about a field, and shows what was there before, is *stale*: the field waits, and the item
 is read again a little later (`LOOKS`). *Sync now* sends NPD's change all the same.
 
-Implements “A read that lags behind” of docs/reference/merge.md. `unshown_report` decides about one cell.
+Implements “A read that lags behind” of docs/reference/merge.md. `ReportedCell.unshown_report` decides
+about one cell.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +23,17 @@ from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, Eve
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.reconcile import field_bases, field_values, pass_plan
-from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, is_create, reported_changes
+from sync.reconcile.facts import (
+    ChangeEvent,
+    ItemFacts,
+    PassFacts,
+    RecordFacts,
+    RecordHistory,
+    is_create,
+    new_sync_state,
+    reported_changes,
+    with_values,
+)
 from sync.reconcile.field_bases import seen_rows
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
@@ -61,6 +72,80 @@ def set_aside(
     return plan.waiting_for_look(look_in_seconds, events, next(iter(plan.set_aside.values())))
 
 
+class Report(NamedTuple):
+    """What an event, or a write of ours, says about a field's value on Monday."""
+
+    at: datetime  # by Monday's clock; when our write was done
+    arrived: datetime
+    event: ChangeEvent | None = None
+    write: OwnWrite | None = None
+
+    def names(self, value: merge.Side, raw: Any) -> bool:
+        """Whether a cell with this value shows what it says."""
+        if self.write is not None:
+            return value in (self.write.answer, self.write.sent)
+        assert self.event is not None
+        return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
+
+    def replaced(self, value: merge.Side) -> bool:
+        """Whether it says that this value was there before."""
+        if self.write is not None:
+            return value == self.write.read
+        assert self.event is not None
+        return self.event.has_previous and value == self.event.previous
+
+
+# A cell's value as it is compared, and as it was read.
+Shown = tuple[merge.Side, Any]
+
+
+class ReportedCell(NamedTuple):
+    """A field's cell as it was read, beside what is known of it."""
+
+    mapping: FieldMapping
+    reports: Sequence[Report]  # the oldest first
+    cell: Shown
+    base: Shown | None
+    seen: Sequence[tuple[Shown, datetime]]  # what earlier reads have shown, and when
+
+    @property
+    def shows_our_write(self) -> bool:
+        """Whether the cell shows our newest write, and nothing older."""
+        *before, newest = self.reports
+        was_there = any(report.names(*self.cell) or report.replaced(self.cell[0]) for report in before)
+        return newest.write is not None and newest.names(*self.cell) and not was_there
+
+    @property
+    def unshown_report(self) -> Report | None:
+        """The report that the read doesn't show yet, because it shows what was there before; None if there is none."""
+        value = self.cell[0]
+        newest = self.reports[-1]
+        base = self.base
+        if newest.names(*self.cell):
+            return None
+        # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
+        for number, report in enumerate(self.reports):
+            covers = report.write and any(earlier.names(*self.cell) for earlier in self.reports[:number])
+            if covers and not any(later.names(*self.cell) for later in self.reports[number:]):
+                return report
+        if newest.write is not None and base is not None and not newest.write.wrote(base[0]):
+            return None  # both sides have agreed on another value since
+        is_base = base is not None and base[0] == value
+        if newest.event is not None and not newest.event.is_known:
+            # It may name the same value in another form, which the raw value shows.
+            is_base = is_base and base == self.cell
+        was_before = any(report.replaced(value) for report in self.reports)
+        if not (is_base or was_before or any(report.names(*self.cell) for report in self.reports[:-1])):
+            return None
+        for shown, at in self.seen:
+            is_confirmed = newest.names(*shown) and at >= newest.arrived
+            # A read from before the report arrived tells its order only if clocks can't be wrong about it.
+            is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
+            if is_confirmed or (shown[0] == value and is_later):
+                return None
+        return newest
+
+
 # --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------
 
 _TAKES_AWAY = REMOVAL_TYPES | {"move_pulse_from_board"}
@@ -78,11 +163,26 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
     waiting_deleted = []
     for deleted in facts.deleted:
         deleted_plan = plan.deleted[deleted.id]
-        waits = [_wait_for_item(facts, deleted, deleted.item)]
-        waits += [look for _, look in _stale_cells(facts.board, deleted, facts.now).values()]
-        if deleted_plan.is_open and any(waits):
-            waiting_deleted.append(_deferred(deleted_plan, min(filter(None, waits))))
+        if deleted_plan.is_open and (wait := _wait_for_item_and_cells(facts, deleted)):
+            waiting_deleted.append(_deferred(deleted_plan, wait))
     return plan.with_records(waiting).with_deleted(waiting_deleted)
+
+
+def wait_for_unmatched_item(facts: PassFacts, item: ItemFacts) -> float:
+    """Return the seconds until an item without a record is read again, because its read is stale; 0 if it isn't."""
+    if not item.events:
+        return 0.0
+    record = facts.board.model()
+    sync_state = new_sync_state(record.entity_type(), record.pk)
+    history = RecordHistory(events=item.events)
+    return _wait_for_item_and_cells(facts, RecordFacts(item.claim, record, sync_state, item=item.item, history=history))
+
+
+def _wait_for_item_and_cells(facts: PassFacts, record: RecordFacts) -> float:
+    cells = _reported_cells(facts.board, record, facts.now)
+    waits = [_wait_for_item(facts, record, record.item)]
+    waits += [look for _, look in _stale_cells(cells, facts.now).values()]
+    return min(filter(None, waits), default=0.0)
 
 
 def _deferred(plan: AnyPlan, wait: float) -> AnyPlan:
@@ -131,23 +231,23 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_
     record = plan.facts
     if plan.item is None or not (record.history.events or record.history.writes):
         return plan
-    stale = _stale_cells(board, record, facts.now)
-    sent = {key for key in stale if record.is_pushed_by_name and _will_be_sent(board, record, key)}
-    for key, (sentence, look) in stale.items():
-        if key not in sent:
+    cells = list(_reported_cells(board, record, facts.now))
+    shown_writes = frozenset(cell.mapping.key for cell in cells if cell.shows_our_write)
+    plan = with_values(plan, shown_writes=shown_writes) if shown_writes else plan
+    for key, (sentence, look) in _stale_cells(cells, facts.now).items():
+        if not (record.is_pushed_by_name and _will_be_sent(board, record, key)):
             plan = set_aside(board, plan, {key: sentence}, look_in_seconds=look)
     return _without_stale_group(facts, plan)
 
 
-def _stale_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> dict[str, tuple[str, float]]:
+def _stale_cells(cells: Iterable[ReportedCell], now: datetime) -> dict[str, tuple[str, float]]:
     """Return why the cells of these fields count as unknown, and the seconds until they are read again."""
     stale = {}
-    changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
-    for mapping in board.mapped:
-        report = _unshown_report_of(board, facts, mapping, changes.get(mapping.key, ()), now)
+    for cell in cells:
+        report = cell.unshown_report
         look = seconds_to_look(report.arrived, now) if report else 0.0
         if report and look:
-            stale[mapping.key] = (UNSHOWN_WRITE if report.write else UNSHOWN_EDIT, look)
+            stale[cell.mapping.key] = (UNSHOWN_WRITE if report.write else UNSHOWN_EDIT, look)
     return stale
 
 
@@ -177,87 +277,27 @@ def _without_stale_group(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_p
     return plan.waiting_for_look(look, [newest.pk], UNSHOWN_EDIT)
 
 
-class Report(NamedTuple):
-    """What an event, or a write of ours, says about a field's value on Monday."""
-
-    at: datetime  # by Monday's clock; when our write was done
-    arrived: datetime
-    event: ChangeEvent | None = None
-    write: OwnWrite | None = None
-
-    def names(self, value: merge.Side, raw: Any) -> bool:
-        """Whether a cell with this value shows what it says."""
-        if self.write is not None:
-            return value in (self.write.answer, self.write.sent)
-        assert self.event is not None
-        return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
-
-    def replaced(self, value: merge.Side) -> bool:
-        """Whether it says that this value was there before."""
-        if self.write is not None:
-            return value == self.write.read
-        assert self.event is not None
-        return self.event.has_previous and value == self.event.previous
-
-
-# A cell's value as it is compared, and as it was read.
-Shown = tuple[merge.Side, Any]
-
-
-def unshown_report(
-    reports: Sequence[Report], cell: Shown, base: Shown | None, seen: Iterable[tuple[Shown, datetime]]
-) -> Report | None:
-    """Return the report that a read doesn't show yet, because it shows what was there before; None if there is none.
-
-    `reports` are those about the field, the oldest first; `seen` are values that earlier reads have shown, and when.
-    """
-    value = cell[0]
-    newest = reports[-1]
-    if newest.names(*cell):
-        return None
-    # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
-    for number, report in enumerate(reports):
-        covers = report.write and any(earlier.names(*cell) for earlier in reports[:number])
-        if covers and not any(later.names(*cell) for later in reports[number:]):
-            return report
-    is_base = base is not None and base[0] == value
-    if newest.write is not None and base is not None and not newest.write.wrote(base[0]):
-        return None  # both sides have agreed on another value since
-    if newest.event is not None and not newest.event.is_known:
-        # It may name the same value in another form, which the raw value shows.
-        is_base = is_base and base is not None and base[1] == cell[1]
-    was_before = any(report.replaced(value) for report in reports)
-    if not (is_base or was_before or any(report.names(*cell) for report in reports[:-1])):
-        return None
-    for shown, at in seen:
-        is_confirmed = newest.names(*shown) and at >= newest.arrived
-        # A read from before the report arrived tells its order only if clocks can't be wrong about it.
-        is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
-        if is_confirmed or (shown[0] == value and is_later):
-            return None
-    return newest
-
-
-def _unshown_report_of(
-    board: BoardContext, facts: RecordFacts, mapping: FieldMapping, changes: Sequence[ChangeEvent], now: datetime
-) -> Report | None:
+def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> Iterator[ReportedCell]:
+    """Yield the cells of a record's item about which an event or a write of ours says something."""
     item = facts.item
-    converter = board.converter(mapping, facts.record)
-    reports = _reports(facts, mapping, converter, changes, now)
-    if item is None or not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:
-        return None
-    raw = field_bases.cell_of(converter, mapping, item)
-    value = field_bases.side_of(converter.canonical_remote, raw)
-    if isinstance(value, merge.Unknown):
-        return None
-    base = None
-    if entry := field_bases.base_of(facts.sync_state, mapping, item.id):
-        base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
-    seen = [
-        ((field_bases.side_of(converter.canonical_remote, entry.value), entry.value), datetime.fromisoformat(entry.at))
-        for entry in seen_rows(facts.sync_state, mapping.key)[0]
-    ]
-    return unshown_report(reports, (value, raw), base, seen)
+    changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
+    for mapping in board.mapped if item else ():
+        converter = board.converter(mapping, facts.record)
+        reports = _reports(facts, mapping, converter, changes.get(mapping.key, ()), now)
+        if item is None or not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:
+            continue
+        raw = field_bases.cell_of(converter, mapping, item)
+        value = field_bases.side_of(converter.canonical_remote, raw)
+        if isinstance(value, merge.Unknown):
+            continue
+        base = None
+        if entry := field_bases.base_of(facts.sync_state, mapping, item.id):
+            base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
+        seen = [
+            ((field_bases.side_of(converter.canonical_remote, row.value), row.value), datetime.fromisoformat(row.at))
+            for row in seen_rows(facts.sync_state, mapping.key)[0]
+        ]
+        yield ReportedCell(mapping, reports, (value, raw), base, seen)
 
 
 def _reports(
@@ -349,22 +389,17 @@ def _plain_texts(value: Any) -> set[str]:
 
 def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
-    record = plan.facts
-    sent = [field_plan for field_plan in plan.fields.values() if field_plan.send_raw is not None]
-    if not record.events or not sent:
+    if not plan.facts.events or all(field_plan.send_raw is None for field_plan in plan.fields.values()):
         return plan
-    changes = grouped(reported_changes(facts.board, record.record, record.history.events), lambda change: change.key)
     lines = []
-    for field_plan in sent:
-        key = field_plan.key
-        report = _unshown_report_of(facts.board, record, field_plan.mapping, changes.get(key, ()), facts.now)
+    for cell in _reported_cells(facts.board, plan.facts, facts.now):
+        field_plan = plan.fields.get(cell.mapping.key)
+        report = cell.unshown_report
         event = report.event if report else None
-        if event is None or not event.is_new or not event.is_known or event.value == _sent_value(field_plan):
+        if field_plan is None or field_plan.send_raw is None or event is None:
             continue
-        what_happened = "and its answers never showed it. {sent} was sent over it. You can restore it from here."
-        lines.append(overridden_line(facts.board, plan, field_plan.mapping, event, what_happened))
+        sent = field_bases.side_of(field_plan.converter.canonical_local, field_plan.send_raw)
+        if event.is_new and event.is_known and event.value != sent:
+            what_happened = "and its answers never showed it. {sent} was sent over it. You can restore it from here."
+            lines.append(overridden_line(facts.board, plan, cell.mapping, event, what_happened))
     return plan.logged(*lines)
-
-
-def _sent_value(field_plan: pass_plan.FieldPlan) -> merge.Side:
-    return field_bases.side_of(field_plan.converter.canonical_local, field_plan.send_raw)

@@ -28,7 +28,7 @@ from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import ECHO_WINDOW
-from sync.reconcile import field_values, identity, pass_plan
+from sync.reconcile import field_values, identity, pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
@@ -97,6 +97,9 @@ def _overruled_records(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
     item = item_facts.item
+    if wait := read_lag.wait_for_unmatched_item(facts, item_facts):
+        ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, read_lag.UNSHOWN_ITEM, wait)
+        return pass_plan.ItemPlan(item_facts, ending, keeps_finding=True)
     if field_values.is_active_on(facts.board, item):
         return _ItemRule(facts, item_facts, plan).decide()
     # Without a record nothing can be lost, so nothing waits.
