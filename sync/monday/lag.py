@@ -18,3 +18,6 @@ ECHO_WINDOW = timedelta(minutes=2)
 
 # Monday's times of two events don't tell their order if they are this close; then their arrival does.
 SAME_TIME = timedelta(seconds=1)
+
+# How often a value is sent that Monday answers without storing it.
+MAX_SENDS = 2

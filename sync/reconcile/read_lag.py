@@ -315,13 +315,7 @@ def _reports(
         if entry and mapping.is_current(entry) and is_recent and not is_create(intent):
             with suppress(conversion.UnknownValue):
                 writes.append(OwnWrite(intent, mapping, converter, now))
-    # An answer that shows what was there before says nothing.
-    writes = [
-        write
-        for write in writes
-        if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
-        and (write.answer != write.read or write.sent == write.read)
-    ]
+    writes = [write for write in writes if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)]
     us = facts.history.token_user
     events = []
     for change in changes:

@@ -20,6 +20,8 @@ def void(sent: str, **differs: Any) -> Intent:
 
 
 OURS = {"user_id": TOKEN_USER}
+DONE = {"state": IntentState.APPLIED, "answer": {"role_title": "First"}}
+SWALLOWED = void("First", state=IntentState.APPLIED, answer={"role_title": "Old"})
 OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}}, {"entry": {"united": True}}
 
 
@@ -32,6 +34,9 @@ OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}
         pytest.param([void("First")], "First", "First", "Old", {}, id="NPD says so, too: they agree"),
         pytest.param([void("First")], "Second", "First", "First", {}, id="it stood when both agreed"),
         pytest.param([void("First")], "Second", "First", None, {}, id="without a base nothing is known"),
+        pytest.param([SWALLOWED], "Second", "First", "Second", {"role_title": "First"}, id="its answer said it hadn't"),
+        pytest.param([SWALLOWED], "Second", "First", None, {"role_title": "First"}, id="a create's answer, without it"),
+        pytest.param([void("First", **DONE)], "Second", "First", "Second", {}, id="its answer showed it"),
         pytest.param([void("First", **OTHER_ITEM)], "Second", "First", "Second", {}, id="it was about another item"),
         pytest.param([void("First", **OTHER_COLUMN)], "Second", "First", "Second", {}, id="it was another column"),
         pytest.param([void("First", **UNITED)], "Second", "First", "Second", {}, id="a united list is merged"),
