@@ -53,6 +53,9 @@ def test_an_edit_arrives_with_the_first_look_at_which_reads_show_it(
     assert (getattr(ann, column), world.status(ann)) == (expected, "synced")
     assert world.calls() - before == 1 + looks
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
+    counts = world.link().shown_late
+    by_look = [0 < looks < number for number in (2, 3, 4)]
+    assert [counts.get(look, 0) for look in ("7", "60", "600", "all")] == [*by_look, looks > 0]
 
 
 @pytest.mark.parametrize("gap", [0.3, 0.6, 3])
@@ -130,13 +133,21 @@ def test_sync_now_sends_what_was_saved_and_keeps_what_was_reported(world: World,
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 
 
-def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer(world: World, ann: Contact) -> None:
+@pytest.mark.parametrize("saved", [None, "Ours"])
+def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer(
+    world: World, ann: Contact, saved: str | None
+) -> None:
     lag(world, edits=3_600)
     world.edit(ann, "role_title", "Theirs")
-    for wait in (0, *LOOKS):
+    world.hear()
+    if saved:
+        world.save(ann, role_title=saved)
+    for wait in LOOKS:
         world.hear(ann, seconds=wait + 0.1)
-    assert (ann.role_title, world.status(ann)) == ("Old", "synced")
+    assert (ann.role_title, world.status(ann)) == (saved or "Old", "synced")
     assert not SyncQueue.objects.filter(status="pending").exists()
+    overridden = Decision.objects.filter(entity_id=ann.pk, kind="overridden")
+    assert [line.values["before"] for line in overridden] == (["Theirs"] if saved else [])
 
 
 def test_a_new_item_and_its_last_edit_become_a_record_once_reads_show_them(world: World) -> None:
