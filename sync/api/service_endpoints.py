@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from rest_framework.exceptions import NotAuthenticated
 
@@ -31,7 +31,6 @@ from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import WaitKind
 from sync.models import SyncQueue
-from sync.monday.lag import LOOKS
 from sync.queue import SyncQueueService
 from sync.records import inbox
 
@@ -189,7 +188,7 @@ Samples = dict[str, Mapping[Any, float]]
 class InstallationCollector(Collector):
     """Reads the gauges from the database at each scrape, so that every web process answers the same."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily | HistogramMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily]:
         overview = availability.Overview()
         samples = queue_samples(overview) | board_samples(overview) | account_samples(overview) | record_samples()
         for name, (labels, meaning) in GAUGES.items():
@@ -197,18 +196,6 @@ class InstallationCollector(Collector):
             for values, number in samples[name].items():
                 family.add_metric(values, float(number))
             yield family
-        yield late_reads(overview)
-
-
-def late_reads(overview: availability.Overview) -> HistogramMetricFamily:
-    """Return by board how long reads lagged behind a webhook."""
-    meaning = "Seconds from a webhook until a read showed its edit, of edits that an earlier read had not shown."
-    family = HistogramMetricFamily(f"{PREFIX}late_read_seconds", meaning, labels=["board"])
-    for entity_type, link in overview.links.items():
-        counts = link.shown_late
-        buckets = [(f"{look:g}", counts.get(f"{look:g}", 0)) for look in LOOKS]
-        family.add_metric([entity_type], [*buckets, ("+Inf", counts.get("all", 0))], counts.get("seconds", 0))
-    return family
 
 
 def queue_samples(overview: availability.Overview) -> Samples:

@@ -101,7 +101,6 @@ class Migration(migrations.Migration):
                         blank=True, db_default="", verbose_name="why its webhooks seem to have fallen silent"
                     ),
                 ),
-                ("shown_late", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("verified_at", models.DateTimeField(blank=True, null=True, verbose_name="last verified")),
                 ("verified_records", models.IntegerField(db_default=0, verbose_name="records verified")),
                 ("differed_records", models.IntegerField(db_default=0, verbose_name="records that differed")),

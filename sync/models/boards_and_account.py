@@ -85,8 +85,6 @@ class BoardLink(models.Model):
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
     silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
-    # Edits that a read had not shown at first: how many a read has shown by each of `lag.LOOKS`, and their `seconds`.
-    shown_late: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     # The proof of "synced", by the last comparison that was finished: the synced records that it checked, and those of
     # them that differed.
     verified_at = models.DateTimeField("last verified", null=True, blank=True)

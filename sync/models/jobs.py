@@ -28,9 +28,6 @@ FAILING_ATTEMPTS = 2
 # In a job's payload: the number of passes in a row that could not decide with the data they read.
 ROUNDS_KEY = "rounds"
 
-# The outcome of a webhook event that waits because no read has shown what it reports.
-UNSHOWN = "kept: Monday's answers didn't show it yet"
-
 
 def backoff(failures: int) -> timedelta:
     """Return the wait after this many failures in a row; later failures wait as long as the last."""

@@ -12,7 +12,6 @@ from sync.boards.board_columns import InspectedColumns
 from sync.kernel import as_uuid
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.models.jobs import UNSHOWN
 from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
@@ -47,7 +46,6 @@ class ChangeEvent:
     arrived: datetime  # a row of the log arrives as late as it is read, so it counts from its own time
     payload: Any = field(default=None, compare=False)  # the value as the event has it
     is_known: bool = True  # without it, `value` means nothing
-    was_unshown: bool = False  # a pass has read the item without seeing it
 
 
 # The events that report a changed value.
@@ -95,8 +93,7 @@ def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[
         user = event.user_id or ""
         is_new = received.processed_at is None
         values = (value, previous, has_previous, user, at, is_new, arrived)
-        more = {"payload": event.value, "is_known": is_known, "was_unshown": received.outcome == UNSHOWN}
-        changes.append(ChangeEvent(mapping.key, *values, **more))
+        changes.append(ChangeEvent(mapping.key, *values, payload=event.value, is_known=is_known))
     return sorted(changes, key=lambda change: change.at)
 
 

@@ -335,7 +335,6 @@ class RecordPlan:
     set_aside: Mapping[str, str] = field(default_factory=dict)
     look_in_seconds: float = 0  # when the item is read again for them; 0: not by itself
     kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
-    shown_after: tuple[float, ...] = ()  # for how many seconds no read had shown edits that this one shows
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
     event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked

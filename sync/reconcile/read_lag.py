@@ -223,12 +223,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_
     record = plan.facts
     if plan.item is None or not (record.history.events or record.history.writes):
         return plan
-    cells = list(_reported_cells(board, record, facts.now))
-    edits = [cell.reports[-1].event for cell in cells if cell.reports[-1].names(*cell.cell)]
-    shown = [edit for edit in edits if edit and edit.is_new and edit.was_unshown]
-    if shown:
-        plan = replace(plan, shown_after=tuple((facts.now - edit.arrived).total_seconds() for edit in shown))
-    stale = _stale_cells(cells, facts.now)
+    stale = _stale_cells(_reported_cells(board, record, facts.now), facts.now)
     for key, (sentence, look) in stale.items():
         if not (record.is_pushed_by_name and _will_be_sent(board, record, key)):
             plan = set_aside(board, plan, {key: sentence}, look_in_seconds=look)

@@ -299,7 +299,6 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     for plan in settled:
         if plan.look_in_seconds:
             run.enqueue([plan.id], direction=choices.QueueDirection.TO_NPD, due_in_seconds=plan.look_in_seconds)
-    pass_run.note_late_reads(run, settled)
     # Older failed jobs of these records are completed, superseded by the job of this pass.
     current_jobs = {
         plan.id: plan.facts.claim.jobs[0].id for plan in settled if plan.fields or plan.is_deleted or plan.unlink_reason

@@ -1,7 +1,6 @@
 """The parts of settling that records, items and deletions share: history, locks, requests, the end of jobs."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,6 @@ from sync.kernel.db import run_sql
 from sync.merge import Action
 from sync.models import (
     ApprovalRequest,
-    BoardLink,
     Decision,
     Intent,
     IntentState,
@@ -27,10 +25,8 @@ from sync.models import (
     WriteLoop,
 )
 from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
-from sync.models.jobs import UNSHOWN
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
-from sync.monday.lag import LOOKS
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
@@ -377,19 +373,6 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
             older[state].append(intent.pk)
     for state, ids in older.items():
         Intent.objects.filter(pk__in=ids).update(state=state, settled_at=SyncNow())
-
-
-def note_late_reads(run: PassRun, settled: Iterable[pass_plan.RecordPlan]) -> None:
-    """Mark the events that no read has shown yet, and count the edits that a read shows at last."""
-    plans = list(settled)
-    if kept := [event for plan in plans for event in plan.kept_events]:
-        WebhookEvent.objects.filter(pk__in=kept, outcome="").update(outcome=UNSHOWN)
-    if seconds := [seconds for plan in plans for seconds in plan.shown_after]:
-        link = BoardLink.objects.select_for_update().only("shown_late").get(pk=run.link.pk)
-        counts = Counter(link.shown_late)
-        counts.update({f"{look:g}": sum(after <= look for after in seconds) for look in LOOKS})
-        counts.update({"all": len(seconds), "seconds": round(sum(seconds), 1)})
-        BoardLink.objects.filter(pk=run.link.pk).update(shown_late=dict(counts))
 
 
 def end_events(outcome: str, **events: Any) -> None:
