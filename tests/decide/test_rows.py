@@ -53,7 +53,13 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("a removed item leaves it so", "fields.a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody"),
         ("doesn't count", "odd_answers.a_connected_column_that_also_names_an_item_that_people_do_not_see"),
         ("without a visible character", "converters.a_name_without_a_visible_character_is_empty_on_both_sides"),
-        ("is repeated", "unanswered_writes.read_of_a_value_we_just_replaced_is_repeated"),
+    ],
+    "A read that lags behind": [
+        ("A cell is *stale* for ten minutes", "read_lag.read_that_contradicts_the_newest_event_is_stale"),
+        ("is over, whatever a read shows", "read_lag.an_edit_that_we_wrote_over_is_over_whatever_is_read"),
+        ("The record is `pending`", "read_lag.a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending"),
+        (" | ", "read_lag.every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row"),
+        ("The table has what", "read_lag.every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row"),
     ],
     "A field, both ways": [
         ("same | same | – | nothing", OF_ITS_ROW),
