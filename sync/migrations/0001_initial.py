@@ -52,6 +52,14 @@ class Migration(migrations.Migration):
                 ),
                 ("last_pass_at", models.DateTimeField(blank=True, null=True)),
                 (
+                    "read_lags",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        verbose_name="after what time reads showed what was reported",
+                    ),
+                ),
+                (
                     "removed_item_policy",
                     models.CharField(
                         choices=[

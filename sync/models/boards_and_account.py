@@ -62,6 +62,10 @@ class BoardLink(models.Model):
     )
     # When a pass last read items.
     last_pass_at = models.DateTimeField(null=True, blank=True)
+    # By a bucket of LAG_BUCKETS, or "inf": how many; and "sum", in seconds.
+    read_lags: models.JSONField[Any, Any] = models.JSONField(
+        "after what time reads showed what was reported", db_default=EMPTY_OBJECT, blank=True
+    )
     # The policies after a deletion on the other side.
     removed_item_policy = models.CharField(
         "when an item is deleted on Monday",
