@@ -35,6 +35,7 @@ from sync.models import (
 )
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
+from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import (
@@ -51,7 +52,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record, unlinked_items
+from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record
 
 DAY = timedelta(days=1)
 
@@ -288,7 +289,8 @@ def identity_facts(
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
         rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
-        owned = owners_of(entity_type, [item.id for item in (*facts.items.by_npd_id, *matching)])
+        former = [row.item_id for row in facts.unlinked.values()]
+        owned = owners_of(entity_type, [*(item.id for item in (*facts.items.by_npd_id, *matching)), *former])
         owners = {item_id: owner.pk for item_id, owner in owned.items()}
         linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
         from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
@@ -297,7 +299,7 @@ def identity_facts(
             owners,
             frozenset(existing),
             ignored={row.item_id: row for row in rows},
-            unlinked=unlinked_items(entity_type, without_item),
+            unlinked=facts.unlinked,
             unedited=board.model.objects.in_bulk(unedited),
         )
     keys = {
@@ -330,6 +332,8 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
     )
     stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
+    recent = WebhookEvent.objects.filter(on_this_board, item_id__in=ids, received_at__gt=SyncNow() - LONGEST_LAG)
+    recent_events = events_by_item(recent.order_by("id"))
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event. A dry run has no jobs.
@@ -356,6 +360,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
             items.get(item_id),
             last_event=item_stats.get("last"),
             new_events=tuple(item_stats.get("new", ())),
+            events=tuple(recent_events.get(item_id, ())),
             has_new_edit=bool(item_stats.get("new_edits")),
             known_since=item_stats.get("first") or next((job_created_at.get(job.pk) for job in claim.jobs), None),
             unconfirmed_until=unconfirmed.get(item_id),
