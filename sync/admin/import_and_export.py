@@ -5,7 +5,7 @@ confirmation, and each form carries the choices of the steps before it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, cast
@@ -28,8 +28,9 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from sync import registry
 from sync.admin.activity import batch_undo_url
+from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.models import Decision
+from sync.models import CacheEntry, Decision
 from sync.models.decisions import IMPORT_KIND
 from sync.monday.columns.phones import phone_regions
 from sync.operations import file_formats
@@ -395,15 +396,22 @@ class RecordFilesMixin(ImportExportMixin):
         return data
 
 
-def refused_rows_url(user: Any, row: Decision) -> str:
-    """Return the address of the rows that the import of this activity entry refused; empty if there are none."""
-    if row.kind != IMPORT_KIND or not registry.is_registered(row.entity_type):
-        return ""
-    opts = registry.entity(row.entity_type).model._meta
-    key = refused_key(registry.entity(row.entity_type).model, str(row.batch_id))
-    if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}") or not cache.has_key(key):
-        return ""
-    return reverse(f"admin:{opts.app_label}_{opts.model_name}_import_refused", args=[row.batch_id])
+def refused_rows_urls(user: Any, rows: Iterable[Decision]) -> dict[int, str]:
+    """Return the addresses of the rows that the imports of these activity entries refused, as far as they are kept."""
+    entries: dict[str, Decision] = {}
+    for row in rows:
+        if row.kind != IMPORT_KIND or row.folded or not registry.is_registered(row.entity_type):
+            continue
+        opts = registry.entity(row.entity_type).model._meta
+        if user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
+            entries[cache.make_key(refused_key(opts.model, str(row.batch_id)))] = row
+    kept = CacheEntry.objects.filter(cache_key__in=entries, expires__gt=sync_now())
+    urls: dict[int, str] = {}
+    for key in kept.values_list("cache_key", flat=True):
+        opts = registry.entity(entries[key].entity_type).model._meta
+        name = f"{opts.app_label}_{opts.model_name}_import_refused"
+        urls[entries[key].pk] = registry.page_url(name, entries[key].batch_id)
+    return urls
 
 
 def refused_key(model: Any, name: str) -> str:

@@ -368,7 +368,8 @@ def test_a_bad_value_is_left_out_said_by_its_reason_and_in_the_file_of_such_rows
 
 def test_the_country_of_phone_numbers_can_be_chosen_for_a_file(browser: Client) -> None:
     Organization.objects.create(name="Nova", address_country="United States")
-    file = "Name,Email,Company,Phone\nAnn,ann@x.org,Nova,0511 / 44 55 66\nBob,bob@x.org,Nova,+44 20 7946 0018\nCid,cid@x.org,Nova,call me\n"
+    rows = ["Ann,ann@x.org,Nova,0511 / 44 55 66", "Bob,bob@x.org,Nova,+44 20 7946 0018", "Cid,cid@x.org,Nova,call me"]
+    file = "\n".join(["Name,Email,Company,Phone", *rows])
     phones = {
         number: {name: new for name, _, new in diff}
         for number, diff in changes(preview(browser, file, region="DE")).items()

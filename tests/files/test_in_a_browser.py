@@ -15,7 +15,17 @@ from tests.support.pages import barriers
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 MESSY = 300
-PHONES = ["0511 / 44 55 66", "+49 171 1234567", "call her", "", "030/901820-0", "(0511) 445566", "n/a", "+1 713 555 0150", "x"]
+PHONES = [
+    "0511 / 44 55 66",
+    "+49 171 1234567",
+    "call her",
+    "",
+    "030/901820-0",
+    "(0511) 445566",
+    "n/a",
+    "+1 713 555 0150",
+    "x",
+]
 
 
 def messy_rows() -> bytes:
