@@ -106,7 +106,7 @@ class MondayConnector:
             seen_ids |= set(ids)
             cursors.add(cursor)
 
-    def _page_at(  # noqa: PLR0913 - where a page is, and what is read of it
+    def _page_at(
         self,
         board_id: str,
         cursor: str | None,
@@ -213,9 +213,7 @@ class MondayConnector:
             entries, _ = board_events.parse_log_page(graphql.send_query(self.api, query))
             yield entries
 
-    def read_log(
-        self, board_id: str, since: datetime, until: datetime
-    ) -> Iterator[list[board_events.ActivityEntry]]:
+    def read_log(self, board_id: str, since: datetime, until: datetime) -> Iterator[list[board_events.ActivityEntry]]:
         """Yield the pages of the log between two times, newest first, one request for each."""
         form = board_events.log_form(self.api.version)
         page: int | str | None = 1 if form.page == "page" else None

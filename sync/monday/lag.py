@@ -42,3 +42,6 @@ LOG_SILENCE = timedelta(hours=24)
 
 # Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
 SWEEP_SHARE = 0.05
+
+# The buckets in which /metrics counts after how many seconds a read first showed what was reported.
+LAG_BUCKETS = (3.0, 10.0, 30.0, 90.0, LONGEST_LAG.total_seconds())

@@ -163,7 +163,9 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
     new_events = 0
     gap = state.pop("gap", None)
-    pages = chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)) if changes.log is not None else ()
+    pages = (
+        chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)) if changes.log is not None else ()
+    )
     for calls, entries in enumerate(pages, 1):
         settled = [entry for entry in entries if entry.at <= now - grace]
         cursor = max([cursor, *(entry.at for entry in settled)])
