@@ -430,8 +430,8 @@ def _store_listing(result: ComparisonResult, listing: BoardListing, items_count:
         names |= {str(record.monday_id): str(record) for record in owners}
         quoted = [f"“{names[item_id]}” ({item_id})" if item_id in names else item_id for item_id in listing.unreadable]
         problems.append(
-            f"Monday answers an error for {humanize.join_first(quoted)}, so nothing of that is compared. Open it on the "
-            "board and look for a value that can't be right. It is tried again, alone, the next night."
+            f"Monday answers an error for {humanize.join_first(quoted)}, so nothing of that is compared. Open it on "
+            "the board and look for a value that can't be right. It is tried again, alone, the next night."
         )
     stored = BoardLink.objects.filter(pk=link.pk)
     stored.update(listing_state=state, comparison_problem=" ".join(problems))
@@ -451,8 +451,9 @@ def _log_silence(link: BoardLink, result: ComparisonResult, now: datetime) -> st
         return ""
     source = "webhooks" if has_events else "the comparison"
     return (
-        f"Monday's activity log has shown no change since {humanize.day_and_time(newest_row)}, although {source} brought "
-        "some. So what webhooks miss is found at night only. Check that NPD Sync's user on Monday may see the log."
+        f"Monday's activity log has shown no change since {humanize.day_and_time(newest_row)}, although {source} "
+        "brought some. So what webhooks miss is found at night only. Check that NPD Sync's user on Monday may see the "
+        "log."
     )
 
 

@@ -81,10 +81,10 @@ def sweep_interval() -> timedelta:
 
 
 def calls_a_day() -> int:
-    """Return how many calls a day the sweeps of one board may take: no single sweep takes more."""
+    """Return how many calls a day the sweeps of one board may take, two at least: no single sweep takes more."""
     boards = max(1, BoardLink.objects.exclude(board_id="").count())
     limit = api_quota.read_quota().day_limit or UNKNOWN_DAY_LIMIT
-    return max(1, int(limit * lag.SWEEP_SHARE / boards))
+    return max(2, int(limit * lag.SWEEP_SHARE / boards))
 
 
 def boards_to_sweep() -> Iterator[BoardLink]:
@@ -149,12 +149,16 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     since = parse_moment(state.setdefault("since", cursor.isoformat())) or cursor
     read_again_at = parse_moment(state.get("read_again_at")) or since
     begin = begin_of_sweep(cursor, now)
-    if now - read_again_at >= lag.LONG_OVERLAP_EVERY:
+    gap = state.pop("gap", None)
+    if gap:
+        # Rows that come late are left to the sweep after the gap is closed.
+        begin = max(begin, cursor)
+    elif now - read_again_at >= lag.LONG_OVERLAP_EVERY:
         begin = begin_of_sweep(cursor, now, max(since, read_again_at - lag.LONG_OVERLAP))
         state["read_again_at"] = now.isoformat()
     changes = monday.read_activity(link.board_id, begin)
     calls = 1
-    calls_left = calls_a_day()
+    most_calls = calls_a_day()
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
         log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem, todo=todo)
@@ -162,7 +166,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
     new_events = 0
-    gap = state.pop("gap", None)
+    full_page = board_events.log_form(monday.api.version).rows
     pages = (
         chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)) if changes.log is not None else ()
     )
@@ -170,25 +174,24 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
         settled = [entry for entry in entries if entry.at <= now - grace]
         cursor = max([cursor, *(entry.at for entry in settled)])
         new_events += store_missed_changes(link, settled)
-        if calls == calls_left and entries:
+        if calls >= most_calls and len(entries) >= full_page:
             # What is older waits for the next sweep, with what an earlier one left.
             gap = {"from": gap["from"] if gap else begin.isoformat(), "to": entries[-1].at.isoformat()}
             break
-    if gap and calls < calls_left:
-        gap_begin = parse_moment(gap["from"]) or begin
-        gap_end = parse_moment(gap["to"]) or now
-        for entries in monday.read_log(link.board_id, max(gap_begin, begin_of_sweep(gap_end, now)), gap_end):
+    if gap and changes.log is not None:
+        gap_begin = max(parse_moment(gap["from"]) or begin, _oldest_begin(now))
+        gap_pages = monday.read_log(link.board_id, gap_begin, parse_moment(gap["to"]) or now)
+        while calls < most_calls and (gap_page := next(gap_pages, None)) is not None:
             calls += 1
-            new_events += store_missed_changes(link, entries)
-            gap["to"] = entries[-1].at.isoformat() if entries else gap["to"]
-            if calls == calls_left:
+            new_events += store_missed_changes(link, gap_page)
+            gap["to"] = gap_page[-1].at.isoformat() if gap_page else gap["from"]
+            if len(gap_page) < full_page:
+                gap = None
                 break
-        else:
-            gap = None
     if gap:
         state["gap"] = gap
     # Whoever took more than one call waits for longer, so that all sweeps of a day keep to their share.
-    extra = timedelta(days=1) / calls_left * calls - sweep_interval()
+    extra = timedelta(days=1) / most_calls * calls - sweep_interval()
     next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
     BoardLink.objects.filter(pk=link.pk).update(
         swept_to=cursor, swept_at=SyncNow() + next_wait, sweep_problem=changes.log_problem, log_state=state
@@ -204,8 +207,11 @@ def begin_of_sweep(cursor: datetime, now: datetime, earlier: datetime | None = N
     Older changes are left to the comparison: they can't be checked for lost updates, because our writes of that time
     are pruned, and what webhooks reported then isn't known any more.
     """
-    begin = min(cursor - lag.OVERLAP, earlier or cursor)
-    return max(begin, now - timedelta(days=settings.JOURNAL_DAYS - 1))
+    return max(min(cursor - lag.OVERLAP, earlier or cursor), _oldest_begin(now))
+
+
+def _oldest_begin(now: datetime) -> datetime:
+    return now - timedelta(days=settings.JOURNAL_DAYS - 1)
 
 
 def store_missed_changes(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:
