@@ -340,7 +340,10 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
             rejection.key, rejection.mapping.label, rejection.sides[NPD], rejection.sides[MONDAY]
         )
         entry = by_field[rejection.field_ref]
-        loaded[entry.key] = replace(entry, values=(values,))
+        acts = entry.acts
+        if rejection.monday_problem:
+            acts = tuple(act for act in acts if act.code != "keep_monday")
+        loaded[entry.key] = replace(entry, values=(values,), acts=acts)
     return _fit_acts_to_values([*loaded.values()], mappings)
 
 

@@ -514,6 +514,9 @@ def _acts(row: Attention) -> tuple[Act, ...]:
     if row.kind == Kind.REMOVED or row.code in DELETIONS:
         # The direction of the record, or the conflict, decides.
         acts = [act for act in acts if act.code in row.values["acts"]]
+    elif row.kind == Kind.REJECTED and not row.item_id:
+        # Monday has no value of a record without an item.
+        acts = [act for act in acts if act.code != "keep_monday"]
     elif row.kind == Kind.FAILED and row.values["failures"]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]
