@@ -38,9 +38,12 @@ ARCHIVE_ITEM = "archive_item"
 DELETE_ITEM = "delete_item"
 UNLINK = "unlink"
 MERGE_RECORDS = "merge_records"
+SAME_NAME = "same_name"
+NEW_ITEM = "new_item"
 
 # The acts of options (of `sync.kernel.acts`) that a person may choose for several conflicts at once.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
+NAMESAKE_ACTS = (SAME_NAME, NEW_ITEM)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class ConflictReport:
     rejected: Mapping[str, str] = field(default_factory=dict)  # reasons of rejected resolutions, by field or RECORD_KEY
     closing_reason: str = ""
     # For a delete and an identity: {what: a sentence, options: [Option.to_json()]}. An identity also has `candidates`,
-    # [{id, label, linked_to, values by field}], and `item`, in the same form.
+    # [{id, label, linked_to, values by field}], `item`, in the same form, and `by_name` if only names are the same.
     data: Mapping[str, Any] = field(default_factory=dict)
     # The stored values that undo each applied field: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -129,8 +129,14 @@ CODE_FIRST_MATCH = "first_match"
 CODE_DELETED_RECORD = "deleted_record"
 CODE_RESTORED_ITEM = "restored_item"
 
+# The code of a question whether a record is the item of its name.
+CODE_SAME_NAME = "same_name"
+
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
+
+# The codes of conflicts whose own options say which acts are possible.
+WITH_OPTIONS = (*DELETIONS, CODE_SAME_NAME)
 
 # By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
@@ -185,6 +191,12 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         acts=_ACTS_ON_DELETED_RECORD,
     ),
     (Kind.DUPLICATE, ""): CauseFacts("Are these the same {record}?"),
+    (Kind.DUPLICATE, CODE_SAME_NAME): CauseFacts(
+        "Is it the item of the same name?",
+        "The board has items with the names of these records, and on one side nothing that tells whether they are the "
+        "same. Nothing is created until somebody answers, or fills that in.",
+        acts=("same_name", "new_item"),
+    ),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(
         "{field} has a value that its column can't take", _OTHERS_SYNCED, acts=("leave_both", "keep_monday")
@@ -211,7 +223,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "Nothing new is created, because the NPD ID column is missing", icon="key_off", acts=("check_column",)
     ),
     (Kind.BOARD, "creates_held"): CauseFacts(
-        "Nothing new is created, because nobody on the board can be recognized",
+        "Nothing new is created, because items on the board can't be recognized",
         icon="front_hand",
         acts=("check_column", "create_anyway"),
     ),

@@ -319,6 +319,7 @@ class ItemFacts:
     tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
+    namesakes: tuple[SyncedModel, ...] = ()  # the board's records with its name that have no item
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
     copied_record: SyncedModel | None = None  # the record of which a person said that it is a copy
     # The facts about `copied_record`, else `npd_id_record`, if that has an item: with the item and all intents.

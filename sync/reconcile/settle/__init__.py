@@ -34,6 +34,7 @@ from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.item_facts import deletion_obstacles
+from sync.reconcile.identity import quoted_names
 from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
@@ -192,13 +193,33 @@ def _write_changes(
     pass_run.enqueue_pointing(run, no_longer_awaited)
     if newly_linked := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         tombstones.enqueue_tombstones(run.entity_type, newly_linked)
-    # Candidate items of an open question are shown there, so do not also list them as unmatched.
-    questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
-    candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
-    item_links.clear_unmatched(run.entity_type, candidates)
+    _list_asked_items(run, [record_plan for record_plan in existing if record_plan.identity.question])
     _finish_jobs(run, changes)
     run.store_history(plans_there)
     _write_statuses(run, existing, new_states)
+
+
+def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """Don't list the candidate items of open questions as unmatched, because they are shown there.
+
+    Those with only a record's name stay in the list, which other records of that name are compared with; it says why.
+    """
+    asked_about = list[str]()
+    findings = list[item_links.UnmatchedFinding]()
+    for record_plan in plans:
+        question = record_plan.identity.question or {}
+        if question.get("by_name"):
+            names = {"names": quoted_names([record_plan.record])}
+            findings += [
+                item_links.UnmatchedFinding(item["id"], item["label"], choices.UnmatchedReason.AMBIGUOUS, names)
+                for item in question["candidates"]
+            ]
+        else:
+            asked_about += [item["id"] for item in question["candidates"]]
+    item_links.clear_unmatched(run.entity_type, asked_about)
+    # Once each, because two records may have one name.
+    by_item = {finding.item_id: finding for finding in findings}
+    item_links.note_unmatched(run.link, by_item.values(), from_pass=True)
 
 
 def _store_sync_states(
