@@ -15,7 +15,7 @@ from typing import Any
 
 from waitress.channel import ClientDisconnected
 
-from sandbox import api_errors, api_limits, faults, graph, web
+from sandbox import api_errors, api_limits, faults, graph, lags, web
 from sandbox.api_errors import RequestError
 from sandbox.graph import resolvers
 from sandbox.model import API_USER, Clock, World
@@ -133,7 +133,7 @@ class Api:
         self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
         self.latency = Latency()
         self.limits = api_limits.Limits(self._clock, self._plan)
-        self.history = faults.ItemHistory(self._clock)
+        self.history = lags.ItemHistory(self._world)
         self.idempotency = Idempotency(self._clock)
         self.cursors = resolvers.OpenCursors(self._world)
 
@@ -244,12 +244,11 @@ class Api:
             complexity=self.limits.spend(call.complexity),
             handshake=self._deliveries.sender.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
+            view=self._view(fault),
         )
         middleware: list[Any] = []
         if fault is not None:
-            middleware.append(faults.FieldFault(fault, operation, self.history))
-        if operation.is_mutation and self.faults.has_stale_reads():
-            middleware.append(faults.history_middleware(self.history))
+            middleware.append(faults.FieldFault(fault, operation))
         # One transaction for all mutations of a document. Slow mutations open their own, so that webhooks report them
         # before the answer does; so does a new webhook, because its address is called in the meantime.
         access: AbstractContextManager[Any] = self._world.transaction()
@@ -270,6 +269,13 @@ class Api:
         if fault is not None and fault.timeout == "after":
             self._hang_up(request, fault)
         return response
+
+    def _view(self, fault: faults.Fault | None) -> lags.View:
+        """Return what a request sees of items and logs."""
+        reads = self.faults.lags()
+        if fault is not None and fault.stale is not None:
+            reads.append(lags.Lag(lags.LAG_KINDS, edits=0, writes=fault.stale))
+        return lags.View(self._world, self.history, reads, self.faults.late_rows())
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:
         if "error_code" not in answer:  # the format before 2025-01, which internal errors still have

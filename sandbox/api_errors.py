@@ -124,6 +124,10 @@ def cursor_expired() -> FieldError:
     )
 
 
+def internal_error() -> RequestError:
+    return RequestError(200, "Internal server error", "INTERNAL_SERVER_ERROR")
+
+
 def last_group(group_id: str, board_id: int) -> FieldError:
     return FieldError(
         "Board must have at least one group", "DeleteLastGroupException", 409, group_id=group_id, board_id=board_id

@@ -149,12 +149,17 @@ class Control:
 
     def add_faults(self, entries: list[Any] | None = None, **fault: Any) -> list[dict[str, Any]]:
         """Add a fault, or all of a list or none, to the end of the queue."""
-        self.api.faults.add([web.call(fault_from, entry) for entry in ([fault] if entries is None else entries)])
+        faults = [web.call(fault_from, entry) for entry in ([fault] if entries is None else entries)]
+        self.api.faults.add(faults)
+        with self.world.lock:
+            if any(fault.makes_reads_lag() for fault in faults):
+                self.api.history.begin()
         return self.faults()
 
     def clear_faults(self) -> list[Any]:
         self.api.faults.clear()
-        self.api.history.clear()
+        with self.world.lock:
+            self.api.history.end()
         return []
 
     def set_latency(self, call_ms: float | None = None, mutation_ms: float | None = None) -> dict[str, float]:
@@ -245,6 +250,8 @@ class Control:
         column.type = column_type
         column.settings = initial_settings(column_type, None)
         self.world.put_items(items)
+        # No read could show a value of the former type.
+        self.api.history.forget()
 
     def plan(self) -> dict[str, Any]:
         return self.api.limits.to_json()

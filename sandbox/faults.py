@@ -12,10 +12,14 @@ from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
 from sandbox.columns import KINDS as COLUMN_TYPES
 from sandbox.graph import Operation
-from sandbox.graph.resolvers import Middleware, Page, parse_id
-from sandbox.model import Clock, Item
+from sandbox.graph.resolvers import Page, parse_id
+from sandbox.lags import LAG_KINDS, Lag
+from sandbox.model import Item
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
+# Mutations of an item that answer it, so that one without effect looks carried out.
+CHANGES = ("change_multiple_column_values", "archive_item", "delete_item", "move_item_to_group")
+SWALLOWED = (*CHANGES, "create_item")
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,18 @@ class Fault:
     limit: str | None = None  # the request is refused as by that limit
     slow: float | None = None  # seconds until the request is carried out
     partial: Partial | None = None  # fields of the document that fail
-    cursor: str | None = None  # "expired": the next cursor counts as too old
+    cursor: str | None = (
+        None  # "expired": the next cursor counts as too old; or the page comes again with "same", "new"
+    )
     listing: int | None = None  # only this many items are listed, and no cursor
     stale: float | None = None  # items as they were this many seconds ago; only changes made through the API are undone
+    lag: Sequence[str] | None = None  # of LAG_KINDS: what reads show `edits` and `writes` seconds late
+    late_rows: Sequence[float] | None = None  # seconds until a row of an activity log is shown, in turn
     drops: str | None = None  # type of the columns whose values a create loses, without an error (users' notes, 2026)
     closed: Closed | None = None  # columns and items whose writes are refused
     alters: str | None = None  # the form in which texts are stored
+    swallow: bool | None = None  # changes are answered and not made; creates lose values
+    unreadable: Sequence[str] | None = None  # ids of items whose cells no listing can read; or "first", on its board
     # Which requests it happens to.
     on: str = "any"  # query, mutation, or the name of a field
     naming: str = ""  # only requests whose variables contain this text, such as a record's id
@@ -108,7 +118,10 @@ class Fault:
     retry_after: float | None = None  # seconds, in the header of a status
     retry_in: int | None = None  # seconds, in the answer of a limit
     seconds: float = 0.0  # how long a connection is held before it is cut
-    columns: Sequence[str] | None = None  # whose texts are altered; None: all
+    columns: Sequence[str] | None = None  # whose texts are altered, or whose values are swallowed; None: all
+    edits: float = 0.0  # seconds until reads show what a person changed
+    writes: float = 0.0  # seconds until reads show what the API changed
+    by_id: bool = False  # reads by id fail for unreadable items, too
 
     def __post_init__(self) -> None:
         # Set when the faults are cleared, so that requests stop waiting. It is no field, because fields are JSON.
@@ -121,8 +134,10 @@ class Fault:
         names = operation.names() if is_nested else {name for _, name in operation.fields}
         if self.on not in ("any", operation.kind, *names) or not self.is_named_in(variables):
             return False
-        if self.closed is not None or self.alters is not None:
-            return operation.is_mutation
+        if self.closed is not None or self.alters is not None or self.swallow is not None:
+            return operation.is_mutation and (self.swallow is None or not operation.names().isdisjoint(SWALLOWED))
+        if self.unreadable is not None:
+            return not operation.is_mutation and "column_values" in operation.names()
         if self.cursor is not None:
             return operation.has_cursor(variables)
         if self.stale is not None:
@@ -131,6 +146,10 @@ class Fault:
             return self.on != "any" or not operation.names().isdisjoint(PAGE_FIELDS)
         return self.partial is None or bool(self.partial.failing_aliases(operation.fields))
 
+    def makes_reads_lag(self) -> bool:
+        """Return whether it needs a record of what items were before."""
+        return self.lag is not None or self.late_rows is not None or self.stale is not None
+
     def is_named_in(self, content: dict[str, Any]) -> bool:
         """Return whether these variables or arguments contain the text in `naming`."""
         return not self.naming or self.naming in json.dumps(content, ensure_ascii=False, default=str)
@@ -138,7 +157,8 @@ class Fault:
     def description(self) -> str:
         """Return the fault in words for the log of calls."""
         name = next(name for name in KINDS if getattr(self, name) is not None)
-        return KINDS[name].words.format(getattr(self, name))
+        value = getattr(self, name)
+        return KINDS[name].words.format(", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
 
     def status_body(self) -> Any:
         """Return the body of a `status`: a JSON object, or a page."""
@@ -198,11 +218,15 @@ KINDS = {
     "limit": FaultKind("limit {}", ("complexity", "minute", "daily", "concurrency", "field")),
     "slow": FaultKind("slow {:g} s"),
     "partial": FaultKind("partial failure", on="mutation"),
-    "cursor": FaultKind("cursor {}", ("expired",)),
+    "cursor": FaultKind("cursor {}", ("expired", "same", "new")),
     "listing": FaultKind("listing of {}"),
     "stale": FaultKind("{:g} s behind"),
+    "lag": FaultKind("reads behind: {}", is_lasting=True),
+    "late_rows": FaultKind("rows of the log late by {} s", is_lasting=True),
     "drops": FaultKind("created without {}", COLUMN_TYPES, on="create_item"),
-    # These two stand for lasting properties of a board.
+    "swallow": FaultKind("write swallowed", on="mutation"),
+    # These stand for lasting properties of a board.
+    "unreadable": FaultKind("item unreadable: {}", is_lasting=True),
     "closed": FaultKind("closed to edits", is_lasting=True),
     "alters": FaultKind("stored {}", ALTERATIONS, is_lasting=True),
 }
@@ -224,6 +248,8 @@ def fault_from(**content: Any) -> Fault:
         value = web.call(Closed, value)
     elif name == "listing" and value == "empty":
         value = 0
+    elif name == "lag":
+        value = LAG_KINDS if value == "all" else [web.one_of(LAG_KINDS, lag_kind) for lag_kind in value]
     return web.call(Fault, {"on": kind.on, "count": None if kind.is_lasting else 1} | content | {name: value})
 
 
@@ -245,7 +271,8 @@ class Faults:
         """Return the first fault for a request with this operation, and count it."""
         with self._lock:
             for fault in self._queue:
-                if not fault.matches(operation, variables):
+                # Reads lag beside any other fault.
+                if fault.lag is not None or fault.late_rows is not None or not fault.matches(operation, variables):
                     continue
                 # The next entry may happen to the request instead.
                 if fault.skip:
@@ -258,10 +285,13 @@ class Faults:
                 return fault
         return None
 
-    def has_stale_reads(self) -> bool:
-        """Return whether a queued fault makes reads lag behind, which needs earlier versions of items."""
-        with self._lock:
-            return any(fault.stale is not None for fault in self._queue)
+    def lags(self) -> list[Lag]:
+        """Return how far all reads are behind."""
+        return [Lag(fault.lag, fault.edits, fault.writes) for fault in self.all() if fault.lag is not None]
+
+    def late_rows(self) -> Sequence[float]:
+        """Return by how many seconds the rows of activity logs are late, in turn."""
+        return next((fault.late_rows for fault in self.all() if fault.late_rows is not None), ())
 
     def all(self) -> list[Fault]:
         """Return the queue, with what is left of each count."""
@@ -275,38 +305,6 @@ class Faults:
             # Of the faults that are waiting now; those that are added later get the new event.
             self._cleared.set()
             self._cleared = threading.Event()
-
-
-class ItemHistory:
-    """Earlier versions of items, recorded while a fault waits for a stale read. Callers hold the world's lock.
-
-    Monday's reads may be behind its writes: `boards(latest: true)` exists to bring “the latest data” (its schema).
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        # By the item's id: when a version was replaced, and the version.
-        self._versions: dict[int, list[tuple[float, Item | None]]] = {}
-
-    def record(self, item_id: int, item: Item | None) -> None:
-        """Record an item that is about to change, None for one that was created now."""
-        version = None if item is None else replace(item, cells=dict(item.cells))
-        self._versions.setdefault(item_id, []).append((self._clock.time(), version))
-
-    def as_of(self, items: list[Item], seconds: float) -> list[Item]:
-        """Return the items as they were this many seconds ago, without those that didn't exist yet."""
-        since = self._clock.time() - seconds
-        versions = []
-        for item in items:
-            # The version that the first change after `since` replaced, else the item itself.
-            changes = self._versions.get(item.id, ())
-            version = next((version for moment, version in changes if moment > since), item)
-            if version is not None:
-                versions.append(version)
-        return versions
-
-    def clear(self) -> None:
-        self._versions.clear()
 
 
 FIELD_WAIT = 15  # seconds, as in Monday's own example of the error
@@ -337,42 +335,18 @@ def failure(code: str, message: str = "") -> FieldError:
     return FieldError(message or usual_message, code, status_code, **error_data)
 
 
-def history_middleware(history: ItemHistory) -> Middleware:
-    """Record the items that the document's mutations change."""
-
-    def record_before(next_: Any, root: Any, info: Any, **arguments: Any) -> Any:
-        # graphql-core calls middleware for nested fields too; mutations are at the root.
-        if info.path.prev is not None:
-            return next_(root, info, **arguments)
-        world = info.context.world
-        with world.lock:
-            item = world.items.get(parse_id(arguments.get("item_id")))
-            if item is not None:
-                history.record(item.id, item)
-        result = next_(root, info, **arguments)
-        # A new item: before now there was none, which a stale read has to show.
-        if isinstance(result, Item) and (item is None or result.id != item.id):
-            with world.lock:
-                history.record(result.id, None)
-        return result
-
-    return record_before
-
-
 class FieldFault:
     """A fault inside the document, as graphql-core's middleware: called for each field, it calls `next_` to resolve it.
 
     Faults outside the document, such as a status, change nothing here.
     """
 
-    def __init__(self, fault: Fault, operation: Operation, history: ItemHistory) -> None:
+    def __init__(self, fault: Fault, operation: Operation) -> None:
         self._fault = fault
-        self._history = history
         self._failing = fault.partial.failing_aliases(operation.fields) if fault.partial else set()
         first = next((name for _, name in operation.fields if name != "complexity"), "")
         self._limited = fault.on if fault.on in operation.names() else first
         self._listed = PAGE_FIELDS if fault.on in ("any", "query") else (fault.on,)
-        self._latest_roots: set[Any] = set()  # root fields that asked for `latest`; their items are read in nested ones
 
     def resolve(self, next_: Any, root: Any, info: Any, **arguments: Any) -> Any:
         fault = self._fault
@@ -384,30 +358,43 @@ class FieldFault:
                 if fault.partial.applied:
                     next_(root, info, **arguments)
                 raise failure(fault.partial.code, fault.partial.message)
+            if fault.swallow is not None and name in CHANGES and not self._remaining_values(arguments):
+                return info.context.world.item(parse_id(arguments["item_id"]))
             arguments = self._arguments_of_root(info, arguments)
         if fault.limit == "field" and name == self._limited:
             raise api_errors.field_limit(name, FIELD_WAIT if fault.retry_in is None else fault.retry_in)
-        if fault.cursor is not None and name in PAGE_FIELDS and arguments.get("cursor"):
+        if fault.cursor == "expired" and name in PAGE_FIELDS and arguments.get("cursor"):
             raise api_errors.cursor_expired()
+        if fault.unreadable is not None and name == "column_values" and self._is_unreadable(root, info):
+            raise api_errors.internal_error()
         result = next_(root, info, **arguments)
+        if fault.cursor is not None and name in PAGE_FIELDS and arguments.get("cursor"):
+            return replace(result, cursor=info.context.cursors.again(arguments["cursor"], fault.cursor == "new"))
         if fault.listing is not None and name in self._listed:
             # Without a cursor the client takes the listing for complete: items that aren't listed look deleted.
-            return _with_items(result, lambda items: items[: fault.listing], cut=True)
-        seconds = fault.stale
-        if seconds is None:
-            return result
-        if name == "boards" and arguments.get("latest"):
-            self._latest_roots.add(info.path.key)
-        is_listing = name in PAGE_FIELDS or (name == "items" and is_root)
-        if not is_listing or info.path.as_list()[0] in self._latest_roots:
-            return result
-        return _with_items(result, lambda items: self._history.as_of(items, seconds))
+            return _cut(result, fault.listing)
+        return result
+
+    def _is_unreadable(self, item: Item, info: Any) -> bool:
+        """Return whether the fault hides the cells of this item where they are asked for."""
+        if info.context.root_field(info) == "items" and not self._fault.by_id:
+            return False
+        if self._fault.unreadable == "first":
+            return item.id == next((first.id for first in info.context.world.items_of(item.board_id)), None)
+        return str(item.id) in (self._fault.unreadable or ())
+
+    def _remaining_values(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of a write that aren't swallowed."""
+        swallowed = self._fault.columns
+        return {key: value for key, value in _column_values(arguments).items() if swallowed and key not in swallowed}
 
     def _arguments_of_root(self, info: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return a root field's arguments as the fault changes them; raises FieldError if it closes what they name."""
         fault = self._fault
         if fault.closed is not None and fault.closed.refuses(arguments):
             raise failure("UserUnauthorizedException")
+        if fault.swallow is not None and arguments.get("column_values"):
+            return arguments | {"column_values": json.dumps(self._remaining_values(arguments))}
         if fault.drops is not None and fault.on in ("any", "mutation", info.field_name):
             values = _column_values(arguments)
             if not values:
@@ -429,11 +416,11 @@ class FieldFault:
         return arguments
 
 
-def _with_items(result: Any, change: Callable[[list[Item]], list[Item]], cut: bool = False) -> Any:
-    """Return a page, or a list, with other items; a page that is cut has no cursor."""
+def _cut(result: Any, size: int) -> Any:
+    """Return a page, or a list, with so many items, and a page without a cursor."""
     if isinstance(result, Page):
-        return replace(result, cursor=None if cut else result.cursor, items=change(result.items))
-    return change(result) if isinstance(result, list) else result
+        return replace(result, cursor=None, items=result.items[:size])
+    return result[:size] if isinstance(result, list) else result
 
 
 def _altered(value: Any, alter: Callable[[str], str]) -> Any:

@@ -74,6 +74,7 @@ class Column:
     settings: dict[str, Any] = field(default_factory=dict)
     archived: bool = False  # deleted, for which this is Monday's word
     hidden: bool = False  # its values are not shown to the API's user
+    reflection: str = ""  # the column of the connected board that shows the same connections; empty: there is none
     # Returns the linked item with this id unless it is deleted; set by `World` and not stored.
     find_item: Callable[[int], Item | None] = field(default=lambda _id: None, compare=False, repr=False)
 
@@ -275,6 +276,7 @@ class World:
         self.clock = clock
         self.lock = threading.RLock()
         self.on_events: Callable[[list[WorldEvent]], None] = lambda events: None  # after each transaction
+        self.on_items: Callable[[list[Item]], None] = lambda items: None  # with new or changed items
         self.boards: dict[int, Board] = {}
         self.items: dict[int, Item] = {}
         self.hooks: dict[int, Hook] = {}
@@ -373,6 +375,7 @@ class World:
             self.items[item.id] = item
             self._on_board[item.board_id][item.id] = item
             self._changed["items", item.id] = item
+        self.on_items(items)
 
     def move_to_board(self, item: Item, board_id: int) -> None:
         """Move an item to the end of another board; the caller has changed its group and cells."""

@@ -131,6 +131,17 @@ class BoardPage:
             f'aria-label="{words} {escape(item.name)}">{words}</button>'
             for act, words in acts.items()
         )
+        if item.state == "active":
+            options = "".join(
+                f'<option value="{board.id}">{escape(board.name)}</option>'
+                for board in self._world.boards.values()
+                if board.state == "active" and board is not self._board
+            )
+            if options:
+                buttons += (
+                    f' <select name="text" aria-label="Board for {escape(item.name)}">{options}</select>'
+                    f'<button name="do" value="move" aria-label="Move {escape(item.name)}">Move to board</button>'
+                )
         # A link to the item's record in NPD, and who changed it last.
         remarks = []
         column = next((column for column in self._columns if column.title == NPD_ID_TITLE), None)
@@ -239,6 +250,11 @@ FAULT_BUTTONS: dict[str, dict[str, Any]] = {
     "Write done, its answer lost": {"timeout": "after"},
     "Every third of a batch fails": {"partial": {"every": 3}},
     "Cursor is too old": {"cursor": "expired"},
+    "Cursor comes again": {"cursor": "same"},
+    "Reads are 5 s behind": {"lag": "all", "edits": 5, "writes": 5},
+    "Log is up to a minute late, in another order": {"late_rows": [0, 60, 20]},
+    "Change has no effect": {"swallow": True},
+    "First item spoils its page": {"unreadable": "first"},
     "Listing is empty": {"listing": "empty"},
     "Writes fail, reads go on": {"status": 500, "on": "mutation", "count": None},
     "Boards are full": {
@@ -255,6 +271,7 @@ RULE_BUTTONS: dict[str, dict[str, Any]] = {
     "Drop the next": {"rule": "drop"},
     "Double the next": {"rule": "double"},
     "Next a minute late": {"rule": "delay", "seconds": 60},
+    "All late, in another order": {"rule": "delay", "seconds": [0, 20, 5], "count": None},
 }
 RELEASE_BUTTONS = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop": "drop"}
 CLOCK_STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
@@ -472,6 +489,11 @@ class Pages:
             operations.set_state(world, model.MAYA_ID, cell.item_id, STATE_OF_ACT[do])
             return ""
         item = world.item(cell.item_id)
+        if do == "move":
+            with world.lock:
+                other = world.active_board(web.parse_int(cell.text) or 0)
+                operations.move_to_board(world, model.MAYA_ID, item.id, other.id, other.active_groups()[0].id)
+            return ""
         column = NAME if cell.column_id == NAME.id else column_of(world.boards[item.board_id], cell.column_id)
         if cell.text != text_of(item, column):
             with world.lock:

@@ -138,7 +138,7 @@ class Rule:
 
     rule: str  # one of RULES
     count: int | None = 1  # applies to so many more deliveries; None: until the rules are cleared
-    seconds: float = 60.0  # delay: sent this much later, in the sandbox's time
+    seconds: float | list[float] = 60.0  # delay: sent this much later, in the sandbox's time; of a list, each in turn
     times: int = 2  # double: sent this often
     fresh_uuid: bool = False  # double: each copy has its own `triggerUuid`
 
@@ -146,12 +146,19 @@ class Rule:
         """Describe the rule for the page."""
         effects = {
             "double": f"sent {self.times} times",
-            "delay": f"delayed {self.seconds:,.0f} s",
+            "delay": f"delayed by {self.seconds} s",
             "hold": "held",
             "drop": "dropped",
         }
         remaining = "" if self.count is None else f", {self.count} to go"
         return f"deliveries: {effects[self.rule]}{remaining}"
+
+    def next_seconds(self) -> float:
+        """Return by how much the next delivery is late."""
+        if not isinstance(self.seconds, list):
+            return self.seconds
+        self.seconds = [*self.seconds[1:], self.seconds[0]]
+        return self.seconds[-1]
 
 
 def rule_from(**content: Any) -> Rule:
@@ -338,7 +345,7 @@ class Deliveries:
             for twin in (delivery, *self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)):
                 self._schedule([twin], now)
         elif rule.rule == "delay":
-            self._schedule([delivery], now + rule.seconds)
+            self._schedule([delivery], now + rule.next_seconds())
             delivery.state = DELAYED
         else:
             delivery.state = HELD

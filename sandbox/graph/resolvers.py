@@ -18,6 +18,7 @@ from sandbox import api_errors, model, operations, webhooks
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.columns import initial_settings, kind_of, settings_json
+from sandbox.lags import View
 from sandbox.model import World
 from sandbox.web import decode_json, parse_int
 
@@ -71,6 +72,7 @@ class CursorState:
 
     board_id: int
     item_ids: tuple[int, ...]
+    where: str  # the kind of lag of its pages
     expires_at: float
     start: int = 0
 
@@ -91,27 +93,36 @@ class OpenCursors:
         self._world = world
         self._open: dict[str, CursorState] = {}
 
-    def first(self, items: list[model.Item], limit: int) -> Page:
+    def first(self, items: list[model.Item], limit: int, view: View, where: str = "") -> Page:
         expires_at = self._world.clock.time() + CURSOR_SECONDS
         # An item that moves to another board later no longer belongs to the listing.
         board_id = items[0].board_id if items else 0
-        return self._page(CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
+        return self._page(CursorState(board_id, tuple(item.id for item in items), where, expires_at), limit, view)
 
-    def next(self, cursor: str, limit: int) -> Page:
+    def next(self, cursor: str, limit: int, view: View) -> Page:
         """Return the page after `cursor`, which stays usable; raises FieldError if it has expired."""
         state = self._open.get(cursor)
         if state is None or state.expires_at <= self._world.clock.time():
             raise api_errors.cursor_expired()
-        return self._page(state, limit)
+        return self._page(state, limit, view)
 
-    def _page(self, listing: CursorState, limit: int) -> Page:
+    def again(self, cursor: str, as_new: bool) -> str:
+        """Return a cursor of the same page as `cursor`: this one or a new one."""
+        if not as_new:
+            return cursor
+        second = secrets.token_urlsafe(24)
+        self._open[second] = self._open[cursor]
+        return second
+
+    def _page(self, listing: CursorState, limit: int, view: View) -> Page:
         if not 1 <= limit <= PAGE_LIMIT:
             raise api_errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")
         end = listing.start + limit
         # The state is checked now, because an item may have been archived since the first page.
         items = []
         for item_id in listing.item_ids[listing.start : end]:
-            item = self._world.items.get(item_id)
+            stored = self._world.items.get(item_id)
+            item = stored and view.item(stored, listing.where)
             if item is not None and item.board_id == listing.board_id and self._world.state_of(item) == "active":
                 items.append(item)
         if end >= len(listing.item_ids):
@@ -168,6 +179,7 @@ class Root:
     complexity: PointsSpent
     handshake: Callable[[str], bool]  # whether a new webhook's address answers its challenge
     slow_mutation: Callable[[], None]  # waits for the latency of one mutation
+    view: View
     versions: ClassVar = VERSIONS
 
     def account(self, info: Any) -> dict[str, Any]:
@@ -196,6 +208,8 @@ class Root:
 
     def boards(self, info: Any, limit: int | None, page: int | None, **arguments: Any) -> list[model.Board]:
         """Return boards, newest first."""
+        if arguments.get("latest"):
+            self.view.show_latest()
         ids = arguments.get("ids")
         state = arguments.get("state", "active")
         numbers = self.world.boards if ids is None else {parse_id(board_id) for board_id in ids}
@@ -211,7 +225,8 @@ class Root:
         if len(ids) > IDS_LIMIT:
             raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
         numbers = dict.fromkeys(parse_id(item_id) for item_id in ids)
-        matching = [self.world.items[number] for number in numbers if number in self.world.items]
+        views = [self.view.item(self.world.items[number]) for number in numbers if number in self.world.items]
+        matching = [item for item in views if item is not None]
         # The state is the item's or its board's: the items of an archived board aren't active.
         if arguments.get("exclude_nonactive"):
             matching = [item for item in matching if self.world.state_of(item) == "active"]
@@ -230,18 +245,27 @@ class Root:
         if cursor and columns:
             raise api_errors.invalid_argument("columns and cursor exclude each other")
         if cursor:
-            return self.cursors.next(cursor, limit)
-        matching = self.world.items_of(board.id)
+            return self.cursors.next(cursor, limit, self.view)
+        matching = self.view.items_of(board.id, "searches")
         for condition in columns or []:
             column = _filter_column(board, condition["column_id"])
             if column.type not in SEARCHED_TYPES:
                 raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
             texts = {(value or "").strip().casefold() for value in condition["column_values"]}
             matching = [item for item in matching if _searched_text(item, column) in texts]
-        return self.cursors.first(matching, limit)
+        return self.cursors.first(matching, limit, self.view)
 
     def next_items_page(self, info: Any, cursor: str, limit: int) -> Page:
-        return self.cursors.next(cursor, limit)
+        return self.cursors.next(cursor, limit, self.view)
+
+    @staticmethod
+    def root_field(info: Any) -> str:
+        """Return the name of the root field of the field that is being resolved."""
+        path = info.path
+        while path.prev is not None:
+            path = path.prev
+        fields = info.operation.selection_set.selections
+        return next(str(f.name.value) for f in fields if (f.alias or f.name).value == path.key)
 
     def webhooks(self, info: Any, board_id: str, **unplayed: Any) -> list[model.Hook]:
         board = self.world.board(parse_id(board_id))
@@ -280,7 +304,7 @@ def activity_logs(
     columns = arguments.get("column_ids")
     items = arguments.get("item_ids")
     rows = []
-    for row in reversed(info.context.world.activity.get(board.id, [])):
+    for row in reversed(info.context.view.rows(info.context.world.activity.get(board.id, []))):
         if (until is not None and row.created_at > until) or (since is not None and row.created_at < since):
             continue
         if columns is not None and row.data.get("column_id") not in columns:
@@ -368,10 +392,11 @@ def board_items_page(board: model.Board, info: Any, limit: int, **arguments: Any
     if cursor and query:
         raise api_errors.invalid_argument("query_params and cursor exclude each other")
     if cursor:
-        return root.cursors.next(cursor, limit)
+        return root.cursors.next(cursor, limit, root.view)
     # An archived board lists nothing, and its items are found by their ids alone.
-    items = root.world.items_of(board.id) if board.state == "active" else []
-    return root.cursors.first(queried_items(board, items, query or {}), limit)
+    where = "searches" if query else "listings"
+    items = root.view.items_of(board.id, where) if board.state == "active" else []
+    return root.cursors.first(queried_items(board, items, query or {}), limit, root.view, "" if query else where)
 
 
 # By type: the fields that aren't attributes of their objects; graphql answers null for fields that are neither.
@@ -449,6 +474,12 @@ def _decode_values(text: Any) -> dict[str, Any]:
     return decoded
 
 
+def move_item_to_board(root: Root, board_id: int, item_id: int, group_id: str, **mappings: Any) -> model.Item:
+    if any(mapping is not None for mapping in mappings.values()):
+        raise api_errors.invalid_argument("The sandbox maps columns by type and title")
+    return operations.move_to_board(root.world, root.me.id, item_id, board_id, group_id)
+
+
 def create_item(root: Root, board_id: int, item_name: str, column_values: Any = None, **arguments: Any) -> model.Item:
     if arguments.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
@@ -508,6 +539,7 @@ MUTATIONS: dict[str, Resolver] = {
     "delete_column": partial(_by_api_user, operations.delete_column),
     "change_column_title": partial(_by_api_user, operations.rename_column),
     "change_multiple_column_values": change_multiple_column_values,
+    "move_item_to_board": move_item_to_board,
     "create_item": create_item,
     "create_webhook": create_webhook,
     "delete_webhook": delete_webhook,

@@ -10,6 +10,9 @@ from typing import Any, ParamSpec, TypeVar
 import psycopg
 from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.monday import text_forms
@@ -19,6 +22,16 @@ from sync.monday import text_forms
 # The defaults of columns of JSON, in the database.
 EMPTY_OBJECT = models.Value({}, models.JSONField())
 EMPTY_LIST = models.Value([], models.JSONField())
+
+
+@receiver(connection_created)
+def set_session_defaults(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Replace what a role or a database may set: forms that psycopg can't read, and an isolation without waits."""
+    # In the connection's startup packet, PgBouncer would refuse them.
+    connection.connection.execute(
+        "SELECT set_config('DateStyle', 'ISO, MDY', false), set_config('IntervalStyle', 'postgres', false), "
+        "set_config('default_transaction_isolation', 'read committed', false)"
+    )
 
 
 def fetch_rows(sql: str, params: Any = None) -> list[Any]:
