@@ -2,9 +2,10 @@
 
     python -m bench.latency [--seconds 60] [--rate 5]
 
-First `rate` saves a second through the API, then as many edits on the board. The time runs from the save's request
-until the sandbox has the value, or from the edit on the board until the contact has it. Both are read 20 times a
-second, so a figure may be 50 ms too long. Gate: every change arrives. The seconds are goals.
+First `rate` saves a second through the API, then as many edits on the board, then as many new contacts through the
+API. The time runs from the save's request until the sandbox has the value, from the edit on the board until the contact
+has it, or from the new contact's request until it says “Synced”. All are read 20 times a second, so a figure may be
+50 ms too long. Gate: every change arrives. The seconds are goals.
 """
 
 import math
@@ -102,6 +103,24 @@ def to_npd(site: Site, contacts: Contacts, rate: float) -> list[float]:
     return Play(edit, arrived, rate).run(len(contacts))
 
 
+def to_synced(site: Site, number_of_contacts: int, rate: float) -> list[float]:
+    """Create contacts through the API, and wait until they are synced."""
+    from npd.models import Contact
+
+    session = site.session()
+
+    def create(number: int) -> None:
+        values = {"name": f"New {number}", "email": f"new{number}@example.org"}
+        session.post(f"{site.url}/api/v1/contacts/", json=values, timeout=30).raise_for_status()
+
+    def arrived(waiting: Collection[int]) -> set[int]:
+        numbers = {f"New {number}": number for number in waiting}
+        synced = Contact.objects.filter(name__in=numbers, sync_status="synced")
+        return {numbers[name] for name in synced.values_list("name", flat=True)}
+
+    return Play(create, arrived, rate).run(number_of_contacts)
+
+
 def prepare(site: Site, records: int) -> Contacts:
     """Start everything, make contacts that are in sync, and wait until no job is left."""
     from bench.calls import prepare as on_both_sides
@@ -127,7 +146,8 @@ def measure(seconds: float, rate: float) -> list[Row]:
         to_monday(site, contacts[saves:], rate)  # warm up
         rows = _rows("save → board", saves, to_monday(site, contacts[:saves], rate))
         to_npd(site, contacts[saves:], rate)
-        return [*rows, *_rows("board edit → NPD", saves, to_npd(site, contacts[:saves], rate))]
+        rows += _rows("board edit → NPD", saves, to_npd(site, contacts[:saves], rate))
+        return [*rows, *_rows("new record → Synced", saves, to_synced(site, saves, rate))]
 
 
 def _rows(way: str, acts: int, seconds: Sequence[float]) -> list[Row]:

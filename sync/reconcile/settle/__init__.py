@@ -40,7 +40,7 @@ from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
-from sync.records import inbox, item_links, tombstones
+from sync.records import item_links, tombstones
 from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
@@ -324,14 +324,16 @@ def _write_statuses(
     jobs = list(rows.values_list("entity_id", "status", "direction"))
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
-    # Webhooks that came before the item was linked are jobs of the item.
+    # Webhooks that came before the item was linked, such as our own create's, are jobs of the item. They wait for a
+    # person who fills in a new item, so these are due now.
     owners = {record_plan.item_id: record_plan.id for record_plan in existing if record_plan.item_id}
     deliveries = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, status=pending)
     item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
         # The records are pending until that job has run.
-        wakeups.wake_on_commit(run.entity_type, inbox.UNMATCHED_ITEM_WAIT_SECONDS)
+        deliveries.filter(remote_id__in=item_ids, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+        wakeups.wake_on_commit(run.entity_type)
     to_monday = (pending, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, status, direction in jobs if (status, direction) == to_monday}
     statuses: dict[UUID, choices.RecordSyncStatus] = {}
