@@ -24,6 +24,7 @@ LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
 GOAL_MEDIAN = 0.3
 GOAL_TAIL = 1.0
+GOAL_MEDIAN_SYNCED = 0.6  # of a new record, which its item's webhook still checks
 WARM = 10  # changes before the measured ones
 ITEMS = 'query ($ids: [ID!]) { items(ids: $ids, limit: 100) { id column_values(ids: ["role_title"]) { text } } }'
 Contacts = Sequence[tuple[str, str]]  # primary key, item id
@@ -147,16 +148,16 @@ def measure(seconds: float, rate: float) -> list[Row]:
         rows = _rows("save → board", saves, to_monday(site, contacts[:saves], rate))
         to_npd(site, contacts[saves:], rate)
         rows += _rows("board edit → NPD", saves, to_npd(site, contacts[:saves], rate))
-        return [*rows, *_rows("new record → Synced", saves, to_synced(site, saves, rate))]
+        return [*rows, *_rows("new record → Synced", saves, to_synced(site, saves, rate), GOAL_MEDIAN_SYNCED)]
 
 
-def _rows(way: str, acts: int, seconds: Sequence[float]) -> list[Row]:
+def _rows(way: str, acts: int, seconds: Sequence[float], goal_median: float = GOAL_MEDIAN) -> list[Row]:
     median = percentile(seconds, 0.50)
     tail = percentile(seconds, 0.99)
-    quick = median <= GOAL_MEDIAN and tail <= GOAL_TAIL
+    quick = median <= goal_median and tail <= GOAL_TAIL
     words = f"p50 {median:.2f} s, p99 {tail:.2f} s"
     return [
-        Row(way, f"p50 ≤ {GOAL_MEDIAN:g} s, p99 ≤ {GOAL_TAIL:g} s", words, quick, gate=False),
+        Row(way, f"p50 ≤ {goal_median:g} s, p99 ≤ {GOAL_TAIL:g} s", words, quick, gate=False),
         Row("… changes that arrived", f"{acts:,}", f"{len(seconds):,}", len(seconds) == acts),
     ]
 
