@@ -98,8 +98,8 @@ def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> d
     by_match_key = items_by_match_key(board, facts.items)
     by_name = grouped(facts.items.by_name, lambda item: match_key(item.name))
     # An item with the NPD ID of an existing record belongs to it, unless the item is linked with another record.
-    found = (*facts.items.by_match, *facts.items.by_name)
-    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in found}
+    candidates = (*facts.items.by_match, *facts.items.by_name)
+    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in candidates}
     owners = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
     owners |= facts.identity.owners
     first_by_key = dict[str, SyncedModel]()

@@ -15,7 +15,7 @@ import structlog
 from django.db import transaction
 
 from sync import limits, registry
-from sync.boards import availability, board_columns, holds
+from sync.boards import availability, board_columns
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
 from sync.kernel.acts import ActionError, NotPossible
@@ -222,7 +222,7 @@ def reason_to_hold(
     if not _may_hold(link, match):
         return ""
     empty = [item.id for item in items if not (_is_filled(item, npd_id_column) or _is_filled(item, match.id))]
-    return holds.hold_reason(len(set(empty) - holds.known_items(entity_type, empty)), match.title)
+    return board_columns.hold_reason(len(set(empty) - board_columns.known_items(entity_type, empty)), match.title)
 
 
 def check_board(link: BoardLink) -> str:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
-from sync.boards.holds import recheck_hold
+from sync.boards.board_columns import recheck_hold
 from sync.choices import TombstoneReason
 from sync.clock import SyncNow, sync_now
 from sync.kernel.acts import RestoreError
