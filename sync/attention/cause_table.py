@@ -128,6 +128,7 @@ _ACTS_ON_DELETED_RECORD = ("restore_record", "unlink", "archive_item", "delete_i
 CODE_FIRST_MATCH = "first_match"
 CODE_DELETED_RECORD = "deleted_record"
 CODE_RESTORED_ITEM = "restored_item"
+CODE_COPY = "copy"  # a second item that had a linked record's NPD ID
 
 # The code of a question whether a record is the item of its name.
 CODE_SAME_NAME = "same_name"
@@ -196,6 +197,11 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "The board has items with the names of these records, and on one side nothing that tells whether they are the "
         "same. Nothing is created until somebody answers, or fills that in.",
         acts=("same_name", "new_item"),
+    ),
+    (Kind.DUPLICATE, CODE_COPY): CauseFacts(
+        "Copied on the board",
+        "They had the NPD ID of a record that has another item. None becomes a record until somebody answers.",
+        acts=("archive_copy",),
     ),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 (
                     "batch_limit",
                     models.SmallIntegerField(
-                        default=100, db_default=100, verbose_name="records a document, by the time calls took"
+                        db_default=100, default=100, verbose_name="records a document, by the time calls took"
                     ),
                 ),
                 ("last_pass_at", models.DateTimeField(blank=True, null=True)),
@@ -89,6 +89,10 @@ class Migration(migrations.Migration):
                     "compared_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last comparison of everything"),
                 ),
+                (
+                    "compared",
+                    models.TextField(blank=True, db_default="", verbose_name="what the last comparison found"),
+                ),
                 ("webhooks_checked_at", models.DateTimeField(blank=True, null=True)),
                 ("webhooks_problem", models.TextField(blank=True, db_default="")),
                 (
@@ -96,10 +100,6 @@ class Migration(migrations.Migration):
                     models.TextField(
                         blank=True, db_default="", verbose_name="why its webhooks seem to have fallen silent"
                     ),
-                ),
-                (
-                    "compared",
-                    models.TextField(blank=True, db_default="", verbose_name="what the last comparison found"),
                 ),
                 ("verified_at", models.DateTimeField(blank=True, null=True, verbose_name="last verified")),
                 ("verified_records", models.IntegerField(db_default=0, verbose_name="records verified")),
@@ -138,9 +138,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "board",
                 "db_table": "sync_board_links",
                 "default_permissions": ("change", "view"),
-                "verbose_name": "board",
             },
         ),
         migrations.CreateModel(
@@ -160,17 +160,17 @@ class Migration(migrations.Migration):
                 ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
                 (
                     "remote_id",
-                    models.CharField(blank=True, default="", db_default="", max_length=50, verbose_name="Monday item"),
+                    models.CharField(blank=True, db_default="", default="", max_length=50, verbose_name="Monday item"),
                 ),
-                ("key", models.CharField(blank=True, default="", db_default="", max_length=100, verbose_name="field")),
+                ("key", models.CharField(blank=True, db_default="", default="", max_length=100, verbose_name="field")),
                 ("kind", models.CharField(max_length=30)),
                 ("sentence", models.TextField()),
-                ("values", models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField()))),
-                ("actor", models.CharField(blank=True, default="", db_default="", max_length=200)),
+                ("values", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
+                ("actor", models.CharField(blank=True, db_default="", default="", max_length=200)),
                 ("batch_id", models.UUIDField(blank=True, null=True)),
-                ("request_id", models.CharField(blank=True, default="", db_default="", max_length=100)),
+                ("request_id", models.CharField(blank=True, db_default="", default="", max_length=100)),
                 ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("cause", models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField()))),
+                ("cause", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
                 ("undoes", models.BigIntegerField(blank=True, null=True, verbose_name="entry that this one undoes")),
                 (
                     "folded",
@@ -242,19 +242,19 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("required", models.BooleanField(db_default=False, verbose_name="required")),
-                ("version", models.IntegerField(default=1, db_default=1)),
+                ("version", models.IntegerField(db_default=1, default=1)),
                 ("position", models.SmallIntegerField(db_default=0)),
                 (
                     "options",
-                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
                 ),
                 (
                     "problem",
                     models.TextField(
-                        blank=True, default="", db_default="", verbose_name="what is wrong with its column"
+                        blank=True, db_default="", default="", verbose_name="what is wrong with its column"
                     ),
                 ),
-                ("problem_code", models.CharField(blank=True, default="", db_default="", max_length=30)),
+                ("problem_code", models.CharField(blank=True, db_default="", default="", max_length=30)),
             ],
             options={
                 "db_table": "sync_field_mappings",
@@ -358,8 +358,8 @@ class Migration(migrations.Migration):
                             ("outage", "Monday doesn't answer"),
                             ("writes", "Monday doesn't store what is sent"),
                         ],
-                        default="",
                         db_default="",
+                        default="",
                         max_length=20,
                         verbose_name="why",
                     ),
@@ -384,7 +384,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "needs_probe",
-                    models.BooleanField(default=False, db_default=False, verbose_name="tested before the next call"),
+                    models.BooleanField(db_default=False, default=False, verbose_name="tested before the next call"),
                 ),
                 ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
                 (
@@ -396,7 +396,7 @@ class Migration(migrations.Migration):
                 (
                     "user_id",
                     models.CharField(
-                        blank=True, default="", db_default="", max_length=50, verbose_name="the token's user"
+                        blank=True, db_default="", default="", max_length=50, verbose_name="the token's user"
                     ),
                 ),
                 (
@@ -408,8 +408,8 @@ class Migration(migrations.Migration):
                     "users",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="users by id: name and email",
                     ),
                 ),
@@ -417,8 +417,8 @@ class Migration(migrations.Migration):
                     "time_zone",
                     models.CharField(
                         blank=True,
-                        default="",
                         db_default="",
+                        default="",
                         max_length=64,
                         verbose_name="time zone of the token's user",
                     ),
@@ -427,8 +427,8 @@ class Migration(migrations.Migration):
                     "phone_region",
                     models.CharField(
                         blank=True,
-                        default="",
                         db_default="",
+                        default="",
                         max_length=2,
                         verbose_name="country of phone numbers without one",
                     ),
@@ -502,15 +502,15 @@ class Migration(migrations.Migration):
                             ("failed", "Failed"),
                             ("skipped", "Sync off"),
                         ],
-                        default="pending",
                         db_default="pending",
+                        default="pending",
                         max_length=20,
                     ),
                 ),
                 ("last_sync_attempt", models.DateTimeField(blank=True, null=True)),
                 ("last_successful_sync", models.DateTimeField(blank=True, null=True)),
-                ("error_count", models.IntegerField(default=0, db_default=0)),
-                ("last_error", models.TextField(blank=True, default="", db_default="")),
+                ("error_count", models.IntegerField(db_default=0, default=0)),
+                ("last_error", models.TextField(blank=True, db_default="", default="")),
                 (
                     "sync_direction",
                     models.CharField(
@@ -527,7 +527,7 @@ class Migration(migrations.Migration):
                 ("content_hash", models.CharField(blank=True, db_default="", max_length=64)),
                 (
                     "conflicts",
-                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
                 ),
                 (
                     "resolution_strategy",
@@ -554,29 +554,29 @@ class Migration(migrations.Migration):
                     "base",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="last synced values",
                     ),
                 ),
                 (
                     "blocked_fields",
-                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
                 ),
                 (
                     "altered",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="values that Monday stored differently",
                     ),
                 ),
-                ("note", models.TextField(blank=True, default="", db_default="", verbose_name="reason")),
+                ("note", models.TextField(blank=True, db_default="", default="", verbose_name="reason")),
                 (
                     "remote_state",
                     models.CharField(
-                        blank=True, default="", db_default="", max_length=20, verbose_name="last answer about the item"
+                        blank=True, db_default="", default="", max_length=20, verbose_name="last answer about the item"
                     ),
                 ),
                 (
@@ -586,15 +586,15 @@ class Migration(migrations.Migration):
                 (
                     "removed_passes",
                     models.SmallIntegerField(
-                        default=0, db_default=0, verbose_name="checks in a row that found it deleted"
+                        db_default=0, default=0, verbose_name="checks in a row that found it deleted"
                     ),
                 ),
                 (
                     "seen",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="values last seen on Monday",
                     ),
                 ),
@@ -606,8 +606,8 @@ class Migration(migrations.Migration):
                     "left_out",
                     models.CharField(
                         blank=True,
-                        default="",
                         db_default="",
+                        default="",
                         max_length=10,
                         verbose_name="side whose filter leaves it out",
                     ),
