@@ -21,3 +21,6 @@ SAME_TIME = timedelta(seconds=1)
 
 # How often a value is sent that Monday answers without storing it.
 MAX_SENDS = 2
+
+# The buckets in which /metrics counts after how many seconds a read first showed what was reported.
+LAG_BUCKETS = (3.0, 10.0, 30.0, 90.0, LONGEST_LAG.total_seconds())
