@@ -108,7 +108,7 @@ def test_an_ended_token_is_kept_for_ninety_days(person: User) -> None:
 def test_a_new_token_is_shown_once_and_lasts_a_year_unless_chosen_otherwise(of_clerk: Client, clerk: User) -> None:
     answer = of_clerk.post(f"{TOKENS}add/", {"days": "365", "name": "Newsletter"})
     text = str(answer.context["text"])
-    [(header, url)] = re.findall(r'curl -H "Authorization: ([^"]+)" (\S+)', unescape(answer.content.decode()))
+    [(header, url)] = re.findall(r'curl -H "Authorization: ([^"]+)" ([^\s<]+)', unescape(answer.content.decode()))
     assert Client().get(url, headers={"Authorization": header}).status_code == 200
     assert of_clerk.get(answer.context["further"]).status_code == 200
     assert text in unescape(answer.content.decode())
