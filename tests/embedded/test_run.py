@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,13 +26,14 @@ from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, run_command
 from tests.support.waiting import wait_for
 
+QUICK = "tests/connector/test_converter_address.py"  # without a database
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", "var", "tests", "docs", "bench")
 pytestmark = pytest.mark.processes
 
 
 def _bare() -> dict[str, str]:
     """The environment of a terminal in which nothing is set for NPD Sync."""
-    return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET"))}
+    return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET", "PYTEST"))}
 
 
 COMMAND = [sys.executable, "-m", "config.embedded.launcher"]
@@ -43,6 +46,7 @@ class Run:
         self.folder, self.log = folder, folder.parent / "run.log"
         self.web, self.sandbox = free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.user: dict[str, Any] = {}  # who types it; empty for this process's own
 
     def start(self, **variables: str) -> None:
         self.begin([*COMMAND, "run"], **variables)
@@ -57,7 +61,7 @@ class Run:
     def begin(self, command: list[str], **variables: str) -> None:
         env = _bare() | {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out)
+            self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out, **self.user)
 
     def begin_by_make(self, *before: str) -> psutil.Process:
         """Run `make run` until the database starts; return make's process."""
@@ -221,6 +225,47 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
     assert not (run.folder / "var" / "run.json").exists()
     assert run.process
     assert run.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("is_root", [True, False], ids=["root", "an ordinary user"])
+def test_all_commands_work_in_a_folder_that_nobody_else_may_enter(open_folder: Path, is_root: bool) -> None:
+    if is_root and os.geteuid() != 0:
+        pytest.skip("only root meets this")
+    closed = open_folder / "a $HOME ü"
+    shutil.copytree(ROOT, closed / "npd", ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "var"))
+    closed.chmod(0o700)
+    with run_in(closed / "npd") as run:
+        run.link_packages()
+        if os.geteuid() == 0 and not is_root:
+            nobody = pwd.getpwnam("nobody")
+            run.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            for path in [closed, *closed.rglob("*")]:
+                os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+
+        def make(*arguments: str, typed: str = "") -> str:
+            env = _bare() | {"HOME": str(closed)}
+            result = run_command("make", "-s", *arguments, cwd=run.folder, env=env, input=typed, **run.user)
+            assert result.returncode == 0, result.stdout + result.stderr
+            return result.stdout
+
+        run.begin_by_make()
+        assert (run.folder / "var" / "postgres").is_symlink() == is_root
+        assert "All ended" in make("stop")
+        assert " passed" in make("test", "PROCESSES=-n 1", f"ARGS=-q -p no:cacheprovider {QUICK}")
+        folders = [link.readlink() for link in (run.folder / "var").rglob("postgres")]
+        assert len(folders) == 2 * is_root  # of the run and of the tests
+        assert "Done." in make("reset", typed="yes\n")
+        assert not [folder for folder in folders if folder.exists()]
+
+
+def test_where_nothing_can_be_written_one_sentence_comes_before_test_processes(open_folder: Path) -> None:
+    """As beneath a folder of another user: a file is where var/ should be."""
+    shutil.copytree(ROOT, open_folder / "npd", ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "var"))
+    (open_folder / "npd" / "var").touch()
+    command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", QUICK]
+    result = run_command(*command, cwd=open_folder / "npd", env=_bare())
+    assert (result.returncode, result.stdout) == (4, "")
+    assert re.fullmatch(r"ERROR: .*/npd/var\S* .*\n\n?", result.stderr)
 
 
 def test_stop_spares_a_process_of_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
