@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -46,7 +45,6 @@ class Run:
         self.folder, self.log = folder, folder.parent / "run.log"
         self.web, self.sandbox = free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self.user: dict[str, Any] = {}  # who types it; empty for this process's own
 
     def start(self, **variables: str) -> None:
         self.begin([*COMMAND, "run"], **variables)
@@ -61,7 +59,7 @@ class Run:
     def begin(self, command: list[str], **variables: str) -> None:
         env = _bare() | {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out, **self.user)
+            self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out)
 
     def begin_by_make(self, *before: str) -> psutil.Process:
         """Run `make run` until the database starts; return make's process."""
@@ -69,14 +67,17 @@ class Run:
         run_file = self.folder / "var" / "run.json"
         run_file.unlink(missing_ok=True)  # of a killed run
         self.begin([*before, "make", "-s", "run"])
-        wait_for("the database runs", run_file.exists, 600)
+        wait_for("the database runs", lambda: self._is_going_on() and run_file.exists(), 600)
         assert self.process
         return psutil.Process(self.process.pid)
 
     def _ready(self) -> bool:
+        return self._is_going_on() and "(ready after" in self.output()
+
+    def _is_going_on(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.output()
-        return "(ready after" in self.output()
+        return True
 
     def output(self) -> str:
         return self.log.read_text()
@@ -227,6 +228,14 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
     assert run.process.wait(60) == 0
 
 
+def ordinary_user() -> list[str]:
+    """Return what, before a command, lets nobody run it, who may also read what only root may, as its Python may be."""
+    nobody = pwd.getpwnam("nobody")
+    as_nobody = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    reading = [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
+    return as_nobody + (reading if not run_command(*as_nobody, *reading, "true").returncode else [])
+
+
 @pytest.mark.parametrize("is_root", [True, False], ids=["root", "an ordinary user"])
 def test_all_commands_work_in_a_folder_that_nobody_else_may_enter(open_folder: Path, is_root: bool) -> None:
     if is_root and os.geteuid() != 0:
@@ -236,19 +245,18 @@ def test_all_commands_work_in_a_folder_that_nobody_else_may_enter(open_folder: P
     closed.chmod(0o700)
     with run_in(closed / "npd") as run:
         run.link_packages()
+        before: list[str] = []
         if os.geteuid() == 0 and not is_root:
-            nobody = pwd.getpwnam("nobody")
-            run.user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            for path in [closed, *closed.rglob("*")]:
-                os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+            before = ordinary_user()
+            run_command("chown", "-RP", "nobody", str(closed), check=True)
 
         def make(*arguments: str, typed: str = "") -> str:
             env = _bare() | {"HOME": str(closed)}
-            result = run_command("make", "-s", *arguments, cwd=run.folder, env=env, input=typed, **run.user)
+            result = run_command(*before, "make", "-s", *arguments, cwd=run.folder, env=env, input=typed)
             assert result.returncode == 0, result.stdout + result.stderr
             return result.stdout
 
-        run.begin_by_make()
+        run.begin_by_make(*before)
         assert (run.folder / "var" / "postgres").is_symlink() == is_root
         assert "All ended" in make("stop")
         assert " passed" in make("test", "PROCESSES=-n 1", f"ARGS=-q -p no:cacheprovider {QUICK}")
