@@ -26,7 +26,7 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api import SyncNowThrottle, api_base
-from sync.api.errors import CHANGED_SINCE, Refused
+from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
 from sync.choices import RecordSyncStatus
 from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
@@ -176,10 +176,13 @@ class RecordFilter(filters.FilterSet):  # type: ignore[misc]
         choices=RecordSyncStatus.choices, help_text="May be given several times."
     )
     updated_since = filters.IsoDateTimeFilter(
-        field_name="updated_at",
-        lookup_expr="gte",
-        help_text="Changed by people or the sync at or after this moment; without deleted records.",
+        method="changed_since",
+        help_text="Changed, or linked with another item, by people or the sync at or after this moment; without "
+        "deleted records. Send the `mark` of the last read.",
     )
+
+    def changed_since(self, records: models.QuerySet[Any], name: str, moment: Any) -> models.QuerySet[Any]:
+        return records.filter(models.Q(updated_at__gte=moment) | models.Q(item_since__gte=moment))
 
 
 WRITES = ("update", "partial_update", "destroy")  # of an existing record
@@ -194,7 +197,7 @@ class RecordViewSet(api_base.ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
     permission_classes = [api_base.ModelPermissions]
-    filter_backends = [filters.DjangoFilterBackend, api_base.RecordSearch, api_base.RecordOrdering]
+    filter_backends = [api_base.ListFilters, api_base.RecordSearch, api_base.RecordOrdering]
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""
@@ -315,7 +318,8 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
         "ordering_fields": [name for name in fields if name in columns],
         "ordering": registry.default_ordering(model),
     }
-    push_schema = extend_schema(request=None, responses=push, description=ACTS["sync_now"].effect)
+    answers = {HTTPStatus.OK: push, HTTPStatus.BAD_REQUEST: ErrorSerializer, HTTPStatus.NOT_FOUND: ErrorSerializer}
+    push_schema = extend_schema(request=None, responses=answers, description=ACTS["sync_now"].effect)
     described = extend_schema_view(push=push_schema)
     return described(type(f"{name}ViewSet", (RecordViewSet,), attributes))
 

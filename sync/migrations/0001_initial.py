@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("knox", "0009_extend_authtoken_field"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -47,10 +47,18 @@ class Migration(migrations.Migration):
                 (
                     "batch_limit",
                     models.SmallIntegerField(
-                        default=100, db_default=100, verbose_name="records a document, by the time calls took"
+                        db_default=100, default=100, verbose_name="records a document, by the time calls took"
                     ),
                 ),
                 ("last_pass_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "read_lags",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        verbose_name="after what time reads showed what was reported",
+                    ),
+                ),
                 (
                     "removed_item_policy",
                     models.CharField(
@@ -89,6 +97,10 @@ class Migration(migrations.Migration):
                     "compared_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last comparison of everything"),
                 ),
+                (
+                    "compared",
+                    models.TextField(blank=True, db_default="", verbose_name="what the last comparison found"),
+                ),
                 ("webhooks_checked_at", models.DateTimeField(blank=True, null=True)),
                 ("webhooks_problem", models.TextField(blank=True, db_default="")),
                 (
@@ -96,10 +108,6 @@ class Migration(migrations.Migration):
                     models.TextField(
                         blank=True, db_default="", verbose_name="why its webhooks seem to have fallen silent"
                     ),
-                ),
-                (
-                    "compared",
-                    models.TextField(blank=True, db_default="", verbose_name="what the last comparison found"),
                 ),
                 ("verified_at", models.DateTimeField(blank=True, null=True, verbose_name="last verified")),
                 ("verified_records", models.IntegerField(db_default=0, verbose_name="records verified")),
@@ -138,9 +146,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "board",
                 "db_table": "sync_board_links",
                 "default_permissions": ("change", "view"),
-                "verbose_name": "board",
             },
         ),
         migrations.CreateModel(
@@ -160,17 +168,17 @@ class Migration(migrations.Migration):
                 ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
                 (
                     "remote_id",
-                    models.CharField(blank=True, default="", db_default="", max_length=50, verbose_name="Monday item"),
+                    models.CharField(blank=True, db_default="", default="", max_length=50, verbose_name="Monday item"),
                 ),
-                ("key", models.CharField(blank=True, default="", db_default="", max_length=100, verbose_name="field")),
+                ("key", models.CharField(blank=True, db_default="", default="", max_length=100, verbose_name="field")),
                 ("kind", models.CharField(max_length=30)),
                 ("sentence", models.TextField()),
-                ("values", models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField()))),
-                ("actor", models.CharField(blank=True, default="", db_default="", max_length=200)),
+                ("values", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
+                ("actor", models.CharField(blank=True, db_default="", default="", max_length=200)),
                 ("batch_id", models.UUIDField(blank=True, null=True)),
-                ("request_id", models.CharField(blank=True, default="", db_default="", max_length=100)),
+                ("request_id", models.CharField(blank=True, db_default="", default="", max_length=100)),
                 ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("cause", models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField()))),
+                ("cause", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
                 ("undoes", models.BigIntegerField(blank=True, null=True, verbose_name="entry that this one undoes")),
                 (
                     "folded",
@@ -242,19 +250,19 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("required", models.BooleanField(db_default=False, verbose_name="required")),
-                ("version", models.IntegerField(default=1, db_default=1)),
+                ("version", models.IntegerField(db_default=1, default=1)),
                 ("position", models.SmallIntegerField(db_default=0)),
                 (
                     "options",
-                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
                 ),
                 (
                     "problem",
                     models.TextField(
-                        blank=True, default="", db_default="", verbose_name="what is wrong with its column"
+                        blank=True, db_default="", default="", verbose_name="what is wrong with its column"
                     ),
                 ),
-                ("problem_code", models.CharField(blank=True, default="", db_default="", max_length=30)),
+                ("problem_code", models.CharField(blank=True, db_default="", default="", max_length=30)),
             ],
             options={
                 "db_table": "sync_field_mappings",
@@ -358,8 +366,8 @@ class Migration(migrations.Migration):
                             ("outage", "Monday doesn't answer"),
                             ("writes", "Monday doesn't store what is sent"),
                         ],
-                        default="",
                         db_default="",
+                        default="",
                         max_length=20,
                         verbose_name="why",
                     ),
@@ -384,7 +392,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "needs_probe",
-                    models.BooleanField(default=False, db_default=False, verbose_name="tested before the next call"),
+                    models.BooleanField(db_default=False, default=False, verbose_name="tested before the next call"),
                 ),
                 ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
                 (
@@ -396,7 +404,7 @@ class Migration(migrations.Migration):
                 (
                     "user_id",
                     models.CharField(
-                        blank=True, default="", db_default="", max_length=50, verbose_name="the token's user"
+                        blank=True, db_default="", default="", max_length=50, verbose_name="the token's user"
                     ),
                 ),
                 (
@@ -408,8 +416,8 @@ class Migration(migrations.Migration):
                     "users",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="users by id: name and email",
                     ),
                 ),
@@ -417,8 +425,8 @@ class Migration(migrations.Migration):
                     "time_zone",
                     models.CharField(
                         blank=True,
-                        default="",
                         db_default="",
+                        default="",
                         max_length=64,
                         verbose_name="time zone of the token's user",
                     ),
@@ -427,8 +435,8 @@ class Migration(migrations.Migration):
                     "phone_region",
                     models.CharField(
                         blank=True,
-                        default="",
                         db_default="",
+                        default="",
                         max_length=2,
                         verbose_name="country of phone numbers without one",
                     ),
@@ -502,15 +510,15 @@ class Migration(migrations.Migration):
                             ("failed", "Failed"),
                             ("skipped", "Sync off"),
                         ],
-                        default="pending",
                         db_default="pending",
+                        default="pending",
                         max_length=20,
                     ),
                 ),
                 ("last_sync_attempt", models.DateTimeField(blank=True, null=True)),
                 ("last_successful_sync", models.DateTimeField(blank=True, null=True)),
-                ("error_count", models.IntegerField(default=0, db_default=0)),
-                ("last_error", models.TextField(blank=True, default="", db_default="")),
+                ("error_count", models.IntegerField(db_default=0, default=0)),
+                ("last_error", models.TextField(blank=True, db_default="", default="")),
                 (
                     "sync_direction",
                     models.CharField(
@@ -527,7 +535,7 @@ class Migration(migrations.Migration):
                 ("content_hash", models.CharField(blank=True, db_default="", max_length=64)),
                 (
                     "conflicts",
-                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
                 ),
                 (
                     "resolution_strategy",
@@ -554,29 +562,29 @@ class Migration(migrations.Migration):
                     "base",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="last synced values",
                     ),
                 ),
                 (
                     "blocked_fields",
-                    models.JSONField(blank=True, default=dict, db_default=models.Value({}, models.JSONField())),
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
                 ),
                 (
                     "altered",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="values that Monday stored differently",
                     ),
                 ),
-                ("note", models.TextField(blank=True, default="", db_default="", verbose_name="reason")),
+                ("note", models.TextField(blank=True, db_default="", default="", verbose_name="reason")),
                 (
                     "remote_state",
                     models.CharField(
-                        blank=True, default="", db_default="", max_length=20, verbose_name="last answer about the item"
+                        blank=True, db_default="", default="", max_length=20, verbose_name="last answer about the item"
                     ),
                 ),
                 (
@@ -586,15 +594,15 @@ class Migration(migrations.Migration):
                 (
                     "removed_passes",
                     models.SmallIntegerField(
-                        default=0, db_default=0, verbose_name="checks in a row that found it deleted"
+                        db_default=0, default=0, verbose_name="checks in a row that found it deleted"
                     ),
                 ),
                 (
                     "seen",
                     models.JSONField(
                         blank=True,
-                        default=dict,
                         db_default=models.Value({}, models.JSONField()),
+                        default=dict,
                         verbose_name="values last seen on Monday",
                     ),
                 ),
@@ -606,8 +614,8 @@ class Migration(migrations.Migration):
                     "left_out",
                     models.CharField(
                         blank=True,
-                        default="",
                         db_default="",
+                        default="",
                         max_length=10,
                         verbose_name="side whose filter leaves it out",
                     ),
@@ -836,18 +844,6 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_write_loops"},
         ),
         migrations.CreateModel(
-            name="ApiToken",
-            fields=[],
-            options={
-                "verbose_name": "API token",
-                "proxy": True,
-                "default_permissions": (),
-                "indexes": [],
-                "constraints": [],
-            },
-            bases=("knox.authtoken",),
-        ),
-        migrations.CreateModel(
             name="ApiQuota",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
@@ -863,6 +859,34 @@ class Migration(migrations.Migration):
                 "db_table": "sync_api_quota",
                 "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_api_quota_one_row")],
             },
+        ),
+        migrations.CreateModel(
+            name="ApiToken",
+            fields=[
+                ("digest", models.CharField(max_length=128, primary_key=True, serialize=False)),
+                ("token_key", models.CharField(db_index=True, max_length=25)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("expiry", models.DateTimeField(blank=True, null=True)),
+                (
+                    "name",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="The program that uses it, and where.",
+                        max_length=100,
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="auth_token_set",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={"verbose_name": "API token", "db_table": "knox_authtoken", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="ApprovalRequest",

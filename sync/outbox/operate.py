@@ -57,6 +57,15 @@ _RETRY = """
         waits_for = ''
 """
 
+# Afterwards the failed job names the job that replaces it.
+_NAME_RETRY = """
+    UPDATE sync_queue AS failed SET payload = failed.payload || jsonb_build_object('retried_as', retry.id)
+    FROM sync_queue AS retry WHERE failed.id = ANY (%(ids)s) AND retry.status = 'pending'
+        AND retry.entity_type = failed.entity_type AND retry.entity_id IS NOT DISTINCT FROM failed.entity_id
+        AND CASE WHEN failed.entity_id IS NULL THEN retry.remote_id = failed.remote_id
+            ELSE retry.direction = failed.direction END
+"""
+
 _SHARED = {"person": int(choices.Cause.PERSON), "retried": _RETRIED.format(job="id")}
 _RETRY_RECORDS = _RETRY.format(key="entity_type, entity_id, direction", also="remote_id", null="NOT", **_SHARED)
 _RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", null="", **_SHARED)
@@ -95,6 +104,7 @@ def retry(jobs: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
         for sql, ids in ((_MAKE_DUE, pending), (_RETRY_RECORDS, failed), (_RETRY_ITEMS, failed)):
             if ids:
                 run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
+        run_sql(_NAME_RETRY, {"ids": failed})
         complete_unclaimed(failed, f"retried by {by}")
         changed = [*failed, *pending]
         _add_decisions(changed, by, "Retried.")
@@ -115,6 +125,10 @@ def cancel(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
         for entity_type, records in _records_by_type(pending).items():
             reason = f"{by} cancelled the job that would have saved it."
             reject_resolutions(entity_type, records, reason)
+        of_items = SyncQueue.objects.filter(pk__in=pending, entity_id=None)
+        for entity_type, item_id in of_items.values_list("entity_type", "remote_id"):
+            reason = f"{by} cancelled the job that would have carried it out."
+            reject_resolutions(entity_type, [], reason, item_ids=[str(item_id)])
         _add_decisions(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
         _clear_failed(pending)
         return len(pending)

@@ -1,7 +1,6 @@
 """Facts about records, items and their history, as frozen values: gather reads them, the rules decide by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -13,14 +12,14 @@ from sync.boards.board_columns import InspectedColumns
 from sync.kernel import as_uuid
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board_events import EventKind
+from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW_KEY, COPY_OF_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
+from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -28,9 +27,6 @@ SETTINGS_CHANGED = "Its settings changed while it was synced."
 
 # How far back events are checked, and how long the late effect of an unanswered mutation is recognized as ours.
 EVENT_WINDOW = timedelta(days=1)
-
-# Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so).
-STALE_READ_WINDOW = timedelta(minutes=2)
 
 # How long a rewrite after our own write counts towards a loop.
 LOOP_WINDOW = timedelta(hours=1)
@@ -47,6 +43,9 @@ class ChangeEvent:
     user_id: str  # empty if the event names no user
     at: datetime  # Monday's time of the change
     is_new: bool  # no pass has checked it yet
+    arrived: datetime  # a row of the log arrives as late as it is read, so it counts from its own time
+    payload: Any = field(default=None, compare=False)  # the value as the event has it
+    is_known: bool = True  # without it, `value` means nothing
 
 
 # The events that report a changed value.
@@ -66,8 +65,8 @@ def event_value(converter: Converter, value: Any, column_type: str) -> Canonical
         raise UnknownValue("the event's value can't be read") from error
 
 
-def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
-    """Return the changes of mapped fields in these events, oldest first; skip values that can't be read."""
+def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
+    """Return the changes of mapped fields in these events, oldest first."""
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     changes = []
     for received in events:
@@ -77,30 +76,40 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
             continue
         converter = board.converter(mapping, record)
         column_type = event.column_type or ""
-        with suppress(UnknownValue):
+        value = None
+        is_known = True
+        try:
             value = event_value(converter, event.value, column_type)
-            previous = None
-            has_previous = event.has_previous
-            try:
-                previous = event_value(converter, event.previous_value, column_type) if has_previous else None
-            except UnknownValue:
-                has_previous = False
-            at = event.changed_at or event.happened_at or received.received_at
-            user = event.user_id or ""
-            is_new = received.processed_at is None
-            changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, is_new))
+        except UnknownValue:
+            is_known = False
+        previous = None
+        has_previous = event.has_previous
+        try:
+            previous = event_value(converter, event.previous_value, column_type) if has_previous else None
+        except UnknownValue:
+            has_previous = False
+        at = event.changed_at or event.happened_at or received.received_at
+        arrived = at if received.trigger_id.startswith(LOG_PREFIX) else received.received_at
+        user = event.user_id or ""
+        is_new = received.processed_at is None
+        values = (value, previous, has_previous, user, at, is_new, arrived)
+        changes.append(ChangeEvent(mapping.key, *values, payload=event.value, is_known=is_known))
     return sorted(changes, key=lambda change: change.at)
+
+
+def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
+    """Return the changes of mapped fields in these events, oldest first; skip values that can't be read."""
+    return [change for change in reported_changes(board, record, events) if change.is_known]
 
 
 @dataclass(frozen=True)
 class RecordHistory:
     """What happened to a record and its item before the pass; intents are the oldest first."""
 
-    # Read if an event is new, or a write is void: the last day's events, and all new ones.
+    # Read if an event is new or of the last minutes, or a write is void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
     intents: tuple[Intent, ...] = ()  # all if an event is new, a base is missing or an item may be a duplicate
     writes: tuple[Intent, ...] = ()  # of the last days, but for those that Monday refused
-    applied: tuple[Intent, ...] = ()  # answered in the last minutes
     void: tuple[Intent, ...] = ()  # of the last day, without an answer, and without effect when a pass looked
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
     # When its fields were edited; read only if the rule “newest” needs it.
@@ -301,6 +310,7 @@ class AnswerFacts:
     owners: Mapping[str, SyncedModel] = field(default_factory=dict)  # the records that have these items
     unedited: frozenset[UUID] = frozenset()  # records to be merged that were not edited in NPD
     needed: Mapping[UUID, str] = field(default_factory=dict)  # why a record to be merged can't be deleted
+    edited: frozenset[UUID] = frozenset()  # records to be merged that have other values than the question showed
 
 
 @dataclass(frozen=True)
@@ -311,6 +321,7 @@ class ItemFacts:
     item: Item | None
     last_event: datetime | None = None  # when the board's last webhook about it arrived
     new_events: tuple[int, ...] = ()  # not checked by a pass yet
+    events: tuple[WebhookEvent, ...] = ()  # of the last minutes, also checked ones
     has_new_edit: bool = False  # one of these is an edit
     known_since: datetime | None = None  # when NPD first heard of it
     unconfirmed_until: datetime | None = None  # a call about it has no known outcome until then
@@ -320,7 +331,11 @@ class ItemFacts:
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
-    copied_record: SyncedModel | None = None  # the record of which a person said that it is a copy
+    question: OpenConflict | None = None  # open, whose item it is
+    asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted
+    copied_record: SyncedModel | None = None  # the record of which a person answered that it is a copy
+    is_answered_as_new: bool = False  # a person answered that it is a record of its own
+    asking_records: frozenset[UUID] = frozenset()  # those without an item that are asked whether this is theirs
     # The facts about `copied_record`, else `npd_id_record`, if that has an item: with the item and all intents.
     duplicate_of: RecordFacts | None = None
     new_record_id: UUID | None = None  # the id of a record made from it
@@ -352,7 +367,7 @@ class ItemFacts:
     @property
     def wants_new_record(self) -> bool:
         """Whether a person said that it is a record of its own, whichever records have its match key."""
-        return bool(self.claim.payload.get(AS_NEW_KEY))
+        return self.is_answered_as_new or bool(self.claim.payload.get(AS_NEW_KEY))
 
     @property
     def is_creation_requested(self) -> bool:
@@ -364,14 +379,6 @@ class ItemFacts:
         """The id of the record that a person wants it linked with."""
         chosen = self.claim.payload.get(LINK_TO_KEY)
         return as_uuid(str(chosen)) if chosen else None
-
-    @property
-    def copied_id(self) -> UUID | None:
-        """The id of the record of which a person said that it is a copy; None if somebody asked otherwise since."""
-        payload = self.claim.payload
-        if COPY_OF_KEY not in payload or any(key in payload for key in REQUEST_KEYS):
-            return None
-        return as_uuid(payload[COPY_OF_KEY])
 
 
 @dataclass(frozen=True)
@@ -386,6 +393,7 @@ class PassFacts:
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
+    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
     identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)

@@ -26,9 +26,11 @@ from uuid import UUID
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
+from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
+from sync.reconcile.facts import ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
 from sync.reconcile.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
@@ -113,29 +115,31 @@ class OwnWrite:
         answer = intent.answer or {}
         self.id = str(intent.pk)
         self.item_id = intent.item_id
-        self.state = intent.state
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])
-        self.answer = converter.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        is_void = field_bases.had_no_effect(intent, mapping.key, converter)
+        self.state = IntentState.VOID if is_void else intent.state
+        has_answer = mapping.key in answer and not is_void
+        self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest, unless it `may_land_late`.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        # No answer says that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
+        # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
         # somebody else may have written it.
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
         self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
 
-    def wrote(self, value: merge.Canonical) -> bool:
+    def wrote(self, value: merge.Side) -> bool:
         """Whether the cell may have this value because of this write."""
         return value in (self.sent, self.answer)
 
     def may_have_made(self, event: ChangeEvent) -> bool:
         """Whether the event may be this write's own, by its value and time."""
-        in_time = self.may_land_late or event.at <= self.until + STALE_READ_WINDOW
-        return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
+        in_time = self.may_land_late or event.at <= self.until + ECHO_WINDOW
+        return self.wrote(event.value) and in_time and event.at >= self.intended_at - ECHO_WINDOW
 
     def is_replaced_by(self, event: ChangeEvent) -> bool:
         """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
@@ -235,7 +239,8 @@ class _FieldHistory:
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
         base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
-        if base is None or self.mapping.key not in self.facts.sync_state.altered:
+        altered = self.facts.sync_state.altered.get(self.mapping.key)
+        if base is None or altered is None or SWALLOWED in altered:
             return False
         answered = field_bases.side_of(self.converter.canonical_remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)
@@ -316,9 +321,9 @@ class _FieldHistory:
         if not (after or just_before):
             return None
         first = after[0] if after else just_before[-1]
-        if event.at < first.read_at - STALE_READ_WINDOW:
+        if event.at < first.read_at - LONGEST_LAG:
             return None
-        since = first.intended_at - STALE_READ_WINDOW
+        since = first.intended_at - ECHO_WINDOW
         is_explained = any(
             change.has_previous and change.at >= since and first.wrote(change.value) and change not in self.foreign
             for change in self.changes
@@ -429,24 +434,34 @@ def _line_about_overwritten_edit(
     board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> HistoryLine:
     """Return the line as the history keeps it, without what a person may do about the lost value."""
+    return overridden_line(board, plan, mapping, lost_update, "while {sent} was being sent, which overwrote it.")
+
+
+def overridden_line(
+    board: BoardContext,
+    plan: pass_plan.RecordPlan,
+    mapping: FieldMapping,
+    edit: pass_plan.LostUpdate | ChangeEvent,
+    what_happened: str,
+) -> HistoryLine:
+    """Return the history's line about an edit on Monday that was overwritten, from which it can be restored."""
     converter = board.converter(mapping, plan.record)
     field_plan = plan.fields.get(mapping.key)
     local_raw = field_values.local_values(plan.record, mapping)
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
         local_raw = dict(field_plan.write_raw)
-    lost_value = converter.display(lost_update.value)
+    lost_value = converter.display(edit.value)
 
     def restore() -> Mapping[str, Any]:
         if isinstance(converter, conversion.ListConverter):
-            return converter.with_elements(list(lost_update.value or ()), local_raw)
+            return converter.with_elements(list(edit.value or ()), local_raw)
         return converter.from_text(lost_value, local_raw)
 
     values = _restorable_values(converter, lost_value, local_raw, restore)
-    editor = monday_user_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
-    edit = _edit_in_words(lost_value, mapping)
+    editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else "Somebody"
     sent = f"“{values['after']}”" if values["after"] else "an empty value"
-    sentence = f"{editor} {edit} on Monday while {sent} was being sent, which overwrote it."
+    sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday {what_happened.format(sent=sent)}"
     return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
 
 

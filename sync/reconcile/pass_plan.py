@@ -10,7 +10,7 @@ sends of a plan; a `WriteAnswer` is what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -195,6 +195,7 @@ class FieldPlan:
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
+    sends_in_vain: int = 0  # how often Monday answered its value without storing it
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
     resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
@@ -452,11 +453,6 @@ class RecordPlan:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
-    def repeat(self, reason: str) -> Self:
-        """End it, to be repeated by the next pass; once it was repeated after the wait, go on with what was read."""
-        ended = repeat_ending(self.facts.claim, reason)
-        return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
-
     def end_unapplied(self, outcome: Outcome, detail: str) -> Self:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
@@ -468,12 +464,10 @@ class RecordPlan:
         """Return it without its field plans."""
         return replace(self, fields={}, sends_npd_id=False)
 
-    def waiting_for_look(self, seconds: float, set_aside: Mapping[str, str], kept_events: Collection[int]) -> Self:
-        """Return it with these fields set aside, to be read again after so many seconds at the latest."""
+    def waiting_for_look(self, seconds: float, events: Iterable[int], reason: str) -> Self:
+        """Return it with both sides to be read again after so many seconds; these events stay unchecked until then."""
         look = min(filter(None, (seconds, self.look_in_seconds)), default=0.0)
-        kept = self.kept_events.union(kept_events)
-        reason = next(iter(set_aside.values()), self.reason)
-        return with_values(self, set_aside=set_aside, look_in_seconds=look, kept_events=kept, reason=reason)
+        return with_values(self, look_in_seconds=look, kept_events=self.kept_events.union(events), reason=reason)
 
     def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))
@@ -545,6 +539,10 @@ class AnswerKind(StrEnum):
     COPY = "archive"  # the item is a duplicate of the record's own
 
 
+# The answers that the item's own pass carries out, because they need the item as it is then.
+ITEM_ANSWERS = (AnswerKind.NEW_RECORD, AnswerKind.COPY)
+
+
 @dataclass(frozen=True)
 class IdentityAnswer:
     """A person's choice in a conflict about identity, and its result.
@@ -601,6 +599,7 @@ class ItemPlan:
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     closing_reason: str = ""  # why a question about it is closed
+    rejection: str = ""  # why a person's answer about it can't be carried out, so that the question stays
     sentence: str = ""  # for the record's history
     # Only for duplicates:
     is_ours: bool = False  # our own create made it, so it is removed without a question

@@ -166,7 +166,6 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     history = RecordHistory(
         events=tuple(arrived),
         writes=(write,),
-        applied=(write,) if has_answer and since == -60 else (),
         void=(write,) if state == IntentState.VOID else (),
         token_user=draw.choice([TOKEN_USER, TOKEN_USER, ""]),
         last_writes={"role_title": write} if has_answer else {},
@@ -323,7 +322,7 @@ def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Seque
     ]
     value = draw.choice([*words, item_id, other, f"{SAME_AS}{other}", f"{TAKES_ITEM}{other}"])
     selection = {RECORD_KEY: FieldSelection("custom", value)} if draw.maybe(85) else {}
-    return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection, seeks_item=True)
+    return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection)
 
 
 def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalRequest]:
