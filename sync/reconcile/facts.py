@@ -330,6 +330,7 @@ class ItemFacts:
     tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
+    namesakes: tuple[SyncedModel, ...] = ()  # the board's records with its name that have no item
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
     question: OpenConflict | None = None  # open, whose item it is
     asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted
@@ -397,6 +398,7 @@ class PassFacts:
     identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
+    match_events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)  # recent, of items.by_match, by id
     columns: InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:

@@ -12,6 +12,7 @@ from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 from django.db.models.deletion import Collector
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
 from conflicts.reports import OpenConflict
@@ -33,10 +34,11 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
+from sync.models.synced_model import unsynced
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
-from sync.monday.text_forms import key_spellings
+from sync.monday.text_forms import key_spellings, match_key
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import (
     EDIT_KINDS,
@@ -126,6 +128,12 @@ def events_by_item(events: Iterable[WebhookEvent]) -> dict[str, list[WebhookEven
     return grouped(events, lambda event: event.item_id or "")
 
 
+def recent_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, list[WebhookEvent]]:
+    """Return the events about these items that a read may not show yet, by item."""
+    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids)
+    return events_by_item(rows.filter(received_at__gt=SyncNow() - LONGEST_LAG).order_by("id")) if item_ids else {}
+
+
 def with_facts_of_items(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
     """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
     npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
@@ -202,6 +210,30 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     return list(rows.values_list("item_id", flat=True))
 
 
+# Items with one name that a question shows at most.
+MAX_NAMESAKES = 5
+
+# Records with the names of a pass's items that are read at most.
+MAX_NAMED_RECORDS = 200
+
+
+def items_with_names(board: BoardContext, names: Collection[str], room: int) -> list[str]:
+    """Return the ids of unmatched items with one of these names: the oldest of each name, and others if there is room.
+
+    The name is compared by its match key.
+    """
+    if not names:
+        return []
+    rows = UnmatchedItem.objects.filter(
+        entity_type=board.link.entity_type, board_id=board.link.board_id, ignored_at=None
+    ).annotate(name_key=lookups.match_key_sql("name"))
+    place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by="id")
+    namesakes = rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
+    places = dict(namesakes.order_by("place", "id").values_list("item_id", "place"))
+    oldest = [item_id for item_id, number in places.items() if number == 1]
+    return list(places)[: max(room, len(oldest))]
+
+
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
     """Return the records that were not edited in NPD, and that no other record points at.
 
@@ -272,6 +304,21 @@ def records_with_keys(board: BoardContext, keys: Iterable[str], condition: model
     return list(records.filter(condition))
 
 
+def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, list[SyncedModel]]:
+    """Return the records without an item that have one of these names, by the name's match key; a few of each."""
+    match = board.match_mapping
+    field_name = registry.name_field(board.model)
+    wanted = sorted({match_key(name) for name in names} - {""})
+    if not wanted or match is None or field_name in (None, match.fields[0]):
+        return {}
+    records = board.model.objects.filter(monday_id=None).exclude(unsynced())
+    if board.joined_relations:
+        records = records.select_related(*board.joined_relations)
+    records = records.annotate(name_key=lookups.match_key_sql(str(field_name)))
+    named = records.filter(name_key__in=key_spellings(wanted)).order_by("created_at", "pk")[:MAX_NAMED_RECORDS]
+    return grouped(named, lambda record: match_key(field_values.record_name(record)))
+
+
 def identity_facts(
     facts: PassFacts, records: Sequence[RecordFacts], with_items: Sequence[RecordFacts]
 ) -> IdentityFacts:
@@ -284,7 +331,7 @@ def identity_facts(
     entity_type = board.link.entity_type
     identity = IdentityFacts()
     if without_item := [record_facts.id for record_facts in records if not record_facts.record.monday_id]:
-        matching = facts.items.by_match
+        matching = [*facts.items.by_match, *facts.items.by_name]
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
@@ -332,8 +379,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
     )
     stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
-    recent = WebhookEvent.objects.filter(on_this_board, item_id__in=ids, received_at__gt=SyncNow() - LONGEST_LAG)
-    recent_events = events_by_item(recent.order_by("id"))
+    recent = recent_events(board, ids)
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event. A dry run has no jobs.
@@ -360,7 +406,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
             items.get(item_id),
             last_event=item_stats.get("last"),
             new_events=tuple(item_stats.get("new", ())),
-            events=tuple(recent_events.get(item_id, ())),
+            events=tuple(recent.get(item_id, ())),
             has_new_edit=bool(item_stats.get("new_edits")),
             known_since=item_stats.get("first") or next((job_created_at.get(job.pk) for job in claim.jobs), None),
             unconfirmed_until=unconfirmed.get(item_id),
@@ -399,6 +445,7 @@ def _with_present_rows(
     chosen_ids = {item.chosen_id for item in items} - {None}
     named_ids = [*npd_ids.values(), *chosen_ids, *(record_id for record_id, _ in questions.values())]
     records = records_with_keys(board, keys.values(), models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids))
+    without_item = records_with_names(board, [item.name for item in shown if item.id not in npd_ids])
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_key_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
@@ -429,6 +476,7 @@ def _with_present_rows(
                 tombstones=tuple(item_tombstones),
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
+                namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
                 chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
             )
         )
