@@ -249,8 +249,8 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_
     """Set aside the cells of an item that are stale. A person's *Sync now* sends what NPD has changed all the same."""
     board = facts.board
     record = plan.facts
-    if plan.item is None:
-        return plan
+    if plan.item is None or not (record.history.events or record.history.writes):
+        return plan  # nearly all records
     stale = _stale_cells(_reported_cells(board, record, facts.now), facts.now)
     for key, (sentence, look) in stale.items():
         if not (record.is_pushed_by_name and _will_be_sent(board, record, key)):
@@ -299,7 +299,7 @@ def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> I
     """Yield the cells of a record's item about which an event or a write of ours says something."""
     item = facts.item
     if item is None or not (facts.history.events or _recent_writes(facts, now)):
-        return  # nearly all records
+        return
     changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
     for mapping in board.mapped:
         converter = board.converter(mapping, facts.record)
@@ -323,8 +323,8 @@ def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> I
 def _recent_writes(facts: RecordFacts, now: datetime) -> list[Intent]:
     """Return our writes that a read may not show yet; a create has replaced nothing."""
     since = now - LONGEST_LAG
-    writes = facts.history.writes
-    return [write for write in writes if write.settled_at and write.settled_at > since and not is_create(write)]
+    recent = [write for write in facts.history.writes if write.settled_at and write.settled_at > since]
+    return [write for write in recent if facts.item and write.item_id == facts.item.id and not is_create(write)]
 
 
 def _reports(

@@ -69,6 +69,7 @@ def look(
         pytest.param([wrote("First"), wrote("Boss", "First", seconds=-30)], "Old", 31, id="it is two writes behind"),
         pytest.param([wrote("Boss"), wrote("Old", "Boss", seconds=-30)], "Old", 0, id="we put it back since"),
         pytest.param([wrote("Boss", entry={"column": "old"})], "Old", 0, id="it was another column"),
+        pytest.param([wrote("Boss", item_id="8")], "Old", 0, id="it was another item"),
         pytest.param([wrote("Boss", answer={"role_title": "Old"})], "Old", 0, id="the answer had shown no effect"),
         pytest.param([], "Old", 0, id="nothing was written of late"),
     ],
