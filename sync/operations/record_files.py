@@ -27,7 +27,7 @@ from import_export.widgets import Widget
 from sync import registry
 from sync.choices import Priority, QueueStatus
 from sync.kernel import as_uuid, humanize
-from sync.kernel.db import limit_lock_waits, run_sql, update_many
+from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND
 from sync.monday.text_forms import fold_title, key_spellings, match_key
@@ -35,7 +35,7 @@ from sync.operations.file_formats import ROW_NUMBER, SURPLUS, plain_text
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
 from sync.reconcile import field_values
-from sync.reconcile.lookups import canonical_value, match_key_sql, phone_region
+from sync.reconcile.lookups import canonical_value, phone_region
 from sync.records.authors import actor_label, log_model_action, person_line
 
 NPD_ID = "NPD ID"
