@@ -22,6 +22,7 @@ from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
+from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import item_facts
@@ -119,6 +120,9 @@ class Gatherer:
             histories=longer_histories(board, not_resting),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
+        if with_emptied := [record for record in not_resting if any(emptied_fields(board, record))]:
+            events, unreported = item_facts.facts_about_emptied(board, with_emptied)
+            facts = replace(facts, item_events=events, unreported=unreported)
         if not board.relations:
             return facts
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
