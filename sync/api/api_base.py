@@ -14,9 +14,11 @@ from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from sync import registry
+from sync.clock import parse_moment, readers_mark
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
@@ -125,22 +127,40 @@ class Pages(PageNumberPagination):
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
     cursor: IdCursorPagination | None = None
+    mark = ""  # the moment since which a program reads the next time
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
+        # Before the rows are read. Further pages have the mark of the first, by the parameter in their addresses.
+        mark = request.query_params.get("mark")
+        moment = readers_mark() if mark is None else parse_moment(mark)
+        if moment is None:
+            raise exceptions.ValidationError({"mark": "This is no mark. Follow `next` as it is, or leave it out."})
+        self.mark = moment.isoformat().replace("+00:00", "Z")
         if "cursor" in request.query_params or request.query_params.get("pagination") == "cursor":
             self.cursor = IdCursorPagination()
             return self.cursor.paginate_queryset(queryset, request, view)
         return super().paginate_queryset(queryset, request, view)
 
     def get_paginated_response(self, data: Any) -> Response:
-        return self.cursor.get_paginated_response(data) if self.cursor else super().get_paginated_response(data)
+        response = self.cursor.get_paginated_response(data) if self.cursor else super().get_paginated_response(data)
+        for neighbour in ("next", "previous"):
+            if response.data[neighbour]:
+                response.data[neighbour] = replace_query_param(response.data[neighbour], "mark", self.mark)
+        response.data["mark"] = self.mark
+        response["X-Mark"] = self.mark
+        return response
 
     def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
         answer: dict[str, Any] = super().get_paginated_response_schema(schema)
         # OpenAPI 3.1 has no `nullable`, which DRF's schema uses.
         for neighbour in ("next", "previous"):
             answer["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
-        answer["required"] = ["next", "previous", "results"]
+        answer["properties"]["mark"] = {
+            "type": "string",
+            "format": "date-time",
+            "description": "What has changed since is in the next read with it as `updated_since`, or `since`.",
+        }
+        answer["required"] = ["next", "previous", "results", "mark"]
         return answer
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
@@ -148,6 +168,7 @@ class Pages(PageNumberPagination):
         more = [
             _query_parameter("pagination", kinds, "`cursor` for pages by cursor; follow `next`."),
             _query_parameter("cursor", {"type": "string"}, "The start of such a page, from `next`."),
+            _query_parameter("mark", {"type": "string", "format": "date-time"}, "The first page's mark, from `next`."),
         ]
         return [*super().get_schema_operation_parameters(view), *more]
 
