@@ -37,8 +37,9 @@ DELETION_KINDS = ("delete", "deleted", "archived")
 # The kinds of acts with which a person writes many records as one batch.
 BATCH_KINDS = (IMPORT_KIND, "undo")
 
-# The reason of entries about cells that were filled in again because nobody had emptied them, and the key in a request's
-# `values` about such a cell. All of one pass are one line.
+# The reason of entries about cells that were filled in again because nobody had emptied them: all of a pass are one
+# line.
+# Also the key in the `values` of a request about such a cell.
 UNREPORTED = "unreported"
 
 # The key in an entry's values which marks a refill (see `is_refill`).

@@ -35,7 +35,9 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMapping]:
     """Yield the fields whose cell is empty while their base has a value, if NPD takes values from Monday."""
     item = facts.item
-    for mapping in board.mapped if item is not None else ():
+    if item is None:
+        return
+    for mapping in board.mapped:
         base = field_bases.base_of(facts.sync_state, mapping, item.id)
         takes_values = direction_of(facts, mapping) in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
         if base is None or not takes_values:
