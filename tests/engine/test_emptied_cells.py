@@ -13,7 +13,7 @@ from urllib3 import HTTPResponse
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalState, SyncDirection
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, WebhookEvent
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
 from sync.records.approvals import approve, reject
