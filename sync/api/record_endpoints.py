@@ -197,7 +197,7 @@ class RecordViewSet(api_base.ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
     permission_classes = [api_base.ModelPermissions]
-    filter_backends = [filters.DjangoFilterBackend, api_base.RecordSearch, api_base.RecordOrdering]
+    filter_backends = [api_base.ListFilters, api_base.RecordSearch, api_base.RecordOrdering]
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""

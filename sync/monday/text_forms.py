@@ -80,6 +80,11 @@ def canonical_text(text: str | None) -> str | None:
     return unicodedata.normalize("NFC", unix_lines(text or "")).strip() or None
 
 
+def visible_name(text: str | None) -> str | None:
+    """Return the canonical text; None also for one without a visible character, which names nobody."""
+    return canonical_text(text) if drop_invisible(text or "").strip() else None
+
+
 def fold_whitespace(text: str | None) -> str | None:
     """Return the canonical text with each run of whitespace as one space."""
     return " ".join((canonical_text(text) or "").split()) or None

@@ -393,6 +393,7 @@ class PassFacts:
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
+    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
     identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)

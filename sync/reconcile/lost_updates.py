@@ -636,7 +636,7 @@ def seen_after(
     now = read_at.isoformat()
     rows = {key: seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
     for key, field_plan in ({} if plan.creates else plan.fields).items():
-        if field_plan.decision.action not in _UNINFORMATIVE or key in plan.shown_writes:
+        if field_plan.decision.action not in _UNINFORMATIVE:
             values, _ = rows.setdefault(key, ([], []))
             # Only the time of the newest value changes if it is the same.
             if values and values[-1].value == field_plan.remote_raw:

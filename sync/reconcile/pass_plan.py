@@ -333,7 +333,6 @@ class RecordPlan:
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
     # Fields whose cell was read and counts as unknown, with the reason as a sentence (read_lag.py).
     set_aside: Mapping[str, str] = field(default_factory=dict)
-    shown_writes: frozenset[str] = frozenset()  # fields whose cell was read as we last wrote it, minutes ago
     # Fields whose cell nobody emptied, so that NPD's value is sent again; and those whose connected items are shown as
     # none without a word.
     lost_cells: frozenset[str] = frozenset()

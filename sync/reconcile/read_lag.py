@@ -32,7 +32,6 @@ from sync.reconcile.facts import (
     is_create,
     new_sync_state,
     reported_changes,
-    with_values,
 )
 from sync.reconcile.field_bases import seen_rows
 from sync.reconcile.field_plan import direction_of
@@ -107,13 +106,6 @@ class ReportedCell(NamedTuple):
     cell: Shown
     base: Shown | None
     seen: Sequence[tuple[Shown, datetime]]  # what earlier reads have shown, and when
-
-    @property
-    def shows_our_write(self) -> bool:
-        """Whether the cell shows our newest write, and nothing older."""
-        *before, newest = self.reports
-        was_there = any(report.names(*self.cell) or report.replaced(self.cell[0]) for report in before)
-        return newest.write is not None and newest.names(*self.cell) and not was_there
 
     @property
     def unshown_report(self) -> Report | None:
@@ -231,10 +223,8 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_
     record = plan.facts
     if plan.item is None or not (record.history.events or record.history.writes):
         return plan
-    cells = list(_reported_cells(board, record, facts.now))
-    shown_writes = frozenset(cell.mapping.key for cell in cells if cell.shows_our_write)
-    plan = with_values(plan, shown_writes=shown_writes) if shown_writes else plan
-    for key, (sentence, look) in _stale_cells(cells, facts.now).items():
+    stale = _stale_cells(_reported_cells(board, record, facts.now), facts.now)
+    for key, (sentence, look) in stale.items():
         if not (record.is_pushed_by_name and _will_be_sent(board, record, key)):
             plan = set_aside(board, plan, {key: sentence}, look_in_seconds=look)
     return _without_stale_group(facts, plan)

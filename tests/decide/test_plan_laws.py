@@ -254,6 +254,7 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
             or not entry.is_synced
             or mapping.version != 1
             or entry.outcome not in (Outcome.OPEN, Outcome.SETTLED)
+            or (mapping.key in entry.set_aside and entry.kept_events)  # the events are weighed once the read is current
         ):
             continue
         stands = (

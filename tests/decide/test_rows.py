@@ -17,6 +17,8 @@ DECIDE = {"tests/decide", "tests/merge"}
 # Test files outside tests/decide/test_*.py.
 PLACES = {
     "converters": "tests/connector/test_converters.py",
+    "odd_answers": "tests/reports/test_odd_answers.py",
+    "unlink": "tests/lifecycle/test_unlink.py",
     "keys": "tests/reports/test_found_by_key.py",
     "restricted": "tests/reports/test_restricted.py",
     "writes_down": "tests/reports/test_writes_down.py",
@@ -49,6 +51,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
         ("A field with an unknown side is not decided", BLOCKED),
         ("a removed item leaves it so", "fields.a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody"),
+        ("doesn't count", "odd_answers.a_connected_column_that_also_names_an_item_that_people_do_not_see"),
+        ("without a visible character", "converters.a_name_without_a_visible_character_is_empty_on_both_sides"),
     ],
     "A read that lags behind": [
         ("A cell is *stale* for ten minutes", "read_lag.read_that_contradicts_the_newest_event_is_stale"),
@@ -138,6 +142,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("new or late, bearing the tombstone's NPD", "unmatched.an_item_with_a_deleted_records_npd_id_makes_no_record"),
         ("deleted | restored by someone after", "deleted_records.deleted_restored_after_we_archived_it_is_asked_about"),
         ("a person | there", "small_rules.a_persons_wish_to_unlink_goes_over_the_boards_policy"),
+        ("With sync on again", "unlink.turned_on_again_it_is_linked_without_a_question_if_neither_side_was_edited"),
         ("until a person says so", "identity.a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back"),
         ("Monday has an undo", "removed_items.nothing_happens_before_the_quiet_time_is_over"),
         ("never its absence from a listing", "removed_items.an_item_is_gone_as_it_says_itself"),

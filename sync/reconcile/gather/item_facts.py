@@ -53,7 +53,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record, unlinked_items
+from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record
 
 DAY = timedelta(days=1)
 
@@ -312,7 +312,8 @@ def identity_facts(
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
         rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
-        owned = owners_of(entity_type, [item.id for item in (*facts.items.by_npd_id, *matching)])
+        former = [row.item_id for row in facts.unlinked.values()]
+        owned = owners_of(entity_type, [*(item.id for item in (*facts.items.by_npd_id, *matching)), *former])
         owners = {item_id: owner.pk for item_id, owner in owned.items()}
         linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
         from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
@@ -321,7 +322,7 @@ def identity_facts(
             owners,
             frozenset(existing),
             ignored={row.item_id: row for row in rows},
-            unlinked=unlinked_items(entity_type, without_item),
+            unlinked=facts.unlinked,
             unedited=board.model.objects.in_bulk(unedited),
         )
     keys = {
