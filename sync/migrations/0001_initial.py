@@ -14,7 +14,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("knox", "0009_extend_authtoken_field"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -53,6 +53,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("last_pass_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "read_lags",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        verbose_name="after what time reads showed what was reported",
+                    ),
+                ),
                 (
                     "removed_item_policy",
                     models.CharField(
@@ -849,18 +857,6 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_write_loops"},
         ),
         migrations.CreateModel(
-            name="ApiToken",
-            fields=[],
-            options={
-                "verbose_name": "API token",
-                "proxy": True,
-                "default_permissions": (),
-                "indexes": [],
-                "constraints": [],
-            },
-            bases=("knox.authtoken",),
-        ),
-        migrations.CreateModel(
             name="ApiQuota",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
@@ -876,6 +872,34 @@ class Migration(migrations.Migration):
                 "db_table": "sync_api_quota",
                 "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_api_quota_one_row")],
             },
+        ),
+        migrations.CreateModel(
+            name="ApiToken",
+            fields=[
+                ("digest", models.CharField(max_length=128, primary_key=True, serialize=False)),
+                ("token_key", models.CharField(db_index=True, max_length=25)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("expiry", models.DateTimeField(blank=True, null=True)),
+                (
+                    "name",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="The program that uses it, and where.",
+                        max_length=100,
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="auth_token_set",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={"verbose_name": "API token", "db_table": "knox_authtoken", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="ApprovalRequest",

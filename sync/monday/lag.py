@@ -25,3 +25,6 @@ UNLINKED_AN_HOUR = 5
 
 # How often a value is sent that Monday answers without storing it.
 MAX_SENDS = 2
+
+# The buckets in which /metrics counts after how many seconds a read first showed what was reported.
+LAG_BUCKETS = (3.0, 10.0, 30.0, 90.0, LONGEST_LAG.total_seconds())
