@@ -31,6 +31,7 @@ from sync.monday import board_events, errors
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.reconcile.emptied_cells import agreed_at
+from sync.reconcile.field_values import ACTIVE
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
@@ -143,7 +144,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     # A board's first cursor is a time of ours; later ones are times of Monday's entries.
     cursor = link.swept_to or now
     begin = begin_of_sweep(cursor, now)
-    waiting = SyncMetadata.objects.of(link.entity_type).exclude(emptied={})
+    waiting = SyncMetadata.objects.of(link.entity_type).filter(remote_state=ACTIVE).exclude(emptied={})
     agreed = [agreed_at(sync_state, key) for sync_state in waiting for key in sync_state.emptied]
     if agreed and (link.log_read_from is None or min(agreed) < link.log_read_from):
         # Whether somebody emptied these cells since both sides agreed on them is looked for as far back as it can be.

@@ -26,6 +26,8 @@ from sync.reconcile.read_lag import set_aside
 WAITS_FOR_LOG = "It is empty on Monday, and nobody is known to have emptied it. Monday's log is asked first."
 WAITS_FOR_LOOK = "Monday shows no connected item, and nobody is known to have removed it. It is read once more."
 
+_FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+
 # The stored states of an item that is off its board.
 _OFF_BOARD = (ARCHIVED, DELETED, pass_plan.MOVED, "inactive")
 
@@ -39,12 +41,14 @@ def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMap
         return
     for mapping in board.mapped:
         base = field_bases.base_of(facts.sync_state, mapping, item.id)
-        takes_values = direction_of(facts, mapping) in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
-        if base is None or not takes_values:
+        if base is None:
             continue
         converter = board.converter(mapping, facts.record)
-        sides = field_bases.sides_of(converter, base, remote=field_bases.cell_of(converter, mapping, item))
-        if sides.remote is None and sides.remote_changed:
+        cell = field_bases.cell_of(converter, mapping, item)
+        if cell == base["remote"]:  # nearly all
+            continue
+        sides = field_bases.sides_of(converter, base, remote=cell)
+        if sides.remote is None and sides.remote_changed and direction_of(facts, mapping) in _FROM_MONDAY:
             yield mapping
 
 
