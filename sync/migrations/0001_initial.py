@@ -96,12 +96,24 @@ class Migration(migrations.Migration):
                 ("log_read_to", models.DateTimeField(blank=True, null=True)),
                 ("sweep_problem", models.TextField(blank=True, db_default="")),
                 (
+                    "log_state",
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
+                ),
+                (
                     "compared_at",
                     models.DateTimeField(blank=True, null=True, verbose_name="last comparison of everything"),
                 ),
                 (
                     "compared",
                     models.TextField(blank=True, db_default="", verbose_name="what the last comparison found"),
+                ),
+                (
+                    "comparison_problem",
+                    models.TextField(blank=True, db_default="", verbose_name="what the last comparison could not see"),
+                ),
+                (
+                    "listing_state",
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
                 ),
                 ("webhooks_checked_at", models.DateTimeField(blank=True, null=True)),
                 ("webhooks_problem", models.TextField(blank=True, db_default="")),

@@ -293,7 +293,7 @@ def board_activity_query(board_id: str, since: datetime, form: LogForm) -> graph
 
 
 def log_page_query(
-    board_id: str, since: datetime, form: LogForm, page: int | str, until: datetime | None = None
+    board_id: str, since: datetime, form: LogForm, page: int | str | None, until: datetime | None = None
 ) -> graphql.Document:
     """Return the query for a further page of the log, newest first, by its number or a cursor.
 

@@ -22,10 +22,10 @@ from sync.monday import conversion
 from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
+from sync.outbox.claim import Claim
 from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import (
     ChangeEvent,
-    ItemFacts,
     PassFacts,
     RecordFacts,
     RecordHistory,
@@ -162,7 +162,11 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
     waiting = []
     for record_plan in plan.open_records:
         item_id = record_plan.record.monday_id
-        if item_id and (wait := _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))):
+        if item_id:
+            wait = _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))
+        else:
+            wait = _wait_for_matches(facts, record_plan)
+        if wait:
             waiting.append(_deferred(record_plan, wait))
     waiting_deleted = []
     for deleted in facts.deleted:
@@ -172,14 +176,26 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
     return plan.with_records(waiting).with_deleted(waiting_deleted)
 
 
-def wait_for_unmatched_item(facts: PassFacts, item: ItemFacts) -> float:
+def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
+    """Return the seconds until items with its match key are read again, because they may not have it any more."""
+    if not facts.match_events:
+        return 0.0
+    key = field_values.match_key_of_record(facts.board, plan.record)
+    same_key = [item for item in facts.items.by_match if field_values.match_key_of_item(facts.board, item) == key]
+    waits = [
+        wait_for_unmatched_item(facts, plan.facts.claim, item, facts.match_events.get(item.id, ())) for item in same_key
+    ]
+    return min(filter(None, waits), default=0.0)
+
+
+def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, events: Sequence[WebhookEvent]) -> float:
     """Return the seconds until an item without a record is read again, because its read is stale; 0 if it isn't."""
-    if not item.events:
+    if not events:
         return 0.0
     record = facts.board.model()
     sync_state = new_sync_state(record.entity_type(), record.pk)
-    history = RecordHistory(events=item.events)
-    return _wait_for_item_and_cells(facts, RecordFacts(item.claim, record, sync_state, item=item.item, history=history))
+    history = RecordHistory(events=tuple(events))
+    return _wait_for_item_and_cells(facts, RecordFacts(claim, record, sync_state, item=item, history=history))
 
 
 def _wait_for_item_and_cells(facts: PassFacts, record: RecordFacts) -> float:

@@ -230,6 +230,12 @@ class RecordView:
         return (job and job.reason) or self.sync_state.note or "A change is waiting for its next sync."
 
     @property
+    def attempts(self) -> str:
+        """How many attempts its job took, of how many; empty before the first."""
+        job = next(iter(self._jobs), None)
+        return f"{job.attempts} of {job.max_attempts} attempts" if job is not None and job.attempts else ""
+
+    @property
     def stop_reason(self) -> str:
         """Why nothing is sent to Monday now even on a person's click: a pause, a stop, or a missing set-up."""
         board = self._page.board

@@ -132,6 +132,12 @@ def events_by_item(events: Iterable[WebhookEvent]) -> dict[str, list[WebhookEven
     return grouped(events, lambda event: event.item_id or "")
 
 
+def recent_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, list[WebhookEvent]]:
+    """Return the events about these items that a read may not show yet, by item."""
+    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids)
+    return events_by_item(rows.filter(received_at__gt=SyncNow() - LONGEST_LAG).order_by("id")) if item_ids else {}
+
+
 def with_facts_of_items(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
     """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
     npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
@@ -396,8 +402,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
     )
     stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
-    recent = WebhookEvent.objects.filter(on_this_board, item_id__in=ids, received_at__gt=SyncNow() - LONGEST_LAG)
-    recent_events = events_by_item(recent.order_by("id"))
+    recent = recent_events(board, ids)
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event. A dry run has no jobs.
@@ -424,7 +429,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
             items.get(item_id),
             last_event=item_stats.get("last"),
             new_events=tuple(item_stats.get("new", ())),
-            events=tuple(recent_events.get(item_id, ())),
+            events=tuple(recent.get(item_id, ())),
             has_new_edit=bool(item_stats.get("new_edits")),
             known_since=item_stats.get("first") or next((job_created_at.get(job.pk) for job in claim.jobs), None),
             unconfirmed_until=unconfirmed.get(item_id),
