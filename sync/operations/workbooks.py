@@ -36,7 +36,7 @@ _CHUNK = 65_536
 _PLACE = re.compile("([A-Z]{1,3})([0-9]{1,7})")
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
-Row = tuple[int, list[str]]  # its number in the sheet, and its cells
+Row = tuple[int | str, list[str]]  # its number in the sheet, and its cells
 Start = Callable[[str, dict[str, str]], None]
 
 
@@ -319,16 +319,17 @@ def unescaped(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def read_workbook(content: bytes) -> list[Row]:
-    """Return the rows of the first visible sheet."""
+def read_workbook(content: bytes) -> dict[str, list[Row]]:
+    """Return the rows of each visible sheet that has a row below its titles."""
     try:
         book = Workbook(content)
-        return book.rows(next(iter(book.sheets)))
+        sheets = {name: book.rows(name) for name in book.sheets}
     except FileError:
         raise
     # All kinds of errors: for a password, an unknown compression, a missing part, text that is no XML.
     except Exception as error:
         raise FileError("The file can't be read as XLSX. Save it again, or as “CSV UTF-8”.") from error
+    return {name: rows for name, rows in sheets.items() if len(rows) > 1}
 
 
 def _refuse_doctype(*args: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sync.choices import Cause
 from sync.models import Intent, WebhookEvent
+from sync.monday.board_events import EventKind
 from sync.monday.board_items import BatchItems, Reading
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import PassFacts
@@ -68,6 +69,7 @@ def look(
         pytest.param([wrote("First"), wrote("Boss", "First", seconds=-30)], "Old", 31, id="it is two writes behind"),
         pytest.param([wrote("Boss"), wrote("Old", "Boss", seconds=-30)], "Old", 0, id="we put it back since"),
         pytest.param([wrote("Boss", entry={"column": "old"})], "Old", 0, id="it was another column"),
+        pytest.param([wrote("Boss", item_id="8")], "Old", 0, id="it was another item"),
         pytest.param([wrote("Boss", answer={"role_title": "Old"})], "Old", 0, id="the answer had shown no effect"),
         pytest.param([], "Old", 0, id="nothing was written of late"),
     ],
@@ -232,8 +234,20 @@ def test_every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row
     for reported in EDITS:
         last = "O" if "O" in reported else "A"
         for agreed in (last, None):
-            cells = [
-                f"{decided(reported, agreed, shown, last)}, {decided(reported, agreed, shown, 'N')}" for shown in "ABCO"
-            ]
+            both = [[decided(reported, agreed, shown, here) for here in (last, "N")] for shown in "ABCO"]
+            cells = [", ".join(dict.fromkeys(decisions)) for decisions in both]
             rows.append(f"| {' | '.join([reported, agreed or 'none', *cells])} |")
     assert "\n".join(rows) in page
+
+
+@pytest.mark.parametrize(("group", "seconds", "shown"), [("new", -5, None), ("old", -5, "old"), ("new", -600, "old")])
+def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
+    group: str, seconds: float, shown: str | None
+) -> None:
+    moved = edit("x", seconds=seconds, kind=EventKind.MOVED, column_id=None, group_id=group)
+    case = roles(on=builders.filtered("items", "new", field="group"), history=history(events=[moved]), events=(moved,))
+    plan = case.plan.with_facts(item=replace(item(), group_id="old"))
+    plan = set_aside_stale_reads(case.of_pass, plan)
+    assert plan.item
+    assert plan.item.group_id == shown
+    assert plan.kept_events == (set() if shown else {moved.pk})

@@ -20,6 +20,7 @@ from conflicts.store import questions_about
 from sync import choices, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped
+from sync.kernel.db import match_key_sql
 from sync.models import (
     ApprovalRequest,
     Decision,
@@ -40,7 +41,7 @@ from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings, match_key
-from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
+from sync.reconcile import deleted_records, field_values, pass_plan, removed_items
 from sync.reconcile.facts import (
     EDIT_KINDS,
     AnswerFacts,
@@ -226,7 +227,7 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     match = board.match_mapping
     if match is None or not keys:
         return []
-    keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_sql(KeyTextTransform(match.key, "values")))
+    keyed = UnmatchedItem.objects.annotate(match_key=match_key_sql(KeyTextTransform(match.key, "values")))
     rows = keyed.filter(
         entity_type=board.link.entity_type, board_id=board.link.board_id, match_key__in=key_spellings(keys)
     )
@@ -249,7 +250,7 @@ def items_with_names(board: BoardContext, names: Collection[str], room: int) -> 
         return []
     rows = UnmatchedItem.objects.filter(
         entity_type=board.link.entity_type, board_id=board.link.board_id, ignored_at=None
-    ).annotate(name_key=lookups.match_key_sql("name"))
+    ).annotate(name_key=match_key_sql("name"))
     place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by="id")
     namesakes = rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
     places = dict(namesakes.order_by("place", "id").values_list("item_id", "place"))
@@ -322,7 +323,7 @@ def records_with_keys(board: BoardContext, keys: Iterable[str], condition: model
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
-        records = records.annotate(match_key=lookups.match_key_sql(match.fields[0]))
+        records = records.annotate(match_key=match_key_sql(match.fields[0]))
         condition |= models.Q(match_key__in=key_spellings(wanted))
     return list(records.filter(condition))
 
@@ -337,7 +338,7 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
     records = board.model.objects.filter(monday_id=None).exclude(unsynced())
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
-    records = records.annotate(name_key=lookups.match_key_sql(str(field_name)))
+    records = records.annotate(name_key=match_key_sql(str(field_name)))
     named = records.filter(name_key__in=key_spellings(wanted)).order_by("created_at", "pk")[:MAX_NAMED_RECORDS]
     return grouped(named, lambda record: match_key(field_values.record_name(record)))
 
