@@ -23,7 +23,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
-from sync.admin.import_and_export import refused_rows_urls
+from sync.admin.import_and_export import refused_rows_url
 from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.kernel import as_uuid, grouped, humanize
@@ -197,10 +197,9 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         records = dict(acts.values_list("fold_id").annotate(number=number))
         # A list with the folded entries themselves counts none of them a second time.
         has_folded = any(row.folded for row in rows)
-        refused_urls = refused_rows_urls(request.user, rows)
         for row in rows:
             row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
-            row.page_refused_url = refused_urls.get(row.pk, "")
+            row.page_refused_url = refused_rows_url(request.user, row)
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:

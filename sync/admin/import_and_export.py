@@ -5,8 +5,9 @@ confirmation, and each form carries the choices of the steps before it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from itertools import islice
 from typing import Any, cast
 
@@ -30,13 +31,12 @@ from sync import registry
 from sync.admin.activity import batch_undo_url
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.models import CacheEntry, Decision
-from sync.models.decisions import IMPORT_KIND
+from sync.models import Decision
 from sync.monday.columns.phones import phone_regions
 from sync.operations import file_formats
 from sync.operations.import_columns import field_choices, missing_key_note, remember_columns, suggest_columns
 from sync.operations.record_files import REFUSE, grouped_problems, is_creatable, resource_of
-from sync.operations.workbooks import FileError, read_workbook
+from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
 # A preview lists this many rows at most of those that it would import without a warning.
@@ -258,8 +258,7 @@ class RecordFilesMixin(ImportExportMixin):
         try:
             is_text = not file_formats.is_workbook(content)
             encoding = (data["encoding"] or file_formats.likely_encoding(content)) if is_text else ""
-            rows, notes = file_formats.read_file(content, encoding, data["sheet"])
-            sheets = [] if is_text else list(read_workbook(content))
+            rows, notes, sheets = file_formats.read_file(content, encoding, data["sheet"])
         except FileError as error:
             form.add_error("import_file", str(error))
             if not file_formats.is_workbook(content):
@@ -373,9 +372,8 @@ class RecordFilesMixin(ImportExportMixin):
         if result.left_out:
             left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
             refused.append(f"{left_out} left out.")
-        parts += (
-            [format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused))] if refused else []
-        )
+        if refused:
+            parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
         parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', batch_undo_url(result.batch_id)))
         messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))
         return redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
@@ -396,22 +394,15 @@ class RecordFilesMixin(ImportExportMixin):
         return data
 
 
-def refused_rows_urls(user: Any, rows: Iterable[Decision]) -> dict[int, str]:
-    """Return the addresses of the rows that the imports of these activity entries refused, as far as they are kept."""
-    entries: dict[str, Decision] = {}
-    for row in rows:
-        if row.kind != IMPORT_KIND or row.folded or not registry.is_registered(row.entity_type):
-            continue
-        opts = registry.entity(row.entity_type).model._meta
-        if user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
-            entries[cache.make_key(refused_key(opts.model, str(row.batch_id)))] = row
-    kept = CacheEntry.objects.filter(cache_key__in=entries, expires__gt=sync_now())
-    urls: dict[int, str] = {}
-    for key in kept.values_list("cache_key", flat=True):
-        opts = registry.entity(entries[key].entity_type).model._meta
-        name = f"{opts.app_label}_{opts.model_name}_import_refused"
-        urls[entries[key].pk] = registry.page_url(name, entries[key].batch_id)
-    return urls
+def refused_rows_url(user: Any, row: Decision) -> str:
+    """Return the address of the rows that the import of this activity entry refused, while they are kept."""
+    is_kept = row.at > sync_now() - timedelta(seconds=REFUSED_SECONDS)
+    if not (row.cause.get("refused") and is_kept and registry.is_registered(row.entity_type)):
+        return ""
+    opts = registry.entity(row.entity_type).model._meta
+    if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
+        return ""
+    return registry.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
 
 
 def refused_key(model: Any, name: str) -> str:

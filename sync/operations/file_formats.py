@@ -129,19 +129,19 @@ class Upload(AnyFile):
         return tablib.Dataset([in_stream], headers=[CONTENT])
 
 
-def read_file(content: bytes, encoding: str = "", sheet: str = "") -> tuple[Any, list[str]]:
-    """Return a file's rows, and notes about how it was read where that isn't certain.
+def read_file(content: bytes, encoding: str = "", sheet: str = "") -> tuple[Any, list[str], list[str]]:
+    """Return a file's rows, notes about how it was read where that isn't certain, and the names of its sheets.
 
     Without an encoding or a sheet the most likely ones are read: the sheets of the layout that has the most rows.
     """
     if not is_workbook(content):
         encoding = encoding or likely_encoding(content)
         notes = [f"Read as {ENCODINGS[encoding]}."] if encoding not in CERTAIN else []
-        return _dataset(_csv_rows(_decode(content, encoding))), notes
+        return _dataset(_csv_rows(_decode(content, encoding))), notes, []
     sheets = read_workbook(content)
     chosen = [sheet] if sheet in sheets else likely_sheets(sheets)
     notes = [f"Sheets that are not imported: {', '.join(others)}."] if (others := sheets.keys() - chosen) else []
-    return _dataset(_rows_of_sheets(sheets, chosen)), notes
+    return _dataset(_rows_of_sheets(sheets, chosen)), notes, list(sheets)
 
 
 def is_workbook(content: bytes) -> bool:

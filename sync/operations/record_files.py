@@ -374,6 +374,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.left_out = len(left_out)
         result.refused_file = self._refused_file(result, left_out)
         result.made = made_sentence(self._new_related(kept))
+        self.has_refused = bool(result.refused_file)
         self._write(kept)
 
     def _refused_file(self, result: Any, left_out: Sequence[Any] = ()) -> bytes:
@@ -407,7 +408,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Replace an upload by its rows, with a column for each field: the first filled one of the file's columns."""
         rows = dataset
         if dataset.headers == [CONTENT]:
-            rows, self.notes = read_file(dataset[0][0], self.encoding, self.sheet)
+            rows, self.notes, _ = read_file(dataset[0][0], self.encoding, self.sheet)
         self.titles = rows.headers[:-2]  # without ROW_NUMBER and SURPLUS
         if len(self.columns) != len(self.titles):
             self.columns = suggest_columns(self.model, self.titles)
@@ -537,7 +538,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         sentence = f"{sentence} {made_sentence(new_related)}".rstrip()
         summary = Decision(entity_type=entity_type, kind=IMPORT_KIND, sentence=sentence, actor=actor_label(self.user))
         summary.batch_id = self.batch_id
-        summary.cause = {"causes": [IMPORT_KIND], "file": self.file_name}
+        summary.cause = {"causes": [IMPORT_KIND], "file": self.file_name, "refused": self.has_refused}
         # The list of the activity has the summary alone.
         for line in lines:
             line.folded = True

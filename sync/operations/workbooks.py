@@ -59,6 +59,7 @@ class Workbook:
             self._packed.open(part).close()  # raises for a password, or an unknown compression
         self._marks = 0
         self._escapes = 0
+        self._length = 0  # of the texts in all cells
         # Some programs write other cases and separators into names than into references to them.
         self._parts = {_part_key(name): name for name in self._packed.namelist()}
         [book] = [target for kind, target in self._references("").values() if kind == "officeDocument"]
@@ -80,8 +81,9 @@ class Workbook:
         self._texts = self._read_texts(by_kind.get("sharedStrings", ""))
 
     def rows(self, sheet: str) -> list[Row]:
-        reader = _SheetReader(self._texts, self._formats, counts_from_1904=self._counts_from_1904)
+        reader = _SheetReader(self._texts, self._formats, self._length, counts_from_1904=self._counts_from_1904)
         self._read(self.sheets[sheet], reader.start, reader.end, reader.data)
+        self._length = reader.total
         return reader.filled_rows()
 
     def _check(self, part: str) -> None:
@@ -203,7 +205,7 @@ class Workbook:
 class _SheetReader:
     """Collects the rows of a sheet that aren't empty."""
 
-    def __init__(self, texts: list[str], formats: list[str], *, counts_from_1904: bool) -> None:
+    def __init__(self, texts: list[str], formats: list[str], total: int, *, counts_from_1904: bool) -> None:
         self._texts = texts
         self._formats = formats
         self._counts_from_1904 = counts_from_1904
@@ -215,7 +217,7 @@ class _SheetReader:
         self._cell: dict[str, str] = {}
         self._text: list[str] = []
         self._length = 0
-        self._total = 0
+        self.total = total  # characters in the cells of this sheet and those before it
         self._tag = ""
         self._within = ""  # a tag whose texts don't count
 
@@ -260,8 +262,8 @@ class _SheetReader:
     def _add_cell(self, text: str) -> None:
         if not text.strip():
             return
-        self._total += len(text)
-        if self._total > MAX_TEXT:
+        self.total += len(text)
+        if self.total > MAX_TEXT:
             raise FileError(TOO_LARGE)
         cells = self._rows.setdefault(self._row, [])
         if len(self._rows) > MAX_ROWS + 1:
