@@ -254,7 +254,7 @@ def items_with_names(board: BoardContext, names: Collection[str], room: int) -> 
     return list(places)[: max(room, len(oldest))]
 
 
-def _first_of_each_name(rows: models.QuerySet[Any], names: Collection[str], *order: str) -> models.QuerySet[Any]:
+def _first_of_each_name(rows: Any, names: Collection[str], *order: str) -> Any:
     """Return a few rows of each of these names; however many have one, those of another are among them."""
     place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by=order)
     return rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
