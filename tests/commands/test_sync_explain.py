@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 
 from npd.models import Contact
 from sync import registry
+from sync.kernel.humanize import terminal_line
 from sync.models import BoardLink, SyncQueue
 from tests.admin import states
 from tests.commands.test_dry_run import everything
@@ -89,6 +90,11 @@ def test_what_several_bear_is_answered_with_their_ids() -> None:
     with pytest.raises(CommandError, match="Several contact records are called “Twin”") as refused:
         explained("Twin")
     assert all(str(twin.pk) in str(refused.value) for twin in twins)
+
+
+def test_the_lines_of_a_value_are_shown_as_one() -> None:
+    contact = Contact.objects.create(name="Ann", notes="first\r\nsecond\n\tthird")
+    assert terminal_line(f"Notes: {contact.notes}") == "Notes: first⏎second⏎ third"
 
 
 def test_no_value_hides_rewrites_or_makes_up_a_line_of_the_terminal(world: World) -> None:

@@ -171,6 +171,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("equal to the value", "fields.a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed"),
         ("also for a create found by NPD ID", "unanswered_writes.what_a_create_gave_its_item"),
         ("merged against the old base", "fields.a_value_that_no_intent_sent_is_merged_against_the_old_base"),
+        (
+            "that no search finds",
+            "unanswered_creates.nothing_is_made_anew_while_a_search_may_be_late_and_the_log_does_not_tell",
+        ),
         ("late write is known as ours", "unanswered_writes.a_write_thought_to_have_come_to_nothing_is_known_as_ours"),
         ("unless an event names another user", "unanswered_writes.unless_an_event_names_another_user"),
         ("says decides nothing", "lost_updates.an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing"),
