@@ -29,6 +29,8 @@ MAX_MERGED = 10_000
 MAX_SHEET_ROWS = 1_048_576
 MAX_FORMAT = 255
 MAX_FORMATS = 1_000
+# Characters of the formats by which all cells are shown.
+MAX_FORMATTING = 2_000_000
 MAX_STYLES = 64_000
 MAX_CELL = 32_767
 
@@ -218,6 +220,7 @@ class _SheetReader:
         self._text: list[str] = []
         self._length = 0
         self.total = total  # characters in the cells of this sheet and those before it
+        self._formatting = 0
         self._tag = ""
         self._within = ""  # a tag whose texts don't count
 
@@ -283,6 +286,9 @@ class _SheetReader:
         if kind == "n":
             style = int(self._cell.get("s", "0"))
             code = self._formats[style] if style < len(self._formats) else ""
+            self._formatting += len(code)
+            if self._formatting > MAX_FORMATTING:
+                raise FileError(TOO_LARGE)
             return shown_number(text.strip(), code, counts_from_1904=self._counts_from_1904)
         return unescaped(text)
 

@@ -11,6 +11,7 @@ from sync.choices import Cause
 from sync.models import Intent, WebhookEvent
 from sync.monday.board_events import EventKind
 from sync.monday.board_items import BatchItems, Reading
+from sync.reconcile.board_filter import filter_item, left_out_after_write
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import with_fields
@@ -251,3 +252,19 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
     assert plan.item
     assert plan.item.group_id == shown
     assert plan.kept_events == (set() if shown else {moved.pk})
+
+
+@pytest.mark.parametrize("events", [[], [LATER]])
+def test_a_pair_is_left_out_only_once_all_its_edits_are_shown(events: list[WebhookEvent]) -> None:
+    case = roles(on=builders.filtered("items", "Ann", field="name"), history=history(events=events))
+    plan = case.plan.with_facts(item=replace(item(), name="Bea"))
+    plan = filter_item(case.of_pass, set_aside_stale_reads(case.of_pass, plan))
+    assert (plan.outcome, plan.ending.wait_seconds) == ((Outcome.DEFERRED, 2) if events else (Outcome.OPEN, 0))
+    assert bool(plan.left_out_after_pass) is not bool(events)
+
+
+def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
+    case = roles("Boss", "Clerk", on=builders.filtered("items", "Boss"))
+    plan = set_aside(case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
+    plan = with_fields(case.of_pass, plan).end(Outcome.SETTLED)
+    assert not left_out_after_write(case.of_pass.board, plan, item(role_title="Clerk")).left_out
