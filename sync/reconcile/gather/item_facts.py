@@ -35,6 +35,7 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
+from sync.models.decisions import UNREPORTED
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
@@ -54,10 +55,13 @@ from sync.reconcile.facts import (
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
-from sync.records.approvals import ApprovalFacts, read_approvals
+from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
 from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record
 
 DAY = timedelta(days=1)
+
+# A pass reads only the newest events of its items; a field that is rewritten more often is a loop, and shown as such.
+MAX_EVENTS = 2_000
 
 
 def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovedItemFacts]:
@@ -197,6 +201,25 @@ def approval_facts(
     if not ids:
         return ApprovalFacts()
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
+
+
+def facts_about_emptied(
+    board: BoardContext, records: Sequence[RecordFacts]
+) -> tuple[dict[UUID, Sequence[WebhookEvent]], frozenset[UUID]]:
+    """Return all stored events about these records' items, and the records with a cell emptied without a word.
+
+    Those wait for the next sweep, or were sent again, emptied or asked about within the hour.
+    """
+    entity_type = board.link.entity_type
+    item_ids = {record.id: str(record.record.monday_id) for record in records}
+    stored = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids.values())
+    events = events_by_item(reversed(stored.order_by("-received_at", "-id")[:MAX_EVENTS]))
+    waiting = SyncMetadata.objects.of(entity_type).exclude(emptied={}).values_list("entity_id", flat=True)
+    requests = ApprovalRequest.objects.filter(entity_type=entity_type, values__has_key=UNREPORTED)
+    is_recent = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(at__gt=SyncNow() - HOUR)
+    asked = requests.filter(is_recent).exclude(state=choices.ApprovalState.RELEASED)
+    unreported = {*map(UUID, waiting), *asked.values_list("entity_id", flat=True)}
+    return {key: events.get(item_id, ()) for key, item_id in item_ids.items()}, frozenset(unreported)
 
 
 def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
