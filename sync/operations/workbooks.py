@@ -26,6 +26,7 @@ MAX_DEPTH = 100
 MAX_TEXT = 10_000_000
 MAX_CELLS = 400_000
 MAX_MERGED = 10_000
+MAX_SHEETS = 1_000
 # Excel's own limits; a larger number of a row is made up, and the rows before it would be filled in.
 MAX_SHEET_ROWS = 1_048_576
 MAX_FORMAT = 255
@@ -60,6 +61,7 @@ class Workbook:
             raise FileError(TOO_LARGE)
         for part in self._packed.infolist():
             self._packed.open(part).close()  # raises for a password, or an unknown compression
+        self._unpacked = 0
         self._marks = 0
         self._escapes = 0
         self._length = 0  # of the texts in all cells
@@ -75,6 +77,8 @@ class Workbook:
             elif tag == "sheet" and attributes.get("state", "visible") == "visible":
                 link = next(value for name, value in attributes.items() if name.rpartition(":")[2] == "id")
                 sheets.append((attributes["name"], link))
+                if len(sheets) > MAX_SHEETS:
+                    raise FileError(TOO_LARGE)
 
         self._read(book, read_book)
         references = self._references(book)
@@ -83,11 +87,15 @@ class Workbook:
         self._formats = self._read_formats(by_kind.get("styles", ""))
         self._texts = self._read_texts(by_kind.get("sharedStrings", ""))
 
-    def rows(self, sheet: str) -> list[Row]:
+    def rows(self, sheet: str) -> tuple[list[Row], str]:
+        """Return a sheet's rows, and why it can't be imported: then only the first one."""
         reader = _SheetReader(self._texts, self._formats, self._length, counts_from_1904=self._counts_from_1904)
-        self._read(self.sheets[sheet], reader.start, reader.end, reader.data)
+        try:
+            self._read(self.sheets[sheet], reader.start, reader.end, reader.data)
+        except FileError as error:
+            return reader.filled_rows()[:1], str(error)
         self._length = reader.total
-        return reader.filled_rows()
+        return reader.filled_rows(), ""
 
     def _check(self, part: str) -> None:
         """Raise FileError if reading a part would take much memory or time."""
@@ -96,10 +104,12 @@ class Workbook:
             while chunk := stream.read(_CHUNK):
                 text = chunk.replace(b"\0", b"")  # UTF-16 has a NUL beside each letter of a tag
                 tags = text.count(b"<")
+                self._unpacked += len(chunk)  # many sheets may be one part
                 self._marks += tags + text.count(b"=")
                 self._escapes += text.count(b"_x")
                 since_tag = 0 if tags else since_tag + len(text)  # a tag or comment without end is read again and again
-                if self._marks > MAX_MARKS or self._escapes > MAX_ESCAPES or since_tag > 8 * MAX_CELL:
+                is_costly = self._marks > MAX_MARKS or self._escapes > MAX_ESCAPES or since_tag > 8 * MAX_CELL
+                if is_costly or self._unpacked > MAX_UNPACKED:
                     raise FileError(TOO_LARGE)
 
     def _references(self, part: str) -> dict[str, tuple[str, str]]:
@@ -328,8 +338,8 @@ def unescaped(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def read_workbook(content: bytes) -> dict[str, list[Row]]:
-    """Return the rows of each visible sheet that has a row below its titles."""
+def read_workbook(content: bytes) -> dict[str, tuple[list[Row], str]]:
+    """Return each visible sheet that has a row below its titles: its rows, or its titles and why it can't be read."""
     try:
         book = Workbook(content)
         sheets = {name: book.rows(name) for name in book.sheets}
@@ -338,7 +348,7 @@ def read_workbook(content: bytes) -> dict[str, list[Row]]:
     # All kinds of errors: for a password, an unknown compression, a missing part, text that is no XML.
     except Exception as error:
         raise FileError("The file can't be read as XLSX. Save it again, or as “CSV UTF-8”.") from error
-    return {name: rows for name, rows in sheets.items() if len(rows) > 1}
+    return {name: (rows, problem) for name, (rows, problem) in sheets.items() if problem or len(rows) > 1}
 
 
 def _refuse_doctype(*args: Any) -> None:
