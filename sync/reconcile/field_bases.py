@@ -9,6 +9,7 @@ items are looked for (unanswered_creates.py).
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -84,11 +85,18 @@ def had_no_effect(intent: Intent, key: str, converter: conversion.Converter) -> 
 
 
 def sends_in_vain(facts: RecordFacts, field_plan: FieldPlan, raw: Any) -> int:
-    """Return how often Monday answered this value with the item as it was, while its cell said what it says now."""
+    """Return how often Monday answered this value with the item as it was, while its cell said what it says now.
+
+    What was sent before both sides agreed on the base doesn't count.
+    """
     mapping = field_plan.mapping
     converter = field_plan.converter
+    agreed_at = (field_plan.base or {}).get("at")
+    writes = facts.history.writes
+    if agreed_at:
+        writes = tuple(write for write in writes if write.created_at >= datetime.fromisoformat(agreed_at))
     number = 0
-    for intent in facts.history.writes:
+    for intent in writes:
         entry = intent.values.get(mapping.key)
         is_about_item = facts.item is not None and intent.item_id == facts.item.id
         if intent.state != IntentState.APPLIED or not is_about_item or not entry or not mapping.is_current(entry):

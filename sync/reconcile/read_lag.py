@@ -128,7 +128,8 @@ class ReportedCell(NamedTuple):
             # It may name the same value in another form, which the raw value shows.
             is_base = is_base and base == self.cell
         was_before = any(report.replaced(value) for report in self.reports)
-        if not (is_base or was_before or any(report.names(*self.cell) for report in self.reports[:-1])):
+        is_named = any(report.names(*self.cell) for report in self.reports[:-1])
+        if not (is_base or was_before or is_named or self._was_read_before(newest)):
             return None
         for shown, at in self.seen:
             is_confirmed = newest.names(*shown) and at >= newest.arrived
@@ -137,6 +138,13 @@ class ReportedCell(NamedTuple):
             if is_confirmed or (shown[0] == value and is_later):
                 return None
         return newest
+
+    def _was_read_before(self, report: Report) -> bool:
+        """Whether the last read before an event that doesn't tell what it replaced showed this value."""
+        if report.event is None or report.event.has_previous:
+            return False
+        values = [shown[0] for shown, at in self.seen if at < report.arrived]
+        return values[-1:] == [self.cell[0]]
 
 
 def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:

@@ -167,6 +167,16 @@ def test_what_newer_reads_have_shown_is_not_stale(case: str, seen: list[Any], st
     assert bool(look("Boss", events=[LATER], seen={"role_title": seen})) is stale, case
 
 
+@pytest.mark.parametrize(("arrived", "agreed", "stale"), [(-5, "Boss", True), (-5, None, True), (-1, "Boss", False)])
+def test_what_was_read_before_an_event_that_does_not_tell_what_it_replaced_is_stale(
+    arrived: int, agreed: str | None, stale: bool
+) -> None:
+    """As in a conflict, where Monday's value is not the base. If the event comes late, reads count that came after."""
+    seen = [view("Theirs", -90_000 if stale else -10)]
+    event = edit("New", "?", seconds=-5 if stale else -60, arrived=arrived)
+    assert bool(look("Theirs", events=[event], agreed=agreed, seen={"role_title": seen})) is stale
+
+
 def test_what_can_t_be_read_is_not_stale() -> None:
     unread = Reading.unknown("role_title", "text", "hidden")
     shown = replace(item(contact()), values={"role_title": unread})

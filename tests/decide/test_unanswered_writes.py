@@ -8,9 +8,24 @@ import pytest
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_bases import AS_SENT, bases_of_creates, bases_of_late_writes, with_bases_of_our_writes
+from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import RecordPlan
 from tests.decide import builders
-from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, edit, facts, history, item, values_of, wrote
+from tests.decide.builders import (
+    TOKEN_USER,
+    TOM,
+    at,
+    base,
+    contact,
+    created,
+    edit,
+    facts,
+    history,
+    item,
+    roles,
+    values_of,
+    wrote,
+)
 
 # --- late writes ------------------------------------------------------------------------------------------
 
@@ -143,3 +158,14 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
     assert with_bases_of_our_writes(pass_facts, RecordPlan(record_facts)).sync_state is record_facts.sync_state, (
         "Tom wrote it"
     )
+
+
+@pytest.mark.parametrize(("agreed", "is_sent"), [("before that", False), ("since", True)])
+def test_what_monday_took_twice_without_storing_it_is_sent_again_once_both_sides_have_agreed_since(
+    agreed: str, is_sent: bool
+) -> None:
+    agreed_at = at(-10 if is_sent else -7_200).isoformat()
+    in_vain = [wrote("Boss", seconds=seconds, answer={"role_title": "Old"}) for seconds in (-90, -80)]
+    state = {"base": {"role_title": base("Old", at=agreed_at)}}
+    case = roles("Boss", "Old", sync_state=state, history=history(writes=in_vain))
+    assert bool(decide_fields(case.of_pass, case.plan)["role_title"].send_raw) is is_sent, agreed
