@@ -208,6 +208,8 @@ def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, e
 def _wait_for_item_and_cells(facts: PassFacts, record: RecordFacts) -> float:
     cells = _reported_cells(facts.board, record, facts.now)
     waits = [_wait_for_item(facts, record, record.item)]
+    if move := _unshown_move(facts.board, record):
+        waits.append(seconds_to_look(_arrival(move), facts.now))
     waits += [look for _, look in _stale_cells(cells, facts.now).values()]
     return min(filter(None, waits), default=0.0)
 
@@ -288,18 +290,24 @@ def _will_be_sent(board: BoardContext, facts: RecordFacts, key: str) -> bool:
 
 
 def _without_stale_group(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Set the item's group aside, which the filter asks for, if the newest event about it names another one."""
-    if not facts.board.sync_filter.asks_group or plan.item is None:
-        return plan
-    moves = [row for row in plan.facts.history.events if row.event and row.event.group_id]
-    newest = max(moves, key=lambda event: (event.happened_at, event.pk), default=None)
-    if newest is None or newest.event is None or newest.processed_at or newest.event.group_id == plan.item.group_id:
-        return plan
-    look = seconds_to_look(_arrival(newest), facts.now)
-    if not look:
+    """Set the item's group aside if the newest event about it names another one."""
+    move = _unshown_move(facts.board, plan.facts)
+    look = seconds_to_look(_arrival(move), facts.now) if move else 0.0
+    if plan.item is None or move is None or not look:
         return plan
     plan = plan.with_facts(item=replace(plan.item, group_id=None))
-    return plan.waiting_for_look(look, [newest.pk], UNSHOWN_EDIT)
+    return plan.waiting_for_look(look, [move.pk], UNSHOWN_EDIT)
+
+
+def _unshown_move(board: BoardContext, record: RecordFacts) -> WebhookEvent | None:
+    """Return the newest event about the item's group, if the filter asks for it and another one is shown."""
+    if not board.sync_filter.asks_group or record.item is None:
+        return None
+    moves = [row for row in record.history.events if row.event and row.event.group_id]
+    newest = max(moves, key=lambda row: (row.happened_at, row.pk), default=None)
+    if newest is None or newest.event is None or newest.processed_at or newest.event.group_id == record.item.group_id:
+        return None
+    return newest
 
 
 def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> Iterator[ReportedCell]:

@@ -17,7 +17,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.pass_results import sync_state_values, sync_status
-from sync.reconcile.read_lag import set_aside, set_aside_stale_reads
+from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
 from tests.decide import builders
 from tests.decide.builders import ITEM, NOW, TOKEN_USER, base, contact, edit, facts, history, item, roles, view, wrote
 
@@ -262,6 +262,8 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
     assert plan.item
     assert plan.item.group_id == shown
     assert plan.kept_events == (set() if shown else {moved.pk})
+    unmatched = replace(item(), group_id="old")
+    assert bool(wait_for_unmatched_item(case.of_pass, case.facts.claim, unmatched, [moved])) is not bool(shown)
 
 
 @pytest.mark.parametrize("events", [[], [LATER]])
