@@ -21,7 +21,7 @@ from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.emptied_cells import hold_emptied_cells
+from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.field_values import BoardContext
@@ -187,6 +187,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     each_record(throttle_write_loops),
     request_approvals,
     each_record(note_unshown_edits),  # of what is sent in the end
+    each_record(note_dropped_edits),  # likewise
     # These depend on the records' final plans.
     decide_duplicates,
     each_record(end_uncreatable),  # without a name to send

@@ -18,9 +18,10 @@ from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import field_bases, pass_plan
-from sync.reconcile.facts import PassFacts, RecordFacts, reported_changes, with_values
+from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, reported_changes, with_values
 from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import set_aside
 
 WAITS_FOR_LOG = "It is empty on Monday, and nobody is known to have emptied it. Monday's log is asked first."
@@ -120,10 +121,16 @@ def _was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMap
     converter = facts.board.converter(mapping, plan.record)
     if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):
         return True
+    change = _last_change(facts, plan, mapping)
+    is_told = change is not None and not (change.is_known and change.value is not None)
+    return is_told or any(event.type == BATCH_CHANGE for event in _events_since_agreed(facts, plan, mapping))
+
+
+def _last_change(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> ChangeEvent | None:
+    """Return the newest reported change of a field since both sides agreed on it."""
     events = _events_since_agreed(facts, plan, mapping)
     changes = [change for change in reported_changes(facts.board, plan.record, events) if change.key == mapping.key]
-    is_told = bool(changes) and not (changes[-1].is_known and changes[-1].value is not None)
-    return is_told or any(event.type == BATCH_CHANGE for event in events)
+    return changes[-1] if changes else None
 
 
 def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
@@ -136,3 +143,21 @@ def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldM
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
     since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
     return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]
+
+
+def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Keep in the history what somebody wrote into a cell before the item lost it, where NPD's value is sent again."""
+    lines = []
+    for key in sorted(plan.lost_cells):
+        field_plan = plan.fields.get(key)
+        if field_plan is None or field_plan.send_raw is None:
+            continue
+        change = _last_change(facts, plan, field_plan.mapping)
+        written = [write.values[key]["local"] for write in plan.facts.history.writes if key in write.values]
+        ours = [
+            field_bases.side_of(field_plan.converter.canonical_local, raw) for raw in (field_plan.send_raw, *written)
+        ]
+        if change is not None and change.is_known and change.value not in (None, *ours):
+            what_happened = "and its item lost it. {sent} was filled in again. You can restore it from here."
+            lines.append(overridden_line(facts.board, plan, field_plan.mapping, change, what_happened))
+    return plan.logged(*lines)

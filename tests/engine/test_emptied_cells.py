@@ -88,6 +88,17 @@ def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, n
     assert (refilled.count(), refilled.filter(folded=False).count()) == (3 * number, 1)
 
 
+def test_an_edit_that_an_item_lost_on_another_board_is_in_the_history(world: World) -> None:
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    world.edit(ann, "role_title", "Theirs")
+    move_away_and_back(world, ann)
+    hours_go_by(world, ann)
+    assert (world.values(ann)["role_title"], ann.role_title) == ("Boss", "Boss")
+    line = Decision.objects.get(entity_id=ann.pk, kind="overridden")
+    assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
+
+
 def test_beyond_the_guards_number_they_wait_as_one_approval(world: World, settings: Any) -> None:
     settings.GUARD_RECORDS = 2
     people = world.linked_together(4, **VALUES)
