@@ -199,6 +199,82 @@ def drill_saved_slowly(cast: Cast) -> None:
     cast.do("release", how="drop", number=1)
 
 
+def _lag(cast: Cast, edits: float, writes: float, rows: tuple[float, ...] = (0,)) -> None:
+    kinds = ["cells", "names", "states", "new", "listings", "searches"]
+    cast.do("lag", kinds=kinds, edits=edits, writes=writes, rows=list(rows))
+
+
+@act(0.5)
+def drill_told_before_it_is_shown(cast: Cast) -> None:
+    """A webhook comes before reads show the edit."""
+    handle = synced(cast)
+    cast.do("clock", seconds=1_000)
+    _lag(cast, edits=20, writes=20)
+    _edit(cast, handle)
+    cast.do_all("deliver", "work")
+    cast.do("clock", seconds=30)
+    cast.do("work")
+    cast.do("clock", seconds=60)
+    cast.do("work")
+    cast.do("expect_pulled", handle=handle, key="role_title")
+
+
+@act(0.5)
+def drill_saved_just_after_an_edit(cast: Cast) -> None:
+    """Reads show a person's edit while they don't show our later write yet."""
+    handle = synced(cast)
+    cast.do("clock", seconds=1_000)
+    _lag(cast, edits=10, writes=60)
+    _edit(cast, handle)
+    _patch(cast, handle)
+    cast.do("work")
+    cast.do("clock", seconds=15)
+    cast.do_all("deliver", "work")
+    cast.do("clock", seconds=100)
+    cast.work()
+
+
+@act(0.5)
+def drill_pulled_at_once(cast: Cast) -> None:
+    """Where nothing lags an edit is in NPD after one pass."""
+    handle = synced(cast)
+    _lag(cast, edits=0, writes=0)
+    _edit(cast, handle)
+    cast.do_all("deliver", "work")
+    cast.do("expect_pulled", handle=handle, key="role_title")
+
+
+@act(0.5)
+def drill_moved_and_back(cast: Cast) -> None:
+    handle = synced(cast)
+    cast.do("move_to_other_board", handle=handle, elsewhere=True)
+    cast.do("clock", seconds=60)
+    cast.do("move_back", handle=handle)
+    cast.do("clock", seconds=700)
+    cast.do_all("beat", "work")
+
+
+@act(0.5)
+def drill_change_without_effect(cast: Cast) -> None:
+    """A save is answered and not carried out; then somebody edits the cell."""
+    handle = synced(cast)
+    cast.do("api_fault", fault={"swallow": True, "count": 2})
+    _patch(cast, handle)
+    cast.do("work")
+    if cast.rng.random() < 0.5:
+        _edit(cast, handle)
+        cast.do_all("deliver", "work")
+
+
+@act(0.5)
+def drill_create_without_a_value(cast: Cast) -> None:
+    cast.do("calm")
+    cast.do("api_fault", fault={"swallow": True, "columns": ["email", "role_title"], "on": "create_item"})
+    keys = ["email", "phone", "role_title", "notes"]
+    cast.do("create", handle=cast.stranger(), entity="contact", keys=keys, number=cast.token())
+    cast.do_all("work", "deliver", "work")
+
+
 @act(0.5)
 def drill_writes_fail_for_an_hour(cast: Cast) -> None:
     """Monday answers reads and fails every write for an hour, while workers go on."""
