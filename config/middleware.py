@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from traceback import extract_tb
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.messages.storage.base import BaseStorage
-from django.core.exceptions import BadRequest, FieldDoesNotExist, FieldError, ValidationError
+from django.core.exceptions import BadRequest, FieldDoesNotExist, ValidationError
 from django.core.paginator import InvalidPage
 from django.db import DatabaseError, DataError, ProgrammingError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -205,40 +206,55 @@ class LockTimeoutMiddleware(MiddlewareMixin):
         return answer
 
 
-# Raised by Django's admin if an address or a form has an id or a filter's value that no row can have.
-IMPOSSIBLE_VALUE = (
-    ValidationError,
+# Raised if a request has an id, a number or a text that no row can have.
+IMPOSSIBLE_VALUE = (ValidationError, DataError, OverflowError)
+
+# Raised, beside these, by a list's query, such as a range with one value, or by a selection of unknown rows.
+IMPOSSIBLE_QUERY = (
+    *IMPOSSIBLE_VALUE,
     FieldDoesNotExist,
-    FieldError,
     InvalidPage,
-    DataError,
     IncorrectLookupParameters,
     ProgrammingError,
-    OverflowError,
+    ValueError,
+    IndexError,
 )
+
+# An unknown column or table, or a syntax error: SQL of ours, or a database without its migrations; never a value.
+WRONG_SQL = ("42703", "42P01", "42601")
 
 # Raised by allauth if a passkey's answer wasn't written by a browser.
 MALFORMED_PASSKEY = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class ImpossibleValueMiddleware(MiddlewareMixin):
-    """Answers 400 instead of 500 if a request has a value that Python or the database can't read."""
+    """Answers 400 instead of 500 if a value that came with the request can't be read by Python or the database.
+
+    All other errors are ours. The log names the line that raised it, without the message, which quotes the value.
+    """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        if request.path_info.startswith(SIGN_IN):
-            is_malformed = "credential" in request.POST and isinstance(exception, MALFORMED_PASSKEY)
-            return bad_request(request) if is_malformed else None
-        if not request.path_info.startswith("/admin/"):
+        if not isinstance(exception, self.possible_errors(request)) or _sqlstate(exception) in WRONG_SQL:
             return None
-        errors: tuple[type[Exception], ...] = IMPOSSIBLE_VALUE
-        sent_values = request.GET if request.method == "GET" else request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if sent_values:
-            # An impossible year, a range with one value, or an unknown row; without parameters, the error is ours.
-            errors = (*errors, ValueError, IndexError)
-        if not isinstance(exception, errors):
-            return None
-        log.warning("a value is not possible", error=type(exception).__name__)
+        lines = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(exception.__traceback__)]
+        log.warning("a value is not possible", error=type(exception).__name__, raised_at=lines[-1:])
         return bad_request(request)
+
+    def possible_errors(self, request: HttpRequest) -> tuple[type[Exception], ...]:
+        """Return the errors that the values of this request may have caused."""
+        if request.path_info.startswith(SIGN_IN):
+            return MALFORMED_PASSKEY if "credential" in request.POST else ()
+        if not request.path_info.startswith("/admin/"):
+            return ()
+        if request.POST.getlist(ACTION_CHECKBOX_NAME) if request.method == "POST" else request.GET:
+            return IMPOSSIBLE_QUERY
+        has_id = request.resolver_match is not None and request.resolver_match.kwargs
+        return IMPOSSIBLE_VALUE if request.POST or has_id else ()
+
+
+def _sqlstate(exception: Exception) -> str | None:
+    """Return PostgreSQL's code of the error, None if it didn't get as far as there."""
+    return getattr(exception.__cause__, "sqlstate", None)
 
 
 class LostActMiddleware(MiddlewareMixin):

@@ -74,6 +74,7 @@ class Column:
     settings: dict[str, Any] = field(default_factory=dict)
     archived: bool = False  # deleted, for which this is Monday's word
     hidden: bool = False  # its values are not shown to the API's user
+    reflection: str = ""  # the column of the connected board that shows the same connections; empty: there is none
     # Returns the linked item with this id unless it is deleted; set by `World` and not stored.
     find_item: Callable[[int], Item | None] = field(default=lambda _id: None, compare=False, repr=False)
 

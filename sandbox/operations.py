@@ -53,9 +53,24 @@ def create_column(world: World, user_id: int, board_id: int, column: model.Colum
                 "This column id is or was in use on the board", column_id=column.id, board_id=board_id
             )
         board.columns.append(column)
+        if column.type == "board_relation" and column.settings.get("allowCreateReflectionColumn"):
+            _reflect_column(world, board, column)
         details = {"column_id": column.id, "column_title": column.title, "column_type": column_type}
         world.save_board("create_column", board, user_id, **details)
         return column
+
+
+def _reflect_column(world: World, board: model.Board, column: model.Column) -> None:
+    """Add the other end of a two-way connection to the first of its boards, as create_column does on request.
+
+    developer.monday.com/api-reference/changelog, "New ability to create mirror and connect board columns" (2025-10).
+    """
+    other = world.active_board(connected_board_ids(column)[0])
+    settings = {"boardIds": [board.id], "allowMultipleItems": True, "allowCreateReflectionColumn": True}
+    end = model.Column(fresh_id(column.type), board.name, column.type, settings, reflection=column.id)
+    column.reflection = end.id
+    other.columns.append(end)
+    world.put_board(other)
 
 
 def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> model.Column:
@@ -238,6 +253,7 @@ def _place_item(world: World, item: model.Item, raws: RawValues) -> model.Item:
     values = {}
     for column_id, raw in raws.items():
         column = column_of(board, column_id)
+        _reflect(world, item, column, None, raw)
         values[column_id] = kind_of(column.type).event_value(column, raw)
     group = board.group_of(item)
     details = {
@@ -430,6 +446,7 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
     if kind.same(old, raw):
         return False
     item.cells[column_id] = model.Cell(raw, world.clock.stamp())
+    _reflect(world, item, column, old, raw)
     value = kind.event_value(column, raw)
     previous = kind.event_value(column, old)
     world.log(
@@ -453,6 +470,21 @@ def write_cell(world: World, user_id: int, item: model.Item, column_id: str, raw
     change = {"column": column, "column_type": kind.internal_type, "value": value, "previous": previous}
     world.emit("change_column_value", item, user_id, **change)
     return True
+
+
+def _reflect(world: World, item: model.Item, column: model.Column, old: Any, raw: Any) -> None:
+    """Show a change of a two-way connection on the other items, without an event and a row of their own."""
+    if not column.reflection:
+        return
+    before = set(old["item_ids"] if old else ())
+    after = set(raw["item_ids"] if raw else ())
+    for other in (world.items[item_id] for item_id in before ^ after):
+        cell = other.raw(column.reflection)
+        ids = [item_id for item_id in (cell["item_ids"] if cell else ()) if item_id != item.id]
+        ids += [item.id] if other.id in after else []
+        stamp = world.clock.stamp()
+        other.cells[column.reflection] = model.Cell({"item_ids": ids, "changed_at": stamp} if ids else None, stamp)
+        world.put_items([other])
 
 
 def rename(world: World, user_id: int, item: model.Item, name: str) -> bool:

@@ -474,6 +474,12 @@ def _decode_values(text: Any) -> dict[str, Any]:
     return decoded
 
 
+def move_item_to_board(root: Root, board_id: int, item_id: int, group_id: str, **mappings: Any) -> model.Item:
+    if any(mapping is not None for mapping in mappings.values()):
+        raise api_errors.invalid_argument("The sandbox maps columns by type and title")
+    return operations.move_to_board(root.world, root.me.id, item_id, board_id, group_id)
+
+
 def create_item(root: Root, board_id: int, item_name: str, column_values: Any = None, **arguments: Any) -> model.Item:
     if arguments.get("relative_to"):
         raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
@@ -533,6 +539,7 @@ MUTATIONS: dict[str, Resolver] = {
     "delete_column": partial(_by_api_user, operations.delete_column),
     "change_column_title": partial(_by_api_user, operations.rename_column),
     "change_multiple_column_values": change_multiple_column_values,
+    "move_item_to_board": move_item_to_board,
     "create_item": create_item,
     "create_webhook": create_webhook,
     "delete_webhook": delete_webhook,

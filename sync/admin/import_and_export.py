@@ -20,6 +20,7 @@ from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.operations import file_formats
 from sync.operations.record_files import is_creatable, resource_of
+from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
 # A preview lists this many rows at most of those that it would import without a warning.
@@ -36,7 +37,7 @@ class Uploads(CacheStorage):
     def read(self) -> bytes:
         data: bytes | None = super().read()
         if data is None:
-            raise file_formats.FileError(FILE_GONE)
+            raise FileError(FILE_GONE)
         return data
 
 
@@ -156,21 +157,21 @@ class RecordFilesMixin(ImportExportMixin):
         return answer
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
-        if not isinstance(e, file_formats.FileError):
+        if not isinstance(e, FileError):
             raise e
         form.add_error("import_file", str(e))
 
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         try:
             return cast("HttpResponse", super().process_import(request, **kwargs))
-        except file_formats.FileError as error:
+        except FileError as error:
             messages.warning(request, str(error))
             return redirect("admin:{}_{}_import".format(*self.get_model_info()))
 
     def process_dataset(self, dataset: Any, form: Any, request: HttpRequest, **kwargs: Any) -> Any:
         # `add` is true once, so a double click imports once.
         if not cache.add(f"imported-{form.cleaned_data['import_file_name']}", True, Uploads.CACHE_LIFETIME):
-            raise file_formats.FileError(FILE_GONE)
+            raise FileError(FILE_GONE)
         return super().process_dataset(dataset, form, request, **kwargs)
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:

@@ -6,6 +6,8 @@ same from run to run: facts and the codes of errors, never ids, times or Monday'
 
 from __future__ import annotations
 
+import json
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.monday import board_events, item_documents
-from sync.monday.board_items import CREATE_GROUP, RELATION, BoardSetup, ColumnSpec, Item, ItemWrite, WriteRequest
+from sync.monday.board_items import (
+    CREATE_COLUMN,
+    CREATE_GROUP,
+    RELATION,
+    BoardSetup,
+    ColumnSearch,
+    ColumnSpec,
+    Item,
+    ItemWrite,
+    WriteRequest,
+)
 from sync.monday.columns import make_converter
 from sync.monday.connector import Hooks, MondayConnector
 from sync.monday.conversion import ConverterOptions, UnknownValue
@@ -26,10 +38,16 @@ ALIAS = "r0"
 READ_SECONDS = 2  # a read may be older than the write that it follows
 WEBHOOK_SECONDS = 60  # a webhook that has not come by then counts as missing
 LOG_SECONDS = 70  # the row of a change was seen more than half a minute late
+LOOKS = (0, 0.5, 1, 2, 4, 8, 15, 30, 60)  # seconds of wait before each look at what lags behind a change
 
 DELETE_BOARD = "mutation ProbeDeleteBoard($board: ID!) { delete_board(board_id: $board) { id } }"
 MOVE_ITEM = """mutation ProbeMove($item: ID!, $group: String!) {
   move_item_to_group(item_id: $item, group_id: $group) { id } }"""
+MOVE_TO_BOARD = """mutation ProbeMoveToBoard($item: ID!, $board: ID!, $group: ID!) {
+  move_item_to_board(item_id: $item, board_id: $board, group_id: $group) { id } }"""
+LATEST = """query ProbeLatest($board: ID!) {
+  boards(ids: [$board], limit: 1, latest: true) {
+    items_page(limit: 100) { items { id column_values { id text } } } } }"""
 
 # A value for each type of column, as NPD stores it.
 VALUES: Mapping[str, Any] = {
@@ -57,7 +75,7 @@ class Assumption:
     """Something that NPD Sync assumes about Monday."""
 
     ask: Ask
-    expected: str
+    expected: str  # empty: only measured, and right whatever it is
     otherwise: str  # the consequence of any other answer
 
     @property
@@ -79,7 +97,7 @@ class Finding:
 
     @property
     def differs(self) -> bool:
-        return not self.reason and self.answer != self.assumption.expected
+        return bool(self.assumption.expected) and not self.reason and self.answer != self.assumption.expected
 
 
 class AccountProbe:
@@ -237,13 +255,85 @@ class AccountProbe:
         """Return the activity log's event about a change; raises Unanswered where it shows none."""
         for _ in range(0, LOG_SECONDS, 10):
             activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
-            for entry in activity.log or ():
-                for body in board_events.webhook_bodies(entry, self.board_id):
-                    event = board_events.parse_event(body)
-                    if event.item_id == item.id and event.column_id == column_id:
-                        return event
+            for event in self._logged(activity):
+                if event.item_id == item.id and event.column_id == column_id:
+                    return event
             self.wait(10)
         raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem}".strip())
+
+    def _logged(self, activity: board_events.BoardActivity) -> Iterator[board_events.ItemEvent]:
+        for entry in activity.log or ():
+            yield from map(board_events.parse_event, board_events.webhook_bodies(entry, self.board_id))
+
+    def change_seen(self, item: Item, text: str) -> dict[str, Callable[[], bool]]:
+        """Return the ways in which a new text of an item may be seen, each as a look."""
+        column = self.column_id("text")
+        search = {"by_match": ColumnSearch(column, "text", [text])}
+
+        def is_among(items: Sequence[Item]) -> bool:
+            return any(row.id == item.id and row.reading(column).text == text for row in items)
+
+        def is_logged() -> bool:
+            activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
+            return any(is_about(event) for event in self._logged(activity))
+
+        def is_about(event: board_events.ItemEvent) -> bool:
+            return event.item_id == item.id and event.column_id == column and text in str(event.value)
+
+        def is_latest() -> bool:
+            boards = self.connector.api.execute(LATEST, {"board": self.board_id}).data["boards"]
+            cells = [cell for row in boards[0]["items_page"]["items"] for cell in row["column_values"]]
+            return any(cell["id"] == column and cell["text"] == text for cell in cells)
+
+        return {
+            "by id": lambda: is_among(self.connector.read_items([item.id], self.column_ids, self.types)),
+            "searches": lambda: is_among(self.connector.read_batch(self.board_id, [], search, [column]).by_match),
+            "listings": lambda: is_among(next(self.connector.list_items(self.board_id, [column]))),
+            "listings of latest": is_latest,
+            "log": is_logged,
+            "webhooks": lambda: any(is_about(event) for event in self._events()),
+        }
+
+    def lags(self, looks: Mapping[str, Callable[[], bool]]) -> str:
+        """Look again and again; return after how many seconds each look succeeded."""
+        elapsed = 0.0
+        lags = dict.fromkeys(looks, f"over {sum(LOOKS):.0f} s")
+        waiting = dict(looks)
+        for pause in LOOKS:
+            if pause and waiting:
+                self.wait(pause)
+                elapsed += pause
+            for name, succeeds in list(waiting.items()):
+                began = time.monotonic()
+                if succeeds():
+                    lags[name] = f"{elapsed:.1f} s"
+                    del waiting[name]
+                elapsed += time.monotonic() - began
+        return ", ".join(f"{name} {lag}" for name, lag in lags.items())
+
+    def move(self, item: Item, board_id: str) -> None:
+        group = next(iter(self.connector.read_boards([board_id])[board_id].groups))
+        self.connector.api.execute(MOVE_TO_BOARD, {"item": item.id, "board": board_id, "group": group})
+
+    def connect_both_ways(self) -> tuple[str, str]:
+        """Connect the boards in a column of each; return their ids. Raises Unanswered where only one is made."""
+        settings = {
+            "boardIds": [int(self.other_board_id)],
+            "allowMultipleItems": True,
+            "allowCreateReflectionColumn": True,
+        }
+        variables = {"board": self.board_id, "title": "Both ways", "type": RELATION, "defaults": json.dumps(settings)}
+        answer = self.connector.api.execute(CREATE_COLUMN, variables)
+        other = self.connector.read_boards([self.other_board_id])[self.other_board_id]
+        end = next((column.id for column in other.columns if column.type == RELATION), None)
+        if end is None:
+            raise Unanswered("Monday made no column on the other board")
+        return str(answer.data["create_column"]["id"]), end
+
+    def reports(self, item: Item, column_id: str) -> bool:
+        """Return whether the log has a row about a change of this cell."""
+        activity = self.connector.read_activity(self.board_id, datetime.now(UTC) - timedelta(days=1))
+        return any(event.item_id == item.id and event.column_id == column_id for event in self._logged(activity))
 
 
 def _item(result: Item | MondayError) -> Item:
@@ -427,3 +517,49 @@ def webhook_move(probe: AccountProbe) -> str:
     group_id = group.data["create_group"]["id"]
     probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
     return "sent" if probe.has_webhook(item, board_events.EventKind.MOVED) else "not sent"
+
+
+@assumption("", "")
+def lag_of_reads(probe: AccountProbe) -> str:
+    """How long after a change is it seen?"""
+    item = probe.create("Lagging", {probe.column_id("text"): "before"})
+    try:
+        probe.subscribe()
+    except Unanswered:
+        reached = False
+    else:
+        reached = True
+    _item(probe.change(item.id, {probe.column_id("text"): "seen late"}))
+    looks = probe.change_seen(item, "seen late")
+    return probe.lags({name: look for name, look in looks.items() if reached or name != "webhooks"})
+
+
+@assumption("", "")
+def dropped_by_move(probe: AccountProbe) -> str:
+    """Which cells are lost by a move to another board and back?"""
+    values = {
+        probe.column_id(kind): make_converter(kind).to_remote({"field": value}, None) for kind, value in VALUES.items()
+    }
+    item = probe.create("Moved to the other board", values)
+    for board_id in (probe.other_board_id, probe.board_id):
+        probe.move(item, board_id)
+    probe.wait(READ_SECONDS)
+    moved = probe.read(item.id)
+    if moved is None:
+        raise Unanswered("the item isn't listed")
+    return ", ".join(probe.differing_types(moved)) or "none"
+
+
+@assumption("", "")
+def unlink_from_the_other_side(probe: AccountProbe) -> str:
+    """Is an unlink reported for the item at the other end of a two-way connection?"""
+    column, end = probe.connect_both_ways()
+    target = probe.create_other("At the other end")
+    item = probe.create("At this end", {column: {"item_ids": [int(target.id)]}})
+    changes = [ItemWrite(ALIAS, {end: {}}, target.id)]
+    _item(probe.write(item_documents.prepare_changes(probe.other_board_id, changes, [])))
+    probe.wait(LOG_SECONDS)
+    shown = probe.connector.read_items([item.id], [column], [RELATION])
+    if any(make_converter("relation").cell_value(row.reading(column)) for row in shown):
+        return "not unlinked here"
+    return "reported" if probe.reports(item, column) else "not reported"

@@ -7,7 +7,7 @@ column missing from the answer, or a type that we can't read must not look like 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sync.monday.errors import UNREADABLE_ANSWER, MondayError
@@ -53,12 +53,17 @@ class Item:
 
     def reading(self, column_id: str) -> Reading:
         """Return the value of a column ("name": the item's name); unknown, with a reason, if the answer lacks it."""
-        if column_id == NAME_COLUMN and not self.is_name_known:
-            return Reading.unknown(NAME_COLUMN, "name", UNSTORABLE_REASON)
-        if column_id == NAME_COLUMN:
+        if reading := self.values.get(column_id):
+            return reading
+        if column_id == NAME_COLUMN and self.is_name_known:
             return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)
         reason = "the column is missing from Monday's answer, or hidden from NPD Sync's user on Monday"
-        return self.values.get(column_id) or Reading.unknown(column_id, "", reason)
+        return Reading.unknown(column_id, "", UNSTORABLE_REASON if column_id == NAME_COLUMN else reason)
+
+    def without(self, columns: Mapping[str, str]) -> Item:
+        """Return the item with these columns unknown, each with its reason."""
+        unknown = {column_id: Reading.unknown(column_id, "", reason) for column_id, reason in columns.items()}
+        return replace(self, values={**self.values, **unknown})
 
 
 # Some items and, if there are more, the cursor of the next page (valid for 60 minutes).

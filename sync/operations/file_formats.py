@@ -4,36 +4,37 @@ import codecs
 import csv
 import io
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, time
 from typing import Any
 
 import tablib
 from import_export.formats import base_formats
-from openpyxl.utils.escape import unescape
+
+from sync.operations.workbooks import (
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    MAX_SHEET_ROWS,
+    TOO_MANY_ROWS,
+    FileError,
+    Row,
+    read_workbook,
+)
 
 # A file is read, checked and previewed within one request.
 MAX_BYTES = 10_000_000
-MAX_ROWS = 5_000
-MAX_COLUMNS = 200
-# Bytes of an XLSX file's parts once unpacked.
-MAX_UNPACKED = 50_000_000
-# XML tags of an XLSX file's parts: reading one takes up to 500 bytes of memory, however short it is.
-MAX_TAGS = 2_500_000
-# Excel's own limit; a larger number of a row is made up, and the rows before it would be filled in.
-MAX_SHEET_ROWS = 1_048_576
+# Spreadsheets write empty cells up to the last one that was ever used.
+MAX_ROW_CELLS = 1_000
 
 # Columns that are added on reading: the row's number in the spreadsheet, and the cells to the right of the titles.
 ROW_NUMBER = "row number"
 SURPLUS = "cells without a title"
 
 SEPARATORS = ",;\t|"
-
-
-class FileError(ValueError):
-    """The file can't be read or written; the text tells the person why."""
+# So many rows show by which sign they are separated.
+SAMPLE_ROWS = 20
+SAMPLE_LENGTH = 100_000
 
 
 # Writing puts an apostrophe before a text that a spreadsheet would take for a formula; Japanese Excel also takes wide
@@ -74,8 +75,11 @@ class XLSX(base_formats.XLSX):  # type: ignore[misc]
             sheet.freeze_panes(1, 0)
             for number, row in enumerate((dataset.headers, *dataset)):
                 for column, cell in enumerate(row):
-                    # write_string returns non-zero if the text is too long.
-                    if cell and sheet.write_string(number, column, cell):
+                    # XlsxWriter takes a text that begins with <r> for the pieces of a rich one.
+                    pieces = [*cell[:2], cell[2:]] if cell.startswith("<r>") else [cell]
+                    write = sheet.write_string if len(pieces) == 1 else sheet.write_rich_string
+                    # They return non-zero if the text is too long.
+                    if cell and write(number, column, *pieces):
                         raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()
 
@@ -93,46 +97,79 @@ class AnyFile(base_formats.TablibFormat):  # type: ignore[misc]
         """Return the rows that aren't empty, each cut to the number of titles, with their row numbers."""
         dataset = None
         is_workbook = in_stream.startswith(b"PK\x03\x04")
-        read_rows = _workbook_rows if is_workbook else _csv_rows
-        for number, cells in enumerate(read_rows(in_stream), start=1):
-            if number > MAX_SHEET_ROWS:
-                raise FileError(f"A file may have {MAX_SHEET_ROWS:,} lines, blank ones too; this one has more.")
+        for number, cells in read_workbook(in_stream) if is_workbook else _csv_rows(in_stream):
             row = [plain_text(cell) for cell in cells]
             if not any(row):
                 continue
             if dataset is None:
+                titles = row
                 width = max(place for place, title in enumerate(row, start=1) if title)
                 if width > MAX_COLUMNS:
                     raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
                 dataset = tablib.Dataset(headers=[*row[:width], ROW_NUMBER, SURPLUS])
                 continue
+            if row == titles:  # files that were put together repeat it
+                continue
             padding = [""] * (width - len(row))
             dataset.append([*row[:width], *padding, number, "".join(row[width:])])
             if len(dataset) > MAX_ROWS:
-                raise FileError(f"A file may have {MAX_ROWS:,} rows below its titles; this one has more. Split it.")
+                raise FileError(TOO_MANY_ROWS)
         if not dataset:
             raise FileError("The file has no rows below its titles.")
         return dataset
 
 
-def _csv_rows(content: bytes) -> Iterator[list[str]]:
+def _csv_rows(content: bytes) -> Iterator[Row]:
     text = _decode(content)
     separator = ""
     if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
         separator = hint[1]
         text = text[hint.end() :]
-    separator = separator or max(SEPARATORS, key=lambda sign: len(_first_row(text, sign)))
+    separator = separator or _separator(text)
+    if text.count(separator) > MAX_CELLS:
+        raise FileError(f"A file may have {MAX_CELLS:,} cells, empty ones too; this one has more.")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    number = 0
+    line = 1
     try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
-            yield [unescape_formula(cell) for cell in row]
+        for number, row in enumerate(reader, start=1):
+            if number > MAX_SHEET_ROWS:
+                raise FileError(f"A file may have {MAX_SHEET_ROWS:,} lines, blank ones too; this one has more.")
+            if len(row) > MAX_ROW_CELLS:
+                raise FileError(f"Row {number:,} has more than {MAX_ROW_CELLS:,} cells, empty ones too.")
+            line = reader.line_num + 1
+            yield number, [unescape_formula(cell) for cell in row]
     except csv.Error as error:
-        raise FileError(f"The file can't be read as CSV: {error}.") from error
+        advice = "Write a quotation mark within a quoted cell twice, and end the cell with one."
+        raise FileError(f"Row {number + 1:,}, in line {line:,}, can't be read as CSV: {error}. {advice}") from error
 
 
-def _first_row(text: str, separator: str) -> list[str]:
+def _separator(text: str) -> str:
+    """Return the sign that separates the cells, judged by the titles and the first rows.
+
+    It cuts the rows into as many cells as the titles. Behind a comma within a text there is mostly a blank.
+    """
+
+    def fitness(sign: str) -> tuple[bool, float, float, int]:
+        rows = _first_rows(text, sign)
+        width = len(rows[0]) if rows else 0
+        cells = [cell for row in rows for cell in row[1:]]
+        as_wide = sum(len(row) == width for row in rows) / max(1, len(rows))
+        unpadded = sum(not cell.startswith(" ") for cell in cells) / max(1, len(cells))
+        return (width > 1, as_wide, unpadded, width)
+
+    return max(SEPARATORS, key=fitness)
+
+
+def _first_rows(text: str, separator: str) -> list[list[str]]:
+    rows: list[list[str]] = []
     with suppress(csv.Error):
-        return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
-    return []
+        for row in csv.reader(io.StringIO(text[:SAMPLE_LENGTH], newline=""), delimiter=separator):
+            if any(map(str.strip, row)):
+                rows.append(row)
+            if len(rows) > SAMPLE_ROWS:
+                break
+    return rows[: max(1, len(rows) - 1)]  # the last may be cut off
 
 
 def _decode(content: bytes) -> str:
@@ -141,9 +178,8 @@ def _decode(content: bytes) -> str:
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError as error:
-            if encoding == "utf-8-sig" and error.reason == "unexpected end of data" and error.end == len(content):
-                # As Windows-1252, every other character of the file would be a wrong one.
-                raise FileError("The file ends in the middle of a character: it was cut off. Save it again.") from error
+            if encoding == "utf-8-sig":
+                _refuse_broken_utf8(content, error)
             continue
         # NUL: UTF-16 without a BOM.
         if "\0" not in text:
@@ -151,50 +187,14 @@ def _decode(content: bytes) -> str:
     raise FileError("The file isn't text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
 
 
-def _workbook_rows(content: bytes) -> Iterator[list[str]]:
-    """Yield the rows of the first visible sheet, each cell as the text that a person sees."""
-    from openpyxl import load_workbook
-
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            _check_parts(packed)
-        # Read row by row and in these columns only, so that a cell far out takes no memory.
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheet = next(sheet for sheet in book.worksheets if sheet.sheet_state == "visible")
-        for row in sheet.iter_rows(max_row=MAX_SHEET_ROWS, max_col=MAX_COLUMNS + 1, values_only=True):
-            # A sheet may have a million empty rows.
-            yield [_cell_text(value) for value in row] if row.count(None) < len(row) else []
-    except FileError:
-        raise
-    # openpyxl raises all kinds of errors: for a password, an unknown compression, a missing part.
-    except Exception as error:
-        raise FileError("The file can't be read as XLSX. Save it again, or as “CSV UTF-8”.") from error
-
-
-def _check_parts(packed: zipfile.ZipFile) -> None:
-    """Raise FileError if reading a workbook's parts would take much memory or time."""
-    too_large = FileError("The workbook is too large once unpacked. Copy the rows into a new file, or split it.")
-    if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED:
-        raise too_large
-    tags = 0
-    for part in packed.infolist():
-        text = packed.read(part).replace(b"\0", b"")  # UTF-16 has a NUL beside each letter of a tag
-        # Office programs write none (ECMA-376, part 2). Its entities could make a file a hundred times as long.
-        if b"<!DOCTYPE" in text:
-            raise FileError("The workbook has a DOCTYPE, which no spreadsheet program writes. Save it again.")
-        tags += text.count(b"<")
-    if tags > MAX_TAGS:
-        raise too_large
-
-
-def _cell_text(value: Any) -> str:
-    """Return a cell's value as text: whole numbers without a point, dates as 2026-11-20."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, datetime) and value.time() == time():
-        return value.date().isoformat()
-    # Excel escapes characters that XML can't hold, as _x0000_; PostgreSQL can't store that character, nor half of one.
-    text = str(unescape(str(value))).replace("\0", "")
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _refuse_broken_utf8(content: bytes, error: UnicodeDecodeError) -> None:
+    """Raise FileError for UTF-8 with a wrong byte: as Windows-1252, every letter beyond ASCII would be a wrong one."""
+    if error.reason == "unexpected end of data" and error.end == len(content):
+        raise FileError("The file ends in the middle of a character: it was cut off. Save it again.") from error
+    text = content.decode("utf-8", "replace")
+    wrong = text.count("\ufffd")
+    if sum(not letter.isascii() for letter in text) > 2 * wrong:
+        line = content[: error.start].count(b"\n") + 1
+        raise FileError(
+            f"Line {line:,} has a byte that isn't UTF-8, as the rest of the file is. Save it again."
+        ) from error

@@ -67,6 +67,8 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
             return resting_plan
     local_raw = field_values.local_values(plan.record, mapping)
     field_plan = FieldPlan(mapping, converter, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
+    if mapping.key in plan.set_aside:
+        return field_plan.decide(merge.Action.UNDECIDED, plan.set_aside[mapping.key])
     if is_retyped or not mapping.column_id:
         return _plan_unknown(field_plan, direction, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
     if item is None:

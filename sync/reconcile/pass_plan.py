@@ -10,7 +10,7 @@ sends of a plan; a `WriteAnswer` is what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -330,6 +330,10 @@ class RecordPlan:
     log: tuple[HistoryLine, ...] = ()
     answer: WriteAnswer = NOTHING_SENT  # Monday's
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
+    # Fields whose cell was read and counts as unknown, with the reason as a sentence (read_lag.py).
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    look_in_seconds: float = 0  # when the item is read again for them; 0: not by itself
+    kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
     event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
@@ -463,6 +467,13 @@ class RecordPlan:
     def without_fields(self) -> Self:
         """Return it without its field plans."""
         return replace(self, fields={}, sends_npd_id=False)
+
+    def waiting_for_look(self, seconds: float, set_aside: Mapping[str, str], kept_events: Collection[int]) -> Self:
+        """Return it with these fields set aside, to be read again after so many seconds at the latest."""
+        look = min(filter(None, (seconds, self.look_in_seconds)), default=0.0)
+        kept = self.kept_events.union(kept_events)
+        reason = next(iter(set_aside.values()), self.reason)
+        return with_values(self, set_aside=set_aside, look_in_seconds=look, kept_events=kept, reason=reason)
 
     def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))

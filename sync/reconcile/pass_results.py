@@ -37,7 +37,8 @@ def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: dat
     blocked = before.blocked_fields
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
     if plan.fields:
-        blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked)
+        kept = {key: entry for key, entry in blocked.items() if key in plan.set_aside}
+        blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked) | kept
     error_count = before.error_count
     last_error = before.last_error
     if plan.outcome is pass_plan.Outcome.FAILED:
@@ -315,7 +316,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         entry = plan.sync_state.blocked_fields.get(key, {})
         if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue
-        if field_plan.blocked_reason or field_plan.decision.is_left_out:
+        if field_plan.blocked_reason or field_plan.decision.is_left_out or key in plan.set_aside:
             undecided.append(key)
     return tuple(undecided)
 

@@ -3,10 +3,14 @@
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.core.exceptions import FieldError, ValidationError
+from django.db import DataError, ProgrammingError, connection
 from django.db.models import DateField
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from structlog.testing import capture_logs
 
+from config.middleware import ImpossibleValueMiddleware
 from npd.models import Contact
 from sync.admin.admin_base import path_on_site
 from sync.admin.confirmed_action import Question, run_action
@@ -47,6 +51,35 @@ def test_an_action_on_rows_that_no_list_has_is_refused_and_logged_without_their_
 def test_an_odd_query_is_no_failure_of_ours(patient: Client, address: str) -> None:
     record = Contact.objects.create(name="Ann")
     assert patient.get(address.format(record.pk)).status_code < 500
+
+
+@pytest.mark.parametrize("address", ["/", "/?q=ann", "/?name__exact=ann", "/{}/change/"])
+def test_a_database_behind_the_code_is_a_failure_of_ours_with_its_trace(
+    patient: Client, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    record = Contact.objects.create(name="Ann")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE contacts RENAME COLUMN notes TO remarks")
+    assert patient.get("/admin/npd/contact" + address.format(record.pk)).status_code == 500
+    assert [line.exc_info[0] for line in caplog.records if line.exc_info] == [ProgrammingError]
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "is_ours"),
+    [
+        ("/admin/npd/contact/?q=a", FieldError(), True),
+        ("/admin/npd/contact/", FieldError(), True),
+        ("/admin/npd/contact/", DataError(), True),
+        ("/admin/npd/contact/", ValueError(), True),
+        ("/admin/npd/contact/?q=a", ValueError(), False),
+        ("/admin/", ValidationError(""), True),
+    ],
+)
+def test_only_values_that_came_with_the_request_are_its_mistake(
+    rf: RequestFactory, address: str, error: Exception, is_ours: bool
+) -> None:
+    answer = ImpossibleValueMiddleware(lambda request: HttpResponse()).process_exception(rf.get(address), error)
+    assert (answer is None) is is_ours
 
 
 @pytest.mark.parametrize("question", [lambda: Question("Really?"), None])

@@ -99,6 +99,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, page, MOMENT)
     yield "probe: delete a board", Document(account_probe.DELETE_BOARD, {"board": "7"})
     yield "probe: move an item", Document(account_probe.MOVE_ITEM, {"item": "1", "group": "topics"})
+    to_board = {"item": "1", "board": "8", "group": "topics"}
+    yield "probe: move an item to another board", Document(account_probe.MOVE_TO_BOARD, to_board)
+    yield "probe: the latest items", Document(account_probe.LATEST, {"board": "7"})
     yield "list of boards", Document(board_items.LIST_BOARDS, {"page": 1, "limit": 100})
 
 

@@ -1,6 +1,7 @@
 """The probe of an account where something fails; tests/setup/test_probe_command.py tests its questions."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,17 @@ def test_where_monday_does_not_reach_this_site_all_else_is_asked(account: Accoun
     assert {key for key, entry in findings.items() if entry.reason} == WEBHOOKS
     assert "SITE_URL" in findings["webhook-echo"].reason
     assert account.nothing_is_left()
+
+
+def test_lags_are_measured_each_by_itself(account: Account) -> None:
+    account.sandbox.faults(
+        {"lag": ["searches"], "writes": 20}, {"lag": ["listings"], "writes": 5}, {"late_rows": [600]}
+    )
+    lags = account.findings()["lag-of-reads"].answer
+    assert re.fullmatch(
+        r"by id 0[.]\d s, searches 3\d[.]\d s, listings [78][.]\d s, listings of latest 0[.]\d s, log over 120 s, .*",
+        lags,
+    ), lags
 
 
 def test_without_an_answer_nothing_is_asked(account: Account) -> None:

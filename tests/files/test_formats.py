@@ -1,6 +1,8 @@
 """Files as other programs write them, and exported files that come back unchanged."""
 
 import io
+import time
+import tracemalloc
 import zipfile
 from typing import Any
 
@@ -11,13 +13,15 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.operations.file_formats import AnyFile, FileError, escape_formula, unescape_formula
+from sync.operations.file_formats import AnyFile, escape_formula, unescape_formula
+from sync.operations.workbooks import FileError
 from tests.files.conftest import counts, exported, preview
 from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 
 AWKWARD = [
+    "_x0041_", "_x0041__x0042_", "<r>x</r>",
     "=1+1", "==1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "'=already", "''-x", "' =x", "'quoted", "＝1",
     "two\r\nlines", "_x000D_", "x" * 30_000, "007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
 ]  # fmt: skip
@@ -45,11 +49,19 @@ def sheet(*rows: list[Any]) -> bytes:
         "sep=;\r\nName;Role\r\nZoë;a,b\r\n".encode("cp1252"),
         "Name\tRole\nZoë\ta,b\n".encode("utf-16"),
         "Name|Role\n\n\nZoë|a,b\n".encode(),
+        *(f'\n \nName{sign}Role\nZoë{sign}"a,b"\n'.encode() for sign in ",;\t|"),
     ],
 )
 def test_a_csv_file_is_read_as_its_program_wrote_it(content: bytes) -> None:
     [row] = rows_of(content)
     assert (row["Name"], row["Role"]) == ("Zoë", "a,b")
+
+
+def test_a_separator_is_judged_by_all_titles_and_rows() -> None:
+    [row, _] = rows_of(b"Name, Vorname;Email\nAce, Ann;a@x.org\nBob, Bo;b@x.org\n")
+    assert row["Name, Vorname"] == "Ace, Ann"
+    [row] = rows_of(b"Name, Email\nAnn, a@x.org\n")
+    assert (row["Name"], row["Email"]) == ("Ann", "a@x.org")
 
 
 def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
@@ -65,6 +77,8 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
         (b"Name\nA\0nn\n", "isn't text"),
         (b"Name\n\x81\x8d\n", "isn't text"),
         (b'Name\n"Ann\n', "be read as CSV"),
+        (b'Name,Notes\nAnn,"a\nb"\nBob,"the "best" one"\n', "Row 3, in line 4"),
+        ("Name\nJürgen\nZoë\nJ".encode() + b"\xfcrgen\nW\xc3\xa4lde\n", "Line 4 has a byte that isn't UTF-8"),
         (b"Name\n", "no rows"),
         (b"", "no rows"),
         (b",".join(b"t" for _ in range(201)) + b"\n1\n", "200 columns"),
@@ -103,16 +117,139 @@ def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
 
 
 PART = "xl/worksheets/sheet1.xml"
+STYLES = "xl/styles.xml"
+
+
+def in_sheet(content: bytes) -> bytes:
+    return changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", content + b"</sheetData>")
+
+
+def in_styles(tag: bytes, content: bytes) -> bytes:
+    return changed(sheet(["Name"], ["Ann"]), STYLES, tag, content + tag)
+
+
+HOSTILE = {
+    "a number format of a million signs": lambda: in_styles(
+        b"<fonts", b'<numFmts><numFmt numFmtId="9" formatCode="' + b"[" * 1_000_000 + b'"/></numFmts>'
+    ),
+    "20,000 number formats": lambda: in_styles(
+        b"<fonts", b"".join(b'<numFmt numFmtId="%d" formatCode="0"/>' % number for number in range(20_000))
+    ),
+    "a million cell styles": lambda: in_styles(b"</cellXfs>", b"<xf/>" * 1_000_000),
+    "a cell with a million attributes": lambda: in_sheet(b"<c" + b' a=""' * 1_000_000 + b"/>"),
+    "a million tags within tags": lambda: in_sheet(b"<a>" * 1_000_000 + b"</a>" * 1_000_000),
+    "six million escapes": lambda: in_sheet(b"<row><c t='str'><v>" + b"_x0041_" * 6_000_000 + b"</v></c></row>"),
+    "a long text in each cell": lambda: in_sheet(
+        b"".join(b"<row><c t='str'><v>" + b"x" * 9_000 + b"</v></c></row>" for _ in range(4_900))
+    ),
+    "5,000 rows of 2,000 cells": lambda: in_sheet((b"<row>" + b"<c><v>1</v></c>" * 2_000 + b"</row>") * 5_000),
+    "a comment of 45 MB": lambda: in_sheet(b"<!--" + b"x" * 45_000_000 + b"-->"),
+    "white space without end": lambda: in_sheet(b" " * 50_000_001),
+    "countless short tags": lambda: in_sheet(b"<row>" + b"<c/>" * 2_500_000 + b"</row>"),
+    "10 MB of commas": lambda: b"Name\n" + b"," * 9_990_000,
+    "a million rows of commas": lambda: b"Name\n" + b",,,,,,,,\n" * 1_040_000,
+    "a row of 2,000 cells": lambda: b"Name\n" + b"x," * 1_999 + b"\n",
+    "a cell of 10 MB": lambda: b"Name\n" + b"x" * 9_900_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_within_two_seconds_and_little_memory(name: str) -> None:
+    content = HOSTILE[name]()
+    began = time.thread_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileError):
+            AnyFile().create_dataset(content)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 150_000_000
+    assert time.thread_time() - began < 2
+
+
+# --- workbooks as other programs write them ---
+
+
+def as_strict(content: bytes) -> bytes:
+    """Return the workbook in the namespaces of Strict Open XML (ISO/IEC 29500-1)."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(out, "w") as after:
+        for name in before.namelist():
+            text = before.read(name)
+            for old, new in (
+                (b"spreadsheetml/2006/main", b"spreadsheetml/main"),
+                (b"/2006/relationships", b"/relationships"),
+            ):
+                text = text.replace(b"http://schemas.openxmlformats.org/", b"http://purl.oclc.org/ooxml/").replace(
+                    old, new
+                )
+            after.writestr(name, text)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize(
-    "end",
-    [b"</sheetData>" + b" " * 50_000_001, b"<row>" + b"<c/>" * 2_500_000 + b"</row></sheetData>"],
-    ids=["white space without end", "countless short tags"],
-)
-def test_a_workbook_that_would_fill_the_memory_is_refused(end: bytes) -> None:
-    with pytest.raises(FileError, match="too large once unpacked"):
-        AnyFile().create_dataset(changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", end))
+    "change",
+    [
+        lambda content: changed(content, STYLES, b'<fill><patternFill patternType="none"/></fill>', b"<fill/>"),
+        lambda content: changed(content, STYLES, b"</fill>", b'<extLst><ext uri="x"/></extLst></fill>'),
+        lambda content: changed(content, STYLES, b"<fonts", b"<fonts odd='1'"),
+        lambda content: changed(content, "docProps/core.xml", b"2000-01-01T00:00:00Z", b"1. Januar 2000"),
+        lambda content: changed(content, "xl/theme/theme1.xml", b"<a:theme", b"<no theme"),
+        lambda content: changed(content, "xl/_rels/workbook.xml.rels", b'Target="', b'Target="/xl/'),
+        lambda content: changed(content, PART, b' spans="1:2"', b""),
+        lambda content: changed(changed(content, PART, b' r="A2"', b""), PART, b' r="B2"', b""),
+        as_strict,
+    ],
+)  # fmt: skip
+def test_a_workbook_is_read_whatever_its_program_wrote_beside_the_cells(change: Any) -> None:
+    [row] = rows_of(change(sheet(["Name", "Role"], ["Ann", "Chair"])))
+    assert (row["Name"], row["Role"]) == ("Ann", "Chair")
+
+
+@pytest.mark.parametrize(
+    ("number", "number_format", "shown"),
+    [
+        (1067, "00000", "01067"), (1067, "General", "1067"), (7.0, "0.00", "7.00"),
+        (491701234567, "+0", "+491701234567"),
+        (2125551234, "[<=9999999]###\\-####;\\(###\\)\\ ###\\-####", "(212) 555-1234"), (0.5, "0%", "50%"),
+        (123456789, "000-00-0000", "123-45-6789"), (12, '"K-"0000', "K-0012"), (-5, "0;(0)", "(5)"),
+        (1234567.891, "#,##0.00", "1,234,567.89"), (1e15, "General", "1000000000000000"), (0.1 + 0.2, "General", "0.3"),
+        (46346, "dd.mm.yyyy", "20.11.2026"), (46346, "mm-dd-yy", "2026-11-20"), (0.75, "h:mm AM/PM", "6:00 PM"),
+        (46346.5, "yyyy-mm-dd hh:mm", "2026-11-20 12:00"), (46346, "[$-407]d. mmmm yyyy", "2026-11-20"),
+        (1.5, "[h]:mm", "36:00"), (5e6, '0.0,,"M"', "5.0M"), (True, "General", "TRUE"),
+    ],
+)  # fmt: skip
+def test_a_number_is_what_its_cell_shows(number: Any, number_format: str, shown: str) -> None:
+    def fill(book: Any) -> None:
+        for row in (["Name", "Zip code"], ["Nova", number]):
+            book.active.append(row)
+        book.active["B2"].number_format = number_format
+
+    assert [row["Zip code"] for row in rows_of(workbook(fill))] == [shown]
+
+
+def workbook(fill: Any) -> bytes:
+    book = openpyxl.Workbook()
+    out = io.BytesIO()
+    fill(book)
+    book.save(out)
+    return out.getvalue()
+
+
+def test_a_merged_cell_counts_for_all_its_rows_and_blank_ones_stay_blank() -> None:
+    def fill(book: Any) -> None:
+        for row in (["Company", "Name"], ["Nova", "Ann"], [None, "Bob"], [None, None], ["Orbit", "Cid"], [None, "Dan"]):
+            book.active.append(row)
+        book.active.merge_cells("A2:A4")
+        book.active.merge_cells("A5:B5")
+
+    rows = [(row["row number"], row["Company"], row["Name"]) for row in rows_of(workbook(fill))]
+    assert rows == [(2, "Nova", "Ann"), (3, "Nova", "Bob"), (5, "Orbit", ""), (6, "", "Dan")]
+
+
+def test_repeated_titles_are_no_record() -> None:
+    assert [row["Name"] for row in rows_of(b"Name,Email\nAnn,a\n\nName,Email\nBob,b\n")] == ["Ann", "Bob"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

@@ -12,10 +12,11 @@ from django.test import Client
 
 from npd.models import Contact, Organization
 from sync.admin.import_and_export import Uploads
+from sync.kernel.db import fetch_rows
 from sync.models import Decision
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
-from sync.operations.record_files import resource_of
+from sync.operations.record_files import lock_imports, resource_of
 from tests.admin.test_records import words_of
 from tests.files.conftest import changes, confirm, counts, imported, messages, preview, refused, warnings
 from tests.support.people import staff_who_may
@@ -274,6 +275,31 @@ def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypa
     assert names() == {"Ann"}
     assert not Organization.objects.exists()
     assert not Decision.objects.filter(kind="import").exists()
+
+
+WAITING = """
+    SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "other", ["Name,Email,Company\nAnn,ann@x.org,Nova\n", "Name,Email,Company\nBob,bob@x.org,Nova\n"]
+)
+def test_two_imports_at_once_follow_each_other(browser: Client, other: str) -> None:
+    """The same file in two tabs is imported once, and two lists make an organization once."""
+    file = "Name,Email,Company\nAnn,ann@x.org,Nova\n"
+    pages = [preview(browser, content, create_missing="on") for content in (file, other)]
+    with transaction.atomic():
+        lock_imports(["organization"])
+        importing = [in_background(lambda page=page: messages(confirm(browser, page))) for page in pages]
+        wait_for("both wait", lambda: len(fetch_rows(WAITING)) == 2)
+    said = sorted(future.result(60) for future in importing)
+    if file == other:
+        assert said[1].startswith("Nothing was imported. Records were changed since the preview")
+    assert Contact.objects.count() == len({file, other})
+    assert Organization.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)

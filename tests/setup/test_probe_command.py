@@ -1,5 +1,6 @@
 """`monday_check --probe` from end to end: quota and inbox, on an account with boards of its own."""
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -33,7 +34,12 @@ def test_it_tries_everything_and_leaves_account_and_inbox_as_they_were(world: Wo
     calls, counted = world.calls(), spent()
     lines = run(world, StringIO()).splitlines()
     assert [line.split()[1].rstrip(":") for line in lines] == [assumption.key for assumption in ASSUMPTIONS]
-    assert {line.split()[0] for line in lines} == {"same"}
+    measured = {line.split()[1].rstrip(":"): line for line in lines if line.split()[0] == "measured"}
+    assert {line.split()[0] for line in lines} == {"same", "measured"}
+    assert measured.keys() == {"lag-of-reads", "dropped-by-move", "unlink-from-the-other-side"}
+    assert re.search(r"by id 0[.]\d s, searches 0[.]\d s, .* log 0[.]\d s, webhooks", measured["lag-of-reads"])
+    assert "text, long_text, email, phone" in measured["dropped-by-move"]
+    assert measured["unlink-from-the-other-side"].endswith("not reported")
     assert (boards(world), list(WebhookEvent.objects.values("id")), list(SyncQueue.objects.values())) == before
     assert spent() - counted == world.calls() - calls
 

@@ -87,6 +87,8 @@ class Command(BaseCommand):
                 question = f"{assumption.key}: {assumption.question}"
                 if finding.reason:
                     self.stdout.write(f"not asked {question} {finding.reason}")
+                elif not assumption.expected:
+                    self.stdout.write(f"measured  {question} {finding.answer}")
                 elif finding.differs:
                     self.stdout.write(f"DIFFERS   {question} {finding.answer}")
                     self.stdout.write(f"          We assume: {assumption.expected}")

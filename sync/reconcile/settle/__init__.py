@@ -273,8 +273,11 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     answered = [change.plan for change in changes if not change.keeps_intent]
     pass_run.end_intents(answered, [plan for plan in settled if plan.fields])
     checked = [plan for plan in settled if plan.ending.events_checked or plan.item is not None]
-    events = [event.pk for plan in checked for event in plan.facts.events]
+    events = [event.pk for plan in checked for event in plan.facts.events if event.pk not in plan.kept_events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
+    for plan in settled:
+        if plan.look_in_seconds and plan.is_synced:
+            run.enqueue([plan.id], direction=choices.QueueDirection.TO_NPD, due_in_seconds=plan.look_in_seconds)
     # Older failed jobs of these records are completed, superseded by the job of this pass.
     current_jobs = {
         plan.id: plan.facts.claim.jobs[0].id for plan in settled if plan.fields or plan.is_deleted or plan.unlink_reason

@@ -365,6 +365,8 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
         # Those that took effect, as Monday's value or an event shows.
         confirmed = {intent.pk for field_plan in plan.fields.values() for intent in field_plan.confirmed}
         for intent in plan.facts.intents:
+            if not plan.set_aside.keys().isdisjoint(intent.values):
+                continue  # whether it took effect isn't known yet
             landed = intent.pk in confirmed or intent.pk in plan.landed_by_event
             state = IntentState.CONFIRMED if landed else IntentState.VOID
             older[state].append(intent.pk)

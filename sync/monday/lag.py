@@ -1,0 +1,16 @@
+"""Every figure about how far Monday's answers lag behind what it reports: one table.
+
+Reads are answered by replicas that may be behind Monday's own webhooks and behind our writes (the `latest` argument in
+its schema says so).
+"""
+
+from datetime import timedelta
+
+# No read lags behind by more: after this time Monday's answer counts as it is.
+LONGEST_LAG = timedelta(minutes=10)
+
+# When an item whose answer is behind is read again, in seconds after the event or the write.
+LOOKS = (2.5, 7.0, 60.0, LONGEST_LAG.total_seconds())
+
+# Monday's times of two events don't tell their order if they are this close; then their arrival does.
+SAME_TIME = timedelta(seconds=1)

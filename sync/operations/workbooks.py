@@ -1,0 +1,347 @@
+"""Reads XLSX workbooks (ECMA-376): of each sheet the rows, each cell as the text that it shows.
+
+A stream of tags, of which only the cells are kept, so that a hostile file takes neither memory nor minutes. openpyxl
+would also build styles and properties, which nobody needs here, and refuses workbooks in which those are unusual.
+"""
+
+import io
+import posixpath
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any, Final
+from xml.parsers import expat
+
+from sync.operations.cell_formats import BUILT_IN, shown_number
+
+# A file is read, checked and previewed within one request.
+MAX_ROWS = 5_000
+MAX_COLUMNS = 200
+# Bytes of a workbook's parts once unpacked, signs that begin its tags and attributes, and escapes in its texts.
+MAX_UNPACKED = 50_000_000
+MAX_MARKS = 2_000_000
+MAX_ESCAPES = 500_000
+MAX_DEPTH = 100
+MAX_TEXT = 10_000_000
+MAX_CELLS = 400_000
+MAX_MERGED = 10_000
+# Excel's own limits; a larger number of a row is made up, and the rows before it would be filled in.
+MAX_SHEET_ROWS = 1_048_576
+MAX_FORMAT = 255
+MAX_FORMATS = 1_000
+MAX_STYLES = 64_000
+MAX_CELL = 32_767
+
+_CHUNK = 65_536
+_PLACE = re.compile("([A-Z]{1,3})([0-9]{1,7})")
+_ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
+
+Row = tuple[int, list[str]]  # its number in the sheet, and its cells
+Start = Callable[[str, dict[str, str]], None]
+
+
+class FileError(ValueError):
+    """The file can't be read or written; the text tells the person why."""
+
+
+TOO_LARGE: Final = "The workbook is too large once unpacked. Copy the rows into a new file, or split it."
+TOO_MANY_ROWS: Final = f"A file may have {MAX_ROWS:,} rows below its titles; this one has more. Split it."
+
+
+class Workbook:
+    """A workbook's visible sheets, of which `rows` reads one."""
+
+    def __init__(self, content: bytes) -> None:
+        self._packed = zipfile.ZipFile(io.BytesIO(content))
+        if sum(part.file_size for part in self._packed.infolist()) > MAX_UNPACKED:
+            raise FileError(TOO_LARGE)
+        for part in self._packed.infolist():
+            self._packed.open(part).close()  # raises for a password, or an unknown compression
+        self._marks = 0
+        self._escapes = 0
+        # Some programs write other cases and separators into names than into references to them.
+        self._parts = {_part_key(name): name for name in self._packed.namelist()}
+        [book] = [target for kind, target in self._references("").values() if kind == "officeDocument"]
+        self._counts_from_1904 = False
+        sheets: list[tuple[str, str]] = []
+
+        def read_book(tag: str, attributes: dict[str, str]) -> None:
+            if tag == "workbookPr":
+                self._counts_from_1904 = attributes.get("date1904") in ("1", "true")
+            elif tag == "sheet" and attributes.get("state", "visible") == "visible":
+                link = next(value for name, value in attributes.items() if name.rpartition(":")[2] == "id")
+                sheets.append((attributes["name"], link))
+
+        self._read(book, read_book)
+        references = self._references(book)
+        by_kind = dict(references.values())
+        self.sheets = {name: references[link][1] for name, link in sheets if references[link][0] == "worksheet"}
+        self._formats = self._read_formats(by_kind.get("styles", ""))
+        self._texts = self._read_texts(by_kind.get("sharedStrings", ""))
+
+    def rows(self, sheet: str) -> list[Row]:
+        reader = _SheetReader(self._texts, self._formats, counts_from_1904=self._counts_from_1904)
+        self._read(self.sheets[sheet], reader.start, reader.end, reader.data)
+        return reader.filled_rows()
+
+    def _check(self, part: str) -> None:
+        """Raise FileError if reading a part would take much memory or time."""
+        since_tag = 0
+        with self._packed.open(part) as stream:
+            while chunk := stream.read(_CHUNK):
+                text = chunk.replace(b"\0", b"")  # UTF-16 has a NUL beside each letter of a tag
+                tags = text.count(b"<")
+                self._marks += tags + text.count(b"=")
+                self._escapes += text.count(b"_x")
+                since_tag = 0 if tags else since_tag + len(text)  # a tag or comment without end is read again and again
+                if self._marks > MAX_MARKS or self._escapes > MAX_ESCAPES or since_tag > 8 * MAX_CELL:
+                    raise FileError(TOO_LARGE)
+
+    def _references(self, part: str) -> dict[str, tuple[str, str]]:
+        """Return the kind and the target of each relation of a part."""
+        folder, name = posixpath.split(part)
+        references: dict[str, tuple[str, str]] = {}
+
+        def read(tag: str, attributes: dict[str, str]) -> None:
+            if tag == "Relationship" and attributes.get("TargetMode") != "External":
+                target = attributes["Target"].replace("\\", "/")
+                path = posixpath.normpath(posixpath.join("/" + folder, target)).lstrip("/")
+                references[attributes["Id"]] = (attributes["Type"].rpartition("/")[2], path)
+
+        self._read(posixpath.join(folder, "_rels", f"{name}.rels"), read)
+        return references
+
+    def _read_formats(self, part: str) -> list[str]:
+        """Return the number format of each cell style."""
+        codes = {str(number): code for number, code in BUILT_IN.items()}
+        styles: list[str] = []
+        inside = [""]
+
+        def read(tag: str, attributes: dict[str, str]) -> None:
+            if tag == "numFmt" and "numFmtId" in attributes:
+                codes[attributes["numFmtId"]] = attributes.get("formatCode", "")
+                if len(attributes.get("formatCode", "")) > MAX_FORMAT or len(codes) > MAX_FORMATS:
+                    raise FileError(
+                        f"The workbook has more than {MAX_FORMATS:,} number formats, or one that is too long."
+                    )
+            elif tag in ("cellXfs", "cellStyleXfs", "dxfs"):
+                inside[0] = tag
+            elif tag == "xf" and inside[0] == "cellXfs":
+                styles.append(attributes.get("numFmtId", ""))
+                if len(styles) > MAX_STYLES:
+                    raise FileError(
+                        f"The workbook has more than {MAX_STYLES:,} cell styles. Copy the rows into a new file."
+                    )
+
+        if _part_key(part) in self._parts:
+            self._read(part, read)
+        return [codes.get(number, "") for number in styles]
+
+    def _read_texts(self, part: str) -> list[str]:
+        texts: list[str] = []
+        pieces: list[str] = []
+        tags: list[str] = []
+        length = 0
+
+        def start(tag: str, attributes: dict[str, str]) -> None:
+            tags.append(tag)
+
+        def end(tag: str) -> None:
+            tags.pop()
+            if tag == "si":
+                texts.append(unescaped("".join(pieces)))
+                pieces.clear()
+
+        def data(text: str) -> None:
+            nonlocal length
+            if tags[-1] == "t" and "rPh" not in tags:  # how Japanese is pronounced
+                length += len(text)
+                pieces.append(text)
+                if length > MAX_TEXT:
+                    raise FileError(TOO_LARGE)
+
+        if _part_key(part) in self._parts:
+            self._read(part, start, end, data)
+        return texts
+
+    def _read(
+        self,
+        part: str,
+        start: Start,
+        end: Callable[[str], None] | None = None,
+        data: Callable[[str], None] | None = None,
+    ) -> None:
+        name = self._parts[_part_key(part)]
+        self._check(name)
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        depth = 0
+
+        def start_tag(tag: str, attributes: dict[str, str]) -> None:
+            nonlocal depth
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise FileError("The workbook has tags within tags without end. Copy the rows into a new file.")
+            start(tag.rpartition(":")[2] if ":" in tag else tag, attributes)
+
+        def end_tag(tag: str) -> None:
+            nonlocal depth
+            depth -= 1
+            if end is not None:
+                end(tag.rpartition(":")[2] if ":" in tag else tag)
+
+        parser.StartElementHandler = start_tag
+        parser.EndElementHandler = end_tag
+        parser.CharacterDataHandler = data
+        parser.StartDoctypeDeclHandler = _refuse_doctype
+        with self._packed.open(name) as stream:
+            while chunk := stream.read(_CHUNK):
+                parser.Parse(chunk, False)
+        parser.Parse(b"", True)
+
+
+class _SheetReader:
+    """Collects the rows of a sheet that aren't empty."""
+
+    def __init__(self, texts: list[str], formats: list[str], *, counts_from_1904: bool) -> None:
+        self._texts = texts
+        self._formats = formats
+        self._counts_from_1904 = counts_from_1904
+        self._rows: dict[int, list[str]] = {}
+        self._merged: list[tuple[int, int, int]] = []  # the column, the first and the last row
+        self._row = 0
+        self._column = 0
+        self._cells = 0
+        self._cell: dict[str, str] = {}
+        self._text: list[str] = []
+        self._length = 0
+        self._total = 0
+        self._tag = ""
+        self._within = ""  # a tag whose texts don't count
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._tag = tag
+        if tag == "c":
+            self._start_cell(attributes)
+        elif tag == "row":
+            number = attributes.get("r", "")
+            self._row = max(self._row + 1, int(number)) if number.isdecimal() else self._row + 1
+            self._column = 0
+        elif tag == "rPh":
+            self._within = tag
+        elif tag == "mergeCell":
+            self._add_merged(attributes.get("ref", ""))
+
+    def _start_cell(self, attributes: dict[str, str]) -> None:
+        self._cell = attributes
+        self._text = []
+        self._length = 0
+        self._column += 1
+        if match := _PLACE.fullmatch(attributes.get("r", "")):
+            self._column = _column_number(match[1])
+        self._cells += 1
+        if self._cells > MAX_CELLS:
+            raise FileError(TOO_LARGE)
+
+    def data(self, text: str) -> None:
+        if self._tag in ("v", "t") and not self._within:
+            self._length += len(text)
+            if self._length > 7 * MAX_CELL:  # an escape is seven characters for one
+                raise FileError(f"Row {self._row:,} has a text that is too long for a cell. Use CSV.")
+            self._text.append(text)
+
+    def end(self, tag: str) -> None:
+        self._tag = ""
+        if tag == self._within:
+            self._within = ""
+        elif tag == "c" and self._text and self._column <= MAX_COLUMNS + 1 and self._row <= MAX_SHEET_ROWS:
+            self._add_cell(self._shown())
+
+    def _add_cell(self, text: str) -> None:
+        if not text.strip():
+            return
+        self._total += len(text)
+        if self._total > MAX_TEXT:
+            raise FileError(TOO_LARGE)
+        cells = self._rows.setdefault(self._row, [])
+        if len(self._rows) > MAX_ROWS + 1:
+            raise FileError(TOO_MANY_ROWS)
+        cells.extend([""] * (self._column - len(cells)))
+        cells[self._column - 1] = text
+
+    def _shown(self) -> str:
+        text = "".join(self._text)
+        kind = self._cell.get("t", "n")
+        if kind == "s":
+            return self._texts[int(text)]
+        if kind == "b":
+            return "TRUE" if text.strip() == "1" else "FALSE"
+        if kind == "d":
+            return text.removesuffix("Z").removesuffix("T00:00:00")
+        if kind == "n":
+            style = int(self._cell.get("s", "0"))
+            code = self._formats[style] if style < len(self._formats) else ""
+            return shown_number(text.strip(), code, counts_from_1904=self._counts_from_1904)
+        return unescaped(text)
+
+    def _add_merged(self, reference: str) -> None:
+        first, _, last = reference.partition(":")
+        corners = [_PLACE.fullmatch(corner) for corner in (first, last)]
+        if corners[0] and corners[1] and len(self._merged) < MAX_MERGED:
+            column = _column_number(corners[0][1])
+            self._merged.append((column, int(corners[0][2]), int(corners[1][2])))
+
+    def filled_rows(self) -> list[Row]:
+        """Return the rows, in which a merged cell counts for all that it covers in its first column."""
+        filled = 0
+        for column, first, last in self._merged:
+            text = (self._rows.get(first) or [""])[column - 1 : column]
+            if not text or not text[0]:
+                continue
+            for number in range(first + 1, min(last, self._row) + 1):
+                filled += 1
+                if filled > MAX_CELLS:
+                    raise FileError(TOO_LARGE)
+                if cells := self._rows.get(number):
+                    cells.extend([""] * (column - len(cells)))
+                    cells[column - 1] = cells[column - 1] or text[0]
+        return sorted(self._rows.items())
+
+
+def unescaped(text: str) -> str:
+    """Return the text without Excel's escapes of characters that XML can't hold, as _x0000_.
+
+    PostgreSQL can't store that character, nor half of one.
+    """
+    if "_x" in text:
+        text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def read_workbook(content: bytes) -> list[Row]:
+    """Return the rows of the first visible sheet."""
+    try:
+        book = Workbook(content)
+        return book.rows(next(iter(book.sheets)))
+    except FileError:
+        raise
+    # All kinds of errors: for a password, an unknown compression, a missing part, text that is no XML.
+    except Exception as error:
+        raise FileError("The file can't be read as XLSX. Save it again, or as “CSV UTF-8”.") from error
+
+
+def _refuse_doctype(*args: Any) -> None:
+    # Office programs write none (ECMA-376, part 2). Its entities could make a file a hundred times as long.
+    raise FileError("The workbook has a DOCTYPE, which no spreadsheet program writes. Save it again.")
+
+
+def _part_key(name: str) -> str:
+    return name.replace("\\", "/").lstrip("/").lower()
+
+
+def _column_number(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - 64
+    return number
