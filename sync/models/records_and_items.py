@@ -73,7 +73,8 @@ class SyncMetadata(models.Model):
     base: models.JSONField[Any, Any] = models.JSONField(
         "last synced values", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
-    # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different.
+    # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different, and `swallowed` if
+    # Monday didn't store it.
     blocked_fields: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     altered: models.JSONField[Any, Any] = models.JSONField(
         "values that Monday stored differently", default=dict, db_default=EMPTY_OBJECT, blank=True
@@ -196,6 +197,9 @@ KEPT_BY = "kept_by"
 
 # In KEPT_BY's value: Monday's stored value at that time; missing until a pass has read it.
 KEPT_REMOTE = "remote"
+
+# The key in an entry of `altered` about a value that Monday answered without storing it: NPD's value at that time.
+SWALLOWED = "swallowed"
 
 # The type and id of a record, and the key of its field.
 FieldRef = tuple[str, uuid.UUID, str]

@@ -167,14 +167,32 @@ _TAG = re.compile(
 
 
 def looks_same(value: str | tuple[str, ...] | None, other_value: str | tuple[str, ...] | None) -> bool:
-    """Return whether two texts, or lists of them, differ only in case, tags, spaces and invisible characters."""
+    """Return whether two texts, or lists of them, differ only in what nobody reads.
+
+    That is case, tags, spaces, invisible characters, the form of quotes and dashes, width, and ligatures.
+    """
     texts = value if isinstance(value, tuple) else (value or "",)
     others = other_value if isinstance(other_value, tuple) else (other_value or "",)
     return set(map(_look, texts)) == set(map(_look, others))
 
 
+# Signs that programs exchange as people type, and a run of dashes for a longer one.
+_TYPED_SIGNS = {**dict.fromkeys(map(ord, "‘’‚‛′"), "'"), **dict.fromkeys(map(ord, "“”„‟″"), '"')}
+_DASHES = re.compile("[-\u2010-\u2015\u2212]+")
+
+# The kinds of Unicode's decompositions that change the form of a letter, but not what it says, as “²” does.
+_SAME_LETTERS = ("<wide>", "<narrow>", "<compat>")
+
+
 def _look(text: str) -> str:
-    return _TAG.sub("", label_key(text)).replace(" ", "")
+    if not text.isascii():
+        text = "".join(map(_plain_letter, text)).translate(_TYPED_SIGNS)
+    return _DASHES.sub("-", _TAG.sub("", label_key(text))).replace(" ", "")
+
+
+def _plain_letter(letter: str) -> str:
+    is_same = unicodedata.decomposition(letter).startswith(_SAME_LETTERS)
+    return unicodedata.normalize("NFKC", letter) if is_same else letter
 
 
 def fold_title(title: str) -> str:

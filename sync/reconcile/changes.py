@@ -6,7 +6,7 @@ act.py sends the one, settle/ stores the other. Implements, of docs/reference/me
   linked … none → create the item*, if it is created with only its name
 - in “After a write”, *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull
   what NPD stored and what was read
-- there, *a relation that the answer to a create shows empty*: it gets no base, so that the next pass sends it again
+- there, *a write without effect*: the base stays as it was, and the value is sent once more
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
 from sync.models.decisions import REFILLS
+from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.monday.text_forms import looks_same, name_invisible
+from sync.monday.text_forms import name_invisible
 from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
-from sync.reconcile.field_values import BoardContext, still_holds, update_values
+from sync.reconcile.field_plan import swallowed_reason
+from sync.reconcile.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
@@ -171,7 +173,7 @@ def record_changes(
         return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, reason))
     changes = field_changes(plan, record, facts.now)
     is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
-    changes = _with_removed_item(changes)
+    changes = _with_removed_item(_with_missing_npd_id(facts.board, changes))
     link_to = changes.plan.link_to
     if link_to not in (None, record.monday_id):
         changes = replace(changes, values={**changes.values, "monday_id": link_to})
@@ -183,6 +185,15 @@ def record_changes(
     if not is_overtaken:
         final_plan = left_out_after_write(facts.board, final_plan, plan.answer.item)
     return replace(changes, plan=final_plan)
+
+
+def _with_missing_npd_id(board: BoardContext, changes: RecordChanges) -> RecordChanges:
+    """Have the next pass send the NPD ID once more if Monday made the item without it."""
+    plan = changes.plan
+    if not (plan.creates and plan.is_settled and plan.answer.item and npd_id_of(board, plan.answer.item) == ""):
+        return changes
+    detail = "Monday made the item without its NPD ID."
+    return replace(changes, plan=plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS))
 
 
 def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
@@ -265,13 +276,14 @@ _OVERTAKEN = FieldResult(is_overtaken=True)
 def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
     """Return the changes of the record's fields; `record` has NPD's current values."""
     base = dict(plan.sync_state.base)
-    altered = dict(plan.sync_state.altered)
+    altered = _current_remarks(plan)
     values: dict[str, Any] = {}
     lines = []
     fields = dict(plan.fields)
     results = []
     for key, field_plan in plan.fields.items():
         has_news = field_plan.resolved_conflict is not None or field_plan.confirmed_entry is not None
+        has_news = has_news or field_plan.sends_in_vain > 0
         has_same_base = field_plan.base is plan.sync_state.base.get(key)
         if has_same_base and field_plan.decision.action is Action.NOTHING and not has_news:  # nearly all fields
             continue
@@ -293,7 +305,7 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
         if result.chosen is not None and field_plan.resolved_conflict:
             applied = {**field_plan.applied, field_plan.resolved_kind: result.chosen or None}
             fields[key] = replace(field_plan, applied=applied)
-    if not results:
+    if not results and altered == plan.sync_state.altered:
         return RecordChanges(plan)
     plan = replace(plan.with_state(base=base, altered=altered), fields=fields).logged(*lines)
     rechecks = [result.recheck for result in results if result.recheck]
@@ -304,6 +316,16 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
     new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
     keeps_intent = any(result.keeps_intent for result in results)
     return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
+
+
+def _current_remarks(plan: pass_plan.RecordPlan) -> dict[str, Any]:
+    """Return the remarks on values that Monday stored differently, without those on values that NPD has no more."""
+    remarks = {}
+    for key, entry in plan.sync_state.altered.items():
+        field_plan = plan.fields.get(key)
+        if field_plan is None or entry.get(SWALLOWED, field_plan.local_raw) == field_plan.local_raw:
+            remarks[key] = entry
+    return remarks
 
 
 def field_result(
@@ -324,19 +346,22 @@ def field_result(
         return FieldResult(base=field_plan.base if read_item is not None else None)
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
+    if is_sent and _is_swallowed(field_plan, item):
+        return _swallowed_result(field_plan, record)
     if field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
         inverse = field_plan.resolved_conflict.inverse[field_plan.key]
         return _undo_result(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
-    if action is Action.PUSH and is_sent:
-        return _with_complete_value(_push_result(field_plan, item, creates=creates), field_plan, record)
     if action is Action.PULL or (action is Action.BOTH and is_sent):
         return _pull_result(field_plan, record, item, is_sent=is_sent)
-    if action is Action.AGREED:
-        return _with_complete_value(_agreed_result(field_plan, item, creates=creates), field_plan, record)
-    if action is Action.NOTHING and field_plan.base is not None:
+    if action is Action.AGREED or (action is Action.PUSH and is_sent):
+        is_push = action is Action.PUSH
+        result = _push_result(field_plan, item) if is_push else _agreed_result(field_plan, item, creates=creates)
+        return _with_complete_value(result, field_plan, record)
+    if action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
+        altered = _swallowed_remark(field_plan, field_plan.local_raw) if field_plan.sends_in_vain else None
         is_confirmed = field_plan.confirmed_entry is not None
         chosen = field_plan.display_local(field_plan.local_raw) if is_confirmed else None
-        return FieldResult(base=field_plan.base, chosen=chosen)
+        return FieldResult(base=field_plan.base, altered=altered, chosen=chosen)
     return FieldResult()
 
 
@@ -364,7 +389,43 @@ def _undo_result(
     return FieldResult(values, base=base or {}, altered={}, chosen="")
 
 
-def _push_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldResult:
+def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
+    """Whether the item in Monday's answer shows that the value was not stored."""
+    answered_raw = _answered_value(field_plan, item)
+    if answered_raw is _NOT_SHOWN:
+        return False
+    return field_bases.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
+
+
+def _swallowed_result(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
+    """Keep the base, so that the value is sent once more, and an edit on Monday meanwhile becomes a conflict.
+
+    A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
+    """
+    recheck = "Monday answered the write, but didn't store it."
+    if field_plan.resolved_conflict is not None:
+        return FieldResult(base=field_plan.base, recheck=recheck)
+    values: dict[str, Any] = {}
+    transfer = None
+    if field_plan.write_raw is not None:
+        if not still_holds(record, field_plan.local_raw):
+            return _OVERTAKEN
+        values = update_values(type(record), field_plan.write_raw)
+        before = field_plan.display_local(field_plan.local_raw)
+        transfer = ("pull", "updated from Monday", before, field_plan.display_local(field_plan.write_raw))
+    sent_twice = field_plan.sends_in_vain >= field_bases.MAX_SENDS - 1
+    field_plan = replace(field_plan, sends_in_vain=field_plan.sends_in_vain + 1)
+    remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
+    return FieldResult(
+        values, base=field_plan.base, altered=remark, transfer=transfer, recheck="" if sent_twice else recheck
+    )
+
+
+def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> dict[str, Any]:
+    return {"reason": swallowed_reason(field_plan, raw), "lossless": False, SWALLOWED: raw}
+
+
+def _push_result(field_plan: pass_plan.FieldPlan, item: Item) -> FieldResult:
     """Return what was sent and what Monday answered as the base, and note if Monday altered it."""
     converter = field_plan.converter
     answered_raw = _answered_value(field_plan, item)
@@ -372,14 +433,11 @@ def _push_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) 
         return _LEFT_TO_NEXT_PASS
     sent_value = converter.canonical_local(field_plan.send_raw or {})
     stored_value = converter.canonical_remote(answered_raw)
-    # Users saw creates drop relations without an error, so it is sent again as a change.
-    if creates and converter.names_items and sent_value and not stored_value:
-        return FieldResult(recheck="Monday made the item without its connected items.")
     before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
     after = converter.display(sent_value)
     altered = {}
     if sent_value != stored_value:
-        is_lossless = not converter.names_items and looks_same(sent_value, stored_value)
+        is_lossless = field_bases.is_lossless(converter, sent_value, stored_value)
         advice = "Nothing is lost." if is_lossless else "Change it on either side."
         stored_text = name_invisible(converter.display(stored_value))
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sync.choices import BlockedCode, Cause
 from sync.models import FieldMapping
+from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
@@ -66,6 +67,7 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
         or plan.lost_updates
         or facts.has_failed_job
         or any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values())
+        or any(SWALLOWED in entry for entry in sync_state.altered.values())
         or sync_state.note
         or sync_state.left_out
         or sync_state.remote_state != field_values.ACTIVE

@@ -8,24 +8,29 @@ items are looked for (unanswered_creates.py).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
 from sync import merge
 from sync.choices import ColumnProblem
-from sync.models import FieldMapping, Intent, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
+from sync.monday.text_forms import looks_same
 from sync.reconcile import field_values
 from sync.reconcile.facts import PassFacts, RecordFacts, change_events, is_create
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.registry import target_of
 
 # The key of a base whose Monday half is the sent value, because there was no answer or it was somebody's edit
 # (lost_updates.py).
 AS_SENT = "as_sent"
+
+# How often a value is sent that Monday answers without storing it.
+MAX_SENDS = 2
 
 
 def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
@@ -54,6 +59,50 @@ def base_with_intents(
             if not entry.get("united"):
                 base = new_base(mapping, item_id, entry["local"], remote_raw)
     return base, confirmed
+
+
+def is_lossless(converter: conversion.Converter, sent: merge.Canonical, stored: merge.Canonical) -> bool:
+    """Whether nothing that anybody reads is lost if Monday stores this value for the sent one."""
+    return not converter.names_items and looks_same(sent, stored)
+
+
+def was_swallowed(converter: conversion.Converter, sent_raw: Any, read_raw: Any, answered_raw: Any) -> bool:
+    """Whether the answer to a write shows exactly what was read before, and not a form of what was sent.
+
+    Of a create nothing was read, so it has swallowed a value that its answer shows as empty. Raises UnknownValue.
+    """
+    sent = converter.canonical_local(sent_raw)
+    answered = converter.canonical_remote(answered_raw)
+    return answered == converter.canonical_remote(read_raw) != sent and not is_lossless(converter, sent, answered)
+
+
+def had_no_effect(intent: Intent, key: str, converter: conversion.Converter) -> bool:
+    """Whether a write is taken to have left a field as it was: it had no answer, or the answer shows that."""
+    if intent.state != IntentState.APPLIED:
+        return intent.state == IntentState.VOID
+    entry = intent.values[key]
+    answer = intent.answer or {}
+    with suppress(conversion.UnknownValue):
+        return key in answer and was_swallowed(converter, entry["local"], entry["read"], answer[key])
+    return False
+
+
+def sends_in_vain(facts: RecordFacts, field_plan: FieldPlan, raw: Any) -> int:
+    """Return how often Monday answered this value with the item as it was, while its cell said what it says now."""
+    mapping = field_plan.mapping
+    converter = field_plan.converter
+    number = 0
+    for intent in facts.history.writes:
+        entry = intent.values.get(mapping.key)
+        is_about_item = facts.item is not None and intent.item_id == facts.item.id
+        if intent.state != IntentState.APPLIED or not is_about_item or not entry or not mapping.is_current(entry):
+            continue
+        with suppress(conversion.UnknownValue):
+            cells = (entry["read"], field_plan.remote_raw)
+            is_same_cell = len(set(map(converter.canonical_remote, cells))) == 1
+            is_same = is_same_cell and converter.canonical_local(entry["local"]) == converter.canonical_local(raw)
+            number += is_same and had_no_effect(intent, mapping.key, converter)
+    return number
 
 
 def base_remote(converter: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
@@ -236,6 +285,8 @@ def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: I
     if facts.item is None or mapping is None or base is None:
         return False
     converter = board.converter(mapping, facts.record)
+    if had_no_effect(intent, key, converter):
+        return False
     try:
         cell = converter.cell_value(facts.item.reading(entry["column"]))
         current = converter.canonical_remote(cell)
@@ -284,11 +335,14 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
             if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
                 continue
             base = base_of(facts.sync_state, mapping, item.id)
-            # A united list has elements that somebody added on Monday, so it is merged as usual.
-            if base is None or entry.get("united"):
+            # A create that Monday answered without the value has left no base. A united list has elements that somebody
+            # added on Monday, so it is merged as usual.
+            if (base is None and intent.state == IntentState.VOID) or entry.get("united"):
                 continue
             converter = board.converter(mapping, facts.record)
             cell = cell_of(converter, mapping, item)
+            if not had_no_effect(intent, mapping.key, converter):
+                continue
             sides = sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
             sent = sides_of(converter, None, local=entry["local"], remote=cell)
             # The cell has the sent value, which is neither the base's nor NPD's.

@@ -325,9 +325,27 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
 def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
     if refusal := standing_refusal(plan.facts, field_plan):
         return field_plan.block(BlockedCode.REJECTED, refusal)
-    if reason := field_plan.converter.rejection_reason(raw):
+    converter = field_plan.converter
+    if reason := converter.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
+    sends = field_bases.sends_in_vain(plan.facts, field_plan, raw)
+    field_plan = with_values(field_plan, sends_in_vain=sends)
+    if sends >= field_bases.MAX_SENDS:
+        reason = swallowed_reason(field_plan, raw)
+        if field_plan.choice:
+            return field_plan.block(BlockedCode.REJECTED, reason)
+        if not plan.facts.causes & Cause.PERSON:
+            return with_values(field_plan.decide(merge.Action.NOTHING, reason), write_raw=None)
     return with_values(field_plan, send_raw=raw)
+
+
+def swallowed_reason(field_plan: FieldPlan, raw: dict[str, Any]) -> str:
+    """Return why a value that Monday answered without storing it isn't on the board."""
+    shown = field_plan.converter.display_remote(field_plan.remote_raw)
+    problem = f"Monday took “{field_plan.display_local(raw)}” without an error, but still has “{shown}”."
+    if field_plan.sends_in_vain < field_bases.MAX_SENDS:
+        return f"{problem} It is sent once more."
+    return f"{problem} It was sent twice. Change it on either side, or press “Sync now”."
 
 
 def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:

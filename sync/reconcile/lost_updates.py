@@ -26,6 +26,7 @@ from uuid import UUID
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
@@ -113,17 +114,19 @@ class OwnWrite:
         answer = intent.answer or {}
         self.id = str(intent.pk)
         self.item_id = intent.item_id
-        self.state = intent.state
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])
-        self.answer = converter.canonical_remote(answer[mapping.key]) if mapping.key in answer else self.sent
+        is_void = field_bases.had_no_effect(intent, mapping.key, converter)
+        self.state = IntentState.VOID if is_void else intent.state
+        has_answer = mapping.key in answer and not is_void
+        self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest, unless it `may_land_late`.
         self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        # No answer says that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
+        # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
         # somebody else may have written it.
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
         self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
@@ -235,7 +238,8 @@ class _FieldHistory:
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
         base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
-        if base is None or self.mapping.key not in self.facts.sync_state.altered:
+        altered = self.facts.sync_state.altered.get(self.mapping.key)
+        if base is None or altered is None or SWALLOWED in altered:
             return False
         answered = field_bases.side_of(self.converter.canonical_remote, base["remote"])
         return any(event.is_new and event.value == answered for event in self.foreign)

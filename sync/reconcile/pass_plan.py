@@ -195,6 +195,7 @@ class FieldPlan:
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
+    sends_in_vain: int = 0  # how often Monday answered its value without storing it
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
     resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.

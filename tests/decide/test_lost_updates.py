@@ -56,6 +56,7 @@ from tests.decide.plan_builders import World
 # Events by the user as whom we write.
 OURS = {"user_id": TOKEN_USER}
 NO_ANSWER = {"state": IntentState.CONFIRMED}
+SWALLOWED = {"answer": {"role_title": "Old"}}
 
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **sync_state: Any) -> list[Any]:
@@ -109,6 +110,12 @@ FIRST_WRITE = wrote("Boss")
             [edit("Boss", "?", seconds=-59, **OURS), HASTY], [FIRST_WRITE], ["Theirs"], id="nothing before told"
         ),
         pytest.param([edit("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="another column"),
+        pytest.param(
+            [edit("Old", "Boss", seconds=-70)],
+            [wrote("Boss", seconds=-80, **SWALLOWED), FIRST_WRITE],
+            ["Old"],
+            id="somebody put the value back, and we took our write for one without effect",
+        ),
         pytest.param(
             [
                 edit("Boss", seconds=-59, is_new=False, **OURS),
@@ -184,6 +191,7 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
         pytest.param(UNDONE, [wrote("Boss", **OPEN)], True, id="somebody brought back the old value"),
         pytest.param(UNDONE, [wrote("Boss", **VOID)], True, id="a pass had thought it void"),
         pytest.param(UNDONE, [wrote("Boss", **VOID), wrote("Boss", seconds=-10, **OPEN)], True, id="and sent it again"),
+        pytest.param(UNDONE, [wrote("Boss", **SWALLOWED)], True, id="its answer showed the value before"),
         pytest.param(UNDONE, [wrote("Boss", **VOID), wrote("Boss", seconds=-10)], False, id="which was answered since"),
         pytest.param(edit("Boss", **OURS), [wrote("Boss", **OPEN)], False, id="its own event says nothing of an edit"),
         pytest.param(edit("Old", "Boss", seconds=-90), [wrote("Boss", **OPEN)], False, id="the edit was before it"),

@@ -42,6 +42,8 @@ def void(sent: str, **differs: Any) -> Intent:
 
 
 OURS = {"user_id": TOKEN_USER}
+DONE = {"state": IntentState.APPLIED, "answer": {"role_title": "First"}}
+SWALLOWED = void("First", state=IntentState.APPLIED, answer={"role_title": "Old"})
 OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}}, {"entry": {"united": True}}
 
 
@@ -54,6 +56,9 @@ OTHER_ITEM, OTHER_COLUMN, UNITED = {"item_id": "8"}, {"entry": {"column": "old"}
         pytest.param([void("First")], "First", "First", "Old", {}, id="NPD says so, too: they agree"),
         pytest.param([void("First")], "Second", "First", "First", {}, id="it stood when both agreed"),
         pytest.param([void("First")], "Second", "First", None, {}, id="without a base nothing is known"),
+        pytest.param([SWALLOWED], "Second", "First", "Second", {"role_title": "First"}, id="its answer said it hadn't"),
+        pytest.param([SWALLOWED], "Second", "First", None, {"role_title": "First"}, id="a create's answer, without it"),
+        pytest.param([void("First", **DONE)], "Second", "First", "Second", {}, id="its answer showed it"),
         pytest.param([void("First", **OTHER_ITEM)], "Second", "First", "Second", {}, id="it was about another item"),
         pytest.param([void("First", **OTHER_COLUMN)], "Second", "First", "Second", {}, id="it was another column"),
         pytest.param([void("First", **UNITED)], "Second", "First", "Second", {}, id="a united list is merged"),
@@ -159,6 +164,7 @@ def test_what_a_create_gave_its_item(
         pytest.param([wrote("Boss"), wrote("Old", "Boss", seconds=-30)], "Old", False, id="we put it back since"),
         pytest.param([wrote("Boss", entry={"column": "old"})], "Old", False, id="it was another column"),
         pytest.param([], "Old", False, id="nothing was written of late"),
+        pytest.param([wrote("Boss", answer={"role_title": "Old"})], "Old", False, id="the answer showed it, too"),
     ],
 )
 def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], remote: str, expected: bool) -> None:

@@ -49,16 +49,33 @@ def test_what_monday_made_of_a_value_is_said() -> None:
     assert "Monday stored “Boss” as “BOSS”" in result.altered["reason"]
 
 
-@pytest.mark.parametrize("creates", [True, False])
-def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_its_own(creates: bool) -> None:
-    mapping = FieldMapping(key="organization", fields=["organization"], column_id="of", version=1, label="Organization")
-    acme = {"organization": {"id": "a1", "item": "44", "name": "Acme"}}
-    decision = FieldDecision(Action.PUSH)
-    plan = FieldPlan(mapping, make_converter("relation", ConverterOptions()), decision, acme, None, send_raw=acme)
-    shown = Reading("of", "board_relation", text=None, value=None, extra={"linked_item_ids": []})
-    answer = Item("7", "Ann", "active", values={"of": shown})
-    result = field_result(plan, Contact(), None, answer, creates=creates)
-    assert (result.base is None, bool(result.recheck), result.keeps_intent) == (creates, creates, False)
+OLD = {"local": {"role_title": "Chair"}, "remote": "Chair", "item": "7", "column": "role", "version": 1}
+
+
+def test_a_write_whose_answer_shows_what_was_read_keeps_its_base() -> None:
+    first = settled(Action.PUSH, item("Chair"), base=OLD, **SENT)
+    again = settled(Action.PUSH, item("Chair"), base=OLD, sends_in_vain=1, **SENT)
+    assert (first.base, bool(first.recheck), again.base, again.recheck) == (OLD, True, OLD, "")
+    assert first.altered and again.altered
+    assert "sent once more" in first.altered["reason"]
+    assert "sent twice" in again.altered["reason"]
+    waits = settled(Action.NOTHING, base=OLD, sends_in_vain=2)
+    assert (waits.base, waits.altered) == (OLD, again.altered)
+    united = settled(Action.BOTH, item("Chair"), base=OLD, write_raw={"role_title": "Boss"}, **SENT)
+    assert (united.base, united.values, bool(united.recheck)) == (OLD, {"role_title": "Boss"}, True)
+
+
+@pytest.mark.parametrize(("read", "sent"), [("Boss", "BOSS"), ("Head - x...", "Head — x…"), ("Boss", "Boss\u200b")])
+def test_what_monday_normalises_is_no_write_without_effect(read: str, sent: str) -> None:
+    differs = {"remote_raw": read, "send_raw": {"role_title": sent}}
+    result = settled(Action.PUSH, item(read), base=OLD, **differs)
+    assert (pair(result), result.recheck, result.altered and result.altered["lossless"]) == ((sent, read), "", True)
+
+
+@pytest.mark.parametrize(("action", "sent"), [(Action.PUSH, {"role_title": "Boss"}), (Action.AGREED, None)])
+def test_only_what_a_create_lost_gets_no_base(action: Action, sent: dict[str, Any] | None) -> None:
+    result = settled(action, item(None), creates=True, remote_raw=None, send_raw=sent)
+    assert (result.base, bool(result.recheck)) == (None, True)
 
 
 def test_what_monday_fills_into_a_new_item_is_read_again() -> None:

@@ -40,6 +40,23 @@ def test_nothing_is_lost_where_only_what_nobody_reads_differs(alteration: str, t
     assert looks_same(text, ALTERATIONS[alteration](text)) is is_lossless
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored", "expected"),
+    [
+        ("O’Brien – “chief” …", 'O\'Brien - "chief" ...', True),
+        ("a -- b", "a — b", True),
+        ("\uff21\uff23\uff2d\uff25 \ufb01rm ｶﾞ", "ACME firm ガ", True),
+        ("x²", "x2", False),
+        ("½", "1/2", False),
+        ("a - b", "a b", False),
+        ("O’Brien", "OBrien", False),
+        ("™", "TM", False),
+    ],
+)
+def test_signs_that_are_read_alike(sent: str, stored: str, expected: bool) -> None:
+    assert looks_same(sent, stored) is expected
+
+
 def test_what_nothing_is_lost_by_is_synced_with_a_note(world: World) -> None:
     ann = world.linked("Ann")
     altering(world, "tags dropped")

@@ -27,6 +27,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
+from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
@@ -132,12 +133,14 @@ def facts_of_records(
     events_of_board = WebhookEvent.objects.filter(board_id=board.link.board_id)
     unchecked = events_of_board.filter(processed_at=None, item_id__any_of=list(filter(None, item_ids.values())))
     events = events_by_item(unchecked.order_by("id"))
-    # All intents count after a new event, or if there is no base, maybe because a create was never answered.
+    # All intents count after a new event, or if there is no base, maybe because a create was never answered, or if
+    # Monday answered writes without carrying them out.
     with_all_intents = [
         record_id
         for record_id, item_id in item_ids.items()
         if item_id in events
         or not item_id
+        or any(SWALLOWED in entry for entry in sync_states[str(record_id)].altered.values())
         or any(field_bases.base_of(sync_states[str(record_id)], mapping, item_id) is None for mapping in board.mapped)
     ]
     intents = _intents_of(claims, with_all_intents)
@@ -201,8 +204,10 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
             is_lost = intent.state == IntentState.VOID and intent.was_searched
             if is_recent and (is_lost or intent.state == IntentState.CONFIRMED):
                 ended_creates.append(intent)
-        elif intent.state == IntentState.APPLIED and intent.settled_at and intent.settled_at > now - STALE_READ_WINDOW:
-            applied.append(intent)
+        elif intent.state == IntentState.APPLIED and intent.settled_at:
+            applied += [intent] if intent.settled_at > now - STALE_READ_WINDOW else []
+            is_swallowed = _may_be_swallowed(intent) and intent.settled_at > now - EVENT_WINDOW
+            void += [intent] if is_swallowed else []
         # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.
         elif intent.state == IntentState.VOID and intent.settled_at and intent.settled_at >= intent.deadline:
             void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
@@ -216,6 +221,12 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
         last_writes=last_writes,
         token_user=board.settings.token_user,
     )
+
+
+def _may_be_swallowed(intent: Intent) -> bool:
+    """Whether its answer shows a value that was read before; the rules compare it with what was sent."""
+    answer = intent.answer or {}
+    return any(key in answer and (answer[key] or None) == entry["read"] for key, entry in intent.values.items())
 
 
 def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:

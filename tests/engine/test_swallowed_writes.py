@@ -1,0 +1,142 @@
+"""Monday answers a write and doesn't carry it out: it is sent once more, and nobody's edit is taken over by it."""
+
+from typing import Any
+
+import pytest
+
+from conflicts.case import conflict_progress
+from conflicts.models import SyncConflict
+from conflicts.resolution import undo
+from npd.models import Contact
+from tests.engine.conftest import choose, clash
+from tests.engine.test_relations import connected, organization
+from tests.support.world import World, mail
+
+__all__ = ["connected"]
+
+MAPPED = {"email": "ann@example.org", "phone": "+442079460018", "role_title": "Boss", "notes": "Likes tea"}
+EDITS = {"role_title": "Theirs", "email": mail("t@example.org"), "notes": {"text": "Theirs"}, "name": "Theirs"}
+
+
+def swallow(world: World, *columns: str, count: int = 1) -> None:
+    world.sandbox.control("faults", swallow=True, columns=list(columns) or None, count=count)
+
+
+def rest(world: World, *records: Any) -> None:
+    for _ in range(3):
+        world.hear(*records, minutes=2)
+
+
+@pytest.mark.parametrize("column", MAPPED)
+def test_a_value_that_a_create_lost_is_sent_once_more(world: World, column: str) -> None:
+    swallow(world, column)
+    ann = world.contact("Ann", **MAPPED)
+    world.work()
+    assert (world.status(ann), world.values(ann)[column]) == ("pending", "")
+    rest(world, ann)
+    assert (world.status(ann), world.values(ann)[column]) == ("synced", MAPPED[column])
+    assert world.sync_state(ann).altered == {}
+
+
+def test_a_relation_and_the_npd_id_that_a_create_lost_are_sent_once_more(connected: World) -> None:
+    acme = organization("Acme")
+    connected.work()
+    swallow(connected)
+    ann = connected.contact("Ann", organization=acme)
+    connected.work()
+    rest(connected, ann)
+    assert connected.values(ann) | {"npd_id": str(ann.pk), "organization": "Acme"} == connected.values(ann)
+    assert connected.status(ann) == "synced"
+
+
+def test_one_change_of_a_call_without_effect_is_sent_once_more(world: World) -> None:
+    people = world.linked_together(3, role_title="Old", notes="Old")
+    swallow(world, "role_title")
+    calls = world.calls("mutation")
+    Contact.objects.update(role_title="New", notes="New")
+    world.work()
+    assert {world.values(person)["role_title"] for person in people} == {"Old"}
+    assert {world.values(person)["notes"] for person in people} == {"New"}
+    rest(world, *people)
+    assert {(world.status(person), world.values(person)["role_title"]) for person in people} == {("synced", "New")}
+    assert world.calls("mutation") - calls == 2
+    assert not SyncConflict.objects.exists()
+
+
+def test_what_has_no_effect_twice_waits_with_a_note_until_a_side_changes(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    calls = world.calls("mutation")
+    swallow(world, count=4)
+    world.save(ann, role_title="New")
+    for _ in range(4):
+        rest(world, ann)
+        world.run_pass(ann)
+        world.pass_time(hours=12)
+    assert world.calls("mutation") - calls == 2
+    reason = world.sync_state(ann).altered["role_title"]["reason"]
+    assert (world.status(ann), ann.role_title, world.values(ann)["role_title"]) == ("pending", "New", "Old")
+    assert "Monday took “New” without an error, but still has “Old”. It was sent twice." in reason
+    world.save(ann, role_title="Old")
+    assert (world.status(ann), world.sync_state(ann).altered) == ("synced", {}), "NPD has what the board has again"
+    world.save(ann, role_title="Newer")
+    rest(world, ann)
+    world.save(ann, role_title="Newest")
+    rest(world, ann)
+    assert (world.status(ann), world.values(ann)["role_title"]) == ("synced", "Newest")
+    assert not SyncConflict.objects.exists()
+
+
+@pytest.mark.parametrize("minutes", [0, 5])
+@pytest.mark.parametrize("column", EDITS)
+def test_an_edit_after_a_write_without_effect_is_a_conflict(world: World, column: str, minutes: int) -> None:
+    ann = world.linked("Ann", **MAPPED)
+    swallow(world, column, count=9)
+    saved = "o@example.org" if column == "email" else "Ours"
+    world.save(ann, **{column: saved})
+    world.work(minutes=minutes)
+    world.edit(ann, column, EDITS[column])
+    rest(world, ann)
+    conflict = SyncConflict.objects.get(resolved_at=None)
+    assert (conflict.kind, conflict.npd_data, getattr(ann, column)) == ("fields", {column: saved}, saved)
+
+
+def test_an_edit_of_what_a_create_lost_is_a_conflict(world: World) -> None:
+    swallow(world, "role_title", count=9)
+    ann = world.contact("Ann", role_title="Ours")
+    world.work()
+    world.edit(ann, "role_title", "Theirs")
+    rest(world, ann)
+    conflict = SyncConflict.objects.get(resolved_at=None)
+    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
+
+
+@pytest.mark.parametrize(("times", "chosen"), [(1, "npd"), (1, "base"), (1, "custom"), (4, "npd"), (4, "custom")])
+def test_a_choice_is_applied_once_monday_stores_it_and_comes_back_if_it_never_does(
+    world: World, times: int, chosen: str
+) -> None:
+    lead = world.administrator("lead")
+    ann, conflict = clash(world)
+    swallow(world, count=times)
+    choose(conflict, lead, role_title={"choose": chosen, "value": "Typed"})
+    rest(world, ann, conflict)
+    if times > 1:
+        assert (conflict_progress(conflict).state, ann.role_title) == ("handed_back", "NPD's")
+        assert world.values(ann)["role_title"] == "Monday's"
+        return
+    value = {"npd": "NPD's", "base": "Old", "custom": "Typed"}[chosen]
+    assert (conflict.is_open, world.status(ann)) == (False, "synced")
+    assert (ann.role_title, world.values(ann)["role_title"]) == (value, value)
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_an_undo_that_monday_does_not_store_restores_neither_side(world: World, times: int) -> None:
+    lead = world.administrator("lead")
+    ann, conflict = clash(world)
+    choose(conflict, lead, "keep_npd")
+    rest(world, ann)
+    swallow(world, count=times)
+    undo(conflict.pk, by=lead)
+    rest(world, ann, conflict)
+    shown = "NPD's" if times > 1 else "Monday's"
+    assert (world.values(ann)["role_title"], ann.role_title) == (shown, "NPD's")
+    assert SyncConflict.objects.filter(resolved_at=None).exists()
