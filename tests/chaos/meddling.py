@@ -187,14 +187,14 @@ def lag(stage: Stage, kinds: list[str], edits: float, writes: float, rows: list[
     stage.lags = bool(edits or writes)
 
 
-def expect_pulled(stage: Stage, handle: str, key: str) -> str | None:
-    """What stands on the board is in NPD by now, as nothing lags."""
+def expect_equal(stage: Stage, handle: str, key: str) -> str | None:
+    """Both sides have the same value by now."""
     record, item = stage.record(handle), stage.item(handle)
     if record is None or item is None:
         return SKIPPED
     local, remote = local_value(record, key), remote_value(item, stage.column(handle, key))
     if not same(key, local, remote):
-        stage.wrong(f"{handle}.{key} is {remote!r} on the board, and {local!r} in NPD after a pass")
+        stage.wrong(f"{handle}.{key} is {remote!r} on the board, and {local!r} in NPD by now")
     return None
 
 
