@@ -232,6 +232,7 @@ def drill_saved_just_after_an_edit(cast: Cast) -> None:
     cast.do_all("deliver", "work")
     cast.do("clock", seconds=100)
     cast.work()
+    cast.do("expect_equal", handle=handle, key="role_title")
 
 
 @act(0.5)
@@ -243,10 +244,10 @@ def drill_saved_before_its_item_is_shown(cast: Cast) -> None:
     cast.do("create", handle=handle, entity="contact", keys=["email"], number=cast.token())
     cast.do("work")
     _patch(cast, handle)
-    cast.do("work")
+    cast.do_all("deliver", "work")
     for seconds in (30, 60):
         cast.do("clock", seconds=seconds)
-        cast.do_all("deliver", "work")
+        cast.do("work")
     cast.do("expect_equal", handle=handle, key="role_title")
 
 
