@@ -40,7 +40,10 @@ RUN SECRET_KEY=of-the-build-alone-which-serves-nobody REDIS_URL=redis://build DA
 
 FROM ${BASE} AS runtime
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp npd
+# The image has no bytecode of the standard library, and the root can't be written later.
+RUN python -m compileall -q -x 'site-packages|/tests?/' --invalidation-mode unchecked-hash \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp npd
 WORKDIR /srv/npd
 # By number: runAsNonRoot doesn't look up names.
 USER 10001:10001

@@ -6,6 +6,8 @@ VARIABLES has each variable's kind and default. For any variable NAME, NAME_FILE
 and secrets.
 """
 
+import codecs
+import contextlib
 import fcntl
 import importlib.util
 import json
@@ -135,21 +137,41 @@ SECRETS = (
 )  # fmt: skip
 
 
+def utf_8_text(content: bytes, source: str) -> str:
+    """Return the text of a file, without an editor's byte order mark; `source` names it in the error."""
+    with contextlib.suppress(UnicodeDecodeError):
+        text = content.decode("utf-8-sig")
+        if "\0" not in text:
+            return text
+    is_utf_16 = b"\0" in content or content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "UTF-16" if is_utf_16 else "Latin-1 or another old encoding"
+    raise ImproperlyConfigured(f"{source} can't be read, because it is in {encoding}: save it as UTF-8")
+
+
 class Values(FileAwareMapping):
     """The environment, and the files that it names."""
 
     def __getitem__(self, name: str) -> str:
-        try:
-            text: str = super().__getitem__(name).strip()
-        except (OSError, UnicodeDecodeError):
-            # Without the path, because somebody may put the secret itself there.
-            raise ImproperlyConfigured(f"the file that {name}_FILE names can't be read") from None
+        file = self.env.get(f"{name}_FILE")
+        text = content_of(name, file) if file else self.env[name]
+        text = text.strip()
         # docker-compose.yml sets variables that are missing from .env to empty texts.
         if not text:
             raise KeyError(name)
         # django-environ reads an unescaped value that begins with $ as another variable's name. `escape_proxy` below
         # removes the backslash again.
         return text.replace("$", r"\$")
+
+
+def content_of(name: str, file: str) -> str:
+    """Return the text of the file that NAME_FILE names."""
+    # Errors don't have its path, because somebody may put the secret itself there.
+    source = f"the file that {name}_FILE names"
+    try:
+        content = Path(file).read_bytes()
+    except OSError:
+        raise ImproperlyConfigured(f"{source} can't be read") from None
+    return utf_8_text(content, source)
 
 
 class Environment(environ.FileAwareEnv):
@@ -190,9 +212,63 @@ def load(run_file: Path = RUN_FILE, dotenv: Path = BASE_DIR / ".env") -> None:
                 os.environ[name] = value
 
 
+# django-environ's own reader (0.14) logs a line that it doesn't understand, with its secret. It takes a comment for a
+# part of the value, or any `#` in a password for a comment.
+ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
+IN_SINGLE_QUOTES = re.compile(r"'(.*?)'\s*(?:#.*)?")
+IN_DOUBLE_QUOTES = re.compile(r'"((?:\\.|[^\\])*?)"\s*(?:#.*)?')
+
+
 def read_dotenv(dotenv: Path) -> None:
-    if dotenv.is_file():
-        environ.Env.read_env(dotenv)
+    """Add the variables of this file to os.environ; those that are set stay.
+
+    Raises ImproperlyConfigured with the lines that aren't understood, by number and name, never by value.
+    """
+    if not dotenv.is_file():
+        return
+    try:
+        content = dotenv.read_bytes()
+    except OSError:
+        raise ImproperlyConfigured(f"{dotenv} can't be read by this user") from None
+    variables = {}
+    problems = []
+    for number, line in enumerate(map(str.strip, utf_8_text(content, str(dotenv)).splitlines()), start=1):
+        if not line or line.startswith("#"):
+            continue
+        assignment = ASSIGNMENT.fullmatch(line)
+        value = dotenv_value(assignment[2]) if assignment else None
+        if assignment and value is not None:
+            variables[assignment[1]] = value
+        else:
+            name = assignment[1] if assignment else known_name(line)
+            problems.append(f"line {number} ({name})" if name else f"line {number}")
+    if problems:
+        raise ImproperlyConfigured(
+            f"{', '.join(problems)} of {dotenv} can't be understood. Write NAME=value, or NAME='value' in a pair of "
+            "quotes, or begin the line with # to leave it out"
+        )
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
+def dotenv_value(text: str) -> str | None:
+    """Return the value behind a `=`, without its quotes and comment; None if its quotes don't end."""
+    # A comment begins behind a blank: a # within a word is part of a password.
+    bare = re.sub(r"\s#.*", "", text).strip()
+    text = text.strip()
+    if quoted := IN_SINGLE_QUOTES.fullmatch(text):
+        return quoted[1]
+    if quoted := IN_DOUBLE_QUOTES.fullmatch(text):
+        return re.sub(r"\\([^rnt])", r"\1", quoted[1])
+    has_open_quote = bare[:1] in ("'", '"') and bare.count(bare[0]) == 1
+    return None if has_open_quote else bare
+
+
+def known_name(line: str) -> str:
+    """Return the name of one of our variables if the line begins with it; any other word may be a secret."""
+    word = re.match(r"(?:export\s+)?(\w*)", line)
+    name = word[1] if word else ""
+    return name if name.removesuffix("_FILE") in VARIABLES else ""
 
 
 def load_dotenv_and_secret_files() -> None:

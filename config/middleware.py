@@ -154,6 +154,16 @@ def unknown_address(request: HttpRequest) -> HttpResponse:
     return error_response(404, "not_found", "There is nothing at this address. Correct it by /api/v1/docs/.")
 
 
+class ProbeMiddleware(MiddlewareMixin):
+    """Answers probes, which come by an address such as 10.1.2.3 or web_1. Other requests must name one of our hosts."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        if request.method not in ("GET", "HEAD") or request.path_info not in settings.PROBES:
+            return None
+        answer: HttpResponseBase = resolve(request.path_info).func(request)
+        return answer
+
+
 class UnreadableTextMiddleware(MiddlewareMixin):
     """Refuses NUL, which PostgreSQL's text can't hold, and long searches. The API checks its parameters itself."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import IsolationLevel
 
 from config import environment
 from config.environment import env, load_or_create_secrets
@@ -41,7 +42,7 @@ if len(SECRET_KEY) < (1 if DEBUG else 32):
 # For secrets in the database (sync/kernel/secret_texts.py): the first key encrypts, each key decrypts. SECRET_KEY
 # decrypts what was stored before ENCRYPTION_KEY was set.
 ENCRYPTION_KEYS = list(dict.fromkeys([*env("ENCRYPTION_KEY"), SECRET_KEY]))
-# This machine's own names are for health checks.
+# This machine's own names are for whoever works on it.
 ALLOWED_HOSTS = [*(env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname]), "localhost", "127.0.0.1", "[::1]"]
 CRON_SECRET = env("CRON_SECRET")
 METRICS_TOKEN = env("METRICS_TOKEN")
@@ -107,6 +108,7 @@ MIDDLEWARE = [
     "config.logs.RequestIdMiddleware",  # first, so that every log line of a request has its id
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.HeadersMiddleware",
+    "config.middleware.ProbeMiddleware",  # before the host is checked, in CommonMiddleware at the latest
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.navigation.ZoneMiddleware",
@@ -149,7 +151,12 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": {**env.db_url_config(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 }
 # A URL has a socket's folder behind the question mark, but `manage.py dbshell` reads only HOST.
-DATABASES["default"]["HOST"] = DATABASES["default"].get("OPTIONS", {}).pop("host", "") or DATABASES["default"]["HOST"]
+DATABASE_OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["HOST"] = DATABASE_OPTIONS.pop("host", "") or DATABASES["default"]["HOST"]
+# With each BEGIN, because a pooler's connections keep no settings; sync/kernel/db.py sets the others.
+DATABASE_OPTIONS["isolation_level"] = IsolationLevel.READ_COMMITTED
+# A pooler that changes connections between transactions keeps neither prepared statements nor cursors.
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = not isinstance(DATABASE_OPTIONS.get("prepare_threshold", 0), int)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # In the database, so that all processes count limits together. The model CacheEntry has its table.
 CACHES = {
@@ -241,8 +248,9 @@ STORAGES = {
 
 # --- Safety ------------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = SITE_IS_HTTPS and TRUSTED_PROXIES > 0
-# Health checks and Prometheus may come by plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+# Health checks and Prometheus may come by plain HTTP, and by any host (config/middleware.py).
+PROBES = ("/healthz", "/readyz", "/metrics")
+SECURE_REDIRECT_EXEMPT = [rf"^{path[1:]}$" for path in PROBES]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 USE_X_FORWARDED_HOST = TRUSTED_PROXIES > 0
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES

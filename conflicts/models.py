@@ -300,8 +300,8 @@ class SyncConflict(models.Model):
         return next((option for option in self.options if option.choose == side), None)
 
     def act_option(self, act: str) -> reports.Option | None:
-        """Return a delete's option that does this act, or None if it is not offered."""
-        options = self.options if self.kind == ConflictKind.DELETE else []
+        """Return the option about the whole record that does this act, or None if it is not offered."""
+        options = self.options if self.is_about_record else []
         return next((option for option in options if option.does == act), None)
 
     def selection_effect(self, key: str, selection: reports.FieldSelection) -> Effect:

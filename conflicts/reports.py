@@ -36,11 +36,12 @@ RESTORE_RECORD = "restore_record"
 DELETE_RECORD = "delete_record"
 ARCHIVE_ITEM = "archive_item"
 DELETE_ITEM = "delete_item"
+ARCHIVE_COPY = "archive_copy"
 UNLINK = "unlink"
 MERGE_RECORDS = "merge_records"
 
 # The acts of options (of `sync.kernel.acts`) that a person may choose for several conflicts at once.
-OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, UNLINK)
+OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, ARCHIVE_COPY, UNLINK)
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,31 @@ class OpenConflict:
     resolutions: Mapping[str, FieldSelection] = field(default_factory=dict)  # what people chose, or want undone
     undone_kind: str = ""  # for an undo request, the conflict's kind
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for an undo request, as reported
-    seeks_item: bool = False  # an identity that asks for a record's item, not for an item's record
     monday: Mapping[str, str | None] = field(default_factory=dict)  # Monday's displayed values
+    about: Mapping[str, Any] = field(default_factory=dict)  # of a question about the record, as `ConflictReport.data`
+    by: str = ""  # who chose
+
+    @property
+    def seeks_item(self) -> bool:
+        """Whether it asks for a record's item, not for an item's record: only the latter has the item in `about`."""
+        return self.kind == ConflictKind.IDENTITY and "item" not in self.about
+
+    @property
+    def answer(self) -> str:
+        """The value of the option that a person chose about the whole record; empty without a choice."""
+        selection = self.resolutions.get(RECORD_KEY)
+        return (selection.value or "") if selection else ""
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """What the question showed of the records and items that an answer may archive or delete."""
+        return dict(self.about.get("shown", {}))
+
+    @property
+    def is_answered_as_shown(self) -> bool:
+        """Whether the person answered the question as it stands: its sentence names later edits of `shown`."""
+        selection = self.resolutions.get(RECORD_KEY)
+        return selection is not None and selection.npd == self.about.get("what")
 
 
 @dataclass(frozen=True)
@@ -136,7 +160,8 @@ class ConflictReport:
     rejected: Mapping[str, str] = field(default_factory=dict)  # reasons of rejected resolutions, by field or RECORD_KEY
     closing_reason: str = ""
     # For a delete and an identity: {what: a sentence, options: [Option.to_json()]}. An identity also has `candidates`,
-    # [{id, label, linked_to, values by field}], and `item`, in the same form.
+    # [{id, label, linked_to, values by field}], and `item`, in the same form, and `shown`: by id the values, by field,
+    # of what an answer may archive or delete.
     data: Mapping[str, Any] = field(default_factory=dict)
     # The stored values that undo each applied field: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

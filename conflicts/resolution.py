@@ -20,9 +20,10 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.acts import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
-from sync.outbox import enqueue
+from sync.outbox import enqueue, enqueue_unmatched
 from sync.reconcile.field_values import RelatedNotFound, clean_values
 from sync.reconcile.lookups import read_and_parse_input
+from sync.reconcile.pass_plan import ITEM_ANSWERS
 from sync.records import authors
 
 
@@ -270,6 +271,9 @@ def resolve(
                 values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
                 history.log("chosen", conflict, key, values, actor=authors.full_name(by), changes=effect.what_changes)
         store_resolution(conflict, resolution_type, chosen, history, by=by)
+        if conflict.kind == ConflictKind.IDENTITY and option.value in ITEM_ANSWERS:
+            item_ids = [conflict.monday_item_id]
+            enqueue_unmatched(conflict.entity_type, item_ids, cause=Cause.PERSON, priority=Priority.PERSON)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
     return conflict
 

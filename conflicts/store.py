@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.db.models import Q
 
 from conflicts import lifecycle
 from conflicts.models import OPEN_OR_UNDOING, SyncConflict
-from conflicts.reports import KIND_UNDO, ConflictKind, ConflictReport, OpenConflict
+from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind, ConflictReport, OpenConflict
 from sync.clock import sync_now
 
 ConflictKey = tuple[str, UUID, str, str]  # type, record, kind, and of an identity the item
@@ -61,16 +62,21 @@ def save_reports(reports: Sequence[ConflictReport]) -> None:
 
 
 def reject_resolutions(
-    entity_type: str, record_ids: Iterable[UUID], reason: str, *, conflict_id: UUID | None = None
+    entity_type: str,
+    record_ids: Iterable[UUID],
+    reason: str,
+    *,
+    conflict_id: UUID | None = None,
+    item_ids: Iterable[str] = (),
 ) -> None:
-    """Reject the resolutions and undo requests of these records, or only those of one conflict.
+    """Reject the resolutions and undo requests of these records, or only one conflict's; also the answers about items.
 
     A rejected resolution stays as a suggestion for the person's next choice; an undo request is removed, and
     its reason kept in `merge_selections`.
     """
-    rows = SyncConflict.objects.select_for_update().filter(
-        entity_type=entity_type, entity_id__any_of=list(record_ids), resolution__isnull=False
-    )
+    concerned = Q(entity_id__any_of=list(record_ids))
+    concerned |= Q(kind=ConflictKind.IDENTITY, monday_item_id__in=list(item_ids))
+    rows = SyncConflict.objects.select_for_update().filter(concerned, entity_type=entity_type, resolution__isnull=False)
     rows = rows.filter(pk=conflict_id) if conflict_id is not None else rows
     history = lifecycle.ConflictHistory()
     # Locked in the order of their ids, like records, so that transactions can't deadlock.
@@ -87,22 +93,43 @@ def reject_resolutions(
     history.save()
 
 
-def records_asked_about(entity_type: str, item_ids: Iterable[str]) -> dict[str, UUID]:
-    """Return the records whose open identity conflicts are about these items, by item."""
+def questions_about(entity_type: str, item_ids: Iterable[str]) -> dict[str, tuple[UUID, OpenConflict]]:
+    """Return the open identity conflicts about these items, each with its record, by item."""
     rows = SyncConflict.objects.filter(
         entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id__in=list(item_ids), resolved_at=None
     )
-    return dict(rows.values_list("monday_item_id", "entity_id"))
+    return {row.monday_item_id: (row.entity_id, _open_conflict(row)) for row in rows.order_by("-detected_at", "-id")}
 
 
-def close_identity_conflicts(entity_type: str, item_id: str, reason: str) -> list[UUID]:
-    """Close the open identity conflicts about this item; return the ids of their records."""
+def items_in_question(entity_type: str, record_ids: Iterable[UUID]) -> set[str]:
+    """Return the items of which people are asked whether they are one of these records."""
+    is_candidate = Q(pk__in=[])
+    for record_id in record_ids:
+        is_candidate |= Q(about__candidates__contains=[{"id": str(record_id)}])
+    rows = SyncConflict.objects.filter(
+        is_candidate, entity_type=entity_type, kind=ConflictKind.IDENTITY, resolved_at=None, about__has_key="item"
+    )
+    return set(rows.values_list("monday_item_id", flat=True))
+
+
+def close_identity_conflicts(
+    entity_type: str, item_id: str, reason: str, *, is_answered: bool = False, other_than: UUID | None = None
+) -> list[UUID]:
+    """Close the open identity conflicts about this item; return the ids of their records.
+
+    `is_answered` means that a person's answer was carried out; `other_than` is the record whose question stays.
+    """
     rows = SyncConflict.objects.filter(
         entity_type=entity_type, kind=ConflictKind.IDENTITY, monday_item_id=item_id, resolved_at=None
     )
-    record_ids = list(rows.order_by("id").values_list("entity_id", flat=True))
+    asked_ids = rows.order_by("id").values_list("entity_id", flat=True)
+    record_ids = [record_id for record_id in asked_ids if record_id != other_than]
+    applied = {RECORD_KEY: reason} if is_answered else {}
     save_reports(
-        [ConflictReport(entity_type, pk, item_id, ConflictKind.IDENTITY, closing_reason=reason) for pk in record_ids]
+        [
+            ConflictReport(entity_type, pk, item_id, ConflictKind.IDENTITY, applied=applied, closing_reason=reason)
+            for pk in record_ids
+        ]
     )
     return record_ids
 
@@ -175,9 +202,9 @@ def _open_conflict(row: SyncConflict) -> OpenConflict:
         monday_item_id=row.monday_item_id,
         fields=tuple(row.conflict_fields),
         resolutions={} if row.is_being_undone else row.stored_resolution.fields,
-        # Only a question about an item's record has the item in `about`; `monday_item_id` may be a candidate's.
-        seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
         monday=row.monday_data,
+        about=row.about,
+        by=row.stored_resolution.by,
     )
 
 

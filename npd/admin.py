@@ -32,12 +32,21 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from npd.groups import meaning_of, permission_text
 from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
-from npd.sign_in import LINK_LIFETIME, mail_password_link, password_link, remove_second_factor
+from npd.sign_in import (
+    LINK_LIFETIME,
+    address_at_provider,
+    is_other_address,
+    mail_password_link,
+    password_link,
+    remove_provider_link,
+    remove_second_factor,
+)
 from sync.admin import confirmed_action
 from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, time_column, time_tag
 from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
 from sync.kernel.acts import NotPossible
-from sync.kernel.humanize import DASH
+from sync.kernel.humanize import DASH, count_with_noun
+from sync.models import ApiToken
 from sync.records.authors import full_name, log_action, log_model_action
 
 
@@ -170,8 +179,10 @@ class UserFormMeta:
     labels: ClassVar[dict[str, str]] = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
     help_texts: ClassVar[dict[str, str]] = {
         "username": "For signing in: letters, digits and @ . + - _",
-        "email": "For the link that sets a password, and for notifications.",
-        "is_active": "Without it, the account can't sign in and its API tokens don't work. Turn it off when somebody "
+        "email": "For the link that sets a password, for notifications, and to sign in by the identity provider. "
+        "Another address ends the user's sessions and their link to the provider.",
+        "is_active": "Without it, the account can't sign in, its sessions end and its API tokens don't work. Turn it "
+        "off when somebody "
         "leaves; the activity keeps their name.",
         "is_staff": "For people. A program that only uses the API needs no sign-in.",
         "is_superuser": "May do everything: boards, settings, users, and other people's API tokens.",
@@ -230,7 +241,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     add_form = NewUserForm
     add_form_template = None  # unfold's says that more can be edited later
     change_password_form = AdminPasswordChangeForm
-    actions_detail = ("send_link", "remove_second_factor")
+    actions_detail = ("send_link", "remove_second_factor", "remove_provider_link")
     list_display = ("username", "name", "email_address", "groups_text", "last_sign_in", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
     # As text, because the filter of groups puts it into an attribute.
@@ -263,7 +274,9 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         factor = "with" if is_mfa_enabled(user) else "without"
         since = time_tag(user.last_login, user.page_now) if user.last_login else "never"
         link = link_to(reverse("admin:auth_user_password_change", args=[user.pk]), "Set a new password")
-        return format_html("{}, {} a second factor. Last sign-in: {}. {}", password, factor, since, link)
+        linked = [address_at_provider(account) for account in user.socialaccount_set.order_by("pk")]
+        provider = f" Signs in by the identity provider as {', '.join(linked)}." if linked else ""
+        return format_html("{}, {} a second factor.{} Last sign-in: {}. {}", password, factor, provider, since, link)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         users: QuerySet[User] = super().get_queryset(request)
@@ -279,6 +292,17 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             return super().response_add(request, obj, *args, **kwargs)
         messages.success(request, f"{full_name(obj)} is added.")
         return redirect("admin:auth_user_send_link", obj.pk)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save, and say what another address has ended, and what it hasn't."""
+        super().save_model(request, obj, form, change)
+        if not change or not is_other_address(form.initial["email"], obj.email):
+            return
+        sentence = "The address is another, so their sessions and their link to the identity provider have ended."
+        if number := ApiToken.objects.filter(user=obj).count():
+            tokens = count_with_noun(number, "API token still works", "API tokens still work")
+            sentence += f" {tokens}: delete those that belong to somebody else."
+        messages.warning(request, sentence)
 
     @method_decorator(transaction.atomic)
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
@@ -365,6 +389,32 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         ]
         question = confirmed_action.Question(
             f"Remove the second factor of {user}?", effects, "Remove second factor", deletes=True
+        )
+        back = reverse("admin:auth_user_change", args=[user.pk])
+        return confirmed_action.run_action(self, request, run, back, question=lambda: question)
+
+    def has_provider_link_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Offer the act only where the user is linked to the identity provider."""
+        user = self.get_object(request, object_id) if self.has_administrator_permission(request) else None
+        return user is not None and user.socialaccount_set.exists()
+
+    @action(  # type: ignore[untyped-decorator]
+        description="Remove link to the provider", url_path="remove-provider-link", permissions=["provider_link"]
+    )
+    def remove_provider_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Remove a user's link to the identity provider, after a question."""
+        user = self.user_or_404(request, object_id)
+
+        def run() -> str:
+            remove_provider_link(user, by=cast("User", request.user))
+            return "The link to the identity provider is removed, and their sessions have ended."
+
+        effects = [
+            "They are signed out everywhere.",
+            f"Whoever has the address {user.email or 'of this user'} there is linked at the next sign-in.",
+        ]
+        question = confirmed_action.Question(
+            f"Remove {user}'s link to the identity provider?", effects, "Remove link", deletes=True
         )
         back = reverse("admin:auth_user_change", args=[user.pk])
         return confirmed_action.run_action(self, request, run, back, question=lambda: question)

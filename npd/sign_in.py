@@ -15,7 +15,9 @@ from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
+from allauth.account.internal.stagekit import LOGIN_SESSION_KEY
 from allauth.account.models import EmailAddress
+from allauth.account.utils import user_pk_to_url_str
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
@@ -24,16 +26,17 @@ from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount
 from allauth.socialaccount.providers.base import AuthProcess
-from allauth.usersessions.internal.flows.sessions import end_other_sessions
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
+from django.contrib.sessions.models import Session
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -167,9 +170,34 @@ def remove_second_factor(user: User, *, by: User) -> bool:
         # The next sign-in by the identity provider links it again.
         SocialAccount.objects.filter(user=user).delete()
         log_action(by, user, "Second factor removed." if had_factor else "Signed out everywhere.")
-        for session in UserSession.objects.filter(user=user):
-            session.end()
+        end_sessions(user)
     return had_factor
+
+
+def remove_provider_link(user: User, *, by: User) -> None:
+    """Remove a user's link to the identity provider, and end their sessions."""
+    with transaction.atomic():
+        SocialAccount.objects.filter(user=user).delete()
+        log_action(by, user, "Link to the identity provider removed.")
+        end_sessions(user)
+
+
+def address_at_provider(account: SocialAccount) -> str:
+    """Return the address with which somebody signed in by the identity provider, else their number there."""
+    claims = account.extra_data.get("id_token", {}) | account.extra_data.get("userinfo", {})
+    return str(claims.get("email") or account.uid)
+
+
+def end_sessions(user: User) -> None:
+    """End a user's sessions, and sign-ins that wait for the second factor, but not the session of this request."""
+    current = getattr(context.request, "session", None)
+    current_key = current.session_key if current is not None else None
+    for session in Session.objects.exclude(session_key=current_key).iterator():
+        data = session.get_decoded()
+        pending = data.get(LOGIN_SESSION_KEY, {}).get("user_pk")
+        if data.get(SESSION_KEY) == str(user.pk) or pending == user_pk_to_url_str(user):
+            session.delete()
+    UserSession.objects.filter(user=user).exclude(session_key=current_key).delete()
 
 
 LINK_LIFETIME = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
@@ -235,10 +263,31 @@ def keep_email_address(
         EmailAddress.objects.update_or_create(user=instance, email=email, defaults={"verified": True, "primary": True})
 
 
+def is_other_address(former: str, email: str) -> bool:
+    return former.lower() != email.lower()
+
+
+@receiver(pre_save, sender=User, dispatch_uid="npd.end_access")
+def end_access(instance: User, raw: bool = False, update_fields: Collection[str] | None = None, **kwargs: Any) -> None:
+    """End the sessions of a user who gets another address or is switched off.
+
+    With another address the account may be another person's, so the link to the identity provider ends, too.
+    """
+    former = None if raw else User.objects.filter(pk=instance.pk).first()
+    if former is None:
+        return
+    is_saved = {name: update_fields is None or name in update_fields for name in ("email", "is_active")}
+    gets_other_address = is_saved["email"] and is_other_address(former.email, instance.email)
+    if gets_other_address:
+        SocialAccount.objects.filter(user=instance).delete()
+    if gets_other_address or (is_saved["is_active"] and former.is_active and not instance.is_active):
+        end_sessions(instance)
+
+
 @receiver(authenticator_added, dispatch_uid="npd.end_other_sessions_on_enrolment")
-def end_other_sessions_on_enrolment(request: HttpRequest, user: User, **kwargs: Any) -> None:
+def end_other_sessions_on_enrolment(user: User, **kwargs: Any) -> None:
     """End sessions that began without the second factor, because somebody else may be using them."""
-    end_other_sessions(request, user)
+    end_sessions(user)
 
 
 @receiver(pruning, dispatch_uid="npd.reencrypt_second_factors")

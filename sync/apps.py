@@ -28,15 +28,27 @@ class SyncConfig(AppConfig):
 
 
 def check_encoding(using: str, **kwargs: Any) -> None:
-    """Refuse a database in which no record could be saved, as a server makes it that was installed without a locale."""
+    """Refuse a database as a server makes it that was installed without a locale.
+
+    In another encoding no record could be saved; and if it knows the case of ASCII's letters only, names with a capital
+    Ö or Ł would never match.
+    """
     with connections[using].cursor() as cursor:
-        cursor.execute("SHOW server_encoding")
-        [encoding] = cursor.fetchone()
-    if encoding != "UTF8":
-        raise ImproperlyConfigured(
-            f"the database's encoding is {encoding}, and NPD Sync needs UTF8. Make a new database: "
-            "CREATE DATABASE npd OWNER npd ENCODING 'UTF8' TEMPLATE template0"
+        cursor.execute(
+            "SELECT current_setting('server_encoding'), datctype, lower('Ö') = 'ö' FROM pg_database "
+            "WHERE datname = current_database()"
         )
+        encoding, letters, knows_capitals = cursor.fetchone()
+    if encoding == "UTF8" and knows_capitals:
+        return
+    fault = (
+        f"encoding is {encoding}" if encoding != "UTF8" else f"LC_CTYPE is {letters}, which knows ASCII's capitals only"
+    )
+    raise ImproperlyConfigured(
+        f"the database's {fault}, and NPD Sync needs UTF8 with all letters. Make a new database: "
+        "CREATE DATABASE npd OWNER npd ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' TEMPLATE template0. "
+        "Where the server doesn't know C.UTF-8, use en_US.UTF-8."
+    )
 
 
 def create_clock(using: str, **kwargs: Any) -> None:

@@ -289,12 +289,14 @@ class UnmatchedReason(models.TextChoices):
     QUEUED = "queued", "Checked next"
 
 
-# Reasons that need nobody's attention: three end by themselves, a conflict asks about AMBIGUOUS, LEFT_OUT is intended.
+# Reasons that need nobody's attention: three end by themselves, conflicts ask about AMBIGUOUS and DUPLICATE, LEFT_OUT
+# is intended.
 QUIET_REASONS = (
     UnmatchedReason.QUEUED,
     UnmatchedReason.UNCONFIRMED,
     UnmatchedReason.BEING_EDITED,
     UnmatchedReason.AMBIGUOUS,
+    UnmatchedReason.DUPLICATE,
     UnmatchedReason.LEFT_OUT,
 )
 

@@ -32,7 +32,11 @@ class Channel(SQLAlchemyChannel):
             # The driver wants a number, or None for never; a URL has text.
             arguments["prepare_threshold"] = int(threshold) if threshold.isdecimal() else None
         engine = create_engine(
-            url.difference_update_query(["prepare_threshold"]), pool_pre_ping=True, pool_size=2, connect_args=arguments
+            url.difference_update_query(["prepare_threshold"]),
+            isolation_level="READ COMMITTED",  # whatever the role or the database sets
+            pool_pre_ping=True,
+            pool_size=2,
+            connect_args=arguments,
         )
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('kombu tables'))"))

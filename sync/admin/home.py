@@ -353,7 +353,8 @@ def _group_button(code: str, group: attention.Group, entries: Sequence[attention
     if home_acts.needs_question(code, entries, is_all=True):
         label = f"{label}…"
     words = "the selected"
-    selected = act.many.format(number=words, records=words, items=words, fields=words)
+    # The label for several may say “all”.
+    selected = act.many.format(number=words, records=words, items=words, fields=words).replace(" all ", f" {words} ")
     return replace(button, label=label, label_if_selected=f"{selected}…" if act.asks else selected)
 
 

@@ -128,6 +128,7 @@ _ACTS_ON_DELETED_RECORD = ("restore_record", "unlink", "archive_item", "delete_i
 CODE_FIRST_MATCH = "first_match"
 CODE_DELETED_RECORD = "deleted_record"
 CODE_RESTORED_ITEM = "restored_item"
+CODE_COPY = "copy"  # a second item that had a linked record's NPD ID
 
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
@@ -185,6 +186,11 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         acts=_ACTS_ON_DELETED_RECORD,
     ),
     (Kind.DUPLICATE, ""): CauseFacts("Are these the same {record}?"),
+    (Kind.DUPLICATE, CODE_COPY): CauseFacts(
+        "Copied on the board",
+        "They had the NPD ID of a record that has another item. None becomes a record until somebody answers.",
+        acts=("archive_copy",),
+    ),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(
         "{field} has a value that its column can't take", _OTHERS_SYNCED, acts=("leave_both", "keep_monday")

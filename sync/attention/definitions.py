@@ -15,9 +15,9 @@ from typing import Any
 
 from django.db import connections
 
-from conflicts.reports import RESTORE_RECORD
+from conflicts.reports import ARCHIVE_COPY, RESTORE_RECORD
 from sync import registry
-from sync.attention.cause_table import CODE_DELETED_RECORD, CODE_FIRST_MATCH, CODE_RESTORED_ITEM
+from sync.attention.cause_table import CODE_COPY, CODE_DELETED_RECORD, CODE_FIRST_MATCH, CODE_RESTORED_ITEM
 from sync.choices import QUIET_REASONS, BlockedCode, TombstoneReason
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -202,6 +202,7 @@ DEFINITIONS = (
                         WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                             AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
                     THEN '{CODE_RESTORED_ITEM}' ELSE '{CODE_DELETED_RECORD}' END
+            WHEN conflict.about @? '$.options[*] ? (@.does == "{ARCHIVE_COPY}")' THEN '{CODE_COPY}'
             ELSE conflict.kind END""",
         entity_type="conflict.entity_type",
         entity_id="conflict.entity_id",

@@ -190,6 +190,11 @@ _ACTS = (
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
     Act("link", "Link to", "Links the item with a record in NPD. From then on, both are synced.",
         asks=True, record_right="change"),
+    Act("archive_copy", "Archive the copy",
+        "Archives the item on Monday, unless it is edited before. What was written into it alone stays in Monday's "
+        "archive.",
+        "Archive all copies", "{items} will be archived.", MAX_PER_REQUEST, asks=True, deletes=True,
+        way_back="To go back, restore the items from Monday's archive.", record_right="delete"),
     Act("merge_records", "They are the same", "Deletes one of two records in NPD, and keeps one item.",
         deletes=True, asks=True, record_right="delete"),
     Act("two_records", "They are two", "Both records stay, and you are not asked again."),

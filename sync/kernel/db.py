@@ -10,6 +10,9 @@ from typing import Any, ParamSpec, TypeVar
 import psycopg
 from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.monday import text_forms
@@ -19,6 +22,16 @@ from sync.monday import text_forms
 # The defaults of columns of JSON, in the database.
 EMPTY_OBJECT = models.Value({}, models.JSONField())
 EMPTY_LIST = models.Value([], models.JSONField())
+
+
+@receiver(connection_created)
+def set_session_defaults(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Replace what a role or a database may set: forms that psycopg can't read, and an isolation without waits."""
+    # In the connection's startup packet, PgBouncer would refuse them.
+    connection.connection.execute(
+        "SELECT set_config('DateStyle', 'ISO, MDY', false), set_config('IntervalStyle', 'postgres', false), "
+        "set_config('default_transaction_isolation', 'read committed', false)"
+    )
 
 
 def fetch_rows(sql: str, params: Any = None) -> list[Any]:
@@ -197,10 +210,10 @@ class AnyOf(models.Lookup):
 
 @models.Field.register_lookup
 class HoldsMarked(models.Lookup):
-    """Whether a text with letters beyond ASCII contains the given text, ignoring diacritics: “Muller” finds “Müller”.
+    """Whether a text with letters beyond ASCII contains the given text, ignoring diacritics, apostrophes and dashes.
 
-    PostgreSQL's unaccent is an extension that not every server has. The keys take several times as long as a
-    comparison, so ASCII texts are excluded first.
+    “Muller” and “Mueller” find “Müller”. PostgreSQL's unaccent is an extension that not every server has. The keys take
+    several times as long as a comparison, so ASCII texts are excluded first.
     """
 
     lookup_name = "holds_marked"
@@ -208,15 +221,18 @@ class HoldsMarked(models.Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         column, params = self.process_lhs(compiler, connection)
-        # PLAIN_LETTERS_SQL has a __TEXT__ of its own, which is replaced next.
-        key = text_forms.SORT_KEY_SQL.replace("__TEXT__", f"lower({text_forms.PLAIN_LETTERS_SQL})")
-        text_key = key.replace("__TEXT__", f"{column}::text")
-        searched_key = key.replace("__TEXT__", "%s::text")
-        condition = f"strpos({text_key}, {searched_key}) > 0"
-        return (
-            f"(octet_length({column}::text) <> char_length({column}::text) AND {condition})",
-            [*params * 3, self.rhs],
-        )
+        key = text_forms.SEARCH_KEY_SQL
+        condition = _holds(key, f"{column}::text")
+        texts = [*params, self.rhs]
+        spelled_out = text_forms.without_umlauts(self.rhs)
+        if any(pair in spelled_out.lower() for pair in ("ae", "oe", "ue")):
+            condition = f"({condition} OR {_holds(key, text_forms.without_umlauts_sql(f'{column}::text'))})"
+            texts += [*params, spelled_out]
+        return (f"(octet_length({column}::text) <> char_length({column}::text) AND {condition})", [*params * 2, *texts])
+
+
+def _holds(key: str, text: str) -> str:
+    return f"strpos({key.replace('__TEXT__', text)}, {key.replace('__TEXT__', '%s::text')}) > 0"
 
 
 @models.Field.register_lookup
@@ -235,10 +251,12 @@ class HoldsPhone(models.Lookup):
 
 
 def contains_unmarked(name: str, text: str) -> models.Q:
-    """Return the condition that a field contains a text, ignoring case, width and diacritics."""
+    """Return the condition that a field contains a text, ignoring case, width, diacritics, apostrophes and dashes."""
     condition = models.Q()
-    for spelling in {unicodedata.normalize("NFC", text_forms.drop_invisible(text)), text_forms.plain_letters(text)}:
-        condition |= models.Q(**{f"{name}__icontains": spelling})
-        if any(map(str.isalpha, spelling)):
+    typed = {unicodedata.normalize("NFC", text_forms.drop_invisible(text)), text_forms.plain_letters(text)}
+    for spelling in typed:
+        for written in text_forms.sign_spellings(spelling) | {text_forms.without_umlauts(spelling)}:
+            condition |= models.Q(**{f"{name}__icontains": written})
+        if text_forms.has_letters_or_signs(spelling):
             condition |= models.Q(**{f"{name}__holds_marked": spelling})
     return condition

@@ -14,3 +14,6 @@ LOOKS = (2.5, 7.0, 60.0, LONGEST_LAG.total_seconds())
 
 # Monday's times of two events don't tell their order if they are this close; then their arrival does.
 SAME_TIME = timedelta(seconds=1)
+
+# How often a value is sent that Monday answers without storing it.
+MAX_SENDS = 2

@@ -27,11 +27,33 @@ _VISIBLE_SQL = f"regexp_replace(__TEXT__, '[{_INVISIBLE}]+', '', 'g')"
 # As `plain_letters` of the text that replaces __TEXT__, but with outer spaces, and “。” as it is.
 PLAIN_LETTERS_SQL = f"regexp_replace(normalize({_VISIBLE_SQL}, NFKC), '[{_SPACES}]+', ' ', 'g')"
 
+# Signs that keyboards, phones and Word put for one another; a name is the same with each. `plain_letters` makes one of
+# these of U+FE58 and others.
+_APOSTROPHES = "`\u02b9\u02bb\u02bc\u02bd\u055a\u2018\u2019\u201b\u2032\u2035\ua78c"
+_DASHES = (
+    "\u058a\u05be\u1400\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u2e5d"
+    "\u301c\u3030\u30a0\U00010ead"
+)
+_PLAIN_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_DASHES, "-"))
+_CURLY_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES + "'", "’") | dict.fromkeys(_DASHES + "-", "–"))
+# What `plain_letters` makes of “´”, which people type for an apostrophe.
+_ACUTE = " \u0301"
+
+
+def _with_plain_signs(sql: str) -> str:
+    """Return the SQL of a text with plain apostrophes and dashes, unless `is_address`."""
+    for signs, plain in ((_APOSTROPHES, "''"), (_DASHES, "-")):
+        outside_address = f"[{signs}](?=[^ ]* )|(?<= [^ ]*)[{signs}]|(?<!^.+@.*)[{signs}](?!.*@)"
+        sql = f"regexp_replace({sql}, '{outside_address}', '{plain}', 'g')"
+    return sql
+
+
 # As `_fold`, and the full stop of `plain_letters`.
 _FOLDED_SQL = f"translate(replace(replace(lower(btrim({PLAIN_LETTERS_SQL})), 'ß', 'ss'), 'i̇', 'i'), 'ςı。', 'σi.')"
 # `match_key` of the text that replaces __TEXT__, but with a domain's own letters, so `key_spellings` has both forms;
 # immutable, so that an index can use it.
-MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
+_FOLDED_ACUTE_SQL = f"replace({_FOLDED_SQL}, '{_ACUTE}', '''')"
+MATCH_KEY_SQL = f"normalize({_with_plain_signs(_FOLDED_ACUTE_SQL)}, NFC)"
 
 # Sorts the text that replaces __TEXT__ as people do, without case and marks: Ångström before Zoë, de Vries before Doe.
 # Not a collation, because linguistic ones need ICU or the system's locales, which not every server has. For Unicode, ø
@@ -39,6 +61,13 @@ MATCH_KEY_SQL = f"normalize({_FOLDED_SQL}, NFC)"
 _WITHOUT_MARKS_SQL = r"regexp_replace(normalize(__TEXT__, NFKD), '[\u0300-\u036f]+', '', 'g')"
 _WITHOUT_LIGATURES_SQL = f"replace(replace(replace({_WITHOUT_MARKS_SQL}, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe')"
 SORT_KEY_SQL = f"lower(translate({_WITHOUT_LIGATURES_SQL}, 'øØłŁđĐħĦŧŦıÆŒ', 'oollddhhttiao'))"
+# By which records are searched: as a key for sorting, with plain apostrophes and dashes.
+_SEARCHED_SQL = SORT_KEY_SQL.replace("__TEXT__", f"lower({PLAIN_LETTERS_SQL})")
+_PLAIN_SIGNS_SQL = "''" * len(_APOSTROPHES) + "-" * len(_DASHES)
+SEARCH_KEY_SQL = f"translate({_SEARCHED_SQL}, '{_APOSTROPHES}{_DASHES}', '{_PLAIN_SIGNS_SQL}')"
+
+_UMLAUTS = {"ä": "ae", "ö": "oe", "ü": "ue"}
+_UMLAUT_LETTERS = str.maketrans(_UMLAUTS | {letter.upper(): pair.capitalize() for letter, pair in _UMLAUTS.items()})
 
 
 def unix_lines(text: str) -> str:
@@ -59,17 +88,28 @@ def fold_whitespace(text: str | None) -> str | None:
 def match_key(text: str | None) -> str:
     """Return the key by which texts match: without case, width, runs of spaces and invisible characters.
 
-    The domain of an email address is in its xn-- form.
+    Apostrophes are one, and dashes are, but not in an email address, whose domain is in its xn-- form.
     """
     if not text:
         return ""
     if text.isascii() and text.isprintable():
-        return " ".join(text.lower().split())
+        key = " ".join(text.lower().split())
+        return key if is_address(key) else key.replace("`", "'")
     plain = plain_letters(text)
-    name, at_sign, domain = plain.rpartition("@")
-    if name and " " not in plain:
-        plain = name + at_sign + ascii_domain(domain.lower())
-    return _fold(plain)
+    if is_address(plain):
+        name, at_sign, domain = plain.rpartition("@")
+        return _fold(name + at_sign + ascii_domain(domain.lower()))
+    key = _fold(plain).replace(_ACUTE, "'")
+    return key if is_address(key) else unicodedata.normalize("NFC", key.translate(_PLAIN_SIGNS))
+
+
+def is_address(text: str) -> bool:
+    return "@" in text[1:] and " " not in text
+
+
+def sign_spellings(text: str) -> set[str]:
+    """Return a text as it is, with plain apostrophes and dashes, and with those that phones and Word write."""
+    return {text} if is_address(text) else {text, text.translate(_PLAIN_SIGNS), text.translate(_CURLY_SIGNS)}
 
 
 def key_spellings(keys: Iterable[str]) -> list[str]:
@@ -114,6 +154,23 @@ def _fold(text: str) -> str:
     lower = text.lower().replace("ß", "ss").replace("i̇", "i")
     # “J̌” is two characters and “ǰ” is one, so what `lower` made of a capital is composed again.
     return unicodedata.normalize("NFC", lower.replace("ς", "σ").replace("ı", "i"))
+
+
+def has_letters_or_signs(text: str) -> bool:
+    return any(map(str.isalpha, text)) or text.translate(_PLAIN_SIGNS) != text or not {"'", "-"}.isdisjoint(text)
+
+
+def without_umlauts(text: str) -> str:
+    """Return a text as keyboards without umlauts write it: “Mueller”."""
+    return text.translate(_UMLAUT_LETTERS)
+
+
+def without_umlauts_sql(sql: str) -> str:
+    """Return the SQL of a text as `without_umlauts`, in small letters."""
+    sql = f"lower(normalize({sql}, NFC))"
+    for letter, pair in _UMLAUTS.items():
+        sql = f"replace({sql}, '{letter}', '{pair}')"
+    return sql
 
 
 def label_key(text: str) -> str:

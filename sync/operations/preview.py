@@ -279,9 +279,7 @@ class ChangeKind(models.TextChoices):
 _ANSWER_KINDS = {
     pass_plan.AnswerKind.LINK: ChangeKind.LINK,
     pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-    pass_plan.AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
     pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
-    pass_plan.AnswerKind.COPY: ChangeKind.ARCHIVE,
 }
 
 _DELETED_RECORD_KINDS = {

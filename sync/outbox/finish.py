@@ -146,12 +146,14 @@ def fail_unsettled(jobs: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
     is_final = fail(jobs, token, error, at_most=1, wait_seconds=wait_seconds)
     entity_type = jobs[0].entity_type
     entity_id = jobs[0].entity_id
+    # No pass will apply the person's resolution any more.
+    if is_final:
+        reason = f"Your resolution could not be saved: {error}"
+        items = [jobs[0].remote_id] if jobs[0].remote_id and entity_id is None else []
+        reject_resolutions(entity_type, [entity_id] if entity_id else [], reason, item_ids=items)
     if entity_id is None:
         return is_final
     mark_pending(entity_type, [entity_id])
-    # No pass will apply the person's resolution any more.
-    if is_final:
-        reject_resolutions(entity_type, [entity_id], f"Your resolution could not be saved: {error}")
     SyncMetadata.objects.of(entity_type, [entity_id]).update(
         sync_status=SyncStatus.FAILED if is_final else SyncStatus.PENDING,
         last_error=error,

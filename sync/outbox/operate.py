@@ -115,6 +115,10 @@ def cancel(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
         for entity_type, records in _records_by_type(pending).items():
             reason = f"{by} cancelled the job that would have saved it."
             reject_resolutions(entity_type, records, reason)
+        of_items = SyncQueue.objects.filter(pk__in=pending, entity_id=None)
+        for entity_type, item_id in of_items.values_list("entity_type", "remote_id"):
+            reason = f"{by} cancelled the job that would have carried it out."
+            reject_resolutions(entity_type, [], reason, item_ids=[str(item_id)])
         _add_decisions(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
         _clear_failed(pending)
         return len(pending)

@@ -27,6 +27,7 @@ from sync.models.decisions import REFILLS
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
+from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
 from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
@@ -413,7 +414,7 @@ def _swallowed_result(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> F
         values = update_values(type(record), field_plan.write_raw)
         before = field_plan.display_local(field_plan.local_raw)
         transfer = ("pull", "updated from Monday", before, field_plan.display_local(field_plan.write_raw))
-    sent_twice = field_plan.sends_in_vain >= field_bases.MAX_SENDS - 1
+    sent_twice = field_plan.sends_in_vain >= MAX_SENDS - 1
     field_plan = replace(field_plan, sends_in_vain=field_plan.sends_in_vain + 1)
     remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
     return FieldResult(

@@ -40,8 +40,13 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
     merged = {answer.merged_id for answer in plan.identity_answers if answer.result}
     asked_about = []
     for record_plan in plan.open_records:
-        is_possible = record_plan.sync_state.made_from_item and record_plan.id in facts.identity.possible_duplicates
-        if not is_possible or record_plan.item is None:
+        is_asked = any(
+            conflict.kind == ConflictKind.IDENTITY and conflict.monday_item_id == record_plan.record.monday_id
+            for conflict in record_plan.facts.conflicts
+        )
+        # Who is asked already stays asked after an edit in NPD, which only keeps the record from being deleted.
+        is_possible = is_asked or record_plan.id in facts.identity.possible_duplicates
+        if not (is_possible and record_plan.sync_state.made_from_item) or record_plan.item is None:
             continue
         key = field_values.match_key_of_item(board, record_plan.item)
         same_key = facts.identity.same_key.get(key, ()) if key else ()
@@ -67,6 +72,18 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ma
     names = identity.quoted_names(others)
     sentence = f"“{record}”, which was made from an item on the board, has the same {match_label} as {names}."
     return identity.question_data(sentence, identity.record_candidates(others), options)
+
+
+def with_shown_values(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Return it with what its question shows of its record, as it was written: an answer may delete that."""
+    question = plan.identity.duplicate_question
+    if question is None:
+        return plan
+    asked = (conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.IDENTITY)
+    before = next((conflict for conflict in asked if conflict.monday_item_id == plan.record.monday_id), None)
+    shown = {str(plan.id): field_values.record_values(board, plan.record)}
+    question = identity.with_edits_named(board, question, shown, before)
+    return replace(plan, identity=replace(plan.identity, duplicate_question=question))
 
 
 def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -173,10 +190,10 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
     else:
         sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
     settled = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail or sentence)
-    finding = duplicate.finding if kind == DUPLICATE_STAYS else None
-    return replace(
-        duplicate, ending=settled, finding=finding, keeps_finding=False, sentence=sentence, kind=kind, intents=intents
-    )
+    duplicate = replace(duplicate, ending=settled, keeps_finding=False, sentence=sentence, kind=kind, intents=intents)
+    if kind == DUPLICATE_STAYS:
+        return duplicate
+    return replace(duplicate, finding=None, closing_reason=sentence)
 
 
 def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
@@ -190,13 +207,15 @@ def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repor
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     leaving_alone = f"The item “{item.name}” stays on the board and is not synced."
     options = [
-        Option.answer(reports.ARCHIVE_ITEM, archiving, AnswerKind.COPY, "It is a copy: archive it"),
+        Option.answer(reports.ARCHIVE_COPY, archiving, AnswerKind.COPY, "It is a copy: archive it"),
         Option.answer("new_record", creating, AnswerKind.NEW_RECORD),
         Option.answer("leave_alone", leaving_alone, AnswerKind.LEAVE_ALONE),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)
     data["item"] = field_values.item_data(board, item)
+    shown = {item.id: data["item"]["values"]}
+    data = identity.with_edits_named(board, data, shown, duplicate.facts.question)
     return reports.ConflictReport(board.link.entity_type, record.pk, item.id, ConflictKind.IDENTITY, data=data)
 
 

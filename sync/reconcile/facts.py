@@ -20,7 +20,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW_KEY, COPY_OF_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
+from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -301,6 +301,7 @@ class AnswerFacts:
     owners: Mapping[str, SyncedModel] = field(default_factory=dict)  # the records that have these items
     unedited: frozenset[UUID] = frozenset()  # records to be merged that were not edited in NPD
     needed: Mapping[UUID, str] = field(default_factory=dict)  # why a record to be merged can't be deleted
+    edited: frozenset[UUID] = frozenset()  # records to be merged that have other values than the question showed
 
 
 @dataclass(frozen=True)
@@ -320,7 +321,11 @@ class ItemFacts:
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
-    copied_record: SyncedModel | None = None  # the record of which a person said that it is a copy
+    question: OpenConflict | None = None  # open, whose item it is
+    asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted
+    copied_record: SyncedModel | None = None  # the record of which a person answered that it is a copy
+    is_answered_as_new: bool = False  # a person answered that it is a record of its own
+    asking_records: frozenset[UUID] = frozenset()  # those without an item that are asked whether this is theirs
     # The facts about `copied_record`, else `npd_id_record`, if that has an item: with the item and all intents.
     duplicate_of: RecordFacts | None = None
     new_record_id: UUID | None = None  # the id of a record made from it
@@ -352,7 +357,7 @@ class ItemFacts:
     @property
     def wants_new_record(self) -> bool:
         """Whether a person said that it is a record of its own, whichever records have its match key."""
-        return bool(self.claim.payload.get(AS_NEW_KEY))
+        return self.is_answered_as_new or bool(self.claim.payload.get(AS_NEW_KEY))
 
     @property
     def is_creation_requested(self) -> bool:
@@ -364,14 +369,6 @@ class ItemFacts:
         """The id of the record that a person wants it linked with."""
         chosen = self.claim.payload.get(LINK_TO_KEY)
         return as_uuid(str(chosen)) if chosen else None
-
-    @property
-    def copied_id(self) -> UUID | None:
-        """The id of the record of which a person said that it is a copy; None if somebody asked otherwise since."""
-        payload = self.claim.payload
-        if COPY_OF_KEY not in payload or any(key in payload for key in REQUEST_KEYS):
-            return None
-        return as_uuid(payload[COPY_OF_KEY])
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,6 @@ from sync.registry import target_of
 # (lost_updates.py).
 AS_SENT = "as_sent"
 
-# How often a value is sent that Monday answers without storing it.
-MAX_SENDS = 2
-
 
 def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
     """Return the base if it belongs to this item, column and mapping version; None otherwise."""
@@ -343,6 +340,8 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
             cell = cell_of(converter, mapping, item)
             if not had_no_effect(intent, mapping.key, converter):
                 continue
+            if _was_sent_again(facts, intent, mapping.key, converter):
+                continue
             sides = sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
             sent = sides_of(converter, None, local=entry["local"], remote=cell)
             # The cell has the sent value, which is neither the base's nor NPD's.
@@ -356,6 +355,17 @@ def bases_of_late_writes(board: BoardContext, facts: RecordFacts) -> dict[str, d
     changes = change_events(board, facts.record, events)
     users: dict[tuple[str, merge.Side], str] = {(event.key, event.value): event.user_id for event in changes}
     return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
+
+
+def _was_sent_again(facts: RecordFacts, intent: Intent, key: str, converter: conversion.Converter) -> bool:
+    """Whether a later write sent the same value and took effect, so that the cell has it from that one."""
+    later = [write for write in facts.history.writes if write.created_at > intent.created_at and key in write.values]
+    return any(
+        write.values[key]["local"] == intent.values[key]["local"]
+        and write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
+        and not had_no_effect(write, key, converter)
+        for write in later
+    )
 
 
 def lacks_base(board: BoardContext, facts: RecordFacts) -> bool:

@@ -26,6 +26,7 @@ from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday import conversion
 from sync.monday.board_items import NAME_COLUMN, Item
+from sync.monday.lag import MAX_SENDS
 from sync.reconcile import field_bases, field_values, resolutions
 from sync.reconcile.facts import PassFacts, RecordFacts, with_values
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
@@ -330,7 +331,7 @@ def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> 
         return field_plan.block(BlockedCode.LIMIT, reason)
     sends = field_bases.sends_in_vain(plan.facts, field_plan, raw)
     field_plan = with_values(field_plan, sends_in_vain=sends)
-    if sends >= field_bases.MAX_SENDS:
+    if sends >= MAX_SENDS:
         reason = swallowed_reason(field_plan, raw)
         if field_plan.choice:
             return field_plan.block(BlockedCode.REJECTED, reason)
@@ -343,7 +344,7 @@ def swallowed_reason(field_plan: FieldPlan, raw: dict[str, Any]) -> str:
     """Return why a value that Monday answered without storing it isn't on the board."""
     shown = field_plan.converter.display_remote(field_plan.remote_raw)
     problem = f"Monday took “{field_plan.display_local(raw)}” without an error, but still has “{shown}”."
-    if field_plan.sends_in_vain < field_bases.MAX_SENDS:
+    if field_plan.sends_in_vain < MAX_SENDS:
         return f"{problem} It is sent once more."
     return f"{problem} It was sent twice. Change it on either side, or press “Sync now”."
 

@@ -375,6 +375,15 @@ def item_values(board: BoardContext, item: Item) -> dict[str, str]:
     return values
 
 
+def record_values(board: BoardContext, record: SyncedModel) -> dict[str, str]:
+    """Return the record's values by field as a person reads them, whatever names of related records are loaded."""
+    values = {}
+    for mapping in board.mapped:
+        raw = local_values(record, mapping)
+        values[mapping.key] = related_name(raw) or display_local(board.converter(mapping, record), raw)
+    return values
+
+
 def item_data(board: BoardContext, item: Item) -> dict[str, Any]:
     """Return the item as `ConflictReport.data["item"]`."""
     return {"id": item.id, "label": item.name, "values": item_values(board, item)}
@@ -450,7 +459,8 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
             texts.add(match_key(canonical))
     visible = {fold_whitespace(text_forms.drop_invisible(text)) for text in texts}
     plain = set(map(text_forms.plain_letters, texts))
-    return {text for text in {*map(text_forms.canonical_text, texts), *visible, *plain} if text}
+    spellings = {text for text in {*map(text_forms.canonical_text, texts), *visible, *plain} if text}
+    return set().union(*map(text_forms.sign_spellings, spellings))
 
 
 def _match_key(canonical: conversion.Canonical) -> str:

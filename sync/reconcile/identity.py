@@ -166,6 +166,10 @@ def identify(
     owner_ids = {owners[item.id] for item in hits if item.id in owners}
     duplicates = [identity_facts.unedited[key] for key in sorted(owner_ids) if key in identity_facts.unedited]
     question = item_question(board, record, hits, owners, duplicates)
+    if duplicates:
+        shown = {str(duplicate.pk): field_values.record_values(board, duplicate) for duplicate in duplicates}
+        asked = (conflict for conflict in record_facts.conflicts if conflict.seeks_item)
+        question = with_edits_named(board, question, shown, next(asked, None))
     return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
@@ -202,6 +206,28 @@ def question_data(
 ) -> dict[str, Any]:
     """Return a question about these records or items for `ConflictReport.data`."""
     return {"what": sentence, "candidates": list(candidates), "options": [option.to_json() for option in options]}
+
+
+def with_edits_named(
+    board: BoardContext, question: dict[str, Any], shown: Mapping[str, Any], before: reports.OpenConflict | None
+) -> dict[str, Any]:
+    """Return the question with what it shows of the records and items that an answer may archive or delete.
+
+    Its sentence names what was edited since `before` was asked, so that an answer to the earlier sentence doesn't hold.
+    """
+    edits = before.about.get("edits", "") if before else ""
+    shown_before = before.shown if before else {}
+    labels = {mapping.key: mapping.label for mapping in board.mapped}
+    edited = [
+        f"{labels.get(key, key)} is “{value}” now"
+        for name, values in shown.items()
+        if name in shown_before
+        for key, value in values.items()
+        if value != shown_before[name].get(key, "")
+    ]
+    if edited:
+        edits = f" Edited since this was asked: {', '.join(edited)}."
+    return question | {"what": question["what"] + edits, "shown": dict(shown), "edits": edits}
 
 
 def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
@@ -323,7 +349,7 @@ def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
 
 
 def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
-    """Return people's answers to the record's open questions about identity."""
+    """Return people's answers to the record's open questions about identity, without those of ITEM_ANSWERS."""
     answers = []
     for conflict in facts.conflicts:
         if conflict.kind != ConflictKind.IDENTITY:
@@ -331,6 +357,9 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         resolution = conflict.resolutions.get(reports.RECORD_KEY)
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
+        # The item's own pass carries out what needs the item.
+        if value in pass_plan.ITEM_ANSWERS:
+            continue
         kind = next((kind for kind in AnswerKind if kind == value), None)
         merged_id = None
         if (record_id := as_uuid(value)) is not None:
@@ -369,16 +398,10 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
         record = facts.records.get(answer.record_id) if answer.record_id else None
         problem = link_problem(record, owner)
         sentence = f"Linked “{record}” with the item {answer.item_id}, as a person chose."
-    elif answer.kind is AnswerKind.NEW_RECORD:
-        problem = _owner_problem(owner)
-        sentence = "The item becomes a record of its own."
     elif answer.kind is AnswerKind.NEW_ITEM:
         sentence = "None of them: it gets a new item."
     elif answer.kind is AnswerKind.TWO_RECORDS:
         sentence = "They are two; both stay."
-    elif answer.kind is AnswerKind.COPY:
-        problem = _owner_problem(owner)
-        sentence = "The item is a copy, and is archived on Monday."
     else:
         sentence = "The item is left alone."
     return replace(answer, rejection_reason=problem) if problem else replace(answer, result=sentence)
@@ -393,6 +416,9 @@ def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     other = facts.records.get(answer.record_id) if answer.record_id else None
     if merged is None or other is None:
         return replace(answer, rejection_reason="one of the two records was deleted meanwhile.")
+    if merged.pk in facts.edited:
+        reason = f"“{merged}” was edited since this was asked. Look at its values, then choose again."
+        return replace(answer, rejection_reason=reason)
     if merged.pk not in facts.unedited:
         reason = f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again."
         return replace(answer, rejection_reason=reason)

@@ -546,6 +546,10 @@ class AnswerKind(StrEnum):
     COPY = "archive"  # the item is a duplicate of the record's own
 
 
+# The answers that the item's own pass carries out, because they need the item as it is then.
+ITEM_ANSWERS = (AnswerKind.NEW_RECORD, AnswerKind.COPY)
+
+
 @dataclass(frozen=True)
 class IdentityAnswer:
     """A person's choice in a conflict about identity, and its result.
@@ -602,6 +606,7 @@ class ItemPlan:
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     closing_reason: str = ""  # why a question about it is closed
+    rejection: str = ""  # why a person's answer about it can't be carried out, so that the question stays
     sentence: str = ""  # for the record's history
     # Only for duplicates:
     is_ours: bool = False  # our own create made it, so it is removed without a question

@@ -339,7 +339,8 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     for conflict in plan.facts.conflicts:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
-        is_over = needs_none or is_known or item_id in plan.facts.owned_items
+        is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
+        is_over = needs_none or is_known or is_owned
         if conflict.kind == ConflictKind.IDENTITY and item_id not in questions and is_over:
             reason = plan.left_out or "It is now known which item it is."
             yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)

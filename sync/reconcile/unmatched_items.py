@@ -7,19 +7,22 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 - *a second item bears its NPD ID*: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
-- an item that a person called a copy of a record's item is archived, or asked about again if that item has left
+- an item about which a question is open becomes no record meanwhile; one that a person called a copy of a record's
+  item is archived, unless it was edited since or that item has left: then the question stays, with the reason
 - *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record never makes a new record;
   the deleted record's pass decides about it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
+from conflicts import reports
 from sync import registry
 from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.kernel.humanize import time_span
@@ -151,14 +154,8 @@ class _ItemRule:
         owner = owner or self._linked.get(self.item.id)
         if owner is not None:
             return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
-        copied = self.facts.copied_record
-        if copied is not None:
-            if field_values.is_active_on(self.board, self.facts.original_item):
-                return pass_plan.ItemPlan(
-                    self.facts, pass_plan.OPEN, pass_plan.ItemAct.COPY, copied, keeps_finding=True
-                )
-            # The record's own item has left the board, so this is its last one: a person is asked again.
-            self.facts = replace(self.facts, ignored=None)
+        if self._is_asked_as_copy:
+            return self._decide_copy()
         tombstone = self._tombstone
         ignored = self.facts.ignored
         # It was unlinked from this deleted record, or from a record that had it later.
@@ -169,8 +166,56 @@ class _ItemRule:
         verdict = item_verdict(self.board, self.item)
         if verdict.holds is not True:
             until = self._unreadable_until if verdict.holds is None else None
-            return self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
-        return self._wait_for_key() or self._match_or_create()
+            plan = self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
+        else:
+            plan = self._wait_for_key() or self._match_or_create()
+        return self._with_question_ended(plan)
+
+    @property
+    def _is_asked_as_copy(self) -> bool:
+        """Whether it is asked, or answered, if it is a copy of a record's item, and nobody wants a record of it."""
+        question = self.facts.question
+        if question is None or self.facts.asked_record is None or self.facts.is_creation_requested:
+            return False
+        if self._npd_id_record is not None:
+            return False
+        return any(option["does"] == reports.ARCHIVE_COPY for option in question.about.get("options", ()))
+
+    def _decide_copy(self) -> pass_plan.ItemPlan:
+        """Plan to archive it if a person answered so about what it still is; else the question stays."""
+        question = self.facts.question
+        record = self.facts.asked_record
+        assert question is not None
+        assert record is not None
+        plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
+        shown = {self.item.id: plan.finding.values} if plan.finding else {}
+        data = {**question.about, "what": question.about["what"].removesuffix(question.about.get("edits", ""))}
+        data = identity.with_edits_named(self.board, data, shown, question)
+        is_as_shown = question.shown == shown and question.is_answered_as_shown
+        if self.facts.copied_record is None:
+            return plan if question.shown == shown else replace(plan, question=self._with_item(data))
+        if is_as_shown and field_values.is_active_on(self.board, self.facts.original_item):
+            return pass_plan.ItemPlan(self.facts, pass_plan.OPEN, pass_plan.ItemAct.COPY, record, keeps_finding=True)
+        problem = f"The item of “{record}” has left the board, so this copy is its last one. It was not archived."
+        if not is_as_shown:
+            problem = f"The item “{self.item.name}” was edited since this was asked. It was not archived: choose again."
+        return replace(plan, question=self._with_item(data), rejection=problem)
+
+    def _with_item(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        return {**question, "item": field_values.item_data(self.board, self.item)}
+
+    def _with_question_ended(self, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
+        """Close the question about it if its cause has ended; keep it, with the reason, if its answer has no effect."""
+        question = self.facts.question
+        is_over = question is not None and self.facts.asked_record is not None and plan.ending != pass_plan.OPEN
+        if question is None or not is_over or plan.act is pass_plan.ItemAct.ASK:
+            return plan
+        if self.facts.is_answered_as_new and plan.act is not pass_plan.ItemAct.CREATE:
+            problem = f"No record was created from the item “{self.item.name}”. {plan.ending.detail}"
+            return replace(plan, question=self._with_item(question.about), rejection=problem)
+        if question.seeks_item or plan.closing_reason:
+            return plan
+        return replace(plan, closing_reason=f"Nothing is asked about “{self.item.name}” any more. {plan.ending.detail}")
 
     @property
     def _linked(self) -> dict[str, SyncedModel]:
@@ -275,14 +320,14 @@ class _ItemRule:
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
         return self.now + (CHECK_SELDOM if is_missing else CHECK_SOON)
 
-    def _match_or_create(self) -> pass_plan.ItemPlan:
+    def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a guard for each reason to leave it
         ignored = self.facts.ignored
         facts = self.facts
         # Not left alone means: only not that record's; without a record, it was the item of one deleted long ago.
         if ignored and not facts.is_creation_requested and (ignored.left_alone or ignored.entity_id is None):
             return self._leave_ignored(ignored)
         record = self._npd_id_record
-        if record is not None:
+        if record is not None and not (facts.is_answered_as_new and record.monday_id is None):
             exclusion = self._record_exclusion(record)
             if record.monday_id is not None and record.is_left_out:
                 exclusion = f"It has the NPD ID of “{record}”, which the filter leaves out. Both items keep it."
@@ -290,6 +335,9 @@ class _ItemRule:
         matching = self._matching if not facts.wants_new_record else []
         matching = [record for record in matching if not ignored or record.pk != ignored.entity_id]
         hits = [record for record in matching if not self._record_exclusion(record)]
+        if asking := [record for record in hits if record.pk in facts.asking_records and not record.monday_id]:
+            # The answer to that record's question says whose item it is.
+            return self._leave(UnmatchedReason.AMBIGUOUS, names=identity.quoted_names(asking))
         if matching and not hits:
             return self._leave(UnmatchedReason.LEFT_OUT, filter=self._record_exclusion(matching[0]))
         if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
@@ -425,6 +473,9 @@ class _ItemRule:
         return replace(plan, act=pass_plan.ItemAct.LINK, record=linked, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
+        asked = self.facts.asked_record
+        # It stays the question of the record that was asked first.
+        hits = sorted(hits, key=lambda record: asked is None or record.pk != asked.pk)
         question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
         detail = f"Who is this? {question['what']}"
         plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=identity.quoted_names(hits))

@@ -37,7 +37,6 @@ NEW_ITEM_KEY = "new_item"  # a person said that none of the items that were foun
 AS_NEW_KEY = "as_new"  # the item becomes a new record
 MAY_CREATE_KEY = "create"  # it becomes a record if it matches none, whatever the board's setting
 LINK_TO_KEY = "link_to"  # the id of the record that a person chose for it
-COPY_OF_KEY = "copy_of"  # the id of the record whose item it copies, as a person said: it is archived
 IGNORED_KEY = "ignored"  # a person ignored it, so its conflict is closed
 
 REQUEST_KEYS = (AS_NEW_KEY, MAY_CREATE_KEY, LINK_TO_KEY)  # of which an item's job has one at most

@@ -14,6 +14,7 @@ from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
+from knox.models import AuthToken
 
 from tests.accounts.signing_in import APP, CODE, LOGIN, code_of, enrolled, grow_old, is_in
 from tests.accounts.signing_in import sign_in as sign_in_by_password
@@ -146,6 +147,58 @@ def test_one_without_password_or_second_factor_changes_it_after_a_sign_in(ada: U
         grow_old(client)
         assert client.get(address).headers["Location"].startswith(LOGIN)
         assert not is_in(client)
+
+
+@pytest.mark.parametrize("change", [{"email": "bob@example.test"}, {"email": ""}, {"is_active": False}])
+def test_another_address_or_no_account_ends_sessions_half_a_sign_in_and_the_link(
+    ada: User, provider: type[Provider], change: dict[str, Any]
+) -> None:
+    linked, _answer = sign_in(provider)
+    enrolled(ada)
+    half, _answer = sign_in_by_password()
+    others = signed_in(User.objects.create_superuser("eve"))
+    for name, value in change.items():
+        setattr(ada, name, value)
+    ada.save(update_fields=["last_login"])
+    assert is_in(linked)
+    ada.save()
+    User.objects.filter(pk=ada.pk).update(is_active=True)
+    half.post(CODE, {"code": code_of(ada)})
+    assert [is_in(client) for client in (linked, half, others)] == [False, False, True]
+    assert SocialAccount.objects.exists() is ("email" not in change)
+    assert is_in(sign_in(provider)[0]) is False  # another address, or the second factor
+
+
+def test_an_address_in_other_letters_is_the_same(ada: User, provider: type[Provider]) -> None:
+    client, _answer = sign_in(provider)
+    ada.email = "ADA@example.test"
+    ada.save()
+    assert is_in(client)
+    assert SocialAccount.objects.exists()
+
+
+def test_the_users_page_shows_and_removes_the_link(ada: User, provider: type[Provider]) -> None:
+    client, _answer = sign_in(provider, email="ADA@example.test")
+    administrator = signed_in(User.objects.create_superuser("eve"))
+    page, remove = f"/admin/auth/user/{ada.pk}/change/", f"/admin/auth/user/{ada.pk}/remove-provider-link/"
+    shown = administrator.get(page).content.decode()
+    assert "by the identity provider as ADA@example.test" in shown
+    assert remove in shown
+    administrator.post(remove)
+    assert is_in(client)
+    administrator.post(remove, {"confirmed": "yes"})
+    assert not is_in(client)
+    assert remove not in administrator.get(page).content.decode()
+    assert administrator.post(remove, {"confirmed": "yes"}).status_code == 403
+    assert is_in(sign_in(provider)[0])
+
+
+def test_who_corrects_an_address_reads_which_tokens_still_work(ada: User) -> None:
+    AuthToken.objects.create(user=ada)
+    client = signed_in(ada)
+    form = {"username": "ada", "email": "b@example.test", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    saved = client.post(f"/admin/auth/user/{ada.pk}/change/", form, follow=True)  # one's own session goes on
+    assert "1 API token still works" in saved.content.decode()
 
 
 def test_without_a_provider_there_is_no_such_way(ada: User) -> None:

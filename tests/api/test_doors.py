@@ -59,6 +59,7 @@ def test_healthz_asks_nothing_of_the_database(client: Client) -> None:
 
 
 POD = "10.42.0.17:8000"
+STRANGE = pytest.mark.parametrize("host", [POD, "web:8000", "web_1:8000", "[fe80::1]:8000", "-", ""])
 
 
 @pytest.fixture
@@ -68,19 +69,36 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
+@STRANGE
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_this_machines_probe_is_not_sent_to_https(db: None, settings: Settings, path: str) -> None:
-    settings.SECURE_SSL_REDIRECT = True
-    headers = {"Host": "127.0.0.1:8000", "Authorization": f"Bearer {settings.METRICS_TOKEN}"}
-    answer = Client().get(path, headers=headers)
+def test_a_probe_by_any_address_is_answered_and_not_sent_to_https(
+    db: None, settings: Settings, path: str, method: str, host: str
+) -> None:
+    settings.SECURE_SSL_REDIRECT = settings.USE_X_FORWARDED_HOST = True
+    headers = {"Host": host, "X-Forwarded-Host": host, "Authorization": f"Bearer {settings.METRICS_TOKEN}"}
+    answer = Client().generic(method, f"{path}?a=b", headers=headers)
     assert answer.status_code == 200
     expected = {"Content-Security-Policy", "Permissions-Policy", "X-Content-Type-Options", "X-Request-ID"}
     assert expected <= set(answer.headers)
 
 
-@pytest.mark.parametrize("path", ["/", "/cron/sync-queue", "/healthz/x"])
-def test_a_strange_name_is_refused(db: None, path: str) -> None:
-    assert Client().get(path, headers={"Host": POD}).status_code == 400
+@STRANGE
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/accounts/login/"),
+        ("POST", "/cron/sync-queue"),
+        ("GET", "/healthz/x"),
+        ("HEAD", "/readyz/"),
+        ("GET", "//metrics"),
+        ("POST", "/healthz"),
+        ("OPTIONS", "/readyz"),
+    ],
+)
+def test_a_strange_name_is_refused(db: None, method: str, path: str, host: str) -> None:
+    assert Client().generic(method, path, headers={"Host": host}).status_code == 400
 
 
 @pytest.mark.usefixtures("patient")

@@ -323,7 +323,7 @@ def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Seque
     ]
     value = draw.choice([*words, item_id, other, f"{SAME_AS}{other}", f"{TAKES_ITEM}{other}"])
     selection = {RECORD_KEY: FieldSelection("custom", value)} if draw.maybe(85) else {}
-    return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection, seeks_item=True)
+    return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection)
 
 
 def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalRequest]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from conflicts.reports import OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue
@@ -25,7 +26,7 @@ from sync.reconcile.facts import (
     RemovedItemFacts,
 )
 from sync.reconcile.field_values import BoardContext, Reference, is_active_on, npd_id_of
-from sync.reconcile.pass_plan import Plan
+from sync.reconcile.pass_plan import AnswerKind, Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
@@ -79,6 +80,7 @@ class World:
     untouched: frozenset[UUID] = frozenset()
     copies: Mapping[UUID, tuple[Intent, ...]] = field(default_factory=dict)
     writer: str = ""
+    questions: Mapping[str, tuple[UUID, OpenConflict]] = field(default_factory=dict)  # about items, with their records
 
     @property
     def board(self) -> BoardContext:
@@ -168,8 +170,9 @@ class World:
         npd_id, email = (npd_id_of(self.context, item), _email(item)) if item else ("", "")
         named = next((record for record in records if str(record.pk) == npd_id), None)
         job, tombstones = self.jobs.get(key, {}), [facts.tombstone for facts in self.deleted]
-        copied_id = ItemFacts(self._claim(key), item).copied_id
-        copied = next((record for record in records if record.pk == copied_id), None)
+        question = self.questions.get(key)
+        asked = next((record for record in records if question and record.pk == question[0]), None)
+        copied = asked if question and question[1].answer == AnswerKind.COPY else None
         return ItemFacts(
             self._claim(key),
             item,
@@ -181,7 +184,10 @@ class World:
             npd_id_record=named,
             matching=tuple(record for record in records if email and record.email == email),
             chosen_record=next((record for record in records if str(record.pk) == job.get(LINK_TO_KEY)), None),
-            copied_record=copied,
+            question=question[1] if question else None,
+            asked_record=asked,
+            copied_record=None if AS_NEW_KEY in job else copied,
+            is_answered_as_new=bool(question and question[1].answer == AnswerKind.NEW_RECORD),
             duplicate_of=next(
                 (
                     self._with_own_item(facts)

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from conflicts.reports import ARCHIVE_COPY, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import TombstoneState
 from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.reconcile.facts import DeletedFacts, RecordFacts
-from sync.reconcile.pass_plan import ItemAct, Outcome
-from sync.records.item_links import AS_NEW_KEY, COPY_OF_KEY, LINK_TO_KEY
+from sync.reconcile.field_values import item_values
+from sync.reconcile.pass_plan import AnswerKind, ItemAct, Outcome
+from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
+from tests.decide import builders
 from tests.decide.any_world import second_run
 from tests.decide.builders import an_item, plain, record_facts
 from tests.decide.plan_builders import World
@@ -49,28 +52,40 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
     assert plan.records[BEA].identity.question
 
 
+def copy_question(item: Item, shown_email: str = "") -> tuple[UUID, OpenConflict]:
+    """The question whether this item copies Bea's, which a person answered so, as it showed the item."""
+    values = item_values(builders.board(), shown(item.id, email=shown_email) if shown_email else item)
+    about = {"what": "One?", "item": {}, "options": [{"does": ARCHIVE_COPY}], "shown": {item.id: values}}
+    answer = {RECORD_KEY: FieldSelection("custom", AnswerKind.COPY, npd="One?")}
+    return BEA, OpenConflict(uuid4(), ConflictKind.IDENTITY, item.id, (), answer, about=about)
+
+
 def test_a_copy_is_archived_unless_a_record_gets_it_by_this_pass() -> None:
     linked = record(BEA, "12", "bea@example.com")
     items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
-    copy: dict[str, Any] = {"items": items, "unmatched": ["10"], "jobs": {"10": {COPY_OF_KEY: str(BEA)}}}
+    copy: dict[str, Any] = {"items": items, "unmatched": ["10"], "questions": {"10": copy_question(ITS_OWN)}}
     plan = world(FREE, linked, **copy).plan()
     assert plan.records[ANN].link_to == "10"
     assert [entry.act for entry in plan.items] == [ItemAct.OWNED]
     [entry] = world(linked, **copy).plan().items
     assert (entry.act, entry.original_record.pk) == (ItemAct.COPY, BEA)
-    copy["jobs"] = {"10": {COPY_OF_KEY: str(BEA), AS_NEW_KEY: True}}
+    copy["jobs"] = {"10": {AS_NEW_KEY: True}}
     [entry] = world(linked, **copy).plan().items
     assert entry.act is ItemAct.CREATE, "somebody asked for a record of it since"
 
 
-@pytest.mark.parametrize("own", [None, "archived", "deleted", "on another board"])
-def test_a_copy_is_not_archived_where_its_record_has_no_item_on_the_board(own: str | None) -> None:
+@pytest.mark.parametrize("own", [None, "archived", "deleted", "on another board", "edited"])
+def test_a_copy_is_not_archived_if_it_was_edited_or_is_the_records_last_item_on_the_board(own: str | None) -> None:
     linked = record(BEA, "12", "bea@example.com")
     its_item = shown("12", BEA, "bea@example.com")
     removed = replace(its_item, board_id="2") if own == "on another board" else replace(its_item, state=own or "")
-    items = [shown("10", None, "bea@example.com"), *([removed] if own else [])]
-    [entry] = world(linked, items=items, unmatched=["10"], jobs={"10": {COPY_OF_KEY: str(BEA)}}).plan().items
-    assert entry.act is ItemAct.ASK
+    original = its_item if own == "edited" else removed
+    copy = shown("10", None, "bea@example.com")
+    question = copy_question(copy, shown_email="b@example.com" if own == "edited" else "")
+    items = [copy, *([original] if own else [])]
+    [entry] = world(linked, items=items, unmatched=["10"], questions={"10": question}).plan().items
+    assert (entry.act, bool(entry.rejection)) == (ItemAct.NOTHING, True)
+    assert ("bea@example.com" in entry.question["what"]) is (own == "edited"), "it says what was edited"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
-from sync.reconcile.pass_plan import AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
+from sync.reconcile.pass_plan import ITEM_ANSWERS, AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, facts, filtered, plain
 
@@ -261,10 +261,8 @@ OTHER = UUID(int=5)
         (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"),
         (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
         (AnswerKind.NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
-        (AnswerKind.NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
         (AnswerKind.LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
         (AnswerKind.TWO_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
-        (AnswerKind.COPY, AnswerKind.COPY, None, "7"),
     ],
 )
 def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
@@ -275,7 +273,7 @@ def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: 
         assert {parsed.merged_id, parsed.record_id} == {record.pk, OTHER}
 
 
-@pytest.mark.parametrize("value", [None, "", "else"])
+@pytest.mark.parametrize("value", [None, "", "else", *ITEM_ANSWERS])
 def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
     record = ann()
     assert answers_of(facts(record, conflicts=(question(value), question("8", kind=ConflictKind.FIELDS)))) == []
@@ -321,12 +319,6 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     assert plan.result.endswith(result), case
     assert bool(plan.rejection_reason) is bool(outdated)
     assert plan.moves_item is ("is the item of" in result)
-
-
-def test_a_new_record_is_made_of_an_item_that_nobody_has() -> None:
-    reply = answer(ann(), AnswerKind.NEW_RECORD)
-    assert decide_answer(reply, npd()).result == "The item becomes a record of its own."
-    assert decide_answer(reply, npd(owners={"7": ann(name="Bea")})).rejection_reason == "The item now belongs to “Bea”."
 
 
 def test_an_item_is_given_to_one_of_two_answers() -> None:

@@ -69,6 +69,12 @@ def test_nothing_is_published_but_the_proxy_and_the_sandbox_on_this_machine(comp
     assert all(port.startswith("127.0.0.1:") for port in ports["sandbox"])
 
 
+def test_it_starts_on_one_processor_and_its_data_belong_to_no_folder(compose: dict[str, Any]) -> None:
+    """Docker refuses a limit above the machine's processors, and names volumes after the folder of a nameless file."""
+    assert compose["name"] == "npd-sync"
+    assert max(service.get("cpus", 0) for service in compose["services"].values()) <= 1
+
+
 def test_the_processes_run_as_in_the_procfile_but_that_only_web_listens_to_its_network(compose: dict[str, Any]) -> None:
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     for name in ("web", "worker", "beat"):

@@ -34,18 +34,25 @@ def schema() -> set[tuple[str, str, str]]:
 
 
 @pytest.mark.django_db
-def test_a_database_that_cannot_hold_every_letter_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ("ENCODING 'SQL_ASCII' LOCALE 'C'", "encoding is SQL_ASCII"),
+        ("ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'", "LC_CTYPE is C"),
+    ],
+)
+def test_a_database_that_does_not_know_every_letter_is_refused(options: str, fault: str) -> None:
     env = child_environment()
     name = f"{connection.settings_dict['NAME']}_ascii"
     url = urlsplit(env["DATABASE_URL"])._replace(path=f"/{name}").geturl()
     with psycopg.connect(env["DATABASE_URL"], autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+        server.execute(f"CREATE DATABASE {name} {options} TEMPLATE template0")
         try:
             migrated = run_command(sys.executable, "manage.py", "migrate", env=env | {"DATABASE_URL": url})
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     assert migrated.returncode == 1
-    assert migrated.stderr.startswith("Settings: the database's encoding is SQL_ASCII")
+    assert migrated.stderr.startswith(f"Settings: the database's {fault}")
 
 
 @pytest.mark.django_db

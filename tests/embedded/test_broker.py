@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import psycopg
 import pytest
 from celery.worker import state
 from kombu import Connection
@@ -82,6 +83,8 @@ def test_the_database_url_may_say_whether_statements_are_prepared(
     for name in ("CELERY_BROKER_URL", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     database = f"postgresql://postgres@/broker?host={cluster.socket}&connect_timeout=5"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER DATABASE broker SET default_transaction_isolation = 'serializable'")
     for value in ("off", "0"):
         url = environment.broker_url(f"{database}&prepare_threshold={value}")
         with Connection(url, transport=Transport) as connection:
@@ -89,6 +92,7 @@ def test_the_database_url_may_say_whether_statements_are_prepared(
             for number in range(8):  # the driver prepares a statement once it has run five times
                 queue.put(str(number))
             prepared = queue.channel.session.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar()
+            isolation = queue.channel.session.execute(text("SHOW transaction_isolation")).scalar()
             assert [queue.get(timeout=60).payload for _ in range(8)] == [str(number) for number in range(8)]
             queue.close()
-        assert (prepared == 0) == (value == "off")
+        assert (prepared == 0, isolation) == (value == "off", "read committed")

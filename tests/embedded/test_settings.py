@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -58,6 +59,15 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
 )
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "is_pooled"),
+    [("", False), ("?prepare_threshold=5", False), ("?sslmode=prefer&prepare_threshold=off", True)],
+)
+def test_behind_a_pooler_no_cursor_outlives_its_statement(query: str, is_pooled: bool) -> None:
+    databases: Any = settings_of("DATABASES", DATABASE_URL=SERVERS["DATABASE_URL"] + query)["DATABASES"]
+    assert databases["default"]["DISABLE_SERVER_SIDE_CURSORS"] is is_pooled
 
 
 def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -2,13 +2,19 @@
 
 from typing import Any
 
+import pytest
+
 from conflicts.models import SyncConflict
-from npd.models import Contact
+from conflicts.reports import FieldSelection
+from conflicts.resolution import NotAsSeen, resolve
+from npd.models import Contact, Organization
 from sandbox.model import API_USER
+from sync import attention
 from sync.choices import ApprovalKind, ApprovalState, UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from sync.reconcile.pass_plan import AnswerKind
 from tests.admin import states
+from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail
 
@@ -107,6 +113,120 @@ def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again
     assert world.sandbox.item(ignored)["state"] == "active"
     assert IgnoredItem.objects.get(item_id=ignored).left_alone
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def questions() -> list[SyncConflict]:
+    return list(SyncConflict.objects.filter(kind="identity", resolved_at=None).order_by("monday_item_id"))
+
+
+def test_a_duplicated_group_is_one_question_each_no_record_and_one_group_on_home(world: World, pat: Any) -> None:
+    people = world.linked_together(3, role_title="Boss")
+    copies = [str(world.sandbox.act("duplicate", item_id=person.monday_id)["id"]) for person in people]
+    for _ in range(12):
+        world.hear(minutes=1)
+    assert ([question.monday_item_id for question in questions()], Contact.objects.count()) == (sorted(copies), 3)
+    browser = world.browser(pat)
+    assert "Archive all copies" in browser.get("/admin/").content.decode()
+    [group] = attention.groups()
+    act = {"action": "archive_copy", "cause": group.cause}
+    browser.post("/admin/home/act/", act | answer_to_question(browser.post("/admin/home/act/", act).content.decode()))
+    world.work()
+    assert {world.sandbox.item(copy)["state"] for copy in copies} == {"archived"}
+    assert not questions()
+    assert {conflict.resolution_type for conflict in SyncConflict.objects.all()} == {"merge"}
+
+
+@pytest.mark.parametrize("when", ["before the answer", "before the page was loaded again", "after the answer"])
+def test_a_copy_that_is_edited_after_it_was_shown_is_asked_about_again(world: World, pat: Any, when: str) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    copy = duplicate(world, contact)
+    [question] = questions()
+    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="Chief")
+    if when == "before the page was loaded again":
+        newcomers(world, seconds=11)
+        sides: Any = {"record": {"npd": question.question, "monday": None}}
+        answer = {"record": FieldSelection("custom", AnswerKind.COPY)}
+        with pytest.raises(NotAsSeen):
+            resolve(question.pk, by=pat, resolution_type="merge", selections=answer, seen=sides)
+    else:
+        choose(question, pat, "custom", AnswerKind.COPY)
+        newcomers(world, seconds=11)
+        [question] = questions()
+        assert "edited since" in question.resolution_problem
+    question.refresh_from_db()
+    assert (world.sandbox.item(copy)["state"], "“Chief”" in question.question) == ("active", True)
+    choose(question, pat, "custom", AnswerKind.COPY)
+    world.work()
+    assert (world.sandbox.item(copy)["state"], questions()) == ("archived", [])
+
+
+def test_a_record_is_not_merged_away_with_an_edit_that_its_question_did_not_show(world: World, pat: Any) -> None:
+    world.linked("Ann", email="ann@example.com")
+    item = world.add("A. Example")
+    newcomers(world, seconds=400)
+    newer = Contact.objects.get(monday_id=item)
+    world.hear()
+    world.edit(newer, "email", mail("ann@example.com"))
+    world.hear(newer)
+    [question] = questions()
+    value = question.options[0].value
+    world.edit(newer, "role_title", "Chief")
+    world.hear(newer)
+    [question] = questions()
+    assert "“Chief”" in question.question
+    Contact.objects.filter(pk=newer.pk).update(notes="more")
+    choose(question, pat, "custom", value)
+    world.work()
+    [question] = questions()
+    assert ("edited since" in question.resolution_problem, Contact.objects.count()) == (True, 2)
+
+
+@pytest.mark.parametrize("side", ["item", "record in NPD", "record on the board"])
+def test_a_question_ends_when_its_two_no_longer_look_the_same(world: World, side: str) -> None:
+    first = world.add("New item", "organization")
+    world.hear(seconds=20)
+    second = world.add("New item", "organization")
+    for _ in range(3):
+        world.hear(seconds=15)
+    assert questions()
+    if side == "record in NPD":
+        Organization.objects.update(name="Beta")
+    else:
+        world.sandbox.act("rename", item_id=second if side == "item" else first, name="Beta")
+    for _ in range(3):
+        world.hear(minutes=1)
+    assert (questions(), sorted(Organization.objects.values_list("name", flat=True))) == ([], ["Beta", "New item"])
+
+
+def test_an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question(world: World, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = duplicate(world, contact)
+    [question] = questions()
+    board = {"board_id": world.sandbox.add_board("Elsewhere"), "group_id": "topics"}
+    choose(question, pat, "custom", AnswerKind.COPY)
+    world.sandbox.act("move_to_board", item_id=contact.monday_id, **board)
+    newcomers(world, seconds=11)
+    [question] = questions()
+    assert "has left the board" in question.resolution_problem
+    assert world.sandbox.item(copy)["state"] == "active"
+
+
+def test_an_item_that_a_records_question_offers_is_linked_by_no_pass_of_its_own(world: World) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=False)
+    items = [world.add(f"Ann {number}", email=mail("ann@example.com")) for number in (1, 2)]
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    for item in items:
+        world.sandbox.act("edit", item_id=item, column_id="role_title", text="Boss")
+    for _ in range(3):
+        newcomers(world, seconds=60)
+    contact.refresh_from_db()
+    assert (contact.monday_id, len(questions())) == (None, 1)
+    world.sandbox.act("archive", item_id=items[1])
+    for _ in range(3):
+        newcomers(world, seconds=60)
+    contact.refresh_from_db()
+    assert (contact.monday_id, questions()) == (items[0], [])
 
 
 def ran_twice(world: World) -> tuple[Contact, str]:

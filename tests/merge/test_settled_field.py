@@ -56,7 +56,8 @@ def test_a_write_whose_answer_shows_what_was_read_keeps_its_base() -> None:
     first = settled(Action.PUSH, item("Chair"), base=OLD, **SENT)
     again = settled(Action.PUSH, item("Chair"), base=OLD, sends_in_vain=1, **SENT)
     assert (first.base, bool(first.recheck), again.base, again.recheck) == (OLD, True, OLD, "")
-    assert first.altered and again.altered
+    assert first.altered
+    assert again.altered
     assert "sent once more" in first.altered["reason"]
     assert "sent twice" in again.altered["reason"]
     waits = settled(Action.NOTHING, base=OLD, sends_in_vain=2)

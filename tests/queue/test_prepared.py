@@ -1,4 +1,6 @@
-"""Statements that are prepared once per connection, and what happens when the connection or a table changes."""
+"""Statements that are prepared once per connection, what happens when the connection or a table changes, and what a
+connection sets itself.
+"""
 
 from collections.abc import Iterator
 
@@ -45,3 +47,30 @@ def test_behind_a_pooler_statements_can_be_left_unprepared(table: None, monkeypa
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", "off")
     assert fetch_prepared(ASK, {"more": True}) == [(1,)]
     assert fetch_rows("SELECT name FROM pg_prepared_statements") == []
+
+
+OTHER_DEFAULTS = {
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "iso_8601",
+    "default_transaction_isolation": "serializable",
+}
+
+
+@pytest.fixture
+def other_defaults() -> Iterator[None]:
+    """A new connection of a role that has other defaults than PostgreSQL."""
+    role = "DO $$BEGIN EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I {}', current_database()); END$$"
+    for name, value in OTHER_DEFAULTS.items():
+        run_sql(role.format(f"SET {name} = ''{value}''"))
+    connection.close()
+    yield
+    run_sql(role.format("RESET ALL"))
+    connection.close()
+
+
+def test_a_connection_depends_on_no_defaults_of_its_role(other_defaults: None) -> None:
+    settings = [fetch_rows(f"SHOW {name}")[0][0] for name in OTHER_DEFAULTS]
+    assert settings == ["ISO, MDY", "postgres", "read committed"]
+    run_sql("SET default_transaction_isolation = 'serializable'")  # as on another connection of a pooler
+    with transaction.atomic():
+        assert fetch_rows("SHOW transaction_isolation") == [("read committed",)]

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npd.models import Contact, Organization
-from sync.models import BoardLink
+from sync import registry
+from sync.kernel.db import fetch_rows
+from sync.models import BoardLink, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.text_forms import MATCH_KEY_SQL, match_key
@@ -217,3 +219,54 @@ def test_what_shapes_letters_and_pictures_stays_in_labels() -> None:
     status = make_converter("status", ConverterOptions())
     for label in ("👩\u200d💻 Development", "❤\ufe0f", "می\u200cشود"):
         assert status.canonical_local({"s": label}) == label
+
+
+APOSTROPHES = [letter for letter in map(chr, range(0x110000)) if "APOSTROPHE" in unicodedata.name(letter, "")]
+DASHES = [letter for letter in map(chr, range(0x110000)) if unicodedata.category(letter) == "Pd"]
+TYPED = ["’", "ʼ", "′", "`", "´", "‘", "‐", "‑", "–", "—", "−", "\ufe63"]
+
+
+@pytest.mark.parametrize(
+    "text", ["O{}Brien & Söhne", "Acme {} Nova", "{}x", "x{}", "o{}brien@x.org", "a @ b{}", "@{}", "{}@x"]
+)
+def test_the_database_makes_the_same_keys_of_apostrophes_and_dashes(db: None, text: str) -> None:
+    texts = [text.format(sign) for sign in {*APOSTROPHES, *DASHES, *TYPED}]
+    key = MATCH_KEY_SQL.replace("__TEXT__", "name")
+    keys = fetch_rows(f"SELECT name, {key} FROM unnest(%s::text[]) AS name", [texts])
+    assert dict(keys) == {text: match_key(text) for text in texts}
+
+
+@pytest.mark.parametrize("sign", TYPED)
+def test_a_name_is_one_however_its_apostrophe_or_dash_is_typed_and_an_address_is_not(sign: str) -> None:
+    plain = "'" if sign in TYPED[:6] else "-"
+    assert match_key(f"O{sign}Brien") == match_key(f"O{plain}BRIEN")
+    assert match_key(f"Acme A{sign} Nova") == match_key(f"ACME A{plain} Nova")
+    assert (match_key(f"o{sign}brien@x.org") == match_key(f"o{plain}brien@x.org")) == (sign in "´\ufe63")
+
+
+@pytest.mark.parametrize("sign", ["’", "`", "–"])
+def test_an_organization_with_another_apostrophe_or_dash_on_the_board_is_found(world: World, sign: str) -> None:
+    BoardLink.objects.filter(entity_type="organization").update(creates_records=False)
+    plain = "-" if sign == "–" else "'"
+    world.add(f"O{plain}Brien", "organization")
+    world.hear(minutes=3)
+    UnmatchedItem.objects.all().delete()  # only the search on the board can find it
+    Organization.objects.create(name=f"O{sign}Brien")
+    for _ in range(2):
+        world.hear(minutes=3)
+    assert _items(world) == [f"O{plain}Brien"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        ("O’Brien", "O'Brien"), ("L'Oréal", "L’Oréal"), ("Acme - Nova", "Acme – Nova"),
+        ("Acme—Nova", "Acme-Nova"), ("Müller", "Mueller"), ("Müller", "Muller"), ("Mueller", "Müller"),
+        ("MÜLLER", "mueller"), ("Böhm-Lüders", "Boehm‐Lueders"), ("Søren", "Soren"),
+    ],
+)  # fmt: skip
+def test_a_name_is_found_however_it_is_typed(db: None, stored: str, typed: str) -> None:
+    Organization.objects.create(name=stored)
+    Organization.objects.create(name="Other - O'Neil & Moeller")
+    found = Organization.objects.filter(registry.search_condition(Organization, ["name"], typed))
+    assert [record.name for record in found] == [stored]

@@ -89,12 +89,25 @@ def test_each_secret_may_come_from_a_file_without_its_lines_end(tmp_path: Path, 
     assert reading(**variables).str(name) == text
 
 
-@pytest.mark.parametrize("content", [None, b"sesame\xff\xfe"], ids=["missing", "no text"])
-def test_a_senseless_secrets_file_is_told_without_its_path(tmp_path: Path, content: bytes | None) -> None:
+def test_the_mark_of_an_editor_before_a_files_secret_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of-a-file # 1\r\n", "utf-8-sig")
+    assert reading(CRON_SECRET_FILE=str(tmp_path / "secret"))("CRON_SECRET") == "of-a-file # 1"
+
+
+# Contents of a file, and the word that names its encoding.
+NOT_UTF_8 = [
+    ("CRON_SECRET=sesame-ü".encode("utf-16"), "UTF-16"),
+    ("CRON_SECRET=sesame".encode("utf-16-le"), "UTF-16"),
+    ("CRON_SECRET=sesame-ü".encode("latin-1"), "Latin-1"),
+]
+
+
+@pytest.mark.parametrize(("content", "word"), [(None, "can't be read"), *NOT_UTF_8])
+def test_a_senseless_secrets_file_is_told_without_its_path(tmp_path: Path, content: bytes | None, word: str) -> None:
     file = tmp_path / "sesame-as-somebody-put-it-into-the-wrong-variable"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ImproperlyConfigured, match="CRON_SECRET_FILE") as refusal:
+    with pytest.raises(ImproperlyConfigured, match=f"CRON_SECRET_FILE.*{word}") as refusal:
         reading(CRON_SECRET_FILE=str(file))("CRON_SECRET")
     assert "sesame" not in str(refusal.value)
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
@@ -117,6 +130,61 @@ def test_a_dotenv_file_fills_what_the_shell_leaves_open(tmp_path: Path, shell: N
     os.environ["SITE_URL"] = "http://from-shell"
     environment.load(run_file=tmp_path / "none", dotenv=tmp_path / ".env")
     assert (os.environ["CRON_SECRET"], os.environ["SITE_URL"]) == ("from-file", "http://from-shell")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("CRON_SECRET=abc#def$g", "abc#def$g"),
+        ("  export\tCRON_SECRET = abc def\t# a comment ", "abc def"),
+        ("CRON_SECRET='a # b' # it's mine", "a # b"),
+        ("CRON_SECRET='it's'", "it's"),
+        (r'CRON_SECRET = "a\"b # c" # "why"', 'a"b # c'),
+        ('CRON_SECRET="NPD" <a@b.example>', '"NPD" <a@b.example>'),
+        ("CRON_SECRET=#abc", "#abc"),
+        ("CRON_SECRET= # none", ""),
+        ("# CRON_SECRET=no\n\n \t# nor this", None),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_line_of_a_dotenv_file_is_read_as_people_mean_it(
+    tmp_path: Path, shell: None, line: str, value: str | None, encoding: str
+) -> None:
+    (tmp_path / ".env").write_text(f"{line}\r\nMONDAY_API_KEY=k", encoding)
+    environment.read_dotenv(tmp_path / ".env")
+    assert (os.environ.get("CRON_SECRET"), os.environ["MONDAY_API_KEY"]) == (value, "k")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("CRON_SECRET: sesame", "CRON_SECRET"),
+        ("CRON_SECRET SESAME=", "CRON_SECRET"),
+        ("CRON_SECRET_FILE sesame", "CRON_SECRET_FILE"),
+        ('export MINE = "sesame', "MINE"),
+        ("- CRON_SECRET=sesame", ""),
+        ("SESAME", ""),
+        ("SESAME: open", ""),
+    ],
+)
+def test_a_line_of_a_dotenv_file_that_is_not_understood_is_told_by_number_and_name_alone(
+    tmp_path: Path, shell: None, capsys: pytest.CaptureFixture[str], line: str, name: str
+) -> None:
+    (tmp_path / ".env").write_text(f"SITE_URL=http://a\n{line}\n")
+    with pytest.raises(ImproperlyConfigured, match=rf"line 2{f' .{name}.' if name else ''} of ") as refusal:
+        environment.load(run_file=tmp_path / "none", dotenv=tmp_path / ".env")
+    assert "sesame" not in f"{refusal.value}{capsys.readouterr()}".lower()
+
+
+@pytest.mark.parametrize(("content", "word"), NOT_UTF_8)
+def test_a_dotenv_file_of_another_encoding_is_named_in_words(
+    tmp_path: Path, shell: None, content: bytes, word: str
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    with pytest.raises(ImproperlyConfigured, match=rf"\.env .*{word}.*UTF-8") as refusal:
+        environment.load(run_file=tmp_path / "none", dotenv=tmp_path / ".env")
+    assert "sesame" not in str(refusal.value)
+    assert refusal.value.__context__ is None
 
 
 @pytest.mark.parametrize("own", ["", "postgresql:///own"])

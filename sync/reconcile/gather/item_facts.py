@@ -14,7 +14,8 @@ from django.db.models.deletion import Collector
 from django.db.models.fields.json import KeyTextTransform
 from pghistory.core import event_models
 
-from conflicts.store import records_asked_about
+from conflicts.reports import OpenConflict
+from conflicts.store import questions_about
 from sync import choices, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped
@@ -50,7 +51,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW_KEY, left_by_deleted_record, unlinked_items
+from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record, unlinked_items
 
 DAY = timedelta(days=1)
 
@@ -238,7 +239,23 @@ def answer_facts(board: BoardContext, answers: Sequence[pass_plan.IdentityAnswer
     named = board.model.objects.in_bulk({key for answer in answers for key in answer.record_ids})
     merged = {answer.merged_id for answer in answers if answer.merged_id is not None}
     needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
-    return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
+    unedited = unedited_records(board.model, merged)
+    return AnswerFacts(named, owners, unedited, needed, _edited_since_shown(board, answers, named))
+
+
+def _edited_since_shown(
+    board: BoardContext, answers: Iterable[pass_plan.IdentityAnswer], named: Mapping[UUID, SyncedModel]
+) -> frozenset[UUID]:
+    """Return the records to be merged whose values aren't those that the question showed."""
+    edited = set[UUID]()
+    for answer in answers:
+        merged = named.get(answer.merged_id) if answer.merged_id else None
+        if merged is None:
+            continue
+        is_as_shown = answer.conflict.shown.get(str(merged.pk)) == field_values.record_values(board, merged)
+        if not (is_as_shown and answer.conflict.is_answered_as_shown):
+            edited.add(merged.pk)
+    return frozenset(edited)
 
 
 def records_with_keys(board: BoardContext, keys: Iterable[str], condition: models.Q) -> list[SyncedModel]:
@@ -368,12 +385,14 @@ def _with_present_rows(
     """Add what NPD has now: the records that may be the items', and which items are ignored."""
     ids = [item.item_id for item in items]
     rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
-    ignored = _left_by_deleted_records(board, ids) | {row.item_id: row for row in rows}
+    questions = questions_about(board.link.entity_type, ids)
+    ignored = _left_by_deleted_records(board, questions) | {row.item_id: row for row in rows}
+    asking = records_asking_about(board.link.entity_type, ids)
     shown = [item.item for item in items if item.item is not None]
     npd_ids = _npd_ids(board, shown)
     keys = {item.id: field_values.match_key_of_item(board, item) or "" for item in shown}
-    chosen_ids = {item.chosen_id for item in items} | {item.copied_id for item in items}
-    named_ids = [*npd_ids.values(), *(chosen_ids - {None})]
+    chosen_ids = {item.chosen_id for item in items} - {None}
+    named_ids = [*npd_ids.values(), *chosen_ids, *(record_id for record_id, _ in questions.values())]
     records = records_with_keys(board, keys.values(), models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids))
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_key_of_record(board, record))
@@ -384,26 +403,51 @@ def _with_present_rows(
         npd_id = npd_ids.get(item.item_id)
         key = keys.get(item.item_id)
         item_tombstones = [row for row in tombstones if row.monday_id == item.item_id or row.entity_id == npd_id]
+        asked_id, question = questions.get(item.item_id, (None, None))
+        asked_record = by_id.get(asked_id) if asked_id else None
+        # What somebody asked for since overrules the answer.
+        is_overruled = any(key in item.claim.payload for key in REQUEST_KEYS)
+        answer = question.answer if question and not is_overruled else ""
+        is_answered_as_new = answer == pass_plan.AnswerKind.NEW_RECORD
+        has_records_id = item.new_record_id is not None and item.new_record_id == npd_id
         complete.append(
             replace(
                 item,
+                question=question,
+                asked_record=asked_record,
+                copied_record=asked_record if answer == pass_plan.AnswerKind.COPY else None,
+                is_answered_as_new=is_answered_as_new,
+                asking_records=frozenset(asking.get(item.item_id, ())),
+                new_record_id=uuid.uuid4() if is_answered_as_new and has_records_id else item.new_record_id,
                 owner=owners.get(item.item_id),
                 ignored=ignored.get(item.item_id),
                 tombstones=tuple(item_tombstones),
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
                 chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
-                copied_record=by_id.get(item.copied_id) if item.copied_id else None,
             )
         )
     return complete
 
 
-def _left_by_deleted_records(board: BoardContext, ids: Sequence[str]) -> dict[str, IgnoredItem]:
+def records_asking_about(entity_type: str, ids: Sequence[str]) -> dict[str, set[UUID]]:
+    """Return the records that wait for the answer to a question about one of these items, by item."""
+    waiting = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(ids))
+    asking: dict[str, set[UUID]] = {}
+    for record_id, item_ids in waiting.values_list("entity_id", "asked_items"):
+        for item_id in set(ids).intersection(item_ids):
+            asking.setdefault(item_id, set()).add(UUID(record_id))
+    return asking
+
+
+def _left_by_deleted_records(
+    board: BoardContext, questions: Mapping[str, tuple[UUID, OpenConflict]]
+) -> dict[str, IgnoredItem]:
     """Return the rows, not stored yet, of items that a deleted linked record is still asked about, by item."""
-    entity_type = board.link.entity_type
-    if not (asking := records_asked_about(entity_type, ids)):
+    if not questions:
         return {}
+    entity_type = board.link.entity_type
+    asking = {item_id: record_id for item_id, (record_id, _) in questions.items()}
     deleted = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=asking.values())
     names = {
         row.entity_id: registry.tombstone_name(row)

@@ -22,14 +22,16 @@ import pghistory
 import structlog
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.store import save_reports
+from conflicts.reports import ConflictKind
+from conflicts.store import items_in_question, save_reports
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import db, grouped
+from sync.merge import Action
 from sync.models import AwaitedRelation, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import pass_plan, pass_results
+from sync.reconcile import duplicates, pass_plan, pass_results
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
@@ -177,7 +179,8 @@ def _write_changes(
     pass_run.store_write_loops(run, facts, plans_there)
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
-    save_reports([report for record_plan in plans_there for report in pass_results.conflict_reports(record_plan)])
+    with_questions = [duplicates.with_shown_values(run.board, record_plan) for record_plan in plans_there]
+    save_reports([report for record_plan in with_questions for report in pass_results.conflict_reports(record_plan)])
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     new_states = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
@@ -196,9 +199,27 @@ def _write_changes(
     questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
     candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
     item_links.clear_unmatched(run.entity_type, candidates)
+    _enqueue_items_in_question(run, existing)
     _finish_jobs(run, changes)
     run.store_history(plans_there)
     _write_statuses(run, existing, new_states)
+
+
+def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """Queue the items of which people are asked whether they are one of these records, if that may be known now."""
+    match = run.board.match_mapping
+    with_new_key = [
+        record_plan.id
+        for record_plan in plans
+        if match is not None and match.key in record_plan.fields
+        if record_plan.fields[match.key].decision.action in (Action.PUSH, Action.PULL, Action.BOTH, Action.AGREED)
+    ]
+    item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
+    for record_plan in plans:
+        asked = [entry for entry in record_plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY]
+        if record_plan.creates or record_plan.link_to:
+            item_ids |= {entry.monday_item_id for entry in asked if not entry.seeks_item}
+    run.enqueue_items(sorted(item_ids))
 
 
 def _store_sync_states(

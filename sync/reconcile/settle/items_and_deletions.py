@@ -30,7 +30,7 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_bases, field_values, identity, pass_plan, unmatched_items
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather.item_facts import answer_facts, reread_item
+from sync.reconcile.gather.item_facts import answer_facts, records_asking_about, reread_item
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -100,28 +100,13 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
-    elif answer.kind is pass_plan.AnswerKind.NEW_RECORD:
-        # Keeps the records with its key from matching it again.
-        reason = "A person said that it is none of the records that look the same."
-        ignore_item(entity_type, answer.item_id, None, reason)
-        # It is listed until its pass, though the row above keeps it from a match.
-        item_links.relist(entity_type, [answer.item_id])
-        item_links.note_unmatched(run.link, [item_links.UnmatchedFinding(answer.item_id)], from_pass=True)
-        payload = {item_links.AS_NEW_KEY: True, "by": by}
-        run.enqueue_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
-    elif answer.kind is pass_plan.AnswerKind.COPY:
-        # Until its pass has archived it, it becomes no record, even if its record is deleted.
-        ignore_item(entity_type, answer.item_id, None, "A person said that it is a copy.")
-        payload = {item_links.COPY_OF_KEY: str(answer.asked_id), "by": by}
-        run.enqueue_items([answer.item_id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
 def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UUID]:
     """Return the records with an open question about one of these items."""
-    sync_states = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
-    return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
+    return set[UUID]().union(*records_asking_about(entity_type, items).values())
 
 
 def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -155,10 +140,6 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
             _write_duplicate(run, item_plan)
         _write_item(run, item_plan)
         item_facts = item_plan.facts
-        if item_facts.copied_record is not None and item_plan.outcome is pass_plan.Outcome.SETTLED:
-            # If somebody restores it, or it is the last item of its record, a person is asked again.
-            item_links.relist(run.entity_type, [item_facts.item_id])
-            IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=item_facts.item_id).delete()
         # Events about a deleted record's item are left for that record's plan.
         is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
@@ -188,9 +169,20 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         item_links.clear_unmatched(entity_type, [item_id])
-    if plan.closing_reason and (closed := close_identity_conflicts(entity_type, item_id, plan.closing_reason)):
+    if plan.question and plan.act is not pass_plan.ItemAct.ASK:
+        assert plan.facts.asked_record is not None
+        rejected = {RECORD_KEY: plan.rejection} if plan.rejection else {}
+        key = (entity_type, plan.facts.asked_record.pk, item_id, ConflictKind.IDENTITY)
+        save_reports([ConflictReport(*key, data=dict(plan.question), rejected=rejected)])
+    if plan.closing_reason:
+        # Its answer was to archive it, or that it is a record of its own.
+        is_answered = plan.act is pass_plan.ItemAct.COPY
+        is_answered |= plan.act is pass_plan.ItemAct.CREATE and plan.facts.is_answered_as_new
+        closed = close_identity_conflicts(entity_type, item_id, plan.closing_reason, is_answered=is_answered)
         # The records that waited for the answer need a pass.
-        run.enqueue(set(closed) | records_waiting_for_answer(entity_type, [item_id]))
+        run.enqueue(set(closed) | plan.facts.asking_records)
+    elif plan.facts.has_new_edit:
+        run.enqueue(plan.facts.asking_records)
     if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
         run.enqueue([plan.record.pk])
     if plan.to_enqueue:
@@ -250,9 +242,11 @@ def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     """Ask which record the item belongs to; the records that could have it wait for the answer."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    save_reports(
-        [ConflictReport(entity_type, plan.candidates[0].pk, item_id, ConflictKind.IDENTITY, data=dict(plan.question))]
-    )
+    asked_id = plan.candidates[0].pk
+    # The record that was asked first doesn't fit any more.
+    reason = f"The item “{plan.item.name}” could be another record's now."
+    close_identity_conflicts(entity_type, item_id, reason, other_than=asked_id)
+    save_reports([ConflictReport(entity_type, asked_id, item_id, ConflictKind.IDENTITY, data=dict(plan.question))])
     waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
     for sync_state in sync_states.values():
@@ -326,6 +320,9 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     for plan in (plan for plan in plans if plan.record.monday_id):
         asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
+        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == pass_plan.AnswerKind.COPY}
+        for item_id in copies & second_items:
+            ignore_item(run.entity_type, item_id, None, "A person said that it is a copy.")
         name = field_values.record_name(plan.record)
         ignored_items += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
     IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)

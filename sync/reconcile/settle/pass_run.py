@@ -320,9 +320,10 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
         if ending.outcome is pass_plan.Outcome.FAILED:
             wait = ending.wait_seconds
             is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
-            if is_final and claim.entity_id is not None:
+            if is_final:
                 reason = f"Your resolution could not be saved: {ending.detail}"
-                reject_resolutions(run.entity_type, [claim.entity_id], reason)
+                records = [claim.entity_id] if claim.entity_id else []
+                reject_resolutions(run.entity_type, records, reason, item_ids=filter(None, [claim.remote_id]))
         else:
             rows_by_ending.setdefault(ending, []).extend(claim.jobs)
         if claim.entity_id and APPROVAL in claim.payload:
