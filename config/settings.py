@@ -317,10 +317,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
-        "sync.api.api_base.StableOrdering",
-    ],
+    "DEFAULT_FILTER_BACKENDS": ["sync.api.api_base.ListFilters", "sync.api.api_base.StableOrdering"],
     "DEFAULT_PAGINATION_CLASS": "sync.api.api_base.Pages",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
     "NUM_PROXIES": TRUSTED_PROXIES,

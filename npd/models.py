@@ -47,8 +47,9 @@ class Organization(SyncedModel):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list in its order.
             models.Index(SortKey("name"), "id", name="organizations_by_name"),
-            # Serves what changed last, and what changed since.
+            # Serve what changed last, and what changed or got its item since.
             models.Index(fields=["updated_at"], name="organizations_by_change"),
+            models.Index(fields=["item_since"], name="organizations_by_item_since"),
             # Serves the match of an item without a record to a record without an item.
             models.Index(match_key_sql("name"), name="organizations_by_match_key"),
         ]
@@ -77,8 +78,9 @@ class Contact(SyncedModel):
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list in its order.
             models.Index(SortKey("name"), "id", name="contacts_by_name"),
-            # Serves what changed last, and what changed since.
+            # Serve what changed last, and what changed or got its item since.
             models.Index(fields=["updated_at"], name="contacts_by_change"),
+            models.Index(fields=["item_since"], name="contacts_by_item_since"),
             # Serves the match of an item without a record to a record without an item.
             models.Index(match_key_sql("email"), name="contacts_by_match_key"),
         ]

@@ -30,6 +30,20 @@ def sync_now() -> datetime:
         return cursor.fetchone()[0]  # type: ignore[no-any-return]
 
 
+def readers_mark() -> datetime:
+    """Return the moment since which whoever reads rows now has to read again.
+
+    Rows are stamped while their transaction is open, and are visible only after its commit. So the mark is the start of
+    the oldest transaction that writes, by another session of this database that PostgreSQL shows this user.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT least(sync_now(), min(xact_start)) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend' AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
+        )
+        return cursor.fetchone()[0]  # type: ignore[no-any-return]
+
+
 def parse_moment(text: str | None) -> datetime | None:
     """Parse a time in ISO 8601 with an offset, and return it in UTC; None if the text isn't such a time."""
     try:

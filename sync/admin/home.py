@@ -20,6 +20,7 @@ from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, 
 from sync.admin.admin_base import Button
 from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
+from sync.clock import readers_mark
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
@@ -57,6 +58,15 @@ SETUP_STEPS = {
 }
 
 
+# For longer, programs that follow changes by the API's mark read the same changes again.
+MARK_STANDS_STILL = timedelta(minutes=10)
+
+OPEN_TRANSACTION = (
+    "Find it by “SELECT pid, application_name, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY "
+    "xact_start”, and end it by “SELECT pg_terminate_backend(pid)”."
+)
+
+
 @dataclass(frozen=True)
 class StateLine:
     """The state of the sync; the banner of every page shows stops and pauses instead."""
@@ -66,7 +76,7 @@ class StateLine:
     words: str
     detail: str = ""
     button: Button | None = None  # the next step of the set-up, or asks Monday for its limit again
-    for_administrator: str = ""  # that no worker runs, or that all are busy
+    for_administrator: str = ""  # that no worker runs, or that all are busy; or which transaction is open
 
 
 def _state_line(
@@ -92,6 +102,12 @@ def _state_line(
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine("warn", "hourglass", words, detail, queue_pages.go_on_button(request, "try_again"))
+    mark = readers_mark()
+    if overview.now - mark > MARK_STANDS_STILL:
+        span = humanize.time_span((overview.now - mark).total_seconds())
+        words = f"A transaction has been open for {span}: programs that read changes stand still"
+        detail = "They lose nothing, but read everything since then again each time."
+        return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         return StateLine("warn", "notifications", f"Syncing; {need} attention")

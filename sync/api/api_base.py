@@ -1,12 +1,14 @@
 """The base of the API's views: permissions, the author of a write, pages, order, and parsing."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import pghistory
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from django_filters.constants import EMPTY_VALUES
 from rest_framework import exceptions
 from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import CursorPagination, PageNumberPagination
@@ -14,12 +16,15 @@ from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from sync import registry
+from sync.clock import parse_moment, readers_mark
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
+PAGINATIONS = ("page", "cursor")
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -76,6 +81,54 @@ class ApiView(APIView):
         pghistory.context(user=request.user.pk, cause="api")
 
 
+# What filters read, for the sentence about a value that they can't.
+READABLE = {
+    filters.BooleanFilter: "true, false",
+    filters.IsoDateTimeFilter: "a time with its offset, such as 2026-11-22T10:00:00Z",
+    filters.UUIDFilter: "an id of a record or a batch",
+    filters.ModelChoiceFilter: "the id of a record that exists",
+}
+
+
+class ListFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
+    """Filters a list; refuses a parameter that nothing knows, and a value that a filter can't read.
+
+    django-filter would leave out both, and the answer would have all rows.
+    """
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        if view.action != "list":
+            return queryset
+        filterset = self.get_filterset(request, queryset, view)
+        known = {*filterset.filters, "format", *self._names_beside_filters(view)}
+        for name in request.query_params:
+            if name not in known:
+                names = ", ".join(sorted(known - {"format"}))
+                raise exceptions.ValidationError({name: f"There is no such parameter. There are: {names}."})
+        cleaned = filterset.form.cleaned_data if filterset.is_valid() else {}
+        for name, list_filter in filterset.filters.items():
+            values = request.query_params.getlist(name)
+            if len(values) > 1 and not isinstance(list_filter, filters.MultipleChoiceFilter):
+                raise exceptions.ValidationError({name: "Send it once."})
+            if values and (name in filterset.errors or cleaned.get(name, "") in EMPTY_VALUES):
+                sentence = f"“{values[-1]}” can't be read here. Send {_readable(list_filter)}, or leave “{name}” out."
+                raise exceptions.ValidationError({name: sentence})
+        filtered: QuerySet[Any] = filterset.qs
+        return filtered
+
+    def _names_beside_filters(self, view: Any) -> Iterator[str]:
+        """Yield the parameters of the view's search, order and pages, as its schema has them."""
+        others = [backend() for backend in view.filter_backends if not issubclass(backend, ListFilters)]
+        for part in (*others, view.paginator):
+            yield from (parameter["name"] for parameter in part.get_schema_operation_parameters(view))
+
+
+def _readable(list_filter: Any) -> str:
+    if isinstance(list_filter, filters.ChoiceFilter | filters.MultipleChoiceFilter):
+        return ", ".join(str(value) for value, _ in list_filter.field.choices if value)
+    return next((text for kind, text in READABLE.items() if isinstance(list_filter, kind)), "a value")
+
+
 class RecordSearch(SearchFilter):
     """Finds records as their lists in the admin do."""
 
@@ -91,6 +144,16 @@ class StableOrdering(OrderingFilter):
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
         ordering = super().get_ordering(request, queryset, view)
         return [*ordering, "id"] if ordering else ordering
+
+    def remove_invalid_fields(
+        self, queryset: QuerySet[Any], fields: Iterable[str], view: APIView, request: Request
+    ) -> Any:
+        """Refuse a field that isn't known; REST framework would leave it out."""
+        names = [name for name, _ in self.get_valid_fields(queryset, view, {"request": request})]
+        if unknown := [field for field in fields if field.removeprefix("-") not in names]:
+            sentence = f"“{unknown[0]}” can't be ordered by. Send {', '.join(names)}, with “-” before it to descend."
+            raise exceptions.ValidationError({self.ordering_param: sentence})
+        return fields
 
 
 class RecordOrdering(StableOrdering):
@@ -125,29 +188,54 @@ class Pages(PageNumberPagination):
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
     cursor: IdCursorPagination | None = None
+    mark = ""  # the moment since which a program reads the next time
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
-        if "cursor" in request.query_params or request.query_params.get("pagination") == "cursor":
+        kind = request.query_params.get("pagination", "page")
+        if kind not in PAGINATIONS:
+            raise exceptions.ValidationError({"pagination": f"Send {' or '.join(PAGINATIONS)}, or leave it out."})
+        size = request.query_params.get("page_size", "1")
+        if not (size.isascii() and size.isdecimal() and size.strip("0")):
+            raise exceptions.ValidationError({"page_size": f"Send a number from 1 to {MAX_PAGE_SIZE}."})
+        # Before the rows are read. Further pages have the mark of the first, by the parameter in their addresses.
+        mark = request.query_params.get("mark")
+        moment = readers_mark() if mark is None else parse_moment(mark)
+        if moment is None:
+            raise exceptions.ValidationError({"mark": "This is no mark. Follow `next` as it is, or leave it out."})
+        self.mark = moment.isoformat().replace("+00:00", "Z")
+        if "cursor" in request.query_params or kind == "cursor":
             self.cursor = IdCursorPagination()
             return self.cursor.paginate_queryset(queryset, request, view)
         return super().paginate_queryset(queryset, request, view)
 
     def get_paginated_response(self, data: Any) -> Response:
-        return self.cursor.get_paginated_response(data) if self.cursor else super().get_paginated_response(data)
+        response = self.cursor.get_paginated_response(data) if self.cursor else super().get_paginated_response(data)
+        for neighbour in ("next", "previous"):
+            if response.data[neighbour]:
+                response.data[neighbour] = replace_query_param(response.data[neighbour], "mark", self.mark)
+        response.data["mark"] = self.mark
+        response["X-Mark"] = self.mark
+        return response
 
     def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
         answer: dict[str, Any] = super().get_paginated_response_schema(schema)
         # OpenAPI 3.1 has no `nullable`, which DRF's schema uses.
         for neighbour in ("next", "previous"):
             answer["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
-        answer["required"] = ["next", "previous", "results"]
+        answer["properties"]["mark"] = {
+            "type": "string",
+            "format": "date-time",
+            "description": "What has changed since is in the next read with it as `updated_since`, or `since`.",
+        }
+        answer["required"] = ["next", "previous", "results", "mark"]
         return answer
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        kinds = {"type": "string", "enum": ["page", "cursor"]}
+        kinds = {"type": "string", "enum": list(PAGINATIONS)}
         more = [
             _query_parameter("pagination", kinds, "`cursor` for pages by cursor; follow `next`."),
             _query_parameter("cursor", {"type": "string"}, "The start of such a page, from `next`."),
+            _query_parameter("mark", {"type": "string", "format": "date-time"}, "The first page's mark, from `next`."),
         ]
         return [*super().get_schema_operation_parameters(view), *more]
 

@@ -176,10 +176,13 @@ class RecordFilter(filters.FilterSet):  # type: ignore[misc]
         choices=RecordSyncStatus.choices, help_text="May be given several times."
     )
     updated_since = filters.IsoDateTimeFilter(
-        field_name="updated_at",
-        lookup_expr="gte",
-        help_text="Changed by people or the sync at or after this moment; without deleted records.",
+        method="changed_since",
+        help_text="Changed, or linked with another item, by people or the sync at or after this moment; without "
+        "deleted records. Send the `mark` of the last read.",
     )
+
+    def changed_since(self, records: models.QuerySet[Any], name: str, moment: Any) -> models.QuerySet[Any]:
+        return records.filter(models.Q(updated_at__gte=moment) | models.Q(item_since__gte=moment))
 
 
 WRITES = ("update", "partial_update", "destroy")  # of an existing record
@@ -194,7 +197,7 @@ class RecordViewSet(api_base.ApiView, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
     permission_classes = [api_base.ModelPermissions]
-    filter_backends = [filters.DjangoFilterBackend, api_base.RecordSearch, api_base.RecordOrdering]
+    filter_backends = [api_base.ListFilters, api_base.RecordSearch, api_base.RecordOrdering]
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the records; lock the row for a write, so that it doesn't change after If-Match was compared."""

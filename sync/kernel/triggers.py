@@ -13,12 +13,16 @@ from sync.monday.text_forms import MATCH_KEY_SQL
 # ruff: noqa: S608 - statements made of names that applications declare, for migrations
 
 # The sync's own columns; changing them doesn't count as a change of the record.
-BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
+BOOKKEEPING = ("monday_id", "item_since", "monday_last_synced", "sync_status", "created_at", "updated_at")
 
 # The records that a pass is writing in this transaction (`mark_settling`): what it writes itself needs no job.
 _SETTLING_IDS = "string_to_array(coalesce(current_setting('npd.settling', true), ''), ',')"
 
-_STATUS_BEFORE_INSERT = """
+# The transaction gets its id before the row gets its time, so that a reader's mark waits for the row (`readers_mark`).
+# An update has locked its row by then, which needs an id.
+_BEFORE_INSERT = """
+    PERFORM pg_current_xact_id();
+    NEW.updated_at := sync_now();
     NEW.sync_status := CASE
         WHEN NOT NEW.sync_enabled OR NEW.sync_direction = 'none' THEN 'disabled' ELSE 'pending' END;
     RETURN NEW;
@@ -106,7 +110,14 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
     )
     return [
         pgtrigger.Trigger(
-            name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT
+            name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_BEFORE_INSERT
+        ),
+        pgtrigger.Trigger(
+            name="sync_item_since",
+            when=pgtrigger.Before,
+            operation=pgtrigger.UpdateOf("monday_id"),  # type: ignore[no-untyped-call]
+            condition=pgtrigger.AnyChange("monday_id"),
+            func="NEW.item_since := sync_now(); RETURN NEW;",
         ),
         pgtrigger.Trigger(
             name="sync_bookkeeping",

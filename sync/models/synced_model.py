@@ -43,6 +43,8 @@ class SyncedModel(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     monday_id = models.CharField("Monday item", max_length=50, null=True, blank=True, unique=True, editable=False)
+    # When that changed after the record was made; set by a trigger.
+    item_since = models.DateTimeField(null=True, editable=False)
     monday_last_synced = models.DateTimeField("last found in sync", null=True, blank=True, editable=False)
     sync_status = models.CharField(
         max_length=20,
@@ -127,7 +129,7 @@ class SyncedModel(models.Model):
         """Return the names of attributes that differ from the loaded, saved or committed values."""
         snapshots = (getattr(self, "_loaded", {}), getattr(self, "_committed", {}))
         current = self._current_values(
-            name for name in self._field_names() if name not in ("id", "created_at", "updated_at")
+            name for name in self._field_names() if name not in ("id", "item_since", "created_at", "updated_at")
         )
         return [
             name

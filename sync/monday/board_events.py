@@ -62,6 +62,7 @@ class ItemEvent:
     user_id: str | None = None
     item_name: str | None = None
     column_values: Mapping[str, Any] | None = None
+    group_id: str | None = None  # to which it was moved
     happened_at: datetime | None = None  # when the trigger fired (triggerTime)
     changed_at: datetime | None = None  # when the column was changed (changedAt, seconds), shortly before
     has_previous: bool = False  # whether the body has a previous value, even an empty one
@@ -154,15 +155,11 @@ def parse_event(body: Any) -> ItemEvent:
         user_id=_id_under(event, "userId", pattern=_USER_ID),
         item_name=item_name,
         column_values=column_values if isinstance(column_values, Mapping) else None,
+        group_id=_text_or_none(event.get("destGroupId")),
         happened_at=graphql.time_or_none(event.get("triggerTime")),
         changed_at=graphql.plausible_time(_parse_timestamp(event.get("changedAt"))),
         has_previous="previousValue" in event,
     )
-
-
-def minimal_webhook_body(event_type: str, board_id: str, item_id: str) -> dict[str, Any]:
-    """Return a delivery's body that only reports that an item changed."""
-    return {"event": {"type": event_type, "boardId": board_id, "pulseId": item_id}}
 
 
 # As Monday writes them: a query for “07” would answer the item 7, which wouldn't be recognized.
@@ -424,6 +421,10 @@ def _row_time(created_at: Any) -> datetime:
     return moment
 
 
+def _iso_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, Any]]:
     """Yield the webhook bodies that would report a row, one for each item; none if Monday has no webhook for it.
 
@@ -437,7 +438,7 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
         "type": event_type,
         # The prefix distinguishes it from the ids of real webhooks.
         "triggerUuid": f"{LOG_PREFIX}{entry.id}",
-        "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "triggerTime": _iso_text(entry.at),
         "boardId": board_id,
         "pulseName": data.get("pulse_name"),
         "userId": entry.user_id,
@@ -454,6 +455,11 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
         event["columnValues"] = dict(graphql.json_object(data.get("column_values_json")))
     for item_id in entry.item_ids:
         yield {"event": event | {"pulseId": item_id}}
+
+
+def minimal_webhook_body(entry: ActivityEntry, board_id: str, item_id: str) -> dict[str, Any]:
+    """Return a delivery's body that only reports that an item changed."""
+    return {"event": {"type": entry.event, "boardId": board_id, "pulseId": item_id, "triggerTime": _iso_text(entry.at)}}
 
 
 def has_no_values(entry: ActivityEntry) -> bool:

@@ -12,6 +12,10 @@ LONGEST_LAG = timedelta(minutes=10)
 # When an item whose answer is behind is read again, in seconds after the event or the write.
 LOOKS = (2.5, 7.0, 60.0, LONGEST_LAG.total_seconds())
 
+# How far Monday's time of our own write's event may be from our time of it, and how long an item may be shown as it was
+# before we removed it.
+ECHO_WINDOW = timedelta(minutes=2)
+
 # Monday's times of two events don't tell their order if they are this close; then their arrival does.
 SAME_TIME = timedelta(seconds=1)
 

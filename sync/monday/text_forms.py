@@ -235,7 +235,7 @@ def looks_same(value: str | tuple[str, ...] | None, other_value: str | tuple[str
 
 # Signs that programs exchange as people type, and a run of dashes for a longer one.
 _TYPED_SIGNS = {**dict.fromkeys(map(ord, "‘’‚‛′"), "'"), **dict.fromkeys(map(ord, "“”„‟″"), '"')}
-_DASHES = re.compile("[-\u2010-\u2015\u2212]+")
+_DASH_RUN = re.compile("[-\u2010-\u2015\u2212]+")
 
 # The kinds of Unicode's decompositions that change the form of a letter, but not what it says, as “²” does.
 _SAME_LETTERS = ("<wide>", "<narrow>", "<compat>")
@@ -244,7 +244,7 @@ _SAME_LETTERS = ("<wide>", "<narrow>", "<compat>")
 def _look(text: str) -> str:
     if not text.isascii():
         text = "".join(map(_plain_letter, text)).translate(_TYPED_SIGNS)
-    return _DASHES.sub("-", _TAG.sub("", label_key(text))).replace(" ", "")
+    return _DASH_RUN.sub("-", _TAG.sub("", label_key(text))).replace(" ", "")
 
 
 def _plain_letter(letter: str) -> str:

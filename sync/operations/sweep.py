@@ -200,7 +200,7 @@ def store_missed_changes(link: BoardLink, entries: Sequence[board_events.Activit
             "item_id": item_id,
             "column_id": None,
             "type": entry.event,
-            "body": board_events.minimal_webhook_body(entry.event, link.board_id, item_id),
+            "body": board_events.minimal_webhook_body(entry, link.board_id, item_id),
             "outcome": FOUND_BY_SWEEP,  # without values it only causes a pass of its item
         }
         for entry in entries

@@ -25,6 +25,7 @@ from sync.reconcile.field_plan import with_fields
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import apply_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
+from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
 from sync.reconcile.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.reconcile.unmatched_items import decide_unmatched
@@ -137,13 +138,6 @@ def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.R
     return plan if plan.record.monday_id or not reason else plan.end_settled(reason)
 
 
-def repeat_stale_read(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """End a record with a stale read, to be repeated by its next pass."""
-    if not field_bases.is_stale(facts.board, plan.facts):
-        return plan
-    return plan.repeat("Monday still shows what was replaced a moment ago. It is read once more.")
-
-
 def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
     """Settle a record that can't have an item because its name is missing or blocked."""
     if not plan.creates:
@@ -166,13 +160,15 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
 )
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
+    # What Monday's answers don't show yet decides nothing.
+    wait_for_stale_items,
     # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
     # gone, so it asks for approvals itself; so does decide_deleted_records.
     identify_records,
     decide_removed_items,
-    # A person's request to unlink overrides the rules for removed items. Stale items must not reach the filter.
+    # A person's request to unlink overrides the rules for removed items. Stale cells must not reach the filter.
     apply_unlinks,
-    each_record(repeat_stale_read),
+    each_record(set_aside_stale_reads),
     each_record(filter_item),  # by the conditions on Monday's items
     # Unmatched items come before deleted records because one may take over from a removed item.
     decide_unmatched,
@@ -186,6 +182,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     keep_lost_values,  # depends on the field plans
     each_record(throttle_write_loops),
     request_approvals,
+    each_record(note_unshown_edits),  # of what is sent in the end
     # These depend on the records' final plans.
     decide_duplicates,
     each_record(end_uncreatable),  # without a name to send

@@ -1,7 +1,6 @@
 """Facts about records, items and their history, as frozen values: gather reads them, the rules decide by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from sync.boards.board_columns import InspectedColumns
 from sync.kernel import as_uuid
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board_events import EventKind
+from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
@@ -28,9 +27,6 @@ SETTINGS_CHANGED = "Its settings changed while it was synced."
 
 # How far back events are checked, and how long the late effect of an unanswered mutation is recognized as ours.
 EVENT_WINDOW = timedelta(days=1)
-
-# Monday answers plain reads from replicas that may lag behind (its schema's `latest` argument says so).
-STALE_READ_WINDOW = timedelta(minutes=2)
 
 # How long a rewrite after our own write counts towards a loop.
 LOOP_WINDOW = timedelta(hours=1)
@@ -47,6 +43,9 @@ class ChangeEvent:
     user_id: str  # empty if the event names no user
     at: datetime  # Monday's time of the change
     is_new: bool  # no pass has checked it yet
+    arrived: datetime  # a row of the log arrives as late as it is read, so it counts from its own time
+    payload: Any = field(default=None, compare=False)  # the value as the event has it
+    is_known: bool = True  # without it, `value` means nothing
 
 
 # The events that report a changed value.
@@ -66,8 +65,8 @@ def event_value(converter: Converter, value: Any, column_type: str) -> Canonical
         raise UnknownValue("the event's value can't be read") from error
 
 
-def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
-    """Return the changes of mapped fields in these events, oldest first; skip values that can't be read."""
+def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
+    """Return the changes of mapped fields in these events, oldest first."""
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     changes = []
     for received in events:
@@ -77,30 +76,40 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
             continue
         converter = board.converter(mapping, record)
         column_type = event.column_type or ""
-        with suppress(UnknownValue):
+        value = None
+        is_known = True
+        try:
             value = event_value(converter, event.value, column_type)
-            previous = None
-            has_previous = event.has_previous
-            try:
-                previous = event_value(converter, event.previous_value, column_type) if has_previous else None
-            except UnknownValue:
-                has_previous = False
-            at = event.changed_at or event.happened_at or received.received_at
-            user = event.user_id or ""
-            is_new = received.processed_at is None
-            changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, is_new))
+        except UnknownValue:
+            is_known = False
+        previous = None
+        has_previous = event.has_previous
+        try:
+            previous = event_value(converter, event.previous_value, column_type) if has_previous else None
+        except UnknownValue:
+            has_previous = False
+        at = event.changed_at or event.happened_at or received.received_at
+        arrived = at if received.trigger_id.startswith(LOG_PREFIX) else received.received_at
+        user = event.user_id or ""
+        is_new = received.processed_at is None
+        values = (value, previous, has_previous, user, at, is_new, arrived)
+        changes.append(ChangeEvent(mapping.key, *values, payload=event.value, is_known=is_known))
     return sorted(changes, key=lambda change: change.at)
+
+
+def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
+    """Return the changes of mapped fields in these events, oldest first; skip values that can't be read."""
+    return [change for change in reported_changes(board, record, events) if change.is_known]
 
 
 @dataclass(frozen=True)
 class RecordHistory:
     """What happened to a record and its item before the pass; intents are the oldest first."""
 
-    # Read if an event is new, or a write is void: the last day's events, and all new ones.
+    # Read if an event is new or of the last minutes, or a write is void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
     intents: tuple[Intent, ...] = ()  # all if an event is new, a base is missing or an item may be a duplicate
     writes: tuple[Intent, ...] = ()  # of the last days, but for those that Monday refused
-    applied: tuple[Intent, ...] = ()  # answered in the last minutes
     void: tuple[Intent, ...] = ()  # of the last day, without an answer, and without effect when a pass looked
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
     # When its fields were edited; read only if the rule “newest” needs it.
@@ -312,6 +321,7 @@ class ItemFacts:
     item: Item | None
     last_event: datetime | None = None  # when the board's last webhook about it arrived
     new_events: tuple[int, ...] = ()  # not checked by a pass yet
+    events: tuple[WebhookEvent, ...] = ()  # of the last minutes, also checked ones
     has_new_edit: bool = False  # one of these is an edit
     known_since: datetime | None = None  # when NPD first heard of it
     unconfirmed_until: datetime | None = None  # a call about it has no known outcome until then

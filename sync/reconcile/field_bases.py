@@ -9,7 +9,6 @@ items are looked for (unanswered_creates.py).
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -262,45 +261,6 @@ def seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], list
     values = [SeenValue(*row) for row in rows if len(row) == len(SeenValue._fields)]
     losses = [ReportedLoss(*row) for row in rows if len(row) == len(ReportedLoss._fields)]
     return values, losses
-
-
-def is_stale(board: BoardContext, facts: RecordFacts) -> bool:
-    """Whether the item still shows a value that a write of ours replaced, because a replica lags behind."""
-    # A create has replaced nothing.
-    writes = [intent for intent in facts.history.applied if not is_create(intent)]
-    return any(_shows_replaced(board, facts, key, intent) for intent in writes for key in intent.values)
-
-
-def _shows_replaced(board: BoardContext, facts: RecordFacts, key: str, intent: Intent) -> bool:
-    """Whether the item shows exactly the value that this write replaced, and nobody has put it back.
-
-    The base, a later read or an event tells whether somebody has; a later write of ours may have too, as an undo does.
-    """
-    entry = intent.values[key]
-    mapping = next((row for row in board.mappings if (row.key, row.column_id) == (key, entry["column"])), None)
-    base = base_of(facts.sync_state, mapping, facts.item.id) if mapping and facts.item else None
-    if facts.item is None or mapping is None or base is None:
-        return False
-    converter = board.converter(mapping, facts.record)
-    if had_no_effect(intent, key, converter):
-        return False
-    try:
-        cell = converter.cell_value(facts.item.reading(entry["column"]))
-        current = converter.canonical_remote(cell)
-        # An earlier pass that read this value after our write has shown that it is there again.
-        values, _ = seen_rows(facts.sync_state, key)
-        seen_at = [datetime.fromisoformat(seen.at) for seen in values if seen.value == cell]
-        if current == converter.canonical_remote(base["remote"]) or any(at > intent.created_at for at in seen_at):
-            return False
-        writes = [write for write in facts.history.applied if write.created_at >= intent.created_at]
-        entries = [write.values[key] for write in writes if key in write.values]
-        written = [converter.canonical_local(later["local"]) for later in entries if later["column"] == entry["column"]]
-        if current != converter.canonical_remote(entry["read"]) or current in written:
-            return False
-    except conversion.UnknownValue:
-        return False
-    edits = [event for event in change_events(board, facts.record, facts.history.events) if event.key == key]
-    return not any(event.is_new and event.value == current and event.at > intent.created_at for event in edits)
 
 
 # After a call without an answer, what it wrote is a base too: a create's values, and those of a change that landed

@@ -28,8 +28,9 @@ from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
+from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import field_bases, field_values, pass_plan, resolutions
-from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
+from sync.reconcile.facts import ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
 from sync.reconcile.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
@@ -131,14 +132,14 @@ class OwnWrite:
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
         self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
 
-    def wrote(self, value: merge.Canonical) -> bool:
+    def wrote(self, value: merge.Side) -> bool:
         """Whether the cell may have this value because of this write."""
         return value in (self.sent, self.answer)
 
     def may_have_made(self, event: ChangeEvent) -> bool:
         """Whether the event may be this write's own, by its value and time."""
-        in_time = self.may_land_late or event.at <= self.until + STALE_READ_WINDOW
-        return self.wrote(event.value) and in_time and event.at >= self.intended_at - STALE_READ_WINDOW
+        in_time = self.may_land_late or event.at <= self.until + ECHO_WINDOW
+        return self.wrote(event.value) and in_time and event.at >= self.intended_at - ECHO_WINDOW
 
     def is_replaced_by(self, event: ChangeEvent) -> bool:
         """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
@@ -320,9 +321,9 @@ class _FieldHistory:
         if not (after or just_before):
             return None
         first = after[0] if after else just_before[-1]
-        if event.at < first.read_at - STALE_READ_WINDOW:
+        if event.at < first.read_at - LONGEST_LAG:
             return None
-        since = first.intended_at - STALE_READ_WINDOW
+        since = first.intended_at - ECHO_WINDOW
         is_explained = any(
             change.has_previous and change.at >= since and first.wrote(change.value) and change not in self.foreign
             for change in self.changes
@@ -433,24 +434,34 @@ def _line_about_overwritten_edit(
     board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> HistoryLine:
     """Return the line as the history keeps it, without what a person may do about the lost value."""
+    return overridden_line(board, plan, mapping, lost_update, "while {sent} was being sent, which overwrote it.")
+
+
+def overridden_line(
+    board: BoardContext,
+    plan: pass_plan.RecordPlan,
+    mapping: FieldMapping,
+    edit: pass_plan.LostUpdate | ChangeEvent,
+    what_happened: str,
+) -> HistoryLine:
+    """Return the history's line about an edit on Monday that was overwritten, from which it can be restored."""
     converter = board.converter(mapping, plan.record)
     field_plan = plan.fields.get(mapping.key)
     local_raw = field_values.local_values(plan.record, mapping)
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
         local_raw = dict(field_plan.write_raw)
-    lost_value = converter.display(lost_update.value)
+    lost_value = converter.display(edit.value)
 
     def restore() -> Mapping[str, Any]:
         if isinstance(converter, conversion.ListConverter):
-            return converter.with_elements(list(lost_update.value or ()), local_raw)
+            return converter.with_elements(list(edit.value or ()), local_raw)
         return converter.from_text(lost_value, local_raw)
 
     values = _restorable_values(converter, lost_value, local_raw, restore)
-    editor = monday_user_name(lost_update.user_id, board.settings.people) if lost_update.user_id else "Somebody"
-    edit = _edit_in_words(lost_value, mapping)
+    editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else "Somebody"
     sent = f"“{values['after']}”" if values["after"] else "an empty value"
-    sentence = f"{editor} {edit} on Monday while {sent} was being sent, which overwrote it."
+    sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday {what_happened.format(sent=sent)}"
     return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
 
 

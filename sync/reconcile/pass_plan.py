@@ -10,7 +10,7 @@ sends of a plan; a `WriteAnswer` is what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -453,11 +453,6 @@ class RecordPlan:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
-    def repeat(self, reason: str) -> Self:
-        """End it, to be repeated by the next pass; once it was repeated after the wait, go on with what was read."""
-        ended = repeat_ending(self.facts.claim, reason)
-        return self if ended.rounds > MAX_ROUNDS + 1 else with_values(self, ending=ended, reason=reason)
-
     def end_unapplied(self, outcome: Outcome, detail: str) -> Self:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
@@ -469,12 +464,10 @@ class RecordPlan:
         """Return it without its field plans."""
         return replace(self, fields={}, sends_npd_id=False)
 
-    def waiting_for_look(self, seconds: float, set_aside: Mapping[str, str], kept_events: Collection[int]) -> Self:
-        """Return it with these fields set aside, to be read again after so many seconds at the latest."""
+    def waiting_for_look(self, seconds: float, events: Iterable[int], reason: str) -> Self:
+        """Return it with both sides to be read again after so many seconds; these events stay unchecked until then."""
         look = min(filter(None, (seconds, self.look_in_seconds)), default=0.0)
-        kept = self.kept_events.union(kept_events)
-        reason = next(iter(set_aside.values()), self.reason)
-        return with_values(self, set_aside=set_aside, look_in_seconds=look, kept_events=kept, reason=reason)
+        return with_values(self, look_in_seconds=look, kept_events=self.kept_events.union(events), reason=reason)
 
     def with_facts(self, **values: Any) -> Self:
         return with_values(self, facts=with_values(self.facts, **values))

@@ -1,36 +1,389 @@
-"""Set aside what a pass has read of an item, but can't take for true yet."""
+"""Set aside what a pass has read while Monday's answers lag behind, so that nothing is decided by it.
 
-from collections.abc import Collection, Mapping
+Monday answers reads from replicas, which may be behind what its webhooks report and what we wrote. A read that
+contradicts the newest report about a field, and shows what was there before, is *stale*: the field waits, and the item
+is read again a little later (`LOOKS`). *Sync now* sends NPD's change all the same.
+
+Implements “A read that lags behind” of docs/reference/merge.md. `ReportedCell.unshown_report` decides
+about one cell.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from functools import cmp_to_key, partial
+from typing import Any, NamedTuple, TypeVar
 
-from sync.monday.lag import LOOKS
+from sync import choices, merge
+from sync.kernel import grouped
+from sync.models import FieldMapping, IntentState, WebhookEvent
+from sync.monday import conversion
+from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
+from sync.monday.board_items import Item
+from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
+from sync.reconcile import field_bases, field_values, pass_plan
+from sync.reconcile.facts import (
+    ChangeEvent,
+    ItemFacts,
+    PassFacts,
+    RecordFacts,
+    RecordHistory,
+    is_create,
+    new_sync_state,
+    reported_changes,
+)
+from sync.reconcile.field_bases import seen_rows
+from sync.reconcile.field_plan import direction_of
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import RecordPlan
+from sync.reconcile.lost_updates import OwnWrite, overridden_line
 
+UNSHOWN_EDIT = "Monday reports an edit that its answers don't show yet. It is read again in a moment."
+UNSHOWN_WRITE = "Monday's answers don't show yet what was sent. It is read again in a moment."
+UNSHOWN_ITEM = "Monday's answers don't show yet what happened to its item. It is read again in a moment."
 
-def set_aside(
-    board: BoardContext,
-    plan: RecordPlan,
-    reasons: Mapping[str, str],
-    *,
-    look_in_seconds: float,
-    kept_events: Collection[int] = (),
-) -> RecordPlan:
-    """Return the plan with these fields' cells unknown to all later rules, each with its reason, as a sentence.
-
-    Such a field is not decided, and keeps its base and its open intents; other fields are synced. The record is
-    pending with the first reason, and nothing of it is listed on Home. It is read again after `look_in_seconds`;
-    `kept_events` stay unchecked until then. Calls add up.
-    """
-    if plan.item is None or not reasons:
-        return plan
-    columns = {mapping.column_id: reasons[mapping.key] for mapping in board.mapped if mapping.key in reasons}
-    return plan.with_facts(item=plan.item.without(columns)).waiting_for_look(
-        look_in_seconds, {**reasons, **plan.set_aside}, kept_events
-    )
+AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
 def seconds_to_look(since: datetime, now: datetime) -> float:
     """Return the seconds until the next of the `LOOKS` after an event or a write; 0 after the last."""
     elapsed = (now - since).total_seconds()
     return next((look - elapsed for look in LOOKS if look > elapsed), 0.0)
+
+
+def set_aside(
+    board: BoardContext, plan: pass_plan.RecordPlan, reasons: Mapping[str, str], *, look_in_seconds: float
+) -> pass_plan.RecordPlan:
+    """Return the plan with these fields' cells unknown to all later rules, each with its reason, as a sentence.
+
+    Such a field is not decided, and keeps its base, its unchecked events and its open intents; other fields are synced.
+    The record is pending with the first reason, and nothing of it is listed on Home. It is read again after
+    `look_in_seconds`, at the latest. Calls add up.
+    """
+    if plan.item is None or not reasons:
+        return plan
+    columns = {mapping.column_id: reasons[mapping.key] for mapping in board.mapped if mapping.key in reasons}
+    events = [row.pk for row in plan.facts.events if row.event and row.event.column_id in columns]
+    updates = tuple(update for update in plan.lost_updates if update.key not in reasons)
+    plan = replace(plan, set_aside={**reasons, **plan.set_aside}, lost_updates=updates)
+    assert plan.item is not None
+    plan = plan.with_facts(item=plan.item.without(columns))
+    return plan.waiting_for_look(look_in_seconds, events, next(iter(plan.set_aside.values())))
+
+
+class Report(NamedTuple):
+    """What an event, or a write of ours, says about a field's value on Monday."""
+
+    at: datetime  # by Monday's clock; when our write was done
+    arrived: datetime
+    event: ChangeEvent | None = None
+    write: OwnWrite | None = None
+
+    def names(self, value: merge.Side, raw: Any) -> bool:
+        """Whether a cell with this value shows what it says."""
+        if self.write is not None:
+            return value in (self.write.answer, self.write.sent)
+        assert self.event is not None
+        return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
+
+    def replaced(self, value: merge.Side) -> bool:
+        """Whether it says that this value was there before."""
+        if self.write is not None:
+            return value == self.write.read
+        assert self.event is not None
+        return self.event.has_previous and value == self.event.previous
+
+
+# A cell's value as it is compared, and as it was read.
+Shown = tuple[merge.Side, Any]
+
+
+class ReportedCell(NamedTuple):
+    """A field's cell as it was read, beside what is known of it."""
+
+    mapping: FieldMapping
+    reports: Sequence[Report]  # the oldest first
+    cell: Shown
+    base: Shown | None
+    seen: Sequence[tuple[Shown, datetime]]  # what earlier reads have shown, and when
+
+    @property
+    def unshown_report(self) -> Report | None:
+        """The report that the read doesn't show yet, because it shows what was there before; None if there is none."""
+        value = self.cell[0]
+        newest = self.reports[-1]
+        base = self.base
+        if newest.names(*self.cell):
+            return None
+        # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
+        for number, report in enumerate(self.reports):
+            covers = report.write and any(earlier.names(*self.cell) for earlier in self.reports[:number])
+            if covers and not any(later.names(*self.cell) for later in self.reports[number:]):
+                return report
+        if newest.write is not None and base is not None and not newest.write.wrote(base[0]):
+            return None  # both sides have agreed on another value since
+        is_base = base is not None and base[0] == value
+        if newest.event is not None and not newest.event.is_known:
+            # It may name the same value in another form, which the raw value shows.
+            is_base = is_base and base == self.cell
+        was_before = any(report.replaced(value) for report in self.reports)
+        if not (is_base or was_before or any(report.names(*self.cell) for report in self.reports[:-1])):
+            return None
+        for shown, at in self.seen:
+            is_confirmed = newest.names(*shown) and at >= newest.arrived
+            # A read from before the report arrived tells its order only if clocks can't be wrong about it.
+            is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
+            if is_confirmed or (shown[0] == value and is_later):
+                return None
+        return newest
+
+
+# --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------
+
+_TAKES_AWAY = REMOVAL_TYPES | {"move_pulse_from_board"}
+_BRINGS_BACK = EVENT_TYPES[EventKind.RESTORED] | {"move_pulse_into_board"}
+_MAKES = EVENT_TYPES[EventKind.CREATED]
+
+
+def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell."""
+    waiting = []
+    for record_plan in plan.open_records:
+        item_id = record_plan.record.monday_id
+        if item_id and (wait := _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))):
+            waiting.append(_deferred(record_plan, wait))
+    waiting_deleted = []
+    for deleted in facts.deleted:
+        deleted_plan = plan.deleted[deleted.id]
+        if deleted_plan.is_open and (wait := _wait_for_item_and_cells(facts, deleted)):
+            waiting_deleted.append(_deferred(deleted_plan, wait))
+    return plan.with_records(waiting).with_deleted(waiting_deleted)
+
+
+def wait_for_unmatched_item(facts: PassFacts, item: ItemFacts) -> float:
+    """Return the seconds until an item without a record is read again, because its read is stale; 0 if it isn't."""
+    if not item.events:
+        return 0.0
+    record = facts.board.model()
+    sync_state = new_sync_state(record.entity_type(), record.pk)
+    history = RecordHistory(events=item.events)
+    return _wait_for_item_and_cells(facts, RecordFacts(item.claim, record, sync_state, item=item.item, history=history))
+
+
+def _wait_for_item_and_cells(facts: PassFacts, record: RecordFacts) -> float:
+    cells = _reported_cells(facts.board, record, facts.now)
+    waits = [_wait_for_item(facts, record, record.item)]
+    waits += [look for _, look in _stale_cells(cells, facts.now).values()]
+    return min(filter(None, waits), default=0.0)
+
+
+def _deferred(plan: AnyPlan, wait: float) -> AnyPlan:
+    return plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
+
+
+def _wait_for_item(facts: PassFacts, record: RecordFacts, item: Item | None) -> float:
+    """Return the seconds until its item is read again, because what was read is older than what is known; else 0."""
+    is_there = field_values.is_active_on(facts.board, item)
+    if is_there and not record.history.events:
+        return 0.0
+    events = sorted(record.history.events, key=lambda event: (event.happened_at, event.pk))
+    news = [event for event in events if event.type in _TAKES_AWAY | _BRINGS_BACK | _MAKES]
+    newest = news[-1] if news else None
+    if newest is not None and newest.type in _TAKES_AWAY:
+        is_known = newest.processed_at is not None and newest.type in REMOVAL_TYPES
+        return seconds_to_look(_arrival(newest), facts.now) if is_there and not is_known else 0.0
+    if is_there:
+        return 0.0
+    moments = [
+        intent.settled_at
+        for intent in record.history.writes
+        if item is None and is_create(intent) and intent.state == IntentState.APPLIED and intent.settled_at
+        if intent.item_id == record.record.monday_id
+    ]
+    # A new item that is shown as removed was removed.
+    if newest is not None and (item is None or newest.type in _BRINGS_BACK) and not _is_checked_return(newest):
+        moments.append(_arrival(newest))
+    return max((seconds_to_look(moment, facts.now) for moment in moments), default=0.0)
+
+
+def _is_checked_return(event: WebhookEvent) -> bool:
+    return event.processed_at is not None and event.type in EVENT_TYPES[EventKind.RESTORED]
+
+
+def _arrival(event: WebhookEvent) -> datetime:
+    return event.happened_at if event.trigger_id.startswith(LOG_PREFIX) else event.received_at
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Set aside the cells of an item that are stale. A person's *Sync now* sends what NPD has changed all the same."""
+    board = facts.board
+    record = plan.facts
+    if plan.item is None or not (record.history.events or record.history.writes):
+        return plan
+    stale = _stale_cells(_reported_cells(board, record, facts.now), facts.now)
+    for key, (sentence, look) in stale.items():
+        if not (record.is_pushed_by_name and _will_be_sent(board, record, key)):
+            plan = set_aside(board, plan, {key: sentence}, look_in_seconds=look)
+    return _without_stale_group(facts, plan)
+
+
+def _stale_cells(cells: Iterable[ReportedCell], now: datetime) -> dict[str, tuple[str, float]]:
+    """Return why the cells of these fields count as unknown, and the seconds until they are read again."""
+    stale = {}
+    for cell in cells:
+        report = cell.unshown_report
+        look = seconds_to_look(report.arrived, now) if report else 0.0
+        if report and look:
+            stale[cell.mapping.key] = (UNSHOWN_WRITE if report.write else UNSHOWN_EDIT, look)
+    return stale
+
+
+def _will_be_sent(board: BoardContext, facts: RecordFacts, key: str) -> bool:
+    """Whether only NPD's value has left its half of the base, by what was read."""
+    mapping = next(mapping for mapping in board.mapped if mapping.key == key)
+    converter = board.converter(mapping, facts.record)
+    assert facts.item is not None
+    base = field_bases.base_of(facts.sync_state, mapping, facts.item.id)
+    cell = field_bases.cell_of(converter, mapping, facts.item)
+    sides = field_bases.sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
+    return base is not None and sides.local_changed and not sides.remote_changed
+
+
+def _without_stale_group(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Set the item's group aside, which the filter asks for, if the newest event about it names another one."""
+    if not facts.board.sync_filter.asks_group or plan.item is None:
+        return plan
+    moves = [row for row in plan.facts.history.events if row.event and row.event.group_id]
+    newest = max(moves, key=lambda event: (event.happened_at, event.pk), default=None)
+    if newest is None or newest.event is None or newest.processed_at or newest.event.group_id == plan.item.group_id:
+        return plan
+    look = seconds_to_look(_arrival(newest), facts.now)
+    if not look:
+        return plan
+    plan = plan.with_facts(item=replace(plan.item, group_id=None))
+    return plan.waiting_for_look(look, [newest.pk], UNSHOWN_EDIT)
+
+
+def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> Iterator[ReportedCell]:
+    """Yield the cells of a record's item about which an event or a write of ours says something."""
+    item = facts.item
+    changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
+    for mapping in board.mapped if item else ():
+        converter = board.converter(mapping, facts.record)
+        reports = _reports(facts, mapping, converter, changes.get(mapping.key, ()), now)
+        if item is None or not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:
+            continue
+        raw = field_bases.cell_of(converter, mapping, item)
+        value = field_bases.side_of(converter.canonical_remote, raw)
+        if isinstance(value, merge.Unknown):
+            continue
+        base = None
+        if entry := field_bases.base_of(facts.sync_state, mapping, item.id):
+            base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
+        seen = [
+            ((field_bases.side_of(converter.canonical_remote, row.value), row.value), datetime.fromisoformat(row.at))
+            for row in seen_rows(facts.sync_state, mapping.key)[0]
+        ]
+        yield ReportedCell(mapping, reports, (value, raw), base, seen)
+
+
+def _reports(
+    facts: RecordFacts,
+    mapping: FieldMapping,
+    converter: conversion.Converter,
+    changes: Sequence[ChangeEvent],
+    now: datetime,
+) -> list[Report]:
+    """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
+    writes: list[OwnWrite] = []
+    for intent in facts.history.writes:
+        entry = intent.values.get(mapping.key)
+        is_recent = intent.settled_at is not None and intent.settled_at > now - LONGEST_LAG
+        if entry and mapping.is_current(entry) and is_recent and not is_create(intent):
+            with suppress(conversion.UnknownValue):
+                writes.append(OwnWrite(intent, mapping, converter, now))
+    writes = [write for write in writes if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)]
+    us = facts.history.token_user
+    events = []
+    for change in changes:
+        may_be_ours = not us or change.user_id in ("", us)
+        if not change.is_known and may_be_ours and any(_is_about(write, change) for write in writes):
+            continue  # our own echo, in a form that can't be read
+        events.append(change)
+    events.sort(key=cmp_to_key(_order))
+    if not writes and not any(change.arrived > now - LONGEST_LAG for change in events):
+        return []
+    reports: list[Report] = []
+    for change in events:
+        earlier = [number for number, write in enumerate(writes) if _is_after(change, write)]
+        ended = writes[: earlier[-1] + 1] if earlier else []
+        reports += [Report(write.until, write.until, write=write) for write in ended]
+        writes = writes[len(ended) :]
+        reports.append(Report(change.at, change.arrived, event=change))
+    return reports + [Report(write.until, write.until, write=write) for write in writes]
+
+
+def _is_about(write: OwnWrite, change: ChangeEvent) -> bool:
+    begin = write.intended_at - merge.CLOCK_TOLERANCE
+    return begin <= change.at <= write.until + merge.CLOCK_TOLERANCE
+
+
+def _order(change: ChangeEvent, other: ChangeEvent) -> int:
+    """Compare two events of a field: by Monday's time, or if that is the same, by what they replaced, or arrived."""
+    if abs(change.at - other.at) > SAME_TIME:
+        return -1 if change.at < other.at else 1
+    follows = change.is_known and other.is_known and change.has_previous and change.previous == other.value
+    leads = change.is_known and other.is_known and other.has_previous and other.previous == change.value
+    if follows is not leads:
+        return 1 if follows else -1
+    return (change.arrived > other.arrived) - (change.arrived < other.arrived)
+
+
+def _is_after(change: ChangeEvent, write: OwnWrite) -> bool:
+    """Whether an event happened after a write of ours; within seconds, only what it replaced tells that."""
+    if write.is_replaced_by(change) or change.at > write.until + merge.CLOCK_TOLERANCE:
+        return True
+    return not change.has_previous and change.at > write.until and not write.wrote(change.value)
+
+
+def _may_be_same(payload: Any, raw: Any) -> bool:
+    """Whether an event's value, which can't be read, may be a cell's: all its texts are in the cell.
+
+    Webhooks send phones without plus and country, and some values as a bare text.
+    """
+    texts = _plain_texts(payload)
+    return bool(texts) and texts <= _plain_texts(raw)
+
+
+def _plain_texts(value: Any) -> set[str]:
+    """Return the texts and numbers in a JSON value, without all but letters and digits."""
+    if isinstance(value, Mapping):
+        return set().union(*(_plain_texts(part) for key, part in value.items() if key != "changed_at"))
+    if isinstance(value, list):
+        return set().union(*map(_plain_texts, value))
+    plain = "".join(filter(str.isalnum, str(value))).casefold() if isinstance(value, str | int) else ""
+    return {plain} - {""}
+
+
+# --- what was never shown ---------------------------------------------------------------------------------------------
+
+
+def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
+    if not plan.facts.events or all(field_plan.send_raw is None for field_plan in plan.fields.values()):
+        return plan
+    lines = []
+    for cell in _reported_cells(facts.board, plan.facts, facts.now):
+        field_plan = plan.fields.get(cell.mapping.key)
+        report = cell.unshown_report
+        event = report.event if report else None
+        if field_plan is None or field_plan.send_raw is None or event is None:
+            continue
+        sent = field_bases.side_of(field_plan.converter.canonical_local, field_plan.send_raw)
+        if event.is_new and event.is_known and event.value != sent:
+            what_happened = "and its answers never showed it. {sent} was sent over it. You can restore it from here."
+            lines.append(overridden_line(facts.board, plan, cell.mapping, event, what_happened))
+    return plan.logged(*lines)

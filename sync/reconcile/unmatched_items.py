@@ -30,9 +30,10 @@ from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.reconcile import field_values, identity, pass_plan
+from sync.monday.lag import ECHO_WINDOW
+from sync.reconcile import field_values, identity, pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
-from sync.reconcile.facts import CHANGED, STALE_READ_WINDOW, ItemFacts, PassFacts
+from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -99,6 +100,9 @@ def _overruled_records(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
     """Return the plan of an item; `plan` has the records that earlier items of the pass became or are linked with."""
     item = item_facts.item
+    if wait := read_lag.wait_for_unmatched_item(facts, item_facts):
+        ending = pass_plan.Ending(pass_plan.Outcome.DEFERRED, read_lag.UNSHOWN_ITEM, wait)
+        return pass_plan.ItemPlan(item_facts, ending, keeps_finding=True)
     if field_values.is_active_on(facts.board, item):
         return _ItemRule(facts, item_facts, plan).decide()
     # Without a record nothing can be lost, so nothing waits.
@@ -433,7 +437,7 @@ class _ItemRule:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
             return replace(self._end(stays), to_enqueue=(tombstone.entity_id,) if self.facts.has_new_edit else ())
-        stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
+        stale_until = tombstone.settled_at and tombstone.settled_at + ECHO_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
             return self._end(f"{detail} It has left the board, as far as we know.", stale_until)

@@ -19,7 +19,7 @@ from sync.choices import (
     TombstoneReason,
     TombstoneState,
 )
-from sync.clock import SyncNow, sync_now
+from sync.clock import SyncNow
 from sync.kernel import grouped, process
 from sync.kernel.acts import RestoreError
 from sync.kernel.humanize import plural
@@ -110,8 +110,6 @@ def restore_record(
     if record.monday_id and model.objects.filter(monday_id=record.monday_id).exists():
         record.monday_id = None
     record.monday_last_synced = None
-    # API clients that ask for changes since a time get it.
-    record.updated_at = sync_now()
     # A savepoint keeps the caller's transaction usable after a failed insert.
     try:
         with transaction.atomic():

@@ -1,11 +1,14 @@
 """Home: what is wrong comes first, each board has a line, and what needs attention is grouped by cause."""
 
 import re
+import threading
 from datetime import timedelta
 from html import unescape
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -18,6 +21,8 @@ from sync.outbox import pauses
 from sync.state.record_view import RecordState
 from tests.admin import states
 from tests.admin.test_records import words_of
+from tests.support.clock import move_clock, reset_clock
+from tests.support.waiting import in_background
 
 HOME = "/admin/"
 ROWS = "/admin/home/rows/"
@@ -71,6 +76,30 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
     states.stop_board(reason="Monday is not available (HTTP 503). Nothing is lost.")
     assert state_of(browser).startswith("Sync of Organizations is stopped: Monday is not available.")
     assert badges_of(browser) == ["Stopped", "Syncing"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_stays_open_is_said_for_those_who_read_changes(browser: Client) -> None:
+    states.boards()
+    stored, go_on = threading.Event(), threading.Event()
+
+    def write_for_long() -> None:
+        with transaction.atomic():
+            Contact.objects.create(name="Bo")
+            stored.set()
+            go_on.wait(30)
+
+    writing = in_background(write_for_long)
+    stored.wait(30)
+    before = state_of(browser)
+    move_clock(timedelta(minutes=11))
+    try:
+        assert state_of(browser).startswith("A transaction has been open for 11 minutes")
+    finally:
+        reset_clock()
+        go_on.set()
+        writing.result(30)
+    assert before.startswith("All is well")
 
 
 def test_sync_is_paused_from_home_while_it_is_stopped_too(browser: Client) -> None:

@@ -28,7 +28,7 @@ def test_the_list_is_paged_filtered_and_counted(api: APIClient, conflict: SyncCo
     }  # fmt: skip
     answers = {query: api.get(f"{LIST}?{query}").json() for query in numbers}
     assert {query: answer["count"] for query, answer in answers.items()} == numbers
-    assert set(answers[""]) == {"count", "next", "previous", "results"}
+    assert set(answers[""]) == {"count", "next", "previous", "mark", "results"}
     assert api.get(f"{LIST}stats").json() == {
         "unresolved": 1, "resolved": 1, "total": 2, "applying": 0,
         "by_kind": {"fields": 1, "overwritten": 0, "delete": 0, "identity": 0},

@@ -166,7 +166,6 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     history = RecordHistory(
         events=tuple(arrived),
         writes=(write,),
-        applied=(write,) if has_answer and since == -60 else (),
         void=(write,) if state == IntentState.VOID else (),
         token_user=draw.choice([TOKEN_USER, TOKEN_USER, ""]),
         last_writes={"role_title": write} if has_answer else {},

@@ -27,7 +27,7 @@ from sync.models import (
     Tombstone,
     WebhookEvent,
 )
-from sync.monday.board_events import EventKind, ItemEvent
+from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts, new_sync_state
@@ -279,6 +279,8 @@ def field_plan(record: SyncedModel, read: str | None, action: Action = Action.PU
 def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -60, **differs: Any) -> WebhookEvent:
     """An event of this minute: Tom wrote the role. With “?” for `previous` it doesn't tell the value before."""
     has_previous = previous != "?"
+    arrived = differs.pop("arrived", seconds)
+    is_logged = differs.pop("log", False)
     pk = differs.pop("pk", int(1_000 + seconds))
     checked_at = None if differs.pop("is_new", True) else NOW
     values = {"kind": EventKind.COLUMN, "column_id": "role_title", "column_type": "text", "user_id": TOM} | differs
@@ -293,7 +295,8 @@ def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -6
         changed_at=at(seconds),
         **values,
     )
-    delivery = plain(WebhookEvent, pk=pk, received_at=at(seconds), processed_at=checked_at)
+    trigger_id = LOG_PREFIX if is_logged else ""
+    delivery = plain(WebhookEvent, pk=pk, trigger_id=trigger_id, received_at=at(arrived), processed_at=checked_at)
     delivery.event = event
     return delivery
 

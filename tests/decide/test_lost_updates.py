@@ -84,7 +84,7 @@ FIRST_WRITE = wrote("Boss")
             ["Second"],
             id="replaced before our write",
         ),
-        pytest.param([edit("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
+        pytest.param([edit("Theirs", seconds=-700)], [FIRST_WRITE], [], id="our read came long after the edit"),
         pytest.param(
             [edit("Theirs", seconds=-300)],
             [wrote("Boss", entry={"read_at": at(-301).isoformat()})],

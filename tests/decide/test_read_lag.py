@@ -1,22 +1,239 @@
-"""What a pass has read, but can't take for true yet."""
+"""Reads that lag behind what Monday has reported, and behind our writes."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sync.choices import Cause
+from sync.models import Intent, WebhookEvent
+from sync.monday.board_items import BatchItems, Reading
+from sync.reconcile.decide import decide
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import with_fields
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.pass_results import sync_state_values, sync_status
-from sync.reconcile.read_lag import set_aside
-from tests.decide.builders import NOW, roles
+from sync.reconcile.read_lag import set_aside, set_aside_stale_reads
+from tests.decide import builders
+from tests.decide.builders import ITEM, NOW, TOKEN_USER, base, contact, edit, facts, history, item, roles, view, wrote
+
+OURS = {"user_id": TOKEN_USER}
+LATER = edit("New", "Boss", seconds=-5)
 
 
 def test_a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending() -> None:
     case = roles("Ours", "Theirs")
     board = case.of_pass.board
-    plan = set_aside(board, case.plan, {"role_title": "It lags."}, look_in_seconds=7, kept_events=[3])
+    plan = set_aside(board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
     plan = set_aside(board, plan, {"notes": "Nobody emptied it."}, look_in_seconds=60)
     plan = with_fields(case.of_pass, plan).end(Outcome.SETTLED)
     state = sync_state_values(plan, plan.sync_state, NOW)
     assert state["note"] in plan.set_aside.values()
-    assert (plan.look_in_seconds, plan.kept_events, state["blocked_fields"]) == (7, {3}, {})
+    assert (plan.look_in_seconds, state["blocked_fields"]) == (7, {})
     undecided = {key for key, field in plan.fields.items() if field.decision.action == "undecided"}
     assert undecided == {"role_title", "notes"}
     assert state["base"] == case.facts.sync_state.base
     assert sync_status(board, plan, state, has_open_work=False) == "pending"
+
+
+def look(
+    shown: str,
+    *,
+    events: list[WebhookEvent] | None = None,
+    writes: list[Intent] | None = None,
+    agreed: str | None = "Boss",
+    **state: Any,
+) -> float:
+    """Return when the item is read again, if a read that shows this role is stale; else 0."""
+    record = contact()
+    sync_state = {"base": {"role_title": base(agreed)}} if agreed else {}
+    before = history(events=events or [], writes=writes or [])
+    record_facts = facts(record, item=item(record, role_title=shown), sync_state=sync_state | state, history=before)
+    plan = set_aside_stale_reads(PassFacts(builders.board(), NOW), RecordPlan(record_facts))
+    assert bool(plan.look_in_seconds) is ("role_title" in plan.set_aside)
+    return plan.look_in_seconds
+
+
+@pytest.mark.parametrize(
+    ("writes", "shown", "seconds"),
+    [
+        pytest.param([wrote("Boss", seconds=-2)], "Old", 1.5, id="it shows what we replaced"),
+        pytest.param([wrote("Boss")], "Old", 1, id="it shows it a minute later"),
+        pytest.param([wrote("Boss", seconds=-602)], "Old", 0, id="it shows it after ten minutes"),
+        pytest.param([wrote("Boss")], "Boss", 0, id="it shows what we wrote"),
+        pytest.param([wrote("Boss")], "Theirs", 0, id="it shows an edit"),
+        pytest.param([wrote("Old")], "Old", 0, id="we wrote what stood there"),
+        pytest.param([wrote("First"), wrote("Boss", "First", seconds=-30)], "Old", 31, id="it is two writes behind"),
+        pytest.param([wrote("Boss"), wrote("Old", "Boss", seconds=-30)], "Old", 0, id="we put it back since"),
+        pytest.param([wrote("Boss", entry={"column": "old"})], "Old", 0, id="it was another column"),
+        pytest.param([wrote("Boss", answer={"role_title": "Old"})], "Old", 0, id="the answer had shown no effect"),
+        pytest.param([], "Old", 0, id="nothing was written of late"),
+    ],
+)
+def test_a_read_of_what_we_just_replaced_is_stale(writes: list[Intent], shown: str, seconds: float) -> None:
+    assert look(shown, writes=writes) == seconds
+
+
+@pytest.mark.parametrize(
+    ("case", "more"),
+    [
+        ("it is agreed on since", {"agreed": "Old"}),
+        ("a pass saw it since", {"seen": {"role_title": [view("Old", -30)]}}),
+        ("somebody is said to have put it back", {"events": [edit("Old", seconds=-30)]}),
+    ],
+)
+def test_a_replaced_value_back_is_not_stale(case: str, more: dict[str, Any]) -> None:
+    assert not look("Old", writes=[wrote("Boss")], **more), case
+
+
+def test_a_reported_loss_is_no_read() -> None:
+    """A pass that reported the value read it in an event, so the item may show it because its replica lags behind."""
+    assert look("Old", writes=[wrote("Boss")], seen={"role_title": [view("Old", -30, uuid4())]})
+
+
+@pytest.mark.parametrize(
+    ("shown", "events", "seconds"),
+    [
+        pytest.param("Boss", [LATER], 2, id="the base, five seconds after the edit"),
+        pytest.param("Boss", [edit("New", "Boss", seconds=-1, is_new=False)], 1.5, id="a checked event counts too"),
+        pytest.param("Boss", [edit("New", "Boss", seconds=-599)], 1, id="almost ten minutes"),
+        pytest.param("Boss", [edit("New", "Boss", seconds=-600)], 0, id="ten minutes"),
+        pytest.param("New", [LATER], 0, id="its value"),
+        pytest.param("Newer", [LATER], 0, id="a later edit that is not reported yet"),
+        pytest.param("Boss", [edit("B", "Boss", seconds=-9), edit("C", "B", seconds=-5)], 2, id="A of A, B, C"),
+        pytest.param("B", [edit("B", "Boss", seconds=-9), edit("C", "B", seconds=-5)], 2, id="B of A, B, C"),
+        pytest.param("Boss", [edit("C", "B", seconds=-5)], 2, id="B is not reported yet"),
+        pytest.param("Boss", [edit("B", "Boss", seconds=-9), edit("Boss", "B", seconds=-5)], 0, id="back again"),
+        pytest.param("B", [edit("B", "Boss", seconds=-9), edit("Boss", "B", seconds=-5)], 2, id="not back yet"),
+        pytest.param(
+            "C",
+            [edit("C", "B", seconds=-5, pk=1), edit("B", "Boss", seconds=-5.5, pk=2, arrived=-1)],
+            0,
+            id="in another order",
+        ),
+        pytest.param("Boss", [edit("New", "Boss", seconds=-700, log=True)], 0, id="an old row of the log"),
+        pytest.param("Boss", [edit(None, "?", seconds=-5, column_type="odd")], 2, id="an event that can't be read"),
+        pytest.param("New", [edit(None, "?", seconds=-5, column_type="odd")], 0, id="the value that it can't tell"),
+    ],
+)
+def test_a_read_that_contradicts_the_newest_event_is_stale(
+    shown: str, events: list[WebhookEvent], seconds: float
+) -> None:
+    assert look(shown, events=events) == seconds
+
+
+BEFORE_OURS = edit("Theirs", "Old", seconds=-61)
+
+
+@pytest.mark.parametrize(
+    ("shown", "events", "stale"),
+    [
+        pytest.param("Theirs", [BEFORE_OURS], True, id="what we wrote over"),
+        pytest.param(
+            "Theirs", [BEFORE_OURS, edit("Boss", "Theirs", seconds=-59.5, **OURS)], True, id="as our echo says"
+        ),
+        pytest.param("Old", [BEFORE_OURS], True, id="what was there before that"),
+        pytest.param("Boss", [BEFORE_OURS], False, id="what we wrote"),
+        pytest.param("Theirs", [edit("Theirs", "Boss", seconds=-59.5)], False, id="an edit just after our write"),
+        pytest.param("Theirs", [BEFORE_OURS, edit("Theirs", "Boss", seconds=-50)], False, id="written again"),
+        pytest.param(
+            "Last",
+            [edit("Theirs", "Boss", seconds=-58), edit("Last", "Theirs", seconds=-57)],
+            False,
+            id="two edits just after our write",
+        ),
+    ],
+)
+def test_an_edit_that_we_wrote_over_is_over_whatever_is_read(
+    shown: str, events: list[WebhookEvent], stale: bool
+) -> None:
+    assert bool(look(shown, events=events, writes=[wrote("Boss")])) is stale
+
+
+@pytest.mark.parametrize(
+    ("case", "seen", "stale"),
+    [
+        ("a pass saw the edit: this is a newer one", [view("New", -4)], False),
+        ("a pass saw it before", [view("Boss", -20)], True),
+        ("a pass saw this since", [view("Boss", -3)], False),
+    ],
+)
+def test_what_newer_reads_have_shown_is_not_stale(case: str, seen: list[Any], stale: bool) -> None:
+    assert bool(look("Boss", events=[LATER], seen={"role_title": seen})) is stale, case
+
+
+def test_what_can_t_be_read_is_not_stale() -> None:
+    unread = Reading.unknown("role_title", "text", "hidden")
+    shown = replace(item(contact()), values={"role_title": unread})
+    record_facts = facts(item=shown, history=history(writes=[wrote("Boss")]))
+    assert not set_aside_stale_reads(PassFacts(builders.board(), NOW), RecordPlan(record_facts)).set_aside
+
+
+PHONE = {"column_id": "phone", "column_type": "phone"}
+
+
+@pytest.mark.parametrize(
+    ("reported", "stale"), [("442079460018", False), ("442079460099", True), ("+44 20 7946 0099", True)]
+)
+def test_a_phone_as_webhooks_send_it_names_another_number_unless_its_digits_are_shown(
+    reported: str, stale: bool
+) -> None:
+    event = edit("x", "?", seconds=-5, **PHONE)
+    assert event.event
+    event.event = replace(event.event, value={"phone": reported})
+    case = builders.field_facts(history=history(events=[event]))
+    plan = set_aside_stale_reads(case.of_pass, case.plan)
+    assert bool(plan.set_aside) is stale
+
+
+@pytest.mark.parametrize(("here", "set_aside_keys"), [("Ours", set()), ("Boss", {"role_title"})])
+def test_sync_now_sends_what_was_changed_in_npd_over_an_edit_that_is_not_shown(
+    here: str, set_aside_keys: set[str]
+) -> None:
+    case = roles(here, history=history(events=[LATER]))
+    claim = builders.claim(case.facts.record, Cause.PERSON, by_name=True)
+    plan = set_aside_stale_reads(case.of_pass, case.plan.with_facts(claim=claim, events=(LATER,)))
+    assert plan.set_aside.keys() == set_aside_keys
+
+
+# --- the table of docs/reference/merge.md -----------------------------------------------------------------------------
+
+EDITS = {
+    "nothing": [],
+    "B": [edit("B", "A", seconds=-5)],
+    "B, C": [edit("B", "A", seconds=-9), edit("C", "B", seconds=-5)],
+    "B, A": [edit("B", "A", seconds=-9), edit("A", "B", seconds=-5)],
+    "what can't be read": [edit(None, "?", seconds=-5, column_type="odd")],
+    "our O": [],
+    "B, our O": [edit("B", "A", seconds=-6)],
+    "our O, B": [edit("B", "O", seconds=-3)],
+    "our O, A": [edit("A", "O", seconds=-3)],
+}
+
+
+def decided(reported: str, agreed: str | None, shown: str, here: str) -> str:
+    """Return what `decide` does with the role, in the words of the page."""
+    board = builders.board()
+    before = history(events=EDITS[reported], writes=[wrote("O", "A", seconds=-5)] if "O" in reported else [])
+    roles_agreed = {"agreed": {"role_title": agreed}} if agreed else {"without_base": ["role_title"]}
+    record = builders.record_facts(
+        {"role_title": here}, causes=[Cause.SWEEP], history=before, **roles_agreed, events=tuple(EDITS[reported])
+    )
+    items = BatchItems(linked={ITEM: item(role_title=shown)})
+    [plan] = decide(PassFacts(board, NOW, records=(record,), items=items)).records.values()
+    return "waits" if "role_title" in plan.set_aside else str(plan.fields["role_title"].decision.action)
+
+
+def test_every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/reference/merge.md").read_text()
+    rows = []
+    for reported in EDITS:
+        last = "O" if "O" in reported else "A"
+        for agreed in (last, None):
+            cells = [
+                f"{decided(reported, agreed, shown, last)}, {decided(reported, agreed, shown, 'N')}" for shown in "ABCO"
+            ]
+            rows.append(f"| {' | '.join([reported, agreed or 'none', *cells])} |")
+    assert "\n".join(rows) in page

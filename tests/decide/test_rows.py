@@ -49,7 +49,13 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
         ("A field with an unknown side is not decided", BLOCKED),
         ("a removed item leaves it so", "fields.a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody"),
-        ("is repeated", "unanswered_writes.read_of_a_value_we_just_replaced_is_repeated"),
+    ],
+    "A read that lags behind": [
+        ("A cell is *stale* for ten minutes", "read_lag.read_that_contradicts_the_newest_event_is_stale"),
+        ("is over, whatever a read shows", "read_lag.an_edit_that_we_wrote_over_is_over_whatever_is_read"),
+        ("The record is `pending`", "read_lag.a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending"),
+        (" | ", "read_lag.every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row"),
+        ("The table has what", "read_lag.every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row"),
     ],
     "A field, both ways": [
         ("same | same | – | nothing", OF_ITS_ROW),

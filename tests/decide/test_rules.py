@@ -53,7 +53,7 @@ def test_a_text_that_is_no_list_is_asked_about_under_the_rule_union() -> None:
 
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-TOLD = ChangeEvent("role_title", "Theirs", "Boss", True, "", NOON, True)
+TOLD = ChangeEvent("role_title", "Theirs", "Boss", True, "", NOON, True, NOON)
 
 
 def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "update", notes: str = "") -> Any:
@@ -69,7 +69,7 @@ def edits(*history: Any, news: tuple[ChangeEvent, ...] = (TOLD,)) -> RecordHisto
 
 
 FIRST = change(-600, "Boss", label="insert")
-OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(minutes=5), True)
+OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(minutes=5), True, NOON)
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,16 @@
-"""Unanswered intents and reads that may be stale by docs/reference/merge.md, from facts alone."""
+"""Unanswered intents by docs/reference/merge.md, from facts alone."""
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from sync.models import Intent, IntentState, WebhookEvent
-from sync.models.jobs import ROUNDS_KEY
-from sync.monday.board_items import Reading
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_bases import (
-    AS_SENT,
-    bases_of_creates,
-    bases_of_late_writes,
-    is_stale,
-    with_bases_of_our_writes,
-)
-from sync.reconcile.pass_plan import Outcome, RecordPlan
+from sync.reconcile.field_bases import AS_SENT, bases_of_creates, bases_of_late_writes, with_bases_of_our_writes
+from sync.reconcile.pass_plan import RecordPlan
 from tests.decide import builders
-from tests.decide.builders import (
-    TOKEN_USER,
-    TOM,
-    base,
-    contact,
-    created,
-    edit,
-    facts,
-    history,
-    item,
-    values_of,
-    view,
-    wrote,
-)
+from tests.decide.builders import TOKEN_USER, TOM, base, contact, created, edit, facts, history, item, values_of, wrote
 
 # --- late writes ------------------------------------------------------------------------------------------
 
@@ -148,75 +126,6 @@ def test_what_a_create_gave_its_item(
         for key, entry in bases_of_creates(board, record_facts).items()
     }
     assert bases == ({"role_title": expected} if expected else {})
-
-
-# --- reads that may be stale ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("writes", "remote", "expected"),
-    [
-        pytest.param([wrote("Boss")], "Old", True, id="it shows what we replaced"),
-        pytest.param([wrote("Boss")], "Boss", False, id="it shows what we wrote"),
-        pytest.param([wrote("Boss")], "Theirs", False, id="it shows an edit"),
-        pytest.param([wrote("Old")], "Old", False, id="we wrote what stood there"),
-        pytest.param([wrote("Boss"), wrote("Newer", "Boss", seconds=-30)], "Old", True, id="it is two writes behind"),
-        pytest.param([wrote("Boss"), wrote("Old", "Boss", seconds=-30)], "Old", False, id="we put it back since"),
-        pytest.param([wrote("Boss", entry={"column": "old"})], "Old", False, id="it was another column"),
-        pytest.param([], "Old", False, id="nothing was written of late"),
-        pytest.param([wrote("Boss", answer={"role_title": "Old"})], "Old", False, id="the answer showed it, too"),
-    ],
-)
-def test_a_read_of_a_value_we_just_replaced_is_repeated(writes: list[Intent], remote: str, expected: bool) -> None:
-    record, agreed = contact(), {"base": {"role_title": base("Boss")}}
-    record_facts = facts(
-        record, item=item(record, role_title=remote), sync_state=agreed, history=history(applied=writes)
-    )
-    assert is_stale(builders.board(), record_facts) is expected
-
-
-@pytest.mark.parametrize(
-    ("case", "sync_state", "events"),
-    [
-        ("it is agreed on since", {"base": {"role_title": base("Old")}}, ()),
-        ("a pass saw it since", {"base": {"role_title": base("Boss")}, "seen": {"role_title": [view("Old", -30)]}}, ()),
-        ("somebody is said to have put it back", {"base": {"role_title": base("Boss")}}, (edit("Old", seconds=-30),)),
-        ("it was never agreed on", {}, ()),
-    ],
-)
-def test_a_replaced_value_back_is_no_stale(
-    case: str, sync_state: dict[str, Any], events: tuple[WebhookEvent, ...]
-) -> None:
-    record, before = contact(), history(applied=[wrote("Boss")], events=events)
-    record_facts = facts(record, item=item(record, role_title="Old"), sync_state=sync_state, history=before)
-    assert not is_stale(builders.board(), record_facts), case
-
-
-def test_a_record_that_a_read_does_not_decide_looks_again_twice_then_waits_a_minute_and_then_goes_on() -> None:
-    waits = []
-    for rounds in range(4):
-        record_facts = facts()
-        record_facts.claim.jobs[0].payload = {ROUNDS_KEY: rounds}
-        plan = RecordPlan(record_facts).repeat("Not yet.")
-        waits.append((plan.outcome, plan.ending.wait_seconds, plan.ending.rounds, plan.reason))
-    later = [(Outcome.DEFERRED, seconds, n, "Not yet.") for n, seconds in ((1, 0), (2, 0), (3, 60))]
-    assert waits == [*later, (Outcome.OPEN, 0, 0, "")]
-
-
-def test_a_reported_loss_is_no_read() -> None:
-    """A pass that reported the value read it in an event, so the item may show it because its replica lags behind."""
-    record, before = contact(), history(applied=[wrote("Boss")])
-    state = {"base": {"role_title": base("Boss")}, "seen": {"role_title": [view("Old", -30, uuid4())]}}
-    assert is_stale(
-        builders.board(), facts(record, item=item(record, role_title="Old"), sync_state=state, history=before)
-    )
-
-
-def test_what_can_t_be_read_is_not_stale() -> None:
-    shown = item(contact())
-    unread = Reading.unknown("role_title", "text", "hidden")
-    record_facts = facts(item=replace(shown, values={"role_title": unread}), history=history(applied=[wrote("Boss")]))
-    assert not is_stale(builders.board(), record_facts)
 
 
 def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:

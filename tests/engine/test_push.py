@@ -124,5 +124,7 @@ def test_a_read_that_is_two_writes_behind_does_not_take_the_newest_value_back(wo
     world.deliver()
     world.run_pass(contact)
     assert not world.sandbox.control("faults", "GET")
-    assert (world.status(contact), contact.role_title) == ("synced", "Three")
+    assert (world.status(contact), contact.role_title) == ("pending", "Three")
+    world.work(contact, seconds=3)
+    assert (contact.sync_status, contact.role_title) == ("synced", "Three")
     assert world.values(contact)["role_title"] == "Three"

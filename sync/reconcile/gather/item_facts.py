@@ -35,6 +35,7 @@ from sync.models import (
 )
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
+from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import (
@@ -330,6 +331,8 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
     )
     stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
+    recent = WebhookEvent.objects.filter(on_this_board, item_id__in=ids, received_at__gt=SyncNow() - LONGEST_LAG)
+    recent_events = events_by_item(recent.order_by("id"))
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event. A dry run has no jobs.
@@ -356,6 +359,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
             items.get(item_id),
             last_event=item_stats.get("last"),
             new_events=tuple(item_stats.get("new", ())),
+            events=tuple(recent_events.get(item_id, ())),
             has_new_edit=bool(item_stats.get("new_edits")),
             known_since=item_stats.get("first") or next((job_created_at.get(job.pk) for job in claim.jobs), None),
             unconfirmed_until=unconfirmed.get(item_id),

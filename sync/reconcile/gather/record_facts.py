@@ -30,12 +30,12 @@ from sync.models import (
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.monday.board_items import Item
+from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
 from sync.reconcile import field_bases, field_values, identity, lookups, pass_plan
 from sync.reconcile.facts import (
     EVENT_WINDOW,
     LOOP_WINDOW,
-    STALE_READ_WINDOW,
     AnswerFacts,
     ItemFacts,
     PassFacts,
@@ -131,8 +131,10 @@ def facts_of_records(
         owned = frozenset(map(str, linked.values_list("monday_id", flat=True)))
     item_ids = {record_id: (tombstones.get(record_id) or records[record_id]).monday_id or "" for record_id in claims}
     events_of_board = WebhookEvent.objects.filter(board_id=board.link.board_id)
-    unchecked = events_of_board.filter(processed_at=None, item_id__any_of=list(filter(None, item_ids.values())))
-    events = events_by_item(unchecked.order_by("id"))
+    is_news = models.Q(processed_at=None) | models.Q(received_at__gt=SyncNow() - LONGEST_LAG)
+    of_items = events_of_board.filter(item_id__any_of=list(filter(None, item_ids.values())))
+    news = list(of_items.filter(is_news).order_by("id"))
+    events = events_by_item(event for event in news if event.processed_at is None)
     # All intents count after a new event, or if there is no base, maybe because a create was never answered, or if
     # Monday answered writes without carrying them out.
     with_all_intents = [
@@ -148,6 +150,7 @@ def facts_of_records(
     loops = grouped(write_loops, lambda loop: loop.entity_id)
     histories = {record_id: _history(board, group, now) for record_id, group in intents.items()}
     with_events = {item_ids[record_id] for record_id, history in histories.items() if history.void} | events.keys()
+    with_events |= {event.item_id or "" for event in news}
     recent_events = events_of_board.filter(item_id__in=with_events, received_at__gt=SyncNow() - EVENT_WINDOW)
     recent = events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
     facts = []
@@ -183,7 +186,7 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
     Not all for every record, because the nightly listing reads the whole board, and its records have many old intents.
     """
     recent = models.Q(state=IntentState.OPEN) | models.Q(created_at__gt=SyncNow() - LOOP_WINDOW)
-    recent |= models.Q(settled_at__gt=SyncNow() - STALE_READ_WINDOW)
+    recent |= models.Q(settled_at__gt=SyncNow() - LONGEST_LAG)
     recent |= models.Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
     intents = Intent.objects.filter(recent | models.Q(entity_id__any_of=list(with_all)), entity_id__any_of=list(ids))
     return grouped(intents.defer("body").order_by("created_at"), lambda intent: intent.entity_id)
@@ -191,7 +194,6 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
 
 def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
     """Return the part of a record's history that its intents tell."""
-    applied = list[Intent]()
     void = list[Intent]()
     ended_creates = list[Intent]()
     last_writes = dict[str, Intent]()
@@ -205,7 +207,6 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
             if is_recent and (is_lost or intent.state == IntentState.CONFIRMED):
                 ended_creates.append(intent)
         elif intent.state == IntentState.APPLIED and intent.settled_at:
-            applied += [intent] if intent.settled_at > now - STALE_READ_WINDOW else []
             is_swallowed = _may_be_swallowed(intent) and intent.settled_at > now - EVENT_WINDOW
             void += [intent] if is_swallowed else []
         # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.
@@ -215,7 +216,6 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
     return RecordHistory(
         intents=tuple(intents),
         writes=tuple(write for write in not_rejected if write.created_at > oldest_write),
-        applied=tuple(applied),
         void=tuple(void),
         ended_creates=tuple(ended_creates),
         last_writes=last_writes,

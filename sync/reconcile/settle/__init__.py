@@ -297,7 +297,7 @@ def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> Non
     events = [event.pk for plan in checked for event in plan.facts.events if event.pk not in plan.kept_events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     for plan in settled:
-        if plan.look_in_seconds and plan.is_synced:
+        if plan.look_in_seconds:
             run.enqueue([plan.id], direction=choices.QueueDirection.TO_NPD, due_in_seconds=plan.look_in_seconds)
     # Older failed jobs of these records are completed, superseded by the job of this pass.
     current_jobs = {
