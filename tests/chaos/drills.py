@@ -29,6 +29,13 @@ def drill_emptied_in_npd(cast: Cast) -> None:
 
 
 @act(0.5)
+def drill_emptied_on_monday(cast: Cast) -> None:
+    handle = synced(cast)
+    cast.do("edit", handle=handle, key="role_title", number=0)
+    cast.do_all("deliver", "work")
+
+
+@act(0.5)
 def drill_saved_while_pulled(cast: Cast) -> None:
     """A save comes between our read and our pull of another value."""
     handle = synced(cast)

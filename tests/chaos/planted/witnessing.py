@@ -1,6 +1,6 @@
 """Wrong trust in what Monday's reads and answers show."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -77,3 +77,25 @@ swallowed_for_ever = bug(
 @instead_of(swallowed_for_ever, "sync.reconcile.field_bases:sends_in_vain")
 def _counts_no_sends(right: Wrong, *args: Any) -> int:
     return 0
+
+
+dropped_cell_pulled = bug(
+    "dropped_cell_pulled",
+    "a cell that a move of its item has dropped is emptied in NPD",
+    act=drills.drill_moved_and_back,
+)
+
+
+@instead_of(dropped_cell_pulled, "sync.reconcile.emptied_cells:emptied_fields")
+def _asks_about_no_cell(right: Wrong, *args: Any) -> Iterator[Any]:
+    return iter(())
+
+
+emptied_cell_filled = bug(
+    "emptied_cell_filled", "a cell that a person has emptied is filled in again", act=drills.drill_emptied_on_monday
+)
+
+
+@instead_of(emptied_cell_filled, "sync.reconcile.emptied_cells:_was_emptied")
+def _hears_of_no_emptying(right: Wrong, *args: Any) -> bool:
+    return False
