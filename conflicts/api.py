@@ -42,7 +42,8 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
     )
     about = serializers.JSONField(
         read_only=True,
-        help_text="Of delete and identity: {what, options: [{choose, value, label, effect, does}], candidates, item}.",
+        help_text="Of delete and identity: {what, options: [{choose, value, label, effect, does}], candidates, item}; "
+        "of fields: {editors: {field: {who, at}}}, who wrote the value on Monday.",
     )
     resolution = serializers.JSONField(
         read_only=True, help_text="A choice or an undo that the next pass applies, or that a pass has handed back."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from uuid import UUID
 from conflicts import models
 from conflicts.lifecycle import quote_value
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, side_headings
+from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
 from sync.boards import availability
 from sync.kernel import as_uuid, grouped, humanize
@@ -336,6 +337,8 @@ def fields_in_conflict(conflict: SyncConflict, context: RecordContext) -> list[C
     monday_edits = authors.last_monday_edits(conflict.monday_item_id, columns)
     for row in fields:
         editors = {NPD: npd_edits.get(row.key), MONDAY: monday_edits.get(row.key)}
+        if stored := conflict.about.get(EDITORS, {}).get(row.key):
+            editors[MONDAY] = authors.LastEdit(stored["who"], "", datetime.fromisoformat(stored["at"]))
         row.editors = {side: edit for side, edit in editors.items() if edit}
     return fields
 

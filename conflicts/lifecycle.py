@@ -12,7 +12,7 @@ import pghistory
 from django.db.models import Q
 
 from conflicts.models import CLOSED_ITSELF, CLOSING_NOTE, ResolutionType, StoredResolution, SyncConflict
-from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport, FieldConflict, FieldSelection
+from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, ConflictReport, FieldConflict, FieldSelection
 from sync.kernel import humanize
 from sync.models import Decision, decisions
 
@@ -278,9 +278,13 @@ def _field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
 
 
 def _set_values(conflict: SyncConflict, report: ConflictReport, fields: Sequence[FieldConflict]) -> None:
-    """Set what a pass reports, with these fields."""
+    """Set what a pass reports, with these fields; keep who wrote Monday's value if it is the same."""
     conflict.monday_item_id = report.monday_item_id
-    conflict.about = dict(report.data)
+    before = conflict.monday_data or {}  # None for a new conflict
+    is_same = {field.key for field in fields if before.get(field.key) == field.monday}
+    stored = {key: edit for key, edit in conflict.about.get(EDITORS, {}).items() if key in is_same}
+    editors = stored | {key: edit for key, edit in report.editors.items() if key not in stored}
+    conflict.about = dict(report.data) | ({EDITORS: editors} if editors else {})
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
     conflict.monday_data = {field.key: field.monday for field in fields}

@@ -31,6 +31,9 @@ KIND_UNDO = "undo"
 # The key of a resolution about the whole record: a delete or an identity.
 RECORD_KEY = "record"
 
+# The key of `SyncConflict.about` with who wrote Monday's values.
+EDITORS = "editors"
+
 CREATE_ITEM = "create_item"
 RESTORE_RECORD = "restore_record"
 DELETE_RECORD = "delete_record"
@@ -168,3 +171,5 @@ class ConflictReport:
     # For each undo request, why it was rejected; empty if the field is in conflict again.
     undo_results: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)  # reasons why fields of an overwritten edit left
+    # By field {who, at}: the person on Monday who wrote the value in conflict, stored because events are pruned.
+    editors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

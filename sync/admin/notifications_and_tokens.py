@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.models import User
@@ -17,9 +18,9 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
-from knox.models import AuthToken
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from sync import registry
 from sync.admin import admin_base
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -179,13 +180,19 @@ def _send_test(request: HttpRequest, user: User) -> HttpResponse:
 
 LIFETIMES = ((30, "30 days"), (90, "90 days"), (365, "A year"))
 
-admin.site.unregister(AuthToken)
-
 
 def owner_name(user: User) -> str:
     """Return a token's owner, who is a person or a program: a program's user can't sign in."""
     name = authors.full_name(user)
     return name if user.is_staff else f"{name} (program)"
+
+
+def readable_list(user: User) -> str:
+    """Return the address of records that this user may read by the API, else that of the schema."""
+    for spec in registry.entities():
+        if registry.may_view(user, spec.model._meta.label_lower):
+            return reverse(f"{spec.entity_type}-list")
+    return reverse("schema")
 
 
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -200,12 +207,13 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
 class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     form = TokenForm
     saves_and_continues = False  # the next page shows the token, once
-    list_display = ("owner", "begins_with", "created_at", "ends")
-    search_fields = ("token_key", "user__username", "user__first_name", "user__last_name")
-    search_help_text = "How a token begins, or its owner"
+    list_display = ("name", "owner", "begins_with", "created_at", "ends")
+    list_display_links = ("begins_with",)
+    search_fields = ("name", "token_key", "user__username", "user__first_name", "user__last_name")
+    search_help_text = "A token's name, how it begins, or its owner"
     ordering = ("-created",)
 
-    begins_with = admin_base.plain_column("Begins with", str, "token_key")  # ApiToken.__str__
+    begins_with = admin_base.plain_column("Begins with", lambda token: f"{token.token_key}…", "token_key")
     owner = admin_base.plain_column("Owner", lambda token: owner_name(token.user), "user__username")
     created_at = admin_base.time_column("created", "Made")
     ends = admin_base.plain_column(
@@ -235,7 +243,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         if obj is not None:
             return list(self.list_display)
-        return ["user", "days"] if request.user.is_superuser else ["days"]
+        return ["name", "user", "days"] if request.user.is_superuser else ["name", "days"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [] if obj is None else list(self.list_display)
@@ -258,7 +266,8 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Create the token; its text goes to `response_add` only."""
         owner = form.cleaned_data.get("user", request.user)
-        token, text = ApiToken.objects.create(owner, timedelta(days=form.cleaned_data["days"]))
+        days = timedelta(days=form.cleaned_data["days"])
+        token, text = ApiToken.objects.create(owner, days, name=form.cleaned_data["name"])
         obj.user = owner
         obj.digest = token.digest
         obj.token_key = token.token_key
@@ -269,13 +278,14 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
         context: dict[str, Any] = {
             "before": "Copy the token now: it can't be shown again.",
             "text": obj.text,
-            "after": (
-                "The program sends it with each call, in the header “Authorization: Bearer” followed by the token."
-            ),
+            "after": "The program sends it with each call, for example:",
+            "example": f'curl -H "Authorization: Bearer {obj.text}" {settings.SITE_URL}{readable_list(obj.user)}',
+            "further": reverse("docs"),
+            "further_label": "What it can call",
             "back": reverse("admin:sync_apitoken_changelist"),
             "back_label": "Back to the API tokens",
         }
-        title = f"A token of {owner_name(obj.user)}"
+        title = f"A token of {owner_name(obj.user)}{f': {obj.name}' if obj.name else ''}"
         answer = admin_base.render_admin_page(self, request, "npd/shown_once.html", title, **context)
         answer.headers["Cache-Control"] = "no-store"
         return answer

@@ -26,7 +26,7 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api import SyncNowThrottle, api_base
-from sync.api.errors import CHANGED_SINCE, Refused
+from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
 from sync.choices import RecordSyncStatus
 from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
@@ -318,7 +318,8 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
         "ordering_fields": [name for name in fields if name in columns],
         "ordering": registry.default_ordering(model),
     }
-    push_schema = extend_schema(request=None, responses=push, description=ACTS["sync_now"].effect)
+    answers = {HTTPStatus.OK: push, HTTPStatus.BAD_REQUEST: ErrorSerializer, HTTPStatus.NOT_FOUND: ErrorSerializer}
+    push_schema = extend_schema(request=None, responses=answers, description=ACTS["sync_now"].effect)
     described = extend_schema_view(push=push_schema)
     return described(type(f"{name}ViewSet", (RecordViewSet,), attributes))
 

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from rest_framework.exceptions import NotAuthenticated
 
@@ -31,6 +31,7 @@ from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.limits import WaitKind
 from sync.models import SyncQueue
+from sync.monday.lag import LAG_BUCKETS
 from sync.queue import SyncQueueService
 from sync.records import inbox
 
@@ -188,7 +189,7 @@ Samples = dict[str, Mapping[Any, float]]
 class InstallationCollector(Collector):
     """Reads the gauges from the database at each scrape, so that every web process answers the same."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         overview = availability.Overview()
         samples = queue_samples(overview) | board_samples(overview) | account_samples(overview) | record_samples()
         for name, (labels, meaning) in GAUGES.items():
@@ -196,6 +197,7 @@ class InstallationCollector(Collector):
             for values, number in samples[name].items():
                 family.add_metric(values, float(number))
             yield family
+        yield read_lags(overview)
 
 
 def queue_samples(overview: availability.Overview) -> Samples:
@@ -238,6 +240,19 @@ def board_samples(overview: availability.Overview) -> Samples:
         },
         "records_different": {(entity_type,): link.differed_records for entity_type, link in links if link.verified_at},
     }
+
+
+def read_lags(overview: availability.Overview) -> HistogramMetricFamily:
+    meaning = "Seconds until a read showed what Monday had reported, or what was written, where an earlier read didn't."
+    family = HistogramMetricFamily(f"{PREFIX}read_lag_seconds", meaning, labels=("board",))
+    for entity_type, link in overview.links.items():
+        total = 0
+        buckets = []
+        for limit in (*map(str, LAG_BUCKETS), "inf"):
+            total += link.read_lags.get(limit, 0)
+            buckets.append(("+Inf" if limit == "inf" else limit, total))
+        family.add_metric((entity_type,), buckets, link.read_lags.get("sum", 0.0))
+    return family
 
 
 def account_samples(overview: availability.Overview) -> Samples:

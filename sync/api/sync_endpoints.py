@@ -37,10 +37,15 @@ class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
         source="remote_id", read_only=True, allow_null=True, help_text="The item, for a job about an unmatched item."
     )
 
+    retried_as = serializers.IntegerField(
+        source="payload.retried_as", read_only=True, allow_null=True, help_text="The job that replaces this failed one."
+    )
+
     class Meta:
         model = SyncQueue
         fields = [
             *("id", "entity_type", "entity_id", "monday_id", "direction", "operation", "payload", "status"),
+            "retried_as",
             *("priority", "attempts", "max_attempts", "last_attempt", "next_retry", "error_message"),
             *("reason", "created_at", "finished_at"),
         ]

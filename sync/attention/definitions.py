@@ -19,6 +19,7 @@ from conflicts.reports import ARCHIVE_COPY, RESTORE_RECORD
 from sync import registry
 from sync.attention.cause_table import CODE_COPY, CODE_DELETED_RECORD, CODE_FIRST_MATCH, CODE_RESTORED_ITEM
 from sync.choices import QUIET_REASONS, BlockedCode, TombstoneReason
+from sync.models.decisions import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
@@ -174,7 +175,7 @@ DEFINITIONS = (
         waits="request.state = 'pending'",
         kind="'approval'",
         source="request.id::text",
-        code="request.kind",
+        code=f"CASE WHEN request.values ? '{UNREPORTED}' THEN '{UNREPORTED}' ELSE request.kind END",
         entity_type="request.entity_type",
         entity_id="request.entity_id",
         item_id="request.remote_id",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from knox.models import AuthToken
+from knox.models import AbstractAuthToken
 
 from sync import choices
 from sync.clock import SyncNow
@@ -62,6 +62,10 @@ class BoardLink(models.Model):
     )
     # When a pass last read items.
     last_pass_at = models.DateTimeField(null=True, blank=True)
+    # By a bucket of LAG_BUCKETS, or "inf": how many; and "sum", in seconds.
+    read_lags: models.JSONField[Any, Any] = models.JSONField(
+        "after what time reads showed what was reported", db_default=EMPTY_OBJECT, blank=True
+    )
     # The policies after a deletion on the other side.
     removed_item_policy = models.CharField(
         "when an item is deleted on Monday",
@@ -78,6 +82,9 @@ class BoardLink(models.Model):
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
+    # The log was read without a gap from the one to the other of these times.
+    log_read_from = models.DateTimeField(null=True, blank=True)
+    log_read_to = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
     # When the last comparison began or ended, even in vain: the next is due by it.
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
@@ -127,6 +134,7 @@ class BoardLink(models.Model):
         self.board_id = board_id
         self.group_id = ""
         self.webhooks = {}
+        self.log_read_from = self.log_read_to = None
         self.swept_to = self.swept_at = self.compared_at = self.webhooks_checked_at = self.verified_at = None
         self.verified_records = self.differed_records = 0
         self.differences = []
@@ -328,17 +336,21 @@ class ApiQuota(models.Model):
         return f"{self.day_calls} of {self.day_limit or 'unknown'} calls today"
 
 
-class ApiToken(AuthToken):  # type: ignore[misc]  # knox has no types
-    """A token of knox, which stores only a hash; a proxy, so that our pages can call it “API token”."""
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
+    """A token of knox, which stores only a hash, with the name of the program that uses it."""
+
+    name = models.CharField(
+        max_length=100, blank=True, default="", db_default="", help_text="The program that uses it, and where."
+    )
 
     class Meta:
-        proxy = True
+        db_table = "knox_authtoken"
         verbose_name = "API token"
         # Everybody manages their own, administrators see all, without a permission.
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"{self.token_key}…"
+        return self.name or f"{self.token_key}…"
 
 
 class CacheEntry(models.Model):

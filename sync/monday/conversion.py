@@ -39,6 +39,8 @@ class ConverterOptions:
     time_zone: str = "UTC"  # IANA name of the zone in which a date with a time gets its day
     column_settings: Mapping[str, Any] = field(default_factory=dict)  # as Monday gives them
     items: Mapping[str, str] = field(default_factory=dict)  # names of related items by id, for display
+    # Connected items that people don't see in a cell, by id: why, or an empty text if a value leaves the item out.
+    hidden_items: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)  # label by stored value, if NPD's field has choices
 
 

@@ -115,6 +115,10 @@ class _PageGatherer(Gatherer):
         self.unread_items |= set(ids)
         return {}
 
+    def related_items(self, entity_type: str, ids: Sequence[str], naming: Sequence[str]) -> Mapping[str, Item] | None:
+        self.unread_items |= set(naming)
+        return None
+
     def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
         # A removed item empties the cells that named it. This has noted the items that the cells are expected to name.
         removed = super().items_off_board(board, emptied)

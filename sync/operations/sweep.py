@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -25,10 +26,12 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
-from sync.models import BoardLink, IgnoredItem, MondayAccount, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
 from sync.monday import board_events, errors
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
+from sync.reconcile.emptied_cells import agreed_at
+from sync.reconcile.field_values import ACTIVE
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
@@ -141,6 +144,11 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     # A board's first cursor is a time of ours; later ones are times of Monday's entries.
     cursor = link.swept_to or now
     begin = begin_of_sweep(cursor, now)
+    waiting = SyncMetadata.objects.of(link.entity_type).filter(remote_state=ACTIVE).exclude(emptied={})
+    agreed = [agreed_at(sync_state, key) for sync_state in waiting for key in sync_state.emptied]
+    if agreed and (link.log_read_from is None or min(agreed) < link.log_read_from):
+        # Whether somebody emptied these cells since both sides agreed on them is looked for as far back as it can be.
+        begin = min(begin, begin_of_sweep(min(agreed), now))
     changes = monday.read_activity(link.board_id, begin)
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
@@ -154,7 +162,26 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
             settled = [entry for entry in entries if entry.at <= now - grace]
             cursor = max([cursor, *(entry.at for entry in settled)])
             new_events += store_missed_changes(link, settled)
-    BoardLink.objects.filter(pk=link.pk).update(swept_to=cursor, swept_at=SyncNow(), sweep_problem=changes.log_problem)
+    read_to = now - grace
+    read_from: datetime | None = begin
+    if changes.log is None:
+        read_from = None
+    elif link.log_read_from and link.log_read_to and begin <= link.log_read_to:
+        read_from = min(begin, link.log_read_from)
+    BoardLink.objects.filter(pk=link.pk).update(
+        swept_to=cursor,
+        swept_at=SyncNow(),
+        sweep_problem=changes.log_problem,
+        log_read_from=read_from,
+        log_read_to=read_to,
+    )
+    # Whether somebody emptied these cells is known now.
+    ids = [
+        UUID(sync_state.entity_id)
+        for sync_state in waiting.all()
+        if any(datetime.fromisoformat(read_at) <= read_to for read_at in sync_state.emptied.values())
+    ]
+    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return new_events

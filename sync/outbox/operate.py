@@ -57,6 +57,15 @@ _RETRY = """
         waits_for = ''
 """
 
+# Afterwards the failed job names the job that replaces it.
+_NAME_RETRY = """
+    UPDATE sync_queue AS failed SET payload = failed.payload || jsonb_build_object('retried_as', retry.id)
+    FROM sync_queue AS retry WHERE failed.id = ANY (%(ids)s) AND retry.status = 'pending'
+        AND retry.entity_type = failed.entity_type AND retry.entity_id IS NOT DISTINCT FROM failed.entity_id
+        AND CASE WHEN failed.entity_id IS NULL THEN retry.remote_id = failed.remote_id
+            ELSE retry.direction = failed.direction END
+"""
+
 _SHARED = {"person": int(choices.Cause.PERSON), "retried": _RETRIED.format(job="id")}
 _RETRY_RECORDS = _RETRY.format(key="entity_type, entity_id, direction", also="remote_id", null="NOT", **_SHARED)
 _RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", null="", **_SHARED)
@@ -95,6 +104,7 @@ def retry(jobs: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
         for sql, ids in ((_MAKE_DUE, pending), (_RETRY_RECORDS, failed), (_RETRY_ITEMS, failed)):
             if ids:
                 run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
+        run_sql(_NAME_RETRY, {"ids": failed})
         complete_unclaimed(failed, f"retried by {by}")
         changed = [*failed, *pending]
         _add_decisions(changed, by, "Retried.")

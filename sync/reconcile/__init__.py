@@ -21,6 +21,7 @@ from sync.limits import batch_size, breaker, stops
 from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
+from sync.reconcile import read_lag
 from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
@@ -30,7 +31,7 @@ from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
-from sync.reconcile.settle.pass_run import PassRun
+from sync.reconcile.settle.pass_run import PassRun, count_read_lags
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,9 @@ def reconcile(
     run.calls = gatherer.calls + executor.calls
     run.read_request_id = gatherer.read_request_id
     plan = settle_pass(run, facts, plan)
+    lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
+    if confirmed := [lag for lag in lags if lag is not None]:
+        count_read_lags(lease.link, confirmed)
     record_plans = (*plan.records.values(), *plan.deleted.values())
     for record_plan in record_plans:
         for fault in record_plan.event_faults:

@@ -148,6 +148,7 @@ class BoardContext:
     model: type[SyncedModel]
     settings: PassSettings = field(default_factory=PassSettings)
     item_names: Mapping[str, str] = field(default_factory=dict)  # of related records, by item
+    hidden_items: Mapping[str, str] = field(default_factory=dict)  # as `ConverterOptions.hidden_items`
 
     @property
     def columns(self) -> list[str]:
@@ -206,6 +207,7 @@ class BoardContext:
                 time_zone=self.settings.time_zone,
                 column_settings=mapping.options.get("settings") or {},
                 items=self.item_names,
+                hidden_items=self.hidden_items,
                 choices=registry.choices_of(self.model, mapping.fields),
             )
             return make_converter(mapping.converter, options)

@@ -29,7 +29,7 @@ from sync.reconcile.board_filter import filter_removed_item, leave_out, matching
 from sync.reconcile.facts import RETURNED, AnswerFacts, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import AnswerKind
-from sync.reconcile.removed_items import removed_state
+from sync.reconcile.removed_items import edits_since_agreed, removed_state
 
 # How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10
@@ -156,7 +156,10 @@ def identify(
             "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
         )
     if not hits and not wants_new_item and unlinked is not None:
-        return _asking(relink_question(record, unlinked))
+        former = facts.items.linked.get(unlinked.item_id)
+        is_as_unlinked = former is not None and _is_as_unlinked(board, record_facts, former, owners)
+        asking = _asking(relink_question(record, unlinked))
+        return pass_plan.IdentityPlan(item=former) if is_as_unlinked else asking
     if not hits and not wants_new_item and board.link.creates_held:
         return pass_plan.IdentityPlan(reason=board.link.creates_held)
     if not hits:
@@ -171,6 +174,22 @@ def identify(
         asked = (conflict for conflict in record_facts.conflicts if conflict.seeks_item)
         question = with_edits_named(board, question, shown, next(asked, None))
     return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
+
+
+def _is_as_unlinked(board: BoardContext, facts: RecordFacts, item: Item, owners: Mapping[str, UUID]) -> bool:
+    """Whether its former item is on the board and free, and neither side was edited since the two were unlinked."""
+    is_free = field_values.is_active_on(board, item) and item.id not in owners
+    if not is_free or not matching_items(board, facts.record, [item]).items:
+        return False
+    as_linked = replace(facts, record=field_values.with_item(facts.record, item.id), item=item)
+    blocked = facts.sync_state.blocked_fields
+    mappings = {mapping.key: mapping for mapping in board.mapped}
+    for edit in edits_since_agreed(board, as_linked):
+        # A value that was held when they were unlinked is held again.
+        entry = blocked.get(edit.key, {})
+        if edit.reason or entry.get("local") != field_values.local_values(facts.record, mappings[edit.key]):
+            return False
+    return True
 
 
 def items_by_npd_id(board: BoardContext, items: BatchItems) -> ItemsByText:

@@ -42,6 +42,8 @@ UNSHOWN_EDIT = "Monday reports an edit that its answers don't show yet. It is re
 UNSHOWN_WRITE = "Monday's answers don't show yet what was sent. It is read again in a moment."
 UNSHOWN_ITEM = "Monday's answers don't show yet what happened to its item. It is read again in a moment."
 
+_UNSHOWN = (UNSHOWN_EDIT, UNSHOWN_WRITE, UNSHOWN_ITEM)
+
 AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
 
@@ -136,6 +138,16 @@ class ReportedCell(NamedTuple):
             if is_confirmed or (shown[0] == value and is_later):
                 return None
         return newest
+
+
+def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
+    """Return after how many seconds a read showed what the record's last one didn't show; None if that isn't so."""
+    history = plan.facts.history
+    if plan.facts.sync_state.note not in _UNSHOWN or plan.reason in _UNSHOWN or not plan.is_settled:
+        return None
+    moments = [_arrival(event) for event in history.events]
+    moments += [intent.settled_at for intent in history.writes if intent.settled_at]
+    return (facts.now - max(moments)).total_seconds() if moments else None
 
 
 # --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------

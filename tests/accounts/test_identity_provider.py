@@ -14,8 +14,8 @@ from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
-from knox.models import AuthToken
 
+from sync.models import ApiToken
 from tests.accounts.signing_in import APP, CODE, LOGIN, code_of, enrolled, grow_old, is_in
 from tests.accounts.signing_in import sign_in as sign_in_by_password
 from tests.support.people import signed_in
@@ -194,7 +194,7 @@ def test_the_users_page_shows_and_removes_the_link(ada: User, provider: type[Pro
 
 
 def test_who_corrects_an_address_reads_which_tokens_still_work(ada: User) -> None:
-    AuthToken.objects.create(user=ada)
+    ApiToken.objects.create(user=ada)
     client = signed_in(ada)
     form = {"username": "ada", "email": "b@example.test", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
     saved = client.post(f"/admin/auth/user/{ada.pk}/change/", form, follow=True)  # one's own session goes on

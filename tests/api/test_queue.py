@@ -22,6 +22,7 @@ def test_a_dead_letter_is_retried_with_its_attempts_counted_anew(api: APIClient,
     assert again.entity_id == failed.entity_id
     assert again.next_retry <= sync_now()
     assert not SyncQueue.objects.filter(status="failed").exists()
+    assert (answer.json()["retried_as"], api.get(f"{QUEUE}{failed.pk}/").json()["retried_as"]) == (None, again.pk)
 
 
 def test_the_stats_count_records_by_status(api: APIClient) -> None:

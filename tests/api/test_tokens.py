@@ -66,9 +66,10 @@ def test_the_command_prints_a_token_that_opens_the_api_and_stores_no_text(person
 
 def test_the_commands_token_ends(person: User) -> None:
     call_command("drf_create_token", "ada", "--days", "7", stdout=io.StringIO())
-    call_command("drf_create_token", "ada", stdout=io.StringIO())
+    call_command("drf_create_token", "ada", "--name", "Newsletter", stdout=io.StringIO())
     week, year = ApiToken.objects.order_by("expiry")
     assert [(token.expiry - sync_now()).days + 1 for token in (week, year)] == [7, 365]
+    assert (week.name, year.name) == ("", "Newsletter")
     for wrong in (["nobody"], ["ada", "--days", "0"]):
         with pytest.raises(CommandError):
             call_command("drf_create_token", *wrong, stdout=io.StringIO())
@@ -105,8 +106,11 @@ def test_an_ended_token_is_kept_for_ninety_days(person: User) -> None:
 
 
 def test_a_new_token_is_shown_once_and_lasts_a_year_unless_chosen_otherwise(of_clerk: Client, clerk: User) -> None:
-    answer = of_clerk.post(f"{TOKENS}add/", {"days": "365"})
+    answer = of_clerk.post(f"{TOKENS}add/", {"days": "365", "name": "Newsletter"})
     text = str(answer.context["text"])
+    [(header, url)] = re.findall(r'curl -H "Authorization: ([^"]+)" ([^\s<]+)', unescape(answer.content.decode()))
+    assert Client().get(url, headers={"Authorization": header}).status_code == 200
+    assert of_clerk.get(answer.context["further"]).status_code == 200
     assert text in unescape(answer.content.decode())
     assert "no-store" in answer.headers["Cache-Control"]
     assert not any(text in str(stored) for stored in [*of_clerk.cookies.values(), *of_clerk.session.values()])
@@ -117,6 +121,7 @@ def test_a_new_token_is_shown_once_and_lasts_a_year_unless_chosen_otherwise(of_c
     assert of_clerk.get(f"{TOKENS}add/").context["adminform"].form["days"].value() == 365
     for page in (of_clerk.get(TOKENS), of_clerk.get(f"{TOKENS}{token.pk}/change/")):
         assert text[:15] in page.content.decode()
+        assert "Newsletter" in page.content.decode()
         assert text not in page.content.decode()
 
 

@@ -88,6 +88,15 @@ def test_a_value_at_the_limit_is_sent_and_an_empty_name_is_not(name: str, length
     assert make_converter("name").rejection_reason({"notes": " "})
 
 
+@pytest.mark.parametrize("text", ["\u200b", " \ufeff ", "\u2800\u3164", "\u00ad"])
+def test_a_name_without_a_visible_character_is_empty_on_both_sides(text: str) -> None:
+    for name in ("name", "relation_name"):
+        assert make_converter(name).canonical_remote({"name": text}) is None
+    assert make_converter("name").canonical_local({"name": text}) is None
+    assert make_converter("name").rejection_reason({"name": text})
+    assert make_converter("name").canonical_remote({"name": f"A{text}"}) is not None
+
+
 def test_an_address_is_one_text_of_its_filled_parts() -> None:
     assert make_converter("address").to_remote(ADDRESS, None) == "12 Main St, Apt 4, Springfield, 62701, USA"
 

@@ -17,6 +17,8 @@ DECIDE = {"tests/decide", "tests/merge"}
 # Test files outside tests/decide/test_*.py.
 PLACES = {
     "converters": "tests/connector/test_converters.py",
+    "odd_answers": "tests/reports/test_odd_answers.py",
+    "unlink": "tests/lifecycle/test_unlink.py",
     "keys": "tests/reports/test_found_by_key.py",
     "restricted": "tests/reports/test_restricted.py",
     "writes_down": "tests/reports/test_writes_down.py",
@@ -49,6 +51,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
         ("A field with an unknown side is not decided", BLOCKED),
         ("a removed item leaves it so", "fields.a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody"),
+        ("doesn't count", "odd_answers.a_connected_column_that_also_names_an_item_that_people_do_not_see"),
+        ("without a visible character", "converters.a_name_without_a_visible_character_is_empty_on_both_sides"),
     ],
     "A read that lags behind": [
         ("A cell is *stale* for ten minutes", "read_lag.read_that_contradicts_the_newest_event_is_stale"),
@@ -89,6 +93,17 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("`none` and disabled read nothing", WITHOUT_CALL),
         ("the one push", "fields.a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else"),
         ("a direction is not overridden", "push.against_its_direction_nothing_is_sent_and_through_a_filter_what_fits"),
+    ],
+    "A cell that nobody emptied": [
+        ("Monday drops cells", "emptied_cells.it_is_no_reason_for_the_filter_to_leave_a_pair_out"),
+        ("the field's newest event says ∅, or can't be read", "emptied_cells.an_empty_cell"),
+        ("no such word, and the item was off its board", "emptied_cells.an_empty_cell"),
+        ("neither | unknown and `pending`", "emptied_cells.an_empty_cell"),
+        ("if the log covers the time since the base", "emptied_cells.an_empty_cell"),
+        ("and the log doesn't cover it", "emptied_cells.an_empty_cell"),
+        ("neither, connected items", "emptied_cells.connected_items_that_are_shown_as_none"),
+        ("or one way from Monday", "emptied_cells.one_way_from_monday_a_person_is_asked"),
+        ("*Fill in again*", "emptied_cells.beyond_the_guard_a_person_is_asked_and_followed"),
     ],
     "A record and its item": [
         ("there, never linked | not known", "identity.one_free_hit_is_linked"),
@@ -138,6 +153,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("new or late, bearing the tombstone's NPD", "unmatched.an_item_with_a_deleted_records_npd_id_makes_no_record"),
         ("deleted | restored by someone after", "deleted_records.deleted_restored_after_we_archived_it_is_asked_about"),
         ("a person | there", "small_rules.a_persons_wish_to_unlink_goes_over_the_boards_policy"),
+        ("With sync on again", "unlink.turned_on_again_it_is_linked_without_a_question_if_neither_side_was_edited"),
         ("until a person says so", "identity.a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back"),
         ("Monday has an undo", "removed_items.nothing_happens_before_the_quiet_time_is_over"),
         ("never its absence from a listing", "removed_items.an_item_is_gone_as_it_says_itself"),

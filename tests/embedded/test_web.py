@@ -14,9 +14,9 @@ import pytest
 import requests
 from django.conf import settings
 from django.contrib.auth.models import User
-from knox.models import AuthToken
 
 from npd.models import Contact
+from sync.models import ApiToken
 from tests.accounts.test_closed_doors import routes
 from tests.support.child import Child, command_of
 from tests.support.servers import ROOT, free_port, run_command
@@ -124,7 +124,7 @@ def send_by_http2(port: int, path: str, body: bytes, **headers: str) -> None:
 def test_a_body_that_does_not_say_its_length_is_read_whole(site: Site) -> None:
     user = User.objects.create(username="ada", password=hashed_password(), is_staff=True, is_superuser=True)
     path = f"/api/v1/contacts/{Contact.objects.create(name='Ann').pk}/"
-    headers = {"authorization": f"Bearer {AuthToken.objects.create(user=user)[1]}", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {ApiToken.objects.create(user=user)[1]}", "content-type": "application/json"}
     send_by_http2(site.port, path, b'{"role_title": "over HTTP/2"}', **headers)
     assert Contact.objects.get(name="Ann").role_title == "over HTTP/2"
     for port in (site.port, site.behind):

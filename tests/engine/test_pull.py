@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, MondayAccount, SyncQueue
+from sync.models import Decision, MondayAccount, SyncQueue, WebhookEvent
 from tests.engine.conftest import choose, clash
 from tests.queue.test_claims import just_before
 from tests.support.world import TOM, World
@@ -75,3 +76,23 @@ def test_a_webhook_that_comes_as_a_pass_ends_leaves_its_record_pending(world: Wo
     assert (contact.role_title, contact.sync_status) == ("First", "pending")
     world.work(contact, minutes=10)
     assert (contact.role_title, contact.sync_status) == ("Second", "synced")
+
+
+def test_who_wrote_a_value_in_conflict_on_monday_is_known_after_its_events_are_pruned(world: World) -> None:
+    MondayAccount.objects.update_or_create(id=1, defaults={"users": {str(TOM): {"name": "Tom Board"}}})
+    contact = world.linked(role_title="Old")
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value="Theirs", user_id=TOM)
+    world.deliver()
+    world.save(contact, role_title="Ours")
+    WebhookEvent.objects.all().delete()
+    world.run_pass(contact)
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    assert conflict.about["editors"]["role_title"]["who"] == "Tom Board"
+    browser = world.browser(world.administrator("lead"))
+    for url in (f"/admin/conflicts/syncconflict/{conflict.pk}/screen/", f"/api/v1/sync/conflicts/{conflict.pk}/"):
+        assert "Tom Board" in browser.get(url).content.decode()
+    world.edit(contact, "role_title", "Newer")
+    WebhookEvent.objects.all().delete()
+    world.run_pass(contact)
+    conflict.refresh_from_db()
+    assert (conflict.monday_data["role_title"], "editors" in conflict.about) == ("Newer", False), "it isn't Tom's"

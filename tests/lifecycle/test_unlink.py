@@ -54,6 +54,29 @@ def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_ask
     assert not IgnoredItem.objects.exists()
 
 
+@pytest.mark.parametrize("edited", ["", "NPD", "Monday", "archived"])
+def test_turned_on_again_it_is_linked_without_a_question_if_neither_side_was_edited(world: World, edited: str) -> None:
+    people = world.linked_together(3, role_title="Buyer")
+    items = [unlinked(world, contact) for contact in people]
+    world.hear()
+    world.pass_time(minutes=30)
+    contact, item_id = people[0], items[0]
+    if edited == "NPD":
+        Contact.objects.filter(pk=contact.pk).update(role_title="Chief")
+    elif edited == "Monday":
+        world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Chief")
+    elif edited:
+        world.sandbox.act("archive", item_id=item_id)
+    Contact.objects.update(sync_enabled=True)
+    for _ in range(3):
+        world.hear(*people, seconds=20)
+    linked = [contact.monday_id == item_id for contact, item_id in zip(people, items, strict=True)]
+    assert (linked, SyncConflict.objects.count()) == ([not edited, True, True], 1 if edited else 0)
+    assert {contact.sync_status for contact in people[1:]} == {"synced"}
+    assert world.values(people[1])["npd_id"] == str(people[1].pk)
+    assert IgnoredItem.objects.count() == (1 if edited else 0)
+
+
 @pytest.mark.django_db
 def test_linking_again_is_refused_where_the_item_is_another_records_by_now() -> None:
     contact = Contact.objects.create(name="Ann", sync_enabled=False)

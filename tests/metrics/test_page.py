@@ -21,6 +21,7 @@ from tests.admin.states import stop_board
 from tests.metrics.conftest import bearer, scrape
 from tests.support.clock import move_clock
 from tests.support.rows import count_queries
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 
@@ -190,3 +191,17 @@ def test_every_alert_is_about_figures_that_are_exported() -> None:
         [name] = re.findall(r"npd_sync_\w+", rule["expr"])
         [label] = re.findall(r"\bby \((\w+)\)", rule["expr"])
         assert (name, label) in exported, rule["alert"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stale_read_counts_by_the_time_after_which_another_showed_the_edit(world: World) -> None:
+    ann = world.linked("Ann", role_title="Old")
+    world.pass_time(minutes=30)
+    world.sandbox.control("faults", lag="all", edits=20)
+    world.edit(ann, "role_title", "New")
+    for seconds in (1, 5, 40):
+        world.hear(ann, seconds=seconds)
+    assert ann.role_title == "New"
+    buckets = scrape().by("le", "read_lag_seconds_bucket", **CONTACT)
+    assert buckets == {"90.0": 1, "600.0": 1, "+Inf": 1}
+    assert 45 <= (scrape().value("read_lag_seconds_sum", **CONTACT) or 0) < 90

@@ -12,7 +12,10 @@ from urllib3 import HTTPResponse
 from npd.models import Contact
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_board
+from tests.engine.test_relations import choose_on_board, connected, organization
 from tests.support.world import World
+
+__all__ = ["connected"]
 
 Change = Callable[[str, dict[str, Any]], None]
 
@@ -99,3 +102,41 @@ def test_an_item_that_is_full_takes_what_still_fits_and_says_so_of_the_rest(worl
     assert world.values(ann)["role_title"] == "New"
     assert world.block_of(ann, "notes")
     assert world.link().stops == {}
+
+
+@pytest.mark.parametrize(
+    ("base_names_it", "act", "taken_over"),
+    [
+        (False, "delete", True),
+        (True, "delete", True),
+        (False, "archive", True),
+        (True, "archive", False),
+        (False, "", False),
+    ],
+)
+def test_a_connected_column_that_also_names_an_item_that_people_do_not_see(
+    connected: World, base_names_it: bool, act: str, taken_over: bool
+) -> None:
+    """F:34633, F:12887. One that people see, or that may come back, is left to them."""
+    acme, beta, gone = organization("Acme"), organization("Beta"), organization("Gone Ltd")
+    connected.work()
+    ann = connected.linked(organization=gone if base_names_it else acme)
+    gone.refresh_from_db()
+    connected.pass_time(minutes=1)
+    if act:
+        connected.sandbox.act(act, item_id=gone.monday_id)
+
+    def name_both(node: Any) -> None:
+        for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            if isinstance(value, dict) and value.get("linked_item_ids"):
+                value["linked_item_ids"] = [gone.monday_id, *value["linked_item_ids"]]
+            name_both(value)
+
+    changing_answers(connected, lambda query, data: name_both(data))
+    choose_on_board(connected, ann, beta)
+    for _ in range(3):
+        connected.hear(ann, minutes=5)
+    assert (ann.organization == beta) is taken_over
+    assert connected.status(ann) == ("synced" if taken_over else "pending")
+    block = connected.block_of(ann, "organization")
+    assert ("Gone Ltd" in block and "archived" in block) is (base_names_it and not taken_over)

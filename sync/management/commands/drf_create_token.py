@@ -14,6 +14,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
+        parser.add_argument("--name", default="", help="the program that uses it, as the list of tokens shows it")
         parser.add_argument("--days", type=int, default=365, help="until it ends (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -23,5 +24,5 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user “{options['username']}”. Make one with “manage.py createsuperuser”.")
         if options["days"] < 1:
             raise CommandError("--days must be at least 1.")
-        _token, text = ApiToken.objects.create(user, timedelta(days=options["days"]))
+        _token, text = ApiToken.objects.create(user, timedelta(days=options["days"]), name=options["name"][:100])
         self.stdout.write(f"Generated token {text} for user {user.username}")

@@ -7,7 +7,7 @@ from sync.monday import conversion
 from sync.monday.board_items import Reading
 from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
 from sync.monday.conversion import Canonical, Converter, ConverterOptions, Local, UnknownValue, field_label
-from sync.monday.text_forms import fold_whitespace
+from sync.monday.text_forms import fold_whitespace, visible_name
 
 
 class _RelatedRecordConverter(Converter):
@@ -57,24 +57,31 @@ class RelationConverter(_RelatedRecordConverter):
 
     def __init__(self, options: ConverterOptions) -> None:
         self._names = options.items
+        self._hidden = options.hidden_items
 
     def missing_reason(self, related: Mapping[str, Any]) -> str:
         record = fold_whitespace(related.get("name")) or "The related record"
         return f"{record} has no item on its board yet; this waits for it"
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        ids = conversion.parse_ids(conversion.list_under(raw, "item_ids"))
+        ids = self._shown(conversion.parse_ids(conversion.list_under(raw, "item_ids")))
         # Choosing one of several items would lose the others.
         if len(ids) > 1:
-            raise UnknownValue(f"it is connected with {len(ids)} items where NPD holds one; leave one of them")
+            hidden = "; ".join(filter(None, (self._hidden.get(item_id) for item_id in ids)))
+            among = f" ({hidden})" if hidden else ""
+            raise UnknownValue(f"it is connected with {len(ids)} items{among} where NPD holds one; leave one of them")
         return ids[0] if ids else None
+
+    def _shown(self, ids: list[str]) -> list[str]:
+        """Return the items of a cell without those that are left out beside others."""
+        return [item_id for item_id in ids if self._hidden.get(item_id) != ""] if len(ids) > 1 else ids
 
     def cell_value(self, reading: Reading) -> Any:
         conversion.known_value(reading, "board_relation")
         # A missing field must not look like an empty cell.
         if "linked_item_ids" not in reading.extra:
             raise UnknownValue("Monday didn't say which items are connected")
-        ids = conversion.parse_ids(reading.extra["linked_item_ids"])
+        ids = self._shown(conversion.parse_ids(reading.extra["linked_item_ids"]))
         return {"item_ids": ids} if ids else None
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
@@ -120,7 +127,7 @@ class RelationNameConverter(_RelatedRecordConverter, TextColumn):
         return "the related record has no name by which to write it"
 
     def canonical_remote(self, raw: Any) -> Canonical:
-        return fold_whitespace(raw_text(raw))
+        return fold_whitespace(visible_name(raw_text(raw)))
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)

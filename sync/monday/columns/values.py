@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sync.monday import conversion
 from sync.monday.board_items import Reading
 from sync.monday.conversion import Canonical, Converter, ConverterOptions, ListConverter, Local, OneText, UnknownValue
-from sync.monday.text_forms import canonical_text
+from sync.monday.text_forms import canonical_text, visible_name
 
 NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
 LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text
@@ -63,14 +63,17 @@ class NameConverter(TextConverter):
     column_type = name = "name"
     readable_types = ("name",)
 
+    def canonical(self, text: str | None) -> str | None:
+        return visible_name(text)
+
     def from_text(self, text: str, current_local: Local) -> Local:
-        if canonical_text(text) is None:
+        if visible_name(text) is None:
             raise ValueError("A name can't be empty.")
         return super().from_text(text, current_local)
 
     def rejection_reason(self, local_raw: Local) -> str | None:
         name, text = conversion.only_text(local_raw)
-        canonical = canonical_text(text)
+        canonical = visible_name(text)
         if canonical is None:
             return f"{conversion.field_label(name)} is empty; an item on Monday needs a name"
         return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")

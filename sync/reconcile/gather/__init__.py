@@ -6,27 +6,31 @@ pass's read calls to Monday. The other modules query NPD; their number of querie
 records.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID
 
 from sync import choices
 from sync.boards import board_columns
+from sync.kernel import grouped
 from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncMetadata
-from sync.monday.board_items import NAME_COLUMN, BatchItems, ColumnSearch, Item
+from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
+from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import longer_histories, with_originals, with_related
-from sync.registry import link_of
+from sync.records.item_links import unlinked_items
+from sync.registry import link_of, target_of
 
 # At most so many pages are read after the first; a match key that more items share identifies nothing.
 MAX_PAGES = 20
@@ -85,10 +89,15 @@ class Gatherer:
         item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
         if not (item_ids or without_item):
             return facts
+        # An item that nobody has edited since it was unlinked is linked again without a question.
+        unlinked = (
+            unlinked_items(board.link.entity_type, [record.pk for record in without_item]) if without_item else {}
+        )
+        item_ids += [former.item_id for former in unlinked.values()]
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in without_item]
         items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts))
-        facts = replace(facts, items=items)
+        facts = replace(facts, items=items, unlinked=unlinked)
         suspect, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (suspect or healed):
             return facts
@@ -99,6 +108,7 @@ class Gatherer:
         """Add what NPD knows about the items, and about the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
             return facts
+        facts = self.with_hidden_items(facts)
         board = facts.board
         linked = facts.items.linked
         open_records = [record_plan.facts for record_plan in plan.open_records]
@@ -119,6 +129,9 @@ class Gatherer:
             histories=longer_histories(board, not_resting),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
+        if with_emptied := [record for record in not_resting if any(emptied_fields(board, record))]:
+            events, unreported = item_facts.facts_about_emptied(board, with_emptied)
+            facts = replace(facts, item_events=events, unreported=unreported)
         if not board.relations:
             return facts
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
@@ -127,6 +140,50 @@ class Gatherer:
         emptied = [cell for record in compared for cell in field_bases.emptied_cells(board, record)]
         off_board = self.items_off_board(board, emptied)
         return with_related(facts, plan, [*not_resting, *removed, *deleted], off_board)
+
+    def with_hidden_items(self, facts: PassFacts) -> PassFacts:
+        """Add which connected items people don't see, if a cell has several and NPD holds one; this takes a call.
+
+        A deleted item is left out of the value. An archived one, or one that isn't shown, is left out only if no base
+        names it, because it may come back.
+        """
+        board = facts.board
+        crowded = _crowded_cells(board, facts.items)
+        if not crowded:
+            return facts
+        relations = {mapping.key for mapping, _ in board.relations}
+        bases = [entry for record in facts.records for key, entry in record.sync_state.base.items() if key in relations]
+        in_bases = {item_id for base in bases for item_id in (base["remote"] or {}).get("item_ids", ())}
+        hidden: dict[str, str] = {}
+        for entity_type, cells in grouped(crowded, lambda cell: cell.entity_type).items():
+            named = sorted({item_id for cell in cells for item_id in cell.related_ids})
+            related = self.related_items(entity_type, named, [cell.item_id for cell in cells])
+            for item_id in named if related is not None else ():
+                item = related.get(item_id) if related else None
+                state = item.state if item else "not shown to NPD Sync"
+                if state != field_values.ACTIVE:
+                    is_left_out = state == DELETED or item_id not in in_bases
+                    title = f"“{item.name}”" if item else f"the item {item_id}"
+                    hidden[item_id] = "" if is_left_out else f"{title} is {state}, so people don't see it"
+        return replace(facts, board=replace(board, hidden_items=hidden)) if hidden else facts
+
+    def related_items(self, entity_type: str, ids: Sequence[str], naming: Sequence[str]) -> Mapping[str, Item] | None:
+        """Return these items of another board, which the items `naming` name; None if that board doesn't answer."""
+        link = link_of(entity_type)
+        items: dict[str, Item] = {}
+        for start in range(0, len(ids), ITEMS_PER_READ):
+            batch = ids[start : start + ITEMS_PER_READ]
+            if link is None or not link.board_id:
+                return None
+            self.calls += 1
+            try:
+                with meter_board_calls(link, len(batch)):
+                    items |= connector().read_batch(link.board_id, batch, {}, [link.npd_id_column]).linked
+            except MondayError as error:
+                if error.scope is not Scope.BOARD:
+                    raise
+                return None
+        return items
 
     def find_items(
         self, board: BoardContext, item_ids: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
@@ -250,6 +307,26 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
             if npd_id in batch:
                 items.setdefault(npd_id, item)
     return items
+
+
+class CrowdedCell(NamedTuple):
+    """A cell with several connected items where NPD holds one record of this type."""
+
+    entity_type: str
+    related_ids: tuple[str, ...]
+    item_id: str  # of the item with the cell
+
+
+def _crowded_cells(board: BoardContext, items: BatchItems) -> list[CrowdedCell]:
+    """Return the relations' cells with several connected items, each once."""
+    cells = dict[CrowdedCell, None]()
+    for mapping, relation in board.relations:
+        for item in (*items.linked.values(), *items.by_npd_id, *items.by_match):
+            ids = item.reading(mapping.column_id).extra.get("linked_item_ids") or ()
+            if len(ids) > 1:
+                entity_type = target_of(relation).entity_type()
+                cells[CrowdedCell(entity_type, tuple(map(str, ids)), item.id)] = None
+    return list(cells)
 
 
 def _column_problems(board: BoardContext) -> set[str]:

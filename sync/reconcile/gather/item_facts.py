@@ -33,6 +33,7 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
+from sync.models.decisions import UNREPORTED
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
@@ -51,10 +52,13 @@ from sync.reconcile.facts import (
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
-from sync.records.approvals import ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record, unlinked_items
+from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
+from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record
 
 DAY = timedelta(days=1)
+
+# A pass reads only the newest events of its items; a field that is rewritten more often is a loop, and shown as such.
+MAX_EVENTS = 2_000
 
 
 def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovedItemFacts]:
@@ -190,6 +194,25 @@ def approval_facts(
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
 
 
+def facts_about_emptied(
+    board: BoardContext, records: Sequence[RecordFacts]
+) -> tuple[dict[UUID, Sequence[WebhookEvent]], frozenset[UUID]]:
+    """Return all stored events about these records' items, and the records with a cell emptied without a word.
+
+    Those wait for the next sweep, or were sent again, emptied or asked about within the hour.
+    """
+    entity_type = board.link.entity_type
+    item_ids = {record.id: str(record.record.monday_id) for record in records}
+    stored = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids.values())
+    events = events_by_item(reversed(stored.order_by("-received_at", "-id")[:MAX_EVENTS]))
+    waiting = SyncMetadata.objects.of(entity_type).exclude(emptied={}).values_list("entity_id", flat=True)
+    requests = ApprovalRequest.objects.filter(entity_type=entity_type, values__has_key=UNREPORTED)
+    is_recent = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(at__gt=SyncNow() - HOUR)
+    asked = requests.filter(is_recent).exclude(state=choices.ApprovalState.RELEASED)
+    unreported = {*map(UUID, waiting), *asked.values_list("entity_id", flat=True)}
+    return {key: events.get(item_id, ()) for key, item_id in item_ids.items()}, frozenset(unreported)
+
+
 def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     """Return the ids of unmatched items that last had one of these match keys."""
     match = board.match_mapping
@@ -289,7 +312,8 @@ def identity_facts(
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
         rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
-        owned = owners_of(entity_type, [item.id for item in (*facts.items.by_npd_id, *matching)])
+        former = [row.item_id for row in facts.unlinked.values()]
+        owned = owners_of(entity_type, [*(item.id for item in (*facts.items.by_npd_id, *matching)), *former])
         owners = {item_id: owner.pk for item_id, owner in owned.items()}
         linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
         from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
@@ -298,7 +322,7 @@ def identity_facts(
             owners,
             frozenset(existing),
             ignored={row.item_id: row for row in rows},
-            unlinked=unlinked_items(entity_type, without_item),
+            unlinked=facts.unlinked,
             unedited=board.model.objects.in_bulk(unedited),
         )
     keys = {

@@ -22,13 +22,13 @@ import pghistory
 import structlog
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import ConflictKind
+from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import items_in_question, save_reports
 from sync import choices
 from sync.clock import SyncNow
 from sync.kernel import db, grouped
 from sync.merge import Action
-from sync.models import AwaitedRelation, Intent, IntentState, SyncMetadata, SyncQueue
+from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import duplicates, pass_plan, pass_results
@@ -41,7 +41,7 @@ from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
-from sync.records import inbox, item_links, tombstones
+from sync.records import authors, inbox, item_links, tombstones
 from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
@@ -180,7 +180,8 @@ def _write_changes(
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
     with_questions = [duplicates.with_shown_values(run.board, record_plan) for record_plan in plans_there]
-    save_reports([report for record_plan in with_questions for report in pass_results.conflict_reports(record_plan)])
+    reports = [report for record_plan in with_questions for report in pass_results.conflict_reports(record_plan)]
+    save_reports([_with_editors(run, report) for report in reports])
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     new_states = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
@@ -195,6 +196,8 @@ def _write_changes(
     pass_run.enqueue_pointing(run, no_longer_awaited)
     if newly_linked := [record_plan.link_to for record_plan in existing if record_plan.link_to]:
         tombstones.enqueue_tombstones(run.entity_type, newly_linked)
+        # One that was unlinked has a record again.
+        IgnoredItem.objects.filter(entity_type=run.entity_type, item_id__in=newly_linked, left_alone=True).delete()
     # Candidate items of an open question are shown there, so do not also list them as unmatched.
     questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
     candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
@@ -203,6 +206,16 @@ def _write_changes(
     _finish_jobs(run, changes)
     run.store_history(plans_there)
     _write_statuses(run, existing, new_states)
+
+
+def _with_editors(run: pass_run.PassRun, report: ConflictReport) -> ConflictReport:
+    """Return a report about fields with who wrote Monday's values."""
+    keys = {conflict.key for conflict in report.fields}
+    if report.kind != ConflictKind.FIELDS or not keys:
+        return report
+    columns = {mapping.column_id: mapping.key for mapping in run.board.mapped if mapping.key in keys}
+    edits = authors.last_monday_edits(report.monday_item_id, columns)
+    return replace(report, editors={key: {"who": edit.who, "at": edit.at.isoformat()} for key, edit in edits.items()})
 
 
 def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:

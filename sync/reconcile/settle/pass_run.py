@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import models
+from django.db import models, transaction
 
 from conflicts.store import reject_resolutions
 from sync import choices, registry
@@ -15,6 +15,7 @@ from sync.kernel.db import run_sql
 from sync.merge import Action
 from sync.models import (
     ApprovalRequest,
+    BoardLink,
     Decision,
     Intent,
     IntentState,
@@ -27,6 +28,7 @@ from sync.models import (
 from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
+from sync.monday.lag import LAG_BUCKETS
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
@@ -268,6 +270,17 @@ def store_approvals(
         _end_requests(requests.filter(pk__in=[request.pk for request, _ in pairs]), state, undecided)
     waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
     ApprovalRequest.objects.bulk_create([*new_deletion_requests(plan), *waiting])
+
+
+def count_read_lags(link: BoardLink, lags: Sequence[float]) -> None:
+    """Count after how many seconds reads showed what was reported, for /metrics."""
+    with transaction.atomic():
+        counts = BoardLink.objects.select_for_update().values_list("read_lags", flat=True).get(pk=link.pk)
+        for lag in lags:
+            bucket = next((str(limit) for limit in LAG_BUCKETS if lag <= limit), "inf")
+            counts[bucket] = counts.get(bucket, 0) + 1
+            counts["sum"] = counts.get("sum", 0.0) + lag
+        BoardLink.objects.filter(pk=link.pk).update(read_lags=counts)
 
 
 def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, from_states: Iterable[str]) -> None:
