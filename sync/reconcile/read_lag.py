@@ -326,7 +326,7 @@ def _reports(
             continue  # our own echo, in a form that can't be read
         events.append(change)
     events.sort(key=cmp_to_key(_order))
-    if not writes and not any(change.arrived > now - LONGEST_LAG for change in events):
+    if not writes and not any(change.is_new or change.arrived > now - LONGEST_LAG for change in events):
         return []
     reports: list[Report] = []
     for change in events:

@@ -130,13 +130,21 @@ def test_sync_now_sends_what_was_saved_and_keeps_what_was_reported(world: World,
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 
 
-def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer(world: World, ann: Contact) -> None:
+@pytest.mark.parametrize("saved", [None, "Ours"])
+def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer(
+    world: World, ann: Contact, saved: str | None
+) -> None:
     lag(world, edits=3_600)
     world.edit(ann, "role_title", "Theirs")
-    for wait in (0, *LOOKS):
+    world.hear()
+    if saved:
+        world.save(ann, role_title=saved)
+    for wait in LOOKS:
         world.hear(ann, seconds=wait + 0.1)
-    assert (ann.role_title, world.status(ann)) == ("Old", "synced")
+    assert (ann.role_title, world.status(ann)) == (saved or "Old", "synced")
     assert not SyncQueue.objects.filter(status="pending").exists()
+    overridden = Decision.objects.filter(entity_id=ann.pk, kind="overridden")
+    assert [line.values["before"] for line in overridden] == (["Theirs"] if saved else [])
 
 
 def test_a_new_item_and_its_last_edit_become_a_record_once_reads_show_them(world: World) -> None:
