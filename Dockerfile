@@ -67,4 +67,4 @@ ENV PORT=8000
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=program /srv/npd /srv/npd
 EXPOSE 8000
-CMD ["gunicorn", "config.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--threads", "4", "--no-control-socket", "--forwarded-allow-ips", ""]
+CMD ["python", "-m", "gunicorn", "config.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--threads", "4", "--no-control-socket", "--forwarded-allow-ips", ""]

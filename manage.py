@@ -17,7 +17,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db.utils import OperationalError
+    from django.db.utils import OperationalError, ProgrammingError
 
     from config.environment import unreachable_message
 
@@ -30,6 +30,13 @@ def main() -> None:
         if not sentence:
             raise
         sys.exit(sentence)
+    except ProgrammingError as error:
+        from sync.kernel.schema import is_unknown_name, schema_problem
+
+        problem = schema_problem() if is_unknown_name(error) else ""
+        if not problem:
+            raise
+        sys.exit(problem)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
     python -m bench.latency [--seconds 60] [--rate 5]
 
-First `rate` saves a second through the API, then as many edits on the board. The time runs from the save's request
-until the sandbox has the value, or from the edit on the board until the contact has it. Both are read 20 times a
-second, so a figure may be 50 ms too long. Then ten edits, a second apart, while Monday's reads lag behind its webhooks;
-their time runs from when reads show the edit. Gates: every change arrives; calls an edit. The seconds are goals.
+First `rate` saves a second through the API, then as many edits on the board, then as many new contacts through the
+API. The time runs from the save's request until the sandbox has the value, from the edit on the board until the contact
+has it, or from the new contact's request until it says “Synced”. All are read 20 times a second, so a figure may be
+50 ms too long. Then ten edits, a second apart, while Monday's reads lag behind its webhooks; their time runs from when
+reads show the edit. Gates: every change arrives; calls an edit. The seconds are goals.
 """
 
 import math
@@ -24,6 +25,7 @@ LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 90.0
 GOAL_MEDIAN = 0.3
 GOAL_TAIL = 1.0
+GOAL_MEDIAN_SYNCED = 0.6  # of a new record, which its item's webhook still checks
 WARM = 10  # changes before the measured ones
 
 # By how many seconds reads lag, ever longer: the goal for the slowest edit, and how often its item is read again.
@@ -106,6 +108,24 @@ def to_npd(site: Site, contacts: Contacts, rate: float) -> list[float]:
     return Play(edit, arrived, rate).run(len(contacts))
 
 
+def to_synced(site: Site, number_of_contacts: int, rate: float) -> list[float]:
+    """Create contacts through the API, and wait until they are synced."""
+    from npd.models import Contact
+
+    session = site.session()
+
+    def create(number: int) -> None:
+        values = {"name": f"New {number}", "email": f"new{number}@example.org"}
+        session.post(f"{site.url}/api/v1/contacts/", json=values, timeout=30).raise_for_status()
+
+    def arrived(waiting: Collection[int]) -> set[int]:
+        numbers = {f"New {number}": number for number in waiting}
+        synced = Contact.objects.filter(name__in=numbers, sync_status="synced")
+        return {numbers[name] for name in synced.values_list("name", flat=True)}
+
+    return Play(create, arrived, rate).run(number_of_contacts)
+
+
 def prepare(site: Site, records: int) -> Contacts:
     """Start everything, make contacts that are in sync, and wait until no job is left."""
     from bench.calls import prepare as on_both_sides
@@ -132,6 +152,7 @@ def measure(seconds: float, rate: float) -> list[Row]:
         rows = _rows("save → board", saves, to_monday(site, contacts[:saves], rate))
         to_npd(site, contacts[saves:], rate)
         rows += _rows("board edit → NPD", saves, to_npd(site, contacts[:saves], rate))
+        rows += _rows("new record → Synced", saves, to_synced(site, saves, rate), GOAL_MEDIAN_SYNCED)
         for lag in LAGS:
             rows += lagging_rows(site, contacts[saves:], lag)
         return rows
@@ -153,13 +174,13 @@ def lagging_rows(site: Site, contacts: Contacts, lag: float) -> list[Row]:
     ]
 
 
-def _rows(way: str, acts: int, seconds: Sequence[float]) -> list[Row]:
+def _rows(way: str, acts: int, seconds: Sequence[float], goal_median: float = GOAL_MEDIAN) -> list[Row]:
     median = percentile(seconds, 0.50)
     tail = percentile(seconds, 0.99)
-    quick = median <= GOAL_MEDIAN and tail <= GOAL_TAIL
+    quick = median <= goal_median and tail <= GOAL_TAIL
     words = f"p50 {median:.2f} s, p99 {tail:.2f} s"
     return [
-        Row(way, f"p50 ≤ {GOAL_MEDIAN:g} s, p99 ≤ {GOAL_TAIL:g} s", words, quick, gate=False),
+        Row(way, f"p50 ≤ {goal_median:g} s, p99 ≤ {GOAL_TAIL:g} s", words, quick, gate=False),
         Row("… changes that arrived", f"{acts:,}", f"{len(seconds):,}", len(seconds) == acts),
     ]
 

@@ -125,12 +125,19 @@ class Rejection:
         """Whether using Monday's value empties the record's field."""
         return self.sides[NPD] is not None and self.sides[MONDAY] is None
 
+    @property
+    def monday_problem(self) -> str:
+        """Why Monday has no value that NPD could use, as far as its stored value tells; empty if it may have one."""
+        if not self.record.monday_id:
+            return "The record has no item on Monday yet, so there is no value to use. Type another one."
+        if self.sides[MONDAY] is None and self.mapping.required:
+            return f"{self.mapping.label} can't be empty in NPD. Type another value."
+        return ""
+
     def raw_from_monday(self) -> dict[str, Any]:
         """Return the raw values that NPD would hold with Monday's value; raises ActionError."""
-        if not self.record.monday_id:
-            raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
-        if self.sides[MONDAY] is None and self.mapping.required:
-            raise ActionError(f"{self.mapping.label} can't be empty in NPD. Type another value.")
+        if self.monday_problem:
+            raise ActionError(self.monday_problem)
         stored = field_values.local_values(self.record, self.mapping)
         converter = self.context.display.board.converter(self.mapping, self.record)
         try:

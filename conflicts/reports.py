@@ -42,9 +42,12 @@ DELETE_ITEM = "delete_item"
 ARCHIVE_COPY = "archive_copy"
 UNLINK = "unlink"
 MERGE_RECORDS = "merge_records"
+SAME_NAME = "same_name"
+NEW_ITEM = "new_item"
 
 # The acts of options (of `sync.kernel.acts`) that a person may choose for several conflicts at once.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, ARCHIVE_COPY, UNLINK)
+NAMESAKE_ACTS = (SAME_NAME, NEW_ITEM)
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,8 @@ class ConflictReport:
     rejected: Mapping[str, str] = field(default_factory=dict)  # reasons of rejected resolutions, by field or RECORD_KEY
     closing_reason: str = ""
     # For a delete and an identity: {what: a sentence, options: [Option.to_json()]}. An identity also has `candidates`,
-    # [{id, label, linked_to, values by field}], and `item`, in the same form, and `shown`: by id the values, by field,
-    # of what an answer may archive or delete.
+    # [{id, label, linked_to, values by field}], `item`, in the same form, `by_name` if only names are the same, and
+    # `shown`: by id the values, by field, of what an answer may archive or delete.
     data: Mapping[str, Any] = field(default_factory=dict)
     # The stored values that undo each applied field: {before, after}, each {local, remote, base}.
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -28,9 +28,15 @@ TESTS = Path(__file__).parent
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     """Start the servers in a wrapper: it runs before pytest-django, which reads the settings in the same hook."""
     options = early_config.known_args_namespace
+    is_run = not (options.help or options.version)
     if _only_deals_out(options):
         os.environ.update(test_servers.NOWHERE)
-    elif not (options.help or options.version):
+        if is_run:
+            try:
+                test_servers.check()
+            except StartError as error:  # once, not by each test process
+                raise pytest.UsageError(str(error)) from error
+    elif is_run:
         signal.signal(signal.SIGTERM, interrupt)
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             # A shell starts background jobs with SIGINT ignored, and all that tests start would inherit that.

@@ -247,7 +247,10 @@ class Run:
                 process.kill()
         psutil.wait_procs(survivors, timeout=5)
         (self.var / "run.json").unlink(missing_ok=True)
-        say(f"All ended (after {time.monotonic() - begun:.1f} s). The data stays in {self.var}.")
+        folders = [str(self.var)]
+        if self.postgres and not self.postgres.data.is_relative_to(self.var):
+            folders.append(str(self.postgres.data.parent))
+        say(f"All ended (after {time.monotonic() - begun:.1f} s). The data stays in {' and '.join(folders)}.")
 
 
 def say(text: str) -> None:
@@ -340,6 +343,7 @@ def reset(var: Path) -> int:
         if answer != "yes":
             say("Nothing was deleted.")
             return 1
+        postgres.remove_outside(var)
         shutil.rmtree(var)
     say("Done. `make run` starts again.")
     return 0

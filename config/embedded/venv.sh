@@ -3,7 +3,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 [ -L .venv ] && exit 0 # a link to another folder's .venv, which was made there
 
-is_made() { .venv/bin/python -c '' 2>/dev/null && grep -q " $(pwd)/.venv\$" .venv/pyvenv.cfg; } # and not moved since
+is_made() { .venv/bin/python -c '' 2>/dev/null && grep -qF " $(pwd)/.venv" .venv/pyvenv.cfg; } # and not moved since
 is_installed() { cmp -s "requirements/$1.txt" ".venv/installed-$1"; }
 is_made && { is_installed "$1" || is_installed development; } && exit 0
 

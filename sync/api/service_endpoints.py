@@ -29,6 +29,7 @@ from sync.api.api_base import HasAnyPermission
 from sync.api.errors import error_response, post_only
 from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
+from sync.kernel.schema import schema_problem
 from sync.limits import WaitKind
 from sync.models import SyncQueue
 from sync.monday.lag import LAG_BUCKETS
@@ -79,6 +80,8 @@ def database_problems() -> list[str]:
     """
     longest = settings.READY_MAX_DUE_SECONDS
     try:
+        if problem := schema_problem():
+            return [problem]
         late_boards = availability.overdue_boards(longest)
     except Error as error:
         log.warning("database not reachable", error=type(error).__name__)

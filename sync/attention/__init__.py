@@ -29,7 +29,7 @@ from django.urls import reverse
 
 from conflicts.reports import side_headings
 from sync import registry
-from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
+from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, WITH_OPTIONS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode, UnmatchedReason
 from sync.clock import SyncNow
 from sync.kernel import humanize
@@ -511,9 +511,12 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
 def _acts(row: Attention) -> tuple[Act, ...]:
     """Return the acts of a row's cause that are possible for it, in its words."""
     acts = acts_of(Kind(row.kind), row.code)
-    if row.kind == Kind.REMOVED or row.code in DELETIONS:
+    if row.kind == Kind.REMOVED or row.code in WITH_OPTIONS:
         # The direction of the record, or the conflict, decides.
         acts = [act for act in acts if act.code in row.values["acts"]]
+    elif row.kind == Kind.REJECTED and not row.item_id:
+        # Monday has no value of a record without an item.
+        acts = [act for act in acts if act.code != "keep_monday"]
     elif row.kind == Kind.FAILED and row.values["failures"]:
         # Only a job that has failed for good is discarded.
         acts = [act for act in acts if act.code != "discard"]

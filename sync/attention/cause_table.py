@@ -131,8 +131,14 @@ CODE_DELETED_RECORD = "deleted_record"
 CODE_RESTORED_ITEM = "restored_item"
 CODE_COPY = "copy"  # a second item that had a linked record's NPD ID
 
+# The code of a question whether a record is the item of its name.
+CODE_SAME_NAME = "same_name"
+
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
+
+# The codes of conflicts whose own options say which acts are possible.
+WITH_OPTIONS = (*DELETIONS, CODE_SAME_NAME)
 
 # By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
@@ -191,6 +197,12 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         acts=_ACTS_ON_DELETED_RECORD,
     ),
     (Kind.DUPLICATE, ""): CauseFacts("Are these the same {record}?"),
+    (Kind.DUPLICATE, CODE_SAME_NAME): CauseFacts(
+        "Is it the item of the same name?",
+        "The board has items with the names of these records, and on one side nothing that tells whether they are the "
+        "same. Nothing is created until somebody answers, or fills that in.",
+        acts=("same_name", "new_item"),
+    ),
     (Kind.DUPLICATE, CODE_COPY): CauseFacts(
         "Copied on the board",
         "They had the NPD ID of a record that has another item. None becomes a record until somebody answers.",
@@ -222,7 +234,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "Nothing new is created, because the NPD ID column is missing", icon="key_off", acts=("check_column",)
     ),
     (Kind.BOARD, "creates_held"): CauseFacts(
-        "Nothing new is created, because nobody on the board can be recognized",
+        "Nothing new is created, because items on the board can't be recognized",
         icon="front_hand",
         acts=("check_column", "create_anyway"),
     ),

@@ -17,7 +17,13 @@ from django.db import connections
 
 from conflicts.reports import ARCHIVE_COPY, RESTORE_RECORD
 from sync import registry
-from sync.attention.cause_table import CODE_COPY, CODE_DELETED_RECORD, CODE_FIRST_MATCH, CODE_RESTORED_ITEM
+from sync.attention.cause_table import (
+    CODE_COPY,
+    CODE_DELETED_RECORD,
+    CODE_FIRST_MATCH,
+    CODE_RESTORED_ITEM,
+    CODE_SAME_NAME,
+)
 from sync.choices import QUIET_REASONS, BlockedCode, TombstoneReason
 from sync.models.decisions import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
@@ -203,6 +209,7 @@ DEFINITIONS = (
                         WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                             AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
                     THEN '{CODE_RESTORED_ITEM}' ELSE '{CODE_DELETED_RECORD}' END
+            WHEN jsonb_exists(conflict.about, 'by_name') THEN '{CODE_SAME_NAME}'
             WHEN conflict.about @? '$.options[*] ? (@.does == "{ARCHIVE_COPY}")' THEN '{CODE_COPY}'
             ELSE conflict.kind END""",
         entity_type="conflict.entity_type",
@@ -212,8 +219,8 @@ DEFINITIONS = (
         since="conflict.detected_at",
         values="""jsonb_build_object('npd', conflict.npd_data, 'base', conflict.base_data,
             'monday', conflict.monday_data, 'what', coalesce(conflict.about ->> 'what', ''), 'acts',
-            CASE WHEN conflict.kind = 'delete' THEN jsonb_path_query_array(conflict.about, '$.options[*].does')
-                ELSE '[]' END)""",
+            CASE WHEN conflict.kind IN ('delete', 'identity')
+                THEN jsonb_path_query_array(conflict.about, '$.options[*].does') ELSE '[]' END)""",
     ),
     # Records whose items somebody removed, both during the quiet time and once a conflict asks about them. Not those
     # with an answer that a job still carries out, and those that wait for an approval.

@@ -18,7 +18,8 @@ from django.db import connection, models, transaction
 from sync import choices, limits, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
-from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
+from sync.kernel.humanize import count_with_noun
+from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.models.decisions import log_event
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import NAME_COLUMN, Board
@@ -257,3 +258,56 @@ def _enqueue_without_item(link: BoardLink) -> None:
     SyncQueue.objects.filter(
         entity_type=link.entity_type, entity_id=None, status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow()
     ).update(next_retry=SyncNow())
+
+
+# Items that nobody can recognize: a board that has such items creates nothing new, because people might be there twice.
+# That begins with a set-up, and ends once no item without a record lacks a match value, or by a person. Passes count
+# these items among the stored ones, without a call.
+
+# Items with the NPD ID of a record, or whose match value can't be read, so that their columns have to be looked at.
+_NOT_COUNTED = (
+    choices.UnmatchedReason.DUPLICATE,
+    choices.UnmatchedReason.SYNC_OFF,
+    choices.UnmatchedReason.KEY_UNREADABLE,
+)
+
+
+def hold_reason(number: int, title: str) -> str:
+    """Return why creates are held, for this number of items with nothing in the match column; empty for none."""
+    if not number:
+        return ""
+    have = "has" if number == 1 else "have"
+    return (
+        f"{count_with_noun(number, 'item')} on the board {have} no NPD ID, and “{title}”, by which NPD Sync "
+        "recognizes records, is empty for all of them. So it creates nothing new on either side: everybody could be "
+        f"there twice. Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press "
+        "“Create new ones anyway” on the board's page."
+    )
+
+
+def known_items(entity_type: str, item_ids: Iterable[str]) -> set[str]:
+    """Return those of these items that need not be recognized: a record has them, or a person ignores them."""
+    ids = list(item_ids)
+    ignored = IgnoredItem.objects.filter(entity_type=entity_type, item_id__any_of=ids, left_alone=True)
+    linked = registry.entity(entity_type).model.objects.filter(monday_id__any_of=ids)
+    return {*ignored.values_list("item_id", flat=True), *map(str, linked.values_list("monday_id", flat=True))}
+
+
+def _unrecognized_items(link: BoardLink) -> models.QuerySet[UnmatchedItem]:
+    rows = UnmatchedItem.objects.filter(entity_type=link.entity_type, board_id=link.board_id, ignored_at=None)
+    has_no_value = models.Q(**{f"values__{link.match_key}": ""}) | ~models.Q(values__has_key=link.match_key)
+    return rows.exclude(reason_code__in=_NOT_COUNTED).filter(has_no_value)
+
+
+def recheck_hold(link: BoardLink) -> None:
+    """Count the items again that hold creates, and end the hold if there is none; in the caller's transaction."""
+    match = link.mappings.filter(key=link.match_key).first() if link.creates_held else None
+    if match is None:
+        return
+    title = column_title(link, match.column_id) or match.label
+    reason = hold_reason(_unrecognized_items(link).count(), title)
+    if not reason:
+        set_create_obstacle(link, "creates_held", "")
+    elif reason != link.creates_held:
+        # A person may have ended it since the link was read.
+        BoardLink.objects.filter(pk=link.pk).exclude(creates_held="").update(creates_held=reason)

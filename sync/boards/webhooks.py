@@ -71,14 +71,15 @@ def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
-    """Register the missing webhooks; return the steps and the problems, as sentences."""
+    """Register the missing webhooks, with a secret address; return the steps and the problems, as sentences."""
 
     def store(hooks: dict[str, dict[str, str]]) -> None:
         link.webhooks = hooks
         link.save(update_fields=["webhooks"])
 
+    steps = ["stored a generated secret for the address of its webhooks"] if credentials.ensure_webhook_secret() else []
     try:
-        return connector.ensure_webhooks(link.board_id, webhook_url(), link.webhooks, store), []
+        return [*steps, *connector.ensure_webhooks(link.board_id, webhook_url(), link.webhooks, store)], []
     except MondayError as error:
         if error.kind is not WEBHOOKS_INCOMPLETE:
             raise
@@ -87,10 +88,10 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
             f"Monday must reach this site at {settings.SITE_URL}: have an administrator see to it, then run the "
             "set-up again. Everything else is done."
         )
-        return [], [problem]
+        return steps, [problem]
     # The address is too long for Monday.
     except ValueError as error:
-        return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
+        return steps, [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
 
 
 def _store_problem(link: BoardLink, problem: str) -> None:

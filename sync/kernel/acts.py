@@ -107,7 +107,8 @@ _ACTS = (
         asks=True, rights=("sync.pause_syncqueue",)),
     Act("resume", "Resume", "What waited is synced now.", rights=("sync.pause_syncqueue",)),
     Act("create_anyway", "Create new ones anyway",
-        "Creates new items and records although nobody on the board can be recognized, which may make duplicates.",
+        "Creates new items and records although items on the board can't be recognized, which may make duplicates. You "
+        "are still asked about records that have an item's name.",
         rights=_CHANGE_BOARD),
     Act("sync_now", "Sync now", "Sends the record to Monday ahead of other work, also while its sync is off."),
     Act("direction", "Direction", "Changes which way the record is synced.", asks=True),
@@ -199,7 +200,13 @@ _ACTS = (
         deletes=True, asks=True, record_right="delete"),
     Act("two_records", "They are two", "Both records stay, and you are not asked again."),
     Act("new_record", "It is somebody else: create a new record", "Creates a record in NPD, linked with the item."),
-    Act("new_item", "None of them: create a new item", "Creates an item on Monday; those that were found stay."),
+    Act("same_name", "It is the same",
+        "Links the record with the item of its name; what differs is synced field by field.",
+        "Link {records} with the items of their names", "{records} will be linked with the items of their names.",
+        asks=True, way_back="To go back, press “Unlink…” on a record's page."),
+    Act("new_item", "None of them: create a new item", "Creates an item on Monday; those that were found stay.",
+        "Create new items for {records}", "New items will be created for {records}.", asks=True,
+        way_back="To go back, archive the new items on the board."),
     Act("leave_alone", "Leave the item alone", "The item stays on the board and is not synced."),
 )  # fmt: skip
 

@@ -122,14 +122,30 @@ def check_secret(text: str, label: str) -> str:
 def store_token(token: str, user: User) -> None:
     """Store a token in place of the former one, and end a stop because of that.
 
-    Webhooks need a secret, so one is made if there is none.
+    Webhooks need a secret, so one is made if there is none (`ensure_webhook_secret`).
     """
     with transaction.atomic():
         _write_secret(API_TOKEN, token, user)
         # Until Monday answers the new token, neither its user on Monday nor whether it works is known.
         stops.end_account_stop(by=user.get_username(), columns={"user_id": "", "answered_mark": ""})
-        if not any(webhook_secrets()):
-            _write_secret(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
+        ensure_webhook_secret(user)
+
+
+def ensure_webhook_secret(user: User | None = None) -> bool:
+    """Store a generated secret for the webhooks' address if there is none; return whether that was needed.
+
+    Without one every delivery is refused.
+    """
+    if any(webhook_secrets()):
+        return False
+    with transaction.atomic():
+        # Of two at once, the second waits here, and finds the first one's.
+        StoredSecret.objects.get_or_create(name=WEBHOOK_TOKEN, defaults={"sealed": encrypt(""), "set_by": user})
+        row = StoredSecret.objects.select_for_update().get(name=WEBHOOK_TOKEN)
+        if _decrypted(row):
+            return False
+        _write_secret(WEBHOOK_TOKEN, secrets.token_urlsafe(32), user)
+    return True
 
 
 def remove_token() -> None:
@@ -159,7 +175,7 @@ def _decrypted(row: StoredSecret) -> str:
     return text
 
 
-def _write_secret(name: str, text: str, user: User) -> None:
+def _write_secret(name: str, text: str, user: User | None) -> None:
     conceal(text)
     values = {"sealed": encrypt(text), "set_at": SyncNow(), "set_by": user}
     StoredSecret.objects.update_or_create(name=name, defaults=values)

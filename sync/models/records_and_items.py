@@ -463,7 +463,7 @@ _UNMATCHED_SENTENCES = {
     UnmatchedReason.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
     UnmatchedReason.LEFT_OUT: "{filter}",
     UnmatchedReason.CREATES_HELD: (
-        "No item on the board has its {label} filled in, so nothing new is created. See the board's page."
+        "Items on the board have no {label}, so nothing new is created. See the board's page."
     ),
     UnmatchedReason.CREATION_OFF: (
         "No {type} has its {label}. On this board, new items don't become {types} by themselves."

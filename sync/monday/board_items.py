@@ -77,6 +77,7 @@ class BatchItems:
     linked: dict[str, Item] = field(default_factory=dict)  # those asked for by id
     by_npd_id: list[Item] = field(default_factory=list)
     by_match: list[Item] = field(default_factory=list)
+    by_name: list[Item] = field(default_factory=list)  # those with the name of a record that has no item
     cursors: dict[str, str] = field(default_factory=dict)  # of the parts that have further pages
     request_id: str = ""
 

@@ -30,7 +30,6 @@ from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, Web
 from sync.monday import board_events, errors
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
-from sync.reconcile.emptied_cells import agreed_at
 from sync.reconcile.field_values import ACTIVE
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
@@ -145,7 +144,8 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     cursor = link.swept_to or now
     begin = begin_of_sweep(cursor, now)
     waiting = SyncMetadata.objects.of(link.entity_type).filter(remote_state=ACTIVE).exclude(emptied={})
-    agreed = [agreed_at(sync_state, key) for sync_state in waiting for key in sync_state.emptied]
+    bases = [sync_state.base[key] for sync_state in waiting for key in sync_state.emptied if key in sync_state.base]
+    agreed = [datetime.fromisoformat(base["at"]) for base in bases if "at" in base]
     if agreed and (link.log_read_from is None or min(agreed) < link.log_read_from):
         # Whether somebody emptied these cells since both sides agreed on them is looked for as far back as it can be.
         begin = min(begin, begin_of_sweep(min(agreed), now))

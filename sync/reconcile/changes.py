@@ -24,6 +24,7 @@ from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
 from sync.models.decisions import REFILLS, UNREPORTED
+from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -73,6 +74,9 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
+        if mapping.key in plan.lost_cells:
+            # If a late event says that somebody emptied it, they are asked.
+            entry[REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
         converter = field_plan.converter
         value = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
         fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, converter.has_labels))

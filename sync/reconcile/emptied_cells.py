@@ -8,11 +8,11 @@ too many.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sync import merge
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
-from sync.models import FieldMapping, SyncMetadata, WebhookEvent
+from sync.models import FieldMapping, WebhookEvent
 from sync.models.decisions import UNREPORTED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -30,8 +30,6 @@ _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 
 # The stored states of an item that is off its board.
 _OFF_BOARD = (ARCHIVED, DELETED, pass_plan.MOVED, "inactive")
-
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMapping]:
@@ -100,7 +98,7 @@ def _with_unreported(
             looks.append(seconds_left)
         elif is_connected:
             unexplained.add(key)
-        elif link.log_read_from is not None and link.log_read_from <= agreed_at(plan.sync_state, key):
+        elif link.log_read_from is not None and link.log_read_from <= _agreed_at(plan, key):
             lost.add(key)
         if key in reasons:
             since[key] = first_read
@@ -111,10 +109,10 @@ def _with_unreported(
     return set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
 
 
-def agreed_at(sync_state: SyncMetadata, key: str) -> datetime:
-    """Return when both sides agreed on a field's base; long ago if that isn't known."""
-    at = sync_state.base.get(key, {}).get("at")
-    return datetime.fromisoformat(at) if at else _LONG_AGO
+def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
+    """Return when both sides agreed on a field's base: since the record is there, if that isn't known."""
+    at = plan.sync_state.base[key].get("at")
+    return datetime.fromisoformat(at) if at else plan.record.created_at
 
 
 def _was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
@@ -136,5 +134,5 @@ def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldM
 
 
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
-    since = agreed_at(plan.sync_state, mapping.key) - merge.CLOCK_TOLERANCE
+    since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
     return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]

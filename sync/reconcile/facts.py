@@ -330,6 +330,7 @@ class ItemFacts:
     tombstones: tuple[Tombstone, ...] = ()  # of records that had this item, or that have its NPD ID
     npd_id_record: SyncedModel | None = None  # the board's record with the NPD ID that it bears
     matching: tuple[SyncedModel, ...] = ()  # the board's records with its match key
+    namesakes: tuple[SyncedModel, ...] = ()  # the board's records with its name that have no item
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
     question: OpenConflict | None = None  # open, whose item it is
     asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted

@@ -465,6 +465,15 @@ def searched_texts(board: BoardContext, record: SyncedModel) -> set[str]:
     return set().union(*map(text_forms.sign_spellings, spellings))
 
 
+def name_key_of_record(board: BoardContext, record: SyncedModel) -> str:
+    """Return the key of the record's name, empty where the name is the match key, or has no field."""
+    name_field = registry.name_field(board.model)
+    match = board.match_mapping
+    if name_field is None or match is None or name_field in match.fields:
+        return ""
+    return match_key(record_name(record))
+
+
 def _match_key(canonical: conversion.Canonical) -> str:
     return match_key(", ".join(canonical) if isinstance(canonical, tuple) else canonical)
 

@@ -4,6 +4,8 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 
 - *there, never linked | not known*: one item that no other record has is linked. Several, or one of another record,
   are asked about (“who is this?”). If there is none, it is created.
+- *there, never linked | none found, but an item has its name*: a person is asked, because without a match key on both
+  sides nobody knows whether they are the same
 - *unlinked by policy or a person*: if the record syncs again, a person is asked whether it gets back its item.
 - people's answers to these questions
 
@@ -24,6 +26,7 @@ from sync.choices import SyncDirection
 from sync.kernel import as_uuid, grouped
 from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import BatchItems, Item
+from sync.monday.text_forms import match_key
 from sync.reconcile import field_values, pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import RETURNED, AnswerFacts, HistoryLine, PassFacts, RecordFacts
@@ -93,8 +96,10 @@ def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> d
     board = facts.board
     by_npd_id = items_by_npd_id(board, facts.items)
     by_match_key = items_by_match_key(board, facts.items)
+    by_name = grouped(facts.items.by_name, lambda item: match_key(item.name))
     # An item with the NPD ID of an existing record belongs to it, unless the item is linked with another record.
-    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in facts.items.by_match}
+    candidates = (*facts.items.by_match, *facts.items.by_name)
+    npd_ids = {item.id: field_values.npd_uuid_of(board, item) for item in candidates}
     owners = {item_id: npd_id for item_id, npd_id in npd_ids.items() if npd_id in facts.identity.existing}
     owners |= facts.identity.owners
     first_by_key = dict[str, SyncedModel]()
@@ -102,6 +107,11 @@ def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> d
     for record_facts in sorted(records, key=lambda record_facts: (record_facts.record.created_at, record_facts.id)):
         key = field_values.match_key_of_record(board, record_facts.record)
         plan = identify(facts, record_facts, by_npd_id, by_match_key, owners)
+        may_be_new = plan.creates or plan == pass_plan.IdentityPlan(reason=board.link.creates_held)
+        if may_be_new and not record_facts.wants_new_item:
+            items = by_name.get(match_key(field_values.record_name(record_facts.record)), ())
+            if namesakes := _possible_items(facts, record_facts, items, owners):
+                plan = _asking(namesake_question(board, record_facts.record, namesakes))
         may_create = plan.creates and record_facts.record.sync_direction != SyncDirection.MONDAY_TO_NPD
         if plan.item is not None:
             owners[plan.item.id] = record_facts.id
@@ -174,6 +184,25 @@ def identify(
         asked = (conflict for conflict in record_facts.conflicts if conflict.seeks_item)
         question = with_edits_named(board, question, shown, next(asked, None))
     return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
+
+
+def _possible_items(
+    facts: PassFacts, record_facts: RecordFacts, items: Iterable[Item], owners: Mapping[str, UUID]
+) -> list[Item]:
+    """Return those of the items with the record's name that may be its own.
+
+    If both have a match key, they are two. But if a person is asked already, an answer counts more than what was filled
+    in since.
+    """
+    board = facts.board
+    key = field_values.match_key_of_record(board, record_facts.record)
+    asked = record_facts.sync_state.asked_items or ()
+    return [
+        item
+        for item in items
+        if item.id not in owners and facts.identity.may_match(item.id, record_facts.id)
+        if not (key and field_values.match_key_of_item(board, item)) or item.id in asked
+    ]
 
 
 def _is_as_unlinked(board: BoardContext, facts: RecordFacts, item: Item, owners: Mapping[str, UUID]) -> bool:
@@ -310,6 +339,20 @@ def item_question(
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
     return question_data(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
+
+
+def namesake_question(board: BoardContext, record: SyncedModel, items: Sequence[Item]) -> dict[str, Any]:
+    """Return the question whether one of the items with the record's name is its own."""
+    sentence = f"An item on the board has the name of “{record}”"
+    if len(items) > 1:
+        sentence = f"{len(items)} items on the board have the name of “{record}”"
+    unsure = f"but {board.match_label} doesn't tell whether they are the same"
+    linking = f"“{record}” is linked with this item; what differs is synced field by field."
+    act = reports.SAME_NAME if len(items) == 1 else "link"
+    options = [Option.answer(act, linking, item.id, f"It is “{item.name}” ({item.id})") for item in items]
+    candidates = [field_values.item_data(board, item) | {"linked_to": None} for item in items]
+    options.append(_new_item_option(record))
+    return question_data(f"{sentence}, {unsure}. Nothing was created.", candidates, options) | {"by_name": True}
 
 
 def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:

@@ -114,6 +114,9 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
             conflicts[ConflictKind.FIELDS] = fields
+        if not any(conflict.kind == ConflictKind.IDENTITY for conflict in plan.facts.conflicts):
+            # Its item's pass has closed the question.
+            conflicts.pop(ConflictKind.IDENTITY, None)
         if plan.identity.question:
             conflicts[ConflictKind.IDENTITY] = [plan.identity.question["what"]]
     if lost_fields:

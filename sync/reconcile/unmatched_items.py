@@ -324,7 +324,7 @@ class _ItemRule:
         is_missing = self.board.link.npd_id_problem or (match is not None and match.problem)
         return self.now + (CHECK_SELDOM if is_missing else CHECK_SOON)
 
-    def _match_or_create(self) -> pass_plan.ItemPlan:  # noqa: PLR0911 - a guard for each reason to leave it
+    def _match_or_create(self) -> pass_plan.ItemPlan:
         ignored = self.facts.ignored
         facts = self.facts
         # Not left alone means: only not that record's; without a record, it was the item of one deleted long ago.
@@ -346,8 +346,13 @@ class _ItemRule:
             return self._leave(UnmatchedReason.LEFT_OUT, filter=self._record_exclusion(matching[0]))
         if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
             return self._link(hits[0])
-        if hits:
-            return self._ask(hits)
+        return self._ask(hits) if hits else self._without_match()
+
+    def _without_match(self) -> pass_plan.ItemPlan:
+        """Plan an item that matches no record: a new record, unless it may be one of the same name, or none is made."""
+        facts = self.facts
+        if namesakes := self._namesakes:
+            return self._leave_to_namesakes(namesakes)
         if not self.board.link.creates_records and not facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
         # Held, because nobody could be recognized: an item with a match key can be.
@@ -355,6 +360,26 @@ class _ItemRule:
             until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
         return self._create()
+
+    @property
+    def _namesakes(self) -> list[SyncedModel]:
+        """The records without an item that have its name, and that it may be: not both have a match key."""
+        facts = self.facts
+        if facts.is_creation_requested:
+            return []
+        namesakes = [self._as_planned(record) for record in facts.namesakes]
+        return [
+            record
+            for record in namesakes
+            if record.monday_id is None and not (facts.ignored and record.pk == facts.ignored.entity_id)
+            if not (self.match_key and field_values.match_key_of_record(self.board, record))
+            if not self._record_exclusion(record)
+        ]
+
+    def _leave_to_namesakes(self, namesakes: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
+        """Leave the question whether it is one of these records to the records' own passes, which ask it once each."""
+        plan = self._leave(UnmatchedReason.AMBIGUOUS, names=identity.quoted_names(namesakes))
+        return replace(plan, to_enqueue=tuple(record.pk for record in namesakes))
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
         plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
@@ -494,7 +519,7 @@ class _ItemRule:
             detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
         closing = ""
-        if self.facts.wants_new_record:
+        if self.facts.is_creation_requested:
             closing = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
         sentence = f"Created from the item “{self.item.name}” on the board."
         plan = self._end(f"Became {record}.")

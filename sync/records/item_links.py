@@ -334,8 +334,10 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
                  AND payload ?| %s::text[]""",
             [list(REQUEST_KEYS), entity_type, ids, list(REQUEST_KEYS)],
         )
-    # The pass closes the open conflict.
-    _enqueue_requests([row for row in items if row.reason_code in _CONFLICT_REASONS], {IGNORED_KEY: True, "by": by})
+    # The pass closes the open conflict, and ends what the item held.
+    holding = set(BoardLink.objects.exclude(creates_held="").values_list("entity_type", flat=True))
+    with_pass = [row for row in items if row.reason_code in _CONFLICT_REASONS or row.entity_type in holding]
+    _enqueue_requests(with_pass, {IGNORED_KEY: True, "by": by})
     return len(items)
 
 

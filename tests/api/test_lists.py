@@ -1,8 +1,10 @@
 """What a list accepts: pages by number and by cursor, filters, order and search."""
 
+import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -100,6 +102,14 @@ def test_pages_by_cursor_give_each_row_once_whatever_the_order(api: APIClient, q
     rows = walk(api, f"{CONTACTS}?pagination=cursor&page_size=4{query}")
     assert [record["id"] for record in rows] == sorted(str(key) for key in Contact.objects.values_list("pk", flat=True))
     assert "count" not in api.get(f"{CONTACTS}?pagination=cursor{query}").json()
+
+
+def test_what_the_reference_filters_by_is_answered(api: APIClient) -> None:
+    page = (settings.BASE_DIR / "docs/reference/http.md").read_text()
+    queries = re.findall(r"`(\w+=[^`\s]+)`", page.partition("### Lists")[2].partition("\n###")[0])
+    assert queries
+    for query in queries:
+        assert api.get(f"{CONTACTS}?{query}").status_code == 200, query
 
 
 def test_records_are_filtered_searched_and_ordered(api: APIClient, organization: Organization) -> None:

@@ -6,10 +6,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("config", "npd", "sync", "conflicts", "sandbox", "tests", "bench")
+APPLICATIONS = tuple(app for app in settings.INSTALLED_APPS if (ROOT / app / "__init__.py").is_file())
+OURS = (*APPLICATIONS, "config", "sandbox", "tests", "bench")
 ALLOWED = {
+    # An application of one's own knows only what every synced model needs.
+    **{app: {app, "sync", "conflicts"} for app in APPLICATIONS},
     "npd": {"npd", "sync", "conflicts"},
     "conflicts": {"conflicts", "sync"},
     "sync": {"sync", "conflicts"},

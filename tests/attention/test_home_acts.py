@@ -256,6 +256,22 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
     assert list(Contact.objects.values_list("email", flat=True)) == ["x@crm.test"] * 2
 
 
+@pytest.mark.parametrize(("item", "key"), [("", "name"), ("", "phone"), ("8100", "name")])
+def test_monday_s_value_is_not_offered_where_there_is_none_to_use(
+    browser: Client, db: None, item: str, key: str
+) -> None:
+    record = states.synced("Zoe", item or "8100", phone="1")
+    entry = {"code": "rejected", "reason": "Monday rejected it", "local": {key: getattr(record, key)}}
+    blocked_fields = {key: entry | {"column": key, "version": 1}}
+    sync_state = SyncMetadata.objects.filter(entity_id=str(record.pk))
+    sync_state.update(blocked_fields=blocked_fields, remote_id=item or None, seen={}, base={})
+    Contact.objects.filter(pk=record.pk).update(monday_id=item or None)
+    assert [code for code, _, _ in acts_of(browser)] == ["leave_both", "retry_field"]
+    if not item:
+        [waiting] = browser.get("/api/v1/sync/attention/").json()["results"]
+        assert [act["code"] for act in waiting["acts"]] == ["leave_both", "retry_field"]
+
+
 def test_an_act_waits_for_a_pause(browser: Client, kinds: Kinds) -> None:
     jobs = kinds[Kind.FAILED][0]
     pauses.pause("eve")

@@ -150,8 +150,10 @@ def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> Non
     states.synced("Ann", "1")
     before = everything()
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
+    out = StringIO()
     with pytest.raises(CommandError, match=r"Contacts: "):
-        output()
+        call_command("sync_reconcile", "--dry-run", stdout=out)
+    assert "Plan: not known for Organizations and Contacts." in out.getvalue()
     assert everything() == before
 
 

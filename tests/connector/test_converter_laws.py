@@ -33,7 +33,7 @@ LINKS = st.builds(
     "{}{}{}{}".format,
     st.sampled_from(["https://", "http://", "HTTPS://", ""]),
     st.sampled_from(["example.org", "Example.ORG", "a.b.example.org:8080", "localhost", "ü.example"]),
-    st.sampled_from(["", "/", "/Path/x", "?q=1", "#top", "/a?b=c#d", "//"]),
+    st.sampled_from(["", "/", "/Path/x", "?q=1", "#top", "/a?b=c#d", "//", "/Ü%c3%9C", "/%7e%"]),
     st.sampled_from(["", "", "x", "%20"]),
 )
 LABELS = st.lists(TEXTS, max_size=4) | TEXTS

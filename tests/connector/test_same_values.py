@@ -18,6 +18,14 @@ LINKS = [
     ("https://exam\u00adple.org\u200b/a", "https://example.org/a"),
     ("https://example.org/a b", "https://example.org/a%20b"),
     ("MAILTO:ada@example.org", "mailto:ada@example.org"),
+    ("https://example.org/Übersicht?q=größe#Süd", "https://example.org/%C3%9Cbersicht?q=gr%c3%b6%C3%9fe#S%C3%BCd"),
+    ("https://example.org/U\u0308ber", "https://example.org/%C3%9Cber"),
+    ("https://example.org/日本/😀", "https://example.org/%E6%97%A5%E6%9C%AC/%F0%9F%98%80"),
+    ("https://example.org/%7eada/%2d%2E%5F%41", "https://example.org/~ada/-._A"),
+    ("https://example.org/a%2fb%3f", "https://example.org/a%2Fb%3F"),
+    ('https://example.org/{a}|"b"', "https://example.org/%7Ba%7D%7C%22b%22"),
+    ("https://example.org/100%?%zz&%%34%31", "https://example.org/100%25?%25zz&%2541"),
+    ("mailto:ada@example.org?subject=Grüße", "mailto:ada@example.org?subject=Gr%C3%BC%C3%9Fe"),
 ]
 OTHER_LINKS = [
     ("https://example.org/A", "https://example.org/a"),
@@ -29,6 +37,10 @@ OTHER_LINKS = [
     ("https://example.org/#a", "https://example.org/"),
     ("https://example.org/?q=what?", "https://example.org/?q=what"),
     ("see example.org/a", "example.org/a"),
+    ("https://example.org/a%2Fb", "https://example.org/a/b"),
+    ("https://example.org/?a%26b", "https://example.org/?a&b"),
+    ("https://example.org/?a+b", "https://example.org/?a%20b"),
+    ("https://example.org/%C3%9C", "https://example.org/%DC"),
 ]
 EMAILS = [
     ("a@münchen.de", "a@xn--mnchen-3ya.de"),

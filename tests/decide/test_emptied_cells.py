@@ -84,7 +84,7 @@ BATCH, BACK = row("batch_change_pulses_column_value"), row("move_pulse_into_boar
         pytest.param({"since": -600, "swept": TOO_EARLY}, "waits", id="a sweep that began earlier has ended"),
         pytest.param({"since": -600, "swept": COVERED}, "sent", id="the log says nothing"),
         pytest.param({"since": -600, "swept": NOT_COVERED}, "pulled", id="the log doesn't reach back to the base"),
-        pytest.param({"since": -600, "swept": COVERED, "base_at": None}, "pulled", id="when both agreed isn't known"),
+        pytest.param({"since": -600, "swept": COVERED, "base_at": None}, "pulled", id="nor to the record's creation"),
     ],
 )
 def test_an_empty_cell(case: dict[str, Any], expected: str) -> None:

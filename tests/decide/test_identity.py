@@ -1,6 +1,7 @@
 """Which item belongs to which record, and answers to that question: docs/reference/merge.md."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,11 +42,12 @@ def identified(
     *records: Contact,
     by_npd_id: Sequence[Item] = (),
     by_match: Sequence[Item] = (),
+    by_name: Sequence[Item] = (),
     on: BoardContext = BY_EMAIL,
     as_new: bool = False,
     **more: Any,
 ) -> list[IdentityPlan]:
-    read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match))
+    read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match), by_name=list(by_name))
     claimed = [facts(record, item=None) for record in records]
     for row in (row for record_facts in claimed for row in record_facts.claim.jobs if as_new):
         row.payload = {NEW_ITEM_KEY: True}
@@ -103,6 +105,38 @@ def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wa
     holding = board(creates_held=reason)
     assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
+
+
+@pytest.mark.parametrize("reason", ["", "Items of the board have no email."])
+@pytest.mark.parametrize(
+    ("email", "items", "more", "asked"),
+    [
+        pytest.param(EMAIL, [shown(email="")], {}, ["7"], id="the item has no key"),
+        pytest.param("", [shown()], {}, ["7"], id="the record has no key"),
+        pytest.param(EMAIL, [shown(email=None)], {}, ["7"], id="the item's key can't be read"),
+        pytest.param(EMAIL, [shown(email=""), shown("8", email="")], {}, ["7", "8"], id="two items"),
+        pytest.param(EMAIL, [shown(email="b@x.org")], {}, [], id="both have a key: they are two"),
+        pytest.param(EMAIL, [shown(email="")], {"owners": {"7": uuid4()}}, [], id="another record's item"),
+        pytest.param(EMAIL, [shown(email="")], {"ignored": {"7": ignored("7")}}, [], id="an ignored item"),
+    ],
+)
+def test_a_name_on_an_item_is_asked_about_where_a_key_is_missing(
+    email: str, items: list[Item], more: dict[str, Any], asked: list[str], reason: str
+) -> None:
+    for name in "Item 7", "ITEM  7":
+        by_name = [replace(item, name=name) for item in items]
+        record = ann(name="item 7", email=email)
+        [plan] = identified(record, by_name=by_name, on=board(creates_held=reason), **more)
+        without_question = IdentityPlan(creates=not reason, reason=reason)
+        assert candidates_of(plan) == [(key, None) for key in asked] if asked else plan == without_question
+        assert identified(record, by_name=by_name, as_new=True, **more) == [IdentityPlan(creates=True)]
+
+
+def test_an_item_that_is_asked_about_by_name_stays_so_whatever_is_filled_in() -> None:
+    record_facts = facts(ann(name="Item 7"), item=None, sync_state={"asked_items": ["7"]})
+    items = BatchItems(by_name=[shown(email="b@x.org")])
+    [plan] = identify_without_item(PassFacts(BY_EMAIL, at(0), items=items), [record_facts]).values()
+    assert candidates_of(plan) == [("7", None)]
 
 
 def test_an_item_that_a_person_said_is_not_the_records_stays_another_ones() -> None:

@@ -16,6 +16,7 @@ PAGE = "docs/reference/merge.md"
 DECIDE = {"tests/decide", "tests/merge"}
 # Test files outside tests/decide/test_*.py.
 PLACES = {
+    "boards_had": "tests/setup/test_boards_that_people_have.py",
     "converters": "tests/connector/test_converters.py",
     "odd_answers": "tests/reports/test_odd_answers.py",
     "unlink": "tests/lifecycle/test_unlink.py",
@@ -111,6 +112,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("several, or a hit linked elsewhere", "identity.several_hits_are_asked_about"),
         ("or a hit linked elsewhere", "identity.a_hit_linked_elsewhere_is_asked_about"),
         ("none → create the item", "identity.none_the_item_is_created"),
+        ("none found, but items", "identity.a_name_on_an_item_is_asked_about_where_a_key_is_missing"),
+        ("whichever side is new", NEW_ITEM),
+        ("may be for all", "boards_had.nobody_is_made_twice_on_a_board_where_few_emails_are_filled_in"),
+        ("what can be recognized is linked", "boards_had.it_ends_once_each_item_is_filled_in_archived_or_ignored"),
         ("found, on a board", "identity.none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it"),
         ("of several with one key,", "identity.the_oldest_of_one_key_gets_a_new_item_and_the_others_find_it_next_pass"),
         ("none | there, never linked", NEW_ITEM),

@@ -137,6 +137,24 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         (ENDED, CREATE, None),
     ),
     "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
+    "its name is a record's that has no item, and it has no key": (
+        facts(an_item(""), namesakes=(contact(),)),
+        (ENDED, NOTHING, R.AMBIGUOUS),
+    ),
+    "its name is a record's that has no item, and no key": (
+        facts(namesakes=(contact(email=""),)),
+        (ENDED, NOTHING, R.AMBIGUOUS),
+    ),
+    "its name is a record's, but both have a key": (facts(namesakes=(contact(),)), (ENDED, CREATE, None)),
+    "its name is a record's that has an item": (facts(an_item(""), namesakes=(LINKED,)), (ENDED, CREATE, None)),
+    "a record of its name, as a person said, is another": (
+        facts(an_item(""), namesakes=(SECOND,), ignored=ignored(entity_id=SECOND.pk)),
+        (ENDED, CREATE, None),
+    ),
+    "it is wanted, though its name is a record's": (
+        facts(an_item(""), namesakes=(contact(),), payload={"create": True}),
+        (ENDED, CREATE, None),
+    ),
     "its name is too long for NPD": (facts(an_item(name="x" * 300)), (ENDED, NOTHING, R.INVALID)),
     "its name is required, and can't be read": (facts(an_item(is_name_known=False)), (ENDED, NOTHING, R.INVALID)),
 }

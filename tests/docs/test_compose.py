@@ -82,7 +82,7 @@ def test_the_processes_run_as_in_the_procfile_but_that_only_web_listens_to_its_n
         assert ["exec", *compose["services"][name]["command"]] == shlex.split(line)
     by_itself = stages()["app"][-1]
     workers = compose["services"]["web"]["command"]
-    assert json.loads(" ".join(by_itself[1:])) == [*workers[:4], *workers[6:]]
+    assert json.loads(" ".join(by_itself[1:])) == [*workers[:6], *workers[8:]]
 
 
 def test_a_worker_is_given_the_time_that_its_longest_call_may_take(compose: dict[str, Any]) -> None:

@@ -2,17 +2,22 @@
 
 import sys
 from io import StringIO
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
 
+from sync.kernel.db import run_sql
+from sync.kernel.schema import schema_problem
 from tests.admin import states
 from tests.support import rows
-from tests.support.servers import run_command
+from tests.support.servers import ROOT, run_command
 from tests.support.site import child_environment
 
 OURS = ("conflicts", "npd", "sync")
@@ -58,6 +63,73 @@ def test_a_database_that_does_not_know_every_letter_is_refused(options: str, fau
 @pytest.mark.django_db
 def test_models_and_migrations_say_the_same() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DELETE FROM django_migrations WHERE app = 'npd'", ["migrations of npd", "manage.py migrate"]),
+        ("ALTER TABLE contacts RENAME COLUMN notes TO remarks", ["contacts.notes", "make reset"]),
+        ("DROP TABLE sync_board_leases CASCADE", ["sync_board_leases", "make reset"]),
+    ],
+)
+def test_a_database_behind_the_code_is_named_with_the_command_that_mends_it(
+    client: Client, change: str, words: list[str]
+) -> None:
+    assert not schema_problem()
+    run_sql(change)
+    answer = client.get("/readyz")
+    with pytest.raises(CommandError, match=words[0]):
+        call_command("demo", "--admin")
+    assert answer.status_code == 503
+    assert [word for word in words if word not in answer.json()["reasons"][0]] == []
+
+
+CHANGED = """
+import django
+django.setup()
+from django.core.management import call_command
+from npd.models import Contact
+Contact._meta.get_field("name").max_length = 300
+call_command("demo", "--admin")
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_model_that_changed_without_a_migration_is_named() -> None:
+    env = child_environment() | {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    end = run_command(sys.executable, "-c", CHANGED, env=env)
+    assert "The models of npd changed without a migration." in end.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_command_that_meets_an_unknown_column_says_why_without_a_trace() -> None:
+    command = [sys.executable, "manage.py", "sync_explain", "contact", "40b8baf5-d9f1-490f-876f-abc7cf724d0f"]
+    run_sql("ALTER TABLE contacts RENAME COLUMN notes TO remarks")
+    try:
+        end = run_command(*command, env=child_environment())
+    finally:
+        run_sql("ALTER TABLE contacts RENAME COLUMN remarks TO notes")
+    assert end.returncode == 1
+    assert end.stderr.startswith("The database was made by other migrations")
+
+
+@pytest.mark.django_db
+def test_migrations_are_as_makemigrations_writes_them(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the difference which a change of a model makes shows nothing else."""
+    for app in OURS:
+        (tmp_path / f"new_{app}").mkdir()
+        (tmp_path / f"new_{app}" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.MIGRATION_MODULES = settings.MIGRATION_MODULES | {app: f"new_{app}" for app in OURS}
+    call_command("makemigrations", *OURS, include_header=False, verbosity=0)
+    run_command(sys.executable, "-m", "ruff", "format", "--config", "pyproject.toml", str(tmp_path), check=True)
+    for app in OURS:
+        [committed] = (ROOT / app / "migrations").glob("0*.py")
+        assert (tmp_path / f"new_{app}" / committed.name).read_text() == committed.read_text()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded.postgres import EmbeddedPostgres
+from config.embedded.postgres import EmbeddedPostgres, remove_outside
 from tests.support.servers import FOLDER
 
 
@@ -19,6 +19,7 @@ def folder_of_ones_own() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="own-", dir=FOLDER))
     folder.chmod(0o755)
     yield folder
+    remove_outside(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

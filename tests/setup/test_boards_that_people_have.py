@@ -1,19 +1,26 @@
 """Existing boards: their columns are used, none is made unannounced, and nobody is made twice."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
 
+from conflicts.models import SyncConflict
+from conflicts.reports import RECORD_KEY, FieldSelection
+from conflicts.resolution import current_values, resolve
 from npd.models import Contact
-from sync import registry
+from sync import attention, registry
 from sync.choices import Cause, UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.monday.board_items import Board, BoardColumn
 from sync.operations.setup.board_setup import check_board
 from sync.operations.setup.selection import NEW_COLUMN, Choices, ChosenBoard
 from sync.operations.sweep import enqueue_items
+from sync.reconcile.pass_plan import AnswerKind
+from sync.records.item_links import ignore_unmatched
+from tests.admin.forms import answer_to_question
 from tests.support.sandbox import Sandbox
 from tests.support.world import World, mail
 
@@ -71,9 +78,16 @@ def five_people(world: World, board: str, column: str) -> None:
         Contact.objects.create(name=f"P{number}", email=address)
 
 
+def shown_board(world: World, board: str) -> Any:
+    return next(candidate for candidate in world.sandbox.boards() if candidate["id"] == board)
+
+
 def items_of(world: World, board: str) -> list[str]:
-    board_row = next(candidate for candidate in world.sandbox.boards() if candidate["id"] == board)
-    return sorted(item["name"] for item in board_row["items"])
+    return sorted(item["name"] for item in shown_board(world, board)["items"])
+
+
+def statuses() -> dict[str, int]:
+    return dict(Counter(Contact.objects.values_list("sync_status", flat=True)))
 
 
 def set_up() -> Any:
@@ -94,18 +108,18 @@ def unrecognized_board(world: World, settings: Any, *columns: tuple[str, str, st
 
 
 def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: World, settings: Any) -> None:
+    zoe = Contact.objects.create(name="Zoe", email="zoe@example.com")
     board = unrecognized_board(world, settings, *TWO_MAILS)
     reason = BoardLink.objects.get(entity_type="contact").creates_held
     assert "5 items on the board have no NPD ID" in reason
     BoardLink.objects.update(creates_records=True)
     link = BoardLink.objects.get(entity_type="contact")
-    shown_board = next(candidate for candidate in world.sandbox.boards() if candidate["id"] == board)
-    enqueue_items(link, [item["id"] for item in shown_board["items"]], cause=Cause.SWEEP)
-    world.work(minutes=30)
-    assert len(items_of(world, board)) == Contact.objects.count() == 5
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"pending"}
-    assert world.sync_state(Contact.objects.all()[0]).note == reason
-    assert UnmatchedItem.objects.values_list("reason_code", flat=True)[0] == UnmatchedReason.CREATES_HELD
+    enqueue_items(link, [item["id"] for item in shown_board(world, board)["items"]], cause=Cause.SWEEP)
+    world.work(zoe, minutes=30)
+    assert (len(items_of(world, board)), Contact.objects.count()) == (5, 6)
+    assert (zoe.sync_status, world.sync_state(zoe).note) == ("pending", reason)
+    assert statuses() == {"pending": 1, "conflict": 5}, "those with an item's name are asked about"
+    assert set(UnmatchedItem.objects.values_list("reason_code", flat=True)) == {UnmatchedReason.AMBIGUOUS}
 
 
 def test_choosing_the_right_column_ends_it_and_links_everybody(world: World, settings: Any) -> None:
@@ -114,19 +128,35 @@ def test_choosing_the_right_column_ends_it_and_links_everybody(world: World, set
     assert "is empty" not in check_board(BoardLink.objects.get(entity_type="contact"))
     world.work(minutes=10)
     assert len(items_of(world, board)) == 5
-    assert set(Contact.objects.exclude(monday_id=None).values_list("sync_status", flat=True)) == {"synced"}
+    assert statuses() == {"synced": 5}
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_an_item_that_is_filled_in_ends_it(world: World, settings: Any) -> None:
+def test_it_ends_once_each_item_is_filled_in_archived_or_ignored(world: World, settings: Any) -> None:
+    zoe = Contact.objects.create(name="Zoe", email="zoe@example.com")
     board = unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
     link = BoardLink.objects.get(entity_type="contact")
     column = FieldMapping.objects.get(key="email", link=link).column_id
-    first = next(candidate for candidate in world.sandbox.boards() if candidate["id"] == board)["items"][0]
-    world.sandbox.act("edit", item_id=first["id"], column_id=column, value=mail("p0@example.com"))
-    enqueue_items(link, [first["id"]], cause=Cause.SWEEP)
-    world.work(link, minutes=30)
-    assert not link.creates_held
-    assert Contact.objects.get(name="P0").monday_id == first["id"]
+    items = {item["name"]: item["id"] for item in shown_board(world, board)["items"]}
+    world.work()
+    for number, name in enumerate(("P0", "P1")):
+        address = f"p{number}@example.com"
+        world.sandbox.act("edit", item_id=items[name], column_id=column, value=mail(address))
+        world.hear(link, minutes=3)
+        world.hear()
+        assert link.creates_held.startswith(f"{4 - number} items on the board have no NPD ID")
+    assert statuses() == {"synced": 2, "conflict": 3, "pending": 1}
+    # An address of nobody: it is still asked about.
+    world.sandbox.act("edit", item_id=items["P2"], column_id=column, value=mail("nobody@example.com"))
+    world.sandbox.act("archive", item_id=items["P3"])
+    world.hear(link, minutes=3)
+    assert link.creates_held.startswith("1 item on the board has no NPD ID")
+    ignore_unmatched(UnmatchedItem.objects.filter(item_id=items["P4"]), "Ada")
+    world.work(link, zoe, minutes=3)
+    world.hear(zoe, minutes=3)
+    assert (link.creates_held, zoe.sync_status) == ("", "synced")
+    assert items_of(world, board) == ["P0", "P1", "P2", "P3", "P3", "P4", "P4", "Zoe"]
+    assert statuses() == {"synced": 5, "conflict": 1}
 
 
 def test_an_administrator_may_have_new_ones_created(world: World, settings: Any, admin_client: Any) -> None:
@@ -134,11 +164,66 @@ def test_an_administrator_may_have_new_ones_created(world: World, settings: Any,
     link = BoardLink.objects.get(entity_type="contact")
     page = f"/admin/sync/boardlink/{link.pk}/"
     assert link.creates_held.split(",")[0] in admin_client.get(f"{page}change/").content.decode()
+    Contact.objects.filter(name__in=("P3", "P4")).update(name="Somebody else")
     admin_client.post("/admin/home/act/", {"act_and_key": "create_anyway board:contact:creates_held"})
     world.work(minutes=10)
-    assert len(items_of(world, board)) == 10
+    assert len(items_of(world, board)) == 7
+    assert statuses()["conflict"] == 3, "whatever the button says, those with an item's name are asked about"
     set_up()
     assert not BoardLink.objects.get(entity_type="contact").creates_held
+
+
+@pytest.mark.parametrize("filled", [0, 1, 6, 30])
+def test_nobody_is_made_twice_on_a_board_where_few_emails_are_filled_in(
+    world: World, settings: Any, admin_client: Any, filled: int
+) -> None:
+    board = world.sandbox.add_board("Contacts that we had", ("bb", "Email", "email"))
+    settings.MONDAY_CONTACTS_BOARD_ID = board
+    for number in range(60):
+        address = f"p{number}@example.com"
+        values = {"bb": mail(address)} if number < filled else {}
+        name = f"Person {number} Smith"
+        world.sandbox.act("add", board_id=board, name=name if values else f"person  {number} SMITH", values=values)
+        Contact.objects.create(name=name, email=address)
+    set_up()
+    calls = world.calls()
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert len(items_of(world, board)) == 60
+    assert statuses() == ({"synced": filled} if filled else {}) | {"conflict": 60 - filled}
+    assert world.calls() - calls <= 12
+    # One group on Home, which is answered at once.
+    [cause] = [group for group in attention.groups() if group.kind is attention.Kind.DUPLICATE]
+    assert cause.number == 60 - filled
+    assert f"Link {60 - filled} contacts with the items of their names…" in admin_client.get("/admin/").content.decode()
+    form = {"action": "same_name", "cause": cause.cause, "back": "/admin/"}
+    question = admin_client.post("/admin/home/act/", form).content.decode()
+    admin_client.post("/admin/home/act/", answer_to_question(question))
+    for _ in range(3):
+        world.hear(minutes=3)
+    assert (Contact.objects.filter(monday_id=None).count(), len(items_of(world, board))) == (0, 60)
+    assert not BoardLink.objects.get(entity_type="contact").creates_held
+
+
+def test_a_record_with_the_name_of_an_item_is_asked_about_whenever_it_comes(world: World, settings: Any) -> None:
+    link = BoardLink.objects.get(entity_type="contact")
+    world.sandbox.act("add", board_id=link.board_id, name="ANN  Smith")
+    world.hear(minutes=1)
+    ann = world.contact("Ann Smith", email="ann@example.com")
+    bob = world.contact("Bob", email="bob@example.com")
+    world.work(ann, bob)
+    assert (ann.sync_status, bob.monday_id is None) == ("conflict", False)
+    world.hear(minutes=30)
+    assert items_of(world, link.board_id) == ["ANN  Smith", "Bob"]
+    assert Contact.objects.count() == 2, "nor does the item become a record"
+    [conflict] = SyncConflict.objects.filter(resolved_at=None)
+    selection = FieldSelection("custom", AnswerKind.NEW_ITEM)
+    seen = current_values(conflict)
+    person = world.administrator("ada")
+    resolve(conflict.pk, by=person, resolution_type="merge", selections={RECORD_KEY: selection}, seen=seen)
+    world.work(ann, minutes=1)
+    world.hear(minutes=30)
+    assert items_of(world, link.board_id) == ["ANN  Smith", "Ann Smith", "Bob"]
 
 
 @pytest.mark.django_db

@@ -6,12 +6,14 @@ from uuid import uuid4
 
 import pytest
 from django.core.management.base import CommandError
+from django.test import Client
 
 from npd.models import Contact
 from sync.choices import Cause
 from sync.clock import sync_now
 from sync.limits import stops
 from sync.limits.api_quota import midnight_after
+from sync.limits.credentials import webhook_secrets
 from sync.models import (
     Attention,
     BoardLink,
@@ -150,6 +152,22 @@ def test_webhooks_go_to_a_secret_url(monday: Sandbox, run: Run, settings: Any, r
     assert receiver[-1] == "/webhooks/monday/"
     assert webhooks_of(monday, contacts_link().board_id) == sorted(WEBHOOK_EVENTS)
     assert not set(before) & set(contacts_link().webhooks)
+
+
+def test_without_a_secret_one_is_generated_so_that_deliveries_are_accepted(
+    monday: Sandbox, run: Run, settings: Any, receiver: list[str], client: Client
+) -> None:
+    settings.MONDAY_WEBHOOK_TOKEN = settings.MONDAY_SIGNING_SECRET = ""
+    assert "stored a generated secret" in run("monday_setup")
+    [path] = set(receiver)
+    token, _ = webhook_secrets()
+    assert path == f"/webhooks/monday/{token}/"
+    delivery = {"event": {"type": "create_pulse", "boardId": int(contacts_link().board_id), "pulseId": 7}}
+    for address, status in (path, 200), ("/webhooks/monday/", 403), (path.replace(token, "another-token"), 401):
+        assert client.post(address, delivery, content_type="application/json").status_code == status
+    before = contacts_link().webhooks
+    assert "generated" not in run("monday_setup")
+    assert (contacts_link().webhooks, webhook_secrets()[0]) == (before, token)
 
 
 def test_an_unreachable_address_is_told_and_the_rest_is_done(monday: Sandbox, run: Run, settings: Any) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def command_of(name: str) -> list[str]:
     """Return the Procfile's command of a process; further arguments can be appended."""
     lines = (ROOT / "Procfile").read_text().splitlines()
     line = dict(line.split(": ", 1) for line in lines)[name]
-    return ["sh", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"; {line} "$@"', name]
+    return ["sh", "-c", f'PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; {line} "$@"', name]
 
 
 class Child:

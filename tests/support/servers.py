@@ -72,16 +72,30 @@ class Servers:
 
 def take_slot() -> tuple[int, IO[str]]:
     """Return the first slot that no other run in this folder holds, and its lock."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for slot in range(SLOTS):
-        lock = (FOLDER / f"{slot}.lock").open("w")
+        try:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            lock = (FOLDER / f"{slot}.lock").open("w")
+        except OSError as error:
+            raise StartError(
+                f"{error.filename} can't be written by this user ({error.strerror}). Type this as its owner, or use a "
+                "folder of your own."
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
         else:
             return slot, lock
-    raise RuntimeError(f"{SLOTS} test runs are going on in {FOLDER}; wait for one of them.")
+    raise StartError(f"{SLOTS} test runs are going on in {FOLDER}; wait for one of them.")
+
+
+def check() -> None:
+    """Raise StartError if a test process couldn't start its servers."""
+    if os.environ.get("TEST_SERVERS") != "1":
+        _slot, lock = take_slot()
+        lock.close()
+        EmbeddedPostgres(FOLDER / "pg-0").prepare()
 
 
 def start() -> Servers:

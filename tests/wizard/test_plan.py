@@ -8,6 +8,7 @@ import pytest
 from npd.models import Contact, Organization
 from sync import attention
 from sync.models import BoardLink, UnmatchedItem
+from sync.records.item_links import request_unlink
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up
 
@@ -215,16 +216,42 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     assert Contact.objects.get().sync_status == "synced"
 
 
-def test_a_new_item_with_the_name_of_an_item_without_a_key_is_named(wizard: Wizard) -> None:
+def test_a_new_item_with_the_name_of_an_item_with_another_key_is_named(wizard: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org")
-    items = [{"name": "ann"}, {"name": "Bob", "mail": mail("bob@x.org")}]
+    items = [{"name": "ann", "mail": mail("other@x.org")}, {"name": "Bob", "mail": mail("bob@x.org")}]
     board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
     wizard.planned(board, creates_records="off")
     assert wizard.plan_shown() == {"create": 1, "same_name": 1, "left as it is": 2}
-    # If records are made, an item without a key waits for its key, and then becomes one.
     planned = wizard.planned(board, creates_records="on")
-    assert wizard.plan_shown() == {"create": 1, "same_name": 1, "new record": 1, "waiting": 1}
-    assert planned.figures.startswith("items to create on Monday: 1, records to create from items: 1")
+    assert planned.figures.startswith("items to create on Monday: 1, records to create from items: 2")
+
+
+def test_a_record_with_the_name_of_an_item_without_a_key_is_asked_about(wizard: Wizard) -> None:
+    for name in ("Ann", "Zoe"):
+        Contact.objects.create(name=name, email=f"{name}@x.org")
+    items = [{"name": "ann"}, {"name": "Bob", "mail": mail("bob@x.org")}, {"name": "Cleo"}]
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
+    # If records are made, an item without a key waits for its key, and then becomes one.
+    assert wizard.plan_shown() == {"ask": 1, "new record": 1, "waiting": 1, "left as it is": 1}
     page = wizard.get("plan/")
+    assert "2 items on the board have no NPD ID" in page
     assert "What waits" in page
     assert "becomes a contact" in page
+
+
+def test_another_board_is_planned_without_what_was_unlinked_on_the_former_one(wizard: Wizard) -> None:
+    people()
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.apply()
+    settle(wizard)
+    number = Contact.objects.exclude(monday_id=None).count()
+    request_unlink("contact", list(Contact.objects.values_list("pk", flat=True)), "Ada")
+    wizard.drain()
+    Contact.objects.update(sync_enabled=True)
+    other = a_board(wizard.monday, "Sales people", *PEOPLE)
+    wizard.planned(other)
+    assert wizard.plan_shown() == {"create": number}
+    wizard.apply()
+    settle(wizard)
+    shown = next(board for board in wizard.monday.boards() if board["id"] == other)
+    assert len(shown["items"]) == number

@@ -23,6 +23,7 @@ from npd.models import Contact, Organization
 from sync import choices, models, registry
 from sync.clock import SyncNow
 from sync.kernel.acts import ActionError
+from sync.kernel.schema import schema_problem
 from sync.monday.columns import make_converter
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import set_up_all
@@ -247,6 +248,8 @@ class Command(BaseCommand):
             for number, (sentence, address) in enumerate(steps(link), start=1):
                 self._say(f" {number}  {sentence}\n    {address}")
             return
+        if problem := schema_problem():
+            raise CommandError(problem)
         create_admin()
         if options["admin"]:
             if Contact.objects.filter(email__endswith=SAMPLE_EMAIL_DOMAIN).exists():

@@ -265,8 +265,8 @@ def _secret_results() -> Iterator[CheckResult]:
             "problem",
             "settings",
             "Every webhook is refused: neither MONDAY_WEBHOOK_TOKEN nor MONDAY_SIGNING_SECRET is set.",
-            "With a personal API token set MONDAY_WEBHOOK_TOKEN to a long random text; with an app's token "
-            "set MONDAY_SIGNING_SECRET to the app's signing secret. Then run `manage.py monday_setup`.",
+            "Run `manage.py monday_setup`, which stores a generated secret; or, with an app's token, first set "
+            "MONDAY_SIGNING_SECRET to the app's signing secret.",
         )
 
 

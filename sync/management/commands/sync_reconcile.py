@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
-from sync.kernel.humanize import count_with_noun, terminal_line
+from sync.kernel.humanize import count_with_noun, join_first, terminal_line
 from sync.limits import api_quota
 from sync.operations import preview
 from sync.operations.comparison import reconcile_boards
@@ -73,10 +73,16 @@ def plan_lines(
         yield ""
     total = Counter(change.kind for dry_run in dry_runs for change in dry_run.changes)
     totals = [f"{total[kind]:,} {kind.label}" for kind in preview.ChangeKind if total[kind]]
-    yield f"Plan: {', '.join(totals)}." if totals else "Plan: nothing to do, both sides are the same."
+    unread = [dry_run.title for dry_run in dry_runs if dry_run.problem]
+    if unread:
+        plan = ", ".join([*totals, f"not known for {join_first(unread)}"])
+        cost = "an unknown number of calls"
+    else:
+        plan = ", ".join(totals) or "nothing to do, both sides are the same"
+        cost = f"about {_cost_text(sum(dry_run.calls for dry_run in dry_runs))}"
+    yield f"Plan: {plan}."
     yield f"This dry run took {_cost_text(client.calls)}; nothing was written on either side."
-    cost = _cost_text(sum(dry_run.calls for dry_run in dry_runs))
-    yield f"The real run takes about {cost}. Run `manage.py sync_reconcile`."
+    yield f"The real run takes {cost}. Run `manage.py sync_reconcile`."
 
 
 def _cost_text(calls: int) -> str:

@@ -4,6 +4,7 @@ A label is not mapped, and stays as a person wrote it.
 """
 
 import re
+import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -105,18 +106,21 @@ class LinkConverter(AddressWithLabel):
     bare_text_doubt = "it may be the link's label"
 
     def canonical(self, text: str | None) -> str | None:
-        """Return the address with its scheme and its domain's own letters in lower case, without a usual port."""
+        """Return the address with its scheme and its domain's own letters in lower case, without a usual port, and with
+        its percent escapes in one form.
+        """
         url = self.tidied(text)
         web = _parse_web_address(url)
         if web is None:
             # In other links only the scheme ignores case.
             scheme, colon, rest = (url or "").partition(":")
-            return scheme.lower() + colon + rest if url and _OTHER_SCHEME.match(url) else url
+            return scheme.lower() + colon + _with_same_escapes(rest) if url and _OTHER_SCHEME.match(url) else url
         scheme = (web.scheme or "https").lower()
         host = text_forms.readable_domain(text_forms.plain_letters(web.host).lower())
         host = host.removesuffix(_USUAL_PORTS.get(scheme, ":"))  # of other schemes, an empty port
         path = "" if web.path == "/" else web.path
-        return text_forms.canonical_text(f"{scheme}://{web.user}{host}{path}{web.rest}")
+        escaped = _with_same_escapes(path + web.rest)
+        return text_forms.canonical_text(f"{scheme}://{web.user}{host}{escaped}")
 
     def tidied(self, text: str | None) -> str | None:
         """Escape spaces, which no form accepts."""
@@ -146,6 +150,25 @@ def _parse_web_address(url: str | None) -> _WebAddress | None:
     return _WebAddress(scheme, user + at_sign, host, path, rest) if has_host else None
 
 
+def _with_same_escapes(text: str) -> str:
+    """Return a path, query and fragment with the same characters escaped, and in capitals (RFC 3986, 6.2.2).
+
+    Monday stores other letters than ASCII's as the escapes of their UTF-8. A percent sign that begins no escape counts
+    as an escaped one.
+    """
+
+    def normal_escape(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%25"
+        character = chr(int(match[1], 16))
+        return character if character in _UNRESERVED else match[0].upper()
+
+    return quote(_PERCENT.sub(normal_escape, text), safe=f"{_RESERVED}%", errors="surrogatepass")
+
+
+_PERCENT = re.compile(r"%([0-9a-f]{2})?", re.IGNORECASE)
+_UNRESERVED = frozenset(f"{string.ascii_letters}{string.digits}-._~")
+_RESERVED = ":/?#[]@!$&'()*+,;="
 _USUAL_PORTS = {"http": ":80", "https": ":443"}
 _SPACE = re.compile(r"\s+")
 

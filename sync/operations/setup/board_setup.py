@@ -4,12 +4,11 @@ It can be repeated, also after a worker was killed: a new board is stored at onc
 another choice of a person overwrites an administrator's changes.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from uuid import UUID
 
 import structlog
@@ -20,7 +19,7 @@ from sync.boards import availability, board_columns
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
 from sync.kernel.acts import ActionError, NotPossible
-from sync.kernel.humanize import count_with_noun, join_first
+from sync.kernel.humanize import join_first
 from sync.limits import breaker, credentials, stops
 from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
 from sync.models.synced_model import unsynced
@@ -28,7 +27,7 @@ from sync.monday import errors
 from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, BoardSetup, Item
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
-from sync.monday.conversion import UnknownValue
+from sync.monday.conversion import Converter, UnknownValue
 from sync.operations.setup import selection
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
 from sync.records.item_links import UnmatchedFinding, note_unmatched
@@ -125,8 +124,7 @@ def set_up_board(
         board_columns.set_create_obstacle(link, "creates_held", obstacle)
         if obstacle:
             outcome.problems.append(f"{spec.board_title}: {obstacle}")
-        for start in range(0, len(findings), 1_000):
-            note_unmatched(link, findings[start : start + 1_000])
+        _note_all(link, findings)
     if is_new:
         outcome.steps.insert(0, f"made the board “{board.name}” ({board.id})")
     if setup.created and not is_new and chosen.unused:
@@ -137,6 +135,11 @@ def set_up_board(
     outcome.steps += hooks
     outcome.problems += missing
     return outcome
+
+
+def _note_all(link: BoardLink, findings: Sequence[UnmatchedFinding]) -> None:
+    for start in range(0, len(findings), 1_000):
+        note_unmatched(link, findings[start : start + 1_000])
 
 
 def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
@@ -166,58 +169,60 @@ def _read_unlinked_items(
 ) -> tuple[str, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
-    The items only if the board is new to NPD Sync: Monday's search compares texts as written, and by these rows a pass
-    finds items whose texts are written differently.
+    The items only if the board or its match column is new to NPD Sync: Monday's search compares texts as written, and
+    by these rows a pass finds items whose texts are written differently, and items with a record's name.
     """
     link = chosen.choices.link
     match = next(mapping for mapping in chosen.spec.mappings if mapping.key == chosen.spec.match_key)
     column = setup.columns.get(match.key) or BoardColumn(NAME_COLUMN, match.label, match.new_column_type)
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     column_ids = [npd_id, *([] if match.is_name else [column.id])]
-    pages: Iterable[list[Item]] = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
-    if link is not None and link.npd_id_column:
-        return reason_to_hold(link, column, npd_id, pages), []
-    pages = list(pages)
+    if link is not None and link.npd_id_column and not _may_hold(link, column):
+        return "", []
+    items = [
+        item
+        for page in connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
+        for item in page
+        if not _is_filled(item, npd_id)
+    ]
+    findings = _unlinked_findings(items, column, match.key, make_converter(match.types[column.type]))
+    return reason_to_hold(chosen.spec.entity_type, link, column, npd_id, items), findings
+
+
+def _unlinked_findings(
+    items: Iterable[Item], column: BoardColumn, match_key: str, converter: Converter
+) -> list[UnmatchedFinding]:
+    """Return the findings about items without an NPD ID, each with its match value, unless that can't be read."""
     findings = []
-    converter = make_converter(match.types[column.type])
-    for item in chain.from_iterable(pages):
-        if not _is_filled(item, npd_id):
-            with suppress(UnknownValue):
-                text = converter.canonical_remote(converter.cell_value(item.reading(column.id)))
-                values = {match.key: text} if isinstance(text, str) else {}
-                findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
-    return reason_to_hold(link, column, npd_id, pages), findings
+    for item in items:
+        with suppress(UnknownValue):
+            text = converter.canonical_remote(converter.cell_value(item.reading(column.id)))
+            # An empty text replaces the value of another column that was stored.
+            values = {match_key: text if isinstance(text, str) else ""}
+            findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
+    return findings
+
+
+def _may_hold(link: BoardLink | None, match: BoardColumn) -> bool:
+    """Whether this match column may hold creates: it is new to the board's `link`, or they are held already."""
+    if match.id == NAME_COLUMN:  # every item has a name
+        return False
+    if link is None or link.creates_held:
+        return True
+    return not link.mappings.filter(key=link.match_key, column_id=match.id).exists()
 
 
 def reason_to_hold(
-    link: BoardLink | None, match: BoardColumn, npd_id_column: str, pages: Iterable[Iterable[Item]]
+    entity_type: str, link: BoardLink | None, match: BoardColumn, npd_id_column: str, items: Iterable[Item]
 ) -> str:
-    """Return why creates are held as a sentence; empty if an item can be matched, or none needs to be.
+    """Return why creates are held as a sentence; empty if all these items can be matched, or none needs to be.
 
-    They are held on a board where no item can be matched, because everybody might be created twice.
-    If the match column is new to the board's `link`, or creates are held, this reads pages until an item without an NPD
-    ID has a value in it: usually one call.
+    They are held as long as an item can't be matched, because its person might be created twice.
     """
-    if match.id == NAME_COLUMN:  # every item has a name
+    if not _may_hold(link, match):
         return ""
-    matched_by = link.mappings.filter(key=link.match_key) if link is not None and not link.creates_held else None
-    if matched_by is not None and matched_by.filter(column_id=match.id).exists():
-        return ""
-    unknown = 0
-    for items in pages:
-        without_id = [item for item in items if not _is_filled(item, npd_id_column)]
-        if any(_is_filled(item, match.id) for item in without_id):
-            return ""
-        unknown += len(without_id)
-    if not unknown:
-        return ""
-    have = "has" if unknown == 1 else "have"
-    return (
-        f"{count_with_noun(unknown, 'item')} on the board {have} no NPD ID, and “{match.title}”, by which NPD Sync "
-        "recognizes records, is empty for all of them. So it creates nothing new on either side: everybody could be "
-        f"there twice. Fill in “{match.title}” on Monday, or choose another column (Boards, “Set up…”), or press "
-        "“Create new ones anyway” on the board's page."
-    )
+    empty = [item.id for item in items if not (_is_filled(item, npd_id_column) or _is_filled(item, match.id))]
+    return board_columns.hold_reason(len(set(empty) - board_columns.known_items(entity_type, empty)), match.title)
 
 
 def check_board(link: BoardLink) -> str:
@@ -233,9 +238,14 @@ def check_board(link: BoardLink) -> str:
             match = link.mappings.get(key=link.match_key)
             column = board.column(match.column_id)
             if column is not None:
-                pages = limits.connector().list_items(link.board_id, [column.id, link.npd_id_column])
-                reason = reason_to_hold(link, column, link.npd_id_column, pages)
-                board_columns.set_create_obstacle(link, "creates_held", reason)
+                columns = [column.id, link.npd_id_column]
+                pages = limits.connector().list_items(link.board_id, columns, sorted({column.type, "text"}))
+                items = [item for page in pages for item in page if not _is_filled(item, link.npd_id_column)]
+                reason = reason_to_hold(link.entity_type, link, column, link.npd_id_column, items)
+                findings = _unlinked_findings(items, column, match.key, make_converter(match.converter))
+                with transaction.atomic():
+                    _note_all(link, findings)
+                    board_columns.set_create_obstacle(link, "creates_held", reason)
     if board is None:
         raise NotPossible(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "

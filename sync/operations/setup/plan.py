@@ -6,7 +6,7 @@ link and mappings that are never stored; a column that will be created has a sta
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -136,6 +136,8 @@ class ListingGatherer(Gatherer):
         super().__init__()
         self.board = planned_board(chosen)
         self._related_boards = frozenset(chosen.boards_by_type)
+        # What is stored about items is about the former board's, and is deleted as the set-up switches.
+        self._is_other_board = chosen.choices.link is None
         self._earlier = defaultdict[Reference, list[SyncedModel]](list)
         for record in earlier:
             names = {"pk": str(record.pk), "monday_id": record.monday_id, "name": match_key(record_name(record))}
@@ -143,10 +145,11 @@ class ListingGatherer(Gatherer):
                 self._earlier[Reference(type(record), by, value or "")].append(record)
         # The records that are linked with an item, by pk.
         self.linked = dict[Any, SyncedModel]()
-        # The listed items: by item id, by NPD ID and by match key.
+        # The listed items: by item id, by NPD ID, by match key and by name.
         self.items = dict[str, Item]()
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
+        self._by_name = defaultdict[str, list[Item]](list)
         types = {mapping.column_id: str(mapping.options.get("column_type")) for mapping in self.board.mappings}
         types[self.board.link.npd_id_column] = "text"
         self._new_cells = {
@@ -167,6 +170,7 @@ class ListingGatherer(Gatherer):
                     self._by_npd_id[npd_id].append(item)
                 if key := match_key_of_item(self.board, item):
                     self._by_match[key].append(item)
+                self._by_name[match_key(item.name)].append(item)
             progress(len(self.items))
 
     def _with_new_cells(self, item: Item) -> Item:
@@ -187,13 +191,19 @@ class ListingGatherer(Gatherer):
         return facts, plan
 
     def find_items(
-        self, board: BoardContext, item_ids: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
+        self,
+        board: BoardContext,
+        item_ids: Sequence[str],
+        npd_ids: Sequence[str],
+        texts: Sequence[str],
+        names: Collection[str] = (),
     ) -> BatchItems:
         named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
         matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
+        namesakes = [item for name in names for item in self._by_name.get(name, ())]
         # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
         stored = [key for key in item_ids if not key.startswith(NEW_ITEM_PREFIX)]
-        return BatchItems(self.items_by_id(board, stored), named, matched)
+        return BatchItems(self.items_by_id(board, stored), named, matched, namesakes)
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         listed = {key: self.items[key] for key in ids if key in self.items}
@@ -206,6 +216,9 @@ class ListingGatherer(Gatherer):
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         facts = super().read_about_items(facts, plan)
+        if self._is_other_board:
+            ignored = {key: row for key, row in facts.identity.ignored.items() if row.erased}
+            facts = replace(facts, identity=replace(facts.identity, ignored=ignored, unlinked={}))
         related: dict[Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}
@@ -219,7 +232,8 @@ class ListingGatherer(Gatherer):
         for item in facts.unmatched:
             matching = tuple(self.linked.get(record.pk, record) for record in item.matching)
             bearer = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
-            unmatched.append(replace(item, matching=matching, npd_id_record=bearer))
+            namesakes = tuple(self.linked.get(record.pk, record) for record in item.namesakes)
+            unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
         return replace(facts, unmatched=tuple(unmatched), related=related)
 
     def _earlier_records(self, reference: Reference) -> Sequence[SyncedModel]:
@@ -284,8 +298,9 @@ def plan_board(
     listing.read(progress)
     if (match := board.match_mapping) is not None:
         column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-        items = listing.items.values()
-        plan.creates_held = board_setup.reason_to_hold(chosen.choices.link, column, board.link.npd_id_column, [items])
+        plan.creates_held = board_setup.reason_to_hold(
+            board.link.entity_type, chosen.choices.link, column, board.link.npd_id_column, listing.items.values()
+        )
     board.link.creates_held = plan.creates_held
     all_records = board.model.objects.order_by("created_at", "pk")
     taken_items = set[str]()  # ids of the items that a record has, gets or asks about

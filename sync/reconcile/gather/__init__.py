@@ -96,7 +96,8 @@ class Gatherer:
         item_ids += [former.item_id for former in unlinked.values()]
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in without_item]
-        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts))
+        names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
+        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
         facts = replace(facts, items=items, unlinked=unlinked)
         suspect, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (suspect or healed):
@@ -186,12 +187,17 @@ class Gatherer:
         return items
 
     def find_items(
-        self, board: BoardContext, item_ids: Sequence[str], npd_ids: Sequence[str], texts: Sequence[str]
+        self,
+        board: BoardContext,
+        item_ids: Sequence[str],
+        npd_ids: Sequence[str],
+        texts: Sequence[str],
+        names: Collection[str] = (),
     ) -> BatchItems:
         """Read all items that a pass needs: in one call, plus one for each further page of matches.
 
         Monday's search ignores case, but not what else a match key ignores, so unmatched items, and the items read by
-        id, are compared by match key here.
+        id, are compared by match key here. Names (by their match keys) are looked up among unmatched items only.
         """
         searches = {"by_npd_id": ColumnSearch(board.link.npd_id_column, "text", npd_ids)}
         if match := board.match_mapping:
@@ -199,7 +205,10 @@ class Gatherer:
         keys = {match_key(text) for text in texts}
         size = len(item_ids) + len(npd_ids)
         unmatched_ids = item_facts.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(item_ids), 0)]
-        ids = [str(item_id) for item_id in (*item_ids, *unmatched_ids)]
+        room = ITEMS_PER_READ - len(item_ids) - len(unmatched_ids)
+        namesakes = item_facts.items_with_names(board, names, room)
+        all_ids = list(dict.fromkeys(map(str, (*item_ids, *unmatched_ids, *namesakes))))
+        ids = all_ids[:ITEMS_PER_READ]
         self.calls += 1
         with meter_board_calls(board.link, size):
             result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
@@ -214,11 +223,15 @@ class Gatherer:
                 with meter_board_calls(board.link, 0):
                     page, cursor = connector().read_page(cursor, board.columns, board.types)
                 matches[search] += page
-        items = BatchItems(linked=result.linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
+        # Rarely more than a call takes, because a pass has no more records than that.
+        linked = result.linked | self.items_by_id(board, all_ids[ITEMS_PER_READ:])
+        items = BatchItems(linked=linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
         matched = {item.id for item in items.by_match}
-        same_key = [item for item in items.linked.values() if field_values.match_key_of_item(board, item) in keys]
-        same_key = [item for item in same_key if item.id not in matched and field_values.is_active_on(board, item)]
-        return replace(items, by_match=[*items.by_match, *same_key])
+        active = [item for item in linked.values() if field_values.is_active_on(board, item)]
+        same_key = [item for item in active if field_values.match_key_of_item(board, item) in keys]
+        same_key = [item for item in same_key if item.id not in matched]
+        same_name = [item for item in active if match_key(item.name) in names]
+        return replace(items, by_match=[*items.by_match, *same_key], by_name=same_name)
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         """Return the items with these ids, in any state; raise MondayError if Monday can't be read."""

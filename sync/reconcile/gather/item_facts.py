@@ -12,6 +12,7 @@ from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 from django.db.models.deletion import Collector
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
 from conflicts.reports import OpenConflict
@@ -34,10 +35,11 @@ from sync.models import (
     history_of,
 )
 from sync.models.decisions import UNREPORTED
+from sync.models.synced_model import unsynced
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
-from sync.monday.text_forms import key_spellings
+from sync.monday.text_forms import key_spellings, match_key
 from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
 from sync.reconcile.facts import (
     EDIT_KINDS,
@@ -225,6 +227,30 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     return list(rows.values_list("item_id", flat=True))
 
 
+# Items with one name that a question shows at most.
+MAX_NAMESAKES = 5
+
+# Records with the names of a pass's items that are read at most.
+MAX_NAMED_RECORDS = 200
+
+
+def items_with_names(board: BoardContext, names: Collection[str], room: int) -> list[str]:
+    """Return the ids of unmatched items with one of these names: the oldest of each name, and others if there is room.
+
+    The name is compared by its match key.
+    """
+    if not names:
+        return []
+    rows = UnmatchedItem.objects.filter(
+        entity_type=board.link.entity_type, board_id=board.link.board_id, ignored_at=None
+    ).annotate(name_key=lookups.match_key_sql("name"))
+    place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by="id")
+    namesakes = rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
+    places = dict(namesakes.order_by("place", "id").values_list("item_id", "place"))
+    oldest = [item_id for item_id, number in places.items() if number == 1]
+    return list(places)[: max(room, len(oldest))]
+
+
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
     """Return the records that were not edited in NPD, and that no other record points at.
 
@@ -295,6 +321,21 @@ def records_with_keys(board: BoardContext, keys: Iterable[str], condition: model
     return list(records.filter(condition))
 
 
+def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, list[SyncedModel]]:
+    """Return the records without an item that have one of these names, by the name's match key; a few of each."""
+    match = board.match_mapping
+    field_name = registry.name_field(board.model)
+    wanted = sorted({match_key(name) for name in names} - {""})
+    if not wanted or match is None or field_name in (None, match.fields[0]):
+        return {}
+    records = board.model.objects.filter(monday_id=None).exclude(unsynced())
+    if board.joined_relations:
+        records = records.select_related(*board.joined_relations)
+    records = records.annotate(name_key=lookups.match_key_sql(str(field_name)))
+    named = records.filter(name_key__in=key_spellings(wanted)).order_by("created_at", "pk")[:MAX_NAMED_RECORDS]
+    return grouped(named, lambda record: match_key(field_values.record_name(record)))
+
+
 def identity_facts(
     facts: PassFacts, records: Sequence[RecordFacts], with_items: Sequence[RecordFacts]
 ) -> IdentityFacts:
@@ -307,7 +348,7 @@ def identity_facts(
     entity_type = board.link.entity_type
     identity = IdentityFacts()
     if without_item := [record_facts.id for record_facts in records if not record_facts.record.monday_id]:
-        matching = facts.items.by_match
+        matching = [*facts.items.by_match, *facts.items.by_name]
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
@@ -422,6 +463,7 @@ def _with_present_rows(
     chosen_ids = {item.chosen_id for item in items} - {None}
     named_ids = [*npd_ids.values(), *chosen_ids, *(record_id for record_id, _ in questions.values())]
     records = records_with_keys(board, keys.values(), models.Q(pk__in=named_ids) | models.Q(monday_id__in=ids))
+    without_item = records_with_names(board, [item.name for item in shown if item.id not in npd_ids])
     by_id = {record.pk: record for record in records}
     by_key = grouped(records, lambda record: field_values.match_key_of_record(board, record))
     # A record of another type comes first: its own pass decides about the item.
@@ -452,6 +494,7 @@ def _with_present_rows(
                 tombstones=tuple(item_tombstones),
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),
+                namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
                 chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
             )
         )

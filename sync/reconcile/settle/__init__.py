@@ -36,12 +36,13 @@ from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
 from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.item_facts import deletion_obstacles
+from sync.reconcile.identity import quoted_names
 from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
-from sync.records import authors, inbox, item_links, tombstones
+from sync.records import authors, item_links, tombstones
 from sync.registry import target_of
 
 log = structlog.get_logger(__name__)
@@ -198,14 +199,34 @@ def _write_changes(
         tombstones.enqueue_tombstones(run.entity_type, newly_linked)
         # One that was unlinked has a record again.
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id__in=newly_linked, left_alone=True).delete()
-    # Candidate items of an open question are shown there, so do not also list them as unmatched.
-    questions = [record_plan.identity.question for record_plan in existing if record_plan.identity.question]
-    candidates = [candidate["id"] for question in questions for candidate in question["candidates"]]
-    item_links.clear_unmatched(run.entity_type, candidates)
+    _list_asked_items(run, [record_plan for record_plan in existing if record_plan.identity.question])
     _enqueue_items_in_question(run, existing)
     _finish_jobs(run, changes)
     run.store_history(plans_there)
     _write_statuses(run, existing, new_states)
+
+
+def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """Don't list the candidate items of open questions as unmatched, because they are shown there.
+
+    Those with only a record's name stay in the list, which other records of that name are compared with; it says why.
+    """
+    asked_about = list[str]()
+    findings = list[item_links.UnmatchedFinding]()
+    for record_plan in plans:
+        question = record_plan.identity.question or {}
+        if question.get("by_name"):
+            names = {"names": quoted_names([record_plan.record])}
+            findings += [
+                item_links.UnmatchedFinding(item["id"], item["label"], choices.UnmatchedReason.AMBIGUOUS, names)
+                for item in question["candidates"]
+            ]
+        else:
+            asked_about += [item["id"] for item in question["candidates"]]
+    item_links.clear_unmatched(run.entity_type, asked_about)
+    # Once each, because two records may have one name.
+    by_item = {finding.item_id: finding for finding in findings}
+    item_links.note_unmatched(run.link, by_item.values(), from_pass=True)
 
 
 def _with_editors(run: pass_run.PassRun, report: ConflictReport) -> ConflictReport:
@@ -337,14 +358,16 @@ def _write_statuses(
     jobs = list(rows.values_list("entity_id", "status", "direction"))
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     with_open_work = {entity_id for entity_id, _, _ in jobs} | set(intents)
-    # Webhooks that came before the item was linked are jobs of the item.
+    # Webhooks that came before the item was linked, such as our own create's, are jobs of the item. They wait for a
+    # person who fills in a new item, so these are due now.
     owners = {record_plan.item_id: record_plan.id for record_plan in existing if record_plan.item_id}
     deliveries = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, status=pending)
     item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
         # The records are pending until that job has run.
-        wakeups.wake_on_commit(run.entity_type, inbox.UNMATCHED_ITEM_WAIT_SECONDS)
+        deliveries.filter(remote_id__in=item_ids, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+        wakeups.wake_on_commit(run.entity_type)
     to_monday = (pending, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, status, direction in jobs if (status, direction) == to_monday}
     statuses: dict[UUID, choices.RecordSyncStatus] = {}

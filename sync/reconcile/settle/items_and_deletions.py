@@ -11,7 +11,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
-from sync.boards.board_columns import set_create_obstacle
+from sync.boards.board_columns import recheck_hold
 from sync.choices import TombstoneReason
 from sync.clock import SyncNow, sync_now
 from sync.kernel.acts import RestoreError
@@ -93,9 +93,11 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
     elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
         asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
         owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
-        for item_id in sorted(asked_items.difference(map(str, owned))):
+        free_items = sorted(asked_items.difference(map(str, owned)))
+        for item_id in free_items:
             reason = f"A person said that it is not the item of “{plan.record}”."
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
+        run.enqueue_items(free_items)
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
     elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
@@ -114,11 +116,6 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
 
     A plan that assigns, asks or changes a tombstone is decided again on the locked rows, after the items before it.
     """
-    items = [item_plan.facts.item for item_plan in plan.items if item_plan.facts.item]
-    without_npd_id = [item for item in items if not field_values.npd_id_of(run.board, item)]
-    if run.link.creates_held and any(field_values.match_key_of_item(run.board, item) for item in without_npd_id):
-        # An item has a match key now: creates waited because nobody could be recognized.
-        set_create_obstacle(run.link, "creates_held", "")
     has_others = any(item_plan.act not in pass_plan.DUPLICATES for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
     acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
@@ -150,6 +147,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     ended = [entry.facts.item_id for entry in settled.items if entry.outcome is pass_plan.Outcome.SETTLED]
     unanswered = Intent.objects.filter(item_id__in=ended, state=IntentState.OPEN)
     run.enqueue(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
+    # An item may have been filled in, archived or ignored.
+    recheck_hold(run.link)
     return settled
 
 
