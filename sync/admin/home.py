@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -79,6 +80,12 @@ class StateLine:
     for_administrator: str = ""  # that no worker runs, or that all are busy; or which transaction is open
 
 
+@lru_cache(maxsize=1)
+def _mark_of_minute(minute: datetime) -> datetime:
+    """Return the mark of readers, asked for once a minute, because most of Home's readers would wait for nothing."""
+    return readers_mark()
+
+
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
 ) -> StateLine:
@@ -102,7 +109,7 @@ def _state_line(
         words = f"Slowed by Monday's daily limit until {until}"
         detail = f"{used} are used." if used else ""
         return StateLine("warn", "hourglass", words, detail, queue_pages.go_on_button(request, "try_again"))
-    mark = readers_mark()
+    mark = _mark_of_minute(overview.now.replace(second=0, microsecond=0))
     if overview.now - mark > MARK_STANDS_STILL:
         span = humanize.time_span((overview.now - mark).total_seconds())
         words = f"A transaction has been open for {span}: programs that read changes stand still"
