@@ -61,9 +61,9 @@ lock: ## pin the packages of requirements/*.in with hashes (ARGS="--upgrade-pack
 	@$(COMPILE) requirements/embedded.in -c requirements.txt -o requirements/embedded.txt
 	@$(COMPILE) requirements/development.in -c requirements/embedded.txt -o requirements/development.txt
 
-logs: ## follow the logs of `make run`
+logs: ## follow the logs of `make run` (ONLY=worker: of one process)
 	@ls var/*.log >/dev/null 2>&1 || { echo "There are no logs yet. Start with: make run"; exit 1; }
-	@exec tail -n 30 -F var/*.log
+	@exec tail -n 30 -F $(if $(ONLY),var/logs/$(ONLY).log,var/*.log)
 
 reset: ## delete the local data (asks first)
 	@$(VENV) embedded && exec .venv/bin/python -m config.embedded.launcher reset

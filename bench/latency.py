@@ -89,7 +89,7 @@ def to_monday(site: Site, contacts: Contacts, rate: float) -> list[float]:
     return Play(save, arrived, rate).run(len(contacts))
 
 
-def to_npd(site: Site, contacts: Contacts, rate: float) -> list[float]:
+def to_npd(site: Site, contacts: Contacts, rate: float, verb: str = "Edited") -> list[float]:
     """Edit cells on the board, and wait until the contacts change."""
     from npd.models import Contact
 
@@ -97,13 +97,13 @@ def to_npd(site: Site, contacts: Contacts, rate: float) -> list[float]:
 
     def edit(number: int) -> None:
         site.sandbox.control(
-            "actions", action="edit", item_id=int(contacts[number][1]), column_id="role_title", text=f"Edited {number}"
+            "actions", action="edit", item_id=int(contacts[number][1]), column_id="role_title", text=f"{verb} {number}"
         )
 
     def arrived(waiting: Collection[int]) -> set[int]:
         rows = Contact.objects.filter(pk__in=[contacts[number][0] for number in waiting])
         titles = {numbers[str(key)]: title for key, title in rows.values_list("pk", "role_title")}
-        return {number for number, title in titles.items() if title == f"Edited {number}"}
+        return {number for number, title in titles.items() if title == f"{verb} {number}"}
 
     return Play(edit, arrived, rate).run(len(contacts))
 
@@ -163,7 +163,7 @@ def lagging_rows(site: Site, contacts: Contacts, lag: float) -> list[Row]:
     goal, looks = LAGS[lag]
     site.sandbox.control("faults", lag="all", edits=lag, count=None)  # of several, the longest counts
     mark = site.sandbox.last_call()
-    seconds = [after - lag for after in to_npd(site, contacts, 1.0)]
+    seconds = [after - lag for after in to_npd(site, contacts, 1.0, f"Edited {lag:g} s ago:")]
     calls = len(site.sandbox.calls_since(mark)) / len(contacts)
     tail = percentile(seconds, 0.99)
     way = f"board edit → NPD, reads {lag:g} s behind"

@@ -8,10 +8,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from sync.kernel.db import SortKey
+from sync.kernel.db import SortKey, match_key_sql
 from sync.kernel.triggers import dependency_triggers
 from sync.models import LongTextField, SyncedModel, track_history
-from sync.reconcile.lookups import complete_phone, match_key_sql
+from sync.reconcile.lookups import complete_phone
 from sync.registry import EntitySpec, MappingSpec
 from sync.registry import register as register_entity
 
@@ -140,37 +140,44 @@ ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zi
 # several fields; “name_parts” belong to no field.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
-        "full name", "contact name", "contact", "organization name", "company name", "account name",
-        "Vollständiger Name", "Ansprechpartner", "Nom", "Nom complet", "Nombre", "Nombre completo", "Naam",
-        "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
+        "full name", "display name", "complete name", "contact name", "contact", "organization name", "company name",
+        "account name", "Vollständiger Name", "Anzeigename", "Ansprechpartner", "Nom", "Nom complet", "Nombre",
+        "Nombre completo", "Naam", "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
     ),
     "name_parts": (
         "first name", "given name", "last name", "surname", "family name", "Vorname", "Nachname", "Familienname",
         "Prénom", "Nom de famille", "Apellido", "Apellidos", "Voornaam", "Achternaam", "Cognome", "Sobrenome", "id",
     ),
     "email": (
-        "email address", "mail", "email 1", "E-Mail-Adresse", "Mailadresse", "Courriel", "Adresse e-mail",
-        "Adresse mail", "Adresse électronique", "E-mail professionnel", "Correo", "Correo electrónico",
-        "Dirección de correo electrónico", "E-mailadres", "Indirizzo email", "Posta elettronica", "Email aziendale",
-        "Endereço de email", "Correio eletrónico", "Correio eletrônico", "メール", "メールアドレス",
+        "email address", "primary email", "mail", "email 1", "work email", "email work", "business email",
+        "home email", "email home", "secondary email", "other email", "E-Mail-Adresse", "Primäre E-Mail-Adresse",
+        "E-Mail geschäftlich", "E-Mail privat", "Sekundäre E-Mail-Adresse", "Mailadresse", "Courriel",
+        "Adresse e-mail", "Adresse mail", "Adresse électronique", "E-mail professionnel", "Correo",
+        "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email",
+        "Posta elettronica", "Email aziendale", "Endereço de email", "Correio eletrónico", "Correio eletrônico",
+        "メール", "メールアドレス",
     ),
     "organization": (
-        "organisation", "company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber", "Société",
-        "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie", "Azienda", "会社", "会社名",
+        "organisation", "company", "related company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber",
+        "Société", "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie", "Azienda", "会社",
+        "会社名",
     ),
     "role_title": (
-        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Berufsbezeichnung", "Jobtitel",
-        "Stellung", "Rôle", "Fonction", "Poste", "Poste occupé", "Intitulé du poste", "Cargo", "Puesto",
-        "Puesto de trabajo", "Functie", "Functietitel", "Rol", "Ruolo", "Mansione", "Qualifica", "Posizione", "Função",
-        "役職",
+        "job title", "job position", "organization title", "job", "title", "position", "function", "Rolle",
+        "Funktion", "Berufsbezeichnung", "Jobtitel", "Stellung", "Rôle", "Fonction", "Poste", "Poste occupé",
+        "Intitulé du poste", "Cargo", "Puesto", "Puesto de trabajo", "Functie", "Functietitel", "Rol", "Ruolo",
+        "Mansione", "Qualifica", "Posizione", "Função", "役職",
     ),
     "phone": (
-        "phone number", "telephone", "tel", "mobile", "mobile phone", "business phone", "Telefon",
-        "Telefonnummer", "Rufnummer", "Mobil", "Mobiltelefon", "Handy", "Handynummer", "Téléphone", "Tél",
-        "Numéro de téléphone", "N° de téléphone", "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile",
-        "Teléfono", "Número de teléfono", "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel",
-        "Mobiele telefoon", "Telefono", "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone",
-        "Número de telefone", "Telemóvel", "Celular", "電話", "電話番号", "携帯電話",
+        "phone number", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone", "mobile",
+        "mobile phone", "mobile number", "phone mobile", "cell phone", "iPhone", "Mobil", "Mobiltelefon",
+        "Mobil-Tel.-Nr.", "Handy", "Handynummer", "business phone", "work phone", "phone work", "company main phone",
+        "Telefon geschäftlich", "Tel. dienstlich", "Telefon Arbeit", "home phone", "phone home", "Telefon privat",
+        "Tel. privat", "other phone", "weiteres Telefon", "Téléphone", "Tél", "Numéro de téléphone",
+        "N° de téléphone", "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile", "Teléfono",
+        "Número de teléfono", "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Mobiele telefoon",
+        "Telefono", "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone", "Número de telefone",
+        "Telemóvel", "Celular", "電話", "電話番号", "携帯電話",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",

@@ -32,11 +32,11 @@ class SyncQueueService:
         entity_type: str,
         entity_id: UUID,
         *,
-        cause: Cause,
-        priority: Priority,
+        cause: Cause = Cause.PERSON,
+        priority: Priority = Priority.PERSON,
         direction: QueueDirection = QueueDirection.TO_MONDAY,
     ) -> None:
-        """Enqueue a record that may differ; merges with its pending job of that direction."""
+        """Enqueue a record that may differ, by default as if a person asked; merges with its job of that direction."""
         enqueue(entity_type, [entity_id], cause=cause, priority=priority, direction=direction)
 
     def process(

@@ -360,6 +360,17 @@ def configured_board_id(entity_type: str) -> str:
     return str(getattr(settings, name, settings.BOARD_IDS.get(name)) or "")
 
 
+def no_board_reason(entity_type: str) -> str:
+    """Return why a type has no board, as a sentence that says what to do."""
+    if board_id := configured_board_id(entity_type):
+        setting = entity(entity_type).board_setting
+        return (
+            f"The board {board_id} of {setting} isn't set up yet: run `manage.py monday_setup`, or press “Set up…” "
+            "under Boards."
+        )
+    return f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
+
+
 def column_ids_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
     """Return the ids of the columns that a pass reads, with the NPD ID's; the name is no column."""
     column_ids = [*(mapping.column_id for mapping in mappings), link.npd_id_column]

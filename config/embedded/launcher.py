@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Thread
 from typing import IO
 
 import psutil
@@ -29,6 +30,7 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 LOOK_SECONDS = 0.1  # between two looks at the processes
 READY_SECONDS = 60  # until a started server answers
 END_SECONDS = 20  # until a honcho has ended, which kills its processes after 5 s
+LAST_LINES_SECONDS = 2  # until the last lines of a honcho that has ended are in the log
 STOP_SECONDS = 60  # until `make stop` gives up
 
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email stays unmatched until somebody acts
@@ -40,6 +42,7 @@ QUESTION = (
     "This deletes var/: the embedded database with everything in it, the sandbox's boards, the logs and the "
     "secrets made here.\nType yes to go on: "
 )
+PROCESS = re.compile(rb"\S+ (\w+)\.\d+\s*\| ")  # how honcho begins a line of a process
 STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped")  # in honcho's log, when a process has ended
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -128,9 +131,11 @@ class Run:
         self.lock = lock
         self.password = password
         self.log = var / "run.log"
+        self.logs = var / "logs"  # one of each process, with the same lines
         self.has_sandbox = "DEMO" in variables
         self.postgres: postgres.EmbeddedPostgres | None = None
         self.honchos: list[subprocess.Popen[bytes]] = []
+        self.copiers: list[Thread] = []
 
     @property
     def env(self) -> dict[str, str]:
@@ -148,6 +153,8 @@ class Run:
             self.variables["DATABASE_URL"] = self.postgres.url("npd")
         (self.var / "run.json").write_text(json.dumps(self.variables, indent=1))
         self.log.write_bytes(b"")
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.logs.mkdir()
         self.manage("migrate", "--verbosity=0")
         say("Starting web server and sandbox …" if self.has_sandbox else "Starting the web server …")
         self.start_honcho("web", *(["sandbox"] if self.has_sandbox else []))
@@ -170,20 +177,31 @@ class Run:
 
     def start_honcho(self, *names: str) -> None:
         """Make honcho run these processes of the Procfile. It ends all of them if one ends."""
-        with self.log.open("ab") as log:
-            honcho = subprocess.Popen(
-                # Without these options honcho would let .env override the environment, and choose ports.
-                [sys.executable, "-m", "honcho", "-e", "/dev/null", "start", "-p", self.variables["PORT"], *names],
-                cwd=ROOT,
-                env=self.env | {"PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # this process passes a Ctrl-C on
-                pass_fds=[self.lock.fileno()],  # processes left by a killed run keep this folder locked
-                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
-            )
+        honcho = subprocess.Popen(
+            # Without these options honcho would let .env override the environment, and choose ports.
+            [sys.executable, "-m", "honcho", "-e", "/dev/null", "start", "-p", self.variables["PORT"], *names],
+            cwd=ROOT,
+            env=self.env | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # this process passes a Ctrl-C on
+            pass_fds=[self.lock.fileno()],  # processes left by a killed run keep this folder locked
+            preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - other threads only copy lines
+        )
+        copier = Thread(target=self.copy_lines, args=[honcho.stdout], daemon=True)
+        copier.start()
         self.honchos.append(honcho)
+        self.copiers.append(copier)
+
+    def copy_lines(self, output: IO[bytes]) -> None:
+        """Write honcho's lines into the common log, and each into its process's own."""
+        for line in output:
+            match = PROCESS.match(line)
+            own = [self.logs / f"{match[1].decode()}.log"] if match else []
+            for path in (self.log, *own):
+                with path.open("ab") as log:
+                    log.write(line)
 
     def manage(self, *arguments: str) -> None:
         """Run a command of manage.py, which prints to the terminal."""
@@ -222,6 +240,8 @@ class Run:
         if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
             raise postgres.StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
         if any(honcho.poll() is not None for honcho in self.honchos):
+            for copier in self.copiers:
+                copier.join(LAST_LINES_SECONDS)
             text = self.log.read_text(errors="replace")
             end = STOPPED.search(text)
             name = end[1] if end else "honcho"

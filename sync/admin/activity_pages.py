@@ -23,11 +23,12 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
+from sync.admin.import_and_export import refused_rows_url
 from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import Decision, Tombstone, decisions
+from sync.models import Decision, SyncedModel, Tombstone, decisions
 from sync.operations import decision_undo
 from sync.records import authors, tombstones
 
@@ -57,6 +58,13 @@ class TabbedChangeList(admin_base.PageChangeList):
         super().get_results(request)
 
 
+def _deletion_consequences(deleted: Sequence[SyncedModel]) -> list[tombstones.DeletionConsequence]:
+    """Return what deleting these records of several types at once means."""
+    ids = [record.pk for record in deleted]
+    by_type = grouped(deleted, lambda record: record.entity_type())
+    return [tombstones.deletion_consequence(group, ids) for group in by_type.values()]
+
+
 def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Question:
     steps = sorted(decision_undo.plan_decision_undo(rows), key=lambda step: bool(step.refusal))
     values = [step for step in steps if not step.refusal and not step.deletes]
@@ -73,10 +81,9 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     if deleted:
         records = humanize.count_with_noun(len(deleted), "record")
         verb = humanize.plural(len(deleted), "is", "are")
-        by_type = grouped(deleted, lambda record: record.entity_type())
-        consequences = dict.fromkeys(tombstones.deletion_consequence(group).sentence for group in by_type.values())
         effects.append(f"{records} that the import made {verb} deleted in NPD, and can be restored.")
-        effects += filter(None, consequences)
+        for consequence in _deletion_consequences(deleted):
+            effects += filter(None, (consequence.items, consequence.relations))
         button = f"Undo and delete {records}"
     if left_alone := len(steps) - len(values) - len(deleted):
         effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
@@ -192,6 +199,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         has_folded = any(row.folded for row in rows)
         for row in rows:
             row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
+            row.page_refused_url = refused_rows_url(request.user, row)
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:
@@ -203,6 +211,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             noun = "more record" if row.subject else "record"
             more_records = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
         context = {"act": row.page_act, "offer": row.page_offer, "records": more_records, "records_url": url}
+        context["refused_url"] = row.page_refused_url
         return SafeString(render_to_string("sync/activity_cell.html", context))
 
     moment = admin_base.time_column("at", "When")
@@ -239,6 +248,9 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             raise PermissionDenied
 
         def run() -> confirmed_action.Report:
+            steps = decision_undo.plan_decision_undo(rows)
+            deleting = [step.record for step in steps if step.deletes and step.record and not step.refusal]
+            waiting = [consequence.items for consequence in _deletion_consequences(deleting) if consequence.waits]
             result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)
             deleted = len(result.undone) - restored
@@ -247,7 +259,10 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
             if deleted:
                 parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
-            sentence = f"{' and '.join(parts)}. The next sync updates the items." if parts else ""
+            sentence: str = f"{' and '.join(parts)}. The next sync updates the items." if parts else ""
+            if waiting:
+                link = admin_base.link_to(reverse("admin:index"), "See what waits for approval")
+                sentence = format_html("{} {} {}", sentence, " ".join(waiting), link)
             problems = [
                 f"{step.name} · {step.label or 'the record'} was left alone: {step.refusal}"
                 for step in result.left_alone

@@ -18,9 +18,9 @@ from django.utils.html import format_html
 from sync import registry
 from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
+from sync.kernel.db import match_key_sql
 from sync.models import SyncedModel
 from sync.monday.text_forms import drop_invisible_but_joiners, email_address, key_spellings, match_key, unix_lines
-from sync.reconcile.lookups import match_key_sql
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]

@@ -96,7 +96,11 @@ def _state_line(
             step = "run"
         detail, label = SETUP_STEPS[step]
         next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
-        return StateLine("off", "link_off", "Not set up: nothing is synced yet", detail, next_step)
+        # The boards that the environment names.
+        types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
+        on_server = " ".join(map(registry.no_board_reason, types))
+        words = "Not set up: nothing is synced yet"
+        return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
     if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
         span = humanize.time_span(max(overdue.seconds for overdue in stalled))
         titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])

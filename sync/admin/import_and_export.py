@@ -1,30 +1,54 @@
-"""The import and export pages of records, by django-import-export."""
+"""The import and export pages of records, by django-import-export.
 
+An import has three steps: the file, its columns, and the library's preview. The file stays in the cache until its
+confirmation, and each form carries the choices of the steps before it.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from itertools import islice
 from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
+from django.urls import path, reverse
+from django.utils.html import format_html, format_html_join
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm
 from import_export.tmp_storages import CacheStorage
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
-from unfold.widgets import UnfoldBooleanWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from sync import registry
 from sync.admin.activity import batch_undo_url
+from sync.clock import sync_now
 from sync.kernel import humanize
+from sync.models import Decision
+from sync.monday.columns.phones import phone_regions
 from sync.operations import file_formats
-from sync.operations.record_files import is_creatable, resource_of
+from sync.operations.import_columns import field_choices, missing_key_note, remember_columns, suggest_columns
+from sync.operations.record_files import REFUSE, grouped_problems, is_creatable, resource_of
 from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
 # A preview lists this many rows at most of those that it would import without a warning.
 LISTED_ROWS = 50
+
+# So many values of a column are shown.
+SAMPLES = 3
+# The buttons that lead to the second step: with the columns as they were chosen, or read anew.
+READ_AGAIN = "read"
+COLUMN_STEPS = ("columns", READ_AGAIN)
+
+REFUSED_SECONDS = 7 * 86_400
 
 FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
@@ -35,28 +59,79 @@ class Uploads(CacheStorage):
     CACHE_LIFETIME = 3_600
 
     def read(self) -> bytes:
-        data: bytes | None = super().read()
+        # Files of refused rows have other names: their own page checks who may read them.
+        data: bytes | None = super().read() if re.fullmatch("[0-9a-f]{32}", self.name) else None
         if data is None:
             raise FileError(FILE_GONE)
         return data
 
 
-class FileForm(ImportForm):
-    create_missing = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
-    clear_empty = forms.BooleanField(
-        required=False, label="An empty cell empties its field", widget=UnfoldBooleanWidget
-    )
+class ChoicesForm(forms.Form):
+    """What a person chose about a file, in each step."""
 
+    import_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
+    original_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
+    sheet = forms.CharField(required=False, widget=forms.HiddenInput)
+    encoding = forms.ChoiceField(choices=file_formats.ENCODINGS.items, required=False, widget=forms.HiddenInput)
+    # What each column goes to, one after the other.
+    columns = forms.Field(required=False, widget=forms.MultipleHiddenInput)
+    region = forms.ChoiceField(choices=phone_regions, required=False, widget=forms.HiddenInput)
+    bad_values = forms.CharField(required=False, widget=forms.HiddenInput)
+    create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
+
+CHOICES = tuple(ChoicesForm.base_fields)
+
+
+class FileForm(ChoicesForm, ImportForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["import_file"].label = "CSV or XLSX file"
+        self.fields["import_file"].required = False  # the next steps have its name
         self.fields["format"].widget = forms.HiddenInput()  # the only one reads both
 
-    def clean_import_file(self) -> Any:
-        file = self.cleaned_data["import_file"]
-        if file.size > file_formats.MAX_BYTES:
-            raise forms.ValidationError(f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it.")
-        return file
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        file = data.get("import_file")
+        if file is None and data.get("import_file_name"):
+            upload = Uploads(name=data["import_file_name"])
+            try:
+                file = SimpleUploadedFile(data["original_file_name"] or "file", upload.read())
+            except FileError as error:
+                raise forms.ValidationError({"import_file": str(error)}) from error
+            file.tmp_storage_name = upload.name  # type: ignore[attr-defined]
+            data["import_file"] = file
+        if file is None and "import_file" not in self.errors:
+            raise forms.ValidationError({"import_file": "Choose a file."})
+        if file is not None and file.size > file_formats.MAX_BYTES:
+            limit = f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it."
+            raise forms.ValidationError({"import_file": limit})
+        return data
+
+
+class ColumnsForm(ChoicesForm):
+    """The second step: how the file is read, and what its columns go to."""
+
+    def __init__(self, creatable: str, sheets: Sequence[str], encoding: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.may_read_again = bool(sheets or encoding)
+        if sheets:
+            self._offer("sheet", "Sheet", [("", "All with the same columns"), *((name, name) for name in sheets)])
+        if encoding:
+            self._offer("encoding", "Encoding", list(file_formats.ENCODINGS.items()))
+        self._offer("region", "Country of phone numbers without one", [("", "As in the settings"), *phone_regions()])
+        outcomes = [("", "Import the row without it"), (REFUSE, "Leave the row out")]
+        self._offer("bad_values", "A value that isn't valid", outcomes)
+        labels = {"create_missing": creatable, "clear_empty": "An empty cell empties its field"}
+        for name, label in labels.items():
+            if label:
+                self.fields[name] = forms.BooleanField(required=False, label=label, widget=UnfoldBooleanWidget)
+        del self.fields["columns"]  # the page's own lists
+
+    def _offer(self, name: str, label: str, choices: Sequence[tuple[str, str]]) -> None:
+        widget = UnfoldAdminSelectWidget(choices=choices)
+        self.fields[name] = forms.ChoiceField(choices=choices, required=False, label=label, widget=widget)
 
 
 class ExportFileForm(ExportForm):
@@ -66,11 +141,10 @@ class ExportFileForm(ExportForm):
         self.fields["format"].choices = [(value, label.upper()) for value, label in self.fields["format"].choices]
 
 
-class ConfirmForm(ConfirmImportForm):
+class ConfirmForm(ChoicesForm, ConfirmImportForm):
+    import_file_name = forms.CharField(widget=forms.HiddenInput)
     format = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput)
     resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
-    create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
-    clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
     shown_digest = forms.CharField(widget=forms.HiddenInput)
     leave_out_warned = forms.BooleanField(
         required=False, label="Leave out the rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
@@ -80,7 +154,7 @@ class ConfirmForm(ConfirmImportForm):
 class RecordFilesMixin(ImportExportMixin):
     """Adds import and export to the admin of a registered model."""
 
-    import_formats = (file_formats.AnyFile,)
+    import_formats = (file_formats.Upload,)
     export_formats = (file_formats.CSV, file_formats.XLSX)
     to_encoding = "utf-8-sig"  # without the BOM, Excel reads UTF-8 as Windows-1252
     import_form_class = FileForm
@@ -113,17 +187,20 @@ class RecordFilesMixin(ImportExportMixin):
 
     def create_import_form(self, request: HttpRequest) -> Any:
         form = super().create_import_form(request)
-        if creatable := self._creatable(request):
-            form.fields["create_missing"].label = f"Create {' and '.join(creatable)} that aren't in NPD"
-        else:
+        if not self._creatable(request):
             del form.fields["create_missing"]
         return form
 
+    def get_urls(self) -> list[Any]:
+        address = "import/refused/<str:name>/"
+        name = "{}_{}_import_refused".format(*self.get_model_info())
+        return [path(address, self.admin_site.admin_view(self.refused_rows), name=name), *super().get_urls()]
+
     def get_confirm_form_initial(self, request: HttpRequest, import_form: Any) -> dict[str, Any]:
         initial: dict[str, Any] = super().get_confirm_form_initial(request, import_form)
-        if import_form is not None:
-            initial |= {name: import_form.cleaned_data.get(name) for name in ("create_missing", "clear_empty")}
-        return initial
+        if import_form is None:
+            return initial
+        return {name: import_form.cleaned_data.get(name) for name in CHOICES} | initial
 
     def get_import_resource_kwargs(self, request: HttpRequest, form: Any = None, **kwargs: Any) -> dict[str, Any]:
         """Give the resource the form's choices: `create_missing` becomes the kinds that this person may create."""
@@ -131,8 +208,19 @@ class RecordFilesMixin(ImportExportMixin):
         options["create_missing"] = options.get("create_missing") and self._creatable(request)
         return {"options": options}
 
+    def write_to_tmp_storage(self, import_file: Any, input_format: Any) -> Any:
+        if name := getattr(import_file, "tmp_storage_name", ""):
+            return Uploads(name=name)
+        return super().write_to_tmp_storage(import_file, input_format)
+
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Ask for a file; on POST, preview its rows. Invalid rows don't stop the others."""
+        """Ask for a file, then for its columns, then preview its rows. Invalid rows don't stop the others."""
+        step = request.POST.get("step", "")
+        if step in COLUMN_STEPS and self.has_import_permission(request):
+            form = self.create_import_form(request)
+            if form.is_valid() and (page := self._columns_page(request, form)):
+                return page
+            return self._import_page(request, {"form": form})
         response = super().import_action(request, **kwargs)
         context = response.context_data
         # The library offers the confirmation even if nothing would be written.
@@ -142,19 +230,105 @@ class RecordFilesMixin(ImportExportMixin):
             context["form"].add_error("import_file", _first_error(result))
             del context["result"]
         elif result is not None:
-            unwarned = [row for row in result.valid_rows() if not row.reasons]
-            context |= {"unwarned_rows": unwarned, "limit": LISTED_ROWS}
-            context["to_write"] = result.totals["new"] + result.totals["update"]
-            if context["to_write"]:
-                context["confirm_form"] = self.create_confirm_form(request, import_form=context["form"])
-                context["confirm_form"].initial["shown_digest"] = result.digest
-                if len(unwarned) == context["to_write"]:
-                    del context["confirm_form"].fields["leave_out_warned"]
-        labels = [field.column_name for field in resource_of(self.model)().fields.values()]
-        context["known_columns"] = f"The first row has titles: {', '.join(labels)}, or other usual names for these."
-        context["title"] = f"Import {self.opts.verbose_name_plural}"
+            context |= self._preview(request, context["form"], result)
+        context |= self._first_step()
         answer: HttpResponse = response
         return answer
+
+    def _first_step(self) -> dict[str, Any]:
+        labels = [field.column_name for field in resource_of(self.model)().fields.values()]
+        return {
+            "known_columns": f"The first row has titles: {', '.join(labels)}, or other usual names for these.",
+            "title": f"Import {self.opts.verbose_name_plural}",
+        }
+
+    def _import_page(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        return TemplateResponse(request, [self.import_template_name], frame | self._first_step() | context)
+
+    def _columns_page(self, request: HttpRequest, form: Any) -> HttpResponse | None:
+        """Return the page of the second step; None if the file can't be read, which the form then says."""
+        data = form.cleaned_data
+        file = data["import_file"]
+        upload = self.write_to_tmp_storage(file, file_formats.Upload())
+        content = upload.read()
+        resource = resource_of(self.model)(options=data)
+        if request.POST["step"] == READ_AGAIN:
+            data["columns"] = []
+        try:
+            is_text = not file_formats.is_workbook(content)
+            encoding = (data["encoding"] or file_formats.likely_encoding(content)) if is_text else ""
+            rows, notes, sheets = file_formats.read_file(content, encoding, data["sheet"])
+        except FileError as error:
+            form.add_error("import_file", str(error))
+            if not file_formats.is_workbook(content):
+                choices = [("", "As it seems"), *file_formats.ENCODINGS.items()]
+                form.fields["encoding"].widget = UnfoldAdminSelectWidget(choices=choices)
+            return None
+        titles = rows.headers[:-2]
+        columns = data["columns"] if len(data["columns"] or ()) == len(titles) else suggest_columns(self.model, titles)
+        creatable = self._creatable(request)
+        initial = {name: data.get(name) for name in CHOICES}
+        initial |= {"import_file_name": upload.name, "original_file_name": file.name, "encoding": encoding}
+        choices_form = ColumnsForm(
+            f"Create {' and '.join(creatable)} that aren't in NPD" if creatable else "",
+            sheets if len(sheets) > 1 else [],
+            encoding if encoding not in file_formats.CERTAIN else "",
+            initial=initial,
+        )
+        values = list(zip(*rows, strict=True))[: len(titles)]
+        samples = [", ".join(islice(filter(None, dict.fromkeys(column)), SAMPLES)) for column in values]
+        labels = [(name, str(field.column_name)) for name, field in resource.fields.items()]
+        context = {
+            "choices_form": choices_form,
+            "notes": [*notes, *missing_key_note(self.model, columns)],
+            "columns": list(zip(titles, samples, columns, strict=True)),
+            "field_choices": field_choices(self.model, labels),
+        }
+        return self._import_page(request, context)
+
+    def _preview(self, request: HttpRequest, form: Any, result: Any) -> dict[str, Any]:
+        """Return what the preview shows: counts, problems by reason, and each list whole."""
+        confirm_form = self.create_confirm_form(request, import_form=form)
+        confirm_form.initial |= {"columns": result.columns, "shown_digest": result.digest}
+        unwarned = [row for row in result.valid_rows() if not row.reasons]
+        to_write = result.totals["new"] + result.totals["update"]
+        if len(unwarned) == to_write:
+            del confirm_form.fields["leave_out_warned"]
+        names = {row.number: row.object_repr for row in result.valid_rows()}
+        left_out = [(number, names.get(number, ""), why) for number, why in result.left_out_values.items()]
+        refused = [(row.number, row.object_repr, row.problems) for row in result.invalid_rows]
+        shown = {
+            "refused_groups": grouped_problems(refused),
+            "left_out_groups": grouped_problems(left_out),
+            "namesakes": [row for row in result.warned_rows if row.is_namesake],
+            "warned_rows": [row for row in result.warned_rows if not row.is_namesake],
+            "unwarned_rows": unwarned,
+            "limit": LISTED_ROWS,
+            "to_write": to_write,
+            "back_form": confirm_form,
+            "new_title": f"New {' and '.join(self._creatable(request))}",
+            "missing_title": "Not in NPD, and not created unless you choose it",
+            "refused_url": self._store_refused(confirm_form.initial["import_file_name"], result.refused_file),
+        }
+        return shown | ({"confirm_form": confirm_form} if to_write else {})
+
+    def _store_refused(self, name: str, content: bytes, seconds: int = Uploads.CACHE_LIFETIME) -> str:
+        """Keep a file of refused rows; return its address, empty if no row was refused."""
+        if not content:
+            return ""
+        cache.set(refused_key(self.model, name), content, seconds)
+        return reverse("admin:{}_{}_import_refused".format(*self.get_model_info()), args=[name])
+
+    def refused_rows(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Send the rows that an import, or its preview, refused."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        content = cache.get(refused_key(self.model, name))
+        if content is None:
+            raise Http404("The refused rows of an import are kept for seven days, or until a person is erased.")
+        headers = {"Content-Disposition": f'attachment; filename="refused-{self.opts.verbose_name_plural}.csv"'}
+        return HttpResponse(content, content_type="text/csv", headers=headers)
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
         if not isinstance(e, FileError):
@@ -162,32 +336,47 @@ class RecordFilesMixin(ImportExportMixin):
         form.add_error("import_file", str(e))
 
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Import the file; if the rows would do something else than was shown, show their preview again."""
         try:
             return cast("HttpResponse", super().process_import(request, **kwargs))
         except FileError as error:
             messages.warning(request, str(error))
-            return redirect("admin:{}_{}_import".format(*self.get_model_info()))
+        with suppress(FileError):
+            Uploads(name=request.POST.get("import_file_name", "")).read()
+            return self.import_action(request, **kwargs)
+        return redirect("admin:{}_{}_import".format(*self.get_model_info()))
 
     def process_dataset(self, dataset: Any, form: Any, request: HttpRequest, **kwargs: Any) -> Any:
         # `add` is true once, so a double click imports once.
-        if not cache.add(f"imported-{form.cleaned_data['import_file_name']}", True, Uploads.CACHE_LIFETIME):
+        claim = f"imported-{form.cleaned_data['import_file_name']}"
+        if not cache.add(claim, True, Uploads.CACHE_LIFETIME):
             raise FileError(FILE_GONE)
-        return super().process_dataset(dataset, form, request, **kwargs)
+        result = super().process_dataset(dataset, form, request, **kwargs)
+        if result.has_errors():
+            cache.delete(claim)
+            advice = "" if result.is_other else " Preview the file again."
+            raise FileError(f"Nothing was imported. {_first_error(result)}{advice}")
+        return result
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
-        changelist = redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
-        if result.has_errors():
-            messages.error(request, f"Nothing was imported. {_first_error(result)} Preview the file again.")
-            return changelist
-        sentence = f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."
-        if result.invalid_rows:
-            sentence += f" {humanize.count_with_noun(len(result.invalid_rows), 'row was', 'rows were')} not imported."
+        remember_columns(self.model, result.titles, result.columns)
+        refused_url = self._store_refused(str(result.batch_id), result.refused_file, REFUSED_SECONDS)
+        parts = [f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."]
+        if result.made:
+            parts.append(result.made)
+        refused = []
+        if number := len(result.invalid_rows):
+            refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} not imported.")
+        if number := len(result.left_out_values):
+            refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} imported without a value.")
         if result.left_out:
             left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
-            sentence += f" {left_out} left out."
-        undo = format_html('<a class="npd-link" href="{}">Undo…</a>', batch_undo_url(result.batch_id))
-        messages.success(request, format_html("{} {}", sentence, undo))
-        return changelist
+            refused.append(f"{left_out} left out.")
+        if refused:
+            parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
+        parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', batch_undo_url(result.batch_id)))
+        messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))
+        return redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
 
     def export_action(self, request: HttpRequest) -> HttpResponse:
         response: HttpResponse = super().export_action(request)
@@ -203,6 +392,22 @@ class RecordFilesMixin(ImportExportMixin):
         sentence = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
         log_model_action(request.user, self.model, sentence)
         return data
+
+
+def refused_rows_url(user: Any, row: Decision) -> str:
+    """Return the address of the rows that the import of this activity entry refused, while they are kept."""
+    is_kept = row.at > sync_now() - timedelta(seconds=REFUSED_SECONDS)
+    if not (row.cause.get("refused") and is_kept and registry.is_registered(row.entity_type)):
+        return ""
+    opts = registry.entity(row.entity_type).model._meta
+    if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
+        return ""
+    return registry.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
+
+
+def refused_key(model: Any, name: str) -> str:
+    # An erasure deletes what begins with the prefix.
+    return f"{Uploads.CACHE_PREFIX}refused-{model.entity_type()}-{name}"
 
 
 def _first_error(result: Any) -> str:

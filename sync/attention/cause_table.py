@@ -243,6 +243,9 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.BOARD, "sweeps"): CauseFacts(
         "NPD Sync can't find all missed changes", severity=Severity.FAILED, icon="manage_search"
     ),
+    (Kind.BOARD, "comparison"): CauseFacts(
+        "The nightly comparison can't see everything", severity=Severity.FAILED, icon="rule"
+    ),
     **{
         (Kind.BOARD, f"refused_{call}"): CauseFacts(
             f"{call.label} on the board", severity=Severity.FAILED, icon="front_hand"

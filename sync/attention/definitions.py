@@ -381,7 +381,8 @@ DEFINITIONS = (
         # The problems that a board's row has a column for.
         tables="""sync_board_links AS link CROSS JOIN LATERAL (VALUES
             ('npd_id', link.npd_id_problem), ('creates_held', link.creates_held), ('silence', link.silence),
-            ('webhooks', link.webhooks_problem), ('sweeps', link.sweep_problem)) AS problem (code, reason)""",
+            ('webhooks', link.webhooks_problem), ('sweeps', link.sweep_problem),
+            ('comparison', link.comparison_problem)) AS problem (code, reason)""",
         waits="problem.reason <> ''",
         kind="'board'",
         source="concat_ws(':', link.entity_type, problem.code)",
@@ -610,6 +611,7 @@ WATCHED = (
             "silence",
             "webhooks_problem",
             "sweep_problem",
+            "comparison_problem",
             "verified_at",
             "differed_records",
             "pause",

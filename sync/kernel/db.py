@@ -12,6 +12,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import Error, OperationalError, connection, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.db.models.expressions import Combinable
 from django.dispatch import receiver
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
@@ -32,6 +33,15 @@ def set_session_defaults(connection: BaseDatabaseWrapper, **kwargs: Any) -> None
         "SELECT set_config('DateStyle', 'ISO, MDY', false), set_config('IntervalStyle', 'postgres', false), "
         "set_config('default_transaction_isolation', 'read committed', false)"
     )
+
+
+def match_key_sql(field: str | Combinable) -> models.Func:
+    """Return the SQL that computes `match_key` of a field, named by its name or an expression.
+
+    sync/kernel/triggers.py uses the same SQL for names.
+    """
+    template = text_forms.MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s")
+    return models.Func(field, template=template, output_field=models.TextField())
 
 
 def fetch_rows(sql: str, params: Any = None) -> list[Any]:

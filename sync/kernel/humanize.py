@@ -118,13 +118,19 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
 
 
+_LINE_END = re.compile(r"\r\n?|\n")
+
+
 def one_line(text: str) -> str:
     return " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def terminal_line(text: str) -> str:
-    """Return a line for a terminal, in which no record's value can hide, rewrite or make up a line."""
-    return _CONTROLS.sub("\ufffd", text)
+    """Return a line for a terminal, in which no record's value can hide, rewrite or make up a line.
+
+    The lines of a value are shown as one, with a sign where each ends.
+    """
+    return _CONTROLS.sub("\ufffd", _LINE_END.sub("⏎", text).replace("\t", " "))
 
 
 def shorten(text: str, limit: int = 200) -> str:

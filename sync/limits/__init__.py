@@ -186,8 +186,7 @@ class LimitFacts:
         if self.no_token_reason:
             return replace(board, reason_code=WaitKind.NOT_CONFIGURED, detail=self.no_token_reason)
         if link is None or not link.has_board:
-            reason = f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
-            return replace(board, reason_code=WaitKind.NO_BOARD, detail=reason)
+            return replace(board, reason_code=WaitKind.NO_BOARD, detail=registry.no_board_reason(entity_type))
         if pause is not None:
             return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
         stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until

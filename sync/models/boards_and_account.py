@@ -86,9 +86,14 @@ class BoardLink(models.Model):
     log_read_from = models.DateTimeField(null=True, blank=True)
     log_read_to = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
+    # How far sweeps have read the log: `{since, read_again_at, gap: {from, to}}`, with times as texts.
+    log_state: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     # When the last comparison began or ended, even in vain: the next is due by it.
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
     compared = models.TextField("what the last comparison found", blank=True, db_default="")
+    comparison_problem = models.TextField("what the last comparison could not see", blank=True, db_default="")
+    # What the next comparison has to know of listings: `{unreadable: the items' ids, short_since}`.
+    listing_state: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
     silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
@@ -139,6 +144,9 @@ class BoardLink(models.Model):
         self.verified_records = self.differed_records = 0
         self.differences = []
         self.sweep_problem = self.webhooks_problem = self.silence = self.compared = self.npd_id_problem = ""
+        self.comparison_problem = ""
+        self.log_state = {}
+        self.listing_state = {}
         self.shape = {}
         self.sync_filter = {}
         self.creates_held = ""

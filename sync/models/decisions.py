@@ -67,7 +67,7 @@ class Decision(models.Model):
     # the ids of webhooks; `npd` and `monday`, the last edit on that side ({who, at, way}); `rule` and `action`, the
     # merge's; `read`, Monday's id of the request that read; `intent` and `alias` of the write; `made`, if it belongs to
     # the creation of an item; `act` or `deletion`, the person's act behind it; `conflict`, a conflict's id; `file`, the
-    # name of an import's.
+    # name of an import's; `refused`, whether it refused rows.
     cause: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
     # Entries with the same `fold_id` belong to one act; all but the newest are folded (see `fold_alike`). An entry that

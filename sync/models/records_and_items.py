@@ -17,7 +17,7 @@ from django.db import models
 from sync import choices
 from sync.choices import UnmatchedReason
 from sync.clock import SyncNow
-from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
+from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT, match_key_sql
 from sync.kernel.humanize import within_sentence
 
 # Other code may keep sync states with other systems (sync/state). In this one's rows `remote_id` is also `jira_id`.
@@ -422,6 +422,8 @@ class UnmatchedItem(models.Model):
             models.UniqueConstraint(fields=["item_id", "entity_type"], name="sync_unmatched_items_once")
         ]
         indexes: ClassVar[list[models.Index]] = [
+            # Serves "which items have the name of a record without an item". By hash, because a name can be long.
+            HashIndex(match_key_sql("name"), name="sync_unmatched_items_by_name"),
             # Serves the list, newest first, and its counts.
             models.Index(
                 fields=["-first_seen", "-id"],

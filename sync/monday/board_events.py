@@ -7,7 +7,7 @@ archived, deleted and restored items (developer.monday.com/api-reference/referen
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -293,7 +293,7 @@ def board_activity_query(board_id: str, since: datetime, form: LogForm) -> graph
 
 
 def log_page_query(
-    board_id: str, since: datetime, form: LogForm, page: int | str, until: datetime | None = None
+    board_id: str, since: datetime, form: LogForm, page: int | str | None, until: datetime | None = None
 ) -> graphql.Document:
     """Return the query for a further page of the log, newest first, by its number or a cursor.
 
@@ -455,6 +455,12 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
         event["columnValues"] = dict(graphql.json_object(data.get("column_values_json")))
     for item_id in entry.item_ids:
         yield {"event": event | {"pulseId": item_id}}
+
+
+def created_items(entries: Iterable[ActivityEntry], user_id: str) -> list[str]:
+    """Return the items whose creation by this user is in the log; by anybody if the user isn't known."""
+    creations = [entry for entry in entries if _WEBHOOK_TYPES.get(entry.event) == "create_pulse"]
+    return [item_id for entry in creations if user_id in ("", entry.user_id) for item_id in entry.item_ids]
 
 
 def minimal_webhook_body(entry: ActivityEntry, board_id: str, item_id: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sync.monday import account, board_events, board_items, errors, graphql, item_documents
+from sync.monday import account, board_events, board_items, errors, graphql, item_documents, lag
 from sync.monday.account import AccountInfo
 from sync.monday.columns.labels import label_settings
 from sync.monday.errors import MondayError
@@ -18,6 +18,11 @@ BOARDS_PER_PAGE = 100
 MAX_LISTED_BOARDS = 1_000  # a person finds any other by its id
 
 _ID_REJECTION_SCOPES = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})
+
+# What may be the fault of one item of a page, or of the page's size.
+ITEM_FAULT_SCOPES = frozenset(
+    {errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT, errors.Scope.TRANSPORT}
+)
 
 # Our webhooks by id: its event, and the fingerprint of its address, which Monday doesn't return.
 Hooks = dict[str, dict[str, str]]
@@ -58,24 +63,99 @@ class MondayConnector:
         return item_documents.parse_items(graphql.send_query(self.api, document), column_ids)
 
     def list_items(
-        self, board_id: str, column_ids: Sequence[str], types: Collection[str] = ()
+        self,
+        board_id: str,
+        column_ids: Sequence[str],
+        types: Collection[str] = (),
+        unreadable: dict[str, MondayError] | None = None,
     ) -> Iterator[list[board_items.Item]]:
-        """Yield a board's active items page by page, each item once; starts again if the cursor expires."""
+        """Yield a board's active items page by page, each item once; starts again if the cursor expires.
+
+        Of a page that fails, the items are read by id. The ids of those that can't be read either are added to
+        `unreadable`, which may have some already. Raises LISTING_UNREADABLE where the pages lead nowhere.
+        """
         listed = set[str]()
-        first = item_documents.first_page_query(board_id, column_ids, types)
+        failing = {} if unreadable is None else unreadable
         for listing in range(1, MAX_LISTINGS + 1):
             try:
-                page, cursor = item_documents.parse_page(graphql.send_query(self.api, first), column_ids)
-                yield [item for item in page if item.id not in listed]
-                while cursor:
-                    listed |= {item.id for item in page}
-                    page, cursor = self.read_page(cursor, column_ids, types)
+                for page in self._pages(board_id, column_ids, types, failing):
                     yield [item for item in page if item.id not in listed]
+                    listed |= {item.id for item in page}
             except MondayError as error:
                 if error.kind is not errors.CURSOR_EXPIRED or listing == MAX_LISTINGS:
                     raise
             else:
                 return
+
+    def _pages(
+        self, board_id: str, column_ids: Sequence[str], types: Collection[str], unreadable: dict[str, MondayError]
+    ) -> Iterator[list[board_items.Item]]:
+        """Yield the pages of one listing."""
+        seen_ids = set[str]()
+        cursors = set[str]()
+        cursor: str | None = None
+        repeats = 0
+        while True:
+            page, ids, cursor = self._page_at(board_id, cursor, column_ids, types, unreadable)
+            yield page
+            if cursor is None:
+                return
+            repeats += seen_ids.issuperset(ids)
+            if cursor in cursors or repeats >= lag.MAX_REPEATED_PAGES:
+                raise MondayError(errors.LISTING_UNREADABLE, "Monday's listing of the board gives the same page again")
+            seen_ids |= set(ids)
+            cursors.add(cursor)
+
+    def _page_at(
+        self,
+        board_id: str,
+        cursor: str | None,
+        column_ids: Sequence[str],
+        types: Collection[str],
+        unreadable: dict[str, MondayError],
+    ) -> tuple[list[board_items.Item], list[str], str | None]:
+        """Return a page's items that can be read, the ids of all its items, and the next page's cursor."""
+        try:
+            if cursor is not None:
+                page, following = self.read_page(cursor, column_ids, types)
+            else:
+                first = item_documents.first_page_query(board_id, column_ids, types)
+                page, following = item_documents.parse_page(graphql.send_query(self.api, first), column_ids)
+        except MondayError as error:
+            if error.scope not in ITEM_FAULT_SCOPES or error.kind is errors.CURSOR_EXPIRED:
+                raise
+            document = item_documents.item_ids_query(board_id, cursor)
+            ids, following = item_documents.parse_item_ids(graphql.send_query(self.api, document))
+            page = []
+            for start in range(0, len(ids), item_documents.ITEMS_PER_READ):
+                batch = ids[start : start + item_documents.ITEMS_PER_READ]
+                page += self._read_in_parts(batch, column_ids, types, unreadable)
+            # Read by id, an item may have left the board since the page was made.
+            on_board = [item for item in page if item.state == "active" and item.board_id in (None, board_id)]
+            return on_board, ids, following
+        return page, [item.id for item in page], following
+
+    def _read_in_parts(
+        self, ids: Sequence[str], column_ids: Sequence[str], types: Collection[str], unreadable: dict[str, MondayError]
+    ) -> list[board_items.Item]:
+        """Read items by id, a batch that fails in halves, without those that fail alone."""
+        readable = [item_id for item_id in ids if item_id not in unreadable]
+        if not readable:
+            return []
+        try:
+            return self.read_items(readable, column_ids, types)
+        except MondayError as error:
+            if error.scope not in ITEM_FAULT_SCOPES:
+                raise
+            if len(readable) == 1:
+                unreadable[readable[0]] = error
+                # So many failures are nobody's fault but Monday's.
+                if len(unreadable) > lag.MAX_UNREADABLE_ITEMS:
+                    raise
+                return []
+        middle = len(readable) // 2
+        halves = (readable[:middle], readable[middle:])
+        return [item for half in halves for item in self._read_in_parts(half, column_ids, types, unreadable)]
 
     def read_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """Return the page at a cursor of `read_batch`."""
@@ -104,7 +184,11 @@ class MondayConnector:
     ) -> Iterator[list[board_events.ActivityEntry]]:
         """Yield the log's further pages in the form of the first one, newest first, one request for each."""
         cursor = first.log_cursor
+        cursors = set[str]()
         while cursor is not None:
+            if cursor in cursors:
+                raise MondayError(errors.LOG_SHAPE_CHANGED, "Monday's activity log gives the same page again")
+            cursors.add(cursor)
             query = board_events.log_page_query(board_id, since, board_events.CURSOR_PAGES, cursor)
             page, cursor = board_events.parse_log_page(graphql.send_query(self.api, query))
             yield page
@@ -128,6 +212,18 @@ class MondayConnector:
             query = board_events.log_page_query(board_id, since, form, number, until)
             entries, _ = board_events.parse_log_page(graphql.send_query(self.api, query))
             yield entries
+
+    def read_log(self, board_id: str, since: datetime, until: datetime) -> Iterator[list[board_events.ActivityEntry]]:
+        """Yield the log's pages between two times, newest first, one request for each; 10,000 rows at most."""
+        form = board_events.log_form(self.api.version)
+        cursor: str | None = None
+        for number in range(1, board_events.LOG_ROWS // form.rows + 1):
+            page = number if form.page == "page" else cursor
+            query = board_events.log_page_query(board_id, since, form, page, until)
+            entries, cursor = board_events.parse_log_page(graphql.send_query(self.api, query))
+            yield entries
+            if cursor is None and len(entries) < form.rows:
+                return
 
     def read_boards(self, board_ids: Sequence[str]) -> dict[str, board_items.Board]:
         """Return boards by id, without those that don't exist or are hidden; makes no request for no ids.

@@ -226,6 +226,11 @@ CURSOR_EXPIRED = ErrorKind(
     "NPD Sync lists the board again from the first page.",
     keeps_wait=True,
 )
+LISTING_UNREADABLE = ErrorKind(
+    "listing_unreadable",  # its pages lead nowhere, or too many of its items can't be read
+    Scope.DOCUMENT,
+    "NPD Sync lists the board again the next night. Edits are synced meanwhile, as far as webhooks report them.",
+)
 
 # A limit was reached, and nothing was carried out.
 

@@ -325,6 +325,33 @@ def next_page_query(cursor: str, column_ids: Sequence[str], types: Collection[st
     return _build_document("query ReadItems", [field], variables, column_ids, types)
 
 
+def item_ids_query(board_id: str, cursor: str | None) -> Document:
+    """Return the query for the ids of a page's items: the first page, or the one at a cursor."""
+    page = "cursor items { id }"
+    if cursor is None:
+        field = f"first: boards(ids: [$board], limit: 1) {{ items_page(limit: $limit) {{ {page} }} }}"
+        where = _Variable("board", "ID!", board_id)
+    else:
+        field = f"page: next_items_page(cursor: $cursor, limit: $limit) {{ {page} }}"
+        where = _Variable("cursor", "String!", cursor)
+    variables = [where, _Variable("limit", "Int!", ITEMS_PER_PAGE)]
+    declarations = ", ".join(f"${variable.name}: {variable.kind}" for variable in variables)
+    text = f"query ListIds({declarations}) {{\n  {COMPLEXITY}\n  {field}\n}}"
+    return Document(text, {variable.name: variable.value for variable in variables})
+
+
+def parse_item_ids(answer: Answer) -> tuple[list[str], str | None]:
+    """Parse the answer to `item_ids_query`: the ids and the next page's cursor; raises MondayError."""
+    path: AnswerPath = ("first", 0, "items_page") if "first" in answer.data else ("page",)
+    node = _node_at(answer, path)
+    entries = node.get("items") if isinstance(node, Mapping) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) and entry.get("id") for entry in entries):
+        message = "Monday left items out of a page"
+        raise MondayError(UNREADABLE_ANSWER, message, request_id=answer.request_id, path=path)
+    cursor = node.get("cursor")
+    return [str(entry["id"]) for entry in entries], str(cursor) if cursor else None
+
+
 def prepare_changes(
     board_id: str,
     changes: Sequence[board_items.ItemWrite],

@@ -10,7 +10,7 @@ way: those that differ from their items have drifted. Home and the log say so.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +24,12 @@ from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import humanize, process
 from sync.limits import breaker, connector
 from sync.merge import Action
-from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue
+from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, WebhookEvent
 from sync.models.synced_model import unsynced
-from sync.monday import errors
+from sync.monday import errors, lag
+from sync.monday.board_events import LOG_PREFIX
 from sync.monday.board_items import BatchItems, Item
+from sync.monday.connector import ITEM_FAULT_SCOPES
 from sync.operations import worker
 from sync.operations.sweep import sweep_board
 from sync.outbox import enqueue_comparison, enqueue_unmatched
@@ -42,7 +44,7 @@ from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import changed_records
 from sync.reconcile.unmatched_items import listed_finding
-from sync.records.item_links import delete_obsolete_unmatched, note_unmatched
+from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 
 log = structlog.get_logger(__name__)
 
@@ -144,13 +146,22 @@ class BoardListing:
         self.listed: set[str] = set()
         self.started_at = sync_now()
         self.left_out: set[str] = set()  # items that the filter leaves out
+        self.unreadable: dict[str, errors.MondayError] = {}  # listed items that can't be read, by id
         self._without_record: list[str] = []
 
     def pages(self) -> Iterator[ListedPage]:
         """Yield each page with its records, loaded as a pass loads them; raises MondayError."""
         link = self.board.link
         monday = connector()
-        for page in monday.list_items(link.board_id, self.board.columns, self.board.types):
+        # What could not be read the last time is tried alone, so that it spoils no batch.
+        for item_id in link.listing_state.get("unreadable", ()):
+            try:
+                monday.read_items([item_id], self.board.columns, self.board.types)
+            except errors.MondayError as error:
+                if error.scope not in ITEM_FAULT_SCOPES:
+                    raise
+                self.unreadable[item_id] = error
+        for page in monday.list_items(link.board_id, self.board.columns, self.board.types, self.unreadable):
             board = self.board
             fresh = {item.id: item for item in page}
             self.listed |= set(fresh)
@@ -171,6 +182,7 @@ class BoardListing:
             synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
             unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread_items}
             yield ListedPage(facts, plan, changed, frozenset(unread), busy)
+        self.listed |= set(self.unreadable)
 
     @property
     def unmatched(self) -> list[str]:
@@ -227,6 +239,7 @@ class ComparisonResult:
     verified: int = 0  # records that said `synced` and had nothing on its way
     drifted: int = 0  # those of them that weren't in sync
     differences: list[dict[str, Any]] = field(default_factory=list)  # the first of these, with their fields
+    newest_drift: datetime | None = None  # when the last of their items was changed, as Monday says
 
     @property
     def summary(self) -> str:
@@ -322,8 +335,9 @@ def compare_board(link: BoardLink, *, includes_unfinished: bool = False) -> Comp
             # Undo the claim, which `link` doesn't have, so that it is due again. Its passes so far are in the queue.
             BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
             return ComparisonResult(problem=error.sentence)
-        breaker.stop_if_shared(error)
+        is_shared = breaker.stop_if_shared(error)
         result = ComparisonResult(problem=error.sentence)
+        BoardLink.objects.filter(pk=link.pk).update(comparison_problem="" if is_shared else error.sentence)
     BoardLink.objects.filter(pk=link.pk).update(compared_at=SyncNow(), compared=result.summary)
     log.info("compared", board=link.entity_type, result=result.summary)
     return result
@@ -362,6 +376,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     # An item that isn't listed may still exist, so its record's pass reads it by id. If the listing was cut short,
     # nothing is concluded.
     is_cut_short = structure.items_count is not None and len(listing.listed) < structure.items_count
+    _store_listing(result, listing, structure.items_count)
     all_unlisted = listing.unlisted()
     unlisted = [] if is_cut_short else all_unlisted
     for start in range(0, len(unlisted), PAGE):
@@ -389,6 +404,57 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     result.unmatched = len(unmatched)
     result.without_item = len(without_item)
     return result
+
+
+def _store_listing(result: ComparisonResult, listing: BoardListing, items_count: int | None) -> None:
+    """Store what the listing lacked for the next night, and as the comparison's problem what lasts."""
+    link = listing.board.link
+    now = sync_now()
+    state: dict[str, Any] = {"unreadable": sorted(listing.unreadable)} if listing.unreadable else {}
+    problems = []
+    number = len(listing.listed)
+    if items_count is not None and number < items_count:
+        since = parse_moment(link.listing_state.get("short_since")) or now
+        state["short_since"] = since.isoformat()
+        if now - since >= lag.SHORT_LISTING_AFTER:
+            problems.append(
+                f"Monday lists {number:,} of the board's {items_count:,} items, for two nights now, so nothing is "
+                "concluded from what is missing. Check that NPD Sync's user on Monday sees all of the board's items."
+            )
+    if silence := _log_silence(link, result, now):
+        problems.append(silence)
+    result.problem = " ".join(problems)
+    if listing.unreadable:
+        names = item_names(listing.unreadable)
+        owners = listing.board.model.objects.filter(monday_id__in=listing.unreadable)
+        names |= {str(record.monday_id): str(record) for record in owners}
+        quoted = [f"“{names[item_id]}” ({item_id})" if item_id in names else item_id for item_id in listing.unreadable]
+        problems.append(
+            f"Monday answers an error for {humanize.join_first(quoted)}, so nothing of that is compared. Open it on "
+            "the board and look for a value that can't be right. It is tried again, alone, the next night."
+        )
+    stored = BoardLink.objects.filter(pk=link.pk)
+    stored.update(listing_state=state, comparison_problem=" ".join(problems))
+
+
+def _log_silence(link: BoardLink, result: ComparisonResult, now: datetime) -> str:
+    """Return that the activity log gives no rows although the board changes; empty if it does, or nothing changes."""
+    newest_row = link.swept_to
+    if newest_row is None or link.swept_at is None or now - newest_row < lag.LOG_SILENCE:
+        return ""
+    # A change that some sweep after it should have seen.
+    missed = (newest_row + lag.OVERLAP, link.swept_at - lag.OVERLAP)
+    webhooks = WebhookEvent.objects.filter(board_id=link.board_id, received_at__range=missed)
+    has_events = webhooks.exclude(trigger_id__startswith=LOG_PREFIX).exists()
+    has_edits = result.newest_drift is not None and missed[0] < result.newest_drift < missed[1]
+    if not has_events and not has_edits:
+        return ""
+    source = "webhooks" if has_events else "the comparison"
+    return (
+        f"Monday's activity log has shown no change since {humanize.day_and_time(newest_row)}, although {source} "
+        "brought some. So what webhooks miss is found at night only. Check that NPD Sync's user on Monday may see the "
+        "log."
+    )
 
 
 def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
@@ -463,6 +529,8 @@ def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequenc
             continue
         result.verified += 1
         result.drifted += 1
+        edited_at = parse_moment(before.item.updated_at) if before.item else None
+        result.newest_drift = max(filter(None, (result.newest_drift, edited_at)), default=None)
         if len(result.differences) < MAX_DIFFERENCES:
             result.differences.append({"record": str(before.id), "name": str(before.record), "fields": fields})
 

@@ -4,13 +4,16 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import tablib
 from import_export.formats import base_formats
 
+from sync.kernel import grouped
+from sync.monday.text_forms import fold_title
 from sync.operations.workbooks import (
     MAX_CELLS,
     MAX_COLUMNS,
@@ -30,6 +33,27 @@ MAX_ROW_CELLS = 1_000
 # Columns that are added on reading: the row's number in the spreadsheet, and the cells to the right of the titles.
 ROW_NUMBER = "row number"
 SURPLUS = "cells without a title"
+
+MAC_LETTERS = 2  # so few may stand there by chance
+
+# The one column of an upload that is read later.
+CONTENT = "content"
+
+ENCODINGS = {
+    "utf-8-sig": "UTF-8",
+    "utf-16": "UTF-16",
+    "cp1252": "Windows-1252 (Western Europe)",
+    "mac_roman": "Mac Roman",
+    "cp1250": "Windows-1250 (Central Europe)",
+    "cp1251": "Windows-1251 (Cyrillic)",
+    "cp1253": "Windows-1253 (Greek)",
+    "cp1254": "Windows-1254 (Turkish)",
+    "iso8859-15": "ISO 8859-15",
+    "cp850": "DOS (cp850)",
+    "cp932": "Shift JIS (Japanese)",
+    "gb18030": "GB 18030 (Chinese)",
+}
+CERTAIN = ("utf-8-sig", "utf-16")
 
 SEPARATORS = ",;\t|"
 # So many rows show by which sign they are separated.
@@ -95,32 +119,72 @@ class AnyFile(base_formats.TablibFormat):  # type: ignore[misc]
 
     def create_dataset(self, in_stream: bytes) -> Any:
         """Return the rows that aren't empty, each cut to the number of titles, with their row numbers."""
-        dataset = None
-        is_workbook = in_stream.startswith(b"PK\x03\x04")
-        for number, cells in read_workbook(in_stream) if is_workbook else _csv_rows(in_stream):
-            row = [plain_text(cell) for cell in cells]
-            if not any(row):
-                continue
-            if dataset is None:
-                titles = row
-                width = max(place for place, title in enumerate(row, start=1) if title)
-                if width > MAX_COLUMNS:
-                    raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
-                dataset = tablib.Dataset(headers=[*row[:width], ROW_NUMBER, SURPLUS])
-                continue
-            if row == titles:  # files that were put together repeat it
-                continue
-            padding = [""] * (width - len(row))
-            dataset.append([*row[:width], *padding, number, "".join(row[width:])])
-            if len(dataset) > MAX_ROWS:
-                raise FileError(TOO_MANY_ROWS)
-        if not dataset:
-            raise FileError("The file has no rows below its titles.")
-        return dataset
+        return read_file(in_stream)[0]
 
 
-def _csv_rows(content: bytes) -> Iterator[Row]:
-    text = _decode(content)
+class Upload(AnyFile):
+    """Leaves the reading to the resource, which knows the sheet and the encoding that a person chose."""
+
+    def create_dataset(self, in_stream: bytes) -> Any:
+        return tablib.Dataset([in_stream], headers=[CONTENT])
+
+
+def read_file(content: bytes, encoding: str = "", sheet: str = "") -> tuple[Any, list[str], list[str]]:
+    """Return a file's rows, notes about how it was read where that isn't certain, and the names of its sheets.
+
+    Without an encoding or a sheet the most likely ones are read: the sheets of the layout that has the most rows.
+    """
+    if not is_workbook(content):
+        encoding = encoding or likely_encoding(content)
+        notes = [f"Read as {ENCODINGS[encoding]}."] if encoding not in CERTAIN else []
+        return _dataset(_csv_rows(_decode(content, encoding))), notes, []
+    sheets = read_workbook(content)
+    chosen = [sheet] if sheet in sheets else likely_sheets(sheets)
+    notes = [f"Sheets that are not imported: {', '.join(others)}."] if (others := sheets.keys() - chosen) else []
+    return _dataset(_rows_of_sheets(sheets, chosen)), notes, list(sheets)
+
+
+def is_workbook(content: bytes) -> bool:
+    return content.startswith(b"PK\x03\x04")
+
+
+def likely_sheets(sheets: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return the sheets whose common titles stand above the most rows, so none that sums up the others."""
+    layouts = grouped(sheets, lambda name: tuple(map(fold_title, sheets[name][0][1])))
+    return max(layouts.values(), key=lambda names: sum(len(sheets[name]) for name in names), default=[])
+
+
+def _rows_of_sheets(sheets: Mapping[str, Sequence[Row]], names: Sequence[str]) -> Iterator[Row]:
+    for name in names:
+        for number, cells in sheets[name]:
+            yield number if name == names[0] else f"{number} of “{name}”", cells
+
+
+def _dataset(rows: Iterable[Row]) -> Any:
+    dataset = None
+    for number, cells in rows:
+        row = [plain_text(cell) for cell in cells]
+        if not any(row):
+            continue
+        if dataset is None:
+            titles = row
+            width = max(place for place, title in enumerate(row, start=1) if title)
+            if width > MAX_COLUMNS:
+                raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
+            dataset = tablib.Dataset(headers=[*row[:width], ROW_NUMBER, SURPLUS])
+            continue
+        if row == titles:  # files and sheets that were put together repeat it
+            continue
+        padding = [""] * (width - len(row))
+        dataset.append([*row[:width], *padding, number, "".join(row[width:])])
+        if len(dataset) > MAX_ROWS:
+            raise FileError(TOO_MANY_ROWS)
+    if not dataset:
+        raise FileError("The file has no rows below its titles.")
+    return dataset
+
+
+def _csv_rows(text: str) -> Iterator[Row]:
     separator = ""
     if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
         separator = hint[1]
@@ -172,19 +236,38 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
     return rows[: max(1, len(rows) - 1)]  # the last may be cut off
 
 
-def _decode(content: bytes) -> str:
-    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ["utf-16"] if is_utf16 else ["utf-8-sig", "cp1252"]:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError as error:
-            if encoding == "utf-8-sig":
-                _refuse_broken_utf8(content, error)
-            continue
-        # NUL: UTF-16 without a BOM.
-        if "\0" not in text:
+def likely_encoding(content: bytes) -> str:
+    """Return a text's encoding, which is certain only for UTF-8 and UTF-16; else by which of its letters make words."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        _refuse_broken_utf8(content, error)
+        sample = content[:SAMPLE_LENGTH]
+        is_mac = _wordiness(sample, "mac_roman") > max(MAC_LETTERS, _wordiness(sample, "cp1252"))
+        return "mac_roman" if is_mac else "cp1252"
+    return "utf-8-sig"
+
+
+def _wordiness(content: bytes, encoding: str) -> int:
+    """Return how many letters beyond ASCII stand where words have them: small ones within, capitals at the start."""
+    text = content.decode(encoding, "replace")
+    fitting = 0
+    for before, letter in pairwise(f" {text}"):
+        if not letter.isascii():
+            is_fitting = letter.islower() if before.isalpha() else letter.isupper()
+            fitting += 1 if is_fitting else -1
+    return fitting
+
+
+def _decode(content: bytes, encoding: str) -> str:
+    with suppress(UnicodeDecodeError, UnicodeError):
+        text = content.decode(encoding)
+        if "\0" not in text:  # UTF-16 without a BOM
             return text
-    raise FileError("The file isn't text in UTF-8 or Windows-1252. Save it as “CSV UTF-8”, or as XLSX.")
+    name = ENCODINGS[encoding]
+    raise FileError(f"The file isn't text in {name}. Choose its encoding, or save it as “CSV UTF-8” or XLSX.")
 
 
 def _refuse_broken_utf8(content: bytes, error: UnicodeDecodeError) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import datetime
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +19,7 @@ from sync import choices, limits, registry
 from sync.boards import availability
 from sync.clock import SyncNow
 from sync.kernel import grouped
-from sync.kernel.humanize import quote
+from sync.kernel.humanize import quote, shorten
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError
@@ -26,7 +27,7 @@ from sync.operations.comparison import BoardListing, compared_records, records_w
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
-from sync.reconcile.decide import end_unread
+from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext
@@ -115,6 +116,45 @@ def decide_pass(
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, error.sentence)
     return PlannedPass(facts, end_unread(facts, plan, released, released), calls, error.sentence)
+
+
+def pass_steps(planned_pass: PlannedPass, entity_id: UUID) -> Iterator[str]:
+    """Yield what a pass knows of a record, and each rule that changes the record's plan, with what it changes."""
+    facts = planned_pass.facts
+    subject = next((subject for subject in (*facts.records, *facts.deleted) if subject.id == entity_id), None)
+    planned = planned_pass.plan.records.get(entity_id)
+    yield "What the pass knows:"
+    known = _values_in(subject) | _values_in(planned and planned.item, "item")
+    yield from (f"  {path}: {value}" for path, value in known.items())
+    yield "The rules that change its plan:"
+    plan = decide(facts, rules=())
+    for rule in RULES:
+        before = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
+        plan = rule(facts, plan)
+        after = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
+        changed = [path for path in before | after if before.get(path) != after.get(path)]
+        if changed:
+            meaning = (rule.__doc__ or "").strip().partition("\n")[0]
+            yield f"  {rule.__name__}: {meaning}"
+        for path in changed:
+            yield f"    {path}: {before.get(path, 'nothing')} → {after.get(path, 'nothing')}"
+
+
+def _values_in(value: Any, path: str = "") -> dict[str, str]:
+    """Return the values inside of a fact or a plan, as texts by their path; empty ones are left out."""
+    if isinstance(value, models.Model):
+        parts = {name: part for name, part in vars(value).items() if not name.startswith("_")}
+    elif is_dataclass(value):
+        parts = {part.name: getattr(value, part.name) for part in fields(value)}
+    elif isinstance(value, Mapping):
+        parts = {str(key): part for key, part in value.items()}
+    else:
+        text = str(value) if isinstance(value, datetime | UUID) else repr(value)
+        return {path: shorten(text)} if value or value is False else {}
+    values: dict[str, str] = {}
+    for name, part in parts.items():
+        values |= _values_in(part, f"{path}.{name}" if path else name)
+    return values
 
 
 def comparison_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:

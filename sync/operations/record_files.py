@@ -7,6 +7,7 @@ which can be undone as usual.
 import csv
 import io
 import json
+import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -16,36 +17,46 @@ from itertools import chain
 from typing import Any
 
 import pghistory
+import tablib
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.utils.text import capfirst
 from import_export.fields import Field
 from import_export.resources import ModelResource, modelresource_factory
 from import_export.widgets import Widget
 
 from sync import registry
 from sync.choices import Priority, QueueStatus
-from sync.kernel import as_uuid, humanize
-from sync.kernel.db import limit_lock_waits, run_sql, update_many
+from sync.kernel import as_uuid, grouped, humanize
+from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.decisions import IMPORT_KIND
-from sync.monday.text_forms import fold_title, key_spellings, match_key
-from sync.operations.file_formats import ROW_NUMBER, SURPLUS, plain_text
+from sync.monday.text_forms import key_spellings, match_key
+from sync.operations.file_formats import CONTENT, CSV, ROW_NUMBER, SURPLUS, plain_text, read_file
+from sync.operations.import_columns import (
+    NAME_PARTS,
+    NPD_ID,
+    field_label,
+    missing_key_note,
+    places_of_fields,
+    suggest_columns,
+)
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
 from sync.reconcile import field_values
-from sync.reconcile.lookups import canonical_value, match_key_sql, phone_region
+from sync.reconcile.lookups import canonical_value, complete_phone, phone_region
 from sync.records.authors import actor_label, log_model_action, person_line
 
-NPD_ID = "NPD ID"
 # Cells without a value, as spreadsheets and databases write them. “Null” is a name.
 NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}
 
-FIRST_NAMES = {"firstname", "givenname", "forename", "vorname", "prenom"}
-LAST_NAMES = {"lastname", "surname", "familyname", "nachname", "familienname", "nomdefamille"}
-# Titles of a full name; if the file has a first name, too, they are titles of the family name.
-PLAIN_NAMES = {"name", "nom"}
+# What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
+REFUSE = "refuse"
+REASON = "Reason"
+# So many made records are named in a sentence.
+NAMED = 5
+
+Problem = tuple[str, str]  # the field's label, empty for a whole row; and what is wrong
 
 
 class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
@@ -142,6 +153,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.clears_empty = bool(options.get("clear_empty"))
         self.leaves_out_warned = bool(options.get("leave_out_warned"))
         self.shown_digest = options.get("shown_digest", "")  # of the preview that the person confirmed
+        self.encoding = options.get("encoding", "")
+        self.sheet = options.get("sheet", "")
+        self.chosen_region = options.get("region", "")
+        self.refuses_bad_values = options.get("bad_values") == REFUSE
         self.model: type[SyncedModel] = self._meta.model
         self.spec = registry.entity(self.model.entity_type())
         self.noun = str(self.model._meta.verbose_name)
@@ -151,10 +166,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.own_names = [field.attribute for field in self.own_fields]
         # The fields that identify the record of a row without an NPD ID.
         self.key_names = key_names(self.model)
+        self.phone_names = {mapping.fields[0] for mapping in self.spec.mappings if mapping.converter == "phone"}
         self.batch_id = uuid.uuid4()
+        # What each column of the file goes to: a field, a part of the name, or nothing.
+        self.columns: list[str] = [name if name in self._targets() else "" for name in options.get("columns") or ()]
+        self.notes: list[str] = []  # how the file was read
         self.ignored: list[str] = []  # titles of columns that no field takes
         self.warnings: list[str] = []  # of the row that is read
         self.warned_rows: list[Any] = []
+        self.unchanged_rows: list[Any] = []
+        self.left_out_values: dict[Any, list[Problem]] = {}  # by row number
+        self.missing_names: dict[str, str] = {}  # of related records that an import could create, by match key
         self.first_rows: dict[object, int] = {}  # the number of the first row about each record
 
     def get_queryset(self) -> Any:
@@ -182,7 +204,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def before_import(self, dataset: Any, **kwargs: Any) -> None:
         """Recognize the columns, then read all records of the rows and their relations in few queries."""
-        self._name_columns(dataset)
+        self._read(dataset)
         records = self.get_queryset()
         if not self.is_preview:
             # All in one query in the order of ids, as passes lock them, else each could wait for the other's records.
@@ -201,6 +223,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         self.row_number = row[ROW_NUMBER]
         self.warnings = []
+        self.is_namesake = False
         if row[SURPLUS]:
             raise ValidationError(
                 "It has more cells than there are titles. Put a value that holds a separator in quotes."
@@ -223,6 +246,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return
         is_new = instance._state.adding
         text = row[field.column_name]
+        if self.chosen_region and field.attribute in self.phone_names and text not in NO_VALUES:
+            text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         if not is_new and self._is_unchanged(instance, field, text, row):
             return
         if text in NO_VALUES:
@@ -259,6 +284,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for error in chain.from_iterable(errors.values()):
                 if error.code == "blank":
                     error.message = "It is empty."
+        if not self.refuses_bad_values:
+            for name in (errors.keys() & own) - {self.spec.name_field}:
+                text = " ".join(chain.from_iterable(error.messages for error in errors.pop(name)))
+                setattr(instance, name, getattr(self.original, name))
+                self.left_out_values.setdefault(self.row_number, []).append((self._label(name), text))
+                self.warnings.append(f"{self._label(name)}: {text} It is left out.")
         if errors:
             raise ValidationError(errors)
 
@@ -288,8 +319,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if name in self.key_names and self.lookup.find(name, self._cell(row, name)):
                 label = self._label(self.key_names[0]).lower()
                 self.warnings.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
+                self.is_namesake = True
         row_result.reasons = self.warnings
-        if self.warnings:
+        row_result.is_namesake = self.is_namesake
+        if row_result.is_skip():
+            self.unchanged_rows.append(row_result)
+        elif self.warnings:
             self.warned_rows.append(row_result)
 
     def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
@@ -300,30 +335,67 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             row = rows[invalid.number - 1]
             invalid.number = row[ROW_NUMBER]
             invalid.object_repr = ", ".join(filter(None, (self._cell(row, name) for name in reversed(self.key_names))))
-            invalid.reasons = [
-                f"{self._label(name)}: {' '.join(texts)}" if name in self.fields else " ".join(texts)
+            problems = [
+                (self._label(name) if name in self.fields else "", " ".join(texts))
                 for name, texts in invalid.error_dict.items()
             ]
+            invalid.problems = problems
+            invalid.reasons = [_problem_text(problem) for problem in problems]
+        refused = {invalid.number for invalid in result.invalid_rows}
+        self.left_out_values = {number: rest for number, rest in self.left_out_values.items() if number not in refused}
+        result.left_out_values = self.left_out_values
         result.warned_rows = self.warned_rows
+        result.unchanged_rows = self.unchanged_rows
         result.ignored = self.ignored
+        result.columns = self.columns
+        result.titles = self.titles
+        result.notes = [*self.notes, *missing_key_note(self.model, self.columns)]
         result.batch_id = self.batch_id
+        result.missing_names = sorted(self.missing_names.values())
         written = result.valid_rows()
         changes = [(row.number, row.import_type, row.diff) for row in written]
-        names = map(field_values.record_name, self._new_related(written))
+        result.made_names = sorted(map(field_values.record_name, self._new_related(written)))
         # Two runs that write the same have the same digests. They have no ids, because each run makes new ones.
-        result.digest = " ".join(sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (changes, *names))
+        result.digest = " ".join(
+            sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (changes, *result.made_names)
+        )
+        result.refused_file = self._refused_file(result)
+        result.is_other = False
         if self.is_preview:
             return
         # Another import may have made some of the related records meanwhile.
         if not set(result.digest.split()) <= set(self.shown_digest.split()):
-            raise FileError("Records were changed since the preview, and the file would do something else now.")
+            result.is_other = True
+            raise FileError("Records were changed since the preview. This is what the file would do now.")
         kept = [row for row in written if not (row.reasons and self.leaves_out_warned)]
         result.new = sum(row.is_new() for row in kept)
         result.changed = len(kept) - result.new
-        result.left_out = len(written) - len(kept)
+        left_out = [row for row in written if row.reasons and self.leaves_out_warned]
+        result.left_out = len(left_out)
+        result.refused_file = self._refused_file(result, left_out)
+        result.made = made_sentence(self._new_related(kept))
+        self.has_refused = bool(result.refused_file)
         self._write(kept)
 
+    def _refused_file(self, result: Any, left_out: Sequence[Any] = ()) -> bytes:
+        """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
+        reasons = {
+            number: [f"Imported without {_problem_text(problem)}" for problem in problems]
+            for number, problems in self.left_out_values.items()
+        }
+        for row in (*result.invalid_rows, *left_out):
+            reasons[row.number] = row.reasons
+        dataset = tablib.Dataset(headers=[*self.titles, REASON])
+        for number, cells in self.file_rows.items():
+            if number in reasons:
+                dataset.append([*cells, " ".join(reasons[number])])
+        return str(CSV().export_data(dataset)).encode("utf-8-sig") if dataset else b""
+
     # --- columns ---
+
+    def _targets(self) -> Collection[str]:
+        """Return what a column may go to."""
+        return {*self.fields, *NAME_PARTS}
 
     def _label(self, name: str) -> str:
         return str(self.fields[name].column_name)
@@ -332,36 +404,38 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         text = str(row.get(self._label(name), ""))
         return "" if text in NO_VALUES else text
 
-    def _name_columns(self, dataset: Any) -> None:
-        """Give each column the label of its field, and join first and last names to a name."""
-        titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
-        folded = [fold_title(title) for title in titles]
-        first = next((place for place, title in enumerate(folded) if title in FIRST_NAMES), None)
-        last = next((place for place, title in enumerate(folded) if title in LAST_NAMES), None)
-        if first is not None and last is None:
-            last = next((place for place, title in enumerate(folded) if title in PLAIN_NAMES), None)
-        name_places = [place for place in (first, last) if place is not None]
-        labels: dict[int, str] = {}
-        for name, field_titles in titles_of(self.spec.entity_type).items():
-            places = [folded.index(title) for title in field_titles if title in folded]
-            place = next((place for place in places if place not in labels and place not in name_places), None)
-            if place is not None:
-                labels[place] = self._label(name)
-        # No other title may look like a label, so each has its column's number.
-        columns = [labels.get(place, f"{title} (column {place + 1})") for place, title in enumerate(titles)]
-        dataset.headers = [*columns, ROW_NUMBER, SURPLUS]
-        name_label = self._label(self.spec.name_field) if self.spec.name_field else ""
-        if name_label and name_label not in columns and name_places:
-            names = [[row[place] for place in name_places if row[place] not in NO_VALUES] for row in dataset]
-            dataset.append_col([" ".join(name) for name in names], header=name_label)
-            labels |= dict.fromkeys(name_places, name_label)
-        self.ignored = [title for place, title in enumerate(titles) if place not in labels and title]
-        if not {NPD_ID, *map(self._label, self.key_names)} & set(dataset.headers):
+    def _read(self, dataset: Any) -> None:
+        """Replace an upload by its rows, with a column for each field: the first filled one of the file's columns."""
+        rows = dataset
+        if dataset.headers == [CONTENT]:
+            rows, self.notes, _ = read_file(dataset[0][0], self.encoding, self.sheet)
+        self.titles = rows.headers[:-2]  # without ROW_NUMBER and SURPLUS
+        if len(self.columns) != len(self.titles):
+            self.columns = suggest_columns(self.model, self.titles)
+        self.file_rows = {row[-2]: row[:-2] for row in rows}
+        self.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
+        places = places_of_fields(self.model, self.titles, self.columns)
+        name_field = self.spec.name_field or ""
+        names = [name for name in self.fields if name in places or (name == name_field and NAME_PARTS.keys() & places)]
+        if not {"id", *self.key_names} & set(names):
             known_titles = ", ".join(field.column_name for field in self.fields.values())
+            first_row = humanize.quote(", ".join(self.titles))
             raise FileError(
-                f"No column tells which {self.noun} a row is about. The first row reads "
-                f"{humanize.quote(', '.join(titles))}: are the titles in another row? Known titles: {known_titles}."
+                f"No column tells which {self.noun} a row is about. The first row reads {first_row}: are the titles in "
+                f"another row? Known titles: {known_titles}."
             )
+        read = tablib.Dataset(headers=[*map(self._label, names), ROW_NUMBER, SURPLUS])
+        for row in rows:
+            cells = {
+                name: _first_filled([row[place] for place in field_places]) for name, field_places in places.items()
+            }
+            parts = [part for name in NAME_PARTS if (part := cells.get(name, "")) not in NO_VALUES]
+            if cells.get(name_field, "") in NO_VALUES and parts:
+                cells[name_field] = " ".join(parts)
+            read.append([*(cells.get(name, "") for name in names), *row[-2:]])
+        dataset.wipe()
+        dataset.headers = read.headers
+        dataset.extend(read)
 
     # --- records ---
 
@@ -390,7 +464,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 try:
                     self.model._meta.get_field(name).clean(text, None)  # type: ignore[union-attr]
                 except ValidationError:
-                    return None, None  # two rows with the same invalid address need not be about the same person
+                    continue  # two rows with the same invalid address need not be about the same person
                 return None, (name, match_key(text))
         return None, None
 
@@ -414,8 +488,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         records = next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
         if len(records) == 1:
             return records[0]
-        if not records and self.creates_missing and is_creatable(lookup.model):
-            return lookup.create(text)
+        if not records and is_creatable(lookup.model):
+            if self.creates_missing:
+                return lookup.create(text)
+            self.missing_names.setdefault(match_key(text), text)
         names = lookup.model._meta
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
         self.warnings.append(f"{subject} called {humanize.quote(text)}: {self._label(name)} is left out.")
@@ -459,9 +535,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in new_related]
         lines += [line for row in rows for line in self._row_lines(row)]
         sentence = f"Imported “{self.file_name}”: {len(new):,} new, {len(changed):,} changed."
+        sentence = f"{sentence} {made_sentence(new_related)}".rstrip()
         summary = Decision(entity_type=entity_type, kind=IMPORT_KIND, sentence=sentence, actor=actor_label(self.user))
         summary.batch_id = self.batch_id
-        summary.cause = {"causes": [IMPORT_KIND], "file": self.file_name}
+        summary.cause = {"causes": [IMPORT_KIND], "file": self.file_name, "refused": self.has_refused}
         # The list of the activity has the summary alone.
         for line in lines:
             line.folded = True
@@ -513,6 +590,34 @@ def lock_imports(entity_types: Iterable[str]) -> None:
         run_sql("SELECT pg_advisory_xact_lock(hashtext('import'), hashtext(%s))", [entity_type])
 
 
+def made_sentence(records: Sequence[SyncedModel]) -> str:
+    """Return which related records an import made, “Made 2 organizations: Nova, Orbit.”, or nothing."""
+    if not records:
+        return ""
+    numbers = [
+        registry.count_of_type(len(group), entity_type)
+        for entity_type, group in grouped(records, lambda record: record.entity_type()).items()
+    ]
+    names = sorted(map(field_values.record_name, records))
+    more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
+    return f"Made {' and '.join(numbers)}: {', '.join([*names[:NAMED], *more])}."
+
+
+def grouped_problems(rows: Iterable[tuple[Any, str, Sequence[Problem]]]) -> list[tuple[str, list[Any]]]:
+    """Group rows, each with who it is about and its problems, by what is wrong, whatever the value; largest first."""
+    groups: dict[str, list[Any]] = {}
+    for number, name, problems in rows:
+        for problem in problems:
+            general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", _problem_text(problem)))
+            groups.setdefault(general, []).append((number, name, _problem_text(problem)))
+    return sorted(groups.items(), key=lambda group: -len(group[1]))
+
+
+def _problem_text(problem: Problem) -> str:
+    label, text = problem
+    return f"{label}: {text}" if label else text
+
+
 def key_names(model: type[SyncedModel]) -> list[str]:
     """Return the fields that identify a record in a file without NPD IDs: its match key, then its name."""
     names = (registry.match_field(model), registry.name_field(model))
@@ -524,42 +629,21 @@ def is_creatable(model: type[SyncedModel]) -> bool:
     return registry.match_field(model) == registry.name_field(model)
 
 
-def titles_of(entity_type: str) -> dict[str, list[str]]:
-    """Return the known titles of each field as `fold_title` makes them, the best ones first."""
-    spec = registry.entity(entity_type)
-    other_types = [fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
-    titles: dict[str, list[str]] = {"id": [fold_title(NPD_ID)]}
-    relations = [field.name for field in registry.own_relations(spec.model)]
-    own = [field.name for field in registry.own_fields(spec.model)]
-    # Relations first, because “company name” in a file of people is their organization.
-    for name in [*relations, *(name for name in own if name not in relations)]:
-        names = [name, _label_of(spec.model, name), *spec.titles.get(name, ())]
-        names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
-        if name in relations:
-            names += [f"{title} name" for title in names]
-        if name == spec.name_field:
-            # The title of a related record in other files, such as “Firma”, is its name in a file of such records.
-            type_titles = [entity_type, *spec.titles.get(entity_type, ())]
-            names[2:2] = [*type_titles, *(f"{title} name" for title in type_titles)]
-        folded = list(dict.fromkeys(map(fold_title, names)))
-        # “Organization phone” in a file of contacts isn't the contact's.
-        titles[name] = [title for title in folded if name in relations or not title.startswith(tuple(other_types))]
-    return titles
-
-
-def _label_of(model: type[models.Model], name: str) -> str:
-    return str(capfirst(str(model._meta.get_field(name).verbose_name)))  # type: ignore[union-attr]
-
-
 @cache
 def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
     """Return the resource of a registered model: its own fields, then the NPD ID."""
     relations = registry.own_relations(model)
     own = [field for field in registry.own_fields(model) if not field.is_relation or field in relations]
-    fields = {field.name: Field(field.name, _label_of(model, field.name), FieldWidget(field)) for field in own}
+    fields = {field.name: Field(field.name, field_label(model, field.name), FieldWidget(field)) for field in own}
     fields["id"] = Field("id", NPD_ID, FieldWidget(model._meta.pk))
     resource: type[RecordResource] = modelresource_factory(model, RecordResource, {"fields": list(fields)}, fields)
     return resource
+
+
+def _first_filled(cells: Sequence[str]) -> str:
+    """Return the first cell with a value, and of several values as Google joins them the first one."""
+    text = next((cell for cell in cells if cell not in NO_VALUES), cells[0])
+    return text.partition(" ::: ")[0]
 
 
 def _quoted(text: str) -> str:

@@ -1,8 +1,9 @@
 """The sweep, which finds a board's changes since its last one, stores them like webhooks, and enqueues their items.
 
 The cursor (`BoardLink.swept_to`) is the newest time, by Monday's clock, of an entry that a finished sweep has stored.
-Each sweep begins an overlap before it, because log entries come late and out of order; an entry that is read twice is
-stored once. A sweep that fails doesn't move the cursor, and stores the reason on the board link.
+Each sweep begins an overlap before it, because log entries come late and out of order, and once an hour an hour before;
+an entry that is read twice is stored once. A sweep that fails doesn't move the cursor, and stores the reason on the
+board link. One that would take more than its share of the day's calls leaves a gap, with which the next one goes on.
 """
 
 import json
@@ -15,19 +16,19 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import models, transaction
 
 from sync import registry
 from sync.boards import availability, board_columns
 from sync.boards.sync_filter import SyncFilter
 from sync.boards.webhooks import check_silence, check_webhooks
 from sync.choices import Cause, Priority, QueueDirection
-from sync.clock import SyncNow, sync_now
+from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
 from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
-from sync.monday import board_events, errors
+from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.reconcile.field_values import ACTIVE
@@ -42,11 +43,8 @@ MIN_INTERVAL_SECONDS = 600
 # However small the quota, missed webhooks are found on the same day.
 MAX_INTERVAL_SECONDS = 6 * 3_600
 
-# Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards.
-QUOTA_SHARE = 0.05
-
-# Log entries come late and out of order, and the first cursor is our clock's time.
-OVERLAP = timedelta(minutes=10)
+# The calls of a day if the quota is unknown, for the share of a sweep that has a lot to read.
+UNKNOWN_DAY_LIMIT = 10_000
 
 # Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
 GRACE = timedelta(minutes=2)
@@ -80,8 +78,15 @@ def sweep_interval() -> timedelta:
     if not limit:
         return timedelta(seconds=MIN_INTERVAL_SECONDS)
     boards = max(1, BoardLink.objects.exclude(board_id="").count())
-    seconds = 86_400 * boards / (limit * QUOTA_SHARE)
+    seconds = 86_400 * boards / (limit * lag.SWEEP_SHARE)
     return timedelta(seconds=min(MAX_INTERVAL_SECONDS, max(MIN_INTERVAL_SECONDS, seconds)))
+
+
+def calls_a_day() -> int:
+    """Return how many calls a day the sweeps of one board may take, two at least: no single sweep takes more."""
+    boards = max(1, BoardLink.objects.exclude(board_id="").count())
+    limit = api_quota.read_quota().day_limit or UNKNOWN_DAY_LIMIT
+    return max(2, int(limit * lag.SWEEP_SHARE / boards))
 
 
 def boards_to_sweep() -> Iterator[BoardLink]:
@@ -142,14 +147,13 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     now = sync_now()
     # A board's first cursor is a time of ours; later ones are times of Monday's entries.
     cursor = link.swept_to or now
-    begin = begin_of_sweep(cursor, now)
-    waiting = SyncMetadata.objects.of(link.entity_type).filter(remote_state=ACTIVE).exclude(emptied={})
-    bases = [sync_state.base[key] for sync_state in waiting for key in sync_state.emptied if key in sync_state.base]
-    agreed = [datetime.fromisoformat(base["at"]) for base in bases if "at" in base]
-    if agreed and (link.log_read_from is None or min(agreed) < link.log_read_from):
-        # Whether somebody emptied these cells since both sides agreed on them is looked for as far back as it can be.
-        begin = min(begin, begin_of_sweep(min(agreed), now))
+    state = dict(link.log_state)
+    begin = _begin_of_log(link, state, cursor, now)
+    gap = state.pop("gap", None)
+    is_continuous = bool(gap) or (link.log_read_to is not None and begin <= link.log_read_to)
     changes = monday.read_activity(link.board_id, begin)
+    calls = 1
+    most_calls = calls_a_day()
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
         log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem, todo=todo)
@@ -157,43 +161,99 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
     new_events = 0
-    if changes.log is not None:
-        for entries in chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)):
-            settled = [entry for entry in entries if entry.at <= now - grace]
-            cursor = max([cursor, *(entry.at for entry in settled)])
-            new_events += store_missed_changes(link, settled)
-    read_to = now - grace
-    read_from: datetime | None = begin
-    if changes.log is None:
-        read_from = None
-    elif link.log_read_from and link.log_read_to and begin <= link.log_read_to:
-        read_from = min(begin, link.log_read_from)
+    full_page = board_events.log_form(monday.api.version).rows
+    pages = (
+        chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)) if changes.log is not None else ()
+    )
+    for calls, entries in enumerate(pages, 1):
+        settled = [entry for entry in entries if entry.at <= now - grace]
+        cursor = max([cursor, *(entry.at for entry in settled)])
+        new_events += store_missed_changes(link, settled)
+        if calls >= most_calls and len(entries) >= full_page:
+            # What is older waits for the next sweep, with what an earlier one left.
+            gap = {"from": gap["from"] if gap else begin.isoformat(), "to": entries[-1].at.isoformat()}
+            break
+    if gap and changes.log is not None:
+        gap_begin = max(parse_moment(gap["from"]) or begin, _oldest_begin(now))
+        gap_pages = monday.read_log(link.board_id, gap_begin, parse_moment(gap["to"]) or now)
+        while calls < most_calls and (gap_page := next(gap_pages, None)) is not None:
+            calls += 1
+            new_events += store_missed_changes(link, gap_page)
+            gap["to"] = gap_page[-1].at.isoformat() if gap_page else gap["from"]
+            if len(gap_page) < full_page:
+                gap = None
+                break
+    if gap:
+        state["gap"] = gap
+    # Whoever took more than one call waits for longer, so that all sweeps of a day keep to their share.
+    extra = timedelta(days=1) / most_calls * calls - sweep_interval()
+    next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
+    read_from = min(begin, link.log_read_from or begin) if is_continuous else begin
     BoardLink.objects.filter(pk=link.pk).update(
         swept_to=cursor,
-        swept_at=SyncNow(),
+        swept_at=SyncNow() + next_wait,
         sweep_problem=changes.log_problem,
-        log_read_from=read_from,
-        log_read_to=read_to,
+        log_state=state,
+        log_read_from=None if changes.log is None else read_from,
     )
-    # Whether somebody emptied these cells is known now.
-    ids = [
-        UUID(sync_state.entity_id)
-        for sync_state in waiting.all()
-        if any(datetime.fromisoformat(read_at) <= read_to for read_at in sync_state.emptied.values())
-    ]
-    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    if not gap:
+        _note_end_of_log(link, now - grace)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return new_events
 
 
-def begin_of_sweep(cursor: datetime, now: datetime) -> datetime:
-    """Return from when on the log is read.
+def _begin_of_log(link: BoardLink, state: dict[str, Any], cursor: datetime, now: datetime) -> datetime:
+    """Return from when on this sweep reads the log; `state` gets the time if it is further back than usual."""
+    since = parse_moment(state.setdefault("since", cursor.isoformat())) or cursor
+    read_again_at = parse_moment(state.get("read_again_at")) or since
+    begin = begin_of_sweep(cursor, now)
+    if "gap" in state:
+        # Rows that come late are left to the sweep after the gap is closed.
+        return max(begin, cursor)
+    if now - read_again_at >= lag.LONG_OVERLAP_EVERY:
+        begin = begin_of_sweep(cursor, now, max(since, read_again_at - lag.LONG_OVERLAP))
+        state["read_again_at"] = now.isoformat()
+    return min(begin, _begin_for_emptied_cells(link, now) or begin)
+
+
+def _note_end_of_log(link: BoardLink, read_to: datetime) -> None:
+    """Store until when the log was read; records with cells emptied before are read again, as it is known by whom."""
+    BoardLink.objects.filter(pk=link.pk).update(log_read_to=read_to)
+    ids = [
+        UUID(sync_state.entity_id)
+        for sync_state in _with_emptied_cells(link)
+        if any(datetime.fromisoformat(read_at) <= read_to for read_at in sync_state.emptied.values())
+    ]
+    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+
+
+def _begin_for_emptied_cells(link: BoardLink, now: datetime) -> datetime | None:
+    """Return from when on the log tells whether somebody emptied cells; None if it was read from then on."""
+    waiting = _with_emptied_cells(link)
+    bases = [sync_state.base[key] for sync_state in waiting for key in sync_state.emptied if key in sync_state.base]
+    agreed = min((datetime.fromisoformat(base["at"]) for base in bases if "at" in base), default=None)
+    if agreed is None or (link.log_read_from and link.log_read_from <= agreed):
+        return None
+    return begin_of_sweep(agreed, now)
+
+
+def _with_emptied_cells(link: BoardLink) -> models.QuerySet[SyncMetadata]:
+    """Return the sync states of the records with cells that are empty without a word about it."""
+    return SyncMetadata.objects.of(link.entity_type).filter(remote_state=ACTIVE).exclude(emptied={})
+
+
+def begin_of_sweep(cursor: datetime, now: datetime, earlier: datetime | None = None) -> datetime:
+    """Return from when on the log is read: from `earlier` on, if that is before the usual overlap.
 
     Older changes are left to the comparison: they can't be checked for lost updates, because our writes of that time
     are pruned, and what webhooks reported then isn't known any more.
     """
-    return max(cursor - OVERLAP, now - timedelta(days=settings.JOURNAL_DAYS - 1))
+    return max(min(cursor - lag.OVERLAP, earlier or cursor), _oldest_begin(now))
+
+
+def _oldest_begin(now: datetime) -> datetime:
+    return now - timedelta(days=settings.JOURNAL_DAYS - 1)
 
 
 def store_missed_changes(link: BoardLink, entries: Sequence[board_events.ActivityEntry]) -> int:

@@ -29,6 +29,8 @@ MAX_MERGED = 10_000
 MAX_SHEET_ROWS = 1_048_576
 MAX_FORMAT = 255
 MAX_FORMATS = 1_000
+# Characters of the formats by which all cells are shown.
+MAX_FORMATTING = 2_000_000
 MAX_STYLES = 64_000
 MAX_CELL = 32_767
 
@@ -36,7 +38,7 @@ _CHUNK = 65_536
 _PLACE = re.compile("([A-Z]{1,3})([0-9]{1,7})")
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
-Row = tuple[int, list[str]]  # its number in the sheet, and its cells
+Row = tuple[int | str, list[str]]  # its number in the sheet, and its cells
 Start = Callable[[str, dict[str, str]], None]
 
 
@@ -59,6 +61,7 @@ class Workbook:
             self._packed.open(part).close()  # raises for a password, or an unknown compression
         self._marks = 0
         self._escapes = 0
+        self._length = 0  # of the texts in all cells
         # Some programs write other cases and separators into names than into references to them.
         self._parts = {_part_key(name): name for name in self._packed.namelist()}
         [book] = [target for kind, target in self._references("").values() if kind == "officeDocument"]
@@ -80,8 +83,9 @@ class Workbook:
         self._texts = self._read_texts(by_kind.get("sharedStrings", ""))
 
     def rows(self, sheet: str) -> list[Row]:
-        reader = _SheetReader(self._texts, self._formats, counts_from_1904=self._counts_from_1904)
+        reader = _SheetReader(self._texts, self._formats, self._length, counts_from_1904=self._counts_from_1904)
         self._read(self.sheets[sheet], reader.start, reader.end, reader.data)
+        self._length = reader.total
         return reader.filled_rows()
 
     def _check(self, part: str) -> None:
@@ -203,7 +207,7 @@ class Workbook:
 class _SheetReader:
     """Collects the rows of a sheet that aren't empty."""
 
-    def __init__(self, texts: list[str], formats: list[str], *, counts_from_1904: bool) -> None:
+    def __init__(self, texts: list[str], formats: list[str], total: int, *, counts_from_1904: bool) -> None:
         self._texts = texts
         self._formats = formats
         self._counts_from_1904 = counts_from_1904
@@ -215,7 +219,8 @@ class _SheetReader:
         self._cell: dict[str, str] = {}
         self._text: list[str] = []
         self._length = 0
-        self._total = 0
+        self.total = total  # characters in the cells of this sheet and those before it
+        self._formatting = 0
         self._tag = ""
         self._within = ""  # a tag whose texts don't count
 
@@ -260,8 +265,8 @@ class _SheetReader:
     def _add_cell(self, text: str) -> None:
         if not text.strip():
             return
-        self._total += len(text)
-        if self._total > MAX_TEXT:
+        self.total += len(text)
+        if self.total > MAX_TEXT:
             raise FileError(TOO_LARGE)
         cells = self._rows.setdefault(self._row, [])
         if len(self._rows) > MAX_ROWS + 1:
@@ -281,6 +286,9 @@ class _SheetReader:
         if kind == "n":
             style = int(self._cell.get("s", "0"))
             code = self._formats[style] if style < len(self._formats) else ""
+            self._formatting += len(code)
+            if self._formatting > MAX_FORMATTING:
+                raise FileError(TOO_LARGE)
             return shown_number(text.strip(), code, counts_from_1904=self._counts_from_1904)
         return unescaped(text)
 
@@ -319,16 +327,17 @@ def unescaped(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def read_workbook(content: bytes) -> list[Row]:
-    """Return the rows of the first visible sheet."""
+def read_workbook(content: bytes) -> dict[str, list[Row]]:
+    """Return the rows of each visible sheet that has a row below its titles."""
     try:
         book = Workbook(content)
-        return book.rows(next(iter(book.sheets)))
+        sheets = {name: book.rows(name) for name in book.sheets}
     except FileError:
         raise
     # All kinds of errors: for a password, an unknown compression, a missing part, text that is no XML.
     except Exception as error:
         raise FileError("The file can't be read as XLSX. Save it again, or as “CSV UTF-8”.") from error
+    return {name: rows for name, rows in sheets.items() if len(rows) > 1}
 
 
 def _refuse_doctype(*args: Any) -> None:

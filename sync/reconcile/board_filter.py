@@ -70,6 +70,9 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Recor
     of_item = linked_item_verdict(facts, plan.facts, item, unreported) if item else None
     verdict = of_item or new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
+    if verdict.holds is False and plan.look_in_seconds and not was_out:
+        # First all edits are read, which are pulled before the pair is left out.
+        return plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.look_in_seconds)
     # A pair without a base was never synced, so it is left out at once.
     if verdict.holds is False and item and not was_out and plan.sync_state.base:
         return replace(plan, left_out_after_pass=sentence)
@@ -127,9 +130,9 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
         return leave_out(plan, FilterSide.RECORD, verdict.sentence)
-    # A removal emptied the cell of such a relation, or the relation waits: its cell decides nothing.
+    # A removal emptied the cell of such a relation, or the relation waits, or it lags: its cell decides nothing.
     undecided = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
-    undecided |= plan.lost_cells | plan.unexplained_cells
+    undecided |= plan.set_aside.keys() | plan.lost_cells | plan.unexplained_cells
     if written and (verdict := item_verdict(board, written, plan.record, undecided)).holds is False:
         return leave_out(plan, FilterSide.ITEM, verdict.sentence)
     return plan

@@ -9,6 +9,7 @@ What depends on Monday's answer to a write is no rule: changes.py, with `left_ou
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import wraps
 
 from sync.choices import BlockedCode, Cause
 from sync.models import FieldMapping
@@ -35,6 +36,7 @@ from sync.reconcile.unmatched_items import decide_unmatched
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     """Return the plan rule that applies this rule to every open record."""
 
+    @wraps(rule)
     def apply(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         decided = [(record_plan, rule(facts, record_plan)) for record_plan in plan.open_records]
         return plan.with_records([after for before, after in decided if after is not before])

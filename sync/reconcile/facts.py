@@ -398,6 +398,7 @@ class PassFacts:
     identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
+    match_events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)  # recent, of items.by_match, by id
     columns: InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:

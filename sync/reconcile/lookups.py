@@ -8,16 +8,15 @@ from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
-from django.db import models
 from django.db.models import prefetch_related_objects
-from django.db.models.expressions import Combinable
 
 from sync import registry
 from sync.kernel import grouped
+from sync.kernel.db import match_key_sql
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
-from sync.monday.text_forms import MATCH_KEY_SQL, match_key
+from sync.monday.text_forms import match_key
 from sync.reconcile import field_values
 from sync.reconcile.field_values import BoardContext
 from sync.registry import name_field
@@ -58,16 +57,6 @@ def settings_with(account: MondayAccount | None) -> field_values.PassSettings:
 def phone_region() -> str:
     """Return the country of phone numbers if neither the number nor its record names one."""
     return load_settings().region
-
-
-def match_key_sql(field: str | Combinable) -> models.Func:
-    """Return the SQL that computes `match_key` of a field, named by its name or an expression.
-
-    sync/kernel/triggers.py uses the same SQL for names.
-    """
-    return models.Func(
-        field, template=MATCH_KEY_SQL.replace("__TEXT__", "%(expressions)s"), output_field=models.TextField()
-    )
 
 
 def complete_phone(text: str, country: str = "", installation_region: str = "") -> str:

@@ -4,8 +4,7 @@ Monday answers reads from replicas, which may be behind what its webhooks report
 contradicts the newest report about a field, and shows what was there before, is *stale*: the field waits, and the item
 is read again a little later (`LOOKS`). *Sync now* sends NPD's change all the same.
 
-Implements “A read that lags behind” of docs/reference/merge.md. `ReportedCell.unshown_report` decides
-about one cell.
+Implements “A read that lags behind” of docs/reference/merge.md. `ReportedCell.unshown_report` decides about one cell.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,15 +16,15 @@ from typing import Any, NamedTuple, TypeVar
 
 from sync import choices, merge
 from sync.kernel import grouped
-from sync.models import FieldMapping, IntentState, WebhookEvent
+from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.monday import conversion
 from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
+from sync.outbox.claim import Claim
 from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.facts import (
     ChangeEvent,
-    ItemFacts,
     PassFacts,
     RecordFacts,
     RecordHistory,
@@ -162,7 +161,11 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
     waiting = []
     for record_plan in plan.open_records:
         item_id = record_plan.record.monday_id
-        if item_id and (wait := _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))):
+        if item_id:
+            wait = _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))
+        else:
+            wait = _wait_for_matches(facts, record_plan)
+        if wait:
             waiting.append(_deferred(record_plan, wait))
     waiting_deleted = []
     for deleted in facts.deleted:
@@ -172,14 +175,26 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
     return plan.with_records(waiting).with_deleted(waiting_deleted)
 
 
-def wait_for_unmatched_item(facts: PassFacts, item: ItemFacts) -> float:
+def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
+    """Return the seconds until items with its match key are read again, because they may not have it any more."""
+    if not facts.match_events:
+        return 0.0
+    key = field_values.match_key_of_record(facts.board, plan.record)
+    same_key = [item for item in facts.items.by_match if field_values.match_key_of_item(facts.board, item) == key]
+    waits = [
+        wait_for_unmatched_item(facts, plan.facts.claim, item, facts.match_events.get(item.id, ())) for item in same_key
+    ]
+    return min(filter(None, waits), default=0.0)
+
+
+def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, events: Sequence[WebhookEvent]) -> float:
     """Return the seconds until an item without a record is read again, because its read is stale; 0 if it isn't."""
-    if not item.events:
+    if not events:
         return 0.0
     record = facts.board.model()
     sync_state = new_sync_state(record.entity_type(), record.pk)
-    history = RecordHistory(events=item.events)
-    return _wait_for_item_and_cells(facts, RecordFacts(item.claim, record, sync_state, item=item.item, history=history))
+    history = RecordHistory(events=tuple(events))
+    return _wait_for_item_and_cells(facts, RecordFacts(claim, record, sync_state, item=item, history=history))
 
 
 def _wait_for_item_and_cells(facts: PassFacts, record: RecordFacts) -> float:
@@ -234,7 +249,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_
     board = facts.board
     record = plan.facts
     if plan.item is None or not (record.history.events or record.history.writes):
-        return plan
+        return plan  # nearly all records
     stale = _stale_cells(_reported_cells(board, record, facts.now), facts.now)
     for key, (sentence, look) in stale.items():
         if not (record.is_pushed_by_name and _will_be_sent(board, record, key)):
@@ -282,11 +297,13 @@ def _without_stale_group(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_p
 def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> Iterator[ReportedCell]:
     """Yield the cells of a record's item about which an event or a write of ours says something."""
     item = facts.item
+    if item is None or not (facts.history.events or _recent_writes(facts, now)):
+        return
     changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
-    for mapping in board.mapped if item else ():
+    for mapping in board.mapped:
         converter = board.converter(mapping, facts.record)
         reports = _reports(facts, mapping, converter, changes.get(mapping.key, ()), now)
-        if item is None or not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:
+        if not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:
             continue
         raw = field_bases.cell_of(converter, mapping, item)
         value = field_bases.side_of(converter.canonical_remote, raw)
@@ -302,6 +319,13 @@ def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> I
         yield ReportedCell(mapping, reports, (value, raw), base, seen)
 
 
+def _recent_writes(facts: RecordFacts, now: datetime) -> list[Intent]:
+    """Return our writes that a read may not show yet; a create has replaced nothing."""
+    since = now - LONGEST_LAG
+    recent = [write for write in facts.history.writes if write.settled_at and write.settled_at > since]
+    return [write for write in recent if facts.item and write.item_id == facts.item.id and not is_create(write)]
+
+
 def _reports(
     facts: RecordFacts,
     mapping: FieldMapping,
@@ -311,10 +335,9 @@ def _reports(
 ) -> list[Report]:
     """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
     writes: list[OwnWrite] = []
-    for intent in facts.history.writes:
+    for intent in _recent_writes(facts, now):
         entry = intent.values.get(mapping.key)
-        is_recent = intent.settled_at is not None and intent.settled_at > now - LONGEST_LAG
-        if entry and mapping.is_current(entry) and is_recent and not is_create(intent):
+        if entry and mapping.is_current(entry):
             with suppress(conversion.UnknownValue):
                 writes.append(OwnWrite(intent, mapping, converter, now))
     writes = [write for write in writes if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)]

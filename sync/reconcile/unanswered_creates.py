@@ -8,14 +8,19 @@ Implements, of *an intent without an answer* in docs/reference/merge.md: a creat
 nothing of a document is found, it is sent again unchanged under its own key, for which Monday replays its answer. If a
 part is found, or it can't be sent again, the records' passes create the missing items.
 
+Searches may be late, so before anything is sent again the board's activity log is asked, once for all documents, which
+items our user has created since; these are read by id.
+
 Sending again is an attempt: it is made once, when the records' jobs are due, and counts if a record is at fault. If it
 fails and the next search finds nothing either, the items are created under another key, when their jobs are due again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
+from itertools import chain
 from uuid import UUID
 
 import structlog
@@ -26,16 +31,18 @@ from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, failed_writes, stops
+from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
 from sync.models import Intent, IntentState, SyncedModel, SyncQueue
+from sync.monday import board_events, lag
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.errors import MondayError, Scope
+from sync.monday.item_documents import ITEMS_PER_READ
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
 from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.field_values import BoardContext, is_active_on, npd_id_of
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.lookups import load_board
 from sync.records.tombstones import set_late_item
@@ -67,6 +74,8 @@ class UnansweredDocument:
     others_answered: bool  # Monday has answered other writes to the board since
     wait_seconds: float  # how long a call may take to land
     now: datetime
+    is_log_read: bool = True  # the activity log was asked which items were created; if not, a search may be late
+    is_item_unknown: bool = False  # the log names an item that can't be told yet: it may be one of these
 
 
 class Fate(StrEnum):
@@ -104,14 +113,25 @@ def after_search(document: UnansweredDocument) -> list[CreatePlan]:
                 plans.append(CreatePlan(intent, Fate.LINK, item))
             elif not intent.was_searched:
                 plans.append(CreatePlan(intent, Fate.LOOK_AGAIN, wait_seconds=document.wait_seconds))
+            elif _may_be_late(document):
+                plans.append(CreatePlan(intent, Fate.WAIT, wait_seconds=document.wait_seconds))
             else:
                 plans.append(CreatePlan(intent, Fate.VOID))
         return plans
     if document.is_paused:
         return _same_fate(document, Fate.WAIT, PAUSED_WAIT_SECONDS)
-    if is_resendable(document) and {intent.entity_id for intent in document.intents} <= document.due:
+    is_due = {intent.entity_id for intent in document.intents} <= document.due
+    if is_due and is_resendable(document) and not (document.is_item_unknown and _may_be_late(document)):
         return _same_fate(document, Fate.RESEND)
+    if _may_be_late(document):
+        return _same_fate(document, Fate.WAIT, document.wait_seconds)
     return _same_fate(document, Fate.VOID)
+
+
+def _may_be_late(document: UnansweredDocument) -> bool:
+    """Whether a search may still not find what one of the creates made, and the log doesn't tell either."""
+    is_unsure = document.is_item_unknown or not document.is_log_read
+    return is_unsure and document.intents[0].created_at + lag.LONGEST_LAG > document.now
 
 
 def is_resendable(document: UnansweredDocument) -> bool:
@@ -198,9 +218,10 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         breaker.stop_board_or_account(lease.link, error)
         return error.sentence
     current_stop = stop_reason
+    created = _CreatedItems(board, intents_due)
     for intents in documents:
         try:
-            current_stop = _confirm_document(lease, board, intents, items, current_stop)
+            current_stop = _confirm_document(lease, created, intents, items, current_stop)
         except LeaseLost:
             raise
         # An error of our own concerns only these records; the board's others go on.
@@ -213,12 +234,62 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     return "" if current_stop == stops.WRITES_STOPPED else current_stop
 
 
+class _CreatedItems:
+    """The items that our user has created since the oldest of these creates, as the board's log and reads by id say."""
+
+    def __init__(self, board: BoardContext, intents: Iterable[Intent]) -> None:
+        self.board = board
+        self.since = min(intent.created_at for intent in intents) - lag.ECHO_WINDOW
+
+    @cached_property
+    def unowned(self) -> dict[str, Item | None] | None:
+        """By id, those that no record has, None for one that isn't shown; None if the log can't be read."""
+        link = self.board.link
+        monday = connector()
+        try:
+            changes = monday.read_activity(link.board_id, self.since)
+            if changes.log is None:
+                return None
+            rows = chain(changes.log, *monday.read_log_pages(link.board_id, self.since, changes))
+            ids = board_events.created_items(rows, changes.user_id or self.board.settings.token_user)
+            owned = self.board.model.objects.filter(monday_id__in=ids).values_list("monday_id", flat=True)
+            unowned = sorted(set(ids).difference(map(str, owned)))
+            items: dict[str, Item | None] = dict.fromkeys(unowned)
+            for start in range(0, len(unowned), ITEMS_PER_READ):
+                batch = unowned[start : start + ITEMS_PER_READ]
+                with meter_board_calls(link, len(batch)):
+                    read = monday.read_items(batch, self.board.columns, self.board.types)
+                items |= {item.id: item for item in read}
+        except MondayError as error:
+            log.warning("created items not asked for", board=link.entity_type, reason=error.sentence)
+            return None
+        return items
+
+    def add_to(self, document: UnansweredDocument) -> UnansweredDocument:
+        """Return the document with those of the items that are its creates'."""
+        unowned = self.unowned
+        if unowned is None:
+            return replace(document, is_log_read=False)
+        by_npd_id = {npd_id_of(self.board, item): item for item in unowned.values() if item is not None}
+        ids = {str(intent.entity_id) for intent in document.intents}
+        named = {npd_id: item for npd_id, item in by_npd_id.items() if npd_id in ids and is_active_on(self.board, item)}
+        # An item that isn't shown, or not with its NPD ID, may be as it was before its values were written.
+        is_unknown = None in unowned.values() or None in by_npd_id or "" in by_npd_id
+        return replace(document, items={**named, **(document.items or {})}, is_item_unknown=is_unknown)
+
+
 def _confirm_document(
-    lease: Lease, board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
+    lease: Lease, created: _CreatedItems, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
 ) -> str:
     """Find out about one document and return why no more may be sent; with a `stop_reason`, don't send it again."""
+    board = created.board
     document = _read_document(board, intents, items)
     plans = after_search(document)
+    # A search is never late for longer.
+    is_recent = intents[0].created_at + lag.LONGEST_LAG > document.now
+    if is_recent and any(plan.fate in (Fate.RESEND, Fate.VOID) for plan in plans):
+        document = created.add_to(document)
+        plans = after_search(document)
     item_count = len(document.items or ())
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=item_count)
     wants_resend = any(plan.fate is Fate.RESEND for plan in plans)  # all or none of a document

@@ -246,13 +246,17 @@ class DeletionConsequence:
         return " ".join(filter(None, [self.items, self.relations, restorable if self.items else ""]))
 
 
-def deletion_consequence(records: Collection[SyncedModel]) -> DeletionConsequence:
-    """Return the consequence of deleting these records of one type at once."""
+def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collection[UUID] = ()) -> DeletionConsequence:
+    """Return the consequence of deleting these records of one type at once, with those of other types."""
     ids = [record.pk for record in records]
     # The relations that it empties: “3 contacts lose their organization; …”.
     parts = list[str]()
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
-        if number := field.model.objects.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
+        if (
+            number := field.model.objects.filter(**{f"{field.name}__in": ids})
+            .exclude(pk__in=[*ids, *deleted_with])
+            .count()
+        ):
             whose = plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
     relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""

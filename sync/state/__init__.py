@@ -146,7 +146,7 @@ class SyncStateService:
     def record_conflict(
         self,
         state: SyncState,
-        conflicts: Mapping[str, FieldSides],
+        conflicts: Mapping[str, Any],
         resolution_strategy: choices.ResolutionStrategy | None = None,
         *,
         edited: EditTimes = UNKNOWN_TIMES,
@@ -156,15 +156,19 @@ class SyncStateService:
         If one side changed a field, its value wins. If both did, the strategy decides: the state's, or the given one,
         which replaces it; *auto* takes the side that was `edited` later. Undecided fields wait in `state.conflicts`,
         with both values, for `resolve_conflict`. The conflict of a field that isn't named ends.
+
+        `conflicts` has a FieldSides by field, or {"local": …, "remote": …} with or without "base", the last agreed
+        value; of a single field also {"field": …, "local": …, "remote": …}.
         """
+        sides_by_field = _sides_by_field(conflicts)
         _refuse_own_record(state.entity_type)
         strategy = choices.ResolutionStrategy(resolution_strategy or state.resolution_strategy)
         if SYSTEM_OF_STRATEGY.get(strategy, state.system) != state.system:
             raise ValueError(f"{strategy} says nothing about a row of {state.system}.")
-        winners = {key: _winner(strategy, sides, edited) for key, sides in conflicts.items()}
+        winners = {key: _winner(strategy, sides, edited) for key, sides in sides_by_field.items()}
         values = {}
         for key in [key for key, winner in winners.items() if winner is None]:
-            both = {"local": conflicts[key].local, "remote": conflicts[key].remote}
+            both = {"local": sides_by_field[key].local, "remote": sides_by_field[key].remote}
             values[key] = {side: None if isinstance(value, Unknown) else value for side, value in both.items()}
         had_conflict = bool(state.conflicts)
         state.resolution_strategy = strategy
@@ -172,7 +176,7 @@ class SyncStateService:
         if values and not had_conflict:
             state.conflict_opened_at = sync_now()
         state.save()
-        return {key: getattr(conflicts[key], winner) for key, winner in winners.items() if winner is not None}
+        return {key: getattr(sides_by_field[key], winner) for key, winner in winners.items() if winner is not None}
 
     def resolve_conflict(
         self, state: SyncState, sides: Mapping[str, str] | None = None, values: Mapping[str, Any] | None = None
@@ -248,6 +252,23 @@ def _refuse_own_record(entity_type: str) -> None:
             f"A {entity_type} is a record of this application: its sync state is written by the pass that ends it. Ask "
             "for a pass by SyncQueueService, or save the record."
         )
+
+
+def _sides_by_field(conflicts: Mapping[str, Any]) -> dict[str, FieldSides]:
+    """Return both sides of each field; raises ValueError for any other form."""
+    if isinstance(conflicts.get("field"), str):
+        sides = {key: value for key, value in conflicts.items() if key != "field"}
+        return _sides_by_field({conflicts["field"]: sides})
+    sides_by_field = {}
+    for key, sides in conflicts.items():
+        if isinstance(sides, FieldSides):
+            sides_by_field[key] = sides
+        elif isinstance(sides, Mapping) and {"local", "remote"} <= sides.keys() <= {"local", "remote", "base"}:
+            base = (sides["base"], sides["base"]) if "base" in sides else None
+            sides_by_field[key] = FieldSides(sides["local"], sides["remote"], base)
+        else:
+            raise ValueError(f"The conflict about {key} needs “local” and “remote”, and may have “base”.")
+    return sides_by_field
 
 
 def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, edited: EditTimes) -> str | None:

@@ -53,8 +53,13 @@ def badges_of(client: Client) -> list[str]:
 # The first line
 
 
-def test_the_first_line_says_what_is_wrong_first(browser: Client) -> None:
+def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any) -> None:
     assert "Four steps: token, boards, fields, plan. Nothing is written before “Start”." in state_of(browser)
+    settings.MONDAY_CONTACTS_BOARD_ID = "70002"
+    assert "The board 70002 of MONDAY_CONTACTS_BOARD_ID isn't set up yet: run manage.py monday_setup" in text_of(
+        browser
+    ).replace("`", "")
+    settings.MONDAY_CONTACTS_BOARD_ID = ""
     states.boards()
     states.synced("Ina", "5000")
     assert state_of(browser).startswith("All is well")

@@ -37,8 +37,14 @@ def test_without_monday_a_push_is_refused(api: APIClient, contact: Contact, sett
         settings.MONDAY_API_KEY = ""
     else:
         BoardLink.objects.all().delete()
+        settings.MONDAY_CONTACTS_BOARD_ID = "70002"
     answer = api.post(url_of(contact, "sync-to-monday"))
     assert (answer.status_code, code_of(answer)) == (400, "not_configured")
+    if missing == "board":
+        # It is named, with the command that sets it up.
+        text = answer.content.decode()
+        assert "70002" in text
+        assert "monday_setup" in text
 
 
 def test_a_board_is_set_up_once_it_has_a_column_for_the_npd_id(api: APIClient, contact: Contact) -> None:

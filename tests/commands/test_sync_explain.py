@@ -1,5 +1,6 @@
 """`sync_explain`: one record's story in words, also after its deletion."""
 
+import re
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -10,6 +11,8 @@ from django.core.management import CommandError, call_command
 
 from npd.models import Contact
 from sync import registry
+from sync.kernel.humanize import terminal_line
+from sync.models import BoardLink, SyncQueue
 from tests.admin import states
 from tests.commands.test_dry_run import everything
 from tests.support.world import World
@@ -17,9 +20,9 @@ from tests.support.world import World
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def explained(record: str, kind: str = "contact") -> str:
+def explained(record: str, *options: str, kind: str = "contact") -> str:
     out = StringIO()
-    call_command("sync_explain", kind, record, stdout=out)
+    call_command("sync_explain", kind, record, *options, stdout=out)
     return out.getvalue()
 
 
@@ -32,6 +35,40 @@ def test_both_sides_stand_beside_what_was_agreed_with_what_comes_next_read_by_on
     assert "Role: NPD “Boss”, Monday “Chair”, last synced, NPD “Boss”, last synced, Monday “Boss”" in text
     assert "pull: Ann · Role: “Boss” → “Chair” (changed on Monday)" in text
     assert everything() == before
+
+
+def test_a_pass_is_shown_by_its_facts_the_rules_that_changed_its_plan_and_what_it_would_write(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss", notes="")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    before, calls = everything(), world.calls()
+    text = explained(str(contact.pk), "--pass")
+    assert world.calls() == calls + 1
+    assert everything() == before
+    facts, _, rules = text.partition("What the pass knows:")[2].partition("The rules that change its plan:")
+    assert "record.role_title: 'Chair'" in facts
+    assert f"item.id: '{contact.monday_id}'" in facts
+    names = re.findall(r"^  (\w+): ", rules, re.MULTILINE)
+    assert "with_fields" in names
+    assert "wait_for_stale_items" not in names
+    assert rules.index("with_fields") < rules.index("The next sync would:") < rules.index("“Boss” → “Chair”")
+
+
+def test_a_deleted_record_and_one_without_a_board_have_a_pass_too(world: World) -> None:
+    contact = world.linked("Ann")
+    key = str(contact.pk)
+    contact.delete()
+    assert "decide_deleted_records" in explained(key, "--pass")
+    BoardLink.objects.all().delete()
+    assert "The rules that change its plan" not in explained(str(Contact.objects.create(name="Bo").pk), "--pass")
+
+
+def test_the_state_is_that_of_the_page_with_the_attempts() -> None:
+    states.boards()
+    dead, waiting = states.dead("Ben"), states.waiting("Due")
+    SyncQueue.objects.filter(entity_id=dead.pk).update(attempts=5)
+    SyncQueue.objects.filter(entity_id=waiting.pk).update(attempts=2)
+    for record, words in ((dead, "Needs attention, 5 of 5 attempts"), (waiting, "Pending, 2 of 5 attempts")):
+        assert f"\n{words}, no item" in explained(str(record.pk))
 
 
 def test_a_record_is_found_by_its_item_its_name_and_its_address() -> None:
@@ -53,6 +90,11 @@ def test_what_several_bear_is_answered_with_their_ids() -> None:
     with pytest.raises(CommandError, match="Several contact records are called “Twin”") as refused:
         explained("Twin")
     assert all(str(twin.pk) in str(refused.value) for twin in twins)
+
+
+def test_the_lines_of_a_value_are_shown_as_one() -> None:
+    contact = Contact.objects.create(name="Ann", notes="first\r\nsecond\n\tthird")
+    assert terminal_line(f"Notes: {contact.notes}") == "Notes: first⏎second⏎ third"
 
 
 def test_no_value_hides_rewrites_or_makes_up_a_line_of_the_terminal(world: World) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from sync.choices import Cause
 from sync.models import Intent, WebhookEvent
+from sync.monday.board_events import EventKind
 from sync.monday.board_items import BatchItems, Reading
+from sync.reconcile.board_filter import filter_item, left_out_after_write
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import with_fields
@@ -68,6 +70,7 @@ def look(
         pytest.param([wrote("First"), wrote("Boss", "First", seconds=-30)], "Old", 31, id="it is two writes behind"),
         pytest.param([wrote("Boss"), wrote("Old", "Boss", seconds=-30)], "Old", 0, id="we put it back since"),
         pytest.param([wrote("Boss", entry={"column": "old"})], "Old", 0, id="it was another column"),
+        pytest.param([wrote("Boss", item_id="8")], "Old", 0, id="it was another item"),
         pytest.param([wrote("Boss", answer={"role_title": "Old"})], "Old", 0, id="the answer had shown no effect"),
         pytest.param([], "Old", 0, id="nothing was written of late"),
     ],
@@ -232,8 +235,36 @@ def test_every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row
     for reported in EDITS:
         last = "O" if "O" in reported else "A"
         for agreed in (last, None):
-            cells = [
-                f"{decided(reported, agreed, shown, last)}, {decided(reported, agreed, shown, 'N')}" for shown in "ABCO"
-            ]
+            both = [[decided(reported, agreed, shown, here) for here in (last, "N")] for shown in "ABCO"]
+            cells = [", ".join(dict.fromkeys(decisions)) for decisions in both]
             rows.append(f"| {' | '.join([reported, agreed or 'none', *cells])} |")
     assert "\n".join(rows) in page
+
+
+@pytest.mark.parametrize(("group", "seconds", "shown"), [("new", -5, None), ("old", -5, "old"), ("new", -600, "old")])
+def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
+    group: str, seconds: float, shown: str | None
+) -> None:
+    moved = edit("x", seconds=seconds, kind=EventKind.MOVED, column_id=None, group_id=group)
+    case = roles(on=builders.filtered("items", "new", field="group"), history=history(events=[moved]), events=(moved,))
+    plan = case.plan.with_facts(item=replace(item(), group_id="old"))
+    plan = set_aside_stale_reads(case.of_pass, plan)
+    assert plan.item
+    assert plan.item.group_id == shown
+    assert plan.kept_events == (set() if shown else {moved.pk})
+
+
+@pytest.mark.parametrize("events", [[], [LATER]])
+def test_a_pair_is_left_out_only_once_all_its_edits_are_shown(events: list[WebhookEvent]) -> None:
+    case = roles(on=builders.filtered("items", "Ann", field="name"), history=history(events=events))
+    plan = case.plan.with_facts(item=replace(item(), name="Bea"))
+    plan = filter_item(case.of_pass, set_aside_stale_reads(case.of_pass, plan))
+    assert (plan.outcome, plan.ending.wait_seconds) == ((Outcome.DEFERRED, 2) if events else (Outcome.OPEN, 0))
+    assert bool(plan.left_out_after_pass) is not bool(events)
+
+
+def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
+    case = roles("Boss", "Clerk", on=builders.filtered("items", "Boss"))
+    plan = set_aside(case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
+    plan = with_fields(case.of_pass, plan).end(Outcome.SETTLED)
+    assert not left_out_after_write(case.of_pass.board, plan, item(role_title="Clerk")).left_out

@@ -20,6 +20,7 @@ PLACES = {
     "converters": "tests/connector/test_converters.py",
     "odd_answers": "tests/reports/test_odd_answers.py",
     "unlink": "tests/lifecycle/test_unlink.py",
+    "gaps": "tests/sweeps/test_gaps.py",
     "keys": "tests/reports/test_found_by_key.py",
     "restricted": "tests/reports/test_restricted.py",
     "writes_down": "tests/reports/test_writes_down.py",
@@ -56,6 +57,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("without a visible character", "converters.a_name_without_a_visible_character_is_empty_on_both_sides"),
     ],
     "A read that lags behind": [
+        ("what it lacks", "gaps.a_listing_that_is_too_short_two_nights_in_a_row_is_the_comparisons_problem"),
+        ("once an hour from an hour before", "gaps.once_an_hour_the_log_is_read_an_hour_back"),
         ("A cell is *stale* for ten minutes", "read_lag.read_that_contradicts_the_newest_event_is_stale"),
         ("is over, whatever a read shows", "read_lag.an_edit_that_we_wrote_over_is_over_whatever_is_read"),
         ("The record is `pending`", "read_lag.a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending"),
@@ -179,6 +182,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("equal to the value", "fields.a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed"),
         ("also for a create found by NPD ID", "unanswered_writes.what_a_create_gave_its_item"),
         ("merged against the old base", "fields.a_value_that_no_intent_sent_is_merged_against_the_old_base"),
+        (
+            "that no search finds",
+            "unanswered_creates.nothing_is_made_anew_while_a_search_may_be_late_and_the_log_does_not_tell",
+        ),
         ("late write is known as ours", "unanswered_writes.a_write_thought_to_have_come_to_nothing_is_known_as_ours"),
         ("unless an event names another user", "unanswered_writes.unless_an_event_names_another_user"),
         ("says decides nothing", "lost_updates.an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing"),

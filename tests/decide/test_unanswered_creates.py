@@ -171,3 +171,22 @@ NOBODY, SOMEBODY = None, uuid4()
 )
 def test_what_was_made_is_linked_while_free(record: Contact | None, owner: UUID | None, links: bool) -> None:
     assert may_link(record, ANN.pk, owner) is links
+
+
+@pytest.mark.parametrize(
+    ("log", "intent", "expected"),
+    [
+        ({"is_log_read": False}, {}, RESEND),
+        ({"is_log_read": False}, {"was_searched": True}, WAIT),
+        ({"is_item_unknown": True}, {}, WAIT),
+        ({"is_item_unknown": True}, {"was_searched": True}, WAIT),
+        ({"is_item_unknown": True}, {"was_searched": True, "created_at": NOW - timedelta(minutes=11)}, VOID),
+        ({"is_log_read": False}, {"was_searched": True, "created_at": NOW - timedelta(minutes=11)}, VOID),
+    ],
+)
+def test_nothing_is_made_anew_while_a_search_may_be_late_and_the_log_does_not_tell(
+    log: dict[str, bool], intent: dict[str, Any], expected: tuple[str, Fate, float]
+) -> None:
+    assert outline(after_search(facts(intent=intent, **log))) == [expected]
+    part = facts(ANN, BOB, intent={"was_searched": True} | intent, items={str(ANN.pk): MADE}, **log)
+    assert outline(after_search(part)) == [LINK, WAIT if expected == RESEND else expected]

@@ -159,6 +159,9 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
 
     assert run.open_files() == []
     assert run.secrets_shown() == []
+    lines = {path.stem: path.read_text().splitlines() for path in (run.folder / "var" / "logs").iterdir()}
+    assert {"web", "worker", "beat", "sandbox"} <= {*lines}
+    assert not [line for name, own in lines.items() for line in own if f" {name}." not in line]
 
     again = run_command(*COMMAND, "run", cwd=run.folder)
     assert run.process

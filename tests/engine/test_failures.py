@@ -1,6 +1,9 @@
 """When Monday refuses, fails or doesn't answer: nothing is lost or made twice, and the record says why."""
 
+from typing import Any
+
 import pytest
+from requests.adapters import HTTPAdapter
 
 from npd.models import Contact
 from sync.boards import availability
@@ -85,3 +88,26 @@ def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: Worl
     world.work()
     assert availability.of("organization").blocked_reason == ""
     assert BoardLink.objects.get(entity_type="contact").stop_of()
+
+
+def test_a_create_without_an_answer_is_found_in_the_log_where_searches_are_late_and_keys_not_honoured(
+    world: World,
+) -> None:
+    send = HTTPAdapter.send
+
+    def without_key(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
+        request.headers.pop("Idempotency-Key", None)
+        return send(adapter, request, **options)
+
+    world.patch.setattr(HTTPAdapter, "send", without_key)
+    world.sandbox.control("faults", lag=["searches"], writes=600)
+    world.sandbox.control("faults", timeout="after", count=1)
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    others = [world.contact(f"P{n}", email=f"p{n}@example.com") for n in range(3)]
+    before = world.calls()
+    for _ in range(8):
+        world.work(seconds=30)
+    assert [world.status(contact) for contact in others] == ["synced"] * 3
+    assert len(world.sandbox.items()) == 3
+    # The create, the search, the log, the items, and the pass that reads and compares them.
+    assert world.calls() - before <= 7

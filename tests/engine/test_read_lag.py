@@ -157,3 +157,18 @@ def test_a_new_item_and_its_last_edit_become_a_record_once_reads_show_them(world
         emails = list(Contact.objects.values_list("email", flat=True))
         assert emails in ([], ["new@example.org"])
     assert emails
+
+
+def test_a_record_is_not_linked_by_a_match_key_that_its_item_has_no_more(world: World) -> None:
+    world.link().__class__.objects.update(creates_records=False)
+    item_id = world.add("Ann", email=mail("ann@example.org"))
+    world.hear(minutes=10)
+    lag(world, edits=6)
+    world.sandbox.act("edit", item_id=item_id, column_id="email", value=mail("bea@example.org"))
+    world.deliver()
+    cid = world.contact("Cid", email="ann@example.org")
+    world.work(cid)
+    assert (cid.monday_id, world.status(cid)) == (None, "pending")
+    for seconds in (3, 5):
+        world.work(cid, seconds=seconds)
+    assert cid.monday_id not in (None, item_id)

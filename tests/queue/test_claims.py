@@ -100,6 +100,13 @@ def test_a_claim_takes_all_rows_of_a_record_and_counts_the_due_ones(link: BoardL
     assert claimed.causes == Cause.SAVE | Cause.WEBHOOK
 
 
+def test_a_record_is_enqueued_by_its_type_and_id_alone(link: BoardLink) -> None:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueueService().enqueue("contact", contact.pk)
+    [job] = SyncQueue.objects.filter(entity_id=contact.pk)
+    assert (job.priority, Cause.PERSON in Cause(job.causes)) == (Priority.PERSON, True)
+
+
 def test_a_row_that_a_save_holds_is_passed_over_and_found_later(link: BoardLink) -> None:
     contact = Contact.objects.create(name="Ann")
     saving, go_on = threading.Event(), threading.Event()

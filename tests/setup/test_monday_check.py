@@ -163,6 +163,14 @@ def test_what_is_wrong_with_a_board_is_said(
     assert (fault.level, fault.subject, text in fault.message) == (level, subject, True), fault.message
 
 
+def test_a_board_of_the_environment_that_is_not_set_up_is_named(set_up: BoardLink, settings: Any) -> None:
+    BoardLink.objects.filter(entity_type="contact").delete()
+    settings.MONDAY_CONTACTS_BOARD_ID = "70002"
+    (fault,) = wrong(monday_check.run_checks())
+    assert "70002" in fault.message
+    assert "monday_setup" in fault.full_fix
+
+
 def test_webhooks_of_a_former_address_and_a_second_set_of_somebody_elses_are_a_warning(
     set_up: BoardLink, run: Run, settings: Any
 ) -> None:

@@ -15,6 +15,13 @@ def test_both_names_stand_on_one_table_and_jiras_id_is_its_remote_id() -> None:
     assert (state.jira_id, SyncMetadata(**SPRINT, remote_id="5").jira_id) == ("10001", None)
 
 
+def test_the_first_drafts_names_are_imported_from_one_place() -> None:
+    from sync.models import RecordSyncStatus, SyncConflict, SyncDirection
+
+    names = (RecordSyncStatus.SYNCED, SyncDirection.BIDIRECTIONAL, SyncConflict._meta.db_table)
+    assert names == ("synced", "bidirectional", "sync_conflicts")
+
+
 @pytest.mark.django_db
 def test_a_thing_has_one_row_for_each_system() -> None:
     for system in ("jira", "github"):

@@ -127,6 +127,28 @@ def test_a_field_that_both_sides_changed_is_decided_by_the_strategy(strategy: st
     assert stored(state).conflicts.get("fields", []) == (["name"] if value is None else [])
 
 
+@pytest.mark.parametrize(
+    ("conflicts", "decided"),
+    [
+        ({"field": "name", "local": "Local Name", "remote": "Remote Name"}, {}),
+        ({"name": {"local": "Local Name", "remote": "Remote Name"}}, {}),
+        ({"name": {"local": "Local Name", "remote": "old", "base": "old"}}, {"name": "Local Name"}),
+        ({"field": "name", "local": "old", "remote": "Remote Name", "base": "old"}, {"name": "Remote Name"}),
+    ],
+)
+def test_a_conflict_is_also_told_by_plain_values(conflicts: dict[str, Any], decided: dict[str, str]) -> None:
+    state = begun()
+    assert service.record_conflict(state, conflicts, resolution_strategy=ResolutionStrategy.MANUAL) == decided
+    waiting = {"name": {"local": "Local Name", "remote": "Remote Name"}}
+    assert stored(state).conflicts.get("values", {}) == ({} if decided else waiting)
+
+
+@pytest.mark.parametrize("sides", ["Local Name", {"local": "a"}, {"local": "a", "remote": "b", "other": "c"}])
+def test_a_conflict_in_another_form_is_refused(sides: Any) -> None:
+    with pytest.raises(ValueError, match="“local” and “remote”"):
+        service.record_conflict(begun(), {"name": sides})
+
+
 def test_what_one_side_alone_changed_is_that_sides_and_what_is_not_known_is_open() -> None:
     fields = {
         "mine": FieldSides("new", "old", ("old", "old")),

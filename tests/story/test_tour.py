@@ -98,6 +98,7 @@ def to_import(page: Page) -> None:
     page.goto("/admin/npd/contact/import/")
     file: Any = {"name": "fair.csv", "mimeType": "text/csv", "buffer": FILE.encode()}
     page.locator("input[type=file]").set_input_files(files=[file])
+    page.get_by_role("button", name="Next").click()
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("button", name="Import")).to_be_visible()
 

@@ -140,24 +140,29 @@ def _monday_results() -> list[CheckResult]:
         on_server = error.kind.for_administrator
         return [CheckResult("problem", subject, error.message, error.advice, for_administrator=on_server)]
     monday = connector(urgent=True)
-    links = [(spec.board_title, registry.link_of(spec.entity_type)) for spec in registry.entities()]
+    links = [(spec, registry.link_of(spec.entity_type)) for spec in registry.entities()]
     results = account.check_account(account_info, api_version)
     try:
         boards = monday.read_boards([link.board_id for _, link in links if link is not None and link.board_id])
     except MondayError as error:
         return [*results, CheckResult("problem", "board", error.message, error.advice)]
-    for title, link in links:
+    for spec, link in links:
         board = boards.get(link.board_id) if link is not None else None
-        results += board_results(title, link, board, monday)
+        configured = registry.configured_board_id(spec.entity_type)
+        results += board_results(spec.board_title, link, board, monday, configured)
     return results
 
 
 def board_results(
-    title: str, link: BoardLink | None, board: Board | None, monday: MondayConnector
+    title: str, link: BoardLink | None, board: Board | None, monday: MondayConnector, configured: str = ""
 ) -> Iterator[CheckResult]:
-    """Check a board, its group for new items, columns and webhooks; `board` is None if Monday doesn't show it."""
+    """Check a board, its group for new items, columns and webhooks; `board` is None if Monday doesn't show it.
+
+    `configured` is the board that the environment names for the type.
+    """
     if link is None or not link.board_id:
-        yield CheckResult("problem", "board", f"{title}: no board is set.", _RUN_SETUP)
+        message = f"board {configured} isn't set up yet" if configured else "no board is set"
+        yield CheckResult("problem", "board", f"{title}: {message}.", _RUN_SETUP)
         return
     if board is None:
         fix = f"Give NPD Sync's user on Monday access to it, or correct the id. {_RUN_SETUP}"

@@ -27,6 +27,12 @@ class Command(BaseCommand):
         types = ", ".join(spec.entity_type for spec in registry.entities())
         parser.add_argument("entity_type", help=f"one of: {types}")
         parser.add_argument("record", help="its id, its item's id, its name or its email address; deleted ones too")
+        parser.add_argument(
+            "--pass",
+            action="store_true",
+            dest="shows_pass",
+            help="also what its next pass knows, and each rule that changes the pass's plan, with what it changes",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain the record; exit 1 unless exactly one matches."""
@@ -34,16 +40,17 @@ class Command(BaseCommand):
             subject = registry.find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
-        for line in explain(subject):
+        for line in explain(subject, shows_pass=options["shows_pass"]):
             self.stdout.write(terminal_line(line))
 
 
-def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
+def explain(subject: SyncedModel | Tombstone, *, shows_pass: bool = False) -> Iterator[str]:
     """Yield the lines of the explanation; reads the item in one call and writes nothing."""
     entity_type, entity_id = registry.ids_of(subject)
     model = registry.entity(entity_type).model
     yield f"{str(model._meta.verbose_name).capitalize()} “{registry.name_of(subject)}”, {entity_id}"
-    item_values, changes, unread_reason = _read_item(entity_type, entity_id)
+    planned_pass, changes, unread_reason = _plan_pass(entity_type, entity_id)
+    item_values = _item_values(planned_pass, entity_id) if planned_pass else {}
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
     if isinstance(subject, Tombstone):
         yield f"deleted, {item}"
@@ -52,6 +59,9 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
     else:
         yield from _record_lines(subject, item, item_values)
     yield ""
+    if shows_pass and planned_pass:
+        yield from preview.pass_steps(planned_pass, entity_id)
+        yield ""
     if changes:
         yield "The next sync would:"
         yield from (f"  {change.kind}: {preview.change_line(change)}" for change in changes)
@@ -69,24 +79,29 @@ def explain(subject: SyncedModel | Tombstone) -> Iterator[str]:
             yield f"    {cause}"
 
 
-def _read_item(
+def _plan_pass(
     entity_type: str, entity_id: UUID
-) -> tuple[Mapping[str, str], Sequence[preview.PlannedChange] | None, str]:
-    """Return the item's values by field, the next pass's changes (None if unknown), and why it can't be read."""
+) -> tuple[preview.PlannedPass | None, Sequence[preview.PlannedChange] | None, str]:
+    """Return the record's next pass, its changes, and why there are none; all but the reason None if it can't begin."""
     link = registry.link_of(entity_type)
     reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:
-        return {}, None, reason
+        return None, None, reason
     with preview.read_only_client():
         planned_pass, changes = preview.plan_record(link, entity_id)
     plan = planned_pass.plan.records.get(entity_id)
-    if plan is None:
-        return {}, changes, ""
-    if plan.item is None:
-        return {}, changes, "" if plan.fields or changes else plan.ending.detail or plan.reason
+    if plan is None or plan.item is not None or plan.fields or changes:
+        return planned_pass, changes, ""
+    return planned_pass, changes, plan.ending.detail or plan.reason
+
+
+def _item_values(planned_pass: preview.PlannedPass, entity_id: UUID) -> Mapping[str, str]:
+    """Return the item's values by field, as far as the pass read them."""
+    plan = planned_pass.plan.records.get(entity_id)
+    if plan is None or plan.item is None or not planned_pass.calls:
+        return {}
     values = {}
-    field_plans = plan.fields if planned_pass.calls else {}  # without a call, Monday's values weren't read
-    for key, field_plan in field_plans.items():
+    for key, field_plan in plan.fields.items():
         if not field_plan.mapping.column_id:
             continue
         try:
@@ -94,12 +109,13 @@ def _read_item(
             values[key] = field_plan.converter.display_remote(raw)
         except UnknownValue as unknown:
             values[key] = f"(not known: {unknown})"
-    return values, changes, ""
+    return values
 
 
 def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]) -> Iterator[str]:
     view = record_view.view_of(record)
-    yield f"{view.record.sync_status}, {item} {view.item_url or ''}".rstrip()
+    state = ", ".join(filter(None, (view.state.label, view.attempts, item)))
+    yield f"{state} {view.item_url or ''}".rstrip()
     yield view.reason or "Both sides are the same, as far as we know."
     if view.next_try is not None:
         yield f"Next attempt at {timestamp(view.next_try)}."

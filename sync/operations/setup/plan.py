@@ -23,6 +23,7 @@ from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
+from sync.kernel.db import match_key_sql
 from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel
 from sync.models.synced_model import unsynced
@@ -39,7 +40,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.lookups import load_settings, match_key_sql
+from sync.reconcile.lookups import load_settings
 
 log = structlog.get_logger(__name__)
 

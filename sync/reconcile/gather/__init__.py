@@ -128,6 +128,7 @@ class Gatherer:
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=longer_histories(board, not_resting),
+            match_events=item_facts.recent_events(board, [item.id for item in facts.items.by_match]),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
         if with_emptied := [record for record in not_resting if any(emptied_fields(board, record))]:

@@ -20,6 +20,7 @@ from conflicts.store import questions_about
 from sync import choices, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped
+from sync.kernel.db import match_key_sql
 from sync.models import (
     ApprovalRequest,
     Decision,
@@ -40,7 +41,7 @@ from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings, match_key
-from sync.reconcile import deleted_records, field_values, lookups, pass_plan, removed_items
+from sync.reconcile import deleted_records, field_values, pass_plan, removed_items
 from sync.reconcile.facts import (
     EDIT_KINDS,
     AnswerFacts,
@@ -132,6 +133,12 @@ def events_by_item(events: Iterable[WebhookEvent]) -> dict[str, list[WebhookEven
     return grouped(events, lambda event: event.item_id or "")
 
 
+def recent_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, list[WebhookEvent]]:
+    """Return the events about these items that a read may not show yet, by item."""
+    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids)
+    return events_by_item(rows.filter(received_at__gt=SyncNow() - LONGEST_LAG).order_by("id")) if item_ids else {}
+
+
 def with_facts_of_items(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
     """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
     npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
@@ -220,18 +227,15 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     match = board.match_mapping
     if match is None or not keys:
         return []
-    keyed = UnmatchedItem.objects.annotate(match_key=lookups.match_key_sql(KeyTextTransform(match.key, "values")))
+    keyed = UnmatchedItem.objects.annotate(match_key=match_key_sql(KeyTextTransform(match.key, "values")))
     rows = keyed.filter(
         entity_type=board.link.entity_type, board_id=board.link.board_id, match_key__in=key_spellings(keys)
     )
     return list(rows.values_list("item_id", flat=True))
 
 
-# Items with one name that a question shows at most.
+# Items or records with one name that are read at most.
 MAX_NAMESAKES = 5
-
-# Records with the names of a pass's items that are read at most.
-MAX_NAMED_RECORDS = 200
 
 
 def items_with_names(board: BoardContext, names: Collection[str], room: int) -> list[str]:
@@ -243,12 +247,17 @@ def items_with_names(board: BoardContext, names: Collection[str], room: int) -> 
         return []
     rows = UnmatchedItem.objects.filter(
         entity_type=board.link.entity_type, board_id=board.link.board_id, ignored_at=None
-    ).annotate(name_key=lookups.match_key_sql("name"))
-    place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by="id")
-    namesakes = rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
+    ).annotate(name_key=match_key_sql("name"))
+    namesakes = _first_of_each_name(rows, names, "id")
     places = dict(namesakes.order_by("place", "id").values_list("item_id", "place"))
     oldest = [item_id for item_id, number in places.items() if number == 1]
     return list(places)[: max(room, len(oldest))]
+
+
+def _first_of_each_name(rows: models.QuerySet[Any], names: Collection[str], *order: str) -> models.QuerySet[Any]:
+    """Return a few rows of each of these names; however many have one, those of another are among them."""
+    place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by=order)
+    return rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
 
 
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
@@ -316,7 +325,7 @@ def records_with_keys(board: BoardContext, keys: Iterable[str], condition: model
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
-        records = records.annotate(match_key=lookups.match_key_sql(match.fields[0]))
+        records = records.annotate(match_key=match_key_sql(match.fields[0]))
         condition |= models.Q(match_key__in=key_spellings(wanted))
     return list(records.filter(condition))
 
@@ -331,8 +340,8 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
     records = board.model.objects.filter(monday_id=None).exclude(unsynced())
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
-    records = records.annotate(name_key=lookups.match_key_sql(str(field_name)))
-    named = records.filter(name_key__in=key_spellings(wanted)).order_by("created_at", "pk")[:MAX_NAMED_RECORDS]
+    records = records.annotate(name_key=match_key_sql(str(field_name)))
+    named = _first_of_each_name(records, wanted, "created_at", "pk").order_by("created_at", "pk")
     return grouped(named, lambda record: match_key(field_values.record_name(record)))
 
 
@@ -396,8 +405,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
     )
     stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
-    recent = WebhookEvent.objects.filter(on_this_board, item_id__in=ids, received_at__gt=SyncNow() - LONGEST_LAG)
-    recent_events = events_by_item(recent.order_by("id"))
+    recent = recent_events(board, ids)
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event. A dry run has no jobs.
@@ -424,7 +432,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
             items.get(item_id),
             last_event=item_stats.get("last"),
             new_events=tuple(item_stats.get("new", ())),
-            events=tuple(recent_events.get(item_id, ())),
+            events=tuple(recent.get(item_id, ())),
             has_new_edit=bool(item_stats.get("new_edits")),
             known_since=item_stats.get("first") or next((job_created_at.get(job.pk) for job in claim.jobs), None),
             unconfirmed_until=unconfirmed.get(item_id),

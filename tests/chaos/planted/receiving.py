@@ -94,5 +94,5 @@ sweep_without_cursor = bug(
 
 
 @instead_of(sweep_without_cursor, "sync.operations.sweep:begin_of_sweep")
-def _begins_too_late(right: Wrong, cursor: datetime, now: datetime) -> datetime:
+def _begins_too_late(right: Wrong, cursor: datetime, now: datetime, *_: datetime) -> datetime:
     return now - timedelta(minutes=1)
