@@ -231,7 +231,7 @@ def read_dotenv(dotenv: Path) -> None:
     except OSError:
         raise ImproperlyConfigured(f"{dotenv} can't be read by this user") from None
     variables = {}
-    problems = []
+    problems: list[str] = []
     for number, line in enumerate(map(str.strip, utf_8_text(content, str(dotenv)).splitlines()), start=1):
         if not line or line.startswith("#"):
             continue

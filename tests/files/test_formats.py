@@ -60,8 +60,8 @@ def test_a_csv_file_is_read_as_its_program_wrote_it(content: bytes) -> None:
 def test_a_separator_is_judged_by_all_titles_and_rows() -> None:
     [row, _] = rows_of(b"Name, Vorname;Email\nAce, Ann;a@x.org\nBob, Bo;b@x.org\n")
     assert row["Name, Vorname"] == "Ace, Ann"
-    [row] = rows_of(b"Name, Email\nAnn, a@x.org\n")
-    assert (row["Name"], row["Email"]) == ("Ann", "a@x.org")
+    [row] = rows_of(b'Name, Email, Zip\nAnn, "a,b@x.org", ="01067"\n')
+    assert (row["Name"], row["Email"], row["Zip"]) == ("Ann", "a,b@x.org", "01067")
 
 
 def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
@@ -75,6 +75,7 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
         ("Name\nZoë".encode()[:-1], "cut off"),
         pytest.param(b"Name\n" * 2 + b"\n" * 1_048_576, "1,048,576 lines", id="blank lines"),
         (b"Name\nA\0nn\n", "isn't text"),
+        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600), "XLS workbook"),
         (b"Name\n\x81\x8d\n", "isn't text"),
         (b'Name\n"Ann\n', "be read as CSV"),
         (b'Name,Notes\nAnn,"a\nb"\nBob,"the "best" one"\n', "Row 3, in line 4"),
@@ -258,7 +259,7 @@ def test_a_merged_cell_counts_for_all_its_rows_and_blank_ones_stay_blank() -> No
 
 
 def test_repeated_titles_are_no_record() -> None:
-    assert [row["Name"] for row in rows_of(b"Name,Email\nAnn,a\n\nName,Email\nBob,b\n")] == ["Ann", "Bob"]
+    assert [row["Name"] for row in rows_of(b"Name,Email\nAnn,a\n\nNAME,Email\nBob,b\n")] == ["Ann", "Bob"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

@@ -16,7 +16,7 @@ from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
 from conflicts.reports import OpenConflict
-from conflicts.store import questions_about
+from conflicts.store import questions_about, records_seeking
 from sync import choices, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped
@@ -254,7 +254,7 @@ def items_with_names(board: BoardContext, names: Collection[str], room: int) -> 
     return list(places)[: max(room, len(oldest))]
 
 
-def _first_of_each_name(rows: models.QuerySet[Any], names: Collection[str], *order: str) -> models.QuerySet[Any]:
+def _first_of_each_name(rows: Any, names: Collection[str], *order: str) -> Any:
     """Return a few rows of each of these names; however many have one, those of another are among them."""
     place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by=order)
     return rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
@@ -464,7 +464,7 @@ def _with_present_rows(
     rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
     questions = questions_about(board.link.entity_type, ids)
     ignored = _left_by_deleted_records(board, questions) | {row.item_id: row for row in rows}
-    asking = records_asking_about(board.link.entity_type, ids)
+    asking = records_seeking(board.link.entity_type, ids)
     shown = [item.item for item in items if item.item is not None]
     npd_ids = _npd_ids(board, shown)
     keys = {item.id: field_values.match_key_of_item(board, item) or "" for item in shown}
@@ -507,16 +507,6 @@ def _with_present_rows(
             )
         )
     return complete
-
-
-def records_asking_about(entity_type: str, ids: Sequence[str]) -> dict[str, set[UUID]]:
-    """Return the records that wait for the answer to a question about one of these items, by item."""
-    waiting = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(ids))
-    asking: dict[str, set[UUID]] = {}
-    for record_id, item_ids in waiting.values_list("entity_id", "asked_items"):
-        for item_id in set(ids).intersection(item_ids):
-            asking.setdefault(item_id, set()).add(UUID(record_id))
-    return asking
 
 
 def _left_by_deleted_records(
