@@ -232,6 +232,8 @@ def drill_saved_just_after_an_edit(cast: Cast) -> None:
     handle = synced(cast)
     cast.do("clock", seconds=1_000)
     _lag(cast, edits=10, writes=60)
+    # The edit is reported once reads show it, our write much later.
+    cast.do("webhook_rule", rule={"rule": "delay", "seconds": [14, 3600], "count": 2})
     _edit(cast, handle)
     _patch(cast, handle)
     cast.do("work")

@@ -189,9 +189,10 @@ def lag(stage: Stage, kinds: list[str], edits: float, writes: float, rows: list[
 
 
 def expect_equal(stage: Stage, handle: str, key: str) -> str | None:
-    """Both sides have the same value by now, or people are asked about the record."""
+    """Both sides have the same value by now, or people are asked which one counts."""
     record, item = stage.record(handle), stage.item(handle)
-    if record is None or item is None or SyncConflict.objects.filter(entity_id=record.pk, resolved_at=None).exists():
+    asked = SyncConflict.objects.filter(kind="fields", resolved_at=None)
+    if record is None or item is None or asked.filter(entity_id=record.pk).exists():
         return SKIPPED
     local, remote = local_value(record, key), remote_value(item, stage.column(handle, key))
     if not same(key, local, remote):
