@@ -231,7 +231,7 @@ def read_dotenv(dotenv: Path) -> None:
     except OSError:
         raise ImproperlyConfigured(f"{dotenv} can't be read by this user") from None
     variables = {}
-    problems = []
+    problems: list[str] = []
     for number, line in enumerate(map(str.strip, utf_8_text(content, str(dotenv)).splitlines()), start=1):
         if not line or line.startswith("#"):
             continue
@@ -240,7 +240,8 @@ def read_dotenv(dotenv: Path) -> None:
         if assignment and value is not None:
             variables[assignment[1]] = value
         else:
-            name = assignment[1] if assignment else known_name(line)
+            # Behind an open quote, another word may be a part of the secret in it.
+            name = known_name(line) or (assignment[1] if assignment and not problems else "")
             problems.append(f"line {number} ({name})" if name else f"line {number}")
     if problems:
         raise ImproperlyConfigured(

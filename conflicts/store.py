@@ -101,6 +101,21 @@ def questions_about(entity_type: str, item_ids: Iterable[str]) -> dict[str, tupl
     return {row.monday_item_id: (row.entity_id, _open_conflict(row)) for row in rows.order_by("-detected_at", "-id")}
 
 
+def records_seeking(entity_type: str, item_ids: Iterable[str]) -> dict[str, set[UUID]]:
+    """Return the records of which people are asked whether one of these items is theirs, by item."""
+    ids = set(item_ids)
+    is_candidate = Q(pk__in=[])
+    for item_id in ids:
+        is_candidate |= Q(about__candidates__contains=[{"id": item_id}])
+    rows = SyncConflict.objects.filter(is_candidate, entity_type=entity_type, kind=ConflictKind.IDENTITY)
+    seeking: dict[str, set[UUID]] = {}
+    for row in rows.filter(resolved_at=None).exclude(about__has_key="item"):
+        for candidate in row.about["candidates"]:
+            if candidate["id"] in ids:
+                seeking.setdefault(candidate["id"], set()).add(row.entity_id)
+    return seeking
+
+
 def items_in_question(entity_type: str, record_ids: Iterable[UUID]) -> set[str]:
     """Return the items of which people are asked whether they are one of these records."""
     is_candidate = Q(pk__in=[])

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ from sync.kernel import humanize
 from sync.models import Decision
 from sync.monday.columns.phones import phone_regions
 from sync.operations import file_formats
-from sync.operations.import_columns import field_choices, missing_key_note, remember_columns, suggest_columns
+from sync.operations.import_columns import field_choices, has_key, missing_key_note, remember_columns, suggest_columns
 from sync.operations.record_files import REFUSE, grouped_problems, is_creatable, resource_of
 from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
@@ -258,7 +259,7 @@ class RecordFilesMixin(ImportExportMixin):
         try:
             is_text = not file_formats.is_workbook(content)
             encoding = (data["encoding"] or file_formats.likely_encoding(content)) if is_text else ""
-            rows, notes, sheets = file_formats.read_file(content, encoding, data["sheet"])
+            rows, notes, sheets = file_formats.read_file(content, encoding, data["sheet"], partial(has_key, self.model))
         except FileError as error:
             form.add_error("import_file", str(error))
             if not file_formats.is_workbook(content):

@@ -319,7 +319,7 @@ class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnl
         rows: QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
         if not self.is_list(request) or any("state" in name for name in request.GET):
             return rows
-        return rows.exclude(state=ApprovalState.DONE, decided_at=None)
+        return rows.exclude(state__in=(ApprovalState.DONE, ApprovalState.KEPT), decided_at=None)
 
     state_badge = admin_base.badge_column("state", "State", _BADGES)
     change = admin_base.plain_column("What would happen", lambda row: row.get_kind_display(), "kind")

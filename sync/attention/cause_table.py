@@ -9,6 +9,7 @@ from sync import choices
 from sync.choices import CHOSEN_REASONS, UnmatchedReason
 from sync.kernel.acts import ACTS, APPROVAL_ACTS, Act
 from sync.models.attention import AttentionKind as Kind
+from sync.models.decisions import UNREPORTED
 
 
 class Severity(IntEnum):
@@ -166,6 +167,10 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.APPROVAL, choices.ApprovalKind.CLEAR_NPD): CauseFacts(
         "Fields would be emptied in NPD", f"They were emptied on Monday. {_TOO_MANY}"
     ),
+    (Kind.APPROVAL, UNREPORTED): CauseFacts(
+        "Cells on Monday are empty, and nobody is known to have emptied them",
+        "Their items may have been on another board, or Monday shows too little. NPD still has the values.",
+    ),
     (Kind.REMOVED, "archived"): CauseFacts("Archived on the board"),
     (Kind.REMOVED, "deleted"): CauseFacts("Deleted on the board"),
     (Kind.REMOVED, "moved"): CauseFacts("Moved to another board"),
@@ -261,6 +266,6 @@ def cause_of(kind: Kind, code: str) -> CauseFacts:
 def acts_of(kind: Kind, code: str) -> list[Act]:
     """Return the acts on entries of a cause, the main act first."""
     if kind is Kind.APPROVAL and code:
-        return list(APPROVAL_ACTS[choices.ApprovalKind(code)])
+        return list(APPROVAL_ACTS[code])
     acts = cause_of(kind, code).acts
     return [ACTS[act] for act in (KINDS[kind].acts if acts is None else acts)]

@@ -25,6 +25,7 @@ from sync.attention.cause_table import (
     CODE_SAME_NAME,
 )
 from sync.choices import QUIET_REASONS, BlockedCode, TombstoneReason
+from sync.models.decisions import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
@@ -180,7 +181,7 @@ DEFINITIONS = (
         waits="request.state = 'pending'",
         kind="'approval'",
         source="request.id::text",
-        code="request.kind",
+        code=f"CASE WHEN request.values ? '{UNREPORTED}' THEN '{UNREPORTED}' ELSE request.kind END",
         entity_type="request.entity_type",
         entity_id="request.entity_id",
         item_id="request.remote_id",

@@ -302,7 +302,8 @@ def _unrecognized_items(link: BoardLink) -> models.QuerySet[UnmatchedItem]:
 def recheck_hold(link: BoardLink) -> None:
     """Count the items again that hold creates, and end the hold if there is none; in the caller's transaction."""
     match = link.mappings.filter(key=link.match_key).first() if link.creates_held else None
-    if match is None:
+    # Without its column, no item shows whether it has a match value.
+    if match is None or match.problem:
         return
     title = column_title(link, match.column_id) or match.label
     reason = hold_reason(_unrecognized_items(link).count(), title)

@@ -18,6 +18,7 @@ from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
+from sync.records.inbox import last_refusal
 from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
@@ -102,6 +103,9 @@ def _store_problem(link: BoardLink, problem: str) -> None:
 # Webhooks take seconds; a change older than this without one counts as missed.
 LONGEST_DELAY = timedelta(minutes=15)
 
+# Without an accepted one for this long, refused deliveries count as the board's.
+REFUSED_FOR = timedelta(days=1)
+
 # Fewer prove nothing: Monday sends no webhook for an edit that changes nothing.
 MIN_MISSED = 3
 
@@ -135,7 +139,14 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
             "user_path": list(board_events.USER_ID_PATH),
         }
         [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
-        if count >= MIN_MISSED and oldest is not None and oldest <= sync_now() - LONGEST_DELAY:
+        refusal = last_refusal() if last is None or last < sync_now() - REFUSED_FOR else ""
+        if refusal and count:
+            # Strangers alone can't cause this, because somebody has changed the board and no webhook came.
+            reason = (
+                f"Monday's webhooks are refused, and {'for a day none' if last else 'none'} was accepted: “{refusal}” "
+                "Until then edits arrive by the check for missed changes, some minutes later."
+            )
+        elif count >= MIN_MISSED and oldest is not None and oldest <= sync_now() - LONGEST_DELAY:
             silent = " since the last webhook came" if last else ", but no webhook ever came"
             reason = (
                 f"People changed the board {count:,} times{silent}. The check for missed changes finds them some "

@@ -214,7 +214,7 @@ ACTS: Mapping[str, Act] = {act.code: act for act in _ACTS}
 
 
 # The words of both answers to bulk deletions, by what would be lost: the label for several, and the effect.
-_ANSWERS: Mapping[ApprovalKind, Mapping[str, tuple[str, str]]] = {
+_ANSWERS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     ApprovalKind.ITEMS: {
         "approve": (
             "Remove {items} on Monday",
@@ -240,8 +240,13 @@ _ANSWERS: Mapping[ApprovalKind, Mapping[str, tuple[str, str]]] = {
         "approve": ("Empty {fields} in NPD", "The fields are emptied in NPD, as they are on Monday."),
         "reject": ("Restore {fields} on Monday", "Monday gets the values back that are still in NPD."),
     },
+    # Cells that nobody is known to have emptied (UNREPORTED in models/decisions.py).
+    "unreported": {
+        "reject": ("Fill in again", "Monday gets the values back that NPD still has."),
+        "approve": ("Empty in NPD too", "The fields are emptied in NPD, as they are on Monday."),
+    },
 }
-APPROVAL_ACTS: Mapping[ApprovalKind, tuple[Act, ...]] = {
+APPROVAL_ACTS: Mapping[str, tuple[Act, ...]] = {
     kind: tuple(replace(ACTS[code], many=many, effect=effect) for code, (many, effect) in answers.items())
     for kind, answers in _ANSWERS.items()
 }

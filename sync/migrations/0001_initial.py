@@ -92,6 +92,8 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="newest time that a finished sweep saw"),
                 ),
                 ("swept_at", models.DateTimeField(blank=True, null=True)),
+                ("log_read_from", models.DateTimeField(blank=True, null=True)),
+                ("log_read_to", models.DateTimeField(blank=True, null=True)),
                 ("sweep_problem", models.TextField(blank=True, db_default="")),
                 (
                     "log_state",
@@ -616,6 +618,15 @@ class Migration(migrations.Migration):
                         db_default=models.Value({}, models.JSONField()),
                         default=dict,
                         verbose_name="values last seen on Monday",
+                    ),
+                ),
+                (
+                    "emptied",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        default=dict,
+                        verbose_name="cells emptied without a word",
                     ),
                 ),
                 (
@@ -1148,6 +1159,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("blocked_fields", models.Value({}, models.JSONField())), _negated=True),
                 fields=["entity_type", "entity_id"],
                 name="sync_metadata_blocked",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="syncmetadata",
+            index=models.Index(
+                condition=models.Q(("emptied", models.Value({}, models.JSONField())), _negated=True),
+                fields=["entity_type"],
+                name="sync_metadata_emptied",
             ),
         ),
         migrations.AddIndex(

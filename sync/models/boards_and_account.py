@@ -82,6 +82,9 @@ class BoardLink(models.Model):
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
+    # The log was read without a gap from the one to the other of these times.
+    log_read_from = models.DateTimeField(null=True, blank=True)
+    log_read_to = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
     # How far sweeps have read the log: `{since, read_again_at, gap: {from, to}}`, with times as texts.
     log_state: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
@@ -136,6 +139,7 @@ class BoardLink(models.Model):
         self.board_id = board_id
         self.group_id = ""
         self.webhooks = {}
+        self.log_read_from = self.log_read_to = None
         self.swept_to = self.swept_at = self.compared_at = self.webhooks_checked_at = self.verified_at = None
         self.verified_records = self.differed_records = 0
         self.differences = []

@@ -37,6 +37,11 @@ DELETION_KINDS = ("delete", "deleted", "archived")
 # The kinds of acts with which a person writes many records as one batch.
 BATCH_KINDS = (IMPORT_KIND, "undo")
 
+# The reason of entries about cells that were filled in again because nobody had emptied them: all of a pass are one
+# line.
+# Also the key in the `values` of a request about such a cell.
+UNREPORTED = "unreported"
+
 # The key in an entry's values which marks a refill (see `is_refill`).
 REFILLS = "refills"
 
@@ -234,12 +239,13 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
         # After a minute, a bulk continues only an entry that others are folded into; a single one was its own act.
         before = [entry for entry in listed.get(key, ()) if entry.age <= (pause if entry.fold_id else ACT_PAUSE)]
         fold_ids = {entry.fold_id for entry in before} - {None}
-        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not fold_ids:
+        is_one_act = group[0].reason == UNREPORTED and len(group) > 1
+        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not (fold_ids or is_one_act):
             continue
         fold_id = next(iter(fold_ids), None) or uuid.uuid4()
         for entry in group:
             entry.fold_id = fold_id
-            entry.folded = entry.subject != group[-1].subject
+            entry.folded = entry is not group[-1] if is_one_act else entry.subject != group[-1].subject
         if before:
             earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=fold_ids)
             # Skip entries already in the act, or each entry of a bulk would update all before it.

@@ -153,6 +153,10 @@ class IntentState(models.TextChoices):
     VOID = "void", "Probably not written"
 
 
+# The key in an entry of an intent's `values` that fills in a cell that nobody emptied: when both sides agreed last.
+REFILLED_SINCE = "refilled_since"
+
+
 class Intent(models.Model):
     """A write of one item, committed before its call is sent; a call may write many items."""
 

@@ -90,6 +90,10 @@ class SyncMetadata(models.Model):
     seen: models.JSONField[Any, Any] = models.JSONField(
         "values last seen on Monday", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
+    # By field, since when its cell is shown as empty without a word about it; a sweep of the log ends the wait.
+    emptied: models.JSONField[Any, Any] = models.JSONField(
+        "cells emptied without a word", default=dict, db_default=EMPTY_OBJECT, blank=True
+    )
     made_from_item = models.BooleanField("created from an item, unchanged in NPD", db_default=False)
     left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, default="", db_default="")
     # The items of open identity conflicts.
@@ -164,6 +168,10 @@ class SyncMetadata(models.Model):
                 fields=["entity_type", "entity_id"],
                 condition=~models.Q(blocked_fields=EMPTY_OBJECT),
                 name="sync_metadata_blocked",
+            ),
+            # Serves "which records wait for a sweep".
+            models.Index(
+                fields=["entity_type"], condition=~models.Q(emptied=EMPTY_OBJECT), name="sync_metadata_emptied"
             ),
             # Serves "which records have a removed item" on Home.
             models.Index(

@@ -481,6 +481,9 @@ _WEBHOOK_TYPES = {name: name for name in _EVENT_KINDS} | {
     "batch_delete_pulses": "delete_pulse",
 }
 
-_WITHOUT_VALUES = frozenset(
-    {"batch_change_pulses_column_value", "move_pulse_from_board", "move_pulse_into_board", "duplicate_pulse"}
-)
+BATCH_CHANGE = "batch_change_pulses_column_value"
+_MOVES = frozenset({"move_pulse_from_board", "move_pulse_into_board"})
+_WITHOUT_VALUES = _MOVES | {BATCH_CHANGE, "duplicate_pulse"}
+
+# The `type` of the stored events that say that an item is, or was, off its board.
+OFF_BOARD_TYPES = REMOVAL_TYPES | EVENT_TYPES[EventKind.RESTORED] | _MOVES

@@ -19,6 +19,10 @@ ECHO_WINDOW = timedelta(minutes=2)
 # Monday's times of two events don't tell their order if they are this close; then their arrival does.
 SAME_TIME = timedelta(seconds=1)
 
+# More records than this whose connected items are shown as none within an hour, though nobody removed them, wait for
+# a person: one alone may have been unlinked from the other side, which reports nothing.
+UNLINKED_AN_HOUR = 5
+
 # How often a value is sent that Monday answers without storing it.
 MAX_SENDS = 2
 

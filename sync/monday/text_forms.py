@@ -238,9 +238,8 @@ def looks_same(value: str | tuple[str, ...] | None, other_value: str | tuple[str
     return set(map(_look, texts)) == set(map(_look, others))
 
 
-# Signs that programs exchange as people type, and a run of dashes for a longer one.
-_TYPED_SIGNS = {**dict.fromkeys(map(ord, "‘’‚‛′"), "'"), **dict.fromkeys(map(ord, "“”„‟″"), '"')}
-_DASH_RUN = re.compile("[-\u2010-\u2015\u2212]+")
+# What programs exchange as people type; they also make one dash of several.
+_TYPED_SIGNS = {**_PLAIN_SIGNS, ord("‚"): "'", **dict.fromkeys(map(ord, "“”„‟″"), '"')}
 
 # The kinds of Unicode's decompositions that change the form of a letter, but not what it says, as “²” does.
 _SAME_LETTERS = ("<wide>", "<narrow>", "<compat>")
@@ -249,7 +248,7 @@ _SAME_LETTERS = ("<wide>", "<narrow>", "<compat>")
 def _look(text: str) -> str:
     if not text.isascii():
         text = "".join(map(_plain_letter, text)).translate(_TYPED_SIGNS)
-    return _DASH_RUN.sub("-", _TAG.sub("", label_key(text))).replace(" ", "")
+    return re.sub("-+", "-", _TAG.sub("", label_key(text))).replace(" ", "")
 
 
 def _plain_letter(letter: str) -> str:

@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -35,6 +35,9 @@ ROW_NUMBER = "row number"
 SURPLUS = "cells without a title"
 
 MAC_LETTERS = 2  # so few may stand there by chance
+
+# How the files of Excel 97, and all with a password, begin.
+OLD_WORKBOOK = bytes.fromhex("d0cf11e0")
 
 # The one column of an upload that is read later.
 CONTENT = "content"
@@ -67,11 +70,17 @@ SAMPLE_LENGTH = 100_000
 _FORMULA = re.compile("['\\s\u00a0\u200b\ufeff]*[=+\\-@\t\r\n＝＋－＠]")
 
 
+# Programs write codes as ="01067", so that a spreadsheet keeps their zeros.
+_CODE = re.compile('="(.*)"', re.DOTALL)
+
+
 def escape_formula(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def unescape_formula(text: str) -> str:
+    if code := _CODE.fullmatch(text):
+        return code[1].replace('""', '"')
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
@@ -129,18 +138,29 @@ class Upload(AnyFile):
         return tablib.Dataset([in_stream], headers=[CONTENT])
 
 
-def read_file(content: bytes, encoding: str = "", sheet: str = "") -> tuple[Any, list[str], list[str]]:
+def read_file(
+    content: bytes, encoding: str = "", sheet: str = "", is_known: Callable[[Sequence[str]], bool] = bool
+) -> tuple[Any, list[str], list[str]]:
     """Return a file's rows, notes about how it was read where that isn't certain, and the names of its sheets.
 
-    Without an encoding or a sheet the most likely ones are read: the sheets of the layout that has the most rows.
+    Without an encoding or a sheet the most likely ones are read: the sheets of the layout that has the most rows, among
+    those whose titles are known.
     """
+    if content.startswith(OLD_WORKBOOK):
+        raise FileError("The file is an XLS workbook, or has a password. Save it as XLSX without a password.")
     if not is_workbook(content):
         encoding = encoding or likely_encoding(content)
         notes = [f"Read as {ENCODINGS[encoding]}."] if encoding not in CERTAIN else []
         return _dataset(_csv_rows(_decode(content, encoding))), notes, []
-    sheets = read_workbook(content)
-    chosen = [sheet] if sheet in sheets else likely_sheets(sheets)
-    notes = [f"Sheets that are not imported: {', '.join(others)}."] if (others := sheets.keys() - chosen) else []
+    read = read_workbook(content)
+    sheets = {name: rows for name, (rows, problem) in read.items() if not problem}
+    for rows, problem in read.values():
+        # One with other titles, such as a log, isn't what the person wants to import.
+        if problem and not (rows and sheets and not is_known(rows[0][1])):
+            raise FileError(problem)
+    chosen = [sheet] if sheet in sheets else likely_sheets(sheets, is_known)
+    others = [name for name in read if name not in chosen]
+    notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
     return _dataset(_rows_of_sheets(sheets, chosen)), notes, list(sheets)
 
 
@@ -148,10 +168,14 @@ def is_workbook(content: bytes) -> bool:
     return content.startswith(b"PK\x03\x04")
 
 
-def likely_sheets(sheets: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Return the sheets whose common titles stand above the most rows, so none that sums up the others."""
+def likely_sheets(sheets: Mapping[str, Sequence[Row]], is_known: Callable[[Sequence[str]], bool]) -> list[str]:
+    """Return the sheets whose common titles are known and stand above the most rows, so none that sums them up."""
+
+    def fitness(names: Sequence[str]) -> tuple[bool, int]:
+        return is_known(sheets[names[0]][0][1]), sum(len(sheets[name]) for name in names)
+
     layouts = grouped(sheets, lambda name: tuple(map(fold_title, sheets[name][0][1])))
-    return max(layouts.values(), key=lambda names: sum(len(sheets[name]) for name in names), default=[])
+    return max(layouts.values(), key=fitness, default=[])
 
 
 def _rows_of_sheets(sheets: Mapping[str, Sequence[Row]], names: Sequence[str]) -> Iterator[Row]:
@@ -167,13 +191,13 @@ def _dataset(rows: Iterable[Row]) -> Any:
         if not any(row):
             continue
         if dataset is None:
-            titles = row
+            titles = [cell.casefold() for cell in row]
             width = max(place for place, title in enumerate(row, start=1) if title)
             if width > MAX_COLUMNS:
                 raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
             dataset = tablib.Dataset(headers=[*row[:width], ROW_NUMBER, SURPLUS])
             continue
-        if row == titles:  # files and sheets that were put together repeat it
+        if [cell.casefold() for cell in row] == titles:  # files and sheets that were put together repeat it
             continue
         padding = [""] * (width - len(row))
         dataset.append([*row[:width], *padding, number, "".join(row[width:])])
@@ -192,7 +216,7 @@ def _csv_rows(text: str) -> Iterator[Row]:
     separator = separator or _separator(text)
     if text.count(separator) > MAX_CELLS:
         raise FileError(f"A file may have {MAX_CELLS:,} cells, empty ones too; this one has more.")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
     number = 0
     line = 1
     try:

@@ -65,6 +65,12 @@ def suggest_columns(model: type[SyncedModel], titles: Sequence[str]) -> list[str
     return columns
 
 
+def has_key(model: type[SyncedModel], titles: Sequence[str]) -> bool:
+    """Whether a column with one of these titles tells which record a row is about."""
+    keys = {"id", registry.match_field(model), registry.name_field(model), *NAME_PARTS}
+    return not keys.isdisjoint(suggest_columns(model, titles))
+
+
 def _name_part(title: str) -> str:
     folded = fold_title(title)
     return FIRST_NAME if folded in FIRST_NAMES else LAST_NAME if folded in LAST_NAMES else ""

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -37,6 +37,7 @@ from sync.operations.import_columns import (
     NAME_PARTS,
     NPD_ID,
     field_label,
+    has_key,
     missing_key_note,
     places_of_fields,
     suggest_columns,
@@ -408,7 +409,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Replace an upload by its rows, with a column for each field: the first filled one of the file's columns."""
         rows = dataset
         if dataset.headers == [CONTENT]:
-            rows, self.notes, _ = read_file(dataset[0][0], self.encoding, self.sheet)
+            rows, self.notes, _ = read_file(dataset[0][0], self.encoding, self.sheet, partial(has_key, self.model))
         self.titles = rows.headers[:-2]  # without ROW_NUMBER and SURPLUS
         if len(self.columns) != len(self.titles):
             self.columns = suggest_columns(self.model, self.titles)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import models, transaction
 
 from sync import registry
 from sync.boards import availability, board_columns
@@ -26,10 +27,11 @@ from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
-from sync.models import BoardLink, IgnoredItem, MondayAccount, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
+from sync.reconcile.field_values import ACTIVE
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
@@ -146,16 +148,9 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     # A board's first cursor is a time of ours; later ones are times of Monday's entries.
     cursor = link.swept_to or now
     state = dict(link.log_state)
-    since = parse_moment(state.setdefault("since", cursor.isoformat())) or cursor
-    read_again_at = parse_moment(state.get("read_again_at")) or since
-    begin = begin_of_sweep(cursor, now)
+    begin = _begin_of_log(link, state, cursor, now)
     gap = state.pop("gap", None)
-    if gap:
-        # Rows that come late are left to the sweep after the gap is closed.
-        begin = max(begin, cursor)
-    elif now - read_again_at >= lag.LONG_OVERLAP_EVERY:
-        begin = begin_of_sweep(cursor, now, max(since, read_again_at - lag.LONG_OVERLAP))
-        state["read_again_at"] = now.isoformat()
+    is_continuous = bool(gap) or (link.log_read_to is not None and begin <= link.log_read_to)
     changes = monday.read_activity(link.board_id, begin)
     calls = 1
     most_calls = calls_a_day()
@@ -193,12 +188,59 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     # Whoever took more than one call waits for longer, so that all sweeps of a day keep to their share.
     extra = timedelta(days=1) / most_calls * calls - sweep_interval()
     next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
+    read_from = min(begin, link.log_read_from or begin) if is_continuous else begin
     BoardLink.objects.filter(pk=link.pk).update(
-        swept_to=cursor, swept_at=SyncNow() + next_wait, sweep_problem=changes.log_problem, log_state=state
+        swept_to=cursor,
+        swept_at=SyncNow() + next_wait,
+        sweep_problem=changes.log_problem,
+        log_state=state,
+        log_read_from=None if changes.log is None else read_from,
     )
+    if not gap:
+        _note_end_of_log(link, now - grace)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return new_events
+
+
+def _begin_of_log(link: BoardLink, state: dict[str, Any], cursor: datetime, now: datetime) -> datetime:
+    """Return from when on this sweep reads the log; `state` gets the time if it is further back than usual."""
+    since = parse_moment(state.setdefault("since", cursor.isoformat())) or cursor
+    read_again_at = parse_moment(state.get("read_again_at")) or since
+    begin = begin_of_sweep(cursor, now)
+    if "gap" in state:
+        # Rows that come late are left to the sweep after the gap is closed.
+        return max(begin, cursor)
+    if now - read_again_at >= lag.LONG_OVERLAP_EVERY:
+        begin = begin_of_sweep(cursor, now, max(since, read_again_at - lag.LONG_OVERLAP))
+        state["read_again_at"] = now.isoformat()
+    return min(begin, _begin_for_emptied_cells(link, now) or begin)
+
+
+def _note_end_of_log(link: BoardLink, read_to: datetime) -> None:
+    """Store until when the log was read; records with cells emptied before are read again, as it is known by whom."""
+    BoardLink.objects.filter(pk=link.pk).update(log_read_to=read_to)
+    ids = [
+        UUID(sync_state.entity_id)
+        for sync_state in _with_emptied_cells(link)
+        if any(datetime.fromisoformat(read_at) <= read_to for read_at in sync_state.emptied.values())
+    ]
+    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+
+
+def _begin_for_emptied_cells(link: BoardLink, now: datetime) -> datetime | None:
+    """Return from when on the log tells whether somebody emptied cells; None if it was read from then on."""
+    waiting = _with_emptied_cells(link)
+    bases = [sync_state.base[key] for sync_state in waiting for key in sync_state.emptied if key in sync_state.base]
+    agreed = min((datetime.fromisoformat(base["at"]) for base in bases if "at" in base), default=None)
+    if agreed is None or (link.log_read_from and link.log_read_from <= agreed):
+        return None
+    return begin_of_sweep(agreed, now)
+
+
+def _with_emptied_cells(link: BoardLink) -> models.QuerySet[SyncMetadata]:
+    """Return the sync states of the records with cells that are empty without a word about it."""
+    return SyncMetadata.objects.of(link.entity_type).filter(remote_state=ACTIVE).exclude(emptied={})
 
 
 def begin_of_sweep(cursor: datetime, now: datetime, earlier: datetime | None = None) -> datetime:

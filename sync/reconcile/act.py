@@ -55,7 +55,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
     plan = send_item_removals(executor, plan)
     # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
     plan = send_records(executor, plan)
     return send_duplicates(executor, plan)
 

@@ -66,7 +66,9 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.Recor
     if plan.unlink_reason or not (item or plan.creates) or not _filter_applies(plan.facts):
         return plan
     was_out = bool(plan.sync_state.left_out)
-    verdict = linked_item_verdict(facts, plan.facts, item) if item else new_item_verdict(facts.board, plan.record)
+    unreported = plan.lost_cells | plan.unexplained_cells
+    of_item = linked_item_verdict(facts, plan.facts, item, unreported) if item else None
+    verdict = of_item or new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
     if verdict.holds is False and plan.look_in_seconds and not was_out:
         # First all edits are read, which are pulled before the pair is left out.
@@ -130,7 +132,7 @@ def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writte
         return leave_out(plan, FilterSide.RECORD, verdict.sentence)
     # A removal emptied the cell of such a relation, or the relation waits, or it lags: its cell decides nothing.
     undecided = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
-    undecided |= plan.set_aside.keys()
+    undecided |= plan.set_aside.keys() | plan.lost_cells | plan.unexplained_cells
     if written and (verdict := item_verdict(board, written, plan.record, undecided)).holds is False:
         return leave_out(plan, FilterSide.ITEM, verdict.sentence)
     return plan
@@ -233,7 +235,7 @@ def item_verdict(
 ) -> FilterVerdict:
     """Return whether the item of `record` matches the conditions on Monday's items.
 
-    `emptied` are the fields with cells that are only empty because the items that they named were removed.
+    `emptied` are the fields with cells that nobody emptied, for example because the items that they named were removed.
     """
     # A moved item is in a group of another board.
     is_group_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
@@ -242,12 +244,12 @@ def item_verdict(
         if converter.names_items and item.state != field_values.ACTIVE:
             return merge.Unknown("A removed item leaves every cell of connected boards empty.")
         if mapping.key in emptied:
-            return merge.Unknown("The item that it named left its board.")
+            return merge.Unknown("Nobody emptied it.")
         return field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_group_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
-        reason = "the item that a cell named left its board, which emptied the cell"
+        reason = "a cell is empty that nobody emptied, such as one whose item left its board"
         return replace(verdict, sentence=f"Whether the filter leaves it out is not known: {reason}.")
     return verdict
 
@@ -308,13 +310,18 @@ def _verdict(
     return replace(verdict, sentence=sentence)
 
 
-def linked_item_verdict(facts: PassFacts, record_facts: RecordFacts, item: Item) -> FilterVerdict:
-    """Return whether a record's item matches; cells that the removal of another item has emptied count as unknown."""
+def linked_item_verdict(
+    facts: PassFacts, record_facts: RecordFacts, item: Item, unreported: Collection[str] = ()
+) -> FilterVerdict:
+    """Return whether a record's item matches.
+
+    Cells that the removal of another item has emptied, or nobody (of the fields `unreported`), count as unknown.
+    """
     verdict = item_verdict(facts.board, item, record_facts.record)
     if verdict.holds is not False:
         return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
-    emptied = set[str]()
+    emptied = set(unreported)
     for mapping, _ in facts.board.relations:
         converter = facts.board.converter(mapping, record_facts.record)
         base = field_bases.base_of(record_facts.sync_state, mapping, item.id)

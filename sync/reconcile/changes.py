@@ -23,7 +23,8 @@ from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RemovedIt
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
-from sync.models.decisions import REFILLS
+from sync.models.decisions import REFILLS, UNREPORTED
+from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
@@ -73,6 +74,9 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
+        if mapping.key in plan.lost_cells:
+            # If a late event says that somebody emptied it, they are asked.
+            entry[REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
         converter = field_plan.converter
         value = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
         fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, converter.has_labels))
@@ -553,10 +557,15 @@ def _transfer_line(
             # The edit replaced the former value, not the empty column.
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
+    if kind == PUSH and mapping.key in plan.lost_cells:
+        actor = SYNC_ACTOR
+        phrase = "filled in again on Monday"
     was = f" (was “{before}”)" if before else ""
     because = "" if field_plan.decision.is_ordinary_pull else f": {reason}"
     sentence = f"{mapping.label} “{after}”{was} {phrase}{because}."
     values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
     if is_refilled:
         values[REFILLS] = True
+    if kind == PUSH and mapping.key in plan.lost_cells:
+        values["reason"] = UNREPORTED
     return HistoryLine(kind, sentence, mapping.key, actor, values=values)

@@ -21,6 +21,7 @@ from sync.reconcile import field_bases, field_values, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
+from sync.reconcile.emptied_cells import hold_emptied_cells
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
 from sync.reconcile.field_values import BoardContext
@@ -171,6 +172,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     # A person's request to unlink overrides the rules for removed items. Stale cells must not reach the filter.
     apply_unlinks,
     each_record(set_aside_stale_reads),
+    each_record(hold_emptied_cells),  # nor must cells that nobody emptied
     each_record(filter_item),  # by the conditions on Monday's items
     # Unmatched items come before deleted records because one may take over from a removed item.
     decide_unmatched,

@@ -406,6 +406,10 @@ class PassFacts:
     removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
+    # Of records with an emptied cell: all events about their items. And the board's records of the last hour with such
+    # a cell that nobody is known to have emptied.
+    item_events: Mapping[UUID, Sequence[WebhookEvent]] = field(default_factory=dict)
+    unreported: frozenset[UUID] = frozenset()
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
     removed_related_items: frozenset[str] = frozenset()  # removed items that bases name

@@ -132,6 +132,8 @@ def _decide_merged(
     if field_plan.resolved_kind == KIND_UNDO:
         return field_plan
     decision = merge.decide_field(field)
+    if field_plan.key in plan.lost_cells and decision.action is merge.Action.PUSH:
+        decision = merge.FieldDecision(merge.Action.PUSH, "nobody emptied it on Monday")
     # merge.py compares names; a relation is equal if both sides name the same record.
     if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
         decision = merge.FieldDecision(merge.Action.AGREED, "both sides name the same record")
@@ -145,7 +147,7 @@ def _field_to_merge(
     converter = field_plan.converter
     base = field_plan.base
     agreed = None
-    if base:
+    if base and not (mapping.key in plan.lost_cells and direction is SyncDirection.BIDIRECTIONAL):
         # Nobody changed a cell that a removal emptied, so NPD's value is sent whatever the rule.
         remote = None if emptied_by_removal else field_bases.base_remote(converter, base)
         agreed = merge.Values(converter.canonical_local(base["local"]), remote)

@@ -26,6 +26,7 @@ from uuid import UUID
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
 from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
@@ -124,7 +125,10 @@ class OwnWrite:
         self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
         # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
         # effect at `until` at the latest, unless it `may_land_late`.
-        self.read_at = datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at
+        read_at = entry.get(REFILLED_SINCE) or entry.get("read_at")
+        self.read_at = datetime.fromisoformat(read_at) if read_at else intent.created_at
+        # It filled in a cell that nobody was known to have emptied, since both sides agreed.
+        self.is_refill = REFILLED_SINCE in entry
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
         # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
@@ -300,7 +304,8 @@ class _FieldHistory:
     def _was_read(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
         since = event.at - merge.CLOCK_TOLERANCE
-        if any(write.read == event.value and write.intended_at >= since for write in self.writes):
+        reads = [write for write in self.writes if write.intended_at >= since and not write.is_refill]
+        if any(write.read == event.value for write in reads):
             return True
         seen_values, _ = seen_rows(self.facts.sync_state, event.key)
         return any(
@@ -328,7 +333,7 @@ class _FieldHistory:
             change.has_previous and change.at >= since and first.wrote(change.value) and change not in self.foreign
             for change in self.changes
         )
-        return None if is_explained else first
+        return None if is_explained and not first.is_refill else first
 
     def _is_replaced_by_other(self, event: ChangeEvent, write: OwnWrite) -> bool:
         """Whether another edit replaced the event's value before our write."""
@@ -636,7 +641,7 @@ def seen_after(
     now = read_at.isoformat()
     rows = {key: seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
     for key, field_plan in ({} if plan.creates else plan.fields).items():
-        if field_plan.decision.action not in _UNINFORMATIVE:
+        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.lost_cells:
             values, _ = rows.setdefault(key, ([], []))
             # Only the time of the newest value changes if it is the same.
             if values and values[-1].value == field_plan.remote_raw:

@@ -333,6 +333,10 @@ class RecordPlan:
     lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
     # Fields whose cell was read and counts as unknown, with the reason as a sentence (read_lag.py).
     set_aside: Mapping[str, str] = field(default_factory=dict)
+    # Fields whose cell nobody emptied, so that NPD's value is sent again; and those whose connected items are shown as
+    # none without a word.
+    lost_cells: frozenset[str] = frozenset()
+    unexplained_cells: frozenset[str] = frozenset()
     look_in_seconds: float = 0  # when the item is read again for them; 0: not by itself
     kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.

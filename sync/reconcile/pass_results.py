@@ -59,6 +59,7 @@ def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: dat
         "note": plan.reason,
         "remote_state": sync_state.remote_state,
         "seen": sync_state.seen,
+        "emptied": sync_state.emptied,
         "removed_since": sync_state.removed_since,
         "removed_passes": sync_state.removed_passes,
         "remote_id": plan.record.monday_id,

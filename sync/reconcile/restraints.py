@@ -8,7 +8,7 @@ Implements two parts of docs/reference/merge.md:
   Which may go is `ApprovalFacts.verdicts` in sync/records/approvals.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,12 +16,14 @@ from uuid import UUID
 
 from sync import choices, merge
 from sync.models import ApprovalRequest, WriteLoop
+from sync.models.decisions import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
+from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, field_bases, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, direction_of
 from sync.reconcile.field_values import BoardContext, PassSettings, local_values
-from sync.records.approvals import CLEARS
+from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
 # The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
@@ -121,6 +123,11 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
     records = plan.open_records
     clears = [clear for record in records for clear in find_clears(record.facts, record.fields.values())]
+    clears += [clear for record in records for clear in _find_refills(record)]
+    for clear in clears:
+        record_plan = plan.records[clear.entity_id]
+        if clear.key in record_plan.lost_cells | record_plan.unexplained_cells:
+            clear.values[UNREPORTED] = True
     ids = {clear.entity_id for clear in clears} | {record.id for record in records if record.sync_state.blocked_fields}
     if not ids:
         return plan
@@ -137,7 +144,9 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     new_requests = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
-        for act, (may_go, new_state) in approvals.verdicts(kind, acts).items():
+        verdicts = approvals.verdicts(kind, [act for act, clear in acts.items() if UNREPORTED not in clear.values])
+        unreported = {act: clear for act, clear in acts.items() if UNREPORTED in clear.values}
+        for act, (may_go, new_state) in (verdicts | _unreported_verdicts(facts, plan, approvals, unreported)).items():
             clear = acts[act]
             if new_state is not None:
                 clear.state = new_state
@@ -147,6 +156,46 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
                 plan = plan.with_records([_without_clear(facts, record_plan, clear, requests.get(_key_of(clear)))])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
+
+
+def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
+    """Yield a request, not stored yet, for each cell that nobody emptied and that the pass would fill in again."""
+    for key in plan.lost_cells if not plan.facts.is_pushed_by_name else ():
+        field_plan = plan.fields.get(key)
+        if field_plan is None or field_plan.send_raw is None:
+            continue
+        with suppress(UnknownValue):
+            local = field_plan.converter.canonical_local(field_plan.send_raw)
+            yield _clear_request(plan.facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
+
+
+def _unreported_verdicts(
+    facts: PassFacts, plan: pass_plan.Plan, approvals: ApprovalFacts, clears: Mapping[tuple[UUID, str], ApprovalRequest]
+) -> dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]]:
+    """Return for each cell that nobody emptied whether the pass goes on with it, as `ApprovalFacts.verdicts` does.
+
+    Up to the limit they are filled in again, and the number of records is counted; what may not be written on Monday
+    waits for a person in any case. A single record whose connected items are shown as none loses them in NPD too.
+    """
+    states = approvals.states(choices.ApprovalKind.CLEAR_NPD)
+    refilled = {entity_id for entity_id, key in clears if plan.records[entity_id].fields[key].send_raw is not None}
+    unlinked = {entity_id for entity_id, key in clears if key in plan.records[entity_id].unexplained_cells}
+    verdicts: dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]] = {}
+    for act in clears:
+        entity_id, key = act
+        is_refill = plan.records[entity_id].fields[key].send_raw is not None
+        if act in states:
+            allowed = choices.ApprovalState.REJECTED if is_refill else choices.ApprovalState.APPROVED
+            verdicts[act] = (states[act] in (allowed, choices.ApprovalState.DONE), None)
+            continue
+        if key in plan.records[entity_id].unexplained_cells:
+            must_wait = len(unlinked | facts.unreported) > UNLINKED_AN_HOUR
+        else:
+            is_over_limit = approvals.is_over_limit(choices.ApprovalKind.CLEAR_NPD, refilled | facts.unreported)
+            must_wait = is_over_limit or not is_refill
+        state = choices.ApprovalState.KEPT if is_refill else choices.ApprovalState.DONE
+        verdicts[act] = (not must_wait, choices.ApprovalState.PENDING if must_wait else state)
+    return verdicts
 
 
 def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Iterator[ApprovalRequest]:
@@ -207,16 +256,21 @@ def _without_clear(
     emptied, filled = _sides_of_clear(clear)
     lines: tuple[HistoryLine, ...] = ()
     if request is None or request.state != choices.ApprovalState.REJECTED:
-        field_plan = field_plan.block(
-            choices.BlockedCode.APPROVAL,
+        label = field_plan.mapping.label
+        reason = (
             f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
-            f"{filled}, and is emptied there when somebody approves it on Home. Or fill it in again.",
+            f"{filled}, and is emptied there when somebody approves it on Home. Or fill it in again."
         )
+        sentence = (
+            f"{label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: too many at "
+            "once."
+        )
+        if UNREPORTED in clear.values:
+            empty = "is empty on Monday, and nobody is known to have emptied it"
+            reason = f"It {empty}. NPD has “{value}”. Choose on Home: “Fill in again”, or “Empty in NPD too”."
+            sentence = f"{label} {empty}. What becomes of “{value}” waits for somebody to choose."
+        field_plan = field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
-            sentence = (
-                f"{field_plan.mapping.label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for "
-                "approval: too many at once."
-            )
             lines = (HistoryLine("approval", sentence, clear.key, values={"before": value}),)
     elif board_filter.will_be_left_out(facts, plan):
         field_plan = board_filter.leave_field_out(field_plan)

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection
 from psycopg.types.json import Jsonb
 
@@ -63,6 +64,17 @@ LONGEST_BURST_WAIT_SECONDS = 60
 TOO_LARGE = (413, "too_large", f"A webhook has at most {MAX_BODY_BYTES:,} bytes; this one was refused by its length.")
 
 
+# How long it is known that a delivery was refused, because its sender has no secret of ours.
+REFUSAL_SECONDS = 86_400
+
+_REFUSAL_KEY = "sync.webhooks.refused"
+
+
+def last_refusal() -> str:
+    """Return why a sender without a secret of ours was refused within the last day; empty if none was."""
+    return str(cache.get(_REFUSAL_KEY, ""))
+
+
 class DeliveryRefused(Exception):
     """The delivery was refused; the sentence has no secret."""
 
@@ -90,6 +102,9 @@ def receive(raw_body: bytes, *, authorization: str | None, path_token: str | Non
         body, event = _parse_body(raw_body)
     except DeliveryRefused as refusal:
         log.warning("webhook refused", code=refusal.code, reason=str(refusal))
+        if refusal.status in (401, 403):
+            # The first of a day is enough, so that strangers cause no writes.
+            cache.add(_REFUSAL_KEY, str(refusal), REFUSAL_SECONDS)
         raise
     return {"received": _store_delivery(raw_body, body, event)}
 

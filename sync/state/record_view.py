@@ -97,6 +97,8 @@ def _state_expression(model: type[models.Model], ids: Collection[UUID] | None = 
         (has_conflict | models.Q(pk__in=waiting.exclude(kind__in=kinds_of_conflicts)), RecordState.ATTENTION),
         (models.Q(pk__in=jobs.values("entity_id")), RecordState.PENDING),
         (models.Q(In(pk_as_text, only_without_column.values("entity_id"))), RecordState.SYNCED),
+        # It never gets an item, so it waits for nothing.
+        (models.Q(monday_id=None, sync_direction=choices.SyncDirection.MONDAY_TO_NPD), RecordState.OFF),
     ]
     return models.Case(
         *(models.When(condition, then=models.Value(state.value)) for condition, state in states),
@@ -214,8 +216,12 @@ class RecordView:
         if self.state is RecordState.OFF:
             if not self.record.sync_enabled:
                 return "Sync is off for this record."
-            is_left_out = self.record.may_sync
-            return (self.sync_state.note or "The filter leaves it out.") if is_left_out else f"{capfirst(NO_SYNC)}."
+            if not self.record.may_sync:
+                return f"{capfirst(NO_SYNC)}."
+            why = "The filter leaves it out."
+            if self.record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD and not self.record.monday_id:
+                why = "It is synced from Monday to NPD only, and has no item."
+            return self.sync_state.note or why
         return humanize.without_request_id(self._why_pending)
 
     @property

@@ -65,6 +65,7 @@ def everything() -> None:
         if direction != SyncDirection.NONE:
             states.mark(record, RecordSyncStatus.SYNCED, f"51{number}")
     states.contact("Off", sync_enabled=False)
+    states.contact("From Monday, no item", sync_direction="monday_to_npd")
     states.conflicting("Conflict", "5004")
     states.dead("Failed")
     for entries, blocked_fields in (
@@ -115,7 +116,7 @@ def test_a_pause_changes_the_state_of_no_record(everything: None) -> None:
 
 # A missing column is the board's problem and turns no record amber.
 SYNCED = "Synced; Direction monday_to_npd; Direction npd_to_monday; No job, no column; No job, made without its column"
-OFF = "Direction none; Off; Asks, off"
+OFF = "Direction none; Off; From Monday, no item; Asks, off"
 # Values kept in NPD and skipped relations leave a record in sync. A hidden item is looked up first, an answer is being
 # applied, and a column that is back blocks nothing.
 PENDING = (

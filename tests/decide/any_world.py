@@ -5,6 +5,7 @@ Hypothesis draws only the seed; hundreds of its own draws would take a hundred t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +99,8 @@ def any_board(draw: Draw) -> BoardContext:
         percents = {"version": 5, "problem": 4, "direction": 30}
         fields[key] = {name: value for name, value in differs.items() if draw.maybe(percents.get(name, 50))}
     link: dict[str, Any] = {"creates_records": draw.maybe(70), "group_id": draw.choice(["", "topics"])}
+    if draw.maybe(70):
+        link |= {"log_read_from": draw.choice([at(-60), datetime(1990, 1, 1, tzinfo=UTC)]), "log_read_to": at(60)}
     if draw.maybe(20):
         of_records = {"role_title": ("is", ["Boss"]), "email": ("is_filled", []), "organization": ("is", ["Acme"])}
         of_items = of_records | {GROUP: ("is", ["topics"])}

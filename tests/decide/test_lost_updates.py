@@ -111,6 +111,12 @@ FIRST_WRITE = wrote("Boss")
         ),
         pytest.param([edit("Theirs", seconds=-60.5, column_id="other")], [FIRST_WRITE], [], id="another column"),
         pytest.param(
+            [edit(None, "Boss", seconds=-1_500), edit("Boss", None, seconds=-59, **OURS)],
+            [wrote("Boss", None, entry={"refilled_since": at(-3_600).isoformat()})],
+            [None],
+            id="we had filled in what nobody was known to have emptied",
+        ),
+        pytest.param(
             [edit("Old", "Boss", seconds=-70)],
             [wrote("Boss", seconds=-80, **SWALLOWED), FIRST_WRITE],
             ["Old"],

@@ -98,6 +98,17 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("the one push", "fields.a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else"),
         ("a direction is not overridden", "push.against_its_direction_nothing_is_sent_and_through_a_filter_what_fits"),
     ],
+    "A cell that nobody emptied": [
+        ("Monday drops cells", "emptied_cells.it_is_no_reason_for_the_filter_to_leave_a_pair_out"),
+        ("the field's newest event says ∅, or can't be read", "emptied_cells.an_empty_cell"),
+        ("no such word, and the item was off its board", "emptied_cells.an_empty_cell"),
+        ("neither | unknown and `pending`", "emptied_cells.an_empty_cell"),
+        ("if the log covers the time since the base", "emptied_cells.an_empty_cell"),
+        ("and the log doesn't cover it", "emptied_cells.an_empty_cell"),
+        ("neither, connected items", "emptied_cells.connected_items_that_are_shown_as_none"),
+        ("or one way from Monday", "emptied_cells.one_way_from_monday_a_person_is_asked"),
+        ("*Fill in again*", "emptied_cells.beyond_the_guard_a_person_is_asked_and_followed"),
+    ],
     "A record and its item": [
         ("there, never linked | not known", "identity.one_free_hit_is_linked"),
         ("one free hit → link", "identity.one_free_hit_is_linked"),

@@ -211,6 +211,17 @@ def test_an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question(wo
     assert world.sandbox.item(copy)["state"] == "active"
 
 
+def test_a_question_whose_record_an_item_is_stays_while_its_passes_find_the_same_records(world: World) -> None:
+    world.sandbox.control("faults", on="create_item", status=503, count=None)
+    twins = [world.contact(f"Ann {number}", email="ann@example.com") for number in (1, 2)]
+    item = world.add("Ann", email=mail("ann@example.com"))
+    for _ in range(4):
+        newcomers(world, seconds=60)
+        world.sandbox.act("edit", item_id=item, column_id="role_title", text=f"Boss {world.offset}")
+    assert [question.monday_item_id for question in questions()] == [item]
+    assert {world.status(twin) for twin in twins} == {"conflict"}
+
+
 def test_an_item_that_a_records_question_offers_is_linked_by_no_pass_of_its_own(world: World) -> None:
     BoardLink.objects.filter(entity_type="contact").update(creates_records=False)
     items = [world.add(f"Ann {number}", email=mail("ann@example.com")) for number in (1, 2)]

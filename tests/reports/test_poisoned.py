@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 
 from npd.models import Contact, Organization
-from sync.models import FieldMapping
+from sync.models import FieldMapping, WebhookEvent
 from tests.reports.test_writes_down import (
     new_contacts,
     synced_contacts,
@@ -112,10 +112,9 @@ def test_a_pull_whose_settings_changed_is_decided_anew_at_once_while_writes_are_
     assert world.calls("mutation") == writes
 
 
-def test_a_record_whose_item_has_a_delivery_since_it_was_made_is_pending_until_that_is_looked_at(world: World) -> None:
+def test_a_record_whose_item_has_a_delivery_since_it_was_made_is_synced_once_that_is_looked_at(world: World) -> None:
     ann = world.contact("Ann", email="ann@example.com")
     world.meanwhile(world.deliver, after="mutation")
     world.work()
-    assert world.status(ann) == "pending"
-    world.work(seconds=20)
     assert world.status(ann) == "synced"
+    assert not WebhookEvent.objects.filter(processed_at=None).exists()

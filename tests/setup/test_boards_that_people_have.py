@@ -173,6 +173,29 @@ def test_an_administrator_may_have_new_ones_created(world: World, settings: Any,
     assert not BoardLink.objects.get(entity_type="contact").creates_held
 
 
+def test_it_stays_while_its_column_is_missing(world: World, settings: Any) -> None:
+    board = unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
+    link = BoardLink.objects.get(entity_type="contact")
+    world.sandbox.delete_column(board, FieldMapping.objects.get(key="email", link=link).column_id)
+    for item in shown_board(world, board)["items"]:
+        world.sandbox.act("rename", item_id=item["id"], name=f"{item['name']} Smith")
+    world.hear(minutes=1)
+    world.hear(link, minutes=3)
+    assert set(UnmatchedItem.objects.values_list("reason_code", flat=True)) == {UnmatchedReason.KEY_UNREADABLE}
+    assert link.creates_held
+
+
+def test_many_records_of_one_name_hide_no_other(world: World) -> None:
+    board = world.link().board_id
+    BoardLink.objects.update(creates_records=True, creates_held="Nobody can be recognized.")
+    Contact.objects.bulk_create(Contact(name="John Smith") for _ in range(201))
+    ann = Contact.objects.create(name="Ann")
+    items = [world.sandbox.act("add", board_id=board, name=name)["id"] for name in ("John Smith", "Ann")]
+    enqueue_items(world.link(), items, cause=Cause.SWEEP)
+    world.hear(ann, minutes=30)
+    assert Contact.objects.count() == 202
+
+
 @pytest.mark.parametrize("filled", [0, 1, 6, 30])
 def test_nobody_is_made_twice_on_a_board_where_few_emails_are_filled_in(
     world: World, settings: Any, admin_client: Any, filled: int

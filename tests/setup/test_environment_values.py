@@ -162,6 +162,7 @@ def test_a_line_of_a_dotenv_file_is_read_as_people_mean_it(
         ("CRON_SECRET SESAME=", "CRON_SECRET"),
         ("CRON_SECRET_FILE sesame", "CRON_SECRET_FILE"),
         ('export MINE = "sesame', "MINE"),
+        ('CRON_SECRET="abc\nsesame="', "CRON_SECRET"),
         ("- CRON_SECRET=sesame", ""),
         ("SESAME", ""),
         ("SESAME: open", ""),
@@ -171,7 +172,7 @@ def test_a_line_of_a_dotenv_file_that_is_not_understood_is_told_by_number_and_na
     tmp_path: Path, shell: None, capsys: pytest.CaptureFixture[str], line: str, name: str
 ) -> None:
     (tmp_path / ".env").write_text(f"SITE_URL=http://a\n{line}\n")
-    with pytest.raises(ImproperlyConfigured, match=rf"line 2{f' .{name}.' if name else ''} of ") as refusal:
+    with pytest.raises(ImproperlyConfigured, match=rf"line 2{f' .{name}.' if name else ''}(, line 3)? of ") as refusal:
         environment.load(run_file=tmp_path / "none", dotenv=tmp_path / ".env")
     assert "sesame" not in f"{refusal.value}{capsys.readouterr()}".lower()
 

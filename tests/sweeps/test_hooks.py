@@ -1,9 +1,12 @@
 """Missing webhooks are made again; a busy board without any raises an alarm, which ends by itself."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from django.core.cache import cache
+from django.test import Client
 
 from sync.boards.webhooks import check_silence
 from sync.clock import sync_now
@@ -92,6 +95,24 @@ def test_a_board_on_which_only_we_write_or_nobody_is_not_silent(listening: Board
     for user in (OURS, "-4"):
         for _ in range(3):
             event(listening, 3_600, user)
+    assert not is_silent(listening)
+
+
+def test_refused_deliveries_are_said_once_somebody_changed_the_board_and_none_was_accepted(
+    listening: BoardLink, client: Client
+) -> None:
+    cache.clear()
+    refuse = partial(client.post, "/webhooks/monday/a-wrong-token/", {}, content_type="application/json")
+    assert refuse().status_code == 401
+    assert not is_silent(listening), "strangers alone say nothing"
+    event(listening, 30)
+    assert is_silent(listening)
+    assert "monday_setup" in listening.silence
+    event(listening, 20, trigger="told-")
+    assert not is_silent(listening)
+    WebhookEvent.objects.exclude(trigger_id__startswith="log:").update(received_at=sync_now() - timedelta(days=2))
+    assert is_silent(listening)
+    cache.clear()
     assert not is_silent(listening)
 
 

@@ -24,6 +24,7 @@ from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
+from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import item_facts
@@ -130,6 +131,9 @@ class Gatherer:
             match_events=item_facts.recent_events(board, [item.id for item in facts.items.by_match]),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
+        if with_emptied := [record for record in not_resting if any(emptied_fields(board, record))]:
+            events, unreported = item_facts.facts_about_emptied(board, with_emptied)
+            facts = replace(facts, item_events=events, unreported=unreported)
         if not board.relations:
             return facts
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted

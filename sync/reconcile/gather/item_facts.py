@@ -16,7 +16,7 @@ from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
 from conflicts.reports import OpenConflict
-from conflicts.store import questions_about
+from conflicts.store import questions_about, records_seeking
 from sync import choices, registry
 from sync.clock import SyncNow
 from sync.kernel import grouped
@@ -35,6 +35,7 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
+from sync.models.decisions import UNREPORTED
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
@@ -54,10 +55,13 @@ from sync.reconcile.facts import (
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
-from sync.records.approvals import ApprovalFacts, read_approvals
+from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
 from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record
 
 DAY = timedelta(days=1)
+
+# A pass reads only the newest events of its items; a field that is rewritten more often is a loop, and shown as such.
+MAX_EVENTS = 2_000
 
 
 def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovedItemFacts]:
@@ -199,6 +203,25 @@ def approval_facts(
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
 
 
+def facts_about_emptied(
+    board: BoardContext, records: Sequence[RecordFacts]
+) -> tuple[dict[UUID, Sequence[WebhookEvent]], frozenset[UUID]]:
+    """Return all stored events about these records' items, and the records with a cell emptied without a word.
+
+    Those wait for the next sweep, or were sent again, emptied or asked about within the hour.
+    """
+    entity_type = board.link.entity_type
+    item_ids = {record.id: str(record.record.monday_id) for record in records}
+    stored = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids.values())
+    events = events_by_item(reversed(stored.order_by("-received_at", "-id")[:MAX_EVENTS]))
+    waiting = SyncMetadata.objects.of(entity_type).exclude(emptied={}).values_list("entity_id", flat=True)
+    requests = ApprovalRequest.objects.filter(entity_type=entity_type, values__has_key=UNREPORTED)
+    is_recent = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(at__gt=SyncNow() - HOUR)
+    asked = requests.filter(is_recent).exclude(state=choices.ApprovalState.RELEASED)
+    unreported = {*map(UUID, waiting), *asked.values_list("entity_id", flat=True)}
+    return {key: events.get(item_id, ()) for key, item_id in item_ids.items()}, frozenset(unreported)
+
+
 def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     """Return the ids of unmatched items that last had one of these match keys."""
     match = board.match_mapping
@@ -211,11 +234,8 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     return list(rows.values_list("item_id", flat=True))
 
 
-# Items with one name that a question shows at most.
+# Items or records with one name that are read at most.
 MAX_NAMESAKES = 5
-
-# Records with the names of a pass's items that are read at most.
-MAX_NAMED_RECORDS = 200
 
 
 def items_with_names(board: BoardContext, names: Collection[str], room: int) -> list[str]:
@@ -228,11 +248,16 @@ def items_with_names(board: BoardContext, names: Collection[str], room: int) -> 
     rows = UnmatchedItem.objects.filter(
         entity_type=board.link.entity_type, board_id=board.link.board_id, ignored_at=None
     ).annotate(name_key=match_key_sql("name"))
-    place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by="id")
-    namesakes = rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
+    namesakes = _first_of_each_name(rows, names, "id")
     places = dict(namesakes.order_by("place", "id").values_list("item_id", "place"))
     oldest = [item_id for item_id, number in places.items() if number == 1]
     return list(places)[: max(room, len(oldest))]
+
+
+def _first_of_each_name(rows: Any, names: Collection[str], *order: str) -> Any:
+    """Return a few rows of each of these names; however many have one, those of another are among them."""
+    place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by=order)
+    return rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
 
 
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
@@ -316,7 +341,7 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     records = records.annotate(name_key=match_key_sql(str(field_name)))
-    named = records.filter(name_key__in=key_spellings(wanted)).order_by("created_at", "pk")[:MAX_NAMED_RECORDS]
+    named = _first_of_each_name(records, wanted, "created_at", "pk").order_by("created_at", "pk")
     return grouped(named, lambda record: match_key(field_values.record_name(record)))
 
 
@@ -439,7 +464,7 @@ def _with_present_rows(
     rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
     questions = questions_about(board.link.entity_type, ids)
     ignored = _left_by_deleted_records(board, questions) | {row.item_id: row for row in rows}
-    asking = records_asking_about(board.link.entity_type, ids)
+    asking = records_seeking(board.link.entity_type, ids)
     shown = [item.item for item in items if item.item is not None]
     npd_ids = _npd_ids(board, shown)
     keys = {item.id: field_values.match_key_of_item(board, item) or "" for item in shown}
@@ -482,16 +507,6 @@ def _with_present_rows(
             )
         )
     return complete
-
-
-def records_asking_about(entity_type: str, ids: Sequence[str]) -> dict[str, set[UUID]]:
-    """Return the records that wait for the answer to a question about one of these items, by item."""
-    waiting = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(ids))
-    asking: dict[str, set[UUID]] = {}
-    for record_id, item_ids in waiting.values_list("entity_id", "asked_items"):
-        for item_id in set(ids).intersection(item_ids):
-            asking.setdefault(item_id, set()).add(UUID(record_id))
-    return asking
 
 
 def _left_by_deleted_records(

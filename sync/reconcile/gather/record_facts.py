@@ -45,14 +45,11 @@ from sync.reconcile.facts import (
     new_sync_state,
 )
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.gather.item_facts import answer_facts, deleted_facts, events_by_item
+from sync.reconcile.gather.item_facts import MAX_EVENTS, answer_facts, deleted_facts, events_by_item
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
 from sync.registry import link_of, target_of
-
-# A pass reads only its newest events; a field that is rewritten more often is a loop, and shown as such.
-MAX_EVENTS = 2_000
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 

@@ -30,7 +30,7 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, field_bases, field_values, identity, pass_plan, unmatched_items
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather.item_facts import answer_facts, records_asking_about, reread_item
+from sync.reconcile.gather.item_facts import answer_facts, reread_item
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -108,7 +108,8 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
 
 def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UUID]:
     """Return the records with an open question about one of these items."""
-    return set[UUID]().union(*records_asking_about(entity_type, items).values())
+    sync_states = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
+    return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
 
 
 def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -179,8 +180,8 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         is_answered |= plan.act is pass_plan.ItemAct.CREATE and plan.facts.is_answered_as_new
         closed = close_identity_conflicts(entity_type, item_id, plan.closing_reason, is_answered=is_answered)
         # The records that waited for the answer need a pass.
-        run.enqueue(set(closed) | plan.facts.asking_records)
-    elif plan.facts.has_new_edit:
+        run.enqueue(set(closed) | (records_waiting_for_answer(entity_type, [item_id]) if closed else set()))
+    if plan.closing_reason or plan.facts.has_new_edit:
         run.enqueue(plan.facts.asking_records)
     if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
         run.enqueue([plan.record.pk])

@@ -1,0 +1,138 @@
+"""Decide whether a cell that is empty now was emptied by somebody, before anything rests on it.
+
+An item that goes to another board and back has lost its cells, and reads were seen to show connected items as none;
+nobody did that, and no event tells of it.
+
+Implements “A cell that nobody emptied” of docs/reference/merge.md. `request_approvals` (restraints.py) holds what is
+too many.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sync import merge
+from sync.choices import ApprovalKind, ApprovalState, SyncDirection
+from sync.models import FieldMapping, WebhookEvent
+from sync.models.decisions import UNREPORTED
+from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
+from sync.monday.board_items import ARCHIVED, DELETED
+from sync.monday.lag import LONGEST_LAG
+from sync.reconcile import field_bases, pass_plan
+from sync.reconcile.facts import PassFacts, RecordFacts, reported_changes, with_values
+from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.read_lag import set_aside
+
+WAITS_FOR_LOG = "It is empty on Monday, and nobody is known to have emptied it. Monday's log is asked first."
+WAITS_FOR_LOOK = "Monday shows no connected item, and nobody is known to have removed it. It is read once more."
+
+_FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+
+# The stored states of an item that is off its board.
+_OFF_BOARD = (ARCHIVED, DELETED, pass_plan.MOVED, "inactive")
+
+
+def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMapping]:
+    """Yield the fields whose cell is empty while their base has a value, if NPD takes values from Monday."""
+    item = facts.item
+    if item is None:
+        return
+    for mapping in board.mapped:
+        base = field_bases.base_of(facts.sync_state, mapping, item.id)
+        if base is None:
+            continue
+        converter = board.converter(mapping, facts.record)
+        cell = field_bases.cell_of(converter, mapping, item)
+        if cell == base["remote"]:  # nearly all
+            continue
+        sides = field_bases.sides_of(converter, base, remote=cell)
+        if sides.remote is None and sides.remote_changed and direction_of(facts, mapping) in _FROM_MONDAY:
+            yield mapping
+
+
+def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+    """Note the cells that nobody emptied, and set those aside of which that isn't known yet. A rule for a record.
+
+    All other empty cells were emptied by a person, or count as if they were.
+    """
+    if plan.item is None or not plan.record.may_sync:
+        return plan
+    lost = set[str]()
+    unreported = list[FieldMapping]()
+    for mapping in emptied_fields(facts.board, plan.facts):
+        request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, mapping.key))
+        if request is not None:
+            is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
+            lost |= {mapping.key} if is_held else set()
+        elif not _was_emptied(facts, plan, mapping):
+            was_off_board = _was_off_board(facts, plan, mapping)
+            lost |= {mapping.key} if was_off_board else set()
+            unreported += [] if was_off_board else [mapping]
+    plan = _with_unreported(facts, plan, unreported)
+    return with_values(plan, lost_cells=plan.lost_cells | lost) if lost else plan
+
+
+def _with_unreported(
+    facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Sequence[FieldMapping]
+) -> pass_plan.RecordPlan:
+    """Set cells aside of which no event tells, until a sweep that began after they were read has ended.
+
+    Connected items are read again once more after ten minutes.
+    """
+    link = facts.board.link
+    lost = set[str]()
+    unexplained = set[str]()
+    since = dict[str, str]()
+    reasons = dict[str, str]()
+    looks = list[float]()
+    for mapping in mappings:
+        key = mapping.key
+        first_read = plan.sync_state.emptied.get(key, facts.now.isoformat())
+        read_at = datetime.fromisoformat(first_read)
+        seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
+        is_connected = facts.board.converter(mapping).names_items
+        if link.log_read_to is None or link.log_read_to < read_at:
+            reasons[key] = WAITS_FOR_LOG
+        elif is_connected and seconds_left > 0:
+            reasons[key] = WAITS_FOR_LOOK
+            looks.append(seconds_left)
+        elif is_connected:
+            unexplained.add(key)
+        elif link.log_read_from is not None and link.log_read_from <= _agreed_at(plan, key):
+            lost.add(key)
+        if key in reasons:
+            since[key] = first_read
+    plan = plan.with_state(emptied=since)
+    if not mappings:
+        return plan
+    plan = with_values(plan, lost_cells=frozenset(lost), unexplained_cells=frozenset(unexplained))
+    return set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
+
+
+def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
+    """Return when both sides agreed on a field's base: since the record is there, if that isn't known."""
+    at = plan.sync_state.base[key].get("at")
+    return datetime.fromisoformat(at) if at else plan.record.created_at
+
+
+def _was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+    """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
+    converter = facts.board.converter(mapping, plan.record)
+    if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):
+        return True
+    events = _events_since_agreed(facts, plan, mapping)
+    changes = [change for change in reported_changes(facts.board, plan.record, events) if change.key == mapping.key]
+    is_told = bool(changes) and not (changes[-1].is_known and changes[-1].value is not None)
+    return is_told or any(event.type == BATCH_CHANGE for event in events)
+
+
+def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+    """Whether the item is known to have been off its board since both sides agreed on the field."""
+    stored = next(record.sync_state for record in facts.records if record.id == plan.id)
+    events = _events_since_agreed(facts, plan, mapping)
+    return stored.remote_state in _OFF_BOARD or any(event.type in OFF_BOARD_TYPES for event in events)
+
+
+def _events_since_agreed(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
+    since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
+    return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]

@@ -1,0 +1,207 @@
+"""A cell that nobody emptied empties nothing: NPD's value is sent again, or a person is asked."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.choices import ApprovalState, SyncDirection
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
+from sync.operations.comparison import compare_board
+from sync.operations.sweep import sweep_due_boards
+from sync.records.approvals import approve, reject
+from tests.engine.test_relations import choose_on_board, connected, organization
+from tests.support.world import World
+
+__all__ = ["connected"]
+
+VALUES = {"role_title": "Boss", "notes": "hello", "phone": "+442079460018"}
+
+
+@contextmanager
+def shown_empty(world: World, *columns: str) -> Iterator[None]:
+    """Have all reads show these cells as empty."""
+    send = HTTPAdapter.send
+
+    def blank(node: Any) -> None:
+        for part in node.values() if isinstance(node, dict) else node:
+            if isinstance(part, dict | list):
+                blank(part)
+        if isinstance(node, dict) and node.get("id") in columns and "value" in node:
+            node |= {"value": None, "text": None} | ({"linked_item_ids": []} if "linked_item_ids" in node else {})
+            node |= {key: None for key in ("email", "label", "phone", "country_short_name") if key in node}
+
+    def altered(adapter: Any, request: Any, **options: Any) -> Any:
+        answer = send(adapter, request, **options)
+        if request.url == world.sandbox.api_url and json.loads(request.body)["query"].startswith("query"):
+            body = answer.json()
+            blank(body)
+            raw = HTTPResponse(io.BytesIO(json.dumps(body).encode()), headers={}, status=200, preload_content=False)
+            return adapter.build_response(request, raw)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPAdapter, "send", altered)
+        yield
+
+
+def hours_go_by(world: World, *records: Any, steps: int = 8) -> None:
+    for _ in range(steps):
+        world.hear(*records, minutes=4)
+        sweep_due_boards()
+        world.work(*records)
+
+
+def nothing_is_lost(*people: Contact) -> None:
+    for person in people:
+        person.refresh_from_db()
+        assert {key: getattr(person, key) for key in VALUES} == VALUES
+    assert not SyncConflict.objects.exists()
+
+
+def move_away_and_back(world: World, *people: Contact, pause: Callable[[], Any] = lambda: None) -> None:
+    other = world.sandbox.add_board("Elsewhere")
+    for person in people:
+        world.sandbox.act("move_to_board", item_id=person.monday_id, board_id=other, group_id="topics")
+    pause()
+    for person in people:
+        world.sandbox.act("move_to_board", item_id=person.monday_id, board_id=world.board_id(), group_id="topics")
+
+
+@pytest.mark.parametrize("number", [1, 12])
+@pytest.mark.parametrize("stays", [False, True])
+def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, number: int, stays: bool) -> None:
+    people = world.linked_together(number, **VALUES)
+    hours_go_by(world, steps=4)
+    move_away_and_back(world, *people, pause=lambda: hours_go_by(world, steps=2) if stays else None)
+    hours_go_by(world, *people)
+    nothing_is_lost(*people)
+    assert {(world.status(person), world.values(person)["role_title"]) for person in people} == {("synced", "Boss")}
+    refilled = Decision.objects.filter(values__reason="unreported")
+    assert (refilled.count(), refilled.filter(folded=False).count()) == (3 * number, 1)
+
+
+def test_beyond_the_guards_number_they_wait_as_one_approval(world: World, settings: Any) -> None:
+    settings.GUARD_RECORDS = 2
+    people = world.linked_together(4, **VALUES)
+    move_away_and_back(world, *people)
+    hours_go_by(world, *people)
+    nothing_is_lost(*people)
+    requests = ApprovalRequest.objects.filter(state=ApprovalState.PENDING)
+    assert (requests.count(), {world.values(person)["role_title"] for person in people}) == (12, {""})
+    lead = world.administrator("lead")
+    reject(requests.filter(entity_id__in=[person.pk for person in people[:2]]), lead)
+    approve(requests.filter(entity_id__in=[person.pk for person in people[2:]]), lead)
+    hours_go_by(world, *people, steps=2)
+    nothing_is_lost(*people[:2])
+    assert {world.values(person)["role_title"] for person in people[:2]} == {"Boss"}
+    assert {person.role_title for person in people[2:]} == {""}
+    assert {world.status(person) for person in people} == {"synced"}
+    assert not ApprovalRequest.objects.filter(state__in=["pending", "approved", "rejected"]).exists()
+
+
+@pytest.mark.parametrize("minutes", [5, 60])
+def test_cells_that_are_shown_as_empty_without_a_word_empty_nothing(world: World, minutes: int) -> None:
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    with shown_empty(world, "role_title", "notes"):
+        world.run_pass(ann)
+        assert world.status(ann) == "pending"
+        assert "nobody is known to have emptied it" in world.sync_state(ann).note
+        nothing_is_lost(ann)
+        hours_go_by(world, ann, steps=minutes // 4)
+        nothing_is_lost(ann)
+    world.run_pass(ann)
+    hours_go_by(world, ann)
+    nothing_is_lost(ann)
+    assert (world.status(ann), world.sync_state(ann).emptied, ann.role_title) == ("synced", {}, "Boss")
+
+
+def empty(world: World, person: Contact) -> None:
+    for column in ("role_title", "notes"):
+        world.edit(person, column, "" if column == "role_title" else {"text": ""})
+    world.sandbox.control("webhooks", "DELETE")
+
+
+@pytest.mark.parametrize("case", ["at once", "compared first", "after a pause", "after a fortnight"])
+def test_what_people_empty_arrives_with_every_webhook_lost(world: World, case: str) -> None:
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    empty(world, ann)
+    if case == "compared first":
+        compare_board(world.link())
+        world.work(ann)
+        assert ann.role_title == "Boss"
+    if case.startswith("after"):
+        world.pass_time(days=3 if case == "after a pause" else 14)
+        compare_board(world.link())
+    hours_go_by(world, ann)
+    assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
+
+
+@pytest.mark.parametrize("chosen", [approve, reject])
+def test_one_way_from_monday_a_person_is_asked_and_nothing_is_sent(world: World, chosen: Any) -> None:
+    lead = world.administrator("lead")
+    ann = world.linked("Ann", **VALUES)
+    FieldMapping.objects.update(direction=SyncDirection.MONDAY_TO_NPD)
+    move_away_and_back(world, ann)
+    hours_go_by(world, ann)
+    nothing_is_lost(ann)
+    requests = ApprovalRequest.objects.filter(state=ApprovalState.PENDING, key="role_title")
+    assert (requests.count(), world.status(ann)) == (1, "pending")
+    assert chosen(requests, lead) == 1
+    hours_go_by(world, ann, steps=2)
+    assert (ann.role_title, world.values(ann)["role_title"]) == ("" if chosen is approve else "Boss", "")
+
+
+def test_a_cell_that_nobody_emptied_makes_no_pair_leave_the_filter(world: World) -> None:
+    ann = world.linked("Ann", **VALUES)
+    condition = {"field": "role_title", "op": "is_filled", "values": [], "labels": []}
+    BoardLink.objects.filter(entity_type="contact").update(sync_filter={"items": [condition]})
+    with shown_empty(world, "role_title"):
+        world.run_pass(ann)
+        assert world.sync_state(ann).left_out == ""
+    move_away_and_back(world, ann)
+    hours_go_by(world, ann)
+    assert (world.status(ann), world.values(ann)["role_title"]) == ("synced", "Boss")
+
+
+def unlinked(connected: World, number: int) -> list[Contact]:
+    acme = organization("Acme")
+    connected.work()
+    people = connected.linked_together(number, organization=acme)
+    hours_go_by(connected, steps=4)
+    return people
+
+
+@pytest.mark.parametrize(("number", "waits"), [(1, False), (5, False), (6, True)])
+def test_connected_items_that_are_shown_as_none_are_pulled_singly(connected: World, number: int, waits: bool) -> None:
+    people = unlinked(connected, number)
+    with shown_empty(connected, "organization"):
+        for person in people:
+            connected.run_pass(person)
+        assert Contact.objects.filter(organization=None).count() == 0
+        hours_go_by(connected, *people)
+        assert Contact.objects.filter(organization=None).count() == (0 if waits else number)
+        assert ApprovalRequest.objects.filter(state="pending").count() == (number if waits else 0)
+    if waits:
+        hours_go_by(connected, *people)
+        for person in people:
+            connected.run_pass(person)
+        assert {connected.status(person) for person in people} == {"synced"}
+        assert not ApprovalRequest.objects.filter(state="pending").exists()
+
+
+def test_a_person_who_removes_the_connected_item_is_followed_at_once(connected: World) -> None:
+    [ann] = unlinked(connected, 1)
+    choose_on_board(connected, ann)
+    connected.hear(ann)
+    assert (ann.organization, connected.status(ann)) == (None, "synced")
