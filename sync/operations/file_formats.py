@@ -152,9 +152,15 @@ def read_file(
         encoding = encoding or likely_encoding(content)
         notes = [f"Read as {ENCODINGS[encoding]}."] if encoding not in CERTAIN else []
         return _dataset(_csv_rows(_decode(content, encoding))), notes, []
-    sheets = read_workbook(content)
+    read = read_workbook(content)
+    sheets = {name: rows for name, (rows, problem) in read.items() if not problem}
+    for rows, problem in read.values():
+        # One with other titles, such as a log, isn't what the person wants to import.
+        if problem and not (rows and sheets and not is_known(rows[0][1])):
+            raise FileError(problem)
     chosen = [sheet] if sheet in sheets else likely_sheets(sheets, is_known)
-    notes = [f"Sheets that are not imported: {', '.join(others)}."] if (others := sheets.keys() - chosen) else []
+    others = [name for name in read if name not in chosen]
+    notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
     return _dataset(_rows_of_sheets(sheets, chosen)), notes, list(sheets)
 
 
