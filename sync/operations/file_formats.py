@@ -96,7 +96,20 @@ class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
         return str(text)
 
 
-class XLSX(base_formats.XLSX):  # type: ignore[misc]
+class XLSX(base_formats.Format):  # type: ignore[misc]
+    # Not the library's own format, which is there only beside openpyxl.
+    def get_title(self) -> str:
+        return "xlsx"
+
+    def get_extension(self) -> str:
+        return "xlsx"
+
+    def get_content_type(self) -> str:
+        return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+    def can_export(self) -> bool:
+        return True
+
     def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
         """Write each cell as a text, so never as a formula; the library's writer cuts off long texts."""
         from xlsxwriter import Workbook  # not loaded by every process that starts
@@ -152,9 +165,15 @@ def read_file(
         encoding = encoding or likely_encoding(content)
         notes = [f"Read as {ENCODINGS[encoding]}."] if encoding not in CERTAIN else []
         return _dataset(_csv_rows(_decode(content, encoding))), notes, []
-    sheets = read_workbook(content)
+    read = read_workbook(content)
+    sheets = {name: rows for name, (rows, problem) in read.items() if not problem}
+    for rows, problem in read.values():
+        # One with other titles, such as a log, isn't what the person wants to import.
+        if problem and not (rows and sheets and not is_known(rows[0][1])):
+            raise FileError(problem)
     chosen = [sheet] if sheet in sheets else likely_sheets(sheets, is_known)
-    notes = [f"Sheets that are not imported: {', '.join(others)}."] if (others := sheets.keys() - chosen) else []
+    others = [name for name in read if name not in chosen]
+    notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
     return _dataset(_rows_of_sheets(sheets, chosen)), notes, list(sheets)
 
 

@@ -13,7 +13,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.operations.file_formats import AnyFile, escape_formula, unescape_formula
+from sync.operations.file_formats import AnyFile, escape_formula, read_file, unescape_formula
 from sync.operations.workbooks import FileError
 from tests.files.conftest import counts, exported, preview
 from tests.support.people import staff_who_may
@@ -147,6 +147,12 @@ HOSTILE = {
     "a comment of 45 MB": lambda: in_sheet(b"<!--" + b"x" * 45_000_000 + b"-->"),
     "white space without end": lambda: in_sheet(b" " * 50_000_001),
     "countless short tags": lambda: in_sheet(b"<row>" + b"<c/>" * 2_500_000 + b"</row>"),
+    "countless sheets": lambda: changed(
+        sheet(["Name"], ["Ann"]),
+        "xl/workbook.xml",
+        b"</sheets>",
+        b"".join(b'<sheet name="%d" r:id="rId1"/>' % number for number in range(300_000)) + b"</sheets>",
+    ),
     "10 MB of commas": lambda: b"Name\n" + b"," * 9_990_000,
     "a million rows of commas": lambda: b"Name\n" + b",,,,,,,,\n" * 1_040_000,
     "a row of 2,000 cells": lambda: b"Name\n" + b"x," * 1_999 + b"\n",
@@ -176,6 +182,19 @@ def test_a_workbook_with_a_long_number_format_in_each_cell_is_refused() -> None:
     content = changed(in_styles(b"<fonts", formats), PART, b"</sheetData>", cells + b"</sheetData>")
     with pytest.raises(FileError, match="too large once unpacked"):
         AnyFile().create_dataset(content)
+
+
+def test_a_sheet_that_is_too_large_is_left_out_if_its_titles_are_not_known() -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        for title, number in (("Name", 1), ("When", 5_001)):
+            page = book.add_worksheet(title)
+            for place in range(number + 1):
+                page.write(place, 0, place or title)
+    rows, notes, _ = read_file(out.getvalue(), is_known=lambda titles: "Name" in titles)
+    assert (len(rows), notes) == (1, ["Sheets that are not imported: When."])
+    with pytest.raises(FileError, match="5,000 rows"):
+        read_file(out.getvalue())
 
 
 # --- workbooks as other programs write them ---
