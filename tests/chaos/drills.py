@@ -115,6 +115,7 @@ def drill_record_that_kills(cast: Cast) -> None:
 @act(0.5)
 def drill_item_not_shown(cast: Cast) -> None:
     handle = synced(cast)
+    cast.do("clock", seconds=1_000)  # later than any read lags behind its create
     _edit(cast, handle)
     cast.do("deliver")
     cast.do("api_fault", fault={"listing": "empty", "on": "items"})
