@@ -192,8 +192,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
 
-# Titles of columns that many address books have beside each other, the best first. In a file the first filled one counts
-# in each row. A board's column of such a title is not suggested, because nobody knows which of them people use.
+# Titles of columns that many address books have beside each other, the best first. In a file the first filled one
+# counts in each row. A board's column of such a title is not suggested, because nobody knows which people use.
 FILE_TITLES: Mapping[str, tuple[str, ...]] = {
     "email": (
         "work email", "email work", "business email", "E-Mail geschäftlich", "home email", "email home",
