@@ -7,7 +7,7 @@ confirmation, and each form carries the choices of the steps before it.
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, cast
@@ -30,7 +30,6 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from sync import registry
 from sync.admin.activity import batch_undo_url
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import Decision
 from sync.monday.columns.phones import phone_regions
@@ -395,10 +394,9 @@ class RecordFilesMixin(ImportExportMixin):
         return data
 
 
-def refused_rows_url(user: Any, row: Decision) -> str:
+def refused_rows_url(user: Any, row: Decision, now: datetime) -> str:
     """Return the address of the rows that the import of this activity entry refused, while they are kept."""
-    is_kept = row.at > sync_now() - timedelta(seconds=REFUSED_SECONDS)
-    if not (row.cause.get("refused") and is_kept and registry.is_registered(row.entity_type)):
+    if row.at < now - timedelta(seconds=REFUSED_SECONDS) or not registry.is_registered(row.entity_type):
         return ""
     opts = registry.entity(row.entity_type).model._meta
     if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
