@@ -66,7 +66,7 @@ class Uploads(CacheStorage):
         return data
 
 
-class ChoicesForm(forms.Form):
+class StepForm(forms.Form):
     """What a person chose about a file, in each step."""
 
     import_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -81,10 +81,10 @@ class ChoicesForm(forms.Form):
     clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
 
-CHOICES = tuple(ChoicesForm.base_fields)
+CHOICES = tuple(StepForm.base_fields)
 
 
-class FileForm(ChoicesForm, ImportForm):
+class FileForm(StepForm, ImportForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["import_file"].label = "CSV or XLSX file"
@@ -110,7 +110,7 @@ class FileForm(ChoicesForm, ImportForm):
         return data
 
 
-class ColumnsForm(ChoicesForm):
+class ColumnsForm(StepForm):
     """The second step: how the file is read, and what its columns go to."""
 
     def __init__(self, creatable: str, sheets: Sequence[str], encoding: str, **kwargs: Any) -> None:
@@ -141,7 +141,7 @@ class ExportFileForm(ExportForm):
         self.fields["format"].choices = [(value, label.upper()) for value, label in self.fields["format"].choices]
 
 
-class ConfirmForm(ChoicesForm, ConfirmImportForm):
+class ConfirmForm(StepForm, ConfirmImportForm):
     import_file_name = forms.CharField(widget=forms.HiddenInput)
     format = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput)
     resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
