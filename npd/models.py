@@ -149,11 +149,9 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Prénom", "Nom de famille", "Apellido", "Apellidos", "Voornaam", "Achternaam", "Cognome", "Sobrenome", "id",
     ),
     "email": (
-        "email address", "primary email", "mail", "email 1", "work email", "email work", "business email",
-        "home email", "email home", "secondary email", "other email", "E-Mail-Adresse", "Primäre E-Mail-Adresse",
-        "E-Mail geschäftlich", "E-Mail privat", "Sekundäre E-Mail-Adresse", "Mailadresse", "Courriel",
-        "Adresse e-mail", "Adresse mail", "Adresse électronique", "E-mail professionnel", "Correo",
-        "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email",
+        "email address", "primary email", "mail", "email 1", "E-Mail-Adresse", "Primäre E-Mail-Adresse",
+        "Mailadresse", "Courriel", "Adresse e-mail", "Adresse mail", "Adresse électronique", "E-mail professionnel",
+        "Correo", "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email",
         "Posta elettronica", "Email aziendale", "Endereço de email", "Correio eletrónico", "Correio eletrônico",
         "メール", "メールアドレス",
     ),
@@ -171,13 +169,11 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "phone": (
         "phone number", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone", "mobile",
         "mobile phone", "mobile number", "phone mobile", "cell phone", "iPhone", "Mobil", "Mobiltelefon",
-        "Mobil-Tel.-Nr.", "Handy", "Handynummer", "business phone", "work phone", "phone work", "company main phone",
-        "Telefon geschäftlich", "Tel. dienstlich", "Telefon Arbeit", "home phone", "phone home", "Telefon privat",
-        "Tel. privat", "other phone", "weiteres Telefon", "Téléphone", "Tél", "Numéro de téléphone",
-        "N° de téléphone", "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile", "Teléfono",
-        "Número de teléfono", "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Mobiele telefoon",
-        "Telefono", "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone", "Número de telefone",
-        "Telemóvel", "Celular", "電話", "電話番号", "携帯電話",
+        "Mobil-Tel.-Nr.", "Handy", "Handynummer", "Téléphone", "Tél", "Numéro de téléphone", "N° de téléphone",
+        "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile", "Teléfono", "Número de teléfono",
+        "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Mobiele telefoon", "Telefono",
+        "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone", "Número de telefone", "Telemóvel",
+        "Celular", "電話", "電話番号", "携帯電話", "business phone",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",
@@ -194,6 +190,19 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "address_zip": ("zip", "postal code", "postcode", "zip/postal code", "PLZ", "Postleitzahl", "Code postal"),
     "address_country": ("country", "country/region", "Land", "Pays"),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
+}  # fmt: skip
+
+# Titles of columns that many address books have beside each other, the best first. In a file the first filled one
+# counts in each row. A board's column of such a title is not suggested, because nobody knows which people use.
+FILE_TITLES: Mapping[str, tuple[str, ...]] = {
+    "email": (
+        "work email", "email work", "business email", "E-Mail geschäftlich", "home email", "email home",
+        "E-Mail privat", "secondary email", "Sekundäre E-Mail-Adresse", "other email",
+    ),
+    "phone": (
+        "work phone", "phone work", "company main phone", "Telefon geschäftlich", "Tel. dienstlich", "Telefon Arbeit",
+        "home phone", "phone home", "Telefon privat", "Tel. privat", "other phone", "weiteres Telefon",
+    ),
 }  # fmt: skip
 
 # Optional: set-up syncs these columns where a board has them, and doesn't create them.
@@ -234,6 +243,7 @@ def register() -> None:
             icon="apartment",
             match_key="name",
             titles=TITLES,
+            file_titles=FILE_TITLES,
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),
                 MappingSpec("address", "Address", ADDRESS_FIELDS, "address", "address"),
@@ -250,6 +260,7 @@ def register() -> None:
             icon="person",
             match_key="email",
             titles=TITLES,
+            file_titles=FILE_TITLES,
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),
                 MappingSpec("email", "Email", ("email",), "email", "email"),

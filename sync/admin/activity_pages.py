@@ -199,7 +199,9 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         has_folded = any(row.folded for row in rows)
         for row in rows:
             row.page_folded_count = 0 if has_folded else records.get(row.fold_id, 1) - 1
-            row.page_refused_url = refused_rows_url(request.user, row)
+            row.page_refused_url = ""
+            if row.cause.get("refused"):
+                row.page_refused_url = refused_rows_url(request.user, row, row.page_now)
 
     @admin.display(description="What happened")
     def change(self, row: Any) -> SafeString:

@@ -7,7 +7,7 @@ confirmation, and each form carries the choices of the steps before it.
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, cast
@@ -30,7 +30,6 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from sync import registry
 from sync.admin.activity import batch_undo_url
-from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import Decision
 from sync.monday.columns.phones import phone_regions
@@ -67,7 +66,7 @@ class Uploads(CacheStorage):
         return data
 
 
-class ChoicesForm(forms.Form):
+class StepForm(forms.Form):
     """What a person chose about a file, in each step."""
 
     import_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
@@ -82,10 +81,10 @@ class ChoicesForm(forms.Form):
     clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
 
-CHOICES = tuple(ChoicesForm.base_fields)
+CHOICES = tuple(StepForm.base_fields)
 
 
-class FileForm(ChoicesForm, ImportForm):
+class FileForm(StepForm, ImportForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["import_file"].label = "CSV or XLSX file"
@@ -111,7 +110,7 @@ class FileForm(ChoicesForm, ImportForm):
         return data
 
 
-class ColumnsForm(ChoicesForm):
+class ColumnsForm(StepForm):
     """The second step: how the file is read, and what its columns go to."""
 
     def __init__(self, creatable: str, sheets: Sequence[str], encoding: str, **kwargs: Any) -> None:
@@ -142,7 +141,7 @@ class ExportFileForm(ExportForm):
         self.fields["format"].choices = [(value, label.upper()) for value, label in self.fields["format"].choices]
 
 
-class ConfirmForm(ChoicesForm, ConfirmImportForm):
+class ConfirmForm(StepForm, ConfirmImportForm):
     import_file_name = forms.CharField(widget=forms.HiddenInput)
     format = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput)
     resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
@@ -395,10 +394,9 @@ class RecordFilesMixin(ImportExportMixin):
         return data
 
 
-def refused_rows_url(user: Any, row: Decision) -> str:
+def refused_rows_url(user: Any, row: Decision, now: datetime) -> str:
     """Return the address of the rows that the import of this activity entry refused, while they are kept."""
-    is_kept = row.at > sync_now() - timedelta(seconds=REFUSED_SECONDS)
-    if not (row.cause.get("refused") and is_kept and registry.is_registered(row.entity_type)):
+    if row.at < now - timedelta(seconds=REFUSED_SECONDS) or not registry.is_registered(row.entity_type):
         return ""
     opts = registry.entity(row.entity_type).model._meta
     if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):

@@ -168,7 +168,7 @@ class Intent(models.Model):
     idempotency_key = models.CharField(max_length=64)  # of the call
     alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
     # By a mapping's key: the value sent (`local`), Monday's before (`read`, `read_at`), the `base`, the mapping's
-    # `column` and `version`, and whether the value unites both sides' lists (`united`).
+    # `column` and `version`, whether the value unites both sides' lists (`united`), and `refilled_since`.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     # Of the first intent of a create call: its document with its variables, which may be sent again under the same key.
     # Of the removal of an item: the policy, as {removes}.

@@ -96,7 +96,20 @@ class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
         return str(text)
 
 
-class XLSX(base_formats.XLSX):  # type: ignore[misc]
+class XLSX(base_formats.Format):  # type: ignore[misc]
+    # Not the library's own format, which is there only beside openpyxl.
+    def get_title(self) -> str:
+        return "xlsx"
+
+    def get_extension(self) -> str:
+        return "xlsx"
+
+    def get_content_type(self) -> str:
+        return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+    def can_export(self) -> bool:
+        return True
+
     def export_data(self, dataset: Any, **kwargs: Any) -> bytes:
         """Write each cell as a text, so never as a formula; the library's writer cuts off long texts."""
         from xlsxwriter import Workbook  # not loaded by every process that starts

@@ -154,6 +154,7 @@ def titles_of(entity_type: str) -> dict[str, list[str]]:
     for name in [*relations, *(name for name in own if name not in relations)]:
         names = [name, field_label(spec.model, name), *spec.titles.get(name, ())]
         names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
+        names += spec.file_titles.get(name, ())
         if name in relations:
             names += [f"{title} name" for title in names]
         folded = list(map(fold_title, names))

@@ -39,12 +39,14 @@ def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMap
     if item is None:
         return
     for mapping in board.mapped:
+        if item.reading(mapping.column_id).text:  # nearly all
+            continue
         base = field_bases.base_of(facts.sync_state, mapping, item.id)
         if base is None:
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, item)
-        if cell == base["remote"]:  # nearly all
+        if cell == base["remote"]:
             continue
         sides = field_bases.sides_of(converter, base, remote=cell)
         if sides.remote is None and sides.remote_changed and direction_of(facts, mapping) in _FROM_MONDAY:

@@ -313,10 +313,11 @@ def _unshown_move(board: BoardContext, record: RecordFacts) -> WebhookEvent | No
 def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> Iterator[ReportedCell]:
     """Yield the cells of a record's item about which an event or a write of ours says something."""
     item = facts.item
-    if item is None or not (facts.history.events or _recent_writes(facts, now)):
+    if item is None:
         return
     changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
-    for mapping in board.mapped:
+    reported = changes.keys() | {key for write in _recent_writes(facts, now) for key in write.values}
+    for mapping in (mapping for mapping in board.mapped if mapping.key in reported):
         converter = board.converter(mapping, facts.record)
         reports = _reports(facts, mapping, converter, changes.get(mapping.key, ()), now)
         if not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:

@@ -148,6 +148,23 @@ def move_to_other_board(cast: Cast) -> None:
     cast.work()
 
 
+@act(0.7)
+def moves_and_comes_back(cast: Cast) -> None:
+    """An item goes to another board, which has no column for some cells, and comes back without them."""
+    handle = cast.someone()
+    cast.do("move_to_other_board", handle=handle, elsewhere=cast.rng.random() < 0.7)
+    if cast.rng.random() < 0.5:
+        cast.work()
+        cast.do("clock", seconds=cast.rng.choice((5, 60, 700)))
+        cast.work()
+    if cast.rng.random() < 0.3:
+        cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
+    cast.do("move_back", handle=handle)
+    if cast.rng.random() < 0.4:
+        cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
+    cast.work()
+
+
 @act(1)
 def duplicate(cast: Cast) -> None:
     cast.do("duplicate", handle=cast.someone())
@@ -155,6 +172,24 @@ def duplicate(cast: Cast) -> None:
     if cast.rng.random() < 0.5:
         cast.do("clock", seconds=15)
         cast.work()
+
+
+@act(1)
+def edits_a_copy(cast: Cast) -> None:
+    """Somebody edits a copy between the answer that it is one and the pass that archives it."""
+    handle = cast.someone()
+    cast.do("duplicate", handle=handle)
+    cast.do_all("deliver", "work")
+    cast.do("clock", seconds=15)
+    cast.work()
+    key = cast.key_of(handle, may_be_empty=True)
+    steps = [
+        ("answer_copy", {"choose": "archive"}),
+        ("edit_copy", {"handle": handle, "key": key, "number": cast.token()}),
+    ]
+    for name, args in steps if cast.rng.random() < 0.8 else steps[::-1]:
+        cast.do(name, **args)
+    cast.work()
 
 
 @act(2)

@@ -34,6 +34,7 @@ SETTLE_SECONDS = 15
 MORNING = NIGHT_END_HOUR + 1
 # environment of web, worker, beat and hand
 CHAOS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.chaos_settings", "MONDAY_TIMEOUT_SECONDS": "5"}
+ELSEWHERE = "Elsewhere"  # a board without columns, which NPD Sync doesn't know
 LEFT_OUT_TASKS = ("sync.sweep", "config.delete_delivered_messages")
 
 
@@ -104,6 +105,7 @@ class Arena:
         user.set_unusable_password()
         user.save()
         call_command("monday_setup", verbosity=0)
+        self.sandbox.add_board(ELSEWHERE)
         self.run("task sync.sweep_boards")  # from here on, sweeps know where to begin
 
     def browser(self) -> requests.Session:

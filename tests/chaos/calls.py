@@ -15,6 +15,8 @@ UPKEEP = 20
 
 # calls of periodic tasks and of comparisons of both boards; workers and time cost nothing by themselves
 PRICES = {"beat": 20, "reconcile": 8, "sweep": 5, "work": 0, "deliver": 0, "clock": 0, "calm": 0, "let_go": 0}
+# looks at what reads don't show yet, of any step: after 2.5, 7 and 60 seconds
+PRICES["lag"] = 3
 
 # calls of any other step: a read, a write, and a look at the result
 CHANGE = 3

@@ -29,6 +29,13 @@ def drill_emptied_in_npd(cast: Cast) -> None:
 
 
 @act(0.5)
+def drill_emptied_on_monday(cast: Cast) -> None:
+    handle = synced(cast)
+    cast.do("edit", handle=handle, key="role_title", number=0)
+    cast.do_all("deliver", "work")
+
+
+@act(0.5)
 def drill_saved_while_pulled(cast: Cast) -> None:
     """A save comes between our read and our pull of another value."""
     handle = synced(cast)
@@ -108,6 +115,7 @@ def drill_record_that_kills(cast: Cast) -> None:
 @act(0.5)
 def drill_item_not_shown(cast: Cast) -> None:
     handle = synced(cast)
+    cast.do("clock", seconds=1_000)  # later than any read lags behind its create
     _edit(cast, handle)
     cast.do("deliver")
     cast.do("api_fault", fault={"listing": "empty", "on": "items"})
@@ -197,6 +205,113 @@ def drill_saved_slowly(cast: Cast) -> None:
     cast.do("hold_worker", at=1, only="a query about to go")
     cast.do_all("commit_save", "let_go", "work")
     cast.do("release", how="drop", number=1)
+
+
+def _lag(cast: Cast, edits: float, writes: float, rows: tuple[float, ...] = (0,)) -> None:
+    kinds = ["cells", "names", "states", "new", "listings", "searches"]
+    cast.do("lag", kinds=kinds, edits=edits, writes=writes, rows=list(rows))
+
+
+@act(0.5)
+def drill_told_before_it_is_shown(cast: Cast) -> None:
+    """A webhook comes before reads show the edit."""
+    handle = synced(cast)
+    cast.do("clock", seconds=1_000)
+    _lag(cast, edits=20, writes=20)
+    _edit(cast, handle)
+    cast.do_all("deliver", "work")
+    cast.do("clock", seconds=30)
+    cast.do("work")
+    cast.do("clock", seconds=60)
+    cast.do("work")
+    cast.do("expect_equal", handle=handle, key="role_title")
+
+
+@act(0.5)
+def drill_saved_just_after_an_edit(cast: Cast) -> None:
+    """Reads show a person's edit while they don't show our later write yet."""
+    handle = synced(cast)
+    cast.do("clock", seconds=1_000)
+    _lag(cast, edits=10, writes=60)
+    # The edit is reported once reads show it, our write much later.
+    cast.do("webhook_rule", rule={"rule": "delay", "seconds": [14, 3600], "count": 2})
+    _edit(cast, handle)
+    _patch(cast, handle)
+    cast.do("work")
+    cast.do("clock", seconds=15)
+    cast.do_all("deliver", "work")
+    cast.do("clock", seconds=100)
+    cast.work()
+    cast.do("expect_equal", handle=handle, key="role_title")
+
+
+@act(0.5)
+def drill_saved_before_its_item_is_shown(cast: Cast) -> None:
+    """A contact is saved again moments after its create, before reads return its item."""
+    cast.do("calm")
+    _lag(cast, edits=0, writes=20)
+    cast.do("webhook_rule", rule={"rule": "hold"})
+    handle = cast.stranger()
+    cast.do("create", handle=handle, entity="contact", keys=["email"], number=cast.token())
+    cast.do("work")
+    _patch(cast, handle)
+    cast.do("work")
+    for seconds in (30, 60):
+        cast.do("clock", seconds=seconds)
+        cast.do("work")
+    cast.do("expect_equal", handle=handle, key="role_title")
+
+
+@act(0.5)
+def drill_pulled_at_once(cast: Cast) -> None:
+    """Where nothing lags an edit is in NPD after one pass."""
+    handle = synced(cast)
+    _lag(cast, edits=0, writes=0)
+    _edit(cast, handle)
+    cast.do_all("deliver", "work")
+    cast.do("expect_equal", handle=handle, key="role_title")
+
+
+@act(0.5)
+def drill_moved_and_back(cast: Cast) -> None:
+    handle = synced(cast)
+    cast.do("move_to_other_board", handle=handle, elsewhere=True)
+    cast.do("clock", seconds=60)
+    cast.do("move_back", handle=handle)
+    cast.do("clock", seconds=700)
+    cast.do_all("beat", "work")
+
+
+@act(0.5)
+def drill_change_without_effect(cast: Cast) -> None:
+    """A save is answered twice and not carried out; then somebody edits the cell."""
+    handle = synced(cast)
+    cast.do("api_fault", fault={"swallow": True, "count": 2})
+    _patch(cast, handle)
+    cast.do("work")
+    _edit(cast, handle)
+    cast.do_all("deliver", "work")
+
+
+@act(0.5)
+def drill_write_that_never_lands(cast: Cast) -> None:
+    """For an hour Monday answers each write of a record and carries none out."""
+    handle = synced(cast)
+    cast.do("clock", seconds=4_000)
+    cast.do("api_fault", fault={"swallow": True, "count": 1_000})
+    _patch(cast, handle)
+    for _ in range(25):
+        cast.do("work")
+        cast.do("clock", seconds=130)
+
+
+@act(0.5)
+def drill_create_without_a_value(cast: Cast) -> None:
+    cast.do("calm")
+    cast.do("api_fault", fault={"swallow": True, "columns": ["email", "role_title"], "on": "create_item"})
+    keys = ["email", "phone", "role_title", "notes"]
+    cast.do("create", handle=cast.stranger(), entity="contact", keys=keys, number=cast.token())
+    cast.do_all("work", "deliver", "work")
 
 
 @act(0.5)

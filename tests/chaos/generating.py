@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from sandbox.lags import LAG_KINDS
 from tests.chaos.journal import FIELDS
 from tests.chaos.script import Script, Step
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 LIVE_SHARE = 0.15
 ONLY_LIVE = ("flush_broker", "kill_celery", "no_beat")  # acts on what is stopped in other runs
 SHORTEST, LONGEST = 3, 8  # acts; each is one to eight steps
+LAGS = (0, 0.5, 2, 5, 10, 20)  # seconds
 MAX_POINTS = 28  # about as many as a worker that sends one record has
 
 
@@ -36,8 +38,21 @@ class Cast:
     strangers: int = 0
     live: bool = False
 
+    @property
+    def misled(self) -> bool:
+        """Whether Monday's reads lag, its moves drop cells and its writes have no effect: in half of the seeds."""
+        return self.seed % 2 == 0
+
     def do(self, name: str, /, **args: Any) -> None:
         self.steps.append(Step(name, args))
+        if name == "calm" and self.misled:
+            self.lag()
+
+    def lag(self) -> None:
+        kinds = self.rng.sample(LAG_KINDS, self.rng.choice((1, 2, 6, 6, 6)))
+        edits, writes = self.rng.choice(LAGS), self.rng.choice(LAGS)
+        rows = [self.rng.choice(LAGS) for _ in range(3)]
+        self.do("lag", kinds=kinds, edits=edits, writes=writes, rows=rows)
 
     def do_all(self, *names: str) -> None:
         for name in names:
@@ -111,6 +126,8 @@ def generate(seed: int) -> Script:
     _fill_the_table()
     rng = random.Random(seed)
     cast = Cast(rng, seed, live=rng.random() < LIVE_SHARE)
+    if cast.misled:
+        cast.lag()
     _opening(cast)
     for name in _dealt(seed, rng, rng.randint(SHORTEST, LONGEST)):
         if cast.live or name not in ONLY_LIVE:
@@ -143,6 +160,8 @@ def _dealt(seed: int, rng: random.Random, count: int) -> list[str]:
     names = sorted(ACTS)
     chosen = rng.choices(names, [ACTS[name][0] for name in names], k=count)
     dealt = [names[(3 * seed + place) % len(names)] for place in range(3)]
+    if seed % 2 == 0:
+        dealt += ["moves_and_comes_back", "a_write_has_no_effect"]
     dealt += ["a_call_fails", "webhooks_go_astray" if seed % 2 else "killed", rng.choice(ONLY_LIVE)]
     for name in dealt:
         if ACTS[name][0]:

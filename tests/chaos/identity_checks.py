@@ -45,8 +45,9 @@ def _shared(evidence: Evidence) -> Iterator[str]:
 
 def _asked(evidence: Evidence) -> set[str]:
     """Items whose identity is in question, or was refused."""
-    items = {c.monday_item_id for c in evidence.conflicts if c.kind == "identity"}
-    return items | set(evidence.refused)
+    questions = [conflict for conflict in evidence.conflicts if conflict.kind == "identity"]
+    candidates = {item["id"] for question in questions for item in question.about.get("candidates", ())}
+    return candidates.union((question.monday_item_id for question in questions), evidence.refused)
 
 
 def _explained(evidence: Evidence, item_id: str) -> bool:

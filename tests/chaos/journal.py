@@ -86,6 +86,9 @@ class Journal:
     deleted: dict[str, int] = field(default_factory=dict)  # handle → step, in NPD
     removed: dict[str, int] = field(default_factory=dict)  # handle → step, archived, deleted or moved on Monday
     moved: set[str] = field(default_factory=set)  # tokens on items that somebody moved away
+    dropped: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # (handle, key) → a value lost by moves of its item
     copied: set[str] = field(default_factory=set)  # ids of items that “Duplicate item” made
     pushed_by_name: dict[str, list[int]] = field(default_factory=dict)
     costs: list[tuple[float, str]] = field(default_factory=list)  # time and step, of steps that may take calls

@@ -7,9 +7,10 @@ import requests
 from django.conf import settings
 from django.db.models import Max
 
+from conflicts.models import SyncConflict
 from sync.models import SyncQueue, WebhookEvent
 from tests.chaos.journal import FIELDS
-from tests.chaos.stage import MODELS, SKIPPED, Stage
+from tests.chaos.stage import MODELS, SKIPPED, Stage, local_value, remote_value, same
 
 MAX_TO_REDELIVER = 400
 MADE_UP = "forged"
@@ -69,6 +70,7 @@ def end_faults(stage: Stage) -> None:
     for path in ("faults", "webhooks"):
         stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/{path}", timeout=10)
     stage.sandbox.control("webhooks/release", order="send")
+    stage.lags = False
     for entity, key in sorted(stage.hidden):
         hide_column(stage, entity, key, hidden=False)
 
@@ -177,6 +179,25 @@ def restart_postgres(stage: Stage) -> str | None:
 
 def api_fault(stage: Stage, fault: dict[str, Any]) -> None:
     stage.sandbox.faults(fault)
+
+
+def lag(stage: Stage, kinds: list[str], edits: float, writes: float, rows: list[float]) -> None:
+    """In place of all faults, reads show people's edits and our writes so late from now on, and logs their rows."""
+    stage.sandbox.control("faults", "DELETE")
+    stage.sandbox.faults({"lag": kinds, "edits": edits, "writes": writes}, {"late_rows": rows})
+    stage.lags = bool(edits or writes)
+
+
+def expect_equal(stage: Stage, handle: str, key: str) -> str | None:
+    """Both sides have the same value by now, or people are asked which one counts."""
+    record, item = stage.record(handle), stage.item(handle)
+    asked = SyncConflict.objects.filter(kind="fields", resolved_at=None)
+    if record is None or item is None or asked.filter(entity_id=record.pk).exists():
+        return SKIPPED
+    local, remote = local_value(record, key), remote_value(item, stage.column(handle, key))
+    if not same(key, local, remote):
+        stage.wrong(f"{handle}.{key} is {remote!r} on the board, and {local!r} in NPD by now")
+    return None
 
 
 def webhook_rule(stage: Stage, rule: dict[str, Any]) -> None:

@@ -109,6 +109,9 @@ def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
         token = write.token
         if not token or token in on_sides or token in evidence.kept:
             continue
+        # What Monday itself dropped in a move before NPD knew it is lost by nobody's fault.
+        if write.side == MONDAY and evidence.journal.dropped.get((write.handle, write.key)) == write.value:
+            continue
         if any(token in flat(later.shown) for later in evidence.journal.writes[number + 1 :]):
             continue
         if _with_its_record(evidence, write.handle, token) or _left_behind(evidence, write):

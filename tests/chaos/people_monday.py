@@ -3,8 +3,9 @@
 from typing import Any
 
 from sandbox.model import API_USER
+from tests.chaos.arena import ELSEWHERE
 from tests.chaos.journal import FIELDS, MONDAY, TOKEN
-from tests.chaos.stage import SKIPPED, Stage, event_value
+from tests.chaos.stage import SKIPPED, Stage, event_value, remote_value
 
 AUTOMATIONS_USER = -4
 
@@ -52,7 +53,8 @@ def edit(stage: Stage, handle: str, key: str, number: int, by: str = "erik", use
     else:
         stage.sandbox.act("edit", item_id=int(item["id"]), column_id=column, text=value, **who)
     before = _replaced(stage, since, item["id"], column, key, item)
-    stage.wrote(by, MONDAY, handle, key, value, (before,))
+    # Nobody can see what a move has dropped.
+    stage.wrote(by, MONDAY, handle, key, value, (before, stage.journal.dropped.get((handle, key))))
     return None
 
 
@@ -85,18 +87,42 @@ def move_state(stage: Stage, handle: str, action: str) -> str | None:
     return None
 
 
-def move_to_other_board(stage: Stage, handle: str) -> str | None:
+def move_to_other_board(stage: Stage, handle: str, elsewhere: bool = False) -> str | None:
+    """Move an item to the other synced board, or to one without columns."""
     item = stage.item(handle)
-    if item is None or item["state"] != "active":
-        return SKIPPED
     other = stage.link("organization" if stage.type_of(handle) == "contact" else "contact")
-    on_it = next(board for board in stage.sandbox.boards() if board["id"] == other.board_id)
-    if any(row["id"] == item["id"] for row in on_it["items"]):
+    if item is None or item["state"] != "active" or _board_of(stage, item) == other.board_id:
         return SKIPPED
-    stage.sandbox.act("move_to_board", item_id=int(item["id"]), board_id=int(other.board_id), group_id=other.group_id)
+    board = next(board["id"] for board in stage.sandbox.boards() if board["name"] == ELSEWHERE)
+    group = "topics" if elsewhere else other.group_id
+    _move(stage, handle, item, board if elsewhere else other.board_id, group)
     stage.journal.removed[handle] = stage.at
     stage.journal.moved |= set(TOKEN.findall(str([item["name"], item["values"]])))
     return None
+
+
+def move_back(stage: Stage, handle: str) -> str | None:
+    """Move an item back to its board, without the cells that the other one had no column for."""
+    item, home = stage.item(handle), stage.link(stage.type_of(handle))
+    if item is None or item["state"] != "active" or _board_of(stage, item) == home.board_id:
+        return SKIPPED
+    _move(stage, handle, item, home.board_id, home.group_id)
+    stage.journal.removed.pop(handle, None)
+    return None
+
+
+def _move(stage: Stage, handle: str, item: dict[str, Any], board_id: str, group_id: str) -> None:
+    stage.sandbox.act("move_to_board", item_id=int(item["id"]), board_id=int(board_id), group_id=group_id)
+    moved = stage.item(handle)
+    for key in FIELDS[stage.type_of(handle)]:
+        column = stage.column(handle, key)
+        before = remote_value(item, column)
+        if before and moved and not remote_value(moved, column):
+            stage.journal.dropped[handle, key] = before
+
+
+def _board_of(stage: Stage, item: dict[str, Any]) -> str:
+    return next(str(board["id"]) for board in stage.sandbox.boards() if item in board["items"])
 
 
 def duplicate(stage: Stage, handle: str) -> str | None:
@@ -107,6 +133,17 @@ def duplicate(stage: Stage, handle: str) -> str | None:
     copy = stage.sandbox.act("duplicate", item_id=int(item["id"]))
     stage.journal.copied.add(copy["id"])
     stage.wrote("Monday's copy", MONDAY, handle, "name", copy["name"])
+    return None
+
+
+def edit_copy(stage: Stage, handle: str, key: str, number: int) -> str | None:
+    """Type into a cell of the newest copy of an item."""
+    copies = [item for item in stage.sandbox.all_items() if item["id"] in stage.journal.copied]
+    if not copies or copies[-1]["state"] != "active":
+        return SKIPPED
+    column, value = stage.column(handle, key), stage.text(handle, key, number)
+    stage.sandbox.act("edit", item_id=int(copies[-1]["id"]), column_id=column, text=value)
+    stage.wrote("erik", MONDAY, handle, key, value, (remote_value(copies[-1], column),))
     return None
 
 

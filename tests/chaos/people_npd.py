@@ -232,6 +232,21 @@ def resolve(stage: Stage, how: str, number: int, pick: int = 0, look: bool = Tru
     return f"answered {answer.status_code}: {answer.text[:300]}"
 
 
+def answer_copy(stage: Stage, choose: str) -> str | None:
+    """Give this answer about a copy, if somebody is asked about one."""
+    look_at_conflicts(stage)
+    for conflict in stage.seen_conflicts.values():
+        options = conflict["about"].get("options") or []
+        option = next((option for option in options if option.get("value") == choose), None)
+        if option is None:
+            continue
+        body = _record_resolution(conflict, options.index(option), {})
+        url = stage.arena.path(f"/api/v1/sync/conflicts/{conflict['id']}/resolve")
+        answer = stage.arena.api.post(url, json=body, timeout=TIMEOUT)
+        return None if answer.status_code == 200 else f"answered {answer.status_code}: {answer.text[:300]}"
+    return SKIPPED
+
+
 def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -> dict[str, Any] | None:
     keys = conflict["conflict_fields"]
     shown = {key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)} for key in keys}

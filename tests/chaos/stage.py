@@ -23,6 +23,7 @@ class Stage:
         self.heard = 0  # the last of Monday's deliveries that automations have seen
         self.seen_conflicts: dict[str, Any] = {}
         self.hidden: set[tuple[str, str]] = set()  # columns hidden from the token's user
+        self.lags = False
         self.killed_in_a_row = 0  # workers, with no other that ended well in between
         self.in_bulk: dict[str, str] = {}  # handle → item, of those that were deleted or emptied together
         self.slow: tuple[Any, ...] = ()  # a save whose transaction is open
@@ -92,6 +93,8 @@ class Stage:
     def costs(self, step: str) -> None:
         """Note a step, or a key of `calls.PRICES`, that may take calls."""
         self.journal.costs.append((self.arena.now(), step))
+        if self.lags:
+            self.journal.costs.append((self.arena.now(), "lag"))
 
     def wrong(self, words: str) -> None:
         self.journal.wrong.append(f"step {self.at}: {words}")

@@ -18,7 +18,7 @@ from tests.chaos.run import STEPS, run
 from tests.chaos.script import Script, read_all
 from tests.support.servers import FOLDER
 
-WITH_EVERY_STEP = (28, 41, 72, 134, 172, 175, 211)
+WITH_EVERY_STEP = (43, 57, 87, 160, 196, 217, 287)
 FIRST, NUMBER = int(os.environ.get("CHAOS_FIRST") or 1), int(os.environ.get("CHAOS_SEEDS") or 0)
 SEEDS = range(FIRST, FIRST + NUMBER) if NUMBER else WITH_EVERY_STEP
 REGRESSIONS = Path(__file__).parent / "regressions"

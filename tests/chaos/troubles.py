@@ -24,13 +24,28 @@ API_FAULTS = (
     {"status": 429, "retry_after": 30},
     {"status": 401, "count": 2},
 )
-LISTING_FAULTS = ({"listing": "empty"}, {"listing": 1}, {"cursor": "expired"}, {"listing": "empty", "on": "items"})
+LISTING_FAULTS = (
+    {"listing": "empty"},
+    {"listing": 1},
+    {"cursor": "expired"},
+    {"listing": "empty", "on": "items"},
+    {"cursor": "same", "count": 3},
+    {"unreadable": "first"},
+)
+WITHOUT_EFFECT = (
+    {"swallow": True},
+    {"swallow": True, "count": 2},
+    {"swallow": True, "columns": ["role_title", "notes"], "count": 3},
+    {"swallow": True, "on": "create_item"},
+    {"swallow": True, "columns": ["email", "notes"], "on": "create_item"},
+)
 WEBHOOK_RULES = (
     {"rule": "drop", "count": 4},
     {"rule": "double", "count": 4, "times": 3},
     {"rule": "double", "count": 4, "fresh_uuid": True},
     {"rule": "delay", "seconds": 120, "count": 4},
     {"rule": "delay", "seconds": 3600, "count": 4},
+    {"rule": "delay", "seconds": [20, 0, 5], "count": 6},
     {"rule": "hold"},
 )
 
@@ -111,6 +126,24 @@ def a_call_fails(cast: Cast) -> None:
         cast.work()
 
 
+@act(1)
+def a_write_has_no_effect(cast: Cast) -> None:
+    """Monday answers a write and doesn't carry it out; then somebody edits the item."""
+    fault = cast.deal(WITHOUT_EFFECT)
+    handle = cast.someone()
+    key = cast.key_of(handle)
+    cast.do("api_fault", fault=fault)
+    if fault.get("on"):
+        handle = cast.newcomer("contact")
+        cast.do("create", handle=handle, entity="contact", keys=cast.keys("contact"), number=cast.token())
+    else:
+        cast.do("patch", handle=handle, key=key, number=cast.token())
+    cast.work()
+    if cast.rng.random() < 0.6:
+        cast.do("edit", handle=handle, key=key, number=cast.token())
+        cast.work()
+
+
 @act(2.5)
 def a_list_is_not_whole(cast: Cast) -> None:
     """A sweep gets a truncated or empty list, or an expired cursor."""
@@ -136,7 +169,7 @@ def webhooks_go_astray(cast: Cast) -> None:
         cast.do("release", how=how, number=cast.token())
         cast.work()
     elif rule["rule"] == "delay" and cast.rng.random() < 0.6:
-        cast.do("clock", seconds=rule["seconds"] + 5)
+        cast.do("clock", seconds=(20 if isinstance(rule["seconds"], list) else rule["seconds"]) + 5)
         cast.work()
 
 

@@ -280,3 +280,14 @@ def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
     plan = set_aside(case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
     plan = with_fields(case.of_pass, plan).end(Outcome.SETTLED)
     assert not left_out_after_write(case.of_pass.board, plan, item(role_title="Clerk")).left_out
+
+
+@pytest.mark.parametrize("seconds", [-59, -601, None])
+def test_a_write_that_seemed_without_effect_isnt_sent_again_while_an_event_shows_its_value(seconds: int | None) -> None:
+    write = wrote("Boss", seconds=(seconds or 0) - 1, answer={"role_title": "Old"})
+    events = [edit("Boss", seconds=seconds, user_id=TOKEN_USER)] if seconds else []
+    before = history(writes=[write], void=[write], events=events)
+    case = roles("Boss", "Old", agreed={"role_title": "Old"}, history=before)
+    plan = with_fields(case.of_pass, set_aside_stale_reads(case.of_pass, case.plan))
+    is_sent = plan.fields["role_title"].send_raw is not None
+    assert is_sent is (seconds != -59)

@@ -108,6 +108,8 @@ def test_beyond_the_guards_number_they_wait_as_one_approval(world: World, settin
     requests = ApprovalRequest.objects.filter(state=ApprovalState.PENDING)
     assert (requests.count(), {world.values(person)["role_title"] for person in people}) == (12, {""})
     lead = world.administrator("lead")
+    home = world.browser(lead).get("/admin/").content.decode()
+    assert all(text in home for text in ("nobody is known to have emptied them", "Fill in again", "Empty in NPD too"))
     reject(requests.filter(entity_id__in=[person.pk for person in people[:2]]), lead)
     approve(requests.filter(entity_id__in=[person.pk for person in people[2:]]), lead)
     hours_go_by(world, *people, steps=2)

@@ -7,7 +7,10 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.attention import waiting
+from sync.clock import sync_now
 from sync.models import Decision, SyncQueue, WebhookEvent
+from sync.operations.comparison import compare_board
+from sync.operations.worker import drain
 from sync.queue import push_record
 from tests.support.world import World, mail
 
@@ -172,3 +175,19 @@ def test_a_record_is_not_linked_by_a_match_key_that_its_item_has_no_more(world: 
     for seconds in (3, 5):
         world.work(cid, seconds=seconds)
     assert cid.monday_id not in (None, item_id)
+
+
+def test_neither_the_night_nor_a_drain_takes_what_is_not_shown_yet_for_a_difference(world: World, ann: Contact) -> None:
+    bea = world.linked("Bea", role_title="Old")
+    world.pass_time(minutes=30)
+    lag(world, edits=900, writes=900)
+    world.edit(ann, "role_title", "Theirs")
+    world.save(bea, role_title="Ours")
+    world.hear()
+    for _ in range(2):
+        result = compare_board(world.link())
+        assert (result.drifted, result.problem) == (0, "")
+        drain()
+        assert SyncQueue.objects.filter(status="pending", next_retry__gt=sync_now()).exists()
+        world.pass_time(seconds=7)
+    assert not waiting().exists()

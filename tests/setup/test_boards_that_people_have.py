@@ -43,6 +43,7 @@ def test_the_fields_own_title_comes_before_a_known_one_and_that_before_the_only_
     assert suggested(("a", "Funktion", "text"), ("c", "Role", "text"))["role_title"] == "c"
     assert suggested(("x", "Anything", "phone"))["phone"] == "x"
     assert suggested(("x", "Work", "phone"), ("y", "Home", "phone"))["phone"] == NEW_COLUMN
+    assert suggested(("x", "E-Mail privat", "email"), ("y", "Work email", "email"))["email"] == NEW_COLUMN
     assert suggested(("x", "Work", "phone"), ("y", "tel.", "phone"))["phone"] == "y"
     assert suggested(("x", "Fax", "phone"), ("y", "Tél. portable", "phone"))["phone"] == "y"
     assert suggested(("x", "LinkedIn", "text"), ("y", "Intitulé du poste", "text"))["role_title"] == "y"

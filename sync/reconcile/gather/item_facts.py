@@ -234,8 +234,11 @@ def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
     return list(rows.values_list("item_id", flat=True))
 
 
-# Items or records with one name that are read at most.
+# Items with one name that a question shows at most.
 MAX_NAMESAKES = 5
+
+# Records with one name that are read at most; some of them may have another match key than the item.
+MAX_NAMED_RECORDS = 50
 
 
 def items_with_names(board: BoardContext, names: Collection[str], room: int) -> list[str]:
@@ -248,16 +251,16 @@ def items_with_names(board: BoardContext, names: Collection[str], room: int) -> 
     rows = UnmatchedItem.objects.filter(
         entity_type=board.link.entity_type, board_id=board.link.board_id, ignored_at=None
     ).annotate(name_key=match_key_sql("name"))
-    namesakes = _first_of_each_name(rows, names, "id")
+    namesakes = _first_of_each_name(rows, names, MAX_NAMESAKES, "id")
     places = dict(namesakes.order_by("place", "id").values_list("item_id", "place"))
     oldest = [item_id for item_id, number in places.items() if number == 1]
     return list(places)[: max(room, len(oldest))]
 
 
-def _first_of_each_name(rows: Any, names: Collection[str], *order: str) -> Any:
+def _first_of_each_name(rows: Any, names: Collection[str], most: int, *order: str) -> Any:
     """Return a few rows of each of these names; however many have one, those of another are among them."""
     place = models.Window(RowNumber(), partition_by=models.F("name_key"), order_by=order)
-    return rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=MAX_NAMESAKES)
+    return rows.filter(name_key__in=key_spellings(names)).annotate(place=place).filter(place__lte=most)
 
 
 def unedited_records(model: type[SyncedModel], ids: Collection[UUID]) -> frozenset[UUID]:
@@ -341,7 +344,7 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     records = records.annotate(name_key=match_key_sql(str(field_name)))
-    named = _first_of_each_name(records, wanted, "created_at", "pk").order_by("created_at", "pk")
+    named = _first_of_each_name(records, wanted, MAX_NAMED_RECORDS, "created_at", "pk").order_by("created_at", "pk")
     return grouped(named, lambda record: match_key(field_values.record_name(record)))
 
 

@@ -64,7 +64,7 @@ def switched_on() -> str:
 
 
 def load() -> None:
-    for module in ("deciding", "writing", "queueing", "receiving", "lifecycle"):
+    for module in ("deciding", "writing", "queueing", "receiving", "lifecycle", "witnessing"):
         importlib.import_module(f"tests.chaos.planted.{module}")
 
 

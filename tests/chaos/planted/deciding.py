@@ -1,5 +1,6 @@
 """Wrong decisions on fields."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +51,11 @@ def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> RecordCha
 unknown_read_as_empty = bug(
     "unknown_read_as_empty", "a value that could not be read is taken for an empty one", act=drills.drill_column_hidden
 )
+
+
+@instead_of(unknown_read_as_empty, "sync.reconcile.emptied_cells:emptied_fields")
+def _asks_about_no_empty_cell(right: Wrong, *args: Any) -> Iterator[Any]:
+    return iter(())
 
 
 @instead_of(unknown_read_as_empty, "sync.monday.board_items:Item.reading")
