@@ -312,6 +312,10 @@ def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: date
             fields[key] = replace(field_plan, applied=applied)
     if not results and altered == plan.sync_state.altered:
         return RecordChanges(plan)
+    for key in plan.sync_state.altered.keys() - altered.keys():
+        if key in base and key in fields and fields[key].decision.action is Action.NOTHING:
+            # Both sides agree again, so what was sent in vain before that doesn't count any more.
+            base[key] = {**base[key], "at": read_at.isoformat()}
     plan = replace(plan.with_state(base=base, altered=altered), fields=fields).logged(*lines)
     rechecks = [result.recheck for result in results if result.recheck]
     if rechecks and plan.is_settled:

@@ -78,8 +78,9 @@ def test_what_has_no_effect_twice_waits_with_a_note_until_a_side_changes(world: 
     assert "Monday took “New” without an error, but still has “Old”. It was sent twice." in reason
     world.save(ann, role_title="Old")
     assert (world.status(ann), world.sync_state(ann).altered) == ("synced", {}), "NPD has what the board has again"
-    world.save(ann, role_title="Newer")
+    world.save(ann, role_title="New")
     rest(world, ann)
+    assert world.calls("mutation") - calls == 4, "so it counts anew"
     world.save(ann, role_title="Newest")
     rest(world, ann)
     assert (world.status(ann), world.values(ann)["role_title"]) == ("synced", "Newest")
