@@ -271,6 +271,8 @@ class _FieldHistory:
             if self._replaced_what_was_read(event) or not writes or self._was_only_ours(event.previous, writes):
                 continue
             edit = next((edit for edit in reversed(self.foreign) if edit.value == event.previous), None)
+            if edit is None and event.previous is None:
+                continue  # an item loses cells on another board; who empties one is reported, if only later by the log
             user_id = edit.user_id if edit else ""
             at = edit.at if edit else event.at
             write_ids = tuple(write.id for write in writes)
@@ -332,6 +334,7 @@ class _FieldHistory:
         is_explained = any(
             change.has_previous and change.at >= since and first.wrote(change.value) and change not in self.foreign
             for change in self.changes
+            if event.value is not None or change.previous is not None
         )
         return None if is_explained and not first.is_refill else first
 

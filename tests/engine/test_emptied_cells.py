@@ -218,3 +218,21 @@ def test_a_person_who_removes_the_connected_item_is_followed_at_once(connected: 
     choose_on_board(connected, ann)
     connected.hear(ann)
     assert (ann.organization, connected.status(ann)) == (None, "synced")
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_somebody_emptied_it(
+    world: World, is_emptied: bool
+) -> None:
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    world.sandbox.faults({"lag": "all", "edits": 5, "writes": 5})
+    if is_emptied:
+        empty(world, ann)
+    else:
+        move_away_and_back(world, ann)
+    world.save(ann, role_title="New")
+    hours_go_by(world, ann)
+    assert (world.values(ann)["role_title"], ann.role_title) == ("New", "New")
+    asked = SyncConflict.objects.filter(kind="overwritten", monday_data={"role_title": None})
+    assert asked.exists() is is_emptied
