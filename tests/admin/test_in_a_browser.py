@@ -172,7 +172,7 @@ def test_a_new_token_is_copied_by_its_button(open_page: Any, person: User, db: N
     page, errors = open_page(390, "dark")
     page.goto("/admin/sync/apitoken/add/")
     page.get_by_role("button", name="Save", exact=True).click()
-    token, copy = page.locator(".npd-token pre"), page.locator("[data-npd-copied]")
+    token, copy = page.locator(".npd-once pre"), page.locator("[data-npd-copied]")
     token.wait_for()
     assert not barriers(page)
     copy.click()
