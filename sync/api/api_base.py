@@ -100,10 +100,10 @@ class ListFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
         if view.action != "list":
             return queryset
         filterset = self.get_filterset(request, queryset, view)
-        known = {*filterset.filters, "format", *self._names_beside_filters(view)}
+        parameters = {*filterset.filters, "format", *self._names_beside_filters(view)}
         for name in request.query_params:
-            if name not in known:
-                names = ", ".join(sorted(known - {"format"}))
+            if name not in parameters:
+                names = ", ".join(sorted(parameters - {"format"}))
                 raise exceptions.ValidationError({name: f"There is no such parameter. There are: {names}."})
         cleaned = filterset.form.cleaned_data if filterset.is_valid() else {}
         for name, list_filter in filterset.filters.items():

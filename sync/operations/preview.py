@@ -124,8 +124,8 @@ def pass_steps(planned_pass: PlannedPass, entity_id: UUID) -> Iterator[str]:
     subject = next((subject for subject in (*facts.records, *facts.deleted) if subject.id == entity_id), None)
     planned = planned_pass.plan.records.get(entity_id)
     yield "What the pass knows:"
-    known = _values_in(subject) | _values_in(planned and planned.item, "item")
-    yield from (f"  {path}: {value}" for path, value in known.items())
+    values = _values_in(subject) | _values_in(planned and planned.item, "item")
+    yield from (f"  {path}: {value}" for path, value in values.items())
     yield "The rules that change its plan:"
     plan = decide(facts, rules=())
     for rule in RULES:

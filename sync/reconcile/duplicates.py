@@ -79,8 +79,8 @@ def with_shown_values(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_p
     question = plan.identity.duplicate_question
     if question is None:
         return plan
-    asked = (conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.IDENTITY)
-    before = next((conflict for conflict in asked if conflict.monday_item_id == plan.record.monday_id), None)
+    questions = (conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.IDENTITY)
+    before = next((conflict for conflict in questions if conflict.monday_item_id == plan.record.monday_id), None)
     shown = {str(plan.id): field_values.record_values(board, plan.record)}
     question = identity.with_edits_named(board, question, shown, before)
     return replace(plan, identity=replace(plan.identity, duplicate_question=question))

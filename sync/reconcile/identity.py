@@ -181,8 +181,8 @@ def identify(
     question = item_question(board, record, hits, owners, duplicates)
     if duplicates:
         shown = {str(duplicate.pk): field_values.record_values(board, duplicate) for duplicate in duplicates}
-        asked = (conflict for conflict in record_facts.conflicts if conflict.seeks_item)
-        question = with_edits_named(board, question, shown, next(asked, None))
+        questions = (conflict for conflict in record_facts.conflicts if conflict.seeks_item)
+        question = with_edits_named(board, question, shown, next(questions, None))
     return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
@@ -196,12 +196,12 @@ def _possible_items(
     """
     board = facts.board
     key = field_values.match_key_of_record(board, record_facts.record)
-    asked = record_facts.sync_state.asked_items or ()
+    asked_items = record_facts.sync_state.asked_items or ()
     return [
         item
         for item in items
         if item.id not in owners and facts.identity.may_match(item.id, record_facts.id)
-        if not (key and field_values.match_key_of_item(board, item)) or item.id in asked
+        if not (key and field_values.match_key_of_item(board, item)) or item.id in asked_items
     ]
 
 

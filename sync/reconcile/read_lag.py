@@ -106,7 +106,7 @@ class ReportedCell(NamedTuple):
     reports: Sequence[Report]  # the oldest first
     cell: Shown
     base: Shown | None
-    seen: Sequence[tuple[Shown, datetime]]  # what earlier reads have shown, and when
+    earlier_reads: Sequence[tuple[Shown, datetime]]  # what earlier reads have shown, and when
 
     @property
     def unshown_report(self) -> Report | None:
@@ -131,7 +131,7 @@ class ReportedCell(NamedTuple):
         is_named = any(report.names(*self.cell) for report in self.reports[:-1])
         if not (is_base or was_before or is_named or self._was_read_before(newest)):
             return None
-        for shown, at in self.seen:
+        for shown, at in self.earlier_reads:
             is_confirmed = newest.names(*shown) and at >= newest.arrived
             # A read from before the report arrived tells its order only if clocks can't be wrong about it.
             is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
@@ -143,7 +143,7 @@ class ReportedCell(NamedTuple):
         """Whether the last read before an event that doesn't tell what it replaced showed this value."""
         if report.event is None or report.event.has_previous:
             return False
-        values = [shown[0] for shown, at in self.seen if at < report.arrived]
+        values = [shown[0] for shown, at in self.earlier_reads if at < report.arrived]
         return values[-1:] == [self.cell[0]]
 
 
@@ -329,11 +329,11 @@ def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> I
         base = None
         if entry := field_bases.base_of(facts.sync_state, mapping, item.id):
             base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
-        seen = [
+        earlier_reads = [
             ((field_bases.side_of(converter.canonical_remote, row.value), row.value), datetime.fromisoformat(row.at))
             for row in seen_rows(facts.sync_state, mapping.key)[0]
         ]
-        yield ReportedCell(mapping, reports, (value, raw), base, seen)
+        yield ReportedCell(mapping, reports, (value, raw), base, earlier_reads)
 
 
 def _recent_writes(facts: RecordFacts, now: datetime) -> list[Intent]:

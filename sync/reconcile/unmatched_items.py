@@ -502,9 +502,9 @@ class _ItemRule:
         return replace(plan, act=pass_plan.ItemAct.LINK, record=linked, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
-        asked = self.facts.asked_record
+        asked_record = self.facts.asked_record
         # It stays the question of the record that was asked first.
-        hits = sorted(hits, key=lambda record: asked is None or record.pk != asked.pk)
+        hits = sorted(hits, key=lambda record: asked_record is None or record.pk != asked_record.pk)
         question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
         detail = f"Who is this? {question['what']}"
         plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=identity.quoted_names(hits))

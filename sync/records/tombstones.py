@@ -252,11 +252,8 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     # The relations that it empties: “3 contacts lose their organization; …”.
     parts = list[str]()
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
-        if (
-            number := field.model.objects.filter(**{f"{field.name}__in": ids})
-            .exclude(pk__in=[*ids, *deleted_with])
-            .count()
-        ):
+        pointing = field.model.objects.filter(**{f"{field.name}__in": ids}).exclude(pk__in=[*ids, *deleted_with])
+        if number := pointing.count():
             whose = plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
     relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""

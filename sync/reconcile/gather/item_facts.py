@@ -217,8 +217,8 @@ def facts_about_emptied(
     waiting = SyncMetadata.objects.of(entity_type).exclude(emptied={}).values_list("entity_id", flat=True)
     requests = ApprovalRequest.objects.filter(entity_type=entity_type, values__has_key=UNREPORTED)
     is_recent = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(at__gt=SyncNow() - HOUR)
-    asked = requests.filter(is_recent).exclude(state=choices.ApprovalState.RELEASED)
-    unreported = {*map(UUID, waiting), *asked.values_list("entity_id", flat=True)}
+    standing = requests.filter(is_recent).exclude(state=choices.ApprovalState.RELEASED)
+    unreported = {*map(UUID, waiting), *standing.values_list("entity_id", flat=True)}
     return {key: events.get(item_id, ()) for key, item_id in item_ids.items()}, frozenset(unreported)
 
 

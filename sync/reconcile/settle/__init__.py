@@ -250,9 +250,9 @@ def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.
     ]
     item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
     for record_plan in plans:
-        asked = [entry for entry in record_plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY]
+        questions = [entry for entry in record_plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY]
         if record_plan.creates or record_plan.link_to:
-            item_ids |= {entry.monday_item_id for entry in asked if not entry.seeks_item}
+            item_ids |= {entry.monday_item_id for entry in questions if not entry.seeks_item}
     run.enqueue_items(sorted(item_ids))
 
 
