@@ -192,12 +192,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _waiting_text(request: HttpRequest) -> str:
     """Return how many things wait for this user; empty for none, and for users who may only read them."""
-    from sync.admin.admin_base import kinds_on_home, tallies_of
+    from sync.admin.admin_base import counts_of, kinds_on_home
 
     visible = kinds_on_home(request.user)
     if visible.reads_only:
         return ""
-    number = sum(tally.causes for kind, tally in tallies_of(request).items() if kind in visible.kinds)
+    number = sum(count for kind, count in counts_of(request).items() if kind in visible.kinds)
     return f"{number:,}" if number else ""
 
 

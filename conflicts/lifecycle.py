@@ -30,7 +30,7 @@ TEMPLATES = {
     ),
     "record_applied": ("conflict_settled", "Resolved as chosen (“{option}”): {outcome}"),
     "ended": ("conflict_over", "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
-    "record_ended": ("conflict_over", "The question closed{why} It was: {question}"),
+    "record_ended": ("conflict_over", "Nobody has to answer this any more{why} The question was: {question}"),
     # The record was deleted on one side, and this field is no longer edited on the other.
     "unedited": ("conflict_over", "{label} isn't in conflict any more. NPD had {npd}, Monday had {monday}."),
     "overwritten_again": (

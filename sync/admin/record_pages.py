@@ -149,6 +149,14 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         short = [name for name in mapped if not isinstance(self.opts.get_field(name), (models.TextField, ArrayField))]
         return (spec.name_field or "__str__", *short[:MAX_FIELD_COLUMNS], "sync", "item", "updated")
 
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+        """Show phone numbers in one form, however they are stored."""
+        phones = {field.name: field for field in registry.own_fields(self.model) if registry.is_phone(field)}
+        return [
+            admin_base.phone_column(phones[name]) if name in phones else name
+            for name in super().get_list_display(request)
+        ]
+
     @cached_property
     def list_select_related(self) -> tuple[str, ...]:
         own = registry.own_fields(self.model)

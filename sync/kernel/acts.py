@@ -103,7 +103,7 @@ _ACTS = (
     # The sync of all boards, of one, and of a record.
     Act("try_again", "Try again now", "Asks Monday whether sync can go on.", rights=("sync.retry_syncqueue",)),
     Act("pause", "Pause",
-        "Nothing is synced until somebody presses “Resume”. Edits on both sides are kept and synced then.",
+        "Nothing is synced meanwhile. Edits on both sides are kept and synced afterwards.",
         asks=True, rights=("sync.pause_syncqueue",)),
     Act("resume", "Resume", "What waited is synced now.", rights=("sync.pause_syncqueue",)),
     Act("create_anyway", "Create new ones anyway",

@@ -62,7 +62,7 @@ def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) 
         events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:
-            log_event(STOP_END_KIND, "Sync goes on.", by=by)
+            log_event(STOP_END_KIND, "The sync runs again.", by=by)
     return bool(ended)
 
 
@@ -89,7 +89,9 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
     if kind not in link.stops:
         return
     _store_stop(link, kind, None)
-    log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
+    log_event(
+        STOP_END_KIND, f"The sync runs again: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type
+    )
     if kind != ALL_CALLS:
         transaction.on_commit(make_waiting_writes_due)
 
