@@ -13,7 +13,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import KIND_UNDO, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -24,13 +24,12 @@ from sync.choices import (
     SyncDirection,
     TombstoneState,
 )
+from sync.fields.field_values import BoardContext
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.reconcile.pass_plan import AnswerKind
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (

@@ -12,17 +12,17 @@ import pytest
 from django.db.models import Model
 from hypothesis import example, given, settings
 
-from conflicts.reports import KIND_UNDO
+from conflicts.reports import KIND_UNDO, AnswerKind
 from sync.choices import Cause, DeletedRecordPolicy, RemovedItemPolicy
+from sync.fields.field_bases import new_base
+from sync.fields.field_values import BoardContext, is_active_on, local_values
 from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
-from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, is_active_on, local_values
-from sync.reconcile.pass_plan import ASSIGNING, AnswerKind, FieldPlan, Outcome, Plan, RecordPlan
+from sync.reconcile.pass_plan import ASSIGNING, FieldPlan, Outcome, Plan, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
