@@ -113,6 +113,7 @@ class World:
             removed_item_facts=removed_item_facts,
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
+            item_events={facts.id: facts.history.events for facts in self.records},
             related=Related(self.related),
             related_boards=frozenset({"organization"}),
             histories={
