@@ -234,7 +234,8 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
 
 def any_payload(draw: Draw) -> dict[str, Any]:
     unlink, by_name = {UNLINK_KEY: "as Pat wants", "by": "Pat"}, {"by_name": True, "by": "Pat"}
-    return draw.choice([{}] * 12 + [{ROUNDS_KEY: 3}, unlink, {RECREATE_KEY: True}, {NEW_ITEM_KEY: True}, by_name, by_name])
+    rare: list[dict[str, Any]] = [{ROUNDS_KEY: 3}, {RECREATE_KEY: True}, {NEW_ITEM_KEY: True}, unlink, by_name, by_name]
+    return draw.choice([{}] * 12 + rare)
 
 
 def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:
