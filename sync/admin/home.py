@@ -121,10 +121,10 @@ def _state_line(
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
-        records = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
-        detail = humanize.count_with_noun(records, "record waits", "records wait") if records else ""
+        number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
+        detail = f"{humanize.count_with_noun(number, 'record waits', 'records wait')} for that." if number else ""
         words = f"{need} attention; everything else syncs as usual"
-        return StateLine("warn", "notifications", words, f"{detail} for that." if detail else "")
+        return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):

@@ -121,7 +121,9 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
         overview = admin_base.overview_of(request)
         removed = attention.waiting(kinds=[Kind.REMOVED]).filter(entity_id__in={row.entity_id for row in rows})
-        quiet_ends = {entry.entity_id: record_panel.quiet_end(entry.noticed) for entry in attention.as_entries(removed)}
+        quiet_ends = {
+            entry.entity_id: record_panel.quiet_end(entry.noticed) for entry in attention.as_entries(list(removed))
+        }
         previous_reason = ""
         for row in rows:
             row.page_items = names

@@ -271,6 +271,7 @@ class MondayAccount(models.Model):
 
     class Meta:
         db_table = "sync_monday_account"
+        verbose_name = "Monday account"
         default_permissions = ("change", "view")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # There is one account, so there is one row.

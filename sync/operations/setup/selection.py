@@ -220,9 +220,10 @@ class ChosenBoard:
     def mapping_changes(self) -> list[str]:
         """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; nothing for a new board."""
         stored = stored_choices(self.choices.link)
+        fields = stored.fields if stored else {}
         changes = []
-        for mapping in self.spec.mappings if stored else ():
-            before = stored.fields.get(mapping.key)
+        for mapping in self.spec.mappings:
+            before = fields.get(mapping.key)
             after = self.choices.choice_of(mapping)
             if before is None or before == after:
                 continue
