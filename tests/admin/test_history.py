@@ -166,14 +166,14 @@ def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dic
         for key in keys:
             states.decided(world["synced"], f"{key} sent.", kind="push", key=key, values=moved, batch_id=batch)
     for key in ("phone", "email"):
-        states.decided(world["invalid"], f"Chose Monday for {key}.", kind="conflict_settled", key=key, actor="dora")
+        states.decided(world["invalid"], f"Chose Monday for {key}.", kind="conflict_chosen", key=key, actor="dora")
     states.decided(world["invalid"], "Linked.", kind="link")
     page = browser.get("/admin/sync/activityline/").content.decode()
     acts = re.findall(r'<details class="npd-fields">(.*?)</details>', page, re.DOTALL)
     assert [act.count("<li>") for act in acts] == [2, 3]
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
-    assert summaries == ["Conflict: Email and Phone", "Email a → b and 2 more"]
+    assert summaries == ["Resolution chosen: Email and Phone", "Email a → b and 2 more"]
 
 
 def test_a_value_that_was_changed_again_offers_no_undo(browser: Client, world: dict[str, Any]) -> None:
