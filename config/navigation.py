@@ -78,7 +78,7 @@ class Section:
     @property
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty if it is an entry itself."""
-        names = {HOME: "admin:index", SETTINGS: "npd-settings", "Activity": "admin:sync_decision_changelist"}
+        names = {HOME: "admin:index", SETTINGS: "npd-settings", "Activity": "admin:sync_activityline_changelist"}
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
@@ -106,7 +106,7 @@ SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
     Section(HOME, "Pause", "pause_circle", "sync_syncqueue", below="pause/", words="stop resume",
             card_permissions=("sync.pause_syncqueue",)),
-    Section("", "Activity", "history", "sync_decision", words="history log undo",
+    Section("", "Activity", "history", "sync_activityline", words="history log undo",
             about="Who changed what."),
     Section("Activity", "Deleted records", "delete", "sync_tombstone", words="trash bin restore undelete"),
     Section("", SETTINGS, "settings", url="npd-settings", words="time zone",

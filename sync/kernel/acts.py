@@ -270,7 +270,7 @@ _ANSWERS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
             "Monday gets the values back that are still in NPD.",
         ),
     },
-    # Cells that nobody is known to have emptied (UNREPORTED in models/decisions.py).
+    # Cells that nobody is known to have emptied (UNREPORTED in models/activity_lines.py).
     "unreported": {
         "reject": (
             "Fill in again",

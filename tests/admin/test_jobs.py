@@ -11,7 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from sync.clock import sync_now
-from sync.models import BoardLink, Decision, SyncQueue
+from sync.models import ActivityLine, BoardLink, SyncQueue
 from sync.outbox import pauses
 from sync.state import record_view
 from tests.admin import states
@@ -163,7 +163,7 @@ def test_a_pause_can_end_by_itself(browser: Client) -> None:
         finally:
             reset_clock()
         assert bool(pauses.active_pauses()) is is_paused
-    assert Decision.objects.latest("id").sentence == "Resumed: All boards."
+    assert ActivityLine.objects.latest("id").sentence == "Resumed: All boards."
 
 
 def test_a_link_pauses_and_resumes_nothing(browser: Client) -> None:

@@ -143,7 +143,7 @@ def test_pages_and_files_show_a_phone_number_in_one_form_and_forms_and_the_api_a
     for text in (
         row_of(browser.get(LIST).content.decode(), "Ann"),
         words_of(page.partition('id="npd-activity"')[2]),
-        words_of(browser.get("/admin/sync/decision/").content.decode()),
+        words_of(browser.get("/admin/sync/activityline/").content.decode()),
         file.decode("utf-8-sig"),
     ):
         assert (shown in text, stored in text) == (True, False)
