@@ -247,7 +247,7 @@ def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
         if section.is_offered(request):
             yield section.title, section.about or section.block or section.group, section.words, section.link
     for spec in registry.entities():
-        model_admin = admin.site.get_model_admin(spec.model)
+        model_admin: Any = admin.site.get_model_admin(spec.model)
         opts = spec.model._meta
         plural = str(opts.verbose_name_plural)
         pages = [

@@ -84,7 +84,7 @@ urlpatterns = [
     re_path("^admin/r/", middleware.unknown_address),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
-    path("admin/search/", admin.site.admin_view(command_search)),
+    path("admin/search/", admin.site.admin_view(command_search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
