@@ -27,7 +27,7 @@ from sync.clock import SyncNow, parse_moment, sync_now
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
-from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, Intent, IntentState, MondayAccount, SyncMetadata, WebhookEvent
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
@@ -161,6 +161,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
     new_events = 0
+    rows = [parse_moment(state.get("newest_row"))]
     full_page = board_events.log_form(monday.api.version).rows
     pages = (
         chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)) if changes.log is not None else ()
@@ -168,6 +169,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     for calls, entries in enumerate(pages, 1):
         settled = [entry for entry in entries if entry.at <= now - grace]
         cursor = max([cursor, *(entry.at for entry in settled)])
+        rows += [entry.at for entry in entries]
         new_events += store_missed_changes(link, settled)
         if calls >= most_calls and len(entries) >= full_page:
             # What is older waits for the next sweep, with what an earlier one left.
@@ -189,18 +191,29 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     extra = timedelta(days=1) / most_calls * calls - sweep_interval()
     next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
     read_from = min(begin, link.log_read_from or begin) if is_continuous else begin
+    newest_row = max(filter(None, rows), default=None)
+    if newest_row:
+        state["newest_row"] = newest_row.isoformat()
+    is_silent = _is_silent(link, newest_row + lag.ECHO_WINDOW if newest_row else read_from, now - lag.OVERLAP)
     BoardLink.objects.filter(pk=link.pk).update(
         swept_to=cursor,
         swept_at=SyncNow() + next_wait,
         sweep_problem=changes.log_problem,
         log_state=state,
-        log_read_from=None if changes.log is None else read_from,
+        log_read_from=None if changes.log is None or is_silent else read_from,
     )
     if not gap:
         _note_end_of_log(link, now - grace)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return new_events
+
+
+def _is_silent(link: BoardLink, since: datetime, until: datetime) -> bool:
+    """Whether webhooks or our own writes changed the board between these times, in which its log shows no row."""
+    webhooks = WebhookEvent.objects.filter(board_id=link.board_id, received_at__range=(since, until))
+    writes = Intent.objects.filter(board_id=link.board_id, state=IntentState.APPLIED, settled_at__range=(since, until))
+    return webhooks.exclude(trigger_id__startswith=LOG_PREFIX).exists() or writes.exists()
 
 
 def _begin_of_log(link: BoardLink, state: dict[str, Any], cursor: datetime, now: datetime) -> datetime:

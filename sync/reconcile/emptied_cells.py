@@ -64,10 +64,13 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
     unreported = list[FieldMapping]()
     for mapping in emptied_fields(facts.board, plan.facts):
         request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, mapping.key))
+        is_decided = request is not None and request.state != ApprovalState.PENDING
+        if not is_decided and _was_emptied(facts, plan, mapping):
+            continue
         if request is not None:
             is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
             lost |= {mapping.key} if is_held else set()
-        elif not _was_emptied(facts, plan, mapping):
+        else:
             was_off_board = _was_off_board(facts, plan, mapping)
             lost |= {mapping.key} if was_off_board else set()
             unreported += [] if was_off_board else [mapping]

@@ -114,16 +114,21 @@ def test_one_that_left_its_board_is_decided_by_its_own_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"),
+    ("state", "limit", "events", "expected"),
     [
-        (None, "asked"),
-        (ApprovalState.PENDING, "asked"),
-        (ApprovalState.REJECTED, "sent"),
-        (ApprovalState.APPROVED, "pulled"),
+        (None, 0, [], "asked"),
+        (ApprovalState.PENDING, 0, [], "asked"),
+        (ApprovalState.REJECTED, 0, [], "sent"),
+        (ApprovalState.APPROVED, 0, [], "pulled"),
+        (ApprovalState.PENDING, None, [], "asked"),
+        (ApprovalState.PENDING, None, [edit(None)], "pulled"),
+        (ApprovalState.REJECTED, None, [edit(None)], "sent"),
     ],
 )
-def test_beyond_the_guard_a_person_is_asked_and_followed(state: ApprovalState | None, expected: str) -> None:
-    limit = ApprovalFacts(limit=ApprovalLimit(0, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
+def test_beyond_the_guard_a_person_is_asked_and_followed_unless_a_late_event_says_who_emptied_it(
+    state: ApprovalState | None, limit: int | None, events: list[WebhookEvent], expected: str
+) -> None:
+    guard = ApprovalFacts(limit=ApprovalLimit(limit, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
     request = ApprovalRequest(
         entity_id=ANN_ID,
         kind=ApprovalKind.CLEAR_NPD,
@@ -131,8 +136,8 @@ def test_beyond_the_guard_a_person_is_asked_and_followed(state: ApprovalState | 
         state=state,
         values={"value": "Boss", UNREPORTED: True},
     )
-    approvals = replace(limit, requests=(request,) if state else ())
-    assert outcome(state="moved", approvals=approvals) == expected
+    approvals = replace(guard, requests=(request,) if state else ())
+    assert outcome(state="moved", events=events, approvals=approvals) == expected
 
 
 def test_one_way_from_monday_a_person_is_asked() -> None:

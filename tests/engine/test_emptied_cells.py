@@ -160,6 +160,22 @@ def test_what_people_empty_arrives_with_every_webhook_lost(world: World, case: s
     assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
 
 
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_what_people_empty_arrives_though_the_log_is_always_empty_and_webhooks_are_lost(
+    world: World, is_quiet: bool
+) -> None:
+    world.sandbox.faults({"late_rows": [1e9]})
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    ann = world.contact("Ann", **VALUES)
+    world.work(minutes=5)
+    if not is_quiet:
+        hours_go_by(world, ann)
+    empty(world, ann)
+    compare_board(world.link())
+    hours_go_by(world, ann)
+    assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
+
+
 @pytest.mark.parametrize("chosen", [approve, reject])
 def test_one_way_from_monday_a_person_is_asked_and_nothing_is_sent(world: World, chosen: Any) -> None:
     lead = world.administrator("lead")
