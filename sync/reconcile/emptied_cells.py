@@ -65,7 +65,7 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
     for mapping in emptied_fields(facts.board, plan.facts):
         request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, mapping.key))
         is_decided = request is not None and request.state != ApprovalState.PENDING
-        if not is_decided and _was_emptied(facts, plan, mapping):
+        if not is_decided and was_emptied(facts, plan, mapping):
             continue
         if request is not None:
             is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
@@ -121,7 +121,7 @@ def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
     return datetime.fromisoformat(at) if at else plan.record.created_at
 
 
-def _was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+def was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
     converter = facts.board.converter(mapping, plan.record)
     if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):

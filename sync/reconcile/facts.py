@@ -285,6 +285,7 @@ class RemovedItemFacts(RecordFacts):
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
+    lost_cells: frozenset[str] = frozenset()  # fields whose cell is empty though nobody emptied it
 
     @property
     def choice(self) -> FieldSelection | None:

@@ -171,10 +171,14 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
     waiting = []
     for record_plan in plan.open_records:
         item_id = record_plan.record.monday_id
-        if item_id:
-            wait = _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))
-        else:
+        item = facts.items.linked.get(item_id or "")
+        if not item_id:
             wait = _wait_for_matches(facts, record_plan)
+        elif field_values.is_active_on(facts.board, item):
+            wait = _wait_for_item(facts, record_plan.facts, item)
+        else:
+            # Of a removed item no cell is set aside by itself.
+            wait = _wait_for_item_and_cells(facts, replace(record_plan.facts, item=item))
         if wait:
             waiting.append(_deferred(record_plan, wait))
     waiting_deleted = []

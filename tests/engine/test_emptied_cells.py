@@ -252,3 +252,18 @@ def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_som
     assert (world.values(ann)["role_title"], ann.role_title) == ("New", "New")
     asked = SyncConflict.objects.filter(kind="overwritten", monday_data={"role_title": None})
     assert asked.exists() is is_emptied
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item(world: World, is_emptied: bool) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    if is_emptied:
+        world.edit(ann, "role_title", "")
+    move_away_and_back(world, ann)
+    world.sandbox.act("archive", item_id=ann.monday_id)
+    hours_go_by(world)
+    assert Contact.objects.exists() is is_emptied
+    questions = SyncConflict.objects.filter(resolved_at=None)
+    assert [question.monday_data for question in questions] == ([{"role_title": None}] if is_emptied else [])
