@@ -83,7 +83,7 @@ def _with_unreported(
 ) -> pass_plan.RecordPlan:
     """Set cells aside of which no event tells, until a sweep that began after they were read has ended.
 
-    Connected items are read again once more after ten minutes.
+    Connected items are read again once more after ten minutes. A person's *Sync now* fills all in again at once.
     """
     link = facts.board.link
     lost = set[str]()
@@ -97,7 +97,9 @@ def _with_unreported(
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
-        if link.log_read_to is None or link.log_read_to < read_at:
+        if plan.facts.is_pushed_by_name:
+            lost.add(key)
+        elif link.log_read_to is None or link.log_read_to < read_at:
             reasons[key] = WAITS_FOR_LOG
         elif is_connected and seconds_left > 0:
             reasons[key] = WAITS_FOR_LOOK

@@ -167,7 +167,10 @@ _MAKES = EVENT_TYPES[EventKind.CREATED]
 
 
 def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell."""
+    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell.
+
+    A person's *Sync now* writes to an item that is shown on its board, and it is read again all the same.
+    """
     waiting = []
     for record_plan in plan.open_records:
         item_id = record_plan.record.monday_id
@@ -179,7 +182,10 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
         else:
             # Of a removed item no cell is set aside by itself.
             wait = _wait_for_item_and_cells(facts, replace(record_plan.facts, item=item))
-        if wait:
+        if wait and record_plan.facts.is_pushed_by_name and field_values.is_active_on(facts.board, item):
+            removals = [event.pk for event in record_plan.facts.events if event.type in _TAKES_AWAY]
+            waiting.append(record_plan.waiting_for_look(wait, removals, UNSHOWN_ITEM))
+        elif wait:
             waiting.append(_deferred(record_plan, wait))
     waiting_deleted = []
     for deleted in facts.deleted:

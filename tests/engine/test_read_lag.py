@@ -154,6 +154,20 @@ def test_sync_now_sends_what_was_saved_and_keeps_what_was_reported(world: World,
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 
 
+def test_sync_now_writes_to_an_item_that_is_still_shown_after_it_is_reported_archived(
+    world: World, ann: Contact
+) -> None:
+    lag(world, "states", edits=30)
+    world.sandbox.act("archive", item_id=ann.monday_id)
+    world.hear(ann)
+    world.sandbox.act("restore", item_id=ann.monday_id)
+    world.save(ann, role_title="Ours")
+    push_record(ann, "Olga")
+    world.work(ann)
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Ours", "pending")
+    assert SyncQueue.objects.filter(entity_id=ann.pk, status="pending").exists()
+
+
 @pytest.mark.parametrize("saved", [None, "Ours"])
 def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer(
     world: World, ann: Contact, saved: str | None
