@@ -20,10 +20,11 @@ from django.db import models, transaction
 
 from sync import registry
 from sync.boards import availability, board_columns
-from sync.boards.sync_filter import SyncFilter
 from sync.boards.webhooks import check_silence, check_webhooks
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, parse_moment, sync_now
+from sync.fields.field_values import ACTIVE
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
@@ -31,7 +32,6 @@ from sync.models import BoardLink, IgnoredItem, Intent, IntentState, MondayAccou
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
-from sync.reconcile.field_values import ACTIVE
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 
@@ -161,7 +161,6 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
     new_events = 0
-    rows = [parse_moment(state.get("newest_row"))]
     full_page = board_events.log_form(monday.api.version).rows
     pages = (
         chain([changes.log], monday.read_log_pages(link.board_id, begin, changes)) if changes.log is not None else ()
@@ -169,7 +168,6 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     for calls, entries in enumerate(pages, 1):
         settled = [entry for entry in entries if entry.at <= now - grace]
         cursor = max([cursor, *(entry.at for entry in settled)])
-        rows += [entry.at for entry in entries]
         new_events += store_missed_changes(link, settled)
         if calls >= most_calls and len(entries) >= full_page:
             # What is older waits for the next sweep, with what an earlier one left.
@@ -191,9 +189,9 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     extra = timedelta(days=1) / most_calls * calls - sweep_interval()
     next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
     read_from = min(begin, link.log_read_from or begin) if is_continuous else begin
-    newest_row = max(filter(None, rows), default=None)
-    if newest_row:
-        state["newest_row"] = newest_row.isoformat()
+    if changes.log:
+        state["newest_row"] = max(entry.at for entry in changes.log).isoformat()
+    newest_row = parse_moment(state.get("newest_row"))
     is_silent = _is_silent(link, newest_row + lag.ECHO_WINDOW if newest_row else read_from, now - lag.OVERLAP)
     BoardLink.objects.filter(pk=link.pk).update(
         swept_to=cursor,
