@@ -129,7 +129,7 @@ def test_one_that_left_its_board_is_decided_by_its_own_rule() -> None:
         (ApprovalState.REJECTED, None, [edit(None)], "sent"),
     ],
 )
-def test_beyond_the_guard_a_person_is_asked_and_followed_unless_a_late_event_says_who_emptied_it(
+def test_beyond_the_guard_a_person_is_asked_and_followed(
     state: ApprovalState | None, limit: int | None, events: list[WebhookEvent], expected: str
 ) -> None:
     guard = ApprovalFacts(limit=ApprovalLimit(limit, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
