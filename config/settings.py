@@ -341,7 +341,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.reports.ConflictKind",
-        "ConflictStateEnum": "conflicts.case.STATES",
+        "ConflictStateEnum": "conflicts.pages.case.STATES",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "SyncStateStatusEnum": "sync.choices.SyncStatus",
@@ -353,7 +353,7 @@ SPECTACULAR_SETTINGS = {
         "JobOperationEnum": "sync.choices.OPERATIONS",
         "JobPriorityEnum": "sync.choices.Priority",
         "SyncStateResolutionEnum": "sync.choices.ResolutionStrategy",
-        "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
+        "ManualResolutionTypeEnum": "conflicts.pages.api.MANUAL_CHOICES",
         "SelectionChooseEnum": "conflicts.models.SELECTABLE",
     },
     "OAS_VERSION": "3.1.1",

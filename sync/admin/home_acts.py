@@ -3,7 +3,8 @@
 Home offers them on rows and groups, the lists of unmatched items and of approvals on selected rows (`EntriesMixin`),
 and the pages of a record, a board and an unmatched item as buttons (`act_buttons`). The functions that do them have a
 `@does` and stand beside their rows' lists: for jobs in queue_pages.py, for unmatched items and approvals in
-items_and_approvals.py, for conflicts and rejected values in conflicts/admin.py. Those without a list are at the end.
+items_and_approvals.py, for conflicts and rejected values in conflicts/pages/admin.py. Those without a list are at the
+end.
 
 Other acts are elsewhere: on the selected rows of a list in `act_on_rows` of its admin, on one record in
 record_pages.py, pauses and the ends of pauses and stops in queue_pages.py.

@@ -20,9 +20,9 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import case, rejections, resolution
-from conflicts.case import SETTLED, Progress, conflict_progress
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, Effect, ResolutionType, Sides, SyncConflict
+from conflicts.pages import case, rejections, resolution
+from conflicts.pages.case import SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
