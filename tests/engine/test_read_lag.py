@@ -193,7 +193,7 @@ def test_an_edit_that_neither_its_event_nor_a_read_shows_is_in_the_history(world
     for wait in LOOKS:
         world.hear(ann, seconds=wait + 0.1)
     assert world.values(ann)["phone"] == "+442079460055"
-    line = Decision.objects.get(entity_id=ann.pk, kind="overridden")
+    line = ActivityLine.objects.get(entity_id=ann.pk, kind="overridden")
     assert (line.values["before"], "raw_before" in line.values) == ("442079460099", False)
 
 
