@@ -119,7 +119,7 @@ _ACTS = (
     Act("link_again", "Link again",
         "Links the record with its former item, and turns its sync on. If the item has left the board, you are asked "
         f"what to do with the record. {_SYNC_ON}",
-        asks=True, way_back="To go back, unlink the record again."),
+        "Link {records} with their items again", asks=True, way_back="To go back, unlink the record again."),
     Act("undo", "Undo", "Puts the former value back in NPD, unless it has changed since; the next sync does the rest.",
         asks=True),
     Act("redo", "Redo", "Undoes an undo: puts the value back that NPD had before.", asks=True),
@@ -167,7 +167,7 @@ _ACTS = (
         "Both sides keep their values and aren't synced any more. If the item is on the board, its NPD ID is cleared; "
         f"it becomes no other record by itself. {_CONFLICTS_CLOSE}",
         "Unlink {records} from Monday", "{records} will be unlinked.", asks=True,
-        way_back="To go back, press “Link again…” on the record's page."),
+        way_back="To go back, choose “Link again” here or on a record's page, or “Undo” in the activity."),
     # Values that differ, that Monday rejected, and of edits on Monday that were lost.
     Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.",
         "Use NPD in {number}", "Resolved with NPD's values: {number}.", MAX_PER_REQUEST, asks_about_several=True,
