@@ -82,7 +82,7 @@ class Section:
 
     def may_be_seen(self, request: HttpRequest) -> bool:
         """Return whether this user may see its pages."""
-        from sync.registry import may_view
+        from sync.permissions import may_view
 
         if self.permission == ANY_PERMISSION:
             return bool(request.user.get_all_permissions())

@@ -16,12 +16,13 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
-from sync import attention, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
 from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.clock import readers_mark
+from sync.fields import lookups
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
@@ -98,7 +99,7 @@ def _state_line(
         next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
         # The boards that the environment names.
         types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
-        on_server = " ".join(map(registry.no_board_reason, types))
+        on_server = " ".join(map(lookups.no_board_reason, types))
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
     if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
@@ -182,7 +183,7 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
     boards = [
         (registry.entity(board.entity_type), board)
         for board in overview.displayed_boards
-        if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
+        if permissions.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
     counts = record_view.state_counts(*(spec.model.objects.all() for spec, _board in boards))
     lines = []
@@ -346,7 +347,7 @@ def _group_buttons(
     if link and solved_by_mapping and may_set_up(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
     if link and act_buttons and is_about_column:
-        pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
+        pages.append(Button("Open the board", url=addresses.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
         on_monday = [record_panel.restore_button(link, group.code)] if link and act_buttons else []

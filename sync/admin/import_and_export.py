@@ -28,7 +28,7 @@ from import_export.tmp_storages import CacheStorage
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from sync import registry
+from sync import addresses, permissions, registry
 from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.models import ActivityLine
@@ -182,7 +182,7 @@ class RecordFilesMixin(ImportExportMixin):
         return [
             str(target._meta.verbose_name_plural)
             for target in targets
-            if is_creatable(target) and registry.may_act(request.user, "add", target.entity_type())
+            if is_creatable(target) and permissions.may_act(request.user, "add", target.entity_type())
         ]
 
     def create_import_form(self, request: HttpRequest) -> Any:
@@ -401,7 +401,7 @@ def refused_rows_url(user: Any, row: ActivityLine, now: datetime) -> str:
     opts = registry.entity(row.entity_type).model._meta
     if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
         return ""
-    return registry.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
+    return addresses.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
 
 
 def refused_key(model: Any, name: str) -> str:

@@ -25,11 +25,12 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from sync import queue, registry
+from sync import addresses, queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.import_and_export import RecordFilesMixin
 from sync.choices import SyncDirection
+from sync.fields import searches
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import limit_lock_waits
 from sync.models import SyncedModel
@@ -91,7 +92,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_ordering_field(self, field_name: str) -> Any:
         """Return what a click on a column's title sorts by."""
         field = super().get_ordering_field(field_name)
-        return registry.sort_expression(self.model, field) if isinstance(field, str) else field
+        return searches.sort_expression(self.model, field) if isinstance(field, str) else field
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
@@ -161,18 +162,18 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     @cached_property
     def ordering(self) -> tuple[Any, ...]:
-        return () if self.opts.ordering else registry.default_ordering(self.model)
+        return () if self.opts.ordering else searches.default_ordering(self.model)
 
     @cached_property
     def search_fields(self) -> tuple[str, ...]:
-        return (*registry.searched_fields(self.model), "monday_id")
+        return (*searches.searched_fields(self.model), "monday_id")
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         """Return records with every word of the term in any order, or with the phone number."""
         names = self.get_search_fields(request)
-        return queryset.filter(registry.search_condition(self.model, names, search_term)), False
+        return queryset.filter(searches.search_condition(self.model, names, search_term)), False
 
     @cached_property
     def search_help_text(self) -> str:
@@ -483,13 +484,13 @@ def search_records(request: HttpRequest, term: str) -> list[SearchResult]:
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
         if spec.name_field:
             # A company matches by name; its many people, who match by it, must not crowd it out.
-            by_name = registry.search_condition(spec.model, [spec.name_field], term)
+            by_name = searches.search_condition(spec.model, [spec.name_field], term)
             has_name = models.Case(models.When(by_name, 0), default=1)
             rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
             about = admin_base.details_of(record) or registry.type_label(spec.entity_type)
-            results.append(SearchResult(str(record), about, registry.record_url(spec.entity_type, record.pk), None))
+            results.append(SearchResult(str(record), about, addresses.record_url(spec.entity_type, record.pk), None))
     return results
 
 

@@ -17,6 +17,7 @@ from sync import choices
 from sync.boards import board_columns
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
+from sync.fields.lookups import link_of
 from sync.kernel import grouped
 from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncMetadata
@@ -31,7 +32,7 @@ from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import longer_histories, with_originals, with_related
 from sync.records.item_links import unlinked_items
-from sync.registry import link_of, target_of
+from sync.registry import target_of
 
 # At most so many pages are read after the first; a match key that more items share identifies nothing.
 MAX_PAGES = 20
