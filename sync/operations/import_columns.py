@@ -16,6 +16,7 @@ from sync import registry
 from sync.kernel import grouped
 from sync.models import SyncedModel
 from sync.monday.text_forms import fold_title
+from sync.operations.workbooks import MAX_COLUMNS
 
 NPD_ID = "NPD ID"
 FIRST_NAME = "first_name"
@@ -36,6 +37,8 @@ KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words
 IDLE_WORDS = {"primary", "preferred", "default", "required", "optional", "mandatory", "pflichtfeld", "value"}
 
 _WORD = re.compile(r"\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
+
+MAX_TITLE = 100  # longer texts are no titles
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -132,11 +135,13 @@ class KnownTitles:
 
     def count(self, titles: Sequence[str]) -> int:
         """Return how many of these titles are known; 0 if none of them tells which record a row is about."""
-        columns = self.columns(titles)
+        columns = self.columns(titles[:MAX_COLUMNS])
         return 0 if self._keys.isdisjoint(columns) else len(columns) - columns.count("")
 
     def rank(self, title: str) -> Any:
         """Return the field of a title, and how well it fits, the best the least; None for an unknown title."""
+        if not title or len(title) > MAX_TITLE:
+            return None
         return self._rank(title) or self._rank(self._prefix.sub("", title, count=1))
 
     def _rank(self, title: str) -> Any:

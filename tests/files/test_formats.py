@@ -1,8 +1,6 @@
 """Files as other programs write them, and exported files that come back unchanged."""
 
 import io
-import time
-import tracemalloc
 import zipfile
 from typing import Any
 
@@ -12,6 +10,7 @@ import xlsxwriter
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from bench.hostile_files import HOSTILE, MEGABYTES, PART, SECONDS, STYLES, changed, cost, in_styles, sheet
 from npd.models import Contact, Organization
 from sync.operations.file_formats import escape_formula, read_file, unescape_formula
 from sync.operations.workbooks import FileError
@@ -29,15 +28,6 @@ AWKWARD = [
 
 def rows_of(content: bytes) -> list[dict[str, Any]]:
     return read_file(content)[0].dict
-
-
-def sheet(*rows: list[Any]) -> bytes:
-    out = io.BytesIO()
-    with xlsxwriter.Workbook(out) as book:
-        page = book.add_worksheet()
-        for number, row in enumerate(rows):
-            page.write_row(number, 0, row)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -151,71 +141,11 @@ def test_half_a_character_in_a_workbook_is_replaced(browser: Client) -> None:
     assert "a \ufffd b \U0001f600" in preview(browser, content).content.decode()
 
 
-def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after:
-        for name in before.namelist():
-            data = before.read(name)
-            after.writestr(name, data.replace(old, new) if name == part else data)
-    return out.getvalue()
-
-
-PART = "xl/worksheets/sheet1.xml"
-STYLES = "xl/styles.xml"
-
-
-def in_sheet(content: bytes) -> bytes:
-    return changed(sheet(["Name"], ["Ann"]), PART, b"</sheetData>", content + b"</sheetData>")
-
-
-def in_styles(tag: bytes, content: bytes) -> bytes:
-    return changed(sheet(["Name"], ["Ann"]), STYLES, tag, content + tag)
-
-
-HOSTILE = {
-    "a number format of a million signs": lambda: in_styles(
-        b"<fonts", b'<numFmts><numFmt numFmtId="9" formatCode="' + b"[" * 1_000_000 + b'"/></numFmts>'
-    ),
-    "20,000 number formats": lambda: in_styles(
-        b"<fonts", b"".join(b'<numFmt numFmtId="%d" formatCode="0"/>' % number for number in range(20_000))
-    ),
-    "a million cell styles": lambda: in_styles(b"</cellXfs>", b"<xf/>" * 1_000_000),
-    "a cell with a million attributes": lambda: in_sheet(b"<c" + b' a=""' * 1_000_000 + b"/>"),
-    "a million tags within tags": lambda: in_sheet(b"<a>" * 1_000_000 + b"</a>" * 1_000_000),
-    "six million escapes": lambda: in_sheet(b"<row><c t='str'><v>" + b"_x0041_" * 6_000_000 + b"</v></c></row>"),
-    "a long text in each cell": lambda: in_sheet(
-        b"".join(b"<row><c t='str'><v>" + b"x" * 9_000 + b"</v></c></row>" for _ in range(4_900))
-    ),
-    "5,000 rows of 2,000 cells": lambda: in_sheet((b"<row>" + b"<c><v>1</v></c>" * 2_000 + b"</row>") * 5_000),
-    "a comment of 45 MB": lambda: in_sheet(b"<!--" + b"x" * 45_000_000 + b"-->"),
-    "white space without end": lambda: in_sheet(b" " * 50_000_001),
-    "countless short tags": lambda: in_sheet(b"<row>" + b"<c/>" * 2_500_000 + b"</row>"),
-    "countless sheets": lambda: changed(
-        sheet(["Name"], ["Ann"]),
-        "xl/workbook.xml",
-        b"</sheets>",
-        b"".join(b'<sheet name="%d" r:id="rId1"/>' % number for number in range(300_000)) + b"</sheets>",
-    ),
-    "10 MB of commas": lambda: b"Name\n" + b"," * 9_990_000,
-    "a million rows of commas": lambda: b"Name\n" + b",,,,,,,,\n" * 1_040_000,
-    "a row of 2,000 cells": lambda: b"Name\n" + b"x," * 1_999 + b"\n",
-    "a cell of 10 MB": lambda: b"Name\n" + b"x" * 9_900_000,
-}
-
-
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_within_two_seconds_and_little_memory(name: str) -> None:
-    content = HOSTILE[name]()
-    began = time.thread_time()
-    tracemalloc.start()
-    try:
-        with pytest.raises(FileError):
-            read_file(content)
-        _, most = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert most < 150_000_000
-    assert time.thread_time() - began < 2
+    seconds, megabytes = cost(HOSTILE[name]())
+    assert seconds < SECONDS
+    assert megabytes < MEGABYTES
 
 
 def test_a_workbook_with_a_long_number_format_in_each_cell_is_refused() -> None:
