@@ -125,10 +125,6 @@ class RecordHistory:
     last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
 
-# The kind of the history line about an item that is on its board again; its event names the user who restored it.
-RETURNED = "restored"
-
-
 @dataclass(frozen=True)
 class HistoryLine:
     """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
@@ -136,7 +132,7 @@ class HistoryLine:
     `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about.
     """
 
-    kind: str
+    kind: choices.ActivityKind
     sentence: str
     key: str = ""
     actor: str = ""

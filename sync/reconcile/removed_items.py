@@ -19,6 +19,7 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
+from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.merge import FieldSides, Unknown
@@ -122,7 +123,7 @@ def plan_removed_item(
     is_first_pass = since == now
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
-        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.actor, values=values))
+        plan = plan.logged(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
     quiet_seconds = board.settings.removed_item_quiet_seconds
     wait = quiet_seconds - (now - since).total_seconds()
     if state == MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked_about_removal:
@@ -420,7 +421,7 @@ def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem
     result = "The record stays, and its item is created again with NPD's values."
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
-    line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
+    line = HistoryLine(ActivityKind.UNLINKED, f"{removed.sentence} {result}", actor=actor, values=values)
     unlinked = replace(plan.logged(line, *removed.lost_edits), removed_item=replace(removed, result=result))
     return replace(without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 
