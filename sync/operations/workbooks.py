@@ -34,7 +34,7 @@ MAX_SHEET_ROWS = 1_048_576
 MAX_FORMAT = 255
 MAX_FORMATS = 1_000
 # Characters of the formats by which all cells are shown.
-MAX_FORMATTING = 2_000_000
+MAX_FORMATTING = 1_000_000
 MAX_STYLES = 64_000
 MAX_CELL = 32_767
 
