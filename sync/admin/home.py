@@ -90,7 +90,7 @@ def _mark_of_minute(minute: datetime) -> datetime:
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
 ) -> StateLine:
-    """Return the state; `things` is the number of causes that need this person."""
+    """Return the state; `things` is the number of entries that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_setup_running(link) for link in overview.links.values()):
@@ -122,12 +122,15 @@ def _state_line(
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
-        return StateLine("warn", "notifications", f"Syncing; {need} attention")
+        number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
+        detail = f"{humanize.count_with_noun(number, 'record waits', 'records wait')} for that." if number else ""
+        words = f"{need} attention; everything else syncs as usual"
+        return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
-        return StateLine("wait", "sync", f"Syncing; {records} pending")
+        return StateLine("wait", "sync", f"Sync runs; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
 
 
@@ -286,11 +289,11 @@ def _boxes(
     rows_by_cause = grouped(_rows(request, entries, wording), lambda row: row.entry.cause)
     boxes = []
     earlier_sentences: set[str] = set()
-    for group in groups:
+    for group in map(_with_author, groups):
         rows = rows_by_cause.get(group.cause, [])
         folds = group.number > SHOWN_AT_ONCE or not group.needs_somebody
         is_open = not folds or group.cause in opened
-        act_buttons = _act_buttons(group, rows)
+        act_buttons = _act_buttons(group, rows, request.user.get_username())
         sentences = humanize.sentences(_lead(request, group, has_acts=bool(act_buttons)))
         # If several groups wait for the same, each sentence is shown once; but a removal's deadline always.
         deadline = sentences[:1] if group.kind is attention.Kind.REMOVED else []
@@ -311,19 +314,23 @@ def _boxes(
     return boxes
 
 
+def _with_author(group: attention.Group) -> attention.Group:
+    """Return the group with the person who deleted all its records in NPD, if it was one."""
+    if (group.kind, group.code) != (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
+        return group
+    rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
+    deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+    people = {author.by for author in deletions.values()}
+    is_one = len(people) == 1 and len(deletions) == group.number
+    return replace(group, deleted_by=people.pop() if is_one else "")
+
+
 def _lead(request: HttpRequest, group: attention.Group, *, has_acts: bool) -> str:
     """Return what happens with a group's entries, and when."""
     overview = admin_base.overview_of(request)
     link = overview.links.get(group.entity_type)
     if group.kind is attention.Kind.FAILED and group.number > 1:
         return group.title
-    if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-        rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
-        deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
-        people = {author.by for author in deletions.values()}
-        # Named only if one person deleted all these records.
-        deleted_by = people.pop() if len(people) == 1 and len(deletions) == group.number else ""
-        return replace(group, deleted_by=deleted_by).sentence
     if group.kind is attention.Kind.REMOVED and link is not None:
         steps = RESTORE_STEPS[group.code] if has_acts else ""
         return f"{record_panel.removal_sentence(group.noticed, group.code, link, overview.now)} {steps}"
@@ -357,7 +364,7 @@ def _group_buttons(
     return [*act_buttons, *pages]
 
 
-def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
+def _act_buttons(group: attention.Group, rows: Sequence[Row], username: str) -> list[Button]:
     """Return buttons for the acts that are possible on all of the group's rows that this person may act on now."""
     open_rows = [row for row in rows if row.acts]
     entries = [row.entry for row in open_rows]
@@ -367,7 +374,9 @@ def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         for act in attention.acts_of(group.kind, group.code)
         if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
     ]
-    # A deletion is never the first choice.
+    if group.deleted_by == username:  # this person has asked for it
+        return buttons
+    # Else a deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
 
 
@@ -414,9 +423,7 @@ def _row(
         return Row(entry, badge=humanize.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
-        is_paused = overview.availability(entry.entity_type).is_paused
-        words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
-        badge = humanize.badge("wait", "pause_circle" if is_paused else "sync", words)
+        badge = humanize.badge("wait", "sync", f"Next attempt {overview.next_attempt_words(job)}")
     offered = attention.offered_acts(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
@@ -424,7 +431,7 @@ def _row(
 def _others_sentence(request: HttpRequest) -> str:
     """Return how many more things need only other people."""
     kinds_of_others = attention.ShownKinds(admin_base.kinds_on_home(request.user).others)
-    things = sum(tally.causes for tally in attention.tallies(kinds_of_others).values())
+    things = sum(attention.counts(kinds_of_others).values())
     return f"{humanize.count_with_noun(things, 'thing needs', 'things need')} somebody else" if things else ""
 
 
@@ -435,8 +442,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     wording = attention.Wording.of_boards()
     boards = _board_lines(request, overview, wording)
     boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
-    tallies = admin_base.tallies_of(request)
-    things = sum(tallies[kind].causes for kind in shown.kinds)
+    counts = admin_base.counts_of(request)
+    things = sum(counts[kind] for kind in shown.kinds)
+    listed = sum(box.group.number for box in boxes if box.group.needs_somebody)
     is_loading = any(board.first_load for board in boards)
     shows_calls = not overview.no_token_reason and (is_loading or overview.quota.is_low)
     is_paused = all(board.is_paused for board in overview.displayed_boards)
@@ -449,7 +457,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "boxes": boxes,
         # The keyboard shortcuts of the rows' acts.
         "keys": {act.key for box in boxes for row in box.rows for act in row.acts},
-        "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MAX_GROUPS else 0,
+        "unlisted": things - listed if len(boxes) == MAX_GROUPS else 0,
         "reads_only": shown.reads_only,
         # With nothing to do, the state line says it.
         "others": _others_sentence(request) if things else "",

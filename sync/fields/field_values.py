@@ -28,6 +28,7 @@ from sync.monday import conversion, text_forms
 from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import FieldChoices
+from sync.monday.columns.phones import shown_phone
 from sync.monday.text_forms import fold_whitespace, match_key
 
 
@@ -130,6 +131,25 @@ def still_holds(record: models.Model, raw: conversion.Local) -> bool:
         elif to_json_value(current) != value:
             return False
     return True
+
+
+def is_phone(field: Any) -> bool:
+    """Whether a model's field holds a phone number: its mapping says so."""
+    spec = registry.entity(field.model.entity_type())
+    return any(field.name in mapping.fields for mapping in spec.mappings if mapping.converter == "phone")
+
+
+def field_text(field: Any, value: Any) -> str:
+    """Return a field's value as pages and files show it; not for relations."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(value)
+    if field.choices:
+        return str(dict(field.flatchoices).get(value, value))
+    return shown_phone(value) if is_phone(field) else str(value)
 
 
 def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, str]:
