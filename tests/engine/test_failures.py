@@ -50,6 +50,24 @@ def test_a_lost_create_that_is_written_when_it_is_sent_again_shows_that_writes_w
     assert MondayAccount.objects.get().write_failures == 0
 
 
+def test_a_record_that_waits_is_not_read_over_and_over_for_its_new_items_webhook(world: World) -> None:
+    bob = world.linked("Bob")
+    world.sandbox.faults({"status": 423, "on": "mutation"})
+    world.save(bob, notes="Likes tea")  # from now on the board's changes wait
+    ann = world.contact("Ann")
+
+    def hear_and_save() -> None:
+        world.deliver()  # the item isn't linked yet, so the webhook's job is the item's
+        Contact.objects.filter(pk=ann.pk).update(notes="Likes coffee")
+
+    world.meanwhile(hear_and_save, after="mutation")
+    before = world.calls()
+    world.work()
+    assert world.calls() - before == 3
+    world.settle()
+    assert (world.status(ann), world.values(ann)["notes"]) == ("synced", "Likes coffee")
+
+
 def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World) -> None:
     poison, fine = world.linked("Poison"), world.linked("Fine")
     Contact.objects.update(notes="new")
