@@ -23,16 +23,15 @@ from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen
 from sync import registry
 from sync.choices import Cause
 from sync.clock import sync_now
+from sync.fields import field_values
+from sync.fields.field_bases import base_of, last_seen_value
+from sync.fields.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 from sync.kernel import grouped
 from sync.kernel.acts import ActionError
 from sync.models import Decision, FieldMapping, SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.decision_undo import undo_decisions
-from sync.reconcile import field_values
-from sync.reconcile.field_bases import base_of
-from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
-from sync.reconcile.lost_updates import last_seen_value
 from sync.records import authors
 
 # The kind of the line of activity that stores an answer.

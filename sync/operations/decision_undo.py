@@ -15,14 +15,14 @@ from django.db import IntegrityError, models, transaction
 from conflicts.store import open_conflicts
 from sync import registry
 from sync.choices import SyncDirection, common_direction
+from sync.fields import field_values
+from sync.fields.lookups import FieldDisplay, read_related
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel, history_of
 from sync.models.decisions import IMPORT_KIND, fold_alike
 from sync.outbox import wakeups
-from sync.reconcile import field_values
-from sync.reconcile.lookups import FieldDisplay, read_related
 from sync.records import authors
 from sync.records.tombstones import deleted_names
 

@@ -27,6 +27,8 @@ from import_export.widgets import Widget
 
 from sync import registry
 from sync.choices import Priority, QueueStatus
+from sync.fields import field_values
+from sync.fields.lookups import canonical_value, complete_phone, phone_region
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import Decision, SyncedModel, SyncQueue
@@ -44,8 +46,6 @@ from sync.operations.import_columns import (
 )
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
-from sync.reconcile import field_values
-from sync.reconcile.lookups import canonical_value, complete_phone, phone_region
 from sync.records.authors import actor_label, log_model_action, person_line
 
 # Cells without a value, as spreadsheets and databases write them. “Null” is a name.

@@ -26,17 +26,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sync import merge
-from sync.boards import sync_filter
-from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, common_direction
+from sync.fields import field_bases, field_values, sync_filter
+from sync.fields.field_values import BoardContext
+from sync.fields.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, NAME_COLUMN, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.text_forms import fold_whitespace
-from sync.reconcile import field_bases, field_values, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
-from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 

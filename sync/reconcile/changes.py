@@ -20,6 +20,8 @@ from typing import Any
 
 from conflicts.reports import KIND_UNDO
 from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
@@ -30,11 +32,10 @@ from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
-from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
+from sync.reconcile import our_writes, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
-from sync.reconcile.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
@@ -403,7 +404,7 @@ def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
         return False
-    return field_bases.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
+    return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 
 def _swallowed_result(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
@@ -446,7 +447,7 @@ def _push_result(field_plan: pass_plan.FieldPlan, item: Item) -> FieldResult:
     after = converter.display(sent_value)
     altered = {}
     if sent_value != stored_value:
-        is_lossless = field_bases.is_lossless(converter, sent_value, stored_value)
+        is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
         advice = "Nothing is lost." if is_lossless else "Change it on either side."
         stored_text = name_invisible(converter.display(stored_value))
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"

@@ -17,15 +17,16 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.boards.sync_filter import FilterSide
 from sync.choices import TombstoneReason
+from sync.fields import field_bases, field_values
+from sync.fields.field_values import BoardContext
+from sync.fields.sync_filter import FilterSide
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile import field_bases, field_plan, field_values, pass_plan, removed_items
+from sync.reconcile import field_plan, pass_plan, removed_items
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts

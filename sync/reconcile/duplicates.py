@@ -16,15 +16,16 @@ from dataclasses import replace
 from typing import Any
 
 from conflicts import reports
-from conflicts.reports import ConflictKind, Option
+from conflicts.reports import AnswerKind, ConflictKind, Option
 from sync.choices import ApprovalKind, ApprovalState
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
 from sync.kernel.acts import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import field_values, identity, pass_plan
+from sync.reconcile import identity, pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
-from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import AnswerKind, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
 
 # The kind of the history line about a duplicate that stays on the board.
 DUPLICATE_STAYS = "conflict_identity"

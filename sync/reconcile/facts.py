@@ -9,6 +9,7 @@ from uuid import UUID
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
+from sync.fields.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.kernel import as_uuid
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
@@ -17,7 +18,6 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY
 
@@ -142,11 +142,6 @@ class HistoryLine:
     actor: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     item_id: str = ""
-
-
-def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet."""
-    return SyncMetadata(entity_type=entity_type, entity_id=str(entity_id))
 
 
 Frozen = TypeVar("Frozen")

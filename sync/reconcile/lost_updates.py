@@ -25,16 +25,17 @@ from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
-from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.fields import field_bases, field_values
+from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
+from sync.fields.field_values import BoardContext
+from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
-from sync.reconcile import field_bases, field_values, pass_plan, resolutions
+from sync.reconcile import our_writes, pass_plan, resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
-from sync.reconcile.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.reconcile.field_plan import direction_of
-from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_user_name
 
 MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a field
@@ -119,7 +120,7 @@ class OwnWrite:
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])
-        is_void = field_bases.had_no_effect(intent, mapping.key, converter)
+        is_void = our_writes.had_no_effect(intent, mapping.key, converter)
         self.state = IntentState.VOID if is_void else intent.state
         has_answer = mapping.key in answer and not is_void
         self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
@@ -663,12 +664,6 @@ def seen_after(
         if recent_losses or recent_values:
             rows_by_field[key] = [list(row) for row in (*recent_losses, *recent_values)]
     return rows_by_field
-
-
-def last_seen_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
-    """Return the last value on Monday that a pass replaced or took over, if there is one."""
-    values, _ = seen_rows(sync_state, key)
-    return values[-1] if values else None
 
 
 def _as_json(value: merge.Canonical) -> Any:

@@ -15,14 +15,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sync import choices, merge
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext, PassSettings, local_values
 from sync.models import ApprovalRequest, WriteLoop
 from sync.models.decisions import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
-from sync.reconcile import board_filter, field_bases, pass_plan
+from sync.reconcile import board_filter, our_writes, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, direction_of
-from sync.reconcile.field_values import BoardContext, PassSettings, local_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -348,7 +349,7 @@ def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choi
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if facts.item is None or field_bases.is_field_resting(board, facts, mapping):
+        if facts.item is None or our_writes.is_field_resting(board, facts, mapping):
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, facts.item)

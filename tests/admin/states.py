@@ -9,9 +9,9 @@ from npd.models import Contact, Organization
 from sync import models, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
+from sync.fields.field_values import local_values
 from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.columns import make_converter
-from sync.reconcile.field_values import local_values
 
 
 def boards() -> dict[str, models.BoardLink]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode, Cause
+from sync.fields.field_values import BoardContext
+from sync.fields.sync_filter import FilterSide
 from sync.merge import Action
 from sync.models import Tombstone
 from sync.monday.board_items import Item
@@ -21,7 +22,6 @@ from sync.reconcile.board_filter import (
 from sync.reconcile.deleted_records import decide_deleted
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from sync.records.item_links import UNLINK_KEY

@@ -8,9 +8,9 @@ import pytest
 
 from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
+from sync.fields.field_values import BoardContext
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import PassFacts, RemovedItemFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import identify_records
 from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import approve_deletions, plan_for_new_item, plan_removed_item, removed_state

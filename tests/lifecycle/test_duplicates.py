@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from conflicts.reports import FieldSelection
+from conflicts.reports import AnswerKind, FieldSelection
 from conflicts.resolution import NotAsSeen, resolve
 from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
 from sync.choices import ApprovalKind, ApprovalState, UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, Tombstone, UnmatchedItem
-from sync.reconcile.pass_plan import AnswerKind
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict

@@ -26,6 +26,8 @@ from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import items_in_question, save_reports
 from sync import choices
 from sync.clock import SyncNow
+from sync.fields.field_values import ACTIVE
+from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
 from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
@@ -34,10 +36,8 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import duplicates, pass_plan, pass_results
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
-from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.identity import quoted_names
-from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests

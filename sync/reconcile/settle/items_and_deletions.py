@@ -8,12 +8,13 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
+from conflicts.reports import RECORD_KEY, AnswerKind, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import recheck_hold
 from sync.choices import TombstoneReason
 from sync.clock import SyncNow, sync_now
+from sync.fields import field_bases, field_values
 from sync.kernel.acts import RestoreError
 from sync.kernel.db import update_many
 from sync.models import (
@@ -26,8 +27,9 @@ from sync.models import (
     SyncMetadata,
     Tombstone,
 )
+from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_bases, field_values, identity, pass_plan, unmatched_items
+from sync.reconcile import deleted_records, identity, pass_plan, unmatched_items
 from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
@@ -71,7 +73,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
     """Write what a person's answer says; what needs a call is left to a pass, which this enqueues."""
     entity_type = run.entity_type
     by = plan.facts.requested_by
-    if answer.kind is pass_plan.AnswerKind.MERGE:
+    if answer.kind is AnswerKind.MERGE:
         assert answer.merged_id is not None
         assert answer.record_id is not None
         merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
@@ -82,7 +84,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         for entity_id in (answer.merged_id, answer.record_id):
             run.log_decision(entity_id, merged.monday_id or "", "link", answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:
+    elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
@@ -90,7 +92,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_id:
             run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
+    elif answer.kind is AnswerKind.NEW_ITEM:
         asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
         owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
         free_items = sorted(asked_items.difference(map(str, owned)))
@@ -100,9 +102,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.enqueue_items(free_items)
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
-    elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+    elif answer.kind is AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
-    elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
+    elif answer.kind is AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
@@ -320,7 +322,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     for plan in (plan for plan in plans if plan.record.monday_id):
         asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
-        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == pass_plan.AnswerKind.COPY}
+        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == AnswerKind.COPY}
         for item_id in copies & second_items:
             ignore_item(run.entity_type, item_id, None, "A person said that it is a copy.")
         name = field_values.record_name(plan.record)
@@ -357,7 +359,7 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
     _leave_asked_items(run, plans)
     for plan in plans:
         assert plan.removed_item is not None
-        is_reported = plan.removed_item.state in pass_plan.REPORTED_STATES
+        is_reported = plan.removed_item.state in REPORTED_STATES
         state = choices.TombstoneState(plan.removed_item.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
             state=state, note=plan.removed_item.result, reason_code="", settled_at=SyncNow()

@@ -10,6 +10,7 @@ from django.db import models, transaction
 from conflicts.store import reject_resolutions
 from sync import choices, registry
 from sync.clock import SyncNow
+from sync.fields.field_values import BoardContext, field_of
 from sync.kernel import grouped
 from sync.kernel.db import run_sql
 from sync.merge import Action
@@ -34,7 +35,6 @@ from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
 from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts
-from sync.reconcile.field_values import BoardContext, field_of
 from sync.reconcile.lost_updates import HISTORY_ONLY_LINE
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
