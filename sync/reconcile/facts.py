@@ -45,6 +45,7 @@ class ChangeEvent:
     is_new: bool  # no pass has checked it yet
     arrived: datetime  # a row of the log arrives as late as it is read, so it counts from its own time
     payload: Any = field(default=None, compare=False)  # the value as the event has it
+    previous_payload: Any = field(default=None, compare=False)  # and the value before, if it tells that
     is_known: bool = True  # without it, `value` means nothing
 
 
@@ -63,6 +64,15 @@ def event_value(converter: Converter, value: Any, column_type: str) -> Canonical
         raise
     except Exception as error:
         raise UnknownValue("the event's value can't be read") from error
+
+
+def texts_in(value: Any) -> list[str]:
+    """Return the texts and numbers in a JSON value, without the time of its change."""
+    if isinstance(value, Mapping):
+        return [text for key, part in value.items() if key != "changed_at" for text in texts_in(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in texts_in(part)]
+    return [str(value)] if isinstance(value, str | int) else []
 
 
 def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
@@ -92,8 +102,8 @@ def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[
         arrived = at if received.trigger_id.startswith(LOG_PREFIX) else received.received_at
         user = event.user_id or ""
         is_new = received.processed_at is None
-        values = (value, previous, has_previous, user, at, is_new, arrived)
-        changes.append(ChangeEvent(mapping.key, *values, payload=event.value, is_known=is_known))
+        values = (value, previous, has_previous, user, at, is_new, arrived, event.value, event.previous_value)
+        changes.append(ChangeEvent(mapping.key, *values, is_known=is_known))
     return sorted(changes, key=lambda change: change.at)
 
 
@@ -126,10 +136,6 @@ class RecordHistory:
     last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
 
-# The kind of the history line about an item that is on its board again; its event names the user who restored it.
-RETURNED = "restored"
-
-
 @dataclass(frozen=True)
 class HistoryLine:
     """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
@@ -137,7 +143,7 @@ class HistoryLine:
     `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about.
     """
 
-    kind: str
+    kind: choices.ActivityKind
     sentence: str
     key: str = ""
     actor: str = ""
@@ -271,6 +277,7 @@ class RemovedItemFacts(RecordFacts):
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
+    lost_cells: frozenset[str] = frozenset()  # fields whose cell is empty though nobody emptied it
 
     @property
     def choice(self) -> FieldSelection | None:

@@ -582,7 +582,7 @@ class ItemPlan:
     sentence: str = ""  # for the record's history
     # Only for duplicates:
     is_ours: bool = False  # our own create made it, so it is removed without a question
-    kind: str = ""  # of its line in the record's history after its calls; empty: no line
+    kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line
     intents: tuple[Intent, ...] = ()  # of the calls that were carried out
 
     @property

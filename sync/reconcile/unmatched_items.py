@@ -24,7 +24,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts import reports
 from sync import registry
-from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
+from sync.choices import ActivityKind, SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel.humanize import time_span
@@ -91,7 +91,7 @@ def _overruled_records(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removed_item)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            log = tuple(line for line in record_plan.log if line.kind != "link")
+            log = tuple(line for line in record_plan.log if line.kind != ActivityKind.LINK)
             without_own = replace(record_plan, identity=pass_plan.IDENTIFIED, log=log)
             detail = "It is linked with another item now."
             overruled.append(without_own.end_unapplied(pass_plan.Outcome.RELEASED, detail))

@@ -139,7 +139,7 @@ class Gatherer:
             match_events=item_facts.recent_events(board, [item.id for item in facts.items.by_match]),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
-        if with_emptied := [record for record in not_resting if any(emptied_fields(board, record))]:
+        if with_emptied := [record for record in (*not_resting, *removed) if any(emptied_fields(board, record))]:
             events, unreported = item_facts.facts_about_emptied(board, with_emptied)
             facts = replace(facts, item_events=events, unreported=unreported)
         if not board.relations:
