@@ -259,7 +259,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             self.problems = error.problems
             return self.show(error.sentence, HTTPStatus.BAD_REQUEST)
         if goes_to_next and not next_url:
-            messages.success(request, f"All resolved. {sentence}")
+            is_all = not sum(attention.counts(admin_base.kinds_on_home(request.user)).values())
+            messages.success(request, f"All resolved. {sentence}" if is_all else sentence)
             next_url = reverse("admin:index")
         elif goes_to_next:
             next_url = f"{next_url}?{AFTER_CHOICE}={key}"

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.fields import ArrayField
 from django.db.models import Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest
@@ -461,12 +460,6 @@ def with_edits(
 def _text(field: Any, event: Any, names: Mapping[UUID, str]) -> str:
     """Return the value that a row of the history has in a field; `names` are those of related records."""
     value = _value(event, field)
-    if isinstance(value, bool):
-        return "on" if value else "off"
     if isinstance(field, ForeignKey):
         return names.get(value, "one that was deleted") if value else ""
-    if isinstance(field, ArrayField):
-        return ", ".join(value or [])
-    if field.choices:
-        return str(dict(field.flatchoices).get(value, value))
-    return "" if value is None else str(value)
+    return registry.field_text(field, value)

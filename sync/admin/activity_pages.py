@@ -413,8 +413,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         for field in registry.own_fields(registry.entity(row.entity_type).model):
             value = None if field.is_relation else row.data.get(field.attname)
             if value:
-                text = ", ".join(value) if isinstance(value, list) else value
-                lines.append((str(field.verbose_name).capitalize(), text))
+                lines.append((str(field.verbose_name).capitalize(), registry.field_text(field, value)))
         return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
 
     def acts(self, request: HttpRequest) -> list[Act]:

@@ -205,7 +205,7 @@ class SetupWizardMixin(PageAdmin):
         if "remove" in request.POST:
             effect = "Nothing is synced until you enter another token."
             if settings.MONDAY_API_KEY:
-                effect = "Sync goes on with the token that is set on the server."
+                effect = "Sync continues with the token that is set on the server."
             title = "Remove the stored token?"
             question = confirmed_action.Question(title, [effect], "Remove token", hidden=[("remove", "1")])
             remove = partial(connection.remove_token, user)

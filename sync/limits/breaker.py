@@ -168,9 +168,9 @@ JUST_ASKED = "just_asked"
 PAUSED = "paused"
 RESULTS = {
     NOT_STOPPED: "Sync isn't stopped any more.",
-    RESUMED: "Monday answers, and sync goes on.",
+    RESUMED: "Monday answers, and the sync runs again.",
     STOPPED: "Sync is still stopped.",
-    WAITING: "Monday asked NPD Sync to wait. Sync goes on by itself.",
+    WAITING: "Monday asked NPD Sync to wait. Sync continues by itself.",
     JUST_ASKED: "Somebody tried a few seconds ago, and sync is still stopped.",
     PAUSED: "All boards are paused. Resume them first.",
 }

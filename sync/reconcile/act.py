@@ -295,7 +295,7 @@ class Executor:
         if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
-            stop_reason = "Monday is slow. The next sync goes on with it."
+            stop_reason = "Monday is slow. The next sync continues with it."
         if stop_reason or not writes:
             return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
         answer_of_stop = self._answer_of_stop(kind)

@@ -315,7 +315,7 @@ class _ItemRule:
         then = ""
         if self.board.link.creates_records:
             after = time_span(wait.total_seconds())
-            then = f"Without one it becomes a {words['type']} {after} after it appeared."
+            then = f"If nobody fills it in, a {words['type']} is created from it {after} after it appeared."
         return self._leave(UnmatchedReason.NO_KEY_YET, until=until, label=words["label"], then=then)
 
     @property
@@ -488,7 +488,7 @@ class _ItemRule:
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
-        sentence = f"Linked with the item “{self.item.name}”, as a person chose."
+        sentence = f"Linked with the item “{self.item.name}”, as somebody decided."
         plan = self._assign(chosen, sentence)
         reason = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
         return replace(plan, closing_reason=reason)

@@ -24,7 +24,7 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow
-from sync.kernel import grouped
+from sync.kernel import grouped, humanize
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping, SyncMetadata, Tombstone
 from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue
@@ -73,9 +73,9 @@ class ApprovalLimit:
 
     @property
     def text(self) -> str:
-        parts = [f"more than {self.records}"] if self.records is not None else []
+        parts = [humanize.count_with_noun(self.records, "item")] if self.records is not None else []
         if self.applied_percent is not None:
-            parts.append(f"more than {self.applied_percent} % of the board")
+            parts.append(f"{self.applied_percent} % of the board")
         return " or ".join(parts)
 
 
