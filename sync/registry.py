@@ -74,7 +74,6 @@ class EntitySpec:
     mappings: tuple[MappingSpec, ...] = field(default_factory=tuple)
     icon: str = "table_rows"  # in the admin's sidebar
     titles: Mapping[str, Sequence[str]] = field(default_factory=dict)  # other names of fields on boards and in files
-    file_titles: Mapping[str, Sequence[str]] = field(default_factory=dict)  # more of them, in files only
 
     @property
     def entity_type(self) -> str:

@@ -288,11 +288,11 @@ def _boxes(
     rows_by_cause = grouped(_rows(request, entries, wording), lambda row: row.entry.cause)
     boxes = []
     earlier_sentences: set[str] = set()
-    for group in groups:
+    for group in map(_with_author, groups):
         rows = rows_by_cause.get(group.cause, [])
         folds = group.number > SHOWN_AT_ONCE or not group.needs_somebody
         is_open = not folds or group.cause in opened
-        act_buttons = _act_buttons(group, rows)
+        act_buttons = _act_buttons(group, rows, request.user.get_username())
         sentences = humanize.sentences(_lead(request, group, has_acts=bool(act_buttons)))
         # If several groups wait for the same, each sentence is shown once; but a removal's deadline always.
         deadline = sentences[:1] if group.kind is attention.Kind.REMOVED else []
@@ -313,19 +313,23 @@ def _boxes(
     return boxes
 
 
+def _with_author(group: attention.Group) -> attention.Group:
+    """Return the group with the person who deleted all its records in NPD, if it was one."""
+    if (group.kind, group.code) != (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
+        return group
+    rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
+    deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+    people = {author.by for author in deletions.values()}
+    is_one = len(people) == 1 and len(deletions) == group.number
+    return replace(group, deleted_by=people.pop() if is_one else "")
+
+
 def _lead(request: HttpRequest, group: attention.Group, *, has_acts: bool) -> str:
     """Return what happens with a group's entries, and when."""
     overview = admin_base.overview_of(request)
     link = overview.links.get(group.entity_type)
     if group.kind is attention.Kind.FAILED and group.number > 1:
         return group.title
-    if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-        rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
-        deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
-        people = {author.by for author in deletions.values()}
-        # Named only if one person deleted all these records.
-        deleted_by = people.pop() if len(people) == 1 and len(deletions) == group.number else ""
-        return replace(group, deleted_by=deleted_by).sentence
     if group.kind is attention.Kind.REMOVED and link is not None:
         steps = RESTORE_STEPS[group.code] if has_acts else ""
         return f"{record_panel.removal_sentence(group.noticed, group.code, link, overview.now)} {steps}"
@@ -359,7 +363,7 @@ def _group_buttons(
     return [*act_buttons, *pages]
 
 
-def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
+def _act_buttons(group: attention.Group, rows: Sequence[Row], username: str) -> list[Button]:
     """Return buttons for the acts that are possible on all of the group's rows that this person may act on now."""
     open_rows = [row for row in rows if row.acts]
     entries = [row.entry for row in open_rows]
@@ -369,7 +373,9 @@ def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         for act in attention.acts_of(group.kind, group.code)
         if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
     ]
-    # A deletion is never the first choice.
+    if group.deleted_by == username:  # this person has asked for it
+        return buttons
+    # Else a deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
 
 
