@@ -193,7 +193,8 @@ _ACTS = (
     Act("consider_again", "Consider again", "Checks ignored items again, like new ones.",
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
     Act("link", "Link to", "Links the item with a record in NPD. From then on, both are synced.",
-        asks=True, record_right="change"),
+        "Link {records}", "{records} will be linked.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, press “Unlink…” on a record's page.", record_right="change", key="1"),
     Act("archive_copy", "Archive the copy",
         "Archives the item on Monday, unless it is edited before. What was written into it alone stays in Monday's "
         "archive.",
@@ -202,15 +203,19 @@ _ACTS = (
     Act("merge_records", "They are the same", "Deletes one of two records in NPD, and keeps one item.",
         deletes=True, asks=True, record_right="delete"),
     Act("two_records", "They are two", "Both records stay, and you are not asked again."),
-    Act("new_record", "It is somebody else: create a new record", "Creates a record in NPD, linked with the item."),
+    Act("new_record", "It is somebody else: create a new record", "Creates a record in NPD, linked with the item.",
+        "Create records from {items}", "{items} will become records.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, delete the new records.", record_right="add", key="3"),
     Act("same_name", "It is the same",
         "Links the record with the item of its name; what differs is synced field by field.",
         "Link {records} with the items of their names", "{records} will be linked with the items of their names.",
         asks=True, way_back="To go back, press “Unlink…” on a record's page."),
     Act("new_item", "None of them: create a new item", "Creates an item on Monday; those that were found stay.",
-        "Create new items for {records}", "New items will be created for {records}.", asks=True,
-        way_back="To go back, archive the new items on the board."),
-    Act("leave_alone", "Leave the item alone", "The item stays on the board and is not synced."),
+        "Create new items for {records}", "New items will be created for {records}.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, archive the new items on the board.", key="3"),
+    Act("leave_alone", "Leave the item alone", "The item stays on the board and is not synced.",
+        "Leave {items} alone", "{items} will be left alone.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, delete it under “Ignored items”."),
 )  # fmt: skip
 
 ACTS: Mapping[str, Act] = {act.code: act for act in _ACTS}
