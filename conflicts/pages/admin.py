@@ -65,7 +65,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
     list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
     search_fields = ("=monday_item_id",)
-    search_help_text = "A record's name, or the number of its item on Monday"
+    search_help_text = "Name, item's number"
     ordering = OPEN_FIRST
 
     @admin.display(description="Record")

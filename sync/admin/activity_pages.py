@@ -219,7 +219,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         ("at", admin_base.DateFilter),
     )
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
-    search_help_text = "A record's name, what happened, who did it, or an item's number"
+    search_help_text = "Name, what happened, who …"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
@@ -412,7 +412,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         ("deleted_at", admin_base.DateFilter),
     )
     search_fields = ("monday_id", "entity_id", "data__name")
-    search_help_text = "A record's name, or the number of its item"
+    search_help_text = "Name, item's number"
     ordering = ("-deleted_at",)
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"

@@ -186,8 +186,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
     @cached_property
     def search_help_text(self) -> str:
         fields = [self.opts.get_field(name.partition("__")[0]) for name in self.search_fields if name != "monday_id"]
-        labels = ", ".join(str(field.verbose_name) for field in fields)
-        return f"{capfirst(labels)} or the number of the item on Monday"
+        # The first ones, because more don't fit into the box.
+        return f"{capfirst(', '.join(str(field.verbose_name) for field in fields[:3]))} …"
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
