@@ -19,7 +19,7 @@ from django.urls import URLPattern, path, re_path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, DropdownFilter, TextFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, ChoicesDropdownFilter, DropdownFilter, TextFilter
 
 from sync import addresses, permissions, registry
 from sync.admin import activity, admin_base, confirmed_action
@@ -213,7 +213,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("moment", "record", "record_type", "change", "who")
     list_filter = (
         PersonFilter,
-        ("kind", ChoicesCheckboxFilter),
+        ("kind", ChoicesDropdownFilter),
         FieldFilter,
         admin_base.EntityFilter,
         ("at", admin_base.DateFilter),
