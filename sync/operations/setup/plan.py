@@ -6,7 +6,7 @@ link and mappings that are never stored; a column that will be created has a sta
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -263,6 +263,10 @@ class BoardPlan:
         if len(self.samples[row]) < SAMPLES_PER_ROW:
             self.samples[row].append((name[:120], reason[:300]))
 
+    def add_unreadable(self, unreadable: Mapping[str, MondayError]) -> None:
+        for item_id, error in unreadable.items():
+            self.add(UNREADABLE, f"Item {item_id}", error.sentence)
+
     @property
     def rows(self) -> dict[str, list[tuple[str, str, int, list[tuple[str, str]]]]]:
         """The rows that count anything, by the part of the plan: their code, label, number and samples."""
@@ -299,8 +303,7 @@ def plan_board(
     board = listing.board
     plan = BoardPlan(chosen, selection.stored_choices(chosen.choices.link))
     listing.read(progress)
-    for item_id, error in listing.unreadable.items():
-        plan.add(UNREADABLE, f"Item {item_id}", error.sentence)
+    plan.add_unreadable(listing.unreadable)
     if (match := board.match_mapping) is not None:
         column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         plan.creates_held = board_setup.reason_to_hold(
