@@ -93,6 +93,15 @@ def test_a_save_that_follows_an_edit_never_swaps_the_sides(
     assert (question.npd_data, question.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
 
 
+def test_an_edit_just_after_our_write_arrives_at_once_though_mondays_clock_is_off(world: World, ann: Contact) -> None:
+    world.sandbox.control("clock", offset_seconds=world.offset - 240)
+    world.save(ann, role_title="Ours")
+    world.edit(ann, "role_title", "Theirs")
+    world.hear(ann)
+    assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
+    assert not SyncConflict.objects.exists()
+
+
 @pytest.mark.parametrize("seconds", [1, 8, 10])
 def test_quick_saves_while_reads_are_behind_ask_nobody_and_the_last_one_arrives(
     world: World, ann: Contact, seconds: float
