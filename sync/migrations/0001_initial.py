@@ -420,7 +420,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "sync_monday_account", "default_permissions": ("change", "view")},
+            options={
+                "verbose_name": "Monday account",
+                "db_table": "sync_monday_account",
+                "default_permissions": ("change", "view"),
+            },
         ),
         migrations.CreateModel(
             name="Notification",

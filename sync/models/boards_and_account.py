@@ -52,7 +52,7 @@ class BoardLink(models.Model):
     )
     # Ours, `{id: {event, fingerprint}}`: the fingerprint of the address that it goes to, which may hold a secret.
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    # `{by, at, why}`, or null if it isn't paused.
+    # `{by, at, why, until}`, of which `until` may be missing, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
@@ -271,6 +271,7 @@ class MondayAccount(models.Model):
 
     class Meta:
         db_table = "sync_monday_account"
+        verbose_name = "Monday account"
         default_permissions = ("change", "view")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # There is one account, so there is one row.

@@ -66,7 +66,7 @@ _OPTION_ACTS = {
     DELETE_OPTION: choices.RemovedItemPolicy.DELETE,
     UNLINK_OPTION: choices.RemovedItemPolicy.UNLINK,
 }
-BY_PERSON = "as a person chose"
+BY_PERSON = "as somebody decided"
 BY_POLICY = "as this board's setting says"
 
 
