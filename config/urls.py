@@ -22,7 +22,7 @@ from django.views.generic import RedirectView
 from requests import RequestException
 
 from config import help_pages, middleware
-from config.navigation import settings_page
+from config.navigation import command_search, settings_page
 from npd.sign_in import SetPassword
 from sync.admin import home, home_acts
 from sync.admin.notifications_and_tokens import notifications_page
@@ -98,6 +98,7 @@ urlpatterns = [
     re_path("^admin/r/", middleware.unknown_address),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
+    path("admin/search/", admin.site.admin_view(command_search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
@@ -115,7 +116,7 @@ urlpatterns = [
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include(record_endpoints.record_paths())),
     path("api/v1/sync/", include("sync.api.sync_endpoints")),
-    path("api/v1/sync/", include("conflicts.api")),
+    path("api/v1/sync/", include("conflicts.pages.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),
     path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),

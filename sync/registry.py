@@ -26,6 +26,7 @@ from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 from sync.monday import text_forms
 from sync.monday.columns import make_converter
 from sync.monday.columns.labels import FieldChoices
+from sync.monday.columns.phones import shown_phone
 from sync.monday.conversion import ListConverter
 
 # So many matches of a name are listed to choose from.
@@ -156,6 +157,25 @@ def own_fields(model: type[SyncedModel]) -> list[ModelField]:
     """Return the editable fields that the model adds to SyncedModel, in order."""
     shared = {field.name for field in SyncedModel._meta.get_fields()}
     return [field for field in model._meta.concrete_fields if field.editable and field.name not in shared]
+
+
+def is_phone(field: Any) -> bool:
+    """Whether a model's field holds a phone number: its mapping says so."""
+    spec = entity(field.model.entity_type())
+    return any(field.name in mapping.fields for mapping in spec.mappings if mapping.converter == "phone")
+
+
+def field_text(field: Any, value: Any) -> str:
+    """Return a field's value as pages and files show it; not for relations."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(value)
+    if field.choices:
+        return str(dict(field.flatchoices).get(value, value))
+    return shown_phone(value) if is_phone(field) else str(value)
 
 
 def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField | None:

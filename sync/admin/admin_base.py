@@ -48,9 +48,8 @@ def with_request_id(text: str) -> SafeString:
 
 def details_of(record: SyncedModel) -> str:
     """Return the record's first values besides its name, to tell it from namesakes."""
-    names = [own_field.name for own_field in registry.own_fields(type(record))]
-    names = [name for name in names if name != registry.name_field(type(record))]
-    values = [str(getattr(record, name) or "") for name in names[:3]]
+    fields = [field for field in registry.own_fields(type(record)) if field.name != registry.name_field(type(record))]
+    values = [registry.field_text(field, getattr(record, field.name)) for field in fields[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
@@ -61,6 +60,17 @@ def plain_column(description: str, value: Callable[[Any], Any], ordering: str = 
     def column(model_admin: Any, row: Any) -> Any:
         return value(row)
 
+    return column
+
+
+def phone_column(field: Any) -> Any:
+    """Return a list's column with a phone number in the one form that pages show; its style is by the field's name."""
+
+    @admin.display(description=field.verbose_name, ordering=field.name)
+    def column(row: Any) -> str | None:
+        return registry.field_text(field, getattr(row, field.name)) or None
+
+    column.__name__ = field.name
     return column
 
 
@@ -141,13 +151,13 @@ def kinds_on_home(user: Any) -> attention.ShownKinds:
     return attention.kinds_shown_to(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
 
 
-def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
+def counts_of(request: HttpRequest) -> dict[attention.Kind, int]:
     """Return the numbers of stops and of what Home lists for this person, counted once a request."""
-    if not hasattr(request, "attention_tallies"):
+    if not hasattr(request, "attention_counts"):
         kinds = kinds_on_home(request.user).kinds | {attention.Kind.STOP}
-        request.attention_tallies = attention.tallies(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
-    tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
-    return tallies
+        request.attention_counts = attention.counts(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
+    counts: dict[attention.Kind, int] = request.attention_counts  # type: ignore[attr-defined]
+    return counts
 
 
 @dataclass(frozen=True)

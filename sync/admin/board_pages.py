@@ -15,10 +15,11 @@ from sync.admin import admin_base, home_acts, queue_pages
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards.board_columns import column_label
-from sync.boards.sync_filter import SyncFilter
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping
 from sync.operations.comparison import last_comparison_text, verification_sentence
+from sync.operations.setup.board_setup import check_unmatched_again
 from sync.operations.setup.selection import may_set_up
 
 
@@ -165,6 +166,8 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write only the fields that the person changed, because workers write the others."""
         obj.save(update_fields=form.changed_data)
+        if "creates_records" in form.changed_data:
+            check_unmatched_again(obj)
 
     def response_change(self, request: HttpRequest, obj: BoardLink) -> HttpResponse:
         messages.success(request, f"{self.name(obj)}: saved.")

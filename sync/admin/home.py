@@ -90,7 +90,7 @@ def _mark_of_minute(minute: datetime) -> datetime:
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
 ) -> StateLine:
-    """Return the state; `things` is the number of causes that need this person."""
+    """Return the state; `things` is the number of entries that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_setup_running(link) for link in overview.links.values()):
@@ -118,12 +118,15 @@ def _state_line(
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
-        return StateLine("warn", "notifications", f"Syncing; {need} attention")
+        number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
+        detail = f"{humanize.count_with_noun(number, 'record waits', 'records wait')} for that." if number else ""
+        words = f"{need} attention; everything else syncs as usual"
+        return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
-        return StateLine("wait", "sync", f"Syncing; {records} pending")
+        return StateLine("wait", "sync", f"Sync runs; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
 
 
@@ -424,9 +427,7 @@ def _row(
         return Row(entry, badge=humanize.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
-        is_paused = overview.availability(entry.entity_type).is_paused
-        words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
-        badge = humanize.badge("wait", "pause_circle" if is_paused else "sync", words)
+        badge = humanize.badge("wait", "sync", f"Next attempt {overview.next_attempt_words(job)}")
     offered = attention.offered_acts(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
@@ -434,7 +435,7 @@ def _row(
 def _others_sentence(request: HttpRequest) -> str:
     """Return how many more things need only other people."""
     kinds_of_others = attention.ShownKinds(admin_base.kinds_on_home(request.user).others)
-    things = sum(tally.causes for tally in attention.tallies(kinds_of_others).values())
+    things = sum(attention.counts(kinds_of_others).values())
     return f"{humanize.count_with_noun(things, 'thing needs', 'things need')} somebody else" if things else ""
 
 
@@ -445,8 +446,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     wording = attention.Wording.of_boards()
     boards = _board_lines(request, overview, wording)
     boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
-    tallies = admin_base.tallies_of(request)
-    things = sum(tallies[kind].causes for kind in shown.kinds)
+    counts = admin_base.counts_of(request)
+    things = sum(counts[kind] for kind in shown.kinds)
+    listed = sum(box.group.number for box in boxes if box.group.needs_somebody)
     is_loading = any(board.first_load for board in boards)
     shows_calls = not overview.no_token_reason and (is_loading or overview.quota.is_low)
     is_paused = all(board.is_paused for board in overview.displayed_boards)
@@ -459,7 +461,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "boxes": boxes,
         # The keyboard shortcuts of the rows' acts.
         "keys": {act.key for box in boxes for row in box.rows for act in row.acts},
-        "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MAX_GROUPS else 0,
+        "unlisted": things - listed if len(boxes) == MAX_GROUPS else 0,
         "reads_only": shown.reads_only,
         # With nothing to do, the state line says it.
         "others": _others_sentence(request) if things else "",

@@ -47,7 +47,11 @@ def reason_of(view: record_view.RecordView) -> str:
         return ""  # the badge says it
     # No banner says that set-up is missing.
     is_stopped = view.is_connected and view.stop_reason
-    return "It waits until sync goes on." if is_stopped and view.reason == view.stop_reason else view.reason
+    return (
+        "It is synced as soon as the sync runs again."
+        if is_stopped and view.reason == view.stop_reason
+        else view.reason
+    )
 
 
 def list_cell(view: record_view.RecordView) -> SafeString:
@@ -81,10 +85,15 @@ _AFTER_QUIET_TIME = {
 }
 
 
+def quiet_end(noticed: datetime | None) -> datetime | None:
+    """Return until when nothing follows from a removal that a pass noticed then."""
+    return noticed + timedelta(seconds=settings.REMOVED_ITEM_QUIET_SECONDS) if noticed else None
+
+
 def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | None, now: datetime) -> str:
     """Return what will happen, and when, to records whose items were archived, deleted or moved."""
     # The quiet time: who removed items by mistake can restore them before anything follows.
-    until = noticed + timedelta(seconds=settings.REMOVED_ITEM_QUIET_SECONDS) if noticed else now
+    until = quiet_end(noticed) or now
     if until <= now or link is None:
         return "Nothing is synced until somebody chooses here, or restores the item on Monday."
     # The board's setting doesn't cover moved items: a person decides.

@@ -42,9 +42,9 @@ from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
-    "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
+    "Severity", "ShownKinds", "SideValues", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
     "counts", "entries", "filled_label", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys",
+    "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "waiting", "with_keys",
     "without_notices",
 ]  # fmt: skip
 
@@ -274,14 +274,6 @@ def filled_label(label: str, count: int, entity_type: str, *, number: str = "") 
     )
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How many causes a kind has, each of which a person solves at once, and how many entries."""
-
-    causes: int = 0
-    entries: int = 0
-
-
 def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None) -> models.QuerySet[Attention]:
     """Return the rows of these kinds that are shown, without those whose time is over."""
     wanted = shown.kinds if kinds is None else shown.kinds & set(kinds)
@@ -331,17 +323,11 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
     ).order_by(*_ORDER_OF_GROUPS, "since", "source")
 
 
-def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
-    """Return the numbers of causes and entries of each kind, zeros for kinds that are not shown; one query."""
-    by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
-    rows = by_kind.annotate(models.Count("cause", distinct=True), models.Count("pk"))
-    counted = {kind: Tally(causes, entries) for kind, causes, entries in rows}
-    return {kind: counted.get(kind.value, Tally()) for kind in Kind}
-
-
 def counts(shown: ShownKinds = EVERYTHING) -> dict[Kind, int]:
     """Return the number of entries of each kind, zeros for kinds that are not shown; one query."""
-    return {kind: tally.entries for kind, tally in tallies(shown).items()}
+    by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
+    counted = dict(by_kind.annotate(number=models.Count("pk")))
+    return {kind: counted.get(kind.value, 0) for kind in Kind}
 
 
 def groups(

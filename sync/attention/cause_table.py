@@ -8,8 +8,8 @@ from conflicts.reports import ConflictKind
 from sync import choices
 from sync.choices import CHOSEN_REASONS, UnmatchedReason
 from sync.kernel.acts import ACTS, APPROVAL_ACTS, Act
+from sync.models.activity_lines import UNREPORTED
 from sync.models.attention import AttentionKind as Kind
-from sync.models.decisions import UNREPORTED
 
 
 class Severity(IntEnum):
@@ -143,7 +143,7 @@ WITH_OPTIONS = (*DELETIONS, CODE_SAME_NAME)
 # By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.STOP, ""): CauseFacts(
-        "Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."
+        "Monday can't be reached", "Edits are kept on both sides, and synced as soon as the sync runs again."
     ),
     (Kind.STOP, choices.StopCode.TOKEN): CauseFacts("Monday refuses the API token"),
     (Kind.STOP, "board"): CauseFacts("The board can't be synced"),

@@ -160,6 +160,26 @@ class Overview(LimitFacts):
         is_long = board.waits_for_quota and board.until is not None and board.until - self.now > LONG_WAIT
         return board.until if is_long else None
 
+    def next_attempt(self, job: SyncQueue) -> datetime | None:
+        """Return when a pending job is tried next, not before its board can be synced; None in a pause."""
+        board = self.displayed_by_type.get(job.entity_type)
+        if job.status != QueueStatus.PENDING or (board is not None and board.pause is not None):
+            return None
+        return max(job.next_retry, (board and board.until) or job.next_retry)
+
+    def next_attempt_words(self, job: SyncQueue, not_before: datetime | None = None) -> str:
+        """Return when that is, in words; with `not_before`, its item's removal is only acted on then."""
+        if job.status != QueueStatus.PENDING:
+            return ""
+        moment = self.next_attempt(job)
+        if moment is None:
+            return "once the pause ends"
+        moment = max(moment, not_before or moment)
+        if moment > self.now:
+            return humanize.relative_time(moment, self.now)
+        is_available = self.displayed_by_type[job.entity_type].is_available
+        return "as soon as a worker is free" if is_available else "as soon as its board can be synced"
+
     @cached_property
     def jobs(self) -> Mapping[str, Sequence[JobCount]]:
         """The counts of unfinished jobs, by type."""

@@ -169,7 +169,7 @@ class LimitFacts:
         # A wait for the quota ends by itself, so the account is probed during it.
         if not self.account.needs_probe or not (board.is_available or board.waits_for_quota):
             return board
-        reason = f"{self.account.stop_reason} It goes on once Monday has answered.".strip()
+        reason = f"{self.account.stop_reason} It continues once Monday has answered.".strip()
         return replace(board, reason_code=WaitKind.ACCOUNT, detail=reason, until=None)
 
     def availability(
@@ -231,7 +231,7 @@ class LimitFacts:
         if only_urgent:
             room = self._room(link, wanted, urgent=True)
         if isinstance(room, Wait):
-            return replace(room, reason=f"{room.reason} Sync goes on by itself at {humanize.due_time(room.until)}.")
+            return replace(room, reason=f"{room.reason} Sync continues by itself at {humanize.due_time(room.until)}.")
         wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 

@@ -14,10 +14,12 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import ConflictKind
+from conflicts.reports import AnswerKind, ConflictKind
 from sync import choices, limits, registry
 from sync.boards import availability
 from sync.clock import SyncNow
+from sync.fields.field_values import BoardContext
+from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.humanize import quote, shorten
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
@@ -30,11 +32,9 @@ from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED, answered_items
-from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
@@ -317,9 +317,9 @@ class ChangeKind(models.TextChoices):
 
 
 _ANSWER_KINDS = {
-    pass_plan.AnswerKind.LINK: ChangeKind.LINK,
-    pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-    pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
+    AnswerKind.LINK: ChangeKind.LINK,
+    AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
+    AnswerKind.NEW_ITEM: ChangeKind.CREATE,
 }
 
 _DELETED_RECORD_KINDS = {

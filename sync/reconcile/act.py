@@ -21,6 +21,8 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
+from sync.fields import lookups
+from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
 from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
@@ -28,10 +30,9 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan
+from sync.reconcile import deleted_records, duplicates, gather, pass_plan
 from sync.reconcile.changes import after_answer, item_writes, settings_of
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.pass_plan import NOTHING_SENT, Write, WriteAnswer, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
@@ -41,6 +42,9 @@ INTENT_SECONDS = 10
 
 # A pass begins no call after this time, because each may take half as long again and its task has a time limit.
 PASS_SECONDS = 60
+
+# Why a call that takes an item, or its NPD ID, off the board has failed although Monday answered it.
+SWALLOWED = "Monday answered the call without carrying it out: it still shows the item as it was."
 
 log = structlog.get_logger(__name__)
 
@@ -266,7 +270,7 @@ class Executor:
         if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
-            stop_reason = "Monday is slow. The next sync goes on with it."
+            stop_reason = "Monday is slow. The next sync continues with it."
         if stop_reason or not writes:
             return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
         answer_of_stop = self._answer_of_stop(kind)
@@ -313,6 +317,11 @@ class Executor:
             if write.is_divided:
                 answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
+                if _is_swallowed(self.board, kind, write, outcome):
+                    # The next attempt reads the item, and sends it again if this answer was right.
+                    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow())
+                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED, intent=intent)
+                    continue
                 answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
@@ -674,6 +683,14 @@ def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
 def is_refused(error: MondayError) -> bool:
     """Whether Monday refused a document because of its content before running it, so that it may be split."""
     return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
+
+
+def _is_swallowed(board: BoardContext, kind: CallKind, write: Write, item: board_items.Item) -> bool:
+    """Whether the answer to a removal shows the item on the board, or with the NPD ID that it was to lose."""
+    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
+        return item.state == ACTIVE
+    column = board.link.npd_id_column
+    return column in write.columns and write.columns[column] is None and bool(npd_id_of(board, item))
 
 
 def _has_item(result: board_items.WriteResult) -> bool:

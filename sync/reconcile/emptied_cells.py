@@ -12,15 +12,17 @@ from datetime import datetime
 
 from sync import merge
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, WebhookEvent
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
+from sync.models.records_and_items import MOVED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
-from sync.reconcile import field_bases, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, reported_changes, with_values
 from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import set_aside
 
@@ -30,7 +32,7 @@ WAITS_FOR_LOOK = "Monday shows no connected item, and nobody is known to have re
 _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 
 # The stored states of an item that is off its board.
-_OFF_BOARD = (ARCHIVED, DELETED, pass_plan.MOVED, "inactive")
+_OFF_BOARD = (ARCHIVED, DELETED, MOVED, "inactive")
 
 
 def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMapping]:
@@ -64,10 +66,13 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
     unreported = list[FieldMapping]()
     for mapping in emptied_fields(facts.board, plan.facts):
         request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, mapping.key))
+        is_decided = request is not None and request.state != ApprovalState.PENDING
+        if not is_decided and was_emptied(facts, plan, mapping):
+            continue
         if request is not None:
             is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
             lost |= {mapping.key} if is_held else set()
-        elif not _was_emptied(facts, plan, mapping):
+        else:
             was_off_board = _was_off_board(facts, plan, mapping)
             lost |= {mapping.key} if was_off_board else set()
             unreported += [] if was_off_board else [mapping]
@@ -80,7 +85,7 @@ def _with_unreported(
 ) -> pass_plan.RecordPlan:
     """Set cells aside of which no event tells, until a sweep that began after they were read has ended.
 
-    Connected items are read again once more after ten minutes.
+    Connected items are read again once more after ten minutes. A person's *Sync now* fills all in again at once.
     """
     link = facts.board.link
     lost = set[str]()
@@ -94,7 +99,9 @@ def _with_unreported(
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
-        if link.log_read_to is None or link.log_read_to < read_at:
+        if plan.facts.is_pushed_by_name:
+            lost.add(key)
+        elif link.log_read_to is None or link.log_read_to < read_at:
             reasons[key] = WAITS_FOR_LOG
         elif is_connected and seconds_left > 0:
             reasons[key] = WAITS_FOR_LOOK
@@ -118,7 +125,7 @@ def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
     return datetime.fromisoformat(at) if at else plan.record.created_at
 
 
-def _was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+def was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
     converter = facts.board.converter(mapping, plan.record)
     if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):

@@ -9,6 +9,7 @@ from uuid import UUID
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
+from sync.fields.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.kernel import as_uuid
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
@@ -17,7 +18,6 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY
 
@@ -45,6 +45,7 @@ class ChangeEvent:
     is_new: bool  # no pass has checked it yet
     arrived: datetime  # a row of the log arrives as late as it is read, so it counts from its own time
     payload: Any = field(default=None, compare=False)  # the value as the event has it
+    previous_payload: Any = field(default=None, compare=False)  # and the value before, if it tells that
     is_known: bool = True  # without it, `value` means nothing
 
 
@@ -63,6 +64,15 @@ def event_value(converter: Converter, value: Any, column_type: str) -> Canonical
         raise
     except Exception as error:
         raise UnknownValue("the event's value can't be read") from error
+
+
+def texts_in(value: Any) -> list[str]:
+    """Return the texts and numbers in a JSON value, without the time of its change."""
+    if isinstance(value, Mapping):
+        return [text for key, part in value.items() if key != "changed_at" for text in texts_in(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in texts_in(part)]
+    return [str(value)] if isinstance(value, str | int) else []
 
 
 def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
@@ -92,8 +102,8 @@ def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[
         arrived = at if received.trigger_id.startswith(LOG_PREFIX) else received.received_at
         user = event.user_id or ""
         is_new = received.processed_at is None
-        values = (value, previous, has_previous, user, at, is_new, arrived)
-        changes.append(ChangeEvent(mapping.key, *values, payload=event.value, is_known=is_known))
+        values = (value, previous, has_previous, user, at, is_new, arrived, event.value, event.previous_value)
+        changes.append(ChangeEvent(mapping.key, *values, is_known=is_known))
     return sorted(changes, key=lambda change: change.at)
 
 
@@ -125,10 +135,6 @@ class RecordHistory:
     last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
 
-# The kind of the history line about an item that is on its board again; its event names the user who restored it.
-RETURNED = "restored"
-
-
 @dataclass(frozen=True)
 class HistoryLine:
     """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
@@ -136,17 +142,12 @@ class HistoryLine:
     `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about.
     """
 
-    kind: str
+    kind: choices.ActivityKind
     sentence: str
     key: str = ""
     actor: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     item_id: str = ""
-
-
-def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet."""
-    return SyncMetadata(entity_type=entity_type, entity_id=str(entity_id))
 
 
 Frozen = TypeVar("Frozen")
@@ -275,6 +276,7 @@ class RemovedItemFacts(RecordFacts):
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
+    lost_cells: frozenset[str] = frozenset()  # fields whose cell is empty though nobody emptied it
 
     @property
     def choice(self) -> FieldSelection | None:

@@ -15,14 +15,16 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sync import choices, merge
+from sync.choices import ActivityKind
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext, PassSettings, local_values
 from sync.models import ApprovalRequest, WriteLoop
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
-from sync.reconcile import board_filter, field_bases, pass_plan
+from sync.reconcile import board_filter, our_writes, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, direction_of
-from sync.reconcile.field_values import BoardContext, PassSettings, local_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -51,7 +53,7 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_p
         if loop is not stored:
             loops[key] = loop
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
-            lines.append(HistoryLine("loop", reason, key))
+            lines.append(HistoryLine(ActivityKind.LOOP, reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
             loops[key] = loop
             fields[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
@@ -135,10 +137,9 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].fields[clear.key].base for clear in clears}
     began_at = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
     approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(began_at)
-    # A person approves or rejects emptying one value, so another value needs a new request.
-    value_of = {_key_of(clear): clear.values["value"] for clear in clears}
+    clear_of = {_key_of(clear): clear for clear in clears}
     stored = approvals.open_requests.items()
-    outdated = tuple(row for key, row in stored if key in value_of and row.values.get("value") != value_of[key])
+    outdated = tuple(row for key, row in stored if key in clear_of and _is_outdated(row, clear_of[key]))
     approvals = replace(approvals, requests=tuple(row for row in approvals.requests if row not in outdated))
     requests = approvals.open_requests
     new_requests = []
@@ -156,6 +157,13 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
                 plan = plan.with_records([_without_clear(facts, record_plan, clear, requests.get(_key_of(clear)))])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
+
+
+def _is_outdated(request: ApprovalRequest, clear: ApprovalRequest) -> bool:
+    """Whether a person was asked about another value, or about a cell of which it is known now that it was emptied."""
+    is_explained = UNREPORTED in request.values and UNREPORTED not in clear.values
+    is_undecided = request.state == choices.ApprovalState.PENDING
+    return request.values.get("value") != clear.values["value"] or (is_undecided and is_explained)
 
 
 def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
@@ -271,7 +279,7 @@ def _without_clear(
             sentence = f"{label} {empty}. What becomes of “{value}” waits for somebody to choose."
         field_plan = field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
-            lines = (HistoryLine("approval", sentence, clear.key, values={"before": value}),)
+            lines = (HistoryLine(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value}),)
     elif board_filter.will_be_left_out(facts, plan):
         field_plan = board_filter.leave_field_out(field_plan)
     else:
@@ -348,7 +356,7 @@ def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choi
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if facts.item is None or field_bases.is_field_resting(board, facts, mapping):
+        if facts.item is None or our_writes.is_field_resting(board, facts, mapping):
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, facts.item)

@@ -14,6 +14,7 @@ from django.db.models.functions import Cast
 
 from sync import registry
 from sync.choices import (
+    ActivityKind,
     ApprovalKind,
     ApprovalState,
     Cause,
@@ -23,8 +24,8 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow
-from sync.kernel import grouped
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
+from sync.kernel import grouped, humanize
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping, SyncMetadata, Tombstone
 from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue
 from sync.records.authors import log_action_many
@@ -72,9 +73,9 @@ class ApprovalLimit:
 
     @property
     def text(self) -> str:
-        parts = [f"more than {self.records}"] if self.records is not None else []
+        parts = [humanize.count_with_noun(self.records, "item")] if self.records is not None else []
         if self.applied_percent is not None:
-            parts.append(f"more than {self.applied_percent} % of the board")
+            parts.append(f"{self.applied_percent} % of the board")
         return " or ".join(parts)
 
 
@@ -236,13 +237,13 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
             entity_type = group[0].entity_type
             # The last entry is listed, the others are folded into it.
             act_id = uuid4()
-            Decision.objects.bulk_create(
-                Decision(
+            ActivityLine.objects.bulk_create(
+                ActivityLine(
                     entity_type=entity_type,
                     entity_id=request.entity_id,
                     remote_id=request.remote_id,
                     key=request.key,
-                    kind="approval",
+                    kind=ActivityKind.APPROVAL,
                     sentence=f"{verb} “{request.get_kind_display()}”: {request.label}.",
                     values=request.values,
                     actor=name,

@@ -11,6 +11,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 
 from sync import registry
 from sync.choices import (
+    ActivityKind,
     Cause,
     DeletedRecordPolicy,
     Priority,
@@ -23,8 +24,8 @@ from sync.clock import SyncNow
 from sync.kernel import grouped, process
 from sync.kernel.acts import RestoreError
 from sync.kernel.humanize import plural
-from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
-from sync.models.decisions import fold_alike
+from sync.models import ActivityLine, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
+from sync.models.activity_lines import fold_alike
 from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
 from sync.records.authors import person_line
@@ -181,8 +182,8 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Before the record's job, because a decision locks them in this order.
         release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
-        restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
-        Decision.objects.bulk_create(fold_alike([restored]))
+        restored = person_line(record, ActivityKind.RESTORED, "Restored as it was when it was deleted.", by)
+        ActivityLine.objects.bulk_create(fold_alike([restored]))
         # A call of ours without an answer may be removing its item just now.
         payload = {RECORD_RESTORED_KEY: True, "by": by}
         enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
@@ -261,19 +262,19 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     if not linked:
         return DeletionConsequence("", False, relations)
     entity_type = linked[0].entity_type()
-    items = _items_of(len(linked), entity_type)
+    items = _items_of(linked)
     syncable = [record for record in linked if record.may_sync and not record.is_left_out]
-    sent = [record.pk for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
+    sent = [record for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
     if not sent:
         stay = plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
         return DeletionConsequence(f"{items} {stay} synced to Monday.", False, relations)
     link = link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
-    if removes and (limit := limit_exceeded_by_item_removals(entity_type, sent)):
+    if removes and (limit := limit_exceeded_by_item_removals(entity_type, {record.pk for record in sent})):
         # Only these wait; the others stay on Monday.
-        waits = f"{_items_of(len(sent), entity_type)} {plural(len(sent), 'waits', 'wait')} for approval"
-        sentence = f"{waits} on Home: together with those of the hour before, that is {limit}."
+        waits = f"{_items_of(sent)} {plural(len(sent), 'waits', 'wait')} for approval on Home"
+        sentence = f"{waits}: NPD Sync removes at most {limit} within an hour without asking."
         return DeletionConsequence(sentence, True, relations)
     sentences = [f"{items} {plural(len(linked), *_CONSEQUENCES[policy])}."]
     if len(sent) < len(linked):
@@ -284,8 +285,9 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     return DeletionConsequence(" ".join(sentences), False, relations)
 
 
-def _items_of(number: int, entity_type: str) -> str:
-    return plural(number, "Its item", f"The items of the {registry.count_of_type(number, entity_type)}")
+def _items_of(records: Sequence[SyncedModel]) -> str:
+    """Return a phrase without a number, because a pass may ask about some of them instead."""
+    return plural(len(records), "Its item", f"The items of these {records[0]._meta.verbose_name_plural}")
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:

@@ -19,15 +19,14 @@ from django.utils.text import capfirst
 from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
 from sync.boards.availability import Overview
+from sync.fields.field_bases import last_seen_value, new_sync_state
+from sync.fields.lookups import NOT_KNOWN, FieldDisplay, settings_with
 from sync.kernel import humanize
 from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
-from sync.reconcile.facts import new_sync_state
-from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
-from sync.reconcile.lost_updates import last_seen_value
 from sync.registry import item_url
 
 
@@ -183,7 +182,8 @@ class RecordView:
         if not self.entries:
             return False
         if self.state is RecordState.PENDING:
-            return self.entries[0].is_being_retried and not self.stop_reason
+            # Without a job, it waits for its entry, such as a column that can't be used.
+            return not self.stop_reason and (self.entries[0].is_being_retried or not self._jobs)
         is_about_board = self.entries[0].entity_id is None
         return self.state is RecordState.ATTENTION or (self.state is RecordState.SYNCED and is_about_board)
 
@@ -260,23 +260,23 @@ class RecordView:
     @property
     def next_try(self) -> datetime | None:
         """The later of the job's time and the end of a stop; None during a pass or a pause."""
-        job = next((job for job in self._jobs if job.status == choices.QueueStatus.PENDING), None)
-        if job is None or any(job.status == choices.QueueStatus.IN_PROGRESS for job in self._jobs):
+        return self._page.boards.next_attempt(self._next_job) if self._next_job else None
+
+    @property
+    def _next_job(self) -> SyncQueue | None:
+        """Its first pending job; None during a pass."""
+        if any(job.status == choices.QueueStatus.IN_PROGRESS for job in self._jobs):
             return None
-        board = self._page.board
-        if board.pause is not None:
-            return None
-        return max(job.next_retry, board.until or job.next_retry)
+        return next((job for job in self._jobs if job.status == choices.QueueStatus.PENDING), None)
 
     @property
     def next_try_words(self) -> str:
         """When the next attempt comes; empty if none is planned, or the reason says when."""
         if self.record.sync_status != choices.RecordSyncStatus.PENDING or self.stop_reason:
             return ""
-        moment = self.next_try
-        if moment is None or any(entry.kind is Kind.REMOVED for entry in self.entries):
+        if self._next_job is None or any(entry.kind is Kind.REMOVED for entry in self.entries):
             return ""
-        return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
+        return self._page.boards.next_attempt_words(self._next_job)
 
     @property
     def item_url(self) -> str | None:

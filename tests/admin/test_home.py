@@ -65,11 +65,11 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any)
     states.synced("Ina", "5000")
     assert state_of(browser).startswith("All is well")
     due = states.waiting("Due")
-    assert state_of(browser) == "Syncing; 1 record is pending"
+    assert state_of(browser) == "Sync runs; 1 record is pending"
     states.conflicting("Ann", "5001")
-    assert state_of(browser) == "Syncing; 1 thing needs attention"
+    assert state_of(browser) == "1 thing needs attention; everything else syncs as usual 1 record waits for that."
     states.dead("Ben")
-    assert state_of(browser) == "Syncing; 2 things need attention"
+    assert state_of(browser) == "2 things need attention; everything else syncs as usual 2 records wait for that."
     SyncQueue.objects.filter(entity_id=due.pk).update(
         next_retry=sync_now() - timedelta(hours=2), created_at=sync_now() - timedelta(hours=2)
     )

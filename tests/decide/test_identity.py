@@ -7,15 +7,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
+from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
-from sync.reconcile.pass_plan import ITEM_ANSWERS, AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
+from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, facts, filtered, plain
 
@@ -148,7 +148,10 @@ def test_an_item_that_a_person_said_is_not_the_records_stays_another_ones() -> N
 def test_several_hits_are_asked_about() -> None:
     [plan] = identified(ann(), by_match=[shown(), shown("8")])
     assert plan.question is not None
-    assert plan.question["what"] == "2 items on the board could be this contact. Nothing was created."
+    assert (
+        plan.question["what"]
+        == "2 items on the board could be this contact. Nothing is created until somebody answers."
+    )
     assert candidates_of(plan) == [("7", None), ("8", None)]
     assert [option["value"] for option in plan.question["options"]] == ["7", "8", AnswerKind.NEW_ITEM]
     assert plan.reason.startswith("Who is this? 2 items on the board could be")
@@ -329,7 +332,7 @@ def npd(*records: Contact, **differs: Any) -> AnswerFacts:
 )
 def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: dict[str, Any], problem: str) -> None:
     plan = decide_answer(answer(record or ann(), "8"), npd(*filter(None, [record]), **differs))
-    result = "" if problem else "Linked “Ann” with the item 8, as a person chose."
+    result = "" if problem else "Linked “Ann” with the item 8, as somebody decided."
     assert (plan.rejection_reason, plan.result) == (problem, result), case
 
 

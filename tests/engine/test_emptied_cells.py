@@ -13,7 +13,7 @@ from urllib3 import HTTPResponse
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalState, SyncDirection
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
 from sync.records.approvals import approve, reject
@@ -84,7 +84,7 @@ def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, n
     hours_go_by(world, *people)
     nothing_is_lost(*people)
     assert {(world.status(person), world.values(person)["role_title"]) for person in people} == {("synced", "Boss")}
-    refilled = Decision.objects.filter(values__reason="unreported")
+    refilled = ActivityLine.objects.filter(values__reason="unreported")
     assert (refilled.count(), refilled.filter(folded=False).count()) == (3 * number, 1)
 
 
@@ -95,7 +95,7 @@ def test_an_edit_that_an_item_lost_on_another_board_is_in_the_history(world: Wor
     move_away_and_back(world, ann)
     hours_go_by(world, ann)
     assert (world.values(ann)["role_title"], ann.role_title) == ("Boss", "Boss")
-    line = Decision.objects.get(entity_id=ann.pk, kind="overridden")
+    line = ActivityLine.objects.get(entity_id=ann.pk, kind="overridden")
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 
 
@@ -156,6 +156,22 @@ def test_what_people_empty_arrives_with_every_webhook_lost(world: World, case: s
     if case.startswith("after"):
         world.pass_time(days=3 if case == "after a pause" else 14)
         compare_board(world.link())
+    hours_go_by(world, ann)
+    assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
+
+
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_what_people_empty_arrives_though_the_log_is_always_empty_and_webhooks_are_lost(
+    world: World, is_quiet: bool
+) -> None:
+    world.sandbox.faults({"late_rows": [1e9]})
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    ann = world.contact("Ann", **VALUES)
+    world.work(minutes=5)
+    if not is_quiet:
+        hours_go_by(world, ann)
+    empty(world, ann)
+    compare_board(world.link())
     hours_go_by(world, ann)
     assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
 
@@ -236,3 +252,18 @@ def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_som
     assert (world.values(ann)["role_title"], ann.role_title) == ("New", "New")
     asked = SyncConflict.objects.filter(kind="overwritten", monday_data={"role_title": None})
     assert asked.exists() is is_emptied
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item(world: World, is_emptied: bool) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    if is_emptied:
+        world.edit(ann, "role_title", "")
+    move_away_and_back(world, ann)
+    world.sandbox.act("archive", item_id=ann.monday_id)
+    hours_go_by(world)
+    assert Contact.objects.exists() is is_emptied
+    questions = SyncConflict.objects.filter(resolved_at=None)
+    assert [question.monday_data for question in questions] == ([{"role_title": None}] if is_emptied else [])

@@ -44,8 +44,10 @@ def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, sc
 
     site.sandbox.control("faults", "DELETE")
     hand.click(screen.get_by_role("button", name="Try again now"))
-    screen.get_by_text("Monday answers, and sync goes on.").wait_for()
-    expect(screen.locator("#npd-home-state strong")).to_have_text("Syncing; 5 things need attention")
+    screen.get_by_text("Monday answers, and the sync runs again.").wait_for()
+    expect(screen.locator("#npd-home-state strong")).to_have_text(
+        "5 things need attention; everything else syncs as usual"
+    )
     expect(inbox_badge(screen)).to_have_text("5")
     site.wait_for("the one-sided edits went over", lambda: one_sided_edits_went_over(site))
     for (cause, whom, button), group in zip(GROUPS, screen.locator(".npd-home-group").all(), strict=True):

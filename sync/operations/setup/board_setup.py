@@ -320,10 +320,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
         outcome.steps.append("changed the filter")
         needs_pass = True
-        # The new filter may leave listed items out, or let them in.
-        unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
-        items = unmatched.values_list("item_id", flat=True)
-        enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+    check_unmatched_again(link)
     if needs_pass or column_before not in ("", link.npd_id_column):
         records = registry.linked_records(spec.entity_type).exclude(unsynced())
         # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
@@ -338,6 +335,14 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
+
+
+def check_unmatched_again(link: BoardLink) -> None:
+    """Look again at the listed items after a change of the settings; until then they have no reason."""
+    rows = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None)
+    items = list(rows.order_by("id").values_list("item_id", flat=True))
+    rows.update(reason_code=UnmatchedReason.QUEUED, details={})
+    enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
 
 
 def mappings_after(

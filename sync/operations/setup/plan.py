@@ -21,6 +21,8 @@ from sync import registry
 from sync.boards.board_columns import InspectedColumns
 from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
+from sync.fields.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
+from sync.fields.lookups import load_settings
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
 from sync.kernel.db import match_key_sql
@@ -38,9 +40,7 @@ from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.lookups import load_settings
 
 log = structlog.get_logger(__name__)
 

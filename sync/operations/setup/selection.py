@@ -24,8 +24,8 @@ from typing import Any
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule, SetupState, SyncDirection
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import plural
 from sync.models import BoardLink, FieldMapping
@@ -217,13 +217,26 @@ class ChosenBoard:
         return SyncFilter.parse(self.choices.sync_filter).lines(labels)
 
     @property
-    def changed_labels(self) -> list[str]:
-        """The labels of the fields whose stored mapping changes; none for a new board."""
+    def mapping_changes(self) -> list[str]:
+        """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; nothing for a new board."""
         stored = stored_choices(self.choices.link)
-        if stored is None:
-            return []
-        mappings = [mapping for mapping in self.spec.mappings if mapping.key in stored.fields]
-        return [mapping.label for mapping in mappings if self.choices.choice_of(mapping) != stored.fields[mapping.key]]
+        fields = stored.fields if stored else {}
+        changes = []
+        for mapping in self.spec.mappings:
+            before = fields.get(mapping.key)
+            after = self.choices.choice_of(mapping)
+            if before is None or before == after:
+                continue
+            pairs = zip(self._words_of(before), self._words_of(after), strict=True)
+            changed = [f"{words} → {new_words}" for words, new_words in pairs if words != new_words]
+            changes.append(f"{mapping.label}: {', '.join(changed) or 'another column of this title'}")
+        return changes
+
+    def _words_of(self, choice: FieldChoice) -> tuple[str, str, str]:
+        column = self.columns.get(choice.column)
+        title = {"": "no column", NEW_COLUMN: "a new column"}.get(choice.column, choice.column)
+        words = f"“{column.title}”" if column else title
+        return words, str(SyncDirection(choice.direction).label), str(Rule(choice.rule).label)
 
     @property
     def unused_labels(self) -> list[str]:
