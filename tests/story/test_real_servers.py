@@ -42,7 +42,7 @@ def signed_in():
 
 def read(number):
     client = signed_in()
-    pages = ["/admin/", "/admin/npd/contact/", "/admin/sync/syncqueue/", "/admin/sync/decision/", "/api/v1/contacts/"]
+    pages = ["/admin/", "/admin/npd/contact/", "/admin/sync/syncqueue/", "/admin/sync/activityline/", "/api/v1/contacts/"]
     return [client.get(page).status_code for page in pages * 4]
 
 setup_test_environment()
