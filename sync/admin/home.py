@@ -16,12 +16,13 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
-from sync import attention, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
 from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.clock import readers_mark
+from sync.fields import lookups
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
@@ -99,7 +100,7 @@ def _state_line(
         next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
         # The boards that the environment names.
         types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
-        on_server = " ".join(map(registry.no_board_reason, types))
+        on_server = " ".join(map(lookups.no_board_reason, types))
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
     if standstill := _standstill(overview):
@@ -196,7 +197,7 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
     boards = [
         (registry.entity(board.entity_type), board)
         for board in overview.displayed_boards
-        if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
+        if permissions.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
     counts = record_view.state_counts(*(spec.model.objects.all() for spec, _board in boards))
     lines = []
@@ -299,11 +300,11 @@ def _boxes(
     rows_by_cause = grouped(_rows(request, entries, wording), lambda row: row.entry.cause)
     boxes = []
     earlier_sentences: set[str] = set()
-    for group in groups:
+    for group in map(_with_author, groups):
         rows = rows_by_cause.get(group.cause, [])
         folds = group.number > SHOWN_AT_ONCE or not group.needs_somebody
         is_open = not folds or group.cause in opened
-        act_buttons = _act_buttons(group, rows)
+        act_buttons = _act_buttons(group, rows, request.user.get_username())
         sentences = humanize.sentences(_lead(request, group, has_acts=bool(act_buttons)))
         # If several groups wait for the same, each sentence is shown once; but a removal's deadline always.
         deadline = sentences[:1] if group.kind is attention.Kind.REMOVED else []
@@ -324,19 +325,23 @@ def _boxes(
     return boxes
 
 
+def _with_author(group: attention.Group) -> attention.Group:
+    """Return the group with the person who deleted all its records in NPD, if it was one."""
+    if (group.kind, group.code) != (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
+        return group
+    rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
+    deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+    people = {author.by for author in deletions.values()}
+    is_one = len(people) == 1 and len(deletions) == group.number
+    return replace(group, deleted_by=people.pop() if is_one else "")
+
+
 def _lead(request: HttpRequest, group: attention.Group, *, has_acts: bool) -> str:
     """Return what happens with a group's entries, and when."""
     overview = admin_base.overview_of(request)
     link = overview.links.get(group.entity_type)
     if group.kind is attention.Kind.FAILED and group.number > 1:
         return group.title
-    if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-        rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
-        deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
-        people = {author.by for author in deletions.values()}
-        # Named only if one person deleted all these records.
-        deleted_by = people.pop() if len(people) == 1 and len(deletions) == group.number else ""
-        return replace(group, deleted_by=deleted_by).sentence
     if group.kind is attention.Kind.REMOVED and link is not None:
         steps = RESTORE_STEPS[group.code] if has_acts else ""
         return f"{record_panel.removal_sentence(group.noticed, group.code, link, overview.now)} {steps}"
@@ -360,7 +365,7 @@ def _group_buttons(
     if link and solved_by_mapping and may_set_up(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
     if link and act_buttons and is_about_column:
-        pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
+        pages.append(Button("Open the board", url=addresses.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
         on_monday = [record_panel.restore_button(link, group.code)] if link and act_buttons else []
@@ -370,7 +375,7 @@ def _group_buttons(
     return [*act_buttons, *pages]
 
 
-def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
+def _act_buttons(group: attention.Group, rows: Sequence[Row], username: str) -> list[Button]:
     """Return buttons for the acts that are possible on all of the group's rows that this person may act on now."""
     open_rows = [row for row in rows if row.acts]
     entries = [row.entry for row in open_rows]
@@ -380,7 +385,9 @@ def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         for act in attention.acts_of(group.kind, group.code)
         if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
     ]
-    # A deletion is never the first choice.
+    if group.deleted_by == username:  # this person has asked for it
+        return buttons
+    # Else a deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
 
 

@@ -122,6 +122,7 @@ class RecordHistory:
     writes: tuple[Intent, ...] = ()  # of the last days, but for those that Monday refused
     void: tuple[Intent, ...] = ()  # of the last day, without an answer, and without effect when a pass looked
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
+    create_refused_at: datetime | None = None  # by Monday, within the time by which searches may be late
     # When its fields were edited; read only if the rule “newest” needs it.
     npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first
     monday_edits: Sequence[ChangeEvent] = ()  # from webhooks

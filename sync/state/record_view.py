@@ -17,6 +17,7 @@ from django.db.models.lookups import In
 from django.utils.text import capfirst
 
 from sync import attention, choices
+from sync.addresses import item_url
 from sync.attention import Entry, Kind, Wording
 from sync.boards.availability import Overview
 from sync.fields.field_bases import last_seen_value, new_sync_state
@@ -27,7 +28,6 @@ from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
-from sync.registry import item_url
 
 
 class RecordState(models.TextChoices):

@@ -419,6 +419,22 @@ def test_a_deletion_that_waits_leads_to_its_own_page_which_has_the_answers(brows
     assert browser.get(address).context["row_buttons"] == []
 
 
+def test_whoever_deleted_the_records_sees_their_removal_first_and_others_see_how_to_keep_the_items(
+    browser: Client,
+) -> None:
+    contacts = [states.contact(f"Gone {number}", monday_id=f"500{number}") for number in range(2)]
+    for contact in contacts:
+        states.approval(contact, "items")
+    browser.post(
+        "/admin/npd/contact/",
+        {"action": "delete_selected", "post": "yes", "_selected_action": [c.pk for c in contacts]},
+    )
+    assert not Contact.objects.exists()
+    assert [code for code, _, _ in acts_of(browser)] == ["approve", "reject"]
+    browser.force_login(User.objects.create_superuser("eve"))
+    assert [code for code, _, _ in acts_of(browser)] == ["reject", "approve"]
+
+
 def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner() -> None:
     for kind, code in [*((kind, "") for kind in KINDS), *CAUSES]:
         codes = [act.code for act in attention.acts_of(kind, code)]
