@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
@@ -75,6 +76,9 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any)
     )
     assert state_of(browser).startswith("Nothing is synced: changes have waited for 2 hours")
     assert "no worker has taken the board" in html_of(browser).lower()
+    PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
+    assert state_of(browser).startswith("Changes may wait for ever")
+    PeriodicTask.objects.update(enabled=True)
     pauses.pause("anna", why="Clean-up")
     assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
     assert badges_of(browser) == ["Paused", "Paused"]
