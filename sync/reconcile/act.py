@@ -18,7 +18,6 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
 from sync.fields import lookups
@@ -724,7 +723,7 @@ def _has_item(result: board_items.WriteResult) -> bool:
 
 def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
-    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
+    in_sync = lookups.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
     # Another one each time, because its item may be closed while the board is open.
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:

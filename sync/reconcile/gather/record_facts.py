@@ -19,6 +19,7 @@ from sync.clock import SyncNow, sync_now
 from sync.fields import field_bases, field_values, lookups
 from sync.fields.field_bases import new_sync_state
 from sync.fields.field_values import BoardContext
+from sync.fields.lookups import link_of
 from sync.kernel import grouped
 from sync.models import (
     ActivityLine,
@@ -51,7 +52,7 @@ from sync.reconcile.gather.item_facts import MAX_EVENTS, answer_facts, deleted_f
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
-from sync.registry import link_of, target_of
+from sync.registry import target_of
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
