@@ -30,6 +30,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
+from sync.outbox.wakeups import broker_problem
 from sync.records import authors, item_links
 from sync.state import record_view
 
@@ -102,12 +103,8 @@ def _state_line(
         on_server = " ".join(map(lookups.no_board_reason, types))
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
-    if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
-        span = humanize.time_span(max(overdue.seconds for overdue in stalled))
-        titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
-        for_administrator = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
-        words = f"Nothing is synced: changes have waited for {span}"
-        return StateLine("bad", "block", words, titles, for_administrator=for_administrator)
+    if standstill := _standstill(overview):
+        return standstill
     if slowed := [*filter(None, map(overview.slowed_until, overview.displayed_boards))]:
         until = humanize.due_time(max(slowed), overview.now)
         used = overview.quota.used_text
@@ -132,6 +129,20 @@ def _state_line(
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Sync runs; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
+
+
+def _standstill(overview: availability.Overview) -> StateLine | None:
+    """Return what stands still and, for the administrator, why; None if nothing does."""
+    if not_scheduled := availability.schedule_problem():
+        return StateLine("bad", "block", "Changes may wait for ever", for_administrator=not_scheduled)
+    stalled = availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
+    if not stalled:
+        return None
+    span = humanize.time_span(max(overdue.seconds for overdue in stalled))
+    titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
+    reasons = broker_problem() or " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
+    words = f"Nothing is synced: changes have waited for {span}"
+    return StateLine("bad", "block", words, titles, for_administrator=reasons)
 
 
 class FirstLoad(NamedTuple):

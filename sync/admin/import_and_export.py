@@ -89,12 +89,14 @@ class StepForm(forms.Form):
 
 
 CHOICES = tuple(StepForm.base_fields)
+MEGABYTES = file_formats.MAX_BYTES // 1_000_000
 
 
 class FileForm(StepForm, ImportForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["import_file"].label = "CSV or XLSX file"
+        self.fields["import_file"].help_text = f"It may have {MEGABYTES} MB."
         self.fields["import_file"].required = False  # the next steps have its name
         self.fields["format"].widget = forms.HiddenInput()  # the only one reads both
 
@@ -112,8 +114,7 @@ class FileForm(StepForm, ImportForm):
         if file is None and "import_file" not in self.errors:
             raise forms.ValidationError({"import_file": "Choose a file."})
         if file is not None and file.size > file_formats.MAX_BYTES:
-            limit = f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it."
-            raise forms.ValidationError({"import_file": limit})
+            raise forms.ValidationError({"import_file": f"A file may have {MEGABYTES} MB. Split it."})
         return data
 
 

@@ -64,7 +64,7 @@ def state_counts(*queries: models.QuerySet[SyncedModel]) -> list[Counter[RecordS
 def _state_expression(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
     """Return the SQL expression for a record's state, reading only what is about `ids` if given.
 
-    A record waits for a person if it has a row in the view `sync_attention`. A pause changes no record's state.
+    A record waits for a person if it has a row in `sync_attention`. A pause changes no record's state.
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
