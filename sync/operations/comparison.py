@@ -43,6 +43,7 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.our_writes import EmptiedCell
 from sync.reconcile.pass_results import changed_records
+from sync.reconcile.run import plan_pass
 from sync.reconcile.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 
@@ -173,7 +174,7 @@ class BoardListing:
             if board.sync_filter.items:
                 self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             gatherer = _PageGatherer(fresh)
-            facts, plan = gatherer.gather(replace(facts, item_claims=()))
+            facts, plan = plan_pass(gatherer, replace(facts, item_claims=()))
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
             self.board = replace(facts.board, item_names=board.item_names)

@@ -34,8 +34,9 @@ from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import PUSH, answered_values
-from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.lost_updates import HISTORY_ONLY_LINE
+from sync.reconcile.pass_plan import RETURNED, HistoryLine
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
