@@ -101,7 +101,7 @@ urlpatterns = [
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include(record_endpoints.record_paths())),
     path("api/v1/sync/", include("sync.api.sync_endpoints")),
-    path("api/v1/sync/", include("conflicts.api")),
+    path("api/v1/sync/", include("conflicts.pages.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),
     path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),

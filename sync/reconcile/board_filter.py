@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sync import merge
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, common_direction
+from sync.choices import ActivityKind, ApprovalKind, ApprovalState, BlockedCode, common_direction
 from sync.fields import field_bases, field_values, sync_filter
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterCondition, FilterSide, FilterVerdict
@@ -146,7 +146,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     sync_state = plan.sync_state
     if not sync_state.left_out:
         addition = " Both sides keep what they have." if plan.record.monday_id else ""
-        plan.add_lines(HistoryLine("left_out", f"{sentence}{addition}"))
+        plan.add_lines(HistoryLine(ActivityKind.LEFT_OUT, f"{sentence}{addition}"))
     sync_state.left_out = str(side)
     # The first pass after its return reads the item.
     plan.forget_removed_state()
@@ -158,7 +158,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
 
 
 def _return(plan: pass_plan.RecordPlan) -> None:
-    plan.add_lines(HistoryLine("returned", "It matches the filter again, and is synced again."))
+    plan.add_lines(HistoryLine(ActivityKind.LET_IN, "It matches the filter again, and is synced again."))
     plan.sync_state.left_out = ""
 
 

@@ -16,13 +16,13 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.choices import ActivityKind, BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
-from sync.models.decisions import REFILLS, UNREPORTED
+from sync.models.activity_lines import REFILLS, UNREPORTED
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import NAME_COLUMN, Item
@@ -40,7 +40,6 @@ from sync.records.authors import SYNC_ACTOR
 RECHECK_SECONDS = 10
 
 # The kind of the line about a value that was sent.
-PUSH = "push"
 
 _NOT_SHOWN = object()
 
@@ -101,7 +100,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         problem = error.message.rstrip(" .")
         field_plan.block(BlockedCode.REJECTED, f"Monday rejected “{value}”: {problem}. {advice}")
         sentence = f"{field_plan.mapping.label} rejected: {problem}."
-        plan.add_lines(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
+        plan.add_lines(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
     for key, field_plan in plan.fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             field_plan.send_raw = None
@@ -109,7 +108,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         plan.identity.item = answer.item
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
-        plan.add_lines(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
+        plan.add_lines(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
     if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         plan.end_settled(f"It can't be put on the board: {answer.detail}")
@@ -170,7 +169,7 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
         plan.reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
         return
     removed_item.result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
-    plan.add_lines(HistoryLine("delete", removed_item.result, values={"reason": removed_item.state}))
+    plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, values={"reason": removed_item.state}))
 
 
 def _wait_for_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
@@ -225,7 +224,7 @@ def _settle_removed_item(plan: pass_plan.RecordPlan) -> None:
         )
         plan.values |= {"monday_id": None, "sync_enabled": False}
         plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
-        plan.add_lines(HistoryLine("unlinked", sentence))
+        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence))
         plan.forget_removed_state()
         if removed_item is not None:
             removed_item.result = "The record stays in NPD; its sync is off, and its item was unlinked."
@@ -388,7 +387,7 @@ def _settle_swallowed(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> N
         field_plan.values = update_values(type(record), field_plan.write_raw)
         before = field_plan.display_local(field_plan.local_raw)
         after = field_plan.display_local(field_plan.write_raw)
-        field_plan.transfer = ("pull", "updated from Monday", before, after)
+        field_plan.transfer = (ActivityKind.PULL, "updated from Monday", before, after)
     field_plan.new_base = field_plan.base
     field_plan.sends_in_vain += 1
     field_plan.remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
@@ -418,7 +417,7 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item) -> None:
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
         field_plan.remark = {"reason": reason, "lossless": is_lossless}
     field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
-    field_plan.transfer = (PUSH, "sent to Monday", before, after)
+    field_plan.transfer = (ActivityKind.PUSH, "sent to Monday", before, after)
     _note_applied(field_plan, after)
 
 
@@ -438,7 +437,12 @@ def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Ite
     field_plan.values = update_values(type(record), field_plan.write_raw)
     field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
     field_plan.remark = {}
-    field_plan.transfer = ("pull", "written on both sides" if is_sent else "updated from Monday", before, after)
+    field_plan.transfer = (
+        ActivityKind.PULL,
+        "written on both sides" if is_sent else "updated from Monday",
+        before,
+        after,
+    )
     _note_applied(field_plan, after)
 
 
@@ -506,7 +510,7 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 
 
 def _transfer_line(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[str, str, str, str]
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[ActivityKind, str, str, str]
 ) -> HistoryLine:
     """Return the history's line about a value that was sent to Monday or written in NPD."""
     kind, phrase, before, after = transfer
@@ -514,13 +518,14 @@ def _transfer_line(
     reason = field_plan.decision.reason
     actor = ""
     raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-    if kind == PUSH:
+    is_push = kind is ActivityKind.PUSH
+    if is_push:
         raws = _values_of_push(field_plan)
     is_refilled = False
     # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
     is_new_column = entry.get("column", "") not in ("", mapping.column_id)
-    if kind == PUSH and not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
+    if is_push and not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
         reason = "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
@@ -532,7 +537,7 @@ def _transfer_line(
             # The edit replaced the former value, not the empty column.
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
-    if kind == PUSH and mapping.key in plan.lost_cells:
+    if is_push and mapping.key in plan.lost_cells:
         actor = SYNC_ACTOR
         phrase = "filled in again on Monday"
     was = f" (was “{before}”)" if before else ""
@@ -541,6 +546,6 @@ def _transfer_line(
     values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
     if is_refilled:
         values[REFILLS] = True
-    if kind == PUSH and mapping.key in plan.lost_cells:
+    if is_push and mapping.key in plan.lost_cells:
         values["reason"] = UNREPORTED
     return HistoryLine(kind, sentence, mapping.key, actor, values=values)

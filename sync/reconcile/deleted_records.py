@@ -16,7 +16,7 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.choices import TombstoneReason
+from sync.choices import ActivityKind, TombstoneReason
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
@@ -183,7 +183,7 @@ def _end_after_our_removal(
         addition = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan.add_lines(*edits.values())
     # The state, its reason and the kind of the line have one name.
-    _end_deletion(plan, state, TombstoneReason(state), kind=str(state), more=addition, item=item.name)
+    _end_deletion(plan, state, TombstoneReason(state), kind=ActivityKind(state), more=addition, item=item.name)
 
 
 def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> None:
@@ -229,7 +229,7 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPol
         again = " again"
     item_name = f"“{plan.item.name}”" if plan.item else "its item"
     # Without a line: the conflict adds one to the history.
-    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=item_name)
+    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
     removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
     remove = reports.Option(REMOVE_OPTION, f"Archive the item{again}", removing, does=reports.ARCHIVE_ITEM)
     if policy is choices.DeletedRecordPolicy.DELETE:
@@ -258,7 +258,7 @@ def _end_deletion(
     new_state: choices.TombstoneState,
     reason: TombstoneReason,
     *,
-    kind: str = "delete",
+    kind: ActivityKind | None = ActivityKind.DELETE,
     more: str = "",
     **params: object,
 ) -> None:
@@ -346,7 +346,7 @@ def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: A
             _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
         elif not may_go:
             state = choices.TombstoneState.PENDING_APPROVAL
-            _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind="approval")
+            _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
 
 
 def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
@@ -394,7 +394,9 @@ def take_removal_answer(board: BoardContext, plan: pass_plan.DeletedPlan, answer
         _end_after_our_removal(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     else:
         unlinked = TombstoneReason.UNLINKED
-        _end_deletion(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
+        _end_deletion(
+            plan, choices.TombstoneState.UNLINKED, unlinked, kind=ActivityKind.UNLINKED, item=answer.item.name
+        )
 
 
 def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> None:
@@ -424,7 +426,7 @@ def restored_sentence(plan: pass_plan.DeletedPlan) -> str:
 
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
     sentence = restored_sentence(plan)
-    plan.add_lines(HistoryLine("restored", sentence))
+    plan.add_lines(HistoryLine(ActivityKind.RESTORED, sentence))
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from conflicts import reports
 from conflicts.reports import AnswerKind, ConflictKind, Option
-from sync.choices import ApprovalKind, ApprovalState
+from sync.choices import ActivityKind, ApprovalKind, ApprovalState
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import ACTS
@@ -25,9 +25,6 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile import identity, pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
-
-# The kind of the history line about a duplicate that stays on the board.
-DUPLICATE_STAYS = "conflict_identity"
 
 
 def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -167,13 +164,13 @@ def take_answers(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) 
         return
     # If there are two answers, the second is the one to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is WriteVerdict.GONE for answer in answers)
-    kind = "archived"
+    kind = ActivityKind.ARCHIVED
     name = duplicate.item.name
     detail = ""
     if duplicate.act is pass_plan.ItemAct.COPY:
         sentence = f"The item “{name}” was a copy of “{duplicate.original_record}”; it was archived on Monday."
     elif not is_off_board:
-        kind = DUPLICATE_STAYS
+        kind = ActivityKind.CONFLICT_IDENTITY
         sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
         detail = f"Who is this? {duplicate_question_text(duplicate)}"
     elif duplicate.is_ours:
@@ -187,7 +184,7 @@ def take_answers(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) 
     duplicate.keeps_finding = False
     duplicate.sentence = sentence
     duplicate.kind = kind
-    if kind != DUPLICATE_STAYS:
+    if kind is not ActivityKind.CONFLICT_IDENTITY:
         duplicate.finding = None
         duplicate.closing_reason = sentence
 

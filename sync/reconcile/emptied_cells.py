@@ -15,7 +15,7 @@ from sync.choices import ApprovalKind, ApprovalState, SyncDirection
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, WebhookEvent
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
 from sync.models.records_and_items import MOVED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED

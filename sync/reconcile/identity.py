@@ -20,7 +20,7 @@ from django.utils.text import capfirst
 
 from conflicts import reports
 from conflicts.reports import AnswerKind, ConflictKind, Option
-from sync.choices import SyncDirection
+from sync.choices import ActivityKind, SyncDirection
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
@@ -32,7 +32,7 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import AnswerFacts, PassFacts, RecordFacts
-from sync.reconcile.pass_plan import RETURNED, HistoryLine
+from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.removed_items import edits_since_agreed, removed_state
 
 # How long Monday's search may take to return the item that another record has just got.
@@ -80,7 +80,7 @@ def _take_identity(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan)
     if identity.item is not None:
         # Calls are made only for committed links: the next pass compares the two, and sends.
         plan.item = identity.item
-        plan.add_lines(HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board."))
+        plan.add_lines(HistoryLine(ActivityKind.LINK, f"Linked with the item “{identity.item.name}” on the board."))
         plan.ending = LINKED
     elif identity.is_left_out:
         leave_out(plan, FilterSide.ITEM, reason)
@@ -246,7 +246,7 @@ def _take_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item |
             plan.removed_item = pass_plan.RemovedItem(state)
         return
     if sync_state.removed_since and sync_state.remote_state in OFF_BOARD_STATES:
-        plan.add_lines(HistoryLine(RETURNED, "Its item is on the board again."))
+        plan.add_lines(HistoryLine(ActivityKind.RETURNED, "Its item is on the board again."))
     sync_state.removed_since = None
     sync_state.removed_passes = 0
     sync_state.remote_state = field_values.ACTIVE

@@ -24,6 +24,7 @@ from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
+from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.fields.field_values import BoardContext
@@ -39,10 +40,6 @@ from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import monday_user_name
 
 MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a field
-
-# The kinds of history lines about lost values: a person is asked about it, or only the history keeps it.
-ASKED_LINE = "overwritten"
-HISTORY_ONLY_LINE = "overridden"
 
 # The actions of fields of which nothing is written on either side, or that could not be read.
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
@@ -402,7 +399,7 @@ def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: boo
         line = _line_about_overwritten_edit(board, plan, mapping, lost_update)
         if asks and mapping.key not in asked_keys and _may_ask(plan, mapping):
             asked_keys.add(mapping.key)
-            line.kind = ASKED_LINE
+            line.kind = ActivityKind.OVERWRITTEN
             line.sentence = f"{line.sentence} Choose the right one."
         else:
             line.sentence = f"{line.sentence} You can restore it from here."
@@ -470,7 +467,7 @@ def overridden_line(
     editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else "Somebody"
     sent = f"“{values['after']}”" if values["after"] else "an empty value"
     sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday {what_happened.format(sent=sent)}"
-    return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+    return HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
 
 
 def _restorable_values(
@@ -515,7 +512,7 @@ def edits_removed_with_item(
         user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
         editor = monday_user_name(user_id, board.settings.people) if user_id else "Somebody"
         sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
-        lines[mapping.label] = HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+        lines[mapping.label] = HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
     return lines
 
 
@@ -539,7 +536,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
             reason=line.sentence,
         )
         for line in plan.lines_about_lost_values
-        if line.kind == ASKED_LINE
+        if line.kind == ActivityKind.OVERWRITTEN
     ]
     fields += replaced_values(plan)
     for key, field_plan in plan.fields.items():

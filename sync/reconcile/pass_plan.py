@@ -163,10 +163,6 @@ class WriteAnswer:
 NOTHING_SENT = WriteAnswer(WriteVerdict.DONE)
 
 
-# The kind of the history line about an item that is on its board again; its event names the user who restored it.
-RETURNED = "restored"
-
-
 @dataclass
 class HistoryLine:
     """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
@@ -175,7 +171,7 @@ class HistoryLine:
     both.
     """
 
-    kind: str
+    kind: choices.ActivityKind
     sentence: str
     key: str = ""
     actor: str = ""
@@ -222,7 +218,9 @@ class FieldPlan:
     new_base: Mapping[str, Any] | None = None  # None keeps the stored one, an empty one removes it
     # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
     remark: Mapping[str, Any] | None = None
-    transfer: tuple[str, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
+    transfer: tuple[choices.ActivityKind, str, str, str] | None = (
+        None  # its line in the history: kind, phrase, before, after
+    )
     is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
     recheck: str = ""  # why both sides are soon read again
     keeps_intent: bool = False  # the intent stays open until then
@@ -652,7 +650,7 @@ class ItemPlan:
     # Only for duplicates:
     answered_item: board_items.Item | None = None  # as the answer to its clearing has it
     is_ours: bool = False  # our own create made it, so it is removed without a question
-    kind: str = ""  # of its line in the record's history after its calls; empty: no line
+    kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line
     intents: tuple[Intent, ...] = ()  # of the calls that were carried out
 
     @property

@@ -18,6 +18,7 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
+from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.merge import FieldSides, Unknown
@@ -122,7 +123,7 @@ def plan_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, facts: Re
     is_first_pass = since == now
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
-        plan.add_lines(HistoryLine("removed", sentence, actor=facts.actor, values=values))
+        plan.add_lines(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
     quiet_seconds = board.settings.removed_item_quiet_seconds
     wait = quiet_seconds - (now - since).total_seconds()
     if state == MISSING and passes < PASSES_BEFORE_ASKING and not plan.facts.is_asked_about_removal:
@@ -437,7 +438,7 @@ def unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedIt
     removed.result = "The record stays, and its item is created again with NPD's values."
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
-    line = HistoryLine("unlinked", f"{removed.sentence} {removed.result}", actor=actor, values=values)
+    line = HistoryLine(ActivityKind.UNLINKED, f"{removed.sentence} {removed.result}", actor=actor, values=values)
     plan.add_lines(line, *removed.lost_edits)
     plan.forget_removed_state()
     plan.reason = "Its item is created again at the next sync."

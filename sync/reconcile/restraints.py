@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sync import choices, merge
+from sync.choices import ActivityKind
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, PassSettings, local_values
 from sync.models import ApprovalRequest, WriteLoop
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, our_writes, pass_plan
@@ -49,7 +50,7 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         if loop is not stored:
             plan.loops[key] = loop
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
-            plan.add_lines(HistoryLine("loop", reason, key))
+            plan.add_lines(HistoryLine(ActivityKind.LOOP, reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
             plan.loops[key] = loop
             field_plan.block(choices.BlockedCode.THROTTLED, reason)
@@ -263,7 +264,7 @@ def _hold_clear(
             sentence = f"{label} {empty}. What becomes of “{value}” waits for somebody to choose."
         field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
-            plan.add_lines(HistoryLine("approval", sentence, clear.key, values={"before": value}))
+            plan.add_lines(HistoryLine(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value}))
     elif board_filter.will_be_left_out(facts, plan):
         board_filter.leave_field_out(field_plan)
     else:

@@ -23,7 +23,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts import reports
 from sync import registry
-from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
+from sync.choices import ActivityKind, SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel.humanize import time_span
@@ -86,7 +86,7 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
             record_plan.identity = pass_plan.IdentityPlan()
-            record_plan.log = [line for line in record_plan.log if line.kind != "link"]
+            record_plan.log = [line for line in record_plan.log if line.kind != ActivityKind.LINK]
             record_plan.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
 
 

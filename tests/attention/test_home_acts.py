@@ -13,8 +13,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from conflicts import admin as conflicts_admin
 from conflicts.models import SyncConflict
+from conflicts.pages import admin as conflicts_admin
 from conflicts.reports import ConflictReport
 from npd.models import Contact, Organization
 from sync import attention

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
+from conflicts.pages.resolution import resolve
 from npd.models import Contact
 from sync.models import SyncMetadata
 from tests.admin import states

@@ -388,7 +388,9 @@ def removal(
     record = record or contact()
     seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
     sync_state = {"base": {"role_title": base("Boss")}} | seen_gone | differs.pop("sync_state", {})
-    shown = None if state == "missing" else item(record, role_title=role, state=state if state == "deleted" else ARCHIVED)
+    shown = (
+        None if state == "missing" else item(record, role_title=role, state=state if state == "deleted" else ARCHIVED)
+    )
     shown = differs.pop("item") if "item" in differs else shown
     of_record = {name: differs.pop(name) for name in ("conflicts", "intents", "claim") if name in differs}
     plan = RecordPlan(facts(record, sync_state=sync_state, **of_record), shown, removed_item=RemovedItem(state))

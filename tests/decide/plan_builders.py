@@ -94,7 +94,9 @@ class World:
         records = {facts.id: facts.record for facts in self.records}
         owners = {facts.record.monday_id: facts.record for facts in self.records if facts.record.monday_id}
         linked = [
-            RecordPlan(facts, self.items.get(facts.record.monday_id)) for facts in self.records if facts.record.monday_id
+            RecordPlan(facts, self.items.get(facts.record.monday_id))
+            for facts in self.records
+            if facts.record.monday_id
         ]
         gone = [plan.id for plan in linked if removed_state(self.context, plan)]
         items_of_deleted = {facts.id: self.items.get(facts.tombstone.monday_id or "") for facts in self.deleted}

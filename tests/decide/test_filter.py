@@ -111,7 +111,7 @@ def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> 
         "left_out_after_pass": after.left_out_after_pass,
         "reason": after.is_open and after.reason,
     }
-    outcomes["returns"] = [line.kind for line in after.log] == ["returned"]
+    outcomes["returns"] = [line.kind for line in after.log] == ["let_in"]
     assert "".join(name for name in outcomes if outcomes[name]) == plan, row
 
 
@@ -149,7 +149,7 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
     plan, out = RecordPlan(record_facts()), RecordPlan(record_facts(sync_state=OUT))
     assert filter_removed_item(ITEMS, plan) is plan
     assert filter_removed_item(ITEMS, out).sync_state.left_out == FilterSide.ITEM
-    assert [line.kind for line in filter_removed_item(board(), out).log] == ["returned"]
+    assert [line.kind for line in filter_removed_item(board(), out).log] == ["let_in"]
 
 
 def left_out_fields(plan: RecordPlan) -> set[str]:

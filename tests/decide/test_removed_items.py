@@ -82,7 +82,7 @@ def test_an_item_is_gone_as_it_says_itself(shown: Item | None, before: str, stat
 
 def test_an_item_that_is_back_is_said_so_once() -> None:
     gone = {"removed_since": at(-60), "remote_state": "archived"}
-    for sync_state, lines in ((gone, ["restored"]), ({"remote_state": "active"}, [])):
+    for sync_state, lines in ((gone, ["returned"]), ({"remote_state": "active"}, [])):
         record_facts = facts(sync_state=sync_state)
         read = PassFacts(board(), NOW, items=BatchItems({ITEM: record_facts.item}))
         plan = identify_records(read, Plan({record_facts.id: RecordPlan(record_facts)}))

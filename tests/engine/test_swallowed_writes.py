@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.resolution import undo
+from conflicts.pages.case import conflict_progress
+from conflicts.pages.resolution import undo
 from npd.models import Contact
 from tests.engine.conftest import choose, clash
 from tests.engine.test_relations import connected, organization

@@ -18,14 +18,15 @@ from pghistory.core import event_models
 from conflicts.reports import AnswerKind, OpenConflict
 from conflicts.store import questions_about, records_seeking
 from sync import choices, registry
+from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.kernel.db import match_key_sql
 from sync.models import (
+    ActivityLine,
     ApprovalRequest,
-    Decision,
     IgnoredItem,
     Intent,
     IntentState,
@@ -37,7 +38,7 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
@@ -83,8 +84,11 @@ def removed_item_facts(facts: PassFacts, records: Sequence[pass_plan.RecordPlan]
     too_often = set[UUID | None]()
     times = board.settings.loop_times
     if times > 0 and board.link.removed_item_policy == choices.RemovedItemPolicy.CREATE:
-        recreated = Decision.objects.filter(
-            entity_id__in=[record.id for record in records], kind="unlinked", values__again=True, at__gt=SyncNow() - DAY
+        recreated = ActivityLine.objects.filter(
+            entity_id__in=[record.id for record in records],
+            kind=ActivityKind.UNLINKED,
+            values__again=True,
+            at__gt=SyncNow() - DAY,
         )
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
@@ -124,9 +128,11 @@ def deleted_facts(
         # An unanswered create was confirmed earlier.
         intents = tuple(intent for intent in record.intents if intent.item_id)
         item_id = tombstone.monday_id or ""
+        item_events = tuple(events.get(item_id, ()))
         of_record = vars(record) | {"intents": intents}
-        about_item = {"owner": owners.get(item_id), "item_events": tuple(events.get(item_id, ()))}
-        deleted.append(DeletedFacts(**of_record, tombstone=tombstone, **about_item))
+        deleted.append(
+            DeletedFacts(**of_record, tombstone=tombstone, owner=owners.get(item_id), item_events=item_events)
+        )
     return tuple(deleted)
 
 

@@ -14,13 +14,14 @@ from django.db import models
 from conflicts.reports import ConflictKind
 from conflicts.store import open_conflicts
 from sync import choices
+from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
 from sync.fields import field_bases, field_values, lookups
 from sync.fields.field_bases import new_sync_state
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.models import (
-    Decision,
+    ActivityLine,
     Intent,
     IntentState,
     SyncedModel,
@@ -348,7 +349,8 @@ def with_originals(
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
         facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
     intents = grouped(Intent.objects.filter(entity_id__in=by_id), lambda intent: intent.entity_id)
-    unlinked = set(Decision.objects.filter(entity_id__in=by_id, kind="unlinked").values_list("entity_id", "remote_id"))
+    unlinkings = ActivityLine.objects.filter(entity_id__in=by_id, kind=ActivityKind.UNLINKED)
+    unlinked = set(unlinkings.values_list("entity_id", "remote_id"))
     events = events_by_item(WebhookEvent.objects.filter(item_id__in=originals).order_by("id"))
     complete = []
     for item in items:

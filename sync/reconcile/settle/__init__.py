@@ -25,6 +25,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import items_in_question, save_reports
 from sync import choices
+from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields.field_values import ACTIVE
 from sync.fields.lookups import load_board
@@ -127,7 +128,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     requests_to_end = list(ended_requests(plan))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
-            line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
+            sentence = f"Nothing waits for approval any more: {request.label}."
+            line = HistoryLine(ActivityKind.APPROVAL, sentence, request.key)
             plan.records[request.entity_id].add_lines(line)
     for record_plan in plan.records.values():
         if record_plan.is_there:

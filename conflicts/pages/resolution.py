@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models import Q
 
 from conflicts import models
-from conflicts.case import RecordContext
 from conflicts.lifecycle import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
+from conflicts.pages.case import RecordContext
 from conflicts.reports import ITEM_ANSWERS, MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import registry
 from sync.choices import Cause, Priority
