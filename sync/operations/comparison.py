@@ -222,7 +222,7 @@ def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
     return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
-# A record that says `synced` though it differs from its item, the item, and its fields as `BoardLink.differences` has them.
+# A record that says `synced` though it differs from its item, the item, and its fields as in `BoardLink.differences`.
 Drift = tuple[RecordFacts, Item | None, list[dict[str, str]]]
 
 

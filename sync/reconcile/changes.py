@@ -156,6 +156,11 @@ def settle_record(
         leave_out_after_write(facts.board, plan, plan.answer.item)
 
 
+def deletion_must_wait(plan: pass_plan.RecordPlan, loss: str) -> bool:
+    """Whether other records would lose something (`loss`) by a deletion that no person chose."""
+    return bool(loss) and plan.removed_item is not None and not plan.removed_item.is_chosen
+
+
 def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
     """Take the result of the deletion; `obstacle` is why the record could not be deleted."""
     removed_item = plan.removed_item

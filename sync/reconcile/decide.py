@@ -20,7 +20,7 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
-from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call
+from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call, take_items_of_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts, event_value
@@ -165,6 +165,7 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     # What Monday's answers don't show yet decides nothing.
+    take_items_of_deleted,
     wait_for_stale_items,
     # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
     # gone, so it asks for approvals itself; so does decide_deleted_records.

@@ -93,14 +93,19 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
         _end_deletion(plan, kept, TombstoneReason.ONE_WAY)
 
 
+def take_items_of_deleted(facts: PassFacts, plan: pass_plan.Plan) -> None:
+    """Give every open deleted record its item, as it was read."""
+    for deleted in plan.open_deleted:
+        deleted.item = facts.items.linked.get(deleted.item_id)
+
+
 def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Decide every open deleted record by its item."""
-    if not plan.open_deleted:
+    planned = plan.open_deleted
+    if not planned:
         return
     linked_now = assigned_items(plan)
-    planned = plan.open_deleted
     for deleted in planned:
-        deleted.item = facts.items.linked.get(deleted.item_id)
         decide_deleted(facts, deleted, linked_now)
     approve_item_removals(planned, facts.approvals)
 

@@ -163,8 +163,7 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
         else:
             _defer(record_plan, _wait_for_matches(facts, record_plan))
     for deleted_plan in plan.open_deleted:
-        as_read = deleted_plan.compared_with(linked.get(deleted_plan.item_id))
-        _defer(deleted_plan, _wait_for_item_and_cells(facts, as_read))
+        _defer(deleted_plan, _wait_for_item_and_cells(facts, deleted_plan))
 
 
 def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:

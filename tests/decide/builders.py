@@ -1,7 +1,7 @@
 """Facts built by hand, without a database: a plain contact, the same on both sides, and its variations."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -173,20 +173,33 @@ def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **dif
     return RecordFacts(claim(record, cause), record, sync_state, **differs)
 
 
+_OF_DRAFT = {field.name for field in fields(RecordPlan)} - {"facts", "item"}
+
+
 def draft(record: SyncedModel | None = None, **differs: Any) -> RecordPlan:
-    """The draft of such a record, whose item was read."""
+    """The draft of such a record, whose item was read; `differs` are values of its facts, or of the draft."""
     record = record or contact()
+    of_draft = {name: differs.pop(name) for name in _OF_DRAFT & differs.keys()}
     shown = differs.pop("item") if "item" in differs else item(record, role_title="Theirs")
-    return RecordPlan(facts(record, **differs), shown)
+    return RecordPlan(facts(record, **differs), shown, **of_draft)
 
 
 D = TypeVar("D", bound=RecordPlan | Plan)
 
 
-def after(facts: PassFacts, plan: D, *rules: Callable[[PassFacts, D], None]) -> D:
-    """Return the draft with what these rules have decided."""
-    for rule in rules:
-        rule(facts, plan)
+def changed(plan: D, **values: Any) -> D:
+    """A copy of the draft with these values."""
+    other = plan.copied()
+    for name, value in values.items():
+        setattr(other, name, value)
+    return other
+
+
+def after(decide: Callable[..., object], *args: Any, **more: Any) -> Any:
+    """Return a copy of the draft among these arguments, after the rule or another function has filled it in."""
+    of_draft = next(number for number, arg in enumerate(args) if isinstance(arg, RecordPlan | Plan))
+    plan = args[of_draft].copied()
+    decide(*args[:of_draft], plan, *args[of_draft + 1 :], **more)
     return plan
 
 
@@ -213,6 +226,12 @@ def record_facts(
             agreed_base[field.key] = new_base(field, ITEM, local_values(base_record, field), remote)
     state = {"base": agreed_base, **(sync_state or {})}
     return replace(facts(person, sync_state=state, **more), claim=claim(person, *causes))
+
+
+def record_draft(*args: Any, shown: Item | None = None, **differs: Any) -> RecordPlan:
+    """The draft of such a contact, whose item was read if it is `shown`."""
+    of_draft = {name: differs.pop(name) for name in _OF_DRAFT & differs.keys()}
+    return RecordPlan(record_facts(*args, **differs), shown, **of_draft)
 
 
 class FieldFacts(NamedTuple):

@@ -35,7 +35,7 @@ from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncM
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import duplicates, pass_plan, pass_results
-from sync.reconcile.changes import settle_record, take_deletion_result
+from sync.reconcile.changes import deletion_must_wait, settle_record, take_deletion_result
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.identity import quoted_names
@@ -147,10 +147,8 @@ def _write_record(plan: pass_plan.RecordPlan) -> tuple[pass_plan.Outcome, str] |
     record = plan.record
     deletes = plan.deletes and plan.is_there
     if deletes:
-        assert plan.removed_item is not None
         obstacle, loss = deletion_obstacles(record)
-        if loss and not plan.removed_item.is_chosen:
-            # Other records would lose something by a deletion that no person chose.
+        if deletion_must_wait(plan, loss):
             return pass_plan.Outcome.RELEASED, CHANGED
         if obstacle:
             take_deletion_result(plan, obstacle)
