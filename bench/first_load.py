@@ -68,8 +68,8 @@ def main() -> int:
 def prepare(sandbox: Sandbox, records: int) -> None:
     """Make large boards, and records that are only in NPD."""
     from npd.models import Contact, Organization
+    from sync.fields.lookups import link_of
     from sync.operations.setup.board_setup import set_up_all
-    from sync.registry import link_of
 
     list(set_up_all())
     for entity_type in ("contact", "organization"):
@@ -149,8 +149,8 @@ def die() -> None:
 def check(sandbox: Sandbox, entity_type: str, records: int) -> str:
     """Return what is wrong afterwards; empty if every record has one item and is in sync."""
     from sync import registry
+    from sync.fields.lookups import link_of
     from sync.models import Intent
-    from sync.registry import link_of
 
     link = link_of(entity_type)
     model = registry.entity(entity_type).model

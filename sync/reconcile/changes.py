@@ -84,7 +84,8 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
     elif plan.sends_npd_id or plan.creates:
         columns = {board.link.npd_id_column: str(plan.id)}
     settings = settings_of(plan.record)
-    return pass_plan.Write(str(plan.id), plan.id, plan.item_id, tuple(fields), columns, settings)
+    refused_at = plan.history.create_refused_at if plan.creates else None
+    return pass_plan.Write(str(plan.id), plan.id, plan.item_id, tuple(fields), columns, settings, refused_at=refused_at)
 
 
 def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> None:

@@ -422,10 +422,10 @@ def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> N
 def restored_sentence(plan: pass_plan.DeletedPlan) -> str:
     """Return what is said about a record that was restored, as a person chose."""
     if plan.item_to_keep:
-        return "Restored with what was edited on Monday, as a person chose."
+        return "Restored as somebody decided, with what was edited on Monday."
     return (
-        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so it gets "
-        "a new one. What was edited there is in the conflict."
+        "Restored as somebody decided, as it was when it was deleted: its item has left the board meanwhile, so it "
+        "gets a new one. What was edited there is in the conflict."
     )
 
 

@@ -25,7 +25,15 @@ from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, RecordHistory, is_create, reported_changes
+from sync.reconcile.facts import (
+    ChangeEvent,
+    PassFacts,
+    RecordFacts,
+    RecordHistory,
+    is_create,
+    reported_changes,
+    texts_in,
+)
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.lost_updates import OwnWrite, overridden_line
 
@@ -76,12 +84,14 @@ class Report(NamedTuple):
         assert self.event is not None
         return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
 
-    def replaced(self, value: merge.Side) -> bool:
-        """Whether it says that this value was there before."""
+    def replaced(self, value: merge.Side, raw: Any) -> bool:
+        """Whether it says that a cell with this value shows what was there before."""
         if self.write is not None:
             return value == self.write.read
         assert self.event is not None
-        return self.event.has_previous and value == self.event.previous
+        if self.event.has_previous:
+            return value == self.event.previous
+        return _may_be_same(self.event.previous_payload, raw)
 
 
 # A cell's value as it is compared, and as it was read.
@@ -116,15 +126,14 @@ class ReportedCell(NamedTuple):
         if newest.event is not None and not newest.event.is_known:
             # It may name the same value in another form, which the raw value shows.
             is_base = is_base and base == self.cell
-        was_before = any(report.replaced(value) for report in self.reports)
+        was_before = any(report.replaced(*self.cell) for report in self.reports)
         is_named = any(report.names(*self.cell) for report in self.reports[:-1])
         if not (is_base or was_before or is_named or self._was_read_before(newest)):
             return None
         for shown, at in self.earlier_reads:
-            is_confirmed = newest.names(*shown) and at >= newest.arrived
             # A read from before the report arrived tells its order only if clocks can't be wrong about it.
             is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
-            if is_confirmed or (shown[0] == value and is_later):
+            if shown[0] == value and is_later:
                 return None
         return newest
 
@@ -154,14 +163,25 @@ _MAKES = EVENT_TYPES[EventKind.CREATED]
 
 
 def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
-    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell."""
-    linked = facts.items.linked
+    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell.
+
+    A person's *Sync now* writes to an item that is shown on its board, and it is read again all the same.
+    """
     for record_plan in plan.open_records:
-        item_id = record_plan.record.monday_id
-        if item_id:
-            _defer(record_plan, _wait_for_item(facts, record_plan, linked.get(item_id)))
+        item = facts.items.linked.get(record_plan.record.monday_id or "")
+        is_shown = field_values.is_active_on(facts.board, item)
+        if not record_plan.record.monday_id:
+            wait = _wait_for_matches(facts, record_plan)
+        elif is_shown:
+            wait = _wait_for_item(facts, record_plan, item)
         else:
-            _defer(record_plan, _wait_for_matches(facts, record_plan))
+            # Of a removed item no cell is set aside by itself.
+            wait = _wait_for_item_and_cells(facts, record_plan.compared_with(item))
+        if wait and is_shown and record_plan.facts.is_pushed_by_name:
+            removals = [event.pk for event in record_plan.facts.events if event.type in _TAKES_AWAY]
+            record_plan.wait_for_look(wait, removals, UNSHOWN_ITEM)
+        else:
+            _defer(record_plan, wait)
     for deleted_plan in plan.open_deleted:
         _defer(deleted_plan, _wait_for_item_and_cells(facts, deleted_plan))
 
@@ -211,8 +231,7 @@ def _wait_for_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | No
     news = [event for event in events if event.type in _TAKES_AWAY | _BRINGS_BACK | _MAKES]
     newest = news[-1] if news else None
     if newest is not None and newest.type in _TAKES_AWAY:
-        is_known = newest.processed_at is not None and newest.type in REMOVAL_TYPES
-        return seconds_to_look(_arrival(newest), facts.now) if is_there and not is_known else 0.0
+        return seconds_to_look(_arrival(newest), facts.now) if is_there else 0.0
     if is_there:
         return 0.0
     moments = [
@@ -222,13 +241,9 @@ def _wait_for_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | No
         if intent.item_id == plan.record.monday_id
     ]
     # A new item that is shown as removed was removed.
-    if newest is not None and (item is None or newest.type in _BRINGS_BACK) and not _is_checked_return(newest):
+    if newest is not None and (item is None or newest.type in _BRINGS_BACK):
         moments.append(_arrival(newest))
     return max((seconds_to_look(moment, facts.now) for moment in moments), default=0.0)
-
-
-def _is_checked_return(event: WebhookEvent) -> bool:
-    return event.processed_at is not None and event.type in EVENT_TYPES[EventKind.RESTORED]
 
 
 def _arrival(event: WebhookEvent) -> datetime:
@@ -290,7 +305,7 @@ def _unshown_move(board: BoardContext, plan: pass_plan.RecordPlan) -> WebhookEve
         return None
     moves = [row for row in plan.history.events if row.event and row.event.group_id]
     newest = max(moves, key=lambda row: (row.happened_at, row.pk), default=None)
-    if newest is None or newest.event is None or newest.processed_at or newest.event.group_id == plan.item.group_id:
+    if newest is None or newest.event is None or newest.event.group_id == plan.item.group_id:
         return None
     return newest
 
@@ -397,12 +412,7 @@ def _may_be_same(payload: Any, raw: Any) -> bool:
 
 def _plain_texts(value: Any) -> set[str]:
     """Return the texts and numbers in a JSON value, without all but letters and digits."""
-    if isinstance(value, Mapping):
-        return set().union(*(_plain_texts(part) for key, part in value.items() if key != "changed_at"))
-    if isinstance(value, list):
-        return set().union(*map(_plain_texts, value))
-    plain = "".join(filter(str.isalnum, str(value))).casefold() if isinstance(value, str | int) else ""
-    return {plain} - {""}
+    return {"".join(filter(str.isalnum, text)).casefold() for text in texts_in(value)} - {""}
 
 
 # --- what was never shown ---------------------------------------------------------------------------------------------
@@ -418,7 +428,11 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         event = report.event if report else None
         if field_plan is None or field_plan.send_raw is None or event is None:
             continue
-        sent = field_bases.side_of(field_plan.converter.canonical_local, field_plan.send_raw)
-        if event.is_new and event.is_known and event.value != sent:
-            what_happened = "and its answers never showed it. {sent} was sent over it. You can restore it from here."
+        converter = field_plan.converter
+        sent = field_bases.side_of(converter.canonical_local, field_plan.send_raw)
+        sent_raw = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        is_sent = event.value == sent if event.is_known else _may_be_same(event.payload, sent_raw)
+        if event.is_new and not is_sent:
+            restoring = " You can restore it from here." if event.is_known else ""
+            what_happened = f"and its answers never showed it. {{sent}} was sent over it.{restoring}"
             plan.add_lines(overridden_line(facts.board, plan, cell.mapping, event, what_happened))

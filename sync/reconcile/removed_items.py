@@ -27,6 +27,7 @@ from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPO
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, our_writes, pass_plan
+from sync.reconcile.emptied_cells import emptied_fields, was_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.pass_plan import HistoryLine
@@ -65,7 +66,7 @@ _OPTION_ACTS = {
     DELETE_OPTION: choices.RemovedItemPolicy.DELETE,
     UNLINK_OPTION: choices.RemovedItemPolicy.UNLINK,
 }
-BY_PERSON = "as a person chose"
+BY_PERSON = "as somebody decided"
 BY_POLICY = "as this board's setting says"
 
 
@@ -73,6 +74,9 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
     planned = [record_plan for record_plan in plan.open_records if record_plan.removed_item]
     for record_plan in planned:
+        emptied = emptied_fields(facts.board, record_plan)
+        lost = (mapping.key for mapping in emptied if not was_emptied(facts, record_plan, mapping))
+        record_plan.lost_cells = frozenset(lost)
         plan_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
     approve_deletions(planned, facts.approvals)
 
@@ -332,7 +336,7 @@ def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple
 
     If a field never agreed, its values are edits that the other side doesn't have. None means empty, or not edited:
     Monday's value is there only if it was edited too and never reached NPD. `reason` says why Monday's value can't be
-    read.
+    read. A cell that nobody emptied tells nothing either.
     """
     edits: list[reports.FieldConflict] = []
     item_id = plan.record.monday_id or ""
@@ -343,7 +347,8 @@ def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple
         converter = board.converter(mapping, plan.record)
         local_raw = field_values.local_values(plan.record, mapping)
         cell: Any = field_bases.UNREAD
-        if plan.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
+        is_readable = mapping.problem_code != choices.ColumnProblem.MISSING and mapping.key not in plan.lost_cells
+        if plan.item is not None and is_readable:
             cell = field_bases.cell_of(converter, mapping, plan.item)
             # Another board has other columns, so a cell that can't be read there tells nothing.
             if isinstance(cell, Unknown) and plan.item.state not in REPORTED_STATES:

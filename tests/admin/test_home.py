@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
@@ -64,16 +65,19 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any)
     states.synced("Ina", "5000")
     assert state_of(browser).startswith("All is well")
     due = states.waiting("Due")
-    assert state_of(browser) == "Syncing; 1 record is pending"
+    assert state_of(browser) == "Sync runs; 1 record is pending"
     states.conflicting("Ann", "5001")
-    assert state_of(browser) == "Syncing; 1 thing needs attention"
+    assert state_of(browser) == "1 thing needs attention; everything else syncs as usual 1 record waits for that."
     states.dead("Ben")
-    assert state_of(browser) == "Syncing; 2 things need attention"
+    assert state_of(browser) == "2 things need attention; everything else syncs as usual 2 records wait for that."
     SyncQueue.objects.filter(entity_id=due.pk).update(
         next_retry=sync_now() - timedelta(hours=2), created_at=sync_now() - timedelta(hours=2)
     )
     assert state_of(browser).startswith("Nothing is synced: changes have waited for 2 hours")
     assert "no worker has taken the board" in html_of(browser).lower()
+    PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
+    assert state_of(browser).startswith("Changes may wait for ever")
+    PeriodicTask.objects.update(enabled=True)
     pauses.pause("anna", why="Clean-up")
     assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
     assert badges_of(browser) == ["Paused", "Paused"]

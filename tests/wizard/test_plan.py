@@ -236,7 +236,7 @@ def test_a_record_with_the_name_of_an_item_without_a_key_is_asked_about(wizard: 
     page = wizard.get("plan/")
     assert "2 items on the board have no NPD ID" in page
     assert "What waits" in page
-    assert "becomes a contact" in page
+    assert "a contact is created from it" in page
 
 
 def test_another_board_is_planned_without_what_was_unlinked_on_the_former_one(wizard: Wizard) -> None:

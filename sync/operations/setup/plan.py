@@ -23,6 +23,7 @@ from sync import registry
 from sync.boards.board_columns import InspectedColumns
 from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.fields.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
 from sync.fields.lookups import load_settings
 from sync.kernel import humanize
@@ -103,7 +104,7 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     """Return the board with the chosen columns, directions and rules."""
     choices = chosen.choices
-    stored = registry.link_of(choices.entity_type)
+    stored = lookups.link_of(choices.entity_type)
     ask = RemovedItemPolicy.ASK
     new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
     link = copy(stored) if stored is not None else new
