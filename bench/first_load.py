@@ -70,10 +70,11 @@ def prepare(sandbox: Sandbox, records: int) -> None:
     from npd.models import Contact, Organization
     from sync.fields.lookups import link_of
     from sync.operations.setup.board_setup import set_up_all
+    from sync.registry import entities
 
     list(set_up_all())
-    for entity_type in ("contact", "organization"):
-        link = link_of(entity_type)
+    for spec in entities():
+        link = link_of(spec.entity_type)
         assert link is not None
         sandbox.control("boards", board_id=int(link.board_id), items_limit=max(10_000, records))
     for start in range(0, records, 2_000):

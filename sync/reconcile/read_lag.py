@@ -368,9 +368,10 @@ def _reports(
     events.sort(key=cmp_to_key(_order))
     if not writes and not any(change.is_new or change.arrived > now - LONGEST_LAG for change in events):
         return []
+    echoes = _echoes(writes, [change for change in events if not us or change.user_id in ("", us)])
     reports: list[Report] = []
     for change in events:
-        earlier = [number for number, write in enumerate(writes) if _is_after(change, write)]
+        earlier = [number for number, write in enumerate(writes) if _is_after(change, write, echoes.get(write.id))]
         ended = writes[: earlier[-1] + 1] if earlier else []
         reports += [Report(write.until, write.until, write=write) for write in ended]
         writes = writes[len(ended) :]
@@ -394,8 +395,24 @@ def _order(change: ChangeEvent, other: ChangeEvent) -> int:
     return (change.arrived > other.arrived) - (change.arrived < other.arrived)
 
 
-def _is_after(change: ChangeEvent, write: OwnWrite) -> bool:
-    """Whether an event happened after a write of ours; within seconds, only what it replaced tells that."""
+def _echoes(writes: Sequence[OwnWrite], events: Sequence[ChangeEvent]) -> dict[str, ChangeEvent]:
+    """Return the event of each write, by the write's id, where it has arrived: the first since then with its value."""
+    echoes: dict[str, ChangeEvent] = {}
+    for write in writes:
+        since = write.intended_at - merge.CLOCK_TOLERANCE
+        later = (change for change in events if change.arrived >= since and change not in echoes.values())
+        if echo := next((change for change in later if change.is_known and write.wrote(change.value)), None):
+            echoes[write.id] = echo
+    return echoes
+
+
+def _is_after(change: ChangeEvent, write: OwnWrite, echo: ChangeEvent | None) -> bool:
+    """Whether an event happened after a write of ours: by Monday's clock, if the write's own event, `echo`, is known.
+
+    Else our clock is compared with Monday's; within seconds, only what the event replaced tells it.
+    """
+    if echo is not None:
+        return change is not echo and _order(change, echo) > 0
     if write.is_replaced_by(change) or change.at > write.until + merge.CLOCK_TOLERANCE:
         return True
     return not change.has_previous and change.at > write.until and not write.wrote(change.value)

@@ -19,6 +19,7 @@ from sync import attention
 from sync.clock import sync_now
 from sync.models import ApiQuota, BoardLink, NotificationReceiver, SyncQueue
 from sync.outbox import pauses
+from sync.registry import entities
 from sync.state.record_view import RecordState
 from tests.admin import states
 from tests.admin.test_records import words_of
@@ -113,8 +114,8 @@ def test_a_transaction_that_stays_open_is_said_for_those_who_read_changes(browse
 
 def test_sync_is_paused_from_home_while_it_is_stopped_too(browser: Client) -> None:
     states.boards()
-    for entity_type in ("contact", "organization"):
-        states.stop_board(entity_type, reason="Monday is not available (HTTP 503). Nothing is lost.")
+    for spec in entities():
+        states.stop_board(spec.entity_type, reason="Monday is not available (HTTP 503). Nothing is lost.")
     assert html_of(browser).count("Pause…") == 1
     pauses.pause("anna")
     assert "Pause…" not in html_of(browser)

@@ -28,6 +28,7 @@ from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.monday import board_events, lag
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
+from sync.monday.connector import PageProgress
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
@@ -228,9 +229,12 @@ class Gatherer:
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for search, first in result.cursors.items():
             cursor: str | None = first
+            page: Sequence[Item] = matches[search]
+            progress = PageProgress()
             for _ in range(MAX_PAGES):
                 if cursor is None:
                     break
+                progress.note([item.id for item in page], cursor)
                 self.calls += 1
                 with meter_board_calls(board.link, 0):
                     page, cursor = connector().read_page(cursor, board.columns, board.types)
