@@ -15,6 +15,7 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from tests.decide.builders import changed
 from tests.decide.builders import ANN_ID, at, board, claim, edit, field_facts, filtered, mapping, organization, plain
 
 AGREED = -3_600  # when both sides agreed, in seconds
@@ -40,7 +41,8 @@ def decided(
     agreed = {"organization": ACME}
     case = field_facts(agreed, agreed | {key: None}, on=on, agreed=agreed)
     if by_name:
-        case = case._replace(plan=case.plan.with_facts(claim=claim(case.facts.record, Cause.PERSON, by_name=True)))
+        pushed = replace(case.facts, claim=claim(case.facts.record, Cause.PERSON, by_name=True))
+        case = case._replace(plan=changed(case.plan, facts=pushed))
     link = case.of_pass.board.link
     link.log_read_from, link.log_read_to = (at(swept[0]), at(swept[1])) if swept else (None, None)
     sync_state = case.plan.sync_state
