@@ -15,8 +15,19 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import changed
-from tests.decide.builders import ANN_ID, at, board, claim, edit, field_facts, filtered, mapping, organization, plain
+from tests.decide.builders import (
+    ANN_ID,
+    at,
+    board,
+    changed,
+    claim,
+    edit,
+    field_facts,
+    filtered,
+    mapping,
+    organization,
+    plain,
+)
 
 AGREED = -3_600  # when both sides agreed, in seconds
 ACME = organization("70")
