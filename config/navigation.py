@@ -83,7 +83,7 @@ class Section:
 
     def may_be_seen(self, request: HttpRequest) -> bool:
         """Return whether this user may see its pages."""
-        from sync.registry import may_view
+        from sync.permissions import may_view
 
         if self.permission == ANY_PERMISSION:
             return bool(request.user.get_all_permissions())
@@ -241,7 +241,7 @@ def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
     """Yield the title, the subtitle, more words and the address of each page that this person may open."""
     from django.contrib import admin
 
-    from sync import registry
+    from sync import addresses, registry
 
     for section in sections():
         if section.is_offered(request):
@@ -257,7 +257,7 @@ def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
         ]
         for title, page, words, may in pages:
             if may:
-                yield title, RECORDS, words, registry.page_url(f"{opts.app_label}_{opts.model_name}_{page}")
+                yield title, RECORDS, words, addresses.page_url(f"{opts.app_label}_{opts.model_name}_{page}")
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:

@@ -273,6 +273,7 @@ PERMISSIONS_POLICY = ", ".join(
 )
 
 # --- Notifications -----------------------------------------------------------------------------------------
+EMAIL_BACKEND = "sync.kernel.mails.EmailBackend"
 EMAIL_SERVER = env.email_url_config(env("EMAIL_URL") or "smtp://")
 EMAIL_HOST = EMAIL_SERVER["EMAIL_HOST"] or ""
 EMAIL_HOST_USER = EMAIL_SERVER["EMAIL_HOST_USER"] or ""
@@ -391,6 +392,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis that is full, or a read-only replica, ends no worker
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {
         "socket_connect_timeout": 0.2,  # seconds

@@ -14,6 +14,8 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.cache.backends.dummy import DummyCache
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
@@ -35,13 +37,25 @@ sign_in = account.LoginView.as_view(
 )
 
 
+# Raised if the identity provider doesn't answer, or answers with nonsense that nobody can read or store (allauth calls
+# it improperly configured if a `sub` is too long).
+PROVIDER_ERRORS = (
+    *(RequestException, DataError, ImproperlyConfigured, ValidationError),
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+)
+
+
 def with_provider_errors(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Show allauth's error page if the identity provider doesn't answer the view, or answers with nonsense."""
+    """Show allauth's error page for PROVIDER_ERRORS, and let no visitor choose what the provider is asked for."""
 
     def wrapped(request: HttpRequest, provider_id: str) -> HttpResponse:
+        query = request.GET.copy()
+        for name in ("auth_params", "scope"):
+            query.pop(name, None)
+        request.GET = query  # type: ignore[assignment]
         try:
             return view(request, provider_id)
-        except (RequestException, AttributeError, LookupError, TypeError, ValueError) as error:
+        except PROVIDER_ERRORS as error:
             log.warning("the identity provider can't be asked", error=type(error).__name__)
             app = get_adapter().get_provider(request, provider_id)
             answer: HttpResponse = render_authentication_error(request, app, exception=error)

@@ -23,9 +23,10 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RadioFilter
 from unfold.views import ChangeList
 
-from sync import attention, registry
+from sync import addresses, attention, registry
 from sync.boards import availability
 from sync.clock import SyncNow
+from sync.fields import field_values, lookups, searches
 from sync.kernel import humanize
 from sync.kernel.acts import Act
 from sync.kernel.humanize import DASH, icon
@@ -49,7 +50,7 @@ def with_request_id(text: str) -> SafeString:
 def details_of(record: SyncedModel) -> str:
     """Return the record's first values besides its name, to tell it from namesakes."""
     fields = [field for field in registry.own_fields(type(record)) if field.name != registry.name_field(type(record))]
-    values = [registry.field_text(field, getattr(record, field.name)) for field in fields[:3]]
+    values = [field_values.field_text(field, getattr(record, field.name)) for field in fields[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
@@ -68,7 +69,7 @@ def phone_column(field: Any) -> Any:
 
     @admin.display(description=field.verbose_name, ordering=field.name)
     def column(row: Any) -> str | None:
-        return registry.field_text(field, getattr(row, field.name)) or None
+        return field_values.field_text(field, getattr(row, field.name)) or None
 
     column.__name__ = field.name
     return column
@@ -330,7 +331,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     queries: list[models.QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         if spec.name_field:
-            condition = registry.search_condition(spec.model, [spec.name_field], term)
+            condition = searches.search_condition(spec.model, [spec.name_field], term)
             records = spec.model.objects.filter(condition).order_by()
             queries.append(records.values_list("id", flat=True)[:1000])
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
@@ -351,7 +352,7 @@ class RecordLinkMixin(PageAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         keys = {_record_key(row) for row in rows}
-        names = registry.record_names(keys)
+        names = lookups.record_names(keys)
         tombstones = tombstones_of(key for key in keys - names.keys() if key[1] is not None)
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
@@ -359,10 +360,10 @@ class RecordLinkMixin(PageAdmin):
             row.page_lacks_record = key not in names  # it was deleted, or the row is about none
             if not row.page_lacks_record:
                 row.page_record = names[key]
-                row.page_record_url = registry.record_url(*key)
+                row.page_record_url = addresses.record_url(*key)
                 continue
             tombstone = tombstones.get(key)
-            name = registry.tombstone_name(tombstone) if tombstone else ""
+            name = field_values.tombstone_name(tombstone) if tombstone else ""
             row.page_record = name or registry.type_label(row.entity_type)
             # A pruned tombstone is replaced by an unsaved one, which has no page.
             page_id = tombstone.pk if tombstone and may_see_deleted else None
@@ -424,4 +425,4 @@ def records_url(spec: registry.EntitySpec, sync_state: str = "") -> str:
     """Return the address of this type's list, filtered by a state; empty without an admin."""
     opts = spec.model._meta
     query = {"sync_state": sync_state} if sync_state else None
-    return registry.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)
+    return addresses.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

@@ -16,12 +16,13 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
-from sync import attention, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
 from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.clock import readers_mark
+from sync.fields import lookups
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
@@ -29,6 +30,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
+from sync.outbox.wakeups import broker_problem
 from sync.records import authors, item_links
 from sync.state import record_view
 
@@ -98,15 +100,11 @@ def _state_line(
         next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
         # The boards that the environment names.
         types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
-        on_server = " ".join(map(registry.no_board_reason, types))
+        on_server = " ".join(map(lookups.no_board_reason, types))
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
-    if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
-        span = humanize.time_span(max(overdue.seconds for overdue in stalled))
-        titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
-        for_administrator = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
-        words = f"Nothing is synced: changes have waited for {span}"
-        return StateLine("bad", "block", words, titles, for_administrator=for_administrator)
+    if standstill := _standstill(overview):
+        return standstill
     if slowed := [*filter(None, map(overview.slowed_until, overview.displayed_boards))]:
         until = humanize.due_time(max(slowed), overview.now)
         used = overview.quota.used_text
@@ -131,6 +129,20 @@ def _state_line(
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Sync runs; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
+
+
+def _standstill(overview: availability.Overview) -> StateLine | None:
+    """Return what stands still and, for the administrator, why; None if nothing does."""
+    if not_scheduled := availability.schedule_problem():
+        return StateLine("bad", "block", "Changes may wait for ever", for_administrator=not_scheduled)
+    stalled = availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
+    if not stalled:
+        return None
+    span = humanize.time_span(max(overdue.seconds for overdue in stalled))
+    titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
+    reasons = broker_problem() or " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
+    words = f"Nothing is synced: changes have waited for {span}"
+    return StateLine("bad", "block", words, titles, for_administrator=reasons)
 
 
 class FirstLoad(NamedTuple):
@@ -185,7 +197,7 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
     boards = [
         (registry.entity(board.entity_type), board)
         for board in overview.displayed_boards
-        if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
+        if permissions.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
     counts = record_view.state_counts(*(spec.model.objects.all() for spec, _board in boards))
     lines = []
@@ -353,7 +365,7 @@ def _group_buttons(
     if link and solved_by_mapping and may_set_up(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
     if link and act_buttons and is_about_column:
-        pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
+        pages.append(Button("Open the board", url=addresses.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
         on_monday = [record_panel.restore_button(link, group.code)] if link and act_buttons else []

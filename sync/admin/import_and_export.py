@@ -28,7 +28,7 @@ from import_export.tmp_storages import CacheStorage
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from sync import registry
+from sync import addresses, permissions, registry
 from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.models import ActivityLine
@@ -89,12 +89,14 @@ class StepForm(forms.Form):
 
 
 CHOICES = tuple(StepForm.base_fields)
+MEGABYTES = file_formats.MAX_BYTES // 1_000_000
 
 
 class FileForm(StepForm, ImportForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["import_file"].label = "CSV or XLSX file"
+        self.fields["import_file"].help_text = f"It may have {MEGABYTES} MB."
         self.fields["import_file"].required = False  # the next steps have its name
         self.fields["format"].widget = forms.HiddenInput()  # the only one reads both
 
@@ -112,8 +114,7 @@ class FileForm(StepForm, ImportForm):
         if file is None and "import_file" not in self.errors:
             raise forms.ValidationError({"import_file": "Choose a file."})
         if file is not None and file.size > file_formats.MAX_BYTES:
-            limit = f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it."
-            raise forms.ValidationError({"import_file": limit})
+            raise forms.ValidationError({"import_file": f"A file may have {MEGABYTES} MB. Split it."})
         return data
 
 
@@ -189,7 +190,7 @@ class RecordFilesMixin(ImportExportMixin):
         return [
             str(target._meta.verbose_name_plural)
             for target in targets
-            if is_creatable(target) and registry.may_act(request.user, "add", target.entity_type())
+            if is_creatable(target) and permissions.may_act(request.user, "add", target.entity_type())
         ]
 
     def create_import_form(self, request: HttpRequest) -> Any:
@@ -425,7 +426,7 @@ def refused_rows_url(user: Any, row: ActivityLine, now: datetime) -> str:
     opts = registry.entity(row.entity_type).model._meta
     if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
         return ""
-    return registry.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
+    return addresses.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
 
 
 def upload_key(model: Any, kind: str, name: str) -> str:

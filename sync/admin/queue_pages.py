@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import attention, queue, registry
+from sync import addresses, attention, queue
 from sync.admin import admin_base, confirmed_action, home_acts, record_panel
 from sync.attention import Entry, Kind
 from sync.boards import availability
@@ -271,8 +271,8 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
     }
     if not has_token:
         context |= {"monday_banner": "missing", "token_problem": credentials.unreadable_reason()}
-    elif registry.is_sandbox():
-        context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
+    elif addresses.is_sandbox():
+        context |= {"monday_banner": "sandbox", "sandbox_url": f"{addresses.monday_web_url()}/"}
     return context
 
 

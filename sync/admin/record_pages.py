@@ -25,11 +25,12 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from sync import queue, registry
+from sync import addresses, queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.import_and_export import RecordFilesMixin
 from sync.choices import SyncDirection
+from sync.fields import field_values, searches
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import limit_lock_waits, match_key_sql
 from sync.models import SyncedModel
@@ -91,7 +92,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_ordering_field(self, field_name: str) -> Any:
         """Return what a click on a column's title sorts by."""
         field = super().get_ordering_field(field_name)
-        return registry.sort_expression(self.model, field) if isinstance(field, str) else field
+        return searches.sort_expression(self.model, field) if isinstance(field, str) else field
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
@@ -151,7 +152,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
         """Show phone numbers in one form, however they are stored."""
-        phones = {field.name: field for field in registry.own_fields(self.model) if registry.is_phone(field)}
+        phones = {field.name: field for field in registry.own_fields(self.model) if field_values.is_phone(field)}
         return [
             admin_base.phone_column(phones[name]) if name in phones else name
             for name in super().get_list_display(request)
@@ -169,18 +170,18 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     @cached_property
     def ordering(self) -> tuple[Any, ...]:
-        return () if self.opts.ordering else registry.default_ordering(self.model)
+        return () if self.opts.ordering else searches.default_ordering(self.model)
 
     @cached_property
     def search_fields(self) -> tuple[str, ...]:
-        return (*registry.searched_fields(self.model), "monday_id")
+        return (*searches.searched_fields(self.model), "monday_id")
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         """Return records with every word of the term in any order, or with the phone number."""
         names = self.get_search_fields(request)
-        return queryset.filter(registry.search_condition(self.model, names, search_term)), False
+        return queryset.filter(searches.search_condition(self.model, names, search_term)), False
 
     @cached_property
     def search_help_text(self) -> str:
@@ -496,7 +497,7 @@ def search_records(request: HttpRequest, term: str) -> list[tuple[int, int, Sear
         rank: models.Expression = models.Value(3)
         if spec.name_field:
             # A company matches by name; its many people, who match by it, must not crowd it out.
-            by_name = registry.search_condition(spec.model, [spec.name_field], term)
+            by_name = searches.search_condition(spec.model, [spec.name_field], term)
             rows = rows.alias(name_key=match_key_sql(spec.name_field))
             begins = models.When(name_key__startswith=key, then=1)
             rank = models.Case(models.When(name_key=key, then=0), begins, models.When(by_name, then=2), default=3)
@@ -505,7 +506,7 @@ def search_records(request: HttpRequest, term: str) -> list[tuple[int, int, Sear
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
             about = " · ".join(filter(None, [registry.type_label(spec.entity_type), admin_base.details_of(record)]))
-            result = SearchResult(str(record), about, registry.record_url(spec.entity_type, record.pk), None)
+            result = SearchResult(str(record), about, addresses.record_url(spec.entity_type, record.pk), None)
             results.append((record.name_rank, place, result))
     return results
 

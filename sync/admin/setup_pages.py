@@ -27,6 +27,7 @@ from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
 from sync.choices import SetupState
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.fields.lookups import phone_region
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
@@ -237,7 +238,7 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin to change the mapping or the filter of a board that is set up."""
-        link = registry.link_of(entity_type) if registry.is_registered(entity_type) else None
+        link = lookups.link_of(entity_type) if registry.is_registered(entity_type) else None
         if link is None:
             raise Http404("There are no records of that kind with a board.")
         return self._choose_boards(request, {entity_type: link.board_id}, {})

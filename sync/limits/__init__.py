@@ -24,6 +24,7 @@ from django.utils.functional import cached_property
 from sync import registry
 from sync.choices import Priority, QueueStatus
 from sync.clock import SyncNow
+from sync.fields import lookups
 from sync.kernel import humanize
 from sync.limits import api_quota, breaker, credentials, failed_writes, stops
 from sync.limits.api_quota import Quota, Wait, WaitKind, batch_size
@@ -132,7 +133,7 @@ class LimitFacts:
     def links(self) -> Mapping[str, BoardLink]:
         types = [spec.entity_type for spec in registry.entities()]
         rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
-        return {row.entity_type: registry.with_configured_board(row) for row in rows}
+        return {row.entity_type: lookups.with_configured_board(row) for row in rows}
 
     @cached_property
     def now(self) -> datetime:
@@ -186,7 +187,7 @@ class LimitFacts:
         if self.no_token_reason:
             return replace(board, reason_code=WaitKind.NOT_CONFIGURED, detail=self.no_token_reason)
         if link is None or not link.has_board:
-            return replace(board, reason_code=WaitKind.NO_BOARD, detail=registry.no_board_reason(entity_type))
+            return replace(board, reason_code=WaitKind.NO_BOARD, detail=lookups.no_board_reason(entity_type))
         if pause is not None:
             return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
         stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until

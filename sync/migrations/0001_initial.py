@@ -571,12 +571,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "removed_since",
-                    models.DateTimeField(blank=True, null=True, verbose_name="item known to be deleted since"),
+                    models.DateTimeField(blank=True, null=True, verbose_name="item known to be gone since"),
                 ),
                 (
                     "removed_passes",
                     models.SmallIntegerField(
-                        db_default=0, default=0, verbose_name="checks in a row that found it deleted"
+                        db_default=0, default=0, verbose_name="checks in a row that found it missing"
                     ),
                 ),
                 (

@@ -18,6 +18,7 @@ from conflicts.reports import AnswerKind, ConflictKind
 from sync import choices, limits, registry
 from sync.boards import availability
 from sync.clock import SyncNow
+from sync.fields import lookups
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import load_board
 from sync.kernel import grouped
@@ -224,7 +225,7 @@ def plan_boards() -> tuple[list[BoardDryRun], ReadOnlyClient]:
 
 
 def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnlyClient) -> None:
-    link = registry.link_of(spec.entity_type)
+    link = lookups.link_of(spec.entity_type)
     dry_run.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if dry_run.problem or link is None:
         return
@@ -518,7 +519,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[Pla
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
     """Return the changes of the first pass after linking the two, or why the item can't be read."""
-    link = registry.link_of(record.entity_type())
+    link = lookups.link_of(record.entity_type())
     reason = availability.of(record.entity_type(), urgent=True).blocked_reason
     if link is None or reason:
         return [], reason

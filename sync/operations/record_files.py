@@ -92,7 +92,7 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             cell = io.StringIO(newline="")
             csv.writer(cell, delimiter=";").writerow(value)
             return cell.getvalue().removesuffix("\r\n") if value else ""
-        return registry.field_text(self.field, self.labels.get(value, value))
+        return field_values.field_text(self.field, self.labels.get(value, value))
 
 
 class Lookup:

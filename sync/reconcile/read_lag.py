@@ -32,8 +32,8 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     is_create,
+    may_be_same,
     reported_changes,
-    texts_in,
 )
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.lost_updates import OwnWrite, overridden_line
@@ -86,7 +86,7 @@ class Report(NamedTuple):
         if self.write is not None:
             return value in (self.write.answer, self.write.sent)
         assert self.event is not None
-        return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
+        return self.event.names(value, raw)
 
     def replaced(self, value: merge.Side, raw: Any) -> bool:
         """Whether it says that a cell with this value shows what was there before."""
@@ -95,7 +95,7 @@ class Report(NamedTuple):
         assert self.event is not None
         if self.event.has_previous:
             return value == self.event.previous
-        return _may_be_same(self.event.previous_payload, raw)
+        return may_be_same(self.event.previous_payload, raw)
 
 
 # A cell's value as it is compared, and as it was read.
@@ -375,9 +375,10 @@ def _reports(
     events.sort(key=cmp_to_key(_order))
     if not writes and not any(change.is_new or change.arrived > now - LONGEST_LAG for change in events):
         return []
+    echoes = _echoes(writes, [change for change in events if not us or change.user_id in ("", us)])
     reports: list[Report] = []
     for change in events:
-        earlier = [number for number, write in enumerate(writes) if _is_after(change, write)]
+        earlier = [number for number, write in enumerate(writes) if _is_after(change, write, echoes.get(write.id))]
         ended = writes[: earlier[-1] + 1] if earlier else []
         reports += [Report(write.until, write.until, write=write) for write in ended]
         writes = writes[len(ended) :]
@@ -401,25 +402,27 @@ def _order(change: ChangeEvent, other: ChangeEvent) -> int:
     return (change.arrived > other.arrived) - (change.arrived < other.arrived)
 
 
-def _is_after(change: ChangeEvent, write: OwnWrite) -> bool:
-    """Whether an event happened after a write of ours; within seconds, only what it replaced tells that."""
+def _echoes(writes: Sequence[OwnWrite], events: Sequence[ChangeEvent]) -> dict[str, ChangeEvent]:
+    """Return the event of each write, by the write's id, where it has arrived: the first since then with its value."""
+    echoes: dict[str, ChangeEvent] = {}
+    for write in writes:
+        since = write.intended_at - merge.CLOCK_TOLERANCE
+        later = (change for change in events if change.arrived >= since and change not in echoes.values())
+        if echo := next((change for change in later if change.is_known and write.wrote(change.value)), None):
+            echoes[write.id] = echo
+    return echoes
+
+
+def _is_after(change: ChangeEvent, write: OwnWrite, echo: ChangeEvent | None) -> bool:
+    """Whether an event happened after a write of ours: by Monday's clock, if the write's own event, `echo`, is known.
+
+    Else our clock is compared with Monday's; within seconds, only what the event replaced tells it.
+    """
+    if echo is not None:
+        return change is not echo and _order(change, echo) > 0
     if write.is_replaced_by(change) or change.at > write.until + merge.CLOCK_TOLERANCE:
         return True
     return not change.has_previous and change.at > write.until and not write.wrote(change.value)
-
-
-def _may_be_same(payload: Any, raw: Any) -> bool:
-    """Whether an event's value, which can't be read, may be a cell's: all its texts are in the cell.
-
-    Webhooks send phones without plus and country, and some values as a bare text.
-    """
-    texts = _plain_texts(payload)
-    return bool(texts) and texts <= _plain_texts(raw)
-
-
-def _plain_texts(value: Any) -> set[str]:
-    """Return the texts and numbers in a JSON value, without all but letters and digits."""
-    return {"".join(filter(str.isalnum, text)).casefold() for text in texts_in(value)} - {""}
 
 
 # --- what was never shown ---------------------------------------------------------------------------------------------
@@ -439,7 +442,7 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
         converter = field_plan.converter
         sent = field_bases.side_of(converter.canonical_local, field_plan.send_raw)
         sent_raw = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        is_sent = event.value == sent if event.is_known else _may_be_same(event.payload, sent_raw)
+        is_sent = event.value == sent if event.is_known else may_be_same(event.payload, sent_raw)
         if event.is_new and not is_sent:
             restoring = " You can restore it from here." if event.is_known else ""
             what_happened = f"and its answers never showed it. {{sent}} was sent over it.{restoring}"

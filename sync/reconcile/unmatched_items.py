@@ -23,7 +23,6 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from conflicts import reports
-from sync import registry
 from sync.choices import ActivityKind, SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
@@ -453,7 +452,7 @@ class _ItemRule:
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
         item = self.item
-        name = registry.tombstone_name(tombstone) or "a record"
+        name = field_values.tombstone_name(tombstone) or "a record"
         detail = f"It belongs to “{name}”, which was deleted in NPD."
         stays = f"{detail} The item stays, and becomes no new record."
         if tombstone.entity_type != self.board.link.entity_type:

@@ -24,12 +24,13 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow
+from sync.fields import lookups
+from sync.fields.lookups import link_of
 from sync.kernel import grouped, humanize
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping, SyncMetadata, Tombstone
 from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue
 from sync.records.authors import log_action_many
-from sync.registry import link_of
 
 # Still to be decided, carried out (approved), or put back (rejected).
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
@@ -81,7 +82,7 @@ class ApprovalLimit:
 
 def approval_limit(link: BoardLink) -> ApprovalLimit:
     """Return a board's current limit; a setting of 0 switches its half off."""
-    linked = registry.linked_records(link.entity_type).count()
+    linked = lookups.linked_records(link.entity_type).count()
     # Records deleted within the hour count too, or a mass delete would shrink its own board.
     deleted = Tombstone.objects.filter(entity_type=link.entity_type, deleted_at__gt=SyncNow() - HOUR)
     size = linked + deleted.exclude(monday_id=None).count()

@@ -17,6 +17,7 @@ from django.db.models.lookups import In
 from django.utils.text import capfirst
 
 from sync import attention, choices
+from sync.addresses import item_url
 from sync.attention import Entry, Kind, Wording
 from sync.boards.availability import Overview
 from sync.fields.field_bases import last_seen_value, new_sync_state
@@ -27,7 +28,6 @@ from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
-from sync.registry import item_url
 
 
 class RecordState(models.TextChoices):
@@ -64,7 +64,7 @@ def state_counts(*queries: models.QuerySet[SyncedModel]) -> list[Counter[RecordS
 def _state_expression(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
     """Return the SQL expression for a record's state, reading only what is about `ids` if given.
 
-    A record waits for a person if it has a row in the view `sync_attention`. A pause changes no record's state.
+    A record waits for a person if it has a row in `sync_attention`. A pause changes no record's state.
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}

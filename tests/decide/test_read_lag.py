@@ -155,6 +155,19 @@ def test_an_edit_that_we_wrote_over_is_over_whatever_is_read(
     assert bool(look(shown, events=events, writes=[wrote("Boss")])) is stale
 
 
+@pytest.mark.parametrize("minutes", [-3, 3])
+@pytest.mark.parametrize(("shown", "stale"), [("Theirs", False), ("Boss", True), ("Last", True)])
+def test_mondays_own_order_counts_where_its_clock_is_minutes_off(minutes: int, shown: str, stale: bool) -> None:
+    """Somebody wrote “Last” before our write, and “Theirs” after it."""
+    off = 60 * minutes
+    events = [
+        edit("Last", "Old", seconds=-65 + off, arrived=-65, pk=1),
+        edit("Boss", "Last", seconds=-60 + off, arrived=-59, pk=2, **OURS),
+        edit("Theirs", "Boss", seconds=-57 + off, arrived=-57, pk=3),
+    ]
+    assert bool(look(shown, events=events, writes=[wrote("Boss")])) is stale
+
+
 @pytest.mark.parametrize("agreed", ["Boss", "New"])
 @pytest.mark.parametrize(
     ("case", "seen", "stale"),

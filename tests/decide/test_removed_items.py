@@ -1,4 +1,4 @@
-"""MERGE.md, the rows of an existing record whose item is gone, from facts alone."""
+"""merge.md, the rows of an existing record whose item is gone, from facts alone."""
 
 from dataclasses import replace
 from typing import Any

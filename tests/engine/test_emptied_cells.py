@@ -12,7 +12,7 @@ from urllib3 import HTTPResponse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import ApprovalState, SyncDirection
+from sync.choices import ApprovalState, Cause, QueueDirection, SyncDirection
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
@@ -215,8 +215,10 @@ def unlinked(connected: World, number: int) -> list[Contact]:
 def test_connected_items_that_are_shown_as_none_are_pulled_singly(connected: World, number: int, waits: bool) -> None:
     people = unlinked(connected, number)
     with shown_empty(connected, "organization"):
+        together = {"direction": QueueDirection.TO_NPD, "cause": Cause.SWEEP}
         for person in people:
-            connected.run_pass(person)
+            connected.queue.enqueue("contact", person.pk, **together)
+        connected.work()
         assert Contact.objects.filter(organization=None).count() == 0
         hours_go_by(connected, *people)
         assert Contact.objects.filter(organization=None).count() == (0 if waits else number)

@@ -75,6 +75,24 @@ def test_a_replica_that_is_older_than_the_one_that_showed_an_edit_undoes_nothing
     assert (world.status(ann), getattr(ann, column)) == ("synced", expected)
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_edits_of_all_fields_arrive_beside_what_is_saved_meanwhile(world: World, is_new: bool) -> None:
+    ann = world.linked("Ann", email="ann@example.org", phone="+442079460018", role_title="Old", notes="hello")
+    world.pass_time(minutes=0 if is_new else 30)
+    lag(world, edits=5, writes=5)
+    for column, (new, _) in EDITS.items():
+        if column != "role_title":
+            world.edit(ann, column, new)
+    world.deliver()
+    world.save(ann, role_title="Ours")
+    for wait in LOOKS:
+        world.hear(ann, seconds=wait + 0.1)
+    expected = {column: value for column, (_, value) in EDITS.items()} | {"role_title": "Ours"}
+    assert {column: getattr(ann, column) for column in EDITS} == expected
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Ours", "synced")
+    assert not SyncConflict.objects.exists()
+
+
 @pytest.mark.parametrize("gap", [0.3, 0.6, 3])
 @pytest.mark.parametrize(("edits", "writes"), [(0.5, 4), (4, 0.5), (0, 10)])
 @pytest.mark.parametrize("is_told_first", [True, False])
@@ -91,6 +109,15 @@ def test_a_save_that_follows_an_edit_never_swaps_the_sides(
         world.hear(ann, seconds=seconds)
     [question] = SyncConflict.objects.filter(resolved_at=None)
     assert (question.npd_data, question.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
+
+
+def test_an_edit_just_after_our_write_arrives_at_once_though_mondays_clock_is_off(world: World, ann: Contact) -> None:
+    world.sandbox.control("clock", offset_seconds=world.offset - 240)
+    world.save(ann, role_title="Ours")
+    world.edit(ann, "role_title", "Theirs")
+    world.hear(ann)
+    assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
+    assert not SyncConflict.objects.exists()
 
 
 @pytest.mark.parametrize("seconds", [1, 8, 10])

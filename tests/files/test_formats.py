@@ -14,6 +14,7 @@ from bench.hostile_files import HOSTILE, MEGABYTES, PART, SECONDS, STYLES, chang
 from npd.models import Contact, Organization
 from sync.operations.file_formats import escape_formula, read_file, unescape_formula
 from sync.operations.workbooks import FileError
+from sync.registry import entities
 from tests.files.conftest import counts, exported, preview
 from tests.support.people import staff_who_may
 
@@ -297,7 +298,7 @@ def test_an_unchanged_export_changes_nothing(browser: Client, file_format: int) 
         Contact.objects.create(
             name=text[:200].strip() or "x", email=f"p{number}@x.org", notes=text, organization=nova[number % 2]
         )
-    for kind in ("contact", "organization"):
+    for kind in (spec.entity_type for spec in entities()):
         content = exported(browser, kind, file_format)
         page = preview(browser, content, kind)
         assert list(counts(page)) == ["skip"], (kind, [row.diff for row in page.context["valid_rows"]])

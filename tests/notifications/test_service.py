@@ -216,6 +216,23 @@ def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServe
     assert len(mail.mails) == 2
 
 
+def test_a_message_that_a_silent_server_has_is_not_sent_again_one_that_it_has_not_is(
+    ada: User, mail: MailServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAIL_TIMEOUT = 0.2
+    monkeypatch.setattr("sync.kernel.mails.ANSWER_SECONDS", 0.2)
+    choose(ada, Frequency.AT_ONCE)
+    fails("Ann")
+    mail.hangs_at = "DATA"
+    notify_people()
+    assert "did not take the message" in NotificationReceiver.objects.get().problem
+    mail.hangs_at = "END"
+    for _attempt in range(3):
+        notified_after(minutes=6)
+    assert len(mail.mails) == 1
+    assert NotificationReceiver.objects.get().problem == ""
+
+
 def test_once_a_day_means_at_eight_by_the_clock_of_the_site(ada: User, mail: MailServer) -> None:
     choose(ada, Frequency.DAILY)
     fails("Ann")

@@ -18,6 +18,7 @@ from sync import limits, registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
+from sync.fields import lookups
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
 from sync.limits import breaker, credentials, stops
@@ -301,6 +302,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     if group_before not in ("", link.group_id):
         outcome.steps.append(f"new items go to the group “{setup.board.groups.get(link.group_id, '')}” now")
     filter_before = link.sync_filter
+    creates_before = link.creates_records
     if by:
         link.creates_records = chosen.choices.creates_records
         link.sync_filter = dict(chosen.choices.sync_filter)
@@ -320,9 +322,10 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
         outcome.steps.append("changed the filter")
         needs_pass = True
-    check_unmatched_again(link)
+    if needs_pass or creates_before != link.creates_records:
+        check_unmatched_again(link)
     if needs_pass or column_before not in ("", link.npd_id_column):
-        records = registry.linked_records(spec.entity_type).exclude(unsynced())
+        records = lookups.linked_records(spec.entity_type).exclude(unsynced())
         # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
         locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
         ids = list(locked.values_list("pk", flat=True))

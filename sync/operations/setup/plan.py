@@ -6,7 +6,7 @@ link and mappings that are never stored; a column that will be created has a sta
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from sync import registry
 from sync.boards.board_columns import InspectedColumns
 from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.fields.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
 from sync.fields.lookups import load_settings
 from sync.kernel import humanize
@@ -63,6 +64,7 @@ SAMPLES_PER_ROW = 3
 FILTERED = "filtered"
 SAME_NAME = "same_name"
 SYNC_OFF = "sync_off"
+UNREADABLE = "unreadable"
 WAITING = "waiting"
 
 # The rows of a plan by its parts, in the order of its page.
@@ -84,7 +86,7 @@ ROWS: dict[str, dict[str, str]] = {
         preview.ChangeKind.FAILED: "records that can't be synced",
         SAME_NAME: "records with a new item, although an unmatched item has their name",
     },
-    "waiting": {WAITING: "items to check again later"},
+    "waiting": {WAITING: "items to check again later", UNREADABLE: "items for which Monday answers an error"},
     "left": {
         FILTERED: "records that the filter leaves out",
         SYNC_OFF: "records with sync off",
@@ -101,7 +103,7 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     """Return the board with the chosen columns, directions and rules."""
     choices = chosen.choices
-    stored = registry.link_of(choices.entity_type)
+    stored = lookups.link_of(choices.entity_type)
     ask = RemovedItemPolicy.ASK
     new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
     link = copy(stored) if stored is not None else new
@@ -148,6 +150,7 @@ class ListingGatherer(Gatherer):
         self.linked = dict[Any, SyncedModel]()
         # The listed items: by item id, by NPD ID, by match key and by name.
         self.items = dict[str, Item]()
+        self.unreadable = dict[str, MondayError]()  # by the item's id
         self._by_npd_id = defaultdict[str, list[Item]](list)
         self._by_match = defaultdict[str, list[Item]](list)
         self._by_name = defaultdict[str, list[Item]](list)
@@ -164,7 +167,7 @@ class ListingGatherer(Gatherer):
         if not self.board.link.board_id:
             return
         columns = [column for column in self.board.columns if column not in self._new_cells]
-        for page in connector().list_items(self.board.link.board_id, columns, self.board.types):
+        for page in connector().list_items(self.board.link.board_id, columns, self.board.types, self.unreadable):
             for item in map(self._with_new_cells, page):
                 self.items[item.id] = item
                 if npd_id := npd_id_of(self.board, item):
@@ -261,6 +264,10 @@ class BoardPlan:
         if len(self.samples[row]) < SAMPLES_PER_ROW:
             self.samples[row].append((name[:120], reason[:300]))
 
+    def add_unreadable(self, unreadable: Mapping[str, MondayError]) -> None:
+        for item_id, error in unreadable.items():
+            self.add(UNREADABLE, f"Item {item_id}", error.sentence)
+
     @property
     def rows(self) -> dict[str, list[tuple[str, str, int, list[tuple[str, str]]]]]:
         """The rows that count anything, by the part of the plan: their code, label, number and samples."""
@@ -297,6 +304,7 @@ def plan_board(
     board = listing.board
     plan = BoardPlan(chosen, selection.stored_choices(chosen.choices.link))
     listing.read(progress)
+    plan.add_unreadable(listing.unreadable)
     if (match := board.match_mapping) is not None:
         column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         plan.creates_held = board_setup.reason_to_hold(

@@ -22,9 +22,10 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from sync import limits, registry
+from sync import limits, permissions, registry
 from sync.boards import board_columns
 from sync.choices import Rule, SetupState, SyncDirection
+from sync.fields import field_values, lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import plural
@@ -56,7 +57,7 @@ def may_set_up(user: Any) -> bool:
 
 def may_see_connection(user: Any) -> bool:
     """Whether this user may open the page of the connection, which is also the first step of the set-up."""
-    return registry.may_view(user, "sync.mondayaccount") or may_set_up(user)
+    return permissions.may_view(user, "sync.mondayaccount") or may_set_up(user)
 
 
 def is_setup_running(link: BoardLink | None) -> bool:
@@ -185,7 +186,7 @@ class ChosenBoard:
             if target in self.boards_by_type:
                 boards[mapping.key] = self.boards_by_type[target]
             else:
-                link = registry.link_of(target) if registry.is_registered(target) else None
+                link = lookups.link_of(target) if registry.is_registered(target) else None
                 boards[mapping.key] = (link.board_id or None) if link is not None else None
         return boards
 
@@ -348,7 +349,7 @@ class ChosenBoard:
                 same_id = self.columns.get(mapping.column_id)
                 is_free = same_id is None or fold_title(same_id.title) == fold_title(mapping.label)
                 preferred = mapping.column_id if is_free else None
-                labels = registry.choice_labels(self.spec.model, mapping.fields)
+                labels = field_values.choice_labels(self.spec.model, mapping.fields)
                 new_specs.append(
                     ColumnSpec(mapping.key, mapping.label, mapping.new_column_type, preferred, target, labels=labels)
                 )
@@ -470,10 +471,10 @@ def check_board_choice(entity_type: str, board_id: str) -> None:
         gets_board = is_setup_running(other) and other.setup["choices"]["board_id"] == board_id
         if board_id and (other.board_id == board_id or gets_board):
             raise ActionError(f"That board belongs to the {other.entity_type} records. Choose another.")
-    link = registry.link_of(entity_type)
+    link = lookups.link_of(entity_type)
     if link is None or link.board_id in ("", board_id):
         return
-    if linked := registry.linked_records(entity_type).count():
+    if linked := lookups.linked_records(entity_type).count():
         message = plural(
             linked,
             "%(count)d record is linked with an item of board %(board)s. Unlink it first, or keep that board.",
