@@ -11,7 +11,9 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.core.cache import cache
@@ -179,8 +181,10 @@ class ListingGatherer(Gatherer):
     def _with_new_cells(self, item: Item) -> Item:
         return replace(item, values={**item.values, **self._new_cells}) if self._new_cells else item
 
-    def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
-        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+    def read_claims(
+        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> PassFacts:
+        facts = super().read_claims(board, claims, planned)
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
             for _, relation in self.board.relations:
@@ -188,10 +192,14 @@ class ListingGatherer(Gatherer):
                 by_pk = Reference(registry.target_of(relation), "pk", str(related and related.pk))
                 if earlier := self._earlier_records(by_pk):
                     setattr(record.record, relation.name, earlier[0])
-        facts, plan = super().gather(replace(facts, related_boards=self._related_boards))
+        return replace(facts, related_boards=self._related_boards)
+
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+        facts = super().gather(facts, plan)
         if facts.error is not None:
             raise facts.error
-        return facts, plan
+        return facts
 
     def find_items(
         self,
