@@ -1,4 +1,4 @@
-"""Facts about records, items and their history, as frozen values: gather reads them, the rules decide by them."""
+"""Facts about records, items and their history: gather reads them, the rules decide by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
