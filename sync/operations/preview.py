@@ -20,7 +20,6 @@ from sync.boards import availability
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.fields.field_values import BoardContext
-from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.humanize import quote, shorten
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
@@ -34,11 +33,11 @@ from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED, answered_items
 from sync.reconcile.pass_results import conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.run import plan_pass
 
 
 class ReadOnlyClient(limits.MeteredClient):
@@ -104,9 +103,9 @@ def decide_pass(
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
 ) -> PlannedPass:
     """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
-    facts = read_facts(board, claims, records)
+    facts = gatherer.read_claims(board, claims, records)
     calls_before = gatherer.calls
-    facts, plan = gatherer.gather(facts)
+    facts, plan = plan_pass(gatherer, facts)
     calls = gatherer.calls - calls_before
     error = facts.error
     if error is None:
@@ -116,7 +115,8 @@ def decide_pass(
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, error.sentence)
-    return PlannedPass(facts, end_unread(facts, plan, released, released), calls, error.sentence)
+    end_unread(facts, plan, released, released)
+    return PlannedPass(facts, plan, calls, error.sentence)
 
 
 def pass_steps(planned_pass: PlannedPass, entity_id: UUID) -> Iterator[str]:
@@ -131,7 +131,7 @@ def pass_steps(planned_pass: PlannedPass, entity_id: UUID) -> Iterator[str]:
     plan = decide(facts, rules=())
     for rule in RULES:
         before = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
-        plan = rule(facts, plan)
+        rule(facts, plan)
         after = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
         changed = [path for path in before | after if before.get(path) != after.get(path)]
         if changed:
@@ -250,7 +250,7 @@ def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnl
     claims = _claims_to_plan(spec, ids, listing.unmatched, size)
     gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
-        planned_passes = plan_passes(load_board(link), chunk, gatherer)
+        planned_passes = plan_passes(lookups.load_board(link), chunk, gatherer)
         first = planned_passes[0]
         if first.unread_reason:
             dry_run.problem = f"Monday could not be read to the end. {first.unread_reason}"
@@ -513,7 +513,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[Pla
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
-    planned_passes = plan_passes(load_board(link), [record_claim], Gatherer())
+    planned_passes = plan_passes(lookups.load_board(link), [record_claim], Gatherer())
     return planned_passes[-1], [change for planned_pass in planned_passes for change in plan_changes(planned_pass)]
 
 
@@ -529,7 +529,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with limits.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
-        planned_pass = decide_pass(load_board(link), [claim], Gatherer(), {record.pk: linked})
+        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
         return [], planned_pass.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."

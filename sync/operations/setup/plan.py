@@ -11,7 +11,9 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.core.cache import cache
@@ -23,7 +25,6 @@ from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.fields import lookups
 from sync.fields.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
-from sync.fields.lookups import load_settings
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
 from sync.kernel.db import match_key_sql
@@ -125,7 +126,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
             columns[spec.key] = chosen.columns.get(choices.choice_of(spec).column, new_column)
     synced = {spec.key for spec in chosen.synced}
     mappings = [mapping for mapping in board_setup.mappings_after(chosen, link, columns) if mapping.key in synced]
-    return BoardContext(link, mappings, chosen.spec.model, load_settings())
+    return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
 
 
 class ListingGatherer(Gatherer):
@@ -180,8 +181,10 @@ class ListingGatherer(Gatherer):
     def _with_new_cells(self, item: Item) -> Item:
         return replace(item, values={**item.values, **self._new_cells}) if self._new_cells else item
 
-    def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
-        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+    def read_claims(
+        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> PassFacts:
+        facts = super().read_claims(board, claims, planned)
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
             for _, relation in self.board.relations:
@@ -189,10 +192,14 @@ class ListingGatherer(Gatherer):
                 by_pk = Reference(registry.target_of(relation), "pk", str(related and related.pk))
                 if earlier := self._earlier_records(by_pk):
                     setattr(record.record, relation.name, earlier[0])
-        facts, plan = super().gather(replace(facts, related_boards=self._related_boards))
+        return replace(facts, related_boards=self._related_boards)
+
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+        facts = super().gather(facts, plan)
         if facts.error is not None:
             raise facts.error
-        return facts, plan
+        return facts
 
     def find_items(
         self,
