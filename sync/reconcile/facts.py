@@ -340,6 +340,7 @@ class ItemFacts:
     # The facts about `copied_record`, else `npd_id_record`, if that has an item: with the item and all intents.
     duplicate_of: RecordFacts | None = None
     new_record_id: UUID | None = None  # the id of a record made from it
+    is_unplanned: bool = False  # the set-up's plan had no new record for it
 
     @property
     def item_id(self) -> str:
