@@ -94,12 +94,12 @@ def decisions() -> float:
     """Return the milliseconds of processor time for a thousand plans about one changed contact."""
     from npd.models import Contact
     from sync.choices import Cause
+    from sync.fields.lookups import load_board
     from sync.models import SyncQueue
     from sync.outbox.claim import Claim
     from sync.reconcile.decide import decide
     from sync.reconcile.gather import Gatherer
     from sync.reconcile.gather.record_facts import read_facts
-    from sync.reconcile.lookups import load_board
     from sync.registry import link_of
 
     link = link_of("contact")

@@ -27,7 +27,7 @@ MORE_CALLS = 20  # besides a read and a write for each pass
 PARTS = 10  # a worker dies after each tenth of the records
 CALL_MS = 1_000  # of a call during which a worker dies
 OUTCOME_SECONDS = 300  # by then the outcome of a call without an answer is checked
-RECONCILE = "sync.reconcile"
+RECONCILE = "sync.reconcile.run"
 ACT = "sync.reconcile.act"
 # The function before which the worker dies, or the seconds after the function's begin.
 DEATHS = {

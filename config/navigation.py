@@ -77,7 +77,7 @@ class Section:
     @property
     def parent_link(self) -> str:
         """Return the address of the entry that leads to it; empty if it is an entry itself."""
-        names = {HOME: "admin:index", SETTINGS: "npd-settings", "Activity": "admin:sync_decision_changelist"}
+        names = {HOME: "admin:index", SETTINGS: "npd-settings", "Activity": "admin:sync_activityline_changelist"}
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
@@ -104,7 +104,7 @@ SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
     Section(HOME, "Pause", "pause_circle", "sync_syncqueue", below="pause/",
             card_permissions=("sync.pause_syncqueue",)),
-    Section("", "Activity", "history", "sync_decision"),
+    Section("", "Activity", "history", "sync_activityline"),
     Section("Activity", "Deleted records", "delete", "sync_tombstone"),
     Section("", SETTINGS, "settings", url="npd-settings"),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",

@@ -16,11 +16,11 @@ from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABL
 from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, FieldSelection, side_headings
 from sync import registry
 from sync.boards import availability
+from sync.fields.field_bases import base_of
+from sync.fields.lookups import FieldDisplay
 from sync.kernel import as_uuid, grouped, humanize
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
-from sync.reconcile.field_bases import base_of
-from sync.reconcile.lookups import FieldDisplay
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
 

@@ -27,10 +27,11 @@ from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
 from sync import attention, registry
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
+from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.kernel import as_uuid, humanize
 from sync.kernel.acts import ActionError, NotAllowed, NotPossible
-from sync.models import Decision
+from sync.models import ActivityLine
 from sync.models.records_and_items import KEPT_BY, FieldRef
 
 URL_NAME = "admin:conflicts_syncconflict"
@@ -53,7 +54,7 @@ def strip_of(key: str) -> dict[str, Any] | None:
     if kind != "answer" or not text.isdecimal():
         return None
     # Cut, because a longer number doesn't fit into the database's bigint.
-    answer = Decision.objects.filter(pk=text[:18], kind=rejections.ANSWER_KIND).first()
+    answer = ActivityLine.objects.filter(pk=text[:18], kind=ActivityKind.REJECTED).first()
     if answer is None:
         return None
     entity_type, entity_id, _key = rejections.field_ref_of(answer)
@@ -64,7 +65,7 @@ def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[
     return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), conflict_progress(conflict))
 
 
-def answer_strip(answer: Decision, context: case.RecordContext) -> dict[str, Any]:
+def answer_strip(answer: ActivityLine, context: case.RecordContext) -> dict[str, Any]:
     # An answer that sends the same value once more has changed nothing, so there is nothing to undo.
     changed_record = "raw_before" in answer.values
     keeps_both = KEPT_BY in answer.values
@@ -89,7 +90,7 @@ def undo_choice(key: str, *, by: User) -> None:
     if kind == "conflict":
         resolution.undo(pk, by=by)
     else:
-        rejections.undo_answer(Decision.objects.get(pk=pk, kind=rejections.ANSWER_KIND), by=by)
+        rejections.undo_answer(ActivityLine.objects.get(pk=pk, kind=ActivityKind.REJECTED), by=by)
 
 
 # A form sends this where both texts are used; what is stored is the typed value that results.

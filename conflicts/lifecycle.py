@@ -13,35 +13,39 @@ from django.db.models import Q
 
 from conflicts.models import CLOSED_ITSELF, CLOSING_NOTE, ResolutionType, StoredResolution, SyncConflict
 from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, ConflictReport, FieldConflict, FieldSelection
+from sync.choices import ActivityKind
 from sync.kernel import humanize
-from sync.models import Decision, decisions
+from sync.models import ActivityLine, activity_lines
 
 MAX_QUOTED_LENGTH = 60
 
 # The templates of lines: the kind that is stored, and the sentence.
 TEMPLATES = {
-    "found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
-    "record_found": (decisions.CONFLICT_FOUND_KIND, "Conflict found: {question}"),
-    "chosen": ("conflict_chosen", "Chose {result} for {label}: {changes}."),
-    "record_chosen": ("conflict_chosen", "Chose “{option}”. The question was: {question}"),
+    "found": (ActivityKind.CONFLICT_FOUND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
+    "record_found": (ActivityKind.CONFLICT_FOUND, "Conflict found: {question}"),
+    "chosen": (ActivityKind.CONFLICT_CHOSEN, "Chose {result} for {label}: {changes}."),
+    "record_chosen": (ActivityKind.CONFLICT_CHOSEN, "Chose “{option}”. The question was: {question}"),
     "applied": (
-        "conflict_settled",
+        ActivityKind.CONFLICT_SETTLED,
         "Resolved {label} as chosen: {result}, {written}. NPD had {npd}, Monday had {monday}.",
     ),
-    "record_applied": ("conflict_settled", "Resolved as chosen (“{option}”): {outcome}"),
-    "ended": ("conflict_over", "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
-    "record_ended": ("conflict_over", "The question closed{why} It was: {question}"),
+    "record_applied": (ActivityKind.CONFLICT_SETTLED, "Resolved as chosen (“{option}”): {outcome}"),
+    "ended": (ActivityKind.CONFLICT_OVER, "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
+    "record_ended": (ActivityKind.CONFLICT_OVER, "The question closed{why} It was: {question}"),
     # The record was deleted on one side, and this field is no longer edited on the other.
-    "unedited": ("conflict_over", "{label} isn't in conflict any more. NPD had {npd}, Monday had {monday}."),
+    "unedited": (ActivityKind.CONFLICT_OVER, "{label} isn't in conflict any more. NPD had {npd}, Monday had {monday}."),
     "overwritten_again": (
-        "conflict_lost_again",
+        ActivityKind.CONFLICT_LOST_AGAIN,
         "Another edit of {label} was overwritten: {second}. The activity keeps the one before it, {monday}.",
     ),
-    "rejected": ("conflict_returned", "{by}'s choice{of_field} could not be saved: {why}"),
-    "not_needed": ("conflict_returned", "{by}'s choice{of_field} was not saved: {why}"),
-    "undo_requested": ("conflict_undo", "Asked to undo how {label} was resolved."),
-    "undone": ("undo", "Undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
-    "not_undone": ("conflict_undo_refused", "Asked to undo how {label} was resolved, which was not done: {why}"),
+    "rejected": (ActivityKind.CONFLICT_RETURNED, "{by}'s choice{of_field} could not be saved: {why}"),
+    "not_needed": (ActivityKind.CONFLICT_RETURNED, "{by}'s choice{of_field} was not saved: {why}"),
+    "undo_requested": (ActivityKind.CONFLICT_UNDO, "Asked to undo how {label} was resolved."),
+    "undone": (ActivityKind.UNDO, "Undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
+    "not_undone": (
+        ActivityKind.CONFLICT_UNDO_REFUSED,
+        "Asked to undo how {label} was resolved, which was not done: {why}",
+    ),
 }
 
 
@@ -54,7 +58,7 @@ class ConflictHistory:
     """Collects lines of the activity about conflicts, and saves them with one statement."""
 
     def __init__(self) -> None:
-        self.lines: list[Decision] = []
+        self.lines: list[ActivityLine] = []
 
     @property
     def text(self) -> str:
@@ -79,7 +83,7 @@ class ConflictHistory:
         quoted = {name: quote_value(text) for name, text in texts.items()}
         words = {**quoted, "label": conflict.label(key), "question": conflict.question, **words}
         self.lines.append(
-            Decision(
+            ActivityLine(
                 entity_type=conflict.entity_type,
                 entity_id=conflict.entity_id,
                 remote_id=conflict.monday_item_id,
@@ -87,7 +91,7 @@ class ConflictHistory:
                 kind=kind,
                 sentence=sentence.format(**words),
                 values=dict(values),
-                actor=actor[: decisions.MAX_ACTOR_LENGTH],
+                actor=actor[: activity_lines.MAX_ACTOR_LENGTH],
                 cause={"conflict": str(conflict.pk)},
             )
         )
@@ -122,15 +126,15 @@ class ConflictHistory:
             batch_id = context.metadata.get("batch")
         for line in self.lines:
             line.batch_id = batch_id
-        Decision.objects.bulk_create(decisions.fold_alike(self.lines))
+        ActivityLine.objects.bulk_create(activity_lines.fold_alike(self.lines))
         # Lines about a result hide the line about the request.
         requests = Q()
         for line in self.lines:
-            if kind := decisions.REQUEST_KINDS.get(line.kind):
+            if kind := activity_lines.REQUEST_KINDS.get(line.kind):
                 about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": kind}
                 requests |= Q(**about, cause__conflict=line.cause["conflict"])
         if requests:
-            Decision.objects.filter(requests).update(folded=True, fold_id=None)
+            ActivityLine.objects.filter(requests).update(folded=True, fold_id=None)
 
 
 def has_conflict(report: ConflictReport) -> bool:

@@ -21,22 +21,18 @@ from conflicts.models import CUSTOM, MONDAY, NPD, Sides, same_sides
 from conflicts.reports import ConflictKind
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen
 from sync import registry
-from sync.choices import Cause
+from sync.choices import ActivityKind, Cause
 from sync.clock import sync_now
+from sync.fields import field_values
+from sync.fields.field_bases import base_of, last_seen_value
+from sync.fields.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
 from sync.kernel import grouped
 from sync.kernel.acts import ActionError
-from sync.models import Decision, FieldMapping, SyncMetadata
+from sync.models import ActivityLine, FieldMapping, SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
-from sync.operations.decision_undo import undo_decisions
-from sync.reconcile import field_values
-from sync.reconcile.field_bases import base_of
-from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_and_resolve_relations
-from sync.reconcile.lost_updates import last_seen_value
+from sync.operations.activity_undo import undo_lines
 from sync.records import authors
-
-# The kind of the line of activity that stores an answer.
-ANSWER_KIND = "rejected"
 
 
 class Rejection:
@@ -180,17 +176,19 @@ def rejections_of(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMappin
     return rejections
 
 
-def last_answer(field_ref: FieldRef) -> Decision | None:
+def last_answer(field_ref: FieldRef) -> ActivityLine | None:
     """Return the last answer about this field, unless it was undone."""
     entity_type, entity_id, key = field_ref
-    answers = Decision.objects.filter(kind=ANSWER_KIND, entity_type=entity_type, entity_id=entity_id, key=key)
+    answers = ActivityLine.objects.filter(
+        kind=ActivityKind.REJECTED, entity_type=entity_type, entity_id=entity_id, key=key
+    )
     answer = answers.order_by("-pk").first()
-    if answer is None or answer.undoes or Decision.objects.filter(undoes=answer.pk).exists():
+    if answer is None or answer.undoes or ActivityLine.objects.filter(undoes=answer.pk).exists():
         return None
     return answer
 
 
-def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
+def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> ActivityLine:
     """Apply a choice for exactly the values seen, and return the answer.
 
     "npd" leaves both sides as they are, because Monday takes no such value; "monday" and "custom", with a value, write
@@ -223,10 +221,10 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
     return answer
 
 
-def undo_answer(answer: Decision, *, by: User) -> None:
+def undo_answer(answer: ActivityLine, *, by: User) -> None:
     """Undo an answer; raises an ActionError with the reason."""
     if KEPT_BY not in answer.values:
-        if left_alone := undo_decisions([answer], by=by).left_alone:
+        if left_alone := undo_lines([answer], by=by).left_alone:
             raise InvalidResolution(left_alone[0].refusal)
         return
     with transaction.atomic():
@@ -245,7 +243,7 @@ def undo_answer(answer: Decision, *, by: User) -> None:
         resolution.request_pass(answer.entity_type, rejection.record.pk, cause=Cause.DEPENDENCY)
 
 
-def field_ref_of(answer: Decision) -> FieldRef:
+def field_ref_of(answer: ActivityLine) -> FieldRef:
     assert answer.entity_id is not None
     return answer.entity_type, answer.entity_id, answer.key
 
@@ -272,7 +270,7 @@ def _mark_kept_different(sync_state: SyncMetadata, key: str, by: Mapping[str, An
     sync_state.save(update_fields=["blocked_fields"])
 
 
-def _leave_both(rejection: Rejection, by: User) -> Decision:
+def _leave_both(rejection: Rejection, by: User) -> ActivityLine:
     """Mark the difference as wanted, so that nobody is asked about it any more."""
     assert rejection.sync_state is not None
     mark = {"id": by.pk, "who": authors.actor_label(by), "at": sync_now().isoformat()}
@@ -286,7 +284,7 @@ def _leave_both(rejection: Rejection, by: User) -> Decision:
     return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
 
 
-def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
+def _write(rejection: Rejection, by: User, choose: str, value: str) -> ActivityLine:
     """Write Monday's value, or a typed one, in NPD; the next pass sends a typed one."""
     if choose not in (MONDAY, CUSTOM):
         raise InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
@@ -328,8 +326,8 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> Decision:
 
 def _save_answer(
     rejection: Rejection, by: User, sentence: str, values: Mapping[str, Any], undoes: int | None = None
-) -> Decision:
-    answer = authors.person_line(rejection.record, ANSWER_KIND, sentence, authors.actor_label(by))
+) -> ActivityLine:
+    answer = authors.person_line(rejection.record, ActivityKind.REJECTED, sentence, authors.actor_label(by))
     answer.key = rejection.key
     answer.values = dict(values)
     answer.undoes = undoes

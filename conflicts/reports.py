@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,22 @@ NEW_ITEM = "new_item"
 # The acts of options (of `sync.kernel.acts`) that a person may choose for several conflicts at once.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, ARCHIVE_COPY, UNLINK)
 NAMESAKE_ACTS = (SAME_NAME, NEW_ITEM)
+
+
+class AnswerKind(StrEnum):
+    """What a person answered to “who is this?”, as the stored choice names it."""
+
+    LINK = "link"  # stored is the id of the record or of the item
+    MERGE = "merge"  # stored is SAME_AS or TAKES_ITEM with a record's id (identity.py)
+    TWO_RECORDS = "different"  # nobody is asked again
+    NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
+    NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
+    LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
+    COPY = "archive"  # the item is a duplicate of the record's own
+
+
+# The answers that the item's own pass carries out, because they need the item as it is then.
+ITEM_ANSWERS = (AnswerKind.NEW_RECORD, AnswerKind.COPY)
 
 
 @dataclass(frozen=True)

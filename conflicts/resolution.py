@@ -14,16 +14,15 @@ from conflicts import models
 from conflicts.case import RecordContext
 from conflicts.lifecycle import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
-from conflicts.reports import MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import ITEM_ANSWERS, MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
+from sync.fields.field_values import RelatedNotFound, clean_values
+from sync.fields.lookups import read_and_parse_input
 from sync.kernel.acts import ACTS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
 from sync.outbox import enqueue, enqueue_unmatched
-from sync.reconcile.field_values import RelatedNotFound, clean_values
-from sync.reconcile.lookups import read_and_parse_input
-from sync.reconcile.pass_plan import ITEM_ANSWERS
 from sync.records import authors
 
 

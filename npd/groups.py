@@ -13,7 +13,7 @@ from sync.kernel import humanize
 _RESOLVE = [
     "npd.view_contact",
     "npd.view_organization",
-    "sync.view_decision",
+    "sync.view_activityline",
     "conflicts.view_syncconflict",
     "conflicts.change_syncconflict",
 ]

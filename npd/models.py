@@ -8,10 +8,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from sync.fields.lookups import complete_phone
 from sync.kernel.db import SortKey, match_key_sql
 from sync.kernel.triggers import dependency_triggers
 from sync.models import LongTextField, SyncedModel, track_history
-from sync.reconcile.lookups import complete_phone
 from sync.registry import EntitySpec, MappingSpec
 from sync.registry import register as register_entity
 

@@ -126,7 +126,7 @@ class Person:
             yield _log_lines(model).filter(object_id__in=ids)
             yield rows
         # Activity of other records quotes the id of a related record.
-        activity = models.Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
+        activity = models.ActivityLine.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
         yield activity.filter(quoted__contains=str(self.id))
         yield models.Notification.objects.filter(key__contains=str(self.id))
         # The log about an unmatched item has only the record's name.

@@ -85,6 +85,46 @@ class CallKind(models.TextChoices):
     DELETE = "delete", "Nothing can be deleted"
 
 
+class ActivityKind(models.TextChoices):
+    """What a line of activity is about, with the words of its icon; only EDIT, an edit in NPD, is of unsaved lines."""
+
+    PUSH = "push", "Sent to Monday"
+    PULL = "pull", "Updated from Monday"
+    CREATE = "create", "Created"
+    IMPORT = "import", "Imported"
+    EDIT = "edit", "Edited in NPD"
+    UNDO = "undo", "Undo"
+    LINK = "link", "Linked"
+    UNLINKED = "unlinked", "Unlinked"
+    LEFT_OUT = "left_out", "Left out by the filter"
+    LET_IN = "let_in", "Matches the filter again"
+    BLOCKED = "blocked", "Blocked"
+    LOOP = "loop", "Rewritten again and again"
+    APPROVAL = "approval", "Approvals"
+    REMOVED = "removed", "Gone from the board"
+    RETURNED = "returned", "On the board again"
+    DELETE = "delete", "Deleted"
+    ARCHIVED = "archived", "Archived on Monday"
+    DELETED = "deleted", "Deleted on Monday"
+    RESTORED = "restored", "Restored"
+    OVERWRITTEN = "overwritten", "Lost on Monday"  # and a conflict asks about it
+    OVERRIDDEN = "overridden", "Lost on Monday"
+    REJECTED = "rejected", "Answer to a rejected value"
+    CONFLICT_FOUND = "conflict_found", "Conflict found"
+    CONFLICT_LOST_AGAIN = "conflict_lost_again", "Lost on Monday"
+    CONFLICT_IDENTITY = "conflict_identity", "Conflict"  # a second item stays on the board
+    CONFLICT_CHOSEN = "conflict_chosen", "Resolution chosen"
+    CONFLICT_SETTLED = "conflict_settled", "Resolved"
+    CONFLICT_OVER = "conflict_over", "Conflict closed"
+    CONFLICT_RETURNED = "conflict_returned", "Resolution not saved"
+    CONFLICT_UNDO = "conflict_undo", "Undo of a resolution"
+    CONFLICT_UNDO_REFUSED = "conflict_undo_refused", "Resolution not undone"
+    PAUSE = "pause", "Paused or resumed"
+    STOP = "stop", "Stopped"
+    STOP_END = "stop_end", "Stop ended"
+    COLUMN = "column", "Board changed"
+
+
 class ResolutionStrategy(models.TextChoices):
     """How conflicts of sync states are resolved that other code keeps, with Jira for example (sync/state)."""
 
@@ -117,12 +157,9 @@ class QueueDirection(models.TextChoices):
     TO_NPD = "to_npd", "To NPD"
 
 
-class Operation(models.TextChoices):
-    """The change that caused a job, for display; a pass decides by the data."""
-
-    CREATE = "create", "Create"
-    UPDATE = "update", "Update"
-    DELETE = "delete", "Delete"
+# The change that caused a job, mostly for display: a pass decides by the data.
+UPDATE = "update"
+OPERATIONS = [("create", "Create"), (UPDATE, "Update"), ("delete", "Delete")]
 
 
 class Priority(models.IntegerChoices):

@@ -14,10 +14,10 @@ from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.kernel.acts import ActionError
 from sync.limits import breaker
 from sync.models import SyncedModel, SyncMetadata, SyncQueue
+from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import enqueue, operate, pauses
 from sync.outbox.operate import BulkResult
-from sync.reconcile.pass_plan import OFF_BOARD_STATES
 
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "item_removed", "board")

@@ -1,4 +1,4 @@
-"""The activity of records: its entries, which are rows of Decision, gathered into acts that have one undo.
+"""The activity of records: its entries, which are rows of ActivityLine, gathered into acts that have one undo.
 
 An act is what a person or a pass did to a record at once. Edits in NPD that no stored entry is about are shown as
 unsaved entries.
@@ -18,75 +18,67 @@ from django.urls import reverse
 from django.utils.text import capfirst
 
 from sync import attention, registry
-from sync.choices import Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
+from sync.choices import ActivityKind, Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
-from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, decisions
-from sync.models.decisions import CONFLICT_FOUND_KIND, REQUEST_KINDS
-from sync.operations import decision_undo
-from sync.operations.decision_undo import is_undoable, may_undo_decisions, superseded_changes
+from sync.models import ActivityLine, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, activity_lines
+from sync.models.activity_lines import REQUEST_KINDS
+from sync.operations import activity_undo
+from sync.operations.activity_undo import is_undoable, may_undo, superseded_changes
 from sync.records import authors
 from sync.records.tombstones import deleted_names
 
 MAX_ENTRIES = 50
 
-# The kind of a decision about an applied resolution.
-_RESOLVED = "conflict_settled"
-
-# The kind of an unsaved entry about an edit in NPD that no stored entry is about.
-EDIT = "edit"
-
 # Changes with these causes get their stored entries in the same transaction.
-_LOGGED_CAUSES = ("sync", decisions.IMPORT_KIND, authors.UNDO_CAUSE)
+_LOGGED_CAUSES = ("sync", authors.IMPORT_CAUSE, authors.UNDO_CAUSE)
 
-# The icon and its label, by the kind of an entry.
-_MARKS = {
-    "push": ("arrow_upward", "Sent to Monday"),
-    "pull": ("arrow_downward", "Updated from Monday"),
-    "create": ("add_circle", "Created"),
-    "import": ("upload_file", "Imported"),
-    "link": ("link", "Linked"),
-    "unlinked": ("link_off", "Unlinked"),
-    "undo": ("undo", "Undo"),
-    "blocked": ("front_hand", "Blocked"),
-    "approval": ("gpp_maybe", "Approvals"),
-    "removed": ("delete", "Gone from the board"),
-    "delete": ("delete", "Deleted"),
-    "archived": ("delete", "Archived on Monday"),
-    "deleted": ("delete", "Deleted on Monday"),
-    "restored": ("undo", "Restored"),
-    EDIT: ("edit", "Edited in NPD"),
-    "pause": ("pause_circle", "Paused or resumed"),
-    "stop": ("block", "Stopped"),
-    "stop_end": ("check_circle", "Stop ended"),
-    "column": ("view_column", "Board changed"),
-    CONFLICT_FOUND_KIND: ("call_split", "Conflict found"),
-    "conflict_chosen": ("call_split", "Resolution chosen"),
-    _RESOLVED: ("call_split", "Resolved"),
-    "conflict_over": ("call_split", "Conflict closed"),
-    "conflict_returned": ("call_split", "Resolution not saved"),
-    "conflict_undo": ("undo", "Undo of a resolution"),
+# By the kind of an entry. Others have one of two icons: of conflicts, or of the sync.
+_ICONS = {
+    ActivityKind.PUSH: "arrow_upward",
+    ActivityKind.PULL: "arrow_downward",
+    ActivityKind.CREATE: "add_circle",
+    ActivityKind.IMPORT: "upload_file",
+    ActivityKind.EDIT: "edit",
+    ActivityKind.UNDO: "undo",
+    ActivityKind.LINK: "link",
+    ActivityKind.UNLINKED: "link_off",
+    ActivityKind.BLOCKED: "front_hand",
+    ActivityKind.APPROVAL: "gpp_maybe",
+    ActivityKind.REMOVED: "delete",
+    ActivityKind.RETURNED: "undo",
+    ActivityKind.DELETE: "delete",
+    ActivityKind.ARCHIVED: "delete",
+    ActivityKind.DELETED: "delete",
+    ActivityKind.RESTORED: "undo",
+    ActivityKind.CONFLICT_UNDO: "undo",
+    ActivityKind.PAUSE: "pause_circle",
+    ActivityKind.STOP: "block",
+    ActivityKind.STOP_END: "check_circle",
+    ActivityKind.COLUMN: "view_column",
 }
 
 
-def _mark_of(row: Decision) -> tuple[str, str]:
+def _mark_of(row: ActivityLine) -> tuple[str, str]:
+    """Return an entry's icon and the icon's label."""
     if row.is_refill:
         return "view_column", "New column filled"
-    if row.kind == "removed" and row.reason in _MARKS:
-        return _MARKS[row.reason]
-    if row.kind in _MARKS and not (row.kind == EDIT and row.actor == authors.SYNC_ACTOR):
-        return _MARKS[row.kind]
-    return ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync")
+    if row.kind == ActivityKind.EDIT and row.actor == authors.SYNC_ACTOR:
+        return "sync", "Sync"
+    kind = ActivityKind(row.kind)
+    if kind is ActivityKind.REMOVED and row.reason in (ActivityKind.ARCHIVED, ActivityKind.DELETED):
+        kind = ActivityKind(row.reason)
+    return _ICONS.get(kind, "call_split" if "conflict" in kind else "sync"), str(kind.label)
 
 
-def actor_of(row: Decision) -> str:
+def actor_of(row: ActivityLine) -> str:
     """Return who did something; for a conflict, the person who requested it."""
     requested_by = str(row.values.get("by") or "") if row.kind in REQUEST_KINDS else ""
     return requested_by or row.actor or authors.SYNC_ACTOR
 
 
-def _act_key(row: Decision) -> tuple[object, ...]:
+def _act_key(row: ActivityLine) -> tuple[object, ...]:
     """Return a key that the entries of one act on one record share; empty for an act of its own."""
     about = (row.entity_type, row.subject, row.actor)
     if row.is_of_new_item:
@@ -94,8 +86,8 @@ def _act_key(row: Decision) -> tuple[object, ...]:
     if not row.key:
         return ()
     # Several passes may send the values of one save.
-    edited_at = row.at.isoformat() if row.kind == EDIT else row.cause.get("npd", {}).get("at")
-    if row.kind in (EDIT, "push") and edited_at:
+    edited_at = row.at.isoformat() if row.kind == ActivityKind.EDIT else row.cause.get("npd", {}).get("at")
+    if row.kind in (ActivityKind.EDIT, ActivityKind.PUSH) and edited_at:
         return (*about, edited_at)
     return (*about, row.kind, row.batch_id or row.at.replace(microsecond=0))
 
@@ -115,25 +107,25 @@ NOTHING_TO_UNDO = UndoOffer()
 def batch_undo_url(batch_id: UUID, back_url: str = "") -> str:
     """Return the page that undoes a whole pass, import or undo, and then goes back to `back_url`."""
     query = {"back": back_url} if back_url else None
-    return reverse("admin:sync_decision_undo_batch", args=[batch_id], query=query)
+    return reverse("admin:sync_activityline_undo_batch", args=[batch_id], query=query)
 
 
-def batch_offer(row: Decision, user: Any, back_url: str) -> UndoOffer:
+def batch_offer(row: ActivityLine, user: Any, back_url: str) -> UndoOffer:
     """Return the undo of a whole import or undo, whose entries are folded into this one."""
     assert row.batch_id is not None
-    if state := decision_undo.batch_undo_state(row.batch_id):
+    if state := activity_undo.batch_undo_state(row.batch_id):
         return UndoOffer(label=state, is_undone=True)
     # The page that asks checks each entry.
-    if not may_undo_decisions(user, [row]):
+    if not may_undo(user, [row]):
         return NOTHING_TO_UNDO
-    act = ACTS["redo" if row.kind == "undo" else "undo"]
+    act = ACTS["redo" if row.kind == ActivityKind.UNDO else "undo"]
     return UndoOffer(batch_undo_url(row.batch_id, back_url), act.button)
 
 
 class _UndoOffers:
     """The undos of a page's entries that its reader may use."""
 
-    def __init__(self, rows: Sequence[Decision], request: HttpRequest) -> None:
+    def __init__(self, rows: Sequence[ActivityLine], request: HttpRequest) -> None:
         self._reader = request.user
         self._back = {"back": request.get_full_path()}
         self._sees_conflicts = registry.may_view(request.user, "conflicts.syncconflict")
@@ -141,7 +133,7 @@ class _UndoOffers:
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
         undoable = [row for row in rows if is_undoable(row)]
-        stored = Decision.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
+        stored = ActivityLine.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
         undos = list(stored.values_list("pk", "undoes"))
         taken_back = {undoes for _, undoes in undos}
         # The entries whose undo was not undone itself.
@@ -149,7 +141,7 @@ class _UndoOffers:
         # What was changed again later can't be restored.
         self._superseded = superseded_changes(undoable)
 
-    def of(self, rows: Sequence[Decision]) -> UndoOffer:
+    def of(self, rows: Sequence[ActivityLine]) -> UndoOffer:
         """Return the undo of an act with these entries."""
         for row in rows if self._sees_conflicts else ():
             if conflict := _conflict_of(row):
@@ -157,9 +149,10 @@ class _UndoOffers:
                 if conflict in self._open_conflicts:
                     return UndoOffer(url, "See conflict")
                 # The answer about a whole record can't be undone by a button.
-                return UndoOffer(url, ACTS["undo"].button) if row.kind == _RESOLVED and row.key else NOTHING_TO_UNDO
+                is_field_resolved = row.kind == ActivityKind.CONFLICT_SETTLED and row.key
+                return UndoOffer(url, ACTS["undo"].button) if is_field_resolved else NOTHING_TO_UNDO
         undoable = [row for row in rows if is_undoable(row)]
-        if not undoable or not may_undo_decisions(self._reader, undoable):
+        if not undoable or not may_undo(self._reader, undoable):
             return NOTHING_TO_UNDO
         if all(row.pk in self._undone for row in undoable):
             return UndoOffer(is_undone=True)
@@ -167,18 +160,19 @@ class _UndoOffers:
         if not keys:
             return NOTHING_TO_UNDO
         act = ACTS["redo" if any(row.undoes is not None for row in undoable) else "undo"]
-        return UndoOffer(reverse("admin:sync_decision_undo", args=[",".join(keys)], query=self._back), act.button)
+        return UndoOffer(reverse("admin:sync_activityline_undo", args=[",".join(keys)], query=self._back), act.button)
 
 
-def _conflict_of(row: Decision) -> str:
+def _conflict_of(row: ActivityLine) -> str:
     """Return the id of the conflict that the entry found or settled, or an empty text."""
-    return str(row.cause.get("conflict", "")) if row.kind in (CONFLICT_FOUND_KIND, _RESOLVED) else ""
+    is_about_one = row.kind in (ActivityKind.CONFLICT_FOUND, ActivityKind.CONFLICT_SETTLED)
+    return str(row.cause.get("conflict", "")) if is_about_one else ""
 
 
-class ActivityLine:
+class ShownLine:
     """An entry as a line: a field's changed value, or another event in words."""
 
-    def __init__(self, row: Decision, label: str, offer: UndoOffer) -> None:
+    def __init__(self, row: ActivityLine, label: str, offer: UndoOffer) -> None:
         self.row = row
         self.label = label  # of its field; empty if it is about the record
         self.offer = offer
@@ -192,11 +186,11 @@ class ActivityLine:
         if deletion := row.cause.get("deletion"):
             self.sentence = f"{deletion} {self.sentence}"
         self.is_unsent = bool(row.values.get("unsent"))  # an edit that waits to be sent
-        has_values = row.kind == _RESOLVED or not row.values.keys().isdisjoint(("before", "after"))
+        has_values = row.kind == ActivityKind.CONFLICT_SETTLED or not row.values.keys().isdisjoint(("before", "after"))
         self.is_value = bool(row.key) and not row.is_refill and has_values
         self.before = str(row.values.get("before") or "")
         self.after = str(row.values.get("after") or "")
-        if row.kind == _RESOLVED:
+        if row.kind == ActivityKind.CONFLICT_SETTLED:
             # The overwritten values of one or both sides.
             self.after = str(row.values.get("result") or "")
             sides = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
@@ -209,7 +203,7 @@ class ActivityLine:
 class ActLines:
     """The lines of one act on a record, in the order of the fields."""
 
-    def __init__(self, row: Decision, lines: Sequence[ActivityLine], offer: UndoOffer) -> None:
+    def __init__(self, row: ActivityLine, lines: Sequence[ShownLine], offer: UndoOffer) -> None:
         self.row = row  # its first entry
         self.lines = lines
         self.offer = offer
@@ -227,16 +221,18 @@ class ActLines:
     @property
     def why(self) -> Sequence[str]:
         """The edits that led to it, and the rules."""
-        return list(dict.fromkeys(text for line in self.lines for text in decisions.reasons_of(line.row)))
+        return list(dict.fromkeys(text for line in self.lines for text in activity_lines.reasons_of(line.row)))
 
 
-def acts_of(rows: Sequence[Decision], labels: Mapping[tuple[str, str], str], request: HttpRequest) -> list[ActLines]:
+def acts_of(
+    rows: Sequence[ActivityLine], labels: Mapping[tuple[str, str], str], request: HttpRequest
+) -> list[ActLines]:
     """Return the acts of a page's entries, in the order of their first ones; `labels` are as in `labels_of`."""
     offers = _UndoOffers(rows, request)
-    groups: dict[tuple[object, ...], list[ActivityLine]] = {}
+    groups: dict[tuple[object, ...], list[ShownLine]] = {}
     for row in rows:
         label = labels.get((row.entity_type, row.key), row.key.replace("_", " ").capitalize())
-        line = ActivityLine(row, label, offers.of([row]))
+        line = ShownLine(row, label, offers.of([row]))
         key = _act_key(row) or (line.line_id,)
         # Repeated saves of one field in a transaction are separate acts.
         while any(line.label == other.label for other in groups.get(key, ())):
@@ -264,14 +260,14 @@ def activity_of(record: SyncedModel, request: HttpRequest) -> dict[str, Any]:
     """Return the context of a record's activity: its newest entries, and the edits in NPD that none is about."""
     mappings = list(board_mappings().filter(link__entity_type=record.entity_type()))
     # A choice that a later entry about its result replaces is folded without a fold_id.
-    stored = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
+    stored = ActivityLine.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
     newest = list(stored.exclude(folded=True, fold_id=None)[:MAX_ENTRIES])
     rows = with_edits(record, newest, mappings, limit=MAX_ENTRIES)
     rows.sort(key=lambda row: row.happened_at, reverse=True)
-    list_url = reverse("admin:sync_decision_changelist", query={"q": record.pk})
+    list_url = reverse("admin:sync_activityline_changelist", query={"q": record.pk})
     return {
         "acts": acts_of(rows, labels_of(mappings), request)[:MAX_ENTRIES],
-        "all_url": list_url if request.user.has_perm("sync.view_decision") else "",
+        "all_url": list_url if request.user.has_perm("sync.view_activityline") else "",
     }
 
 
@@ -379,7 +375,7 @@ def waiting_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Edit
     return sorted(edits, key=lambda edit: edit.at, reverse=True)
 
 
-def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[Decision]:
+def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[ActivityLine]:
     """Return an unsaved entry about each new record, and about each field that was changed."""
     keys: dict[tuple[str, str], str] = {}
     sent = set[tuple[str, str]]()
@@ -402,22 +398,24 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
     entries = []
     for edit in edits:
         if edit.before is None:
-            entries.append(_entry(edit, "create", "Created", unsent=edit.is_unsent and edit.entity_type in sent_types))
+            unsent = edit.is_unsent and edit.entity_type in sent_types
+            entries.append(_entry(edit, ActivityKind.CREATE, "Created", unsent=unsent))
         for field in edit.fields:
             place = (edit.entity_type, field.name)
             if field.name == "sync_enabled":
-                entries.append(_entry(edit, EDIT, f"Sync turned {'on' if edit.event.sync_enabled else 'off'}"))
+                switch = "on" if edit.event.sync_enabled else "off"
+                entries.append(_entry(edit, ActivityKind.EDIT, f"Sync turned {switch}"))
                 continue
             texts = {"before": _text(field, edit.before, names), "after": _text(field, edit.event, names)}
-            entry = _entry(edit, EDIT, "", unsent=edit.is_unsent and place in sent, **texts)
+            entry = _entry(edit, ActivityKind.EDIT, "", unsent=edit.is_unsent and place in sent, **texts)
             entry.key = keys.get(place, field.name)
             entries.append(entry)
     return entries
 
 
-def _entry(edit: Edit, kind: str, sentence: str, **values: object) -> Decision:
+def _entry(edit: Edit, kind: ActivityKind, sentence: str, **values: object) -> ActivityLine:
     """Return an unsaved entry about an edit."""
-    return Decision(
+    return ActivityLine(
         entity_type=edit.entity_type,
         entity_id=edit.entity_id,
         kind=kind,
@@ -429,8 +427,8 @@ def _entry(edit: Edit, kind: str, sentence: str, **values: object) -> Decision:
 
 
 def with_edits(
-    record: SyncedModel, rows: Sequence[Decision], mappings: Sequence[FieldMapping], *, limit: int
-) -> list[Decision]:
+    record: SyncedModel, rows: Sequence[ActivityLine], mappings: Sequence[FieldMapping], *, limit: int
+) -> list[ActivityLine]:
     """Return a record's entries, and unsaved ones for the edits that none of them is about.
 
     The entry about a push is about the last edit that it sent. An import and an undo have entries of their own, so
@@ -445,7 +443,7 @@ def with_edits(
     sent = set[tuple[Any, str]]()
     entries = []
     for row in rows:
-        edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == "push" else None
+        edit = edit_at.get(row.cause.get("npd", {}).get("at")) if row.kind == ActivityKind.PUSH else None
         if edit and edit.group_id in batches:
             continue
         # A push that overwrote an edit on Monday says what was there, not what NPD had before.

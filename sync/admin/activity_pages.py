@@ -24,15 +24,15 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from sync import registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.admin.import_and_export import refused_rows_url
-from sync.choices import TombstoneReason, TombstoneState
+from sync.choices import ActivityKind, TombstoneReason, TombstoneState
 from sync.clock import sync_now
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.models import Decision, SyncedModel, Tombstone, decisions
-from sync.operations import decision_undo
+from sync.models import ActivityLine, SyncedModel, Tombstone, activity_lines
+from sync.operations import activity_undo
 from sync.records import authors, tombstones
 
-ACTIVITY = "admin:sync_decision_changelist"
+ACTIVITY = "admin:sync_activityline_changelist"
 DELETED = "admin:sync_tombstone_changelist"
 
 # The deleted records' restore has the words of Home's act.
@@ -50,7 +50,7 @@ class TabbedChangeList(admin_base.PageChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         user: Any = request.user
-        tabs = [("All", ACTIVITY, "sync.view_decision"), ("Deleted records", DELETED, "sync.view_tombstone")]
+        tabs = [("All", ACTIVITY, "sync.view_activityline"), ("Deleted records", DELETED, "sync.view_tombstone")]
         # The list of one act has no current tab, so “All” leads back.
         here = "" if "fold_id" in request.GET else request.path
         urls = [(label, reverse(name)) for label, name, permission in tabs if user.has_perm(permission)]
@@ -65,15 +65,15 @@ def _deletion_consequences(deleted: Sequence[SyncedModel]) -> list[tombstones.De
     return [tombstones.deletion_consequence(group, ids) for group in by_type.values()]
 
 
-def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Question:
-    steps = sorted(decision_undo.plan_decision_undo(rows), key=lambda step: bool(step.refusal))
+def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action.Question:
+    steps = sorted(activity_undo.plan_undo(rows), key=lambda step: bool(step.refusal))
     values = [step for step in steps if not step.refusal and not step.deletes]
     deleted = [step.record for step in steps if not step.refusal and step.deletes and step.record]
     # The table shows what a value was and becomes.
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 and not values else []
     button = ""
     if values:
-        records = humanize.count_with_noun(len({step.decision.entity_id for step in values}), "record")
+        records = humanize.count_with_noun(len({step.line.entity_id for step in values}), "record")
         number = humanize.count_with_noun(len(values), "value")
         verb = humanize.plural(len(values), "goes", "go")
         effects.append(f"{number} of {records} {verb} back. If Monday changed one meanwhile, you are asked.")
@@ -92,10 +92,10 @@ def _undo_question(rows: Sequence[Decision], title: str) -> confirmed_action.Que
     return confirmed_action.Question(title, effects, button, [table.without_empty_columns()])
 
 
-def _step_cells(step: decision_undo.UndoStep) -> tuple[object, ...]:
+def _step_cells(step: activity_undo.UndoStep) -> tuple[object, ...]:
     url = ""
-    if step.record and step.decision.entity_id:
-        url = registry.record_url(step.decision.entity_type, step.decision.entity_id)
+    if step.record and step.line.entity_id:
+        url = registry.record_url(step.line.entity_type, step.line.entity_id)
     outcome: SafeString | str = step.refusal
     if not outcome:
         note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
@@ -127,12 +127,12 @@ class ActivityChangeList(TabbedChangeList):
             row.page_act = act
             # The link that takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
-            if row.kind in decisions.DELETION_KINDS and row.page_lacks_record:
-                ids_of_act_records = Decision.objects.filter(fold_id=row.fold_id).values("entity_id")
+            if row.kind in activity_lines.DELETION_KINDS and row.page_lacks_record:
+                ids_of_act_records = ActivityLine.objects.filter(fold_id=row.fold_id).values("entity_id")
                 record_ids = ids_of_act_records if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, record_ids, back_url)
                 row.page_offer = activity.UndoOffer(url, RESTORE.button)
-            elif row.page_folded_count and row.kind in decisions.BATCH_KINDS:
+            elif row.page_folded_count and row.kind in activity_lines.BATCH_KINDS:
                 row.page_offer = activity.batch_offer(row, request.user, back_url)
             elif row.page_folded_count:
                 # Undoing one record would leave the others.
@@ -164,8 +164,8 @@ class ActivityChangeList(TabbedChangeList):
         return rows + stored
 
 
-@admin.register(Decision)
-class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+@admin.register(ActivityLine)
+class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityChangeList
     list_display = ("moment", "record", "record_type", "change", "who")
     list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
@@ -176,14 +176,14 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     empty_title = "Nothing was synced yet"
     empty_words = "This list shows everything that a sync sent, updated or asked."
 
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Decision]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[ActivityLine]:
         """Leave folded entries out of the list, unless it is searched or shows one act or batch."""
-        rows: models.QuerySet[Decision] = super().get_queryset(request)
+        rows: models.QuerySet[ActivityLine] = super().get_queryset(request)
         if not self.is_list(request):
             return rows
         if "fold_id" in request.GET:
             # The values that created an item are many; the record's page lists them.
-            rows = rows.exclude(cause__has_key="made", kind="push")
+            rows = rows.exclude(cause__has_key="made", kind=ActivityKind.PUSH)
         if request.GET.keys().isdisjoint(SHOW_FOLDED_PARAMETERS):
             return rows.filter(folded=False)
         # An entry that is folded without an act repeats another one, such as a choice that was applied since.
@@ -193,7 +193,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         """Put on each stored entry the number of the other records that are folded into it."""
         super().prepare_page(request, rows)
         number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
-        acts = Decision.objects.filter(fold_id__in={row.fold_id for row in rows if row.fold_id}).order_by()
+        acts = ActivityLine.objects.filter(fold_id__in={row.fold_id for row in rows if row.fold_id}).order_by()
         records = dict(acts.values_list("fold_id").annotate(number=number))
         # A list with the folded entries themselves counts none of them a second time.
         has_folded = any(row.folded for row in rows)
@@ -221,15 +221,15 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
-            re_path(rf"^(?P<keys>{KEYS})/undo/$", view(self.undo_some), name="sync_decision_undo"),
-            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
+            re_path(rf"^(?P<keys>{KEYS})/undo/$", view(self.undo_some), name="sync_activityline_undo"),
+            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_activityline_undo_batch"),
             *super().get_urls(),
         ]
 
     def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
-        """Show what undoing the decisions of an act would write; on POST, undo them."""
+        """Show what undoing the lines of an act would write; on POST, undo them."""
         pks = {int(key) for key in keys.split(",")}
-        rows = list(Decision.objects.filter(pk__in=pks).order_by("pk"))
+        rows = list(ActivityLine.objects.filter(pk__in=pks).order_by("pk"))
         if missing := pks - {row.pk for row in rows}:
             raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
         page_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
@@ -238,22 +238,22 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
         """Show what undoing a batch would write; on POST, undo it."""
-        rows = list(decision_undo.decisions_of_batch(batch_id))
+        rows = list(activity_undo.lines_of_batch(batch_id))
         if not rows:
             raise Http404("That sync changed nothing that can be undone, or it is too old.")
         file_name = rows[0].cause.get("file")
         title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
         return self._undo_page(request, rows, title, reverse(ACTIVITY))
 
-    def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
-        if not decision_undo.may_undo_decisions(request.user, rows):
+    def _undo_page(self, request: HttpRequest, rows: Sequence[ActivityLine], title: str, back_url: str) -> HttpResponse:
+        if not activity_undo.may_undo(request.user, rows):
             raise PermissionDenied
 
         def run() -> confirmed_action.Report:
-            steps = decision_undo.plan_decision_undo(rows)
+            steps = activity_undo.plan_undo(rows)
             deleting = [step.record for step in steps if step.deletes and step.record and not step.refusal]
             waiting = [consequence.items for consequence in _deletion_consequences(deleting) if consequence.waits]
-            result = decision_undo.undo_decisions(rows, by=cast("User", request.user))
+            result = activity_undo.undo_lines(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)
             deleted = len(result.undone) - restored
             parts = []
@@ -276,7 +276,7 @@ class DecisionAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
     what_happened = admin_base.plain_column("What happened", lambda row: humanize.without_request_id(row.sentence))
     what_led_to_it = admin_base.plain_column(
-        "What led to it", lambda row: humanize.without_request_id(decisions.causes_text(row)) or humanize.DASH
+        "What led to it", lambda row: humanize.without_request_id(activity_lines.causes_text(row)) or humanize.DASH
     )
     who = admin_base.plain_column("By", activity.actor_of, "actor")
 

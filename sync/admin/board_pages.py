@@ -15,7 +15,7 @@ from sync.admin import admin_base, home_acts, queue_pages
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards.board_columns import column_label
-from sync.boards.sync_filter import SyncFilter
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping
 from sync.operations.comparison import last_comparison_text, verification_sentence

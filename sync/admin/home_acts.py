@@ -40,7 +40,7 @@ from sync.clock import parse_moment, sync_now
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import check_board
 from sync.outbox import enqueue
@@ -202,7 +202,7 @@ def _ended_sentence(user: Any, key: str) -> str:
         entity_id = getattr(row, "entity_id", None)
     if not registry.is_registered(entity_type) or entity_id is None:
         return sentence
-    last = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("-at", "-id").first()
+    last = ActivityLine.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("-at", "-id").first()
     latest = f"Latest, by {last.actor or authors.SYNC_ACTOR}: {last.sentence}" if last else ""
     now = describe_record_now(entity_type, entity_id)
     return f"Nothing was done. {now} {humanize.without_request_id(latest)}".rstrip()

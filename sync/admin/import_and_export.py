@@ -31,7 +31,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 from sync import registry
 from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
-from sync.models import Decision
+from sync.models import ActivityLine
 from sync.monday.columns.phones import phone_regions
 from sync.operations import file_formats
 from sync.operations.import_columns import field_choices, has_key, missing_key_note, remember_columns, suggest_columns
@@ -394,8 +394,8 @@ class RecordFilesMixin(ImportExportMixin):
         return data
 
 
-def refused_rows_url(user: Any, row: Decision, now: datetime) -> str:
-    """Return the address of the rows that the import of this activity entry refused, while they are kept."""
+def refused_rows_url(user: Any, row: ActivityLine, now: datetime) -> str:
+    """Return the address of the rows that the import of this line of activity refused, while they are kept."""
     if row.at < now - timedelta(seconds=REFUSED_SECONDS) or not registry.is_registered(row.entity_type):
         return ""
     opts = registry.entity(row.entity_type).model._meta

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 from django import forms
 
 from sync import registry
-from sync.boards.sync_filter import (
+from sync.choices import SyncDirection
+from sync.fields.field_values import local_values
+from sync.fields.sync_filter import (
     GROUP_LABEL,
     MAX_CONDITIONS,
     MAX_VALUES,
@@ -16,13 +18,11 @@ from sync.boards.sync_filter import (
     FilterSide,
     SyncFilter,
 )
-from sync.choices import SyncDirection
 from sync.monday.board_items import GROUP, NAME_COLUMN, BoardSummary
 from sync.monday.columns import selectable_labels
 from sync.monday.conversion import UnknownValue
 from sync.operations.setup import selection
 from sync.operations.setup.plan import planned_board
-from sync.reconcile.field_values import local_values
 
 # Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"

@@ -27,6 +27,7 @@ from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
 from sync.choices import SetupState
 from sync.clock import sync_now
+from sync.fields.lookups import phone_region
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
 from sync.limits import api_quota, connector, credentials, monday_account
@@ -35,7 +36,6 @@ from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError
 from sync.operations import setup
 from sync.operations.setup import connection, plan, selection
-from sync.reconcile.lookups import phone_region
 from sync.records import authors
 
 View = Callable[..., HttpResponse]

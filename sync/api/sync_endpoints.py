@@ -22,8 +22,8 @@ from sync.api import api_base
 from sync.attention import Kind
 from sync.boards import availability
 from sync.kernel.acts import ACTS, NotPossible
-from sync.models import ApprovalRequest, Attention, Decision, SyncMetadata, SyncQueue
-from sync.operations.decision_undo import may_undo_decisions, undo_decisions
+from sync.models import ActivityLine, ApprovalRequest, Attention, SyncMetadata, SyncQueue
+from sync.operations.activity_undo import may_undo, undo_lines
 from sync.outbox.operate import operate_one
 from sync.queue import SyncQueueService
 from sync.records import approvals
@@ -337,13 +337,13 @@ class ApprovalViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRe
         return Response(self.get_serializer(self.get_object()).data)
 
 
-class ActivitySerializer(serializers.ModelSerializer[Decision]):
+class ActivitySerializer(serializers.ModelSerializer[ActivityLine]):
     """An act of the sync or of a person on a record; `key` is the field, `values` has the old and the new value."""
 
     monday_id = serializers.CharField(source="remote_id", read_only=True, help_text="The item.")
 
     class Meta:
-        model = Decision
+        model = ActivityLine
         fields = [
             *("id", "at", "entity_type", "entity_id", "monday_id", "kind", "key"),
             *("sentence", "values", "actor", "cause", "batch_id", "undoes"),
@@ -357,7 +357,7 @@ class ActivityFilter(filters.FilterSet):  # type: ignore[misc]
     since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte", help_text="From this moment on.")
 
     class Meta:
-        model = Decision
+        model = ActivityLine
         fields = ["entity_type", "entity_id", "kind", "batch_id"]
 
 
@@ -367,10 +367,10 @@ class MayUndo(api_base.ModelPermissions):
     perms_map = {**api_base.ModelPermissions.perms_map, "POST": ["%(app_label)s.view_%(model_name)s"]}
 
 
-class ActivityViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
+class ActivityViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[ActivityLine]):
     """The activity, the newest first."""
 
-    queryset = Decision.objects.order_by("-at", "-id")
+    queryset = ActivityLine.objects.order_by("-at", "-id")
     serializer_class = ActivitySerializer
     filterset_class = ActivityFilter
     ordering_fields = ["id", "at"]
@@ -383,9 +383,9 @@ class ActivityViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[Decision])
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
         entry = self.get_object()
-        if not may_undo_decisions(request.user, [entry]):
+        if not may_undo(request.user, [entry]):
             raise PermissionDenied
-        result = undo_decisions([entry], by=cast("User", request.user))
+        result = undo_lines([entry], by=cast("User", request.user))
         if not result.undone:
             reason = " ".join(step.refusal for step in result.left_alone) or "There is no value to restore."
             raise NotPossible(reason)

@@ -8,8 +8,8 @@ from conflicts.reports import ConflictKind
 from sync import choices
 from sync.choices import CHOSEN_REASONS, UnmatchedReason
 from sync.kernel.acts import ACTS, APPROVAL_ACTS, Act
+from sync.models.activity_lines import UNREPORTED
 from sync.models.attention import AttentionKind as Kind
-from sync.models.decisions import UNREPORTED
 
 
 class Severity(IntEnum):

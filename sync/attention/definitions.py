@@ -25,8 +25,8 @@ from sync.attention.cause_table import (
     CODE_SAME_NAME,
     CODE_UNPLANNED,
 )
-from sync.choices import QUIET_REASONS, BlockedCode, TombstoneReason
-from sync.models.decisions import UNREPORTED
+from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, TombstoneReason
+from sync.models.activity_lines import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
 
@@ -239,7 +239,7 @@ DEFINITIONS = (
                 AND conflict.entity_id = CASE WHEN sync_state.system = 'monday' THEN sync_state.entity_id::uuid END
             LEFT JOIN LATERAL (
                 SELECT line.actor, (line.values ->> 'at')::timestamptz AS done_at FROM sync_decisions AS line
-                WHERE line.entity_id = sync_state.entity_id::uuid AND line.kind = 'removed'
+                WHERE line.entity_id = sync_state.entity_id::uuid AND line.kind = '{ActivityKind.REMOVED}'
                 ORDER BY line.at DESC, line.id DESC LIMIT 1) AS author ON true""",
         waits=f"""{_IS_TAKEN_AWAY} AND record.direction IS NOT NULL
             AND (conflict.id IS NOT NULL OR NOT jsonb_exists(sync_state.conflicts, 'delete'))

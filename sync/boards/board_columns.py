@@ -20,7 +20,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.humanize import count_with_noun
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, UnmatchedItem
-from sync.models.decisions import log_event
+from sync.models.activity_lines import log_event
 from sync.models.synced_model import unsynced
 from sync.monday.board_items import NAME_COLUMN, Board
 from sync.monday.connector import MondayConnector
@@ -221,7 +221,11 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnPro
         records = registry.count_of_type(number, link.entity_type)
         sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
         board = registry.board_title(link.entity_type)
-        log_event("column", f"{board}: {sentence}: {mapping.label}, {records}.", entity_type=link.entity_type)
+        log_event(
+            choices.ActivityKind.COLUMN,
+            f"{board}: {sentence}: {mapping.label}, {records}.",
+            entity_type=link.entity_type,
+        )
 
 
 def _store_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnProblem | None, problem: str) -> None:

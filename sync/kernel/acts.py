@@ -240,7 +240,7 @@ _ANSWERS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "approve": ("Empty {fields} in NPD", "The fields are emptied in NPD, as they are on Monday."),
         "reject": ("Restore {fields} on Monday", "Monday gets the values back that are still in NPD."),
     },
-    # Cells that nobody is known to have emptied (UNREPORTED in models/decisions.py).
+    # Cells that nobody is known to have emptied (UNREPORTED in models/activity_lines.py).
     "unreported": {
         "reject": ("Fill in again", "Monday gets the values back that NPD still has."),
         "approve": ("Empty in NPD too", "The fields are emptied in NPD, as they are on Monday."),

@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import models, transaction
 
 from sync import registry
-from sync.choices import StopCode
+from sync.choices import ActivityKind, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.limits import api_quota, credentials, failed_writes, metered_client, stops
-from sync.models import BoardLink, MondayAccount, decisions
+from sync.models import BoardLink, MondayAccount, activity_lines
 from sync.monday import errors
 from sync.monday.account import AccountInfo
 from sync.outbox import pauses, wakeups
@@ -95,7 +95,7 @@ def stop_account(error: errors.MondayError) -> None:
             account.answered_mark = ""
         account.save()
     if is_news:
-        decisions.log_event(decisions.STOP_KIND, f"Sync stopped: {code.label}.")
+        activity_lines.log_event(ActivityKind.STOP, f"Sync stopped: {code.label}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 

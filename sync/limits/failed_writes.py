@@ -29,12 +29,13 @@ from django.db import models, transaction
 from django.db.models.functions import TruncMinute
 
 from sync import choices
+from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, stops
 from sync.models import Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
+from sync.models.activity_lines import log_event
 from sync.models.boards_and_account import ALL_CALLS
-from sync.models.decisions import STOP_KIND, log_event
 from sync.monday.errors import MondayError
 from sync.outbox import wakeups
 from sync.outbox.pauses import IS_PAUSED
@@ -218,7 +219,7 @@ def _set_write_stop(account: MondayAccount, error: MondayError, wait: float) -> 
         return
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(STOP_KIND, f"Sync stopped: {choices.StopCode.WRITES.label}.")
+        log_event(ActivityKind.STOP, f"Sync stopped: {choices.StopCode.WRITES.label}.")
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
     account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"

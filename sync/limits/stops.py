@@ -13,12 +13,13 @@ from django.conf import settings
 from django.db import transaction
 
 from sync import choices, registry
+from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.limits import api_quota
-from sync.models import BoardLink, Decision, Intent, IntentState, MondayAccount, SyncQueue
+from sync.models import ActivityLine, BoardLink, Intent, IntentState, MondayAccount, SyncQueue
+from sync.models.activity_lines import log_event
 from sync.models.boards_and_account import ALL_CALLS
-from sync.models.decisions import STOP_END_KIND, STOP_KIND, log_event
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 from sync.outbox import wakeups
 
@@ -59,10 +60,11 @@ def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) 
         # Locked, so that of two requests only the first logs the end.
         since = rows.select_for_update().values_list("stopped_since", flat=True).first()
         ended = rows.update(**{**NO_STOP, "free_since": SyncNow(), **(columns or {})})
-        events = Decision.objects.filter(entity_id=None, entity_type="", kind__in=(STOP_KIND, STOP_END_KIND))
+        kinds = (ActivityKind.STOP, ActivityKind.STOP_END)
+        events = ActivityLine.objects.filter(entity_id=None, entity_type="", kind__in=kinds)
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
-        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == STOP_KIND:
-            log_event(STOP_END_KIND, "Sync goes on.", by=by)
+        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == ActivityKind.STOP:
+            log_event(ActivityKind.STOP_END, "Sync goes on.", by=by)
     return bool(ended)
 
 
@@ -81,7 +83,7 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     if before is None:
         title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
         sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.sentence}"
-        log_event(STOP_KIND, sentence, entity_type=link.entity_type)
+        log_event(ActivityKind.STOP, sentence, entity_type=link.entity_type)
 
 
 def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
@@ -89,7 +91,8 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
     if kind not in link.stops:
         return
     _store_stop(link, kind, None)
-    log_event(STOP_END_KIND, f"Sync goes on: {registry.board_title(link.entity_type)}.", entity_type=link.entity_type)
+    sentence = f"Sync goes on: {registry.board_title(link.entity_type)}."
+    log_event(ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
     if kind != ALL_CALLS:
         transaction.on_commit(make_waiting_writes_due)
 

@@ -175,42 +175,6 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_cache", "default_permissions": ()},
         ),
         migrations.CreateModel(
-            name="Decision",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
-                ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
-                (
-                    "remote_id",
-                    models.CharField(blank=True, db_default="", default="", max_length=50, verbose_name="Monday item"),
-                ),
-                ("key", models.CharField(blank=True, db_default="", default="", max_length=100, verbose_name="field")),
-                ("kind", models.CharField(max_length=30)),
-                ("sentence", models.TextField()),
-                ("values", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
-                ("actor", models.CharField(blank=True, db_default="", default="", max_length=200)),
-                ("batch_id", models.UUIDField(blank=True, null=True)),
-                ("request_id", models.CharField(blank=True, db_default="", default="", max_length=100)),
-                ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("cause", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
-                ("undoes", models.BigIntegerField(blank=True, null=True, verbose_name="entry that this one undoes")),
-                (
-                    "folded",
-                    models.BooleanField(
-                        db_default=False, default=False, verbose_name="listed within another entry of its act"
-                    ),
-                ),
-                ("fold_id", models.UUIDField(blank=True, null=True, verbose_name="act")),
-            ],
-            options={
-                "verbose_name": "activity entry",
-                "verbose_name_plural": "activity entries",
-                "db_table": "sync_decisions",
-                "ordering": ["-at", "-id"],
-                "default_permissions": ("change", "view"),
-            },
-        ),
-        migrations.CreateModel(
             name="FieldMapping",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -879,6 +843,95 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_write_loops"},
         ),
         migrations.CreateModel(
+            name="ActivityLine",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
+                (
+                    "remote_id",
+                    models.CharField(blank=True, db_default="", default="", max_length=50, verbose_name="Monday item"),
+                ),
+                ("key", models.CharField(blank=True, db_default="", default="", max_length=100, verbose_name="field")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("push", "Sent to Monday"),
+                            ("pull", "Updated from Monday"),
+                            ("create", "Created"),
+                            ("import", "Imported"),
+                            ("edit", "Edited in NPD"),
+                            ("undo", "Undo"),
+                            ("link", "Linked"),
+                            ("unlinked", "Unlinked"),
+                            ("left_out", "Left out by the filter"),
+                            ("let_in", "Matches the filter again"),
+                            ("blocked", "Blocked"),
+                            ("loop", "Rewritten again and again"),
+                            ("approval", "Approvals"),
+                            ("removed", "Gone from the board"),
+                            ("returned", "On the board again"),
+                            ("delete", "Deleted"),
+                            ("archived", "Archived on Monday"),
+                            ("deleted", "Deleted on Monday"),
+                            ("restored", "Restored"),
+                            ("overwritten", "Lost on Monday"),
+                            ("overridden", "Lost on Monday"),
+                            ("rejected", "Answer to a rejected value"),
+                            ("conflict_found", "Conflict found"),
+                            ("conflict_lost_again", "Lost on Monday"),
+                            ("conflict_identity", "Conflict"),
+                            ("conflict_chosen", "Resolution chosen"),
+                            ("conflict_settled", "Resolved"),
+                            ("conflict_over", "Conflict closed"),
+                            ("conflict_returned", "Resolution not saved"),
+                            ("conflict_undo", "Undo of a resolution"),
+                            ("conflict_undo_refused", "Resolution not undone"),
+                            ("pause", "Paused or resumed"),
+                            ("stop", "Stopped"),
+                            ("stop_end", "Stop ended"),
+                            ("column", "Board changed"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("sentence", models.TextField()),
+                ("values", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
+                ("actor", models.CharField(blank=True, db_default="", default="", max_length=200)),
+                ("batch_id", models.UUIDField(blank=True, null=True)),
+                ("request_id", models.CharField(blank=True, db_default="", default="", max_length=100)),
+                ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
+                ("cause", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
+                ("undoes", models.BigIntegerField(blank=True, null=True, verbose_name="line that this one undoes")),
+                (
+                    "folded",
+                    models.BooleanField(
+                        db_default=False, default=False, verbose_name="listed within another line of its act"
+                    ),
+                ),
+                ("fold_id", models.UUIDField(blank=True, null=True, verbose_name="act")),
+            ],
+            options={
+                "verbose_name": "line of activity",
+                "verbose_name_plural": "lines of activity",
+                "db_table": "sync_decisions",
+                "ordering": ["-at", "-id"],
+                "default_permissions": ("change", "view"),
+                "indexes": [
+                    models.Index(fields=["at"], name="sync_decisions_age"),
+                    models.Index(fields=["batch_id"], name="sync_decisions_batch"),
+                    models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
+                    models.Index(
+                        condition=models.Q(("folded", False)), fields=["-at", "-id"], name="sync_decisions_listed"
+                    ),
+                    models.Index(
+                        condition=models.Q(("fold_id__isnull", False)), fields=["fold_id"], name="sync_decisions_of_act"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="ApiQuota",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
@@ -1083,25 +1136,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("board_id", ""), _negated=True),
                 fields=("board_id",),
                 name="sync_board_links_one_model_a_board",
-            ),
-        ),
-        migrations.AddIndex(model_name="decision", index=models.Index(fields=["at"], name="sync_decisions_age")),
-        migrations.AddIndex(
-            model_name="decision", index=models.Index(fields=["batch_id"], name="sync_decisions_batch")
-        ),
-        migrations.AddIndex(
-            model_name="decision", index=models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record")
-        ),
-        migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(
-                condition=models.Q(("folded", False)), fields=["-at", "-id"], name="sync_decisions_listed"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(
-                condition=models.Q(("fold_id__isnull", False)), fields=["fold_id"], name="sync_decisions_of_act"
             ),
         ),
         migrations.AddField(
@@ -1358,7 +1392,8 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="syncqueue",
             constraint=models.CheckConstraint(
-                condition=models.Q(("operation__in", ["create", "update", "delete"])), name="sync_queue_operation_known"
+                condition=models.Q(("operation__in", {"create": "Create", "delete": "Delete", "update": "Update"})),
+                name="sync_queue_operation_known",
             ),
         ),
         migrations.AddIndex(

@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 
 from sync.choices import RecordSyncStatus, SyncDirection
+from sync.models.activity_lines import ActivityLine
 from sync.models.attention import Attention, Notification, NotificationReceiver
 from sync.models.boards_and_account import (
     ApiQuota,
@@ -20,7 +21,6 @@ from sync.models.boards_and_account import (
     MondayAccount,
     StoredSecret,
 )
-from sync.models.decisions import Decision
 from sync.models.jobs import Intent, IntentState, SyncQueue, WebhookEvent
 from sync.models.records_and_items import (
     ApprovalRequest,
@@ -35,13 +35,36 @@ from sync.models.records_and_items import (
 from sync.models.synced_model import LongTextField, SyncedModel, history_of, track_history
 
 __all__ = [
-    "ApiQuota", "ApiToken", "ApprovalRequest", "Attention", "AwaitedRelation",
-    "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
-    "Intent", "IntentState",
-    "LongTextField", "MondayAccount", "Notification", "NotificationReceiver", "RecordSyncStatus",
-    "StoredSecret", "SyncDirection", "SyncMetadata",
-    "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "WebhookEvent",
-    "WriteLoop", "history_of", "track_history",
+    "ActivityLine",
+    "ApiQuota",
+    "ApiToken",
+    "ApprovalRequest",
+    "Attention",
+    "AwaitedRelation",
+    "BoardLease",
+    "BoardLink",
+    "CacheEntry",
+    "FieldMapping",
+    "IgnoredItem",
+    "Intent",
+    "IntentState",
+    "LongTextField",
+    "MondayAccount",
+    "Notification",
+    "NotificationReceiver",
+    "RecordSyncStatus",
+    "StoredSecret",
+    "SyncDirection",
+    "SyncMetadata",
+    "SyncQueue",
+    "SyncState",
+    "SyncedModel",
+    "Tombstone",
+    "UnmatchedItem",
+    "WebhookEvent",
+    "WriteLoop",
+    "history_of",
+    "track_history",
 ]  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class BoardLink(models.Model):
     # A mapping's key.
     match_key = models.CharField("records and items are matched by", max_length=50)
     creates_records = models.BooleanField("create records from new Monday items", db_default=False)
-    # `{records, items}`, each a list of conditions (boards/sync_filter.py).
+    # `{records, items}`, each a list of conditions (fields/sync_filter.py).
     sync_filter: models.JSONField[Any, Any] = models.JSONField(
         "which records and items are synced", db_default=EMPTY_OBJECT, blank=True
     )

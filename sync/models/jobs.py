@@ -45,7 +45,7 @@ class SyncQueue(models.Model):
     direction = models.CharField(
         max_length=20, choices=choices.QueueDirection.choices, db_default=choices.QueueDirection.TO_MONDAY
     )
-    operation = models.CharField(max_length=20, choices=choices.Operation.choices, db_default=choices.Operation.UPDATE)
+    operation = models.CharField(max_length=20, choices=choices.OPERATIONS, db_default=choices.UPDATE)
     # What a pass has to know beside the record: `by`, who asked; `by_name`, true if *Sync now* was pressed on this
     # record itself, so that it is sent even with its sync off; the request, under keys of records/item_links.py and
     # `approval_payload_key`; ROUNDS_KEY; `retried` (outbox/operate.py); a deleted record's `monday_id`.
@@ -107,7 +107,7 @@ class SyncQueue(models.Model):
                 condition=models.Q(direction__in=choices.QueueDirection.values), name="sync_queue_direction_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(operation__in=choices.Operation.values), name="sync_queue_operation_known"
+                condition=models.Q(operation__in=dict(choices.OPERATIONS)), name="sync_queue_operation_known"
             ),
         ]
         indexes: ClassVar[list[models.Index]] = [

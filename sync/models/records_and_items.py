@@ -19,9 +19,20 @@ from sync.choices import UnmatchedReason
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT, match_key_sql
 from sync.kernel.humanize import within_sentence
+from sync.monday import board_items
 
 # Other code may keep sync states with other systems (sync/state). In this one's rows `remote_id` is also `jira_id`.
 JIRA = "jira"
+
+
+MISSING = "missing"
+MOVED = "moved"
+
+# The states of a removed item.
+OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)
+
+# The states that the item itself reports; a missing or moved item may still exist.
+REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
 
 
 class SyncMetadataManager(models.Manager["SyncMetadata"]):

@@ -21,6 +21,8 @@ from sync import choices, registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
+from sync.fields.field_values import BoardContext, local_values, still_holds
+from sync.fields.lookups import load_board
 from sync.kernel import humanize, process
 from sync.limits import breaker, connector
 from sync.merge import Action
@@ -37,11 +39,9 @@ from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.field_bases import EmptiedCell
-from sync.reconcile.field_values import BoardContext, local_values, still_holds
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
-from sync.reconcile.lookups import load_board
+from sync.reconcile.our_writes import EmptiedCell
 from sync.reconcile.pass_results import changed_records
 from sync.reconcile.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched

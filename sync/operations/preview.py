@@ -16,10 +16,13 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import ConflictKind
+from conflicts.reports import AnswerKind, ConflictKind
 from sync import choices, limits, registry
 from sync.boards import availability
 from sync.clock import SyncNow
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
+from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.humanize import quote, shorten
 from sync.limits import api_quota, connector
@@ -30,16 +33,14 @@ from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
 from sync.operations.comparison import compared_records, records_with_jobs, records_without_item
 from sync.outbox.claim import Claim
-from sync.reconcile import field_values, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED, answered_items
-from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
@@ -227,9 +228,9 @@ class ChangeKind(models.TextChoices):
 
 
 _ANSWER_KINDS = {
-    pass_plan.AnswerKind.LINK: ChangeKind.LINK,
-    pass_plan.AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-    pass_plan.AnswerKind.NEW_ITEM: ChangeKind.CREATE,
+    AnswerKind.LINK: ChangeKind.LINK,
+    AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
+    AnswerKind.NEW_ITEM: ChangeKind.CREATE,
 }
 
 _DELETED_RECORD_KINDS = {

@@ -26,11 +26,12 @@ from import_export.resources import ModelResource, modelresource_factory
 from import_export.widgets import Widget
 
 from sync import registry
-from sync.choices import Priority, QueueStatus
+from sync.choices import ActivityKind, Priority, QueueStatus
+from sync.fields import field_values
+from sync.fields.lookups import canonical_value, complete_phone, phone_region
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
-from sync.models import Decision, SyncedModel, SyncQueue
-from sync.models.decisions import IMPORT_KIND
+from sync.models import ActivityLine, SyncedModel, SyncQueue
 from sync.monday.text_forms import key_spellings, match_key
 from sync.operations.file_formats import CONTENT, CSV, ROW_NUMBER, SURPLUS, plain_text, read_file
 from sync.operations.import_columns import (
@@ -44,9 +45,7 @@ from sync.operations.import_columns import (
 )
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
-from sync.reconcile import field_values
-from sync.reconcile.lookups import canonical_value, complete_phone, phone_region
-from sync.records.authors import actor_label, log_model_action, person_line
+from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
 
 # Cells without a value, as spreadsheets and databases write them. “Null” is a name.
 NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}
@@ -192,7 +191,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.is_preview = dry_run
         self.user = kwargs["user"]
         self.file_name = str(kwargs.get("file_name") or "a file")[:200]
-        context = pghistory.context(user=self.user.pk, cause=IMPORT_KIND, batch=str(self.batch_id))
+        context = pghistory.context(user=self.user.pk, cause=IMPORT_CAUSE, batch=str(self.batch_id))
         with transaction.atomic(), context:
             if self.is_preview:
                 # The library would write everything and roll it back, holding the records' locks meanwhile.
@@ -537,20 +536,22 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         lines += [line for row in rows for line in self._row_lines(row)]
         sentence = f"Imported “{self.file_name}”: {len(new):,} new, {len(changed):,} changed."
         sentence = f"{sentence} {made_sentence(new_related)}".rstrip()
-        summary = Decision(entity_type=entity_type, kind=IMPORT_KIND, sentence=sentence, actor=actor_label(self.user))
+        summary = ActivityLine(
+            entity_type=entity_type, kind=ActivityKind.IMPORT, sentence=sentence, actor=actor_label(self.user)
+        )
         summary.batch_id = self.batch_id
-        summary.cause = {"causes": [IMPORT_KIND], "file": self.file_name, "refused": self.has_refused}
+        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": self.has_refused}
         # The list of the activity has the summary alone.
         for line in lines:
             line.folded = True
         for line in (*lines, summary):
             line.fold_id = self.batch_id
-        Decision.objects.bulk_create([*lines, summary])
+        ActivityLine.objects.bulk_create([*lines, summary])
         log_model_action(self.user, self.model, sentence)
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
             wakeups.wake_on_commit(changed_type)
 
-    def _row_lines(self, row: Any) -> Iterator[Decision]:
+    def _row_lines(self, row: Any) -> Iterator[ActivityLine]:
         """Yield a row's lines of activity: one for each mapping, and each field without one, that it changed."""
         where = f"the import of “{self.file_name}”, row {row.number}"
         if row.is_new():
@@ -578,10 +579,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _in_words(self, record: SyncedModel, names: Sequence[str]) -> str:
         return ", ".join(filter(None, (self.fields[name].export(record) for name in names)))
 
-    def _line(self, record: SyncedModel, sentence: str) -> Decision:
-        line = person_line(record, IMPORT_KIND, sentence, actor_label(self.user))
+    def _line(self, record: SyncedModel, sentence: str) -> ActivityLine:
+        line = person_line(record, ActivityKind.IMPORT, sentence, actor_label(self.user))
         line.batch_id = self.batch_id
-        line.cause |= {"causes": [IMPORT_KIND], "file": self.file_name}
+        line.cause |= {"causes": [IMPORT_CAUSE], "file": self.file_name}
         return line
 
 

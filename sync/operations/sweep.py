@@ -20,10 +20,11 @@ from django.db import models, transaction
 
 from sync import registry
 from sync.boards import availability, board_columns
-from sync.boards.sync_filter import SyncFilter
 from sync.boards.webhooks import check_silence, check_webhooks
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, parse_moment, sync_now
+from sync.fields.field_values import ACTIVE
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
@@ -31,7 +32,6 @@ from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, Web
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
-from sync.reconcile.field_values import ACTIVE
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
 

@@ -25,8 +25,8 @@ from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_jobs
-from sync.reconcile import reconcile
 from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.run import reconcile
 from sync.reconcile.unanswered_creates import confirm_creates
 
 log = structlog.get_logger(__name__)

@@ -8,12 +8,13 @@ import structlog
 from django.db import models, transaction
 
 from sync import registry
+from sync.choices import ActivityKind
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, MondayAccount
-from sync.models.decisions import log_event
+from sync.models.activity_lines import log_event
 from sync.outbox import wakeups
 
 log = structlog.get_logger(__name__)
@@ -66,7 +67,7 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
         current = next(pause for pause in active_pauses() if pause.entity_type == entity_type)
         if is_new:
             sentence = f"Paused: {pause_label(entity_type)}. {current.why}".strip()
-            log_event("pause", sentence, by=by, entity_type=entity_type)
+            log_event(ActivityKind.PAUSE, sentence, by=by, entity_type=entity_type)
     if is_new:
         log.info("paused", by=by, board=entity_type or "all", why=current.why)
     return current, is_new
@@ -79,7 +80,7 @@ def resume(by: str, *, entity_type: str = "") -> bool:
         if not _pausable(entity_type).filter(pause__isnull=False).update(pause=None):
             return False
         MondayAccount.objects.update_or_create(id=1, defaults={"free_since": sync_now()})
-        log_event("pause", f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
+        log_event(ActivityKind.PAUSE, f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
         for spec in registry.entities():
             if entity_type in ("", spec.entity_type):
                 wakeups.wake_on_commit(spec.entity_type)

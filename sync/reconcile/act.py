@@ -21,6 +21,8 @@ from django.conf import settings
 from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
+from sync.fields import lookups
+from sync.fields.field_values import BoardContext
 from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
@@ -28,10 +30,9 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, duplicates, gather, lookups, pass_plan
+from sync.reconcile import deleted_records, duplicates, gather, pass_plan
 from sync.reconcile.changes import after_answer, item_writes, settings_of
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.pass_plan import NOTHING_SENT, Write, WriteAnswer, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests

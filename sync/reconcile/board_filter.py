@@ -26,17 +26,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sync import merge
-from sync.boards import sync_filter
-from sync.boards.sync_filter import FilterCondition, FilterSide, FilterVerdict
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, common_direction
+from sync.choices import ActivityKind, ApprovalKind, ApprovalState, BlockedCode, common_direction
+from sync.fields import field_bases, field_values, sync_filter
+from sync.fields.field_values import BoardContext
+from sync.fields.sync_filter import FilterCondition, FilterSide, FilterVerdict
 from sync.models import FieldMapping, SyncedModel
 from sync.monday.board_items import GROUP, NAME_COLUMN, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.text_forms import fold_whitespace
-from sync.reconcile import field_bases, field_values, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
-from sync.reconcile.field_values import BoardContext
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
@@ -142,7 +142,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pa
     """End a record because this side's conditions leave it out; settling closes its open conflicts."""
     if not plan.sync_state.left_out:
         addition = " Both sides keep what they have." if plan.record.monday_id else ""
-        plan = plan.logged(HistoryLine("left_out", f"{sentence}{addition}"))
+        plan = plan.logged(HistoryLine(ActivityKind.LEFT_OUT, f"{sentence}{addition}"))
     # The first pass after its return reads the item.
     plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
     identity = replace(plan.identity, creates=False, question=None, duplicate_question=None)
@@ -151,7 +151,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pa
 
 
 def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    line = HistoryLine("returned", "It matches the filter again, and is synced again.")
+    line = HistoryLine(ActivityKind.LET_IN, "It matches the filter again, and is synced again.")
     return plan.logged(line).with_state(left_out="")
 
 

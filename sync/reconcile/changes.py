@@ -19,29 +19,29 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.choices import ActivityKind, BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
-from sync.models.decisions import REFILLS, UNREPORTED
+from sync.models.activity_lines import REFILLS, UNREPORTED
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
-from sync.reconcile import field_bases, pass_plan, removed_items, resolutions
+from sync.reconcile import our_writes, pass_plan, removed_items, resolutions
 from sync.reconcile.board_filter import left_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
-from sync.reconcile.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
 RECHECK_SECONDS = 10
 
 # The kind of the line about a value that was sent.
-PUSH = "push"
 
 _NOT_SHOWN = object()
 
@@ -104,7 +104,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> p
         reason = f"Monday rejected “{value}”: {problem}. {advice}"
         fields[key] = field_plan.block(BlockedCode.REJECTED, reason)
         sentence = f"{field_plan.mapping.label} rejected: {problem}."
-        lines.append(HistoryLine("blocked", sentence, key, values={"request": error.request_id}))
+        lines.append(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
     for key, field_plan in fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             fields[key] = replace(field_plan, send_raw=None)
@@ -112,7 +112,7 @@ def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> p
     if answer.item is not None and plan.creates:
         plan = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
         plan = plan.with_state(remote_state=answer.item.state)
-        plan = plan.logged(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
+        plan = plan.logged(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
     if plan.creates and any(fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         return plan.end_settled(f"It can't be put on the board: {answer.detail}")
@@ -155,7 +155,7 @@ class RecordChanges:
             reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
             return replace(self, plan=replace(self.plan, removed_item=undecided, reason=reason))
         result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
-        line = HistoryLine("delete", result, values={"reason": removed_item.state})
+        line = HistoryLine(ActivityKind.DELETE, result, values={"reason": removed_item.state})
         return replace(self, plan=replace(self.plan.logged(line), removed_item=replace(removed_item, result=result)))
 
 
@@ -249,7 +249,9 @@ def _with_removed_item(changes: RecordChanges) -> RecordChanges:
         )
         values = {**changes.values, "monday_id": None, "sync_enabled": False}
         ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink_reason}."}
-        unlinked = removed_items.without_removed_state(changes.plan.logged(HistoryLine("unlinked", sentence)))
+        unlinked = removed_items.without_removed_state(
+            changes.plan.logged(HistoryLine(ActivityKind.UNLINKED, sentence))
+        )
         if removed_item is not None:
             result = "The record stays in NPD; its sync is off, and its item was unlinked."
             unlinked = replace(unlinked, removed_item=replace(removed_item, result=result))
@@ -265,7 +267,7 @@ class FieldResult:
     base: Mapping[str, Any] | None = None  # the new base; None keeps the old one, an empty one removes it
     # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
     altered: Mapping[str, Any] | None = None
-    transfer: tuple[str, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
+    transfer: tuple[ActivityKind, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
     chosen: str | None = None  # the value after a person's decision that was applied
     is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
     recheck: str = ""  # why both sides are soon read again
@@ -403,7 +405,7 @@ def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
         return False
-    return field_bases.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
+    return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 
 def _swallowed_result(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
@@ -421,7 +423,7 @@ def _swallowed_result(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> F
             return _OVERTAKEN
         values = update_values(type(record), field_plan.write_raw)
         before = field_plan.display_local(field_plan.local_raw)
-        transfer = ("pull", "updated from Monday", before, field_plan.display_local(field_plan.write_raw))
+        transfer = (ActivityKind.PULL, "updated from Monday", before, field_plan.display_local(field_plan.write_raw))
     sent_twice = field_plan.sends_in_vain >= MAX_SENDS - 1
     field_plan = replace(field_plan, sends_in_vain=field_plan.sends_in_vain + 1)
     remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
@@ -446,13 +448,13 @@ def _push_result(field_plan: pass_plan.FieldPlan, item: Item) -> FieldResult:
     after = converter.display(sent_value)
     altered = {}
     if sent_value != stored_value:
-        is_lossless = field_bases.is_lossless(converter, sent_value, stored_value)
+        is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
         advice = "Nothing is lost." if is_lossless else "Change it on either side."
         stored_text = name_invisible(converter.display(stored_value))
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
         altered = {"reason": reason, "lossless": is_lossless}
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
-    transfer = (PUSH, "sent to Monday", before, after)
+    transfer = (ActivityKind.PUSH, "sent to Monday", before, after)
     return FieldResult(base=base, altered=altered, transfer=transfer, chosen=after)
 
 
@@ -469,7 +471,7 @@ def _pull_result(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Ite
     after = field_plan.display_local(field_plan.write_raw)
     values = update_values(type(record), field_plan.write_raw)
     base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
-    transfer = ("pull", "written on both sides" if is_sent else "updated from Monday", before, after)
+    transfer = (ActivityKind.PULL, "written on both sides" if is_sent else "updated from Monday", before, after)
     return FieldResult(values, base=base, altered={}, transfer=transfer, chosen=after)
 
 
@@ -535,7 +537,7 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 
 
 def _transfer_line(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[str, str, str, str]
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[ActivityKind, str, str, str]
 ) -> HistoryLine:
     """Return the history's line about a value that was sent to Monday or written in NPD."""
     kind, phrase, before, after = transfer
@@ -543,13 +545,14 @@ def _transfer_line(
     reason = field_plan.decision.reason
     actor = ""
     raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-    if kind == PUSH:
+    is_push = kind is ActivityKind.PUSH
+    if is_push:
         raws = _values_of_push(field_plan)
     is_refilled = False
     # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
     is_new_column = entry.get("column", "") not in ("", mapping.column_id)
-    if kind == PUSH and not before and is_new_column and resolutions.is_column_replaced(plan.facts, field_plan):
+    if is_push and not before and is_new_column and resolutions.is_column_replaced(plan.facts, field_plan):
         reason = "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw
@@ -561,7 +564,7 @@ def _transfer_line(
             # The edit replaced the former value, not the empty column.
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
-    if kind == PUSH and mapping.key in plan.lost_cells:
+    if is_push and mapping.key in plan.lost_cells:
         actor = SYNC_ACTOR
         phrase = "filled in again on Monday"
     was = f" (was “{before}”)" if before else ""
@@ -570,6 +573,6 @@ def _transfer_line(
     values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
     if is_refilled:
         values[REFILLS] = True
-    if kind == PUSH and mapping.key in plan.lost_cells:
+    if is_push and mapping.key in plan.lost_cells:
         values["reason"] = UNREPORTED
     return HistoryLine(kind, sentence, mapping.key, actor, values=values)

@@ -12,19 +12,20 @@ from dataclasses import replace
 from functools import wraps
 
 from sync.choices import BlockedCode, Cause
+from sync.fields import field_bases, field_values
+from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import field_bases, field_values, pass_plan
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
 from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import with_fields
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import apply_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
@@ -180,7 +181,7 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     find_possible_duplicates,
     # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
     # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
-    each_record(field_bases.with_bases_of_our_writes),
+    each_record(our_writes.with_bases_of_our_writes),
     each_record(with_fields),
     each_record(keep_only_pulls),
     keep_lost_values,  # depends on the field plans

@@ -17,15 +17,16 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.boards.sync_filter import FilterSide
-from sync.choices import TombstoneReason
+from sync.choices import ActivityKind, TombstoneReason
+from sync.fields import field_bases, field_values
+from sync.fields.field_values import BoardContext
+from sync.fields.sync_filter import FilterSide
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile import field_bases, field_plan, field_values, pass_plan, removed_items
+from sync.reconcile import field_plan, pass_plan, removed_items
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
@@ -169,7 +170,7 @@ def _end_after_our_removal(
         addition = f" What was edited there before is in its activity: {', '.join(edits)}."
         plan = plan.logged(*edits.values())
     # The state, its reason and the kind of the line have one name.
-    return _end_deletion(plan, state, TombstoneReason(state), kind=str(state), more=addition, item=item.name)
+    return _end_deletion(plan, state, TombstoneReason(state), kind=ActivityKind(state), more=addition, item=item.name)
 
 
 def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
@@ -214,7 +215,7 @@ def ask_about_item(
         again = " again"
     item_name = f"“{facts.item.name}”" if facts.item else "its item"
     # Without a line: the conflict adds one to the history.
-    plan = _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind="", record=facts.record, item=item_name)
+    plan = _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
     removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
     remove = reports.Option(REMOVE_OPTION, f"Archive the item{again}", removing, does=reports.ARCHIVE_ITEM)
     if policy is choices.DeletedRecordPolicy.DELETE:
@@ -244,7 +245,7 @@ def _end_deletion(
     new_state: choices.TombstoneState,
     reason: TombstoneReason,
     *,
-    kind: str = "delete",
+    kind: ActivityKind | None = ActivityKind.DELETE,
     more: str = "",
     **params: object,
 ) -> pass_plan.DeletedPlan:
@@ -331,7 +332,7 @@ def approve_item_removals(
             decided = _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
         elif not may_go:
             state = choices.TombstoneState.PENDING_APPROVAL
-            decided = _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind="approval")
+            decided = _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
         plans.append(replace(decided, approval=approval))
     return plans
 
@@ -382,7 +383,9 @@ def after_item_removal(
     if plan.item_removal in STATE_AFTER:
         return _end_after_our_removal(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     unlinked = TombstoneReason.UNLINKED
-    return _end_deletion(plan, choices.TombstoneState.UNLINKED, unlinked, kind="unlinked", item=answer.item.name)
+    return _end_deletion(
+        plan, choices.TombstoneState.UNLINKED, unlinked, kind=ActivityKind.UNLINKED, item=answer.item.name
+    )
 
 
 def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> pass_plan.DeletedPlan:
@@ -405,7 +408,7 @@ def after_restoring(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
             "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
             "it gets a new one. What was edited there is in the conflict."
         )
-    return plan.logged(HistoryLine("restored", detail)).end(pass_plan.Outcome.SETTLED, detail, reason=detail)
+    return plan.logged(HistoryLine(ActivityKind.RESTORED, detail)).end(pass_plan.Outcome.SETTLED, detail, reason=detail)
 
 
 def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:

@@ -16,18 +16,16 @@ from dataclasses import replace
 from typing import Any
 
 from conflicts import reports
-from conflicts.reports import ConflictKind, Option
-from sync.choices import ApprovalKind, ApprovalState
+from conflicts.reports import AnswerKind, ConflictKind, Option
+from sync.choices import ActivityKind, ApprovalKind, ApprovalState
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
 from sync.kernel.acts import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import field_values, identity, pass_plan
+from sync.reconcile import identity, pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
-from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import AnswerKind, WriteAnswer, WriteVerdict
-
-# The kind of the history line about a duplicate that stays on the board.
-DUPLICATE_STAYS = "conflict_identity"
+from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
 
 
 def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
@@ -173,13 +171,13 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
         return replace(duplicate, ending=failed.ending, intents=intents)
     # If there are two answers, the second is the one to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is WriteVerdict.GONE for answer in answers)
-    kind = "archived"
+    kind = ActivityKind.ARCHIVED
     name = duplicate.item.name
     detail = ""
     if duplicate.act is pass_plan.ItemAct.COPY:
         sentence = f"The item “{name}” was a copy of “{duplicate.original_record}”; it was archived on Monday."
     elif not is_off_board:
-        kind = DUPLICATE_STAYS
+        kind = ActivityKind.CONFLICT_IDENTITY
         sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
         detail = f"Who is this? {duplicate_question_text(duplicate)}"
     elif duplicate.is_ours:
@@ -191,7 +189,7 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
         sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
     settled = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail or sentence)
     duplicate = replace(duplicate, ending=settled, keeps_finding=False, sentence=sentence, kind=kind, intents=intents)
-    if kind == DUPLICATE_STAYS:
+    if kind is ActivityKind.CONFLICT_IDENTITY:
         return duplicate
     return replace(duplicate, finding=None, closing_reason=sentence)
 

@@ -12,15 +12,17 @@ from datetime import datetime
 
 from sync import merge
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, WebhookEvent
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
+from sync.models.records_and_items import MOVED
 from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
-from sync.reconcile import field_bases, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, reported_changes, with_values
 from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import set_aside
 
@@ -30,7 +32,7 @@ WAITS_FOR_LOOK = "Monday shows no connected item, and nobody is known to have re
 _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 
 # The stored states of an item that is off its board.
-_OFF_BOARD = (ARCHIVED, DELETED, pass_plan.MOVED, "inactive")
+_OFF_BOARD = (ARCHIVED, DELETED, MOVED, "inactive")
 
 
 def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMapping]:

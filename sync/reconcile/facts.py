@@ -9,6 +9,7 @@ from uuid import UUID
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
+from sync.fields.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.kernel import as_uuid
 from sync.merge import Canonical
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
@@ -17,7 +18,6 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY
 
@@ -125,10 +125,6 @@ class RecordHistory:
     last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
 
 
-# The kind of the history line about an item that is on its board again; its event names the user who restored it.
-RETURNED = "restored"
-
-
 @dataclass(frozen=True)
 class HistoryLine:
     """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
@@ -136,17 +132,12 @@ class HistoryLine:
     `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about.
     """
 
-    kind: str
+    kind: choices.ActivityKind
     sentence: str
     key: str = ""
     actor: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     item_id: str = ""
-
-
-def new_sync_state(entity_type: str, entity_id: UUID) -> SyncMetadata:
-    """Return a sync state that is not stored yet."""
-    return SyncMetadata(entity_type=entity_type, entity_id=str(entity_id))
 
 
 Frozen = TypeVar("Frozen")

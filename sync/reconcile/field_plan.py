@@ -21,13 +21,14 @@ from django.core.exceptions import ValidationError
 from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
+from sync.fields import field_bases, field_values
 from sync.models import FieldMapping
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE
 from sync.monday import conversion
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.lag import MAX_SENDS
-from sync.reconcile import field_bases, field_values, resolutions
+from sync.reconcile import our_writes, resolutions
 from sync.reconcile.facts import PassFacts, RecordFacts, with_values
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
@@ -96,7 +97,7 @@ def direction_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> Sync
 
 def _resting_plan(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = field_bases.resting_base(facts, mapping, converter)
+    base = our_writes.resting_base(facts, mapping, converter)
     if base is None:
         return None
     if converter.may_become_unknown:
@@ -114,7 +115,7 @@ def _decide_merged(
 ) -> FieldPlan:
     """Decide a field whose present `values` are known on both sides."""
     try:
-        base, confirmed = field_bases.base_with_intents(
+        base, confirmed = our_writes.base_with_intents(
             plan.facts, field_plan.mapping, field_plan.converter, field_plan.remote_raw
         )
         field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
@@ -331,7 +332,7 @@ def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> 
     converter = field_plan.converter
     if reason := converter.rejection_reason(raw):
         return field_plan.block(BlockedCode.LIMIT, reason)
-    sends = field_bases.sends_in_vain(plan.facts, field_plan, raw)
+    sends = our_writes.sends_in_vain(plan.facts, field_plan, raw)
     field_plan = with_values(field_plan, sends_in_vain=sends)
     if sends >= MAX_SENDS:
         reason = swallowed_reason(field_plan, raw)

@@ -20,18 +20,19 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
-from conflicts.reports import ConflictKind, Option
-from sync.boards.sync_filter import FilterSide
-from sync.choices import SyncDirection
+from conflicts.reports import AnswerKind, ConflictKind, Option
+from sync.choices import ActivityKind, SyncDirection
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
+from sync.fields.sync_filter import FilterSide
 from sync.kernel import as_uuid, grouped
 from sync.models import IgnoredItem, SyncedModel
+from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.text_forms import match_key
-from sync.reconcile import field_values, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
-from sync.reconcile.facts import RETURNED, AnswerFacts, HistoryLine, PassFacts, RecordFacts
-from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import AnswerKind
+from sync.reconcile.facts import AnswerFacts, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.removed_items import edits_since_agreed, removed_state
 
 # How long Monday's search may take to return the item that another record has just got.
@@ -74,7 +75,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
         reason = identity.reason
         if identity.item is not None:
             # Calls are made only for committed links: the next pass compares the two, and sends.
-            linked = HistoryLine("link", f"Linked with the item “{identity.item.name}” on the board.")
+            linked = HistoryLine(ActivityKind.LINK, f"Linked with the item “{identity.item.name}” on the board.")
             decided = replace(decided.with_facts(item=identity.item).logged(linked), ending=LINKED)
         elif identity.is_left_out:
             decided = leave_out(decided, FilterSide.ITEM, reason)
@@ -242,8 +243,8 @@ def _with_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item |
     if state := removed_state(board, plan.facts):
         plan = filter_removed_item(board, plan)
         return replace(plan, removed_item=pass_plan.RemovedItem(state)) if plan.is_open else plan
-    if plan.sync_state.removed_since and plan.sync_state.remote_state in pass_plan.OFF_BOARD_STATES:
-        plan = plan.logged(HistoryLine(RETURNED, "Its item is on the board again."))
+    if plan.sync_state.removed_since and plan.sync_state.remote_state in OFF_BOARD_STATES:
+        plan = plan.logged(HistoryLine(ActivityKind.RETURNED, "Its item is on the board again."))
     seen = {"removed_since": None, "removed_passes": 0, "remote_state": field_values.ACTIVE, "is_unplanned": False}
     return plan.with_state(**seen)
 
@@ -430,7 +431,7 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
         value = str(resolution.value or "") if resolution is not None else ""
         item_id = conflict.monday_item_id
         # The item's own pass carries out what needs the item.
-        if value in pass_plan.ITEM_ANSWERS:
+        if value in reports.ITEM_ANSWERS:
             continue
         kind = next((kind for kind in AnswerKind if kind == value), None)
         merged_id = None

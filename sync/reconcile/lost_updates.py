@@ -25,23 +25,21 @@ from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
-from sync.models import FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.choices import ActivityKind
+from sync.fields import field_bases, field_values
+from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
+from sync.fields.field_values import BoardContext
+from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
-from sync.reconcile import field_bases, field_values, pass_plan, resolutions
+from sync.reconcile import our_writes, pass_plan, resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
-from sync.reconcile.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.reconcile.field_plan import direction_of
-from sync.reconcile.field_values import BoardContext
 from sync.records.authors import monday_user_name
 
 MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a field
-
-# The kinds of history lines about lost values: a person is asked about it, or only the history keeps it.
-ASKED_LINE = "overwritten"
-HISTORY_ONLY_LINE = "overridden"
 
 # The actions of fields of which nothing is written on either side, or that could not be read.
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
@@ -119,7 +117,7 @@ class OwnWrite:
         self.entry = entry
         self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
         self.sent = converter.canonical_local(entry["local"])
-        is_void = field_bases.had_no_effect(intent, mapping.key, converter)
+        is_void = our_writes.had_no_effect(intent, mapping.key, converter)
         self.state = IntentState.VOID if is_void else intent.state
         has_answer = mapping.key in answer and not is_void
         self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
@@ -404,7 +402,7 @@ def with_confirmed_losses(board: BoardContext, plan: AnyPlan, *, asks: bool = Tr
         line = _line_about_overwritten_edit(board, plan, mapping, lost_update)
         if asks and mapping.key not in asked_keys and _may_ask(plan, mapping):
             asked_keys.add(mapping.key)
-            line = replace(line, kind=ASKED_LINE, sentence=f"{line.sentence} Choose the right one.")
+            line = replace(line, kind=ActivityKind.OVERWRITTEN, sentence=f"{line.sentence} Choose the right one.")
         else:
             line = replace(line, sentence=f"{line.sentence} You can restore it from here.")
         kept.append(replace(lost_update, line=line))
@@ -470,7 +468,7 @@ def overridden_line(
     editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else "Somebody"
     sent = f"“{values['after']}”" if values["after"] else "an empty value"
     sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday {what_happened.format(sent=sent)}"
-    return HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+    return HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
 
 
 def _restorable_values(
@@ -515,7 +513,7 @@ def edits_removed_with_item(
         user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
         editor = monday_user_name(user_id, board.settings.people) if user_id else "Somebody"
         sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
-        lines[mapping.label] = HistoryLine(HISTORY_ONLY_LINE, sentence, mapping.key, values=values)
+        lines[mapping.label] = HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
     return lines
 
 
@@ -539,7 +537,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
             reason=line.sentence,
         )
         for line in plan.lines_about_lost_values
-        if line.kind == ASKED_LINE
+        if line.kind == ActivityKind.OVERWRITTEN
     ]
     fields += replaced_values(plan)
     for key, field_plan in plan.fields.items():
@@ -663,12 +661,6 @@ def seen_after(
         if recent_losses or recent_values:
             rows_by_field[key] = [list(row) for row in (*recent_losses, *recent_values)]
     return rows_by_field
-
-
-def last_seen_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
-    """Return the last value on Monday that a pass replaced or took over, if there is one."""
-    values, _ = seen_rows(sync_state, key)
-    return values[-1] if values else None
 
 
 def _as_json(value: merge.Canonical) -> Any:

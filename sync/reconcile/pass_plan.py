@@ -21,6 +21,7 @@ from uuid import UUID
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices, merge
+from sync.fields import field_values
 from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
@@ -28,7 +29,6 @@ from sync.monday import board_items
 from sync.monday.conversion import Converter
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile import field_values
 from sync.reconcile.facts import (
     DeletedFacts,
     HistoryLine,
@@ -255,16 +255,6 @@ class FieldPlan:
     def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
         """Return a plan that does nothing with the field, for this reason."""
         return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
-
-
-MISSING = "missing"
-MOVED = "moved"
-
-# The states of a removed item.
-OFF_BOARD_STATES = (board_items.ARCHIVED, board_items.DELETED, MISSING, MOVED)
-
-# The states that the item itself reports; a missing or moved item may still exist.
-REPORTED_STATES = (board_items.ARCHIVED, board_items.DELETED)
 
 
 @dataclass(frozen=True)
@@ -531,22 +521,6 @@ class DeletedPlan(RecordPlan):
         return item.id if item is not None and item.state == field_values.ACTIVE else ""
 
 
-class AnswerKind(StrEnum):
-    """What a person answered to “who is this?”, as the stored choice names it."""
-
-    LINK = "link"  # stored is the id of the record or of the item
-    MERGE = "merge"  # stored is SAME_AS or TAKES_ITEM with a record's id (identity.py)
-    TWO_RECORDS = "different"  # nobody is asked again
-    NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
-    NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
-    LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
-    COPY = "archive"  # the item is a duplicate of the record's own
-
-
-# The answers that the item's own pass carries out, because they need the item as it is then.
-ITEM_ANSWERS = (AnswerKind.NEW_RECORD, AnswerKind.COPY)
-
-
 @dataclass(frozen=True)
 class IdentityAnswer:
     """A person's choice in a conflict about identity, and its result.
@@ -554,7 +528,7 @@ class IdentityAnswer:
     Linking gives the item to `record_id`; merging deletes `merged_id`, which was made from an item, for `record_id`.
     """
 
-    kind: AnswerKind
+    kind: reports.AnswerKind
     asked_id: UUID  # the record that is asked about
     conflict: reports.OpenConflict
     item_id: str
@@ -607,7 +581,7 @@ class ItemPlan:
     sentence: str = ""  # for the record's history
     # Only for duplicates:
     is_ours: bool = False  # our own create made it, so it is removed without a question
-    kind: str = ""  # of its line in the record's history after its calls; empty: no line
+    kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line
     intents: tuple[Intent, ...] = ()  # of the calls that were carried out
 
     @property

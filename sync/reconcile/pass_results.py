@@ -16,6 +16,7 @@ from django.utils.text import capfirst
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
+from sync.fields.field_values import ACTIVE, BoardContext
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action
 from sync.models import SyncMetadata
@@ -23,7 +24,6 @@ from sync.models.records_and_items import KEPT_BY, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import direction_of, is_kept_different, with_kept_different
-from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.restraints import ended_requests
 
 

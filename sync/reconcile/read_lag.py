@@ -15,6 +15,9 @@ from functools import cmp_to_key, partial
 from typing import Any, NamedTuple, TypeVar
 
 from sync import choices, merge
+from sync.fields import field_bases, field_values
+from sync.fields.field_bases import new_sync_state, seen_rows
+from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.monday import conversion
@@ -22,19 +25,9 @@ from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, Eve
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.outbox.claim import Claim
-from sync.reconcile import field_bases, field_values, pass_plan
-from sync.reconcile.facts import (
-    ChangeEvent,
-    PassFacts,
-    RecordFacts,
-    RecordHistory,
-    is_create,
-    new_sync_state,
-    reported_changes,
-)
-from sync.reconcile.field_bases import seen_rows
+from sync.reconcile import pass_plan
+from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, RecordHistory, is_create, reported_changes
 from sync.reconcile.field_plan import direction_of
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import OwnWrite, overridden_line
 
 UNSHOWN_EDIT = "Monday reports an edit that its answers don't show yet. It is read again in a moment."

@@ -19,13 +19,16 @@ from typing import Any
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices
+from sync.choices import ActivityKind
+from sync.fields import field_bases, field_values
+from sync.fields.field_values import BoardContext
 from sync.merge import FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping
+from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import field_bases, field_plan, field_values, pass_plan
+from sync.reconcile import field_plan, our_writes, pass_plan
 from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -54,8 +57,8 @@ REMOVED_TOO_OFTEN = (
 RESTORE_HINTS = {
     ARCHIVED: "restore it from Monday's archive",
     DELETED: f"restore it from Monday's recycle bin within {DAYS_IN_TRASH} days",
-    pass_plan.MOVED: "move it back",
-    pass_plan.MISSING: "let NPD Sync's user on Monday see it again",
+    MOVED: "move it back",
+    MISSING: "let NPD Sync's user on Monday see it again",
 }
 _OPTION_ACTS = {
     CREATE_OPTION: choices.RemovedItemPolicy.CREATE,
@@ -109,7 +112,7 @@ def plan_removed_item(
     """Plan what happens to a record with a removed item: wait, act, or ask a person."""
     state = facts.state
     sync_state = facts.sync_state
-    seen_since = sync_state.removed_since if sync_state.remote_state in pass_plan.OFF_BOARD_STATES else None
+    seen_since = sync_state.removed_since if sync_state.remote_state in OFF_BOARD_STATES else None
     since = seen_since or now
     # How many passes in a row have found it in this state, including this one.
     passes = (sync_state.removed_passes or 0) + 1 if seen_since and sync_state.remote_state == state else 1
@@ -120,10 +123,10 @@ def plan_removed_item(
     is_first_pass = since == now
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
-        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.actor, values=values))
+        plan = plan.logged(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
     quiet_seconds = board.settings.removed_item_quiet_seconds
     wait = quiet_seconds - (now - since).total_seconds()
-    if state == pass_plan.MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked_about_removal:
+    if state == MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked_about_removal:
         wait = max(wait, quiet_seconds)
     if wait > 0 and not _is_recreation(facts):
         # No time here: pages compute it from the current setting, in the reader's time zone.
@@ -143,7 +146,7 @@ def plan_removed_item(
     if not removed.act:
         return plan.end_settled(f"{removed.sentence} You are asked what happens to the record.")
     if removed.act is choices.RemovedItemPolicy.UNLINK:
-        event = f"was {state}" if state in pass_plan.REPORTED_STATES else "was removed"
+        event = f"was {state}" if state in REPORTED_STATES else "was removed"
         plan = plan.unlinked(f"its item {event}, {removed.decided_by}")
     return plan.end_settled("")
 
@@ -183,20 +186,20 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     """
     item = facts.item
     if item is None:
-        return DELETED if facts.sync_state.remote_state == DELETED else pass_plan.MISSING
+        return DELETED if facts.sync_state.remote_state == DELETED else MISSING
     if item.state != field_values.ACTIVE:
-        return item.state if item.state in pass_plan.REPORTED_STATES else pass_plan.MISSING
-    return pass_plan.MOVED if item.board_id and item.board_id != board.link.board_id else ""
+        return item.state if item.state in REPORTED_STATES else MISSING
+    return MOVED if item.board_id and item.board_id != board.link.board_id else ""
 
 
 def removal_sentence(facts: RemovedItemFacts) -> str:
     item = facts.item
     state = facts.state
     name = item.name if item else field_values.record_name(facts.record)
-    if state == pass_plan.MISSING:
+    if state == MISSING:
         reason = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
         return f"Monday doesn't show the item of “{name}” any more: {reason}."
-    if state == pass_plan.MOVED:
+    if state == MOVED:
         assert item
         return f"The item “{name}” is on another board now ({item.board_id})."
     return f"The item “{name}” was {state} {f'by {facts.actor}' if facts.actor else 'on Monday'}."
@@ -210,8 +213,8 @@ def _is_recreation(facts: RemovedItemFacts) -> bool:
     """
     payload = facts.claim.payload
     direction = facts.record.sync_direction
-    is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and facts.state in pass_plan.REPORTED_STATES
-    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != pass_plan.MISSING)
+    is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and facts.state in REPORTED_STATES
+    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != MISSING)
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
@@ -245,7 +248,7 @@ def removal_options(settings: field_values.PassSettings, facts: RemovedItemFacts
             f"instead, {RESTORE_HINTS[state]}: this question then closes by itself."
         )
         options.append(reports.Option(CREATE_OPTION, label, effect, does=reports.CREATE_ITEM))
-    if state != pass_plan.MISSING and direction != choices.SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
+    if state != MISSING and direction != choices.SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         label = "Delete the record in NPD too"
         effect = (
             f"NPD Sync deletes “{name}” in NPD, with all that was edited there.{facts.loss} You can restore it for "
@@ -299,7 +302,7 @@ def _act_by_policy(
     facts: RemovedItemFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
 ) -> choices.RemovedItemPolicy | None:
     """Return the policy's act for a record that both sides left unchanged; None if the policy can't decide."""
-    is_surely_removed = facts.state in pass_plan.REPORTED_STATES and facts.item is not None
+    is_surely_removed = facts.state in REPORTED_STATES and facts.item is not None
     forbidding_direction = {
         choices.RemovedItemPolicy.CREATE: choices.SyncDirection.MONDAY_TO_NPD,
         choices.RemovedItemPolicy.DELETE: choices.SyncDirection.NPD_TO_MONDAY,
@@ -330,7 +333,7 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
             cell = field_bases.cell_of(converter, mapping, facts.item)
             # Another board has other columns, so a cell that can't be read there tells nothing.
-            if isinstance(cell, Unknown) and facts.item.state not in pass_plan.REPORTED_STATES:
+            if isinstance(cell, Unknown) and facts.item.state not in REPORTED_STATES:
                 cell = field_bases.UNREAD
         base, sides = compared_with_base(facts, mapping, converter, item_id, cell)
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
@@ -369,7 +372,7 @@ def compared_with_base(
     base = field_bases.base_of(facts.sync_state, mapping, item_id)
     if not isinstance(cell, Unknown):
         with suppress(UnknownValue):
-            base, _ = field_bases.base_with_intents(facts, mapping, converter, cell)
+            base, _ = our_writes.base_with_intents(facts, mapping, converter, cell)
     local_raw = field_values.local_values(facts.record, mapping)
     return base, field_bases.sides_of(converter, base, local=local_raw, remote=cell)
 
@@ -418,7 +421,7 @@ def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem
     result = "The record stays, and its item is created again with NPD's values."
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
-    line = HistoryLine("unlinked", f"{removed.sentence} {result}", actor=actor, values=values)
+    line = HistoryLine(ActivityKind.UNLINKED, f"{removed.sentence} {result}", actor=actor, values=values)
     unlinked = replace(plan.logged(line, *removed.lost_edits), removed_item=replace(removed, result=result))
     return replace(without_removed_state(unlinked), reason="Its item is created again at the next sync.")
 

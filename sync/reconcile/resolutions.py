@@ -16,11 +16,12 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import merge
 from sync.choices import BlockedCode, SyncDirection
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.monday.lag import MAX_SENDS
-from sync.reconcile import field_bases, field_values
+from sync.reconcile import our_writes
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.records.authors import UNDONE_COLUMNS_KEY
 
@@ -152,7 +153,7 @@ def _plan_inverse(
         send_raw = field_values.resolve_relations(related, type(record), previous)
         if reason := converter.rejection_reason(send_raw):
             raise ResolutionRejected(f"Monday rejects the previous value: {reason}")
-        if field_bases.sends_in_vain(plan.facts, field_plan, send_raw) >= MAX_SENDS:
+        if our_writes.sends_in_vain(plan.facts, field_plan, send_raw) >= MAX_SENDS:
             raise ResolutionRejected("Monday didn't store the previous value, though it was sent twice.")
     if send_raw is not None:
         action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH

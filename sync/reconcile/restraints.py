@@ -15,14 +15,16 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sync import choices, merge
+from sync.choices import ActivityKind
+from sync.fields import field_bases
+from sync.fields.field_values import BoardContext, PassSettings, local_values
 from sync.models import ApprovalRequest, WriteLoop
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
-from sync.reconcile import board_filter, field_bases, pass_plan
+from sync.reconcile import board_filter, our_writes, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
 from sync.reconcile.field_plan import apply_decision, direction_of
-from sync.reconcile.field_values import BoardContext, PassSettings, local_values
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -51,7 +53,7 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_p
         if loop is not stored:
             loops[key] = loop
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
-            lines.append(HistoryLine("loop", reason, key))
+            lines.append(HistoryLine(ActivityKind.LOOP, reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
             loops[key] = loop
             fields[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
@@ -271,7 +273,7 @@ def _without_clear(
             sentence = f"{label} {empty}. What becomes of “{value}” waits for somebody to choose."
         field_plan = field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
-            lines = (HistoryLine("approval", sentence, clear.key, values={"before": value}),)
+            lines = (HistoryLine(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value}),)
     elif board_filter.will_be_left_out(facts, plan):
         field_plan = board_filter.leave_field_out(field_plan)
     else:
@@ -348,7 +350,7 @@ def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choi
 def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if facts.item is None or field_bases.is_field_resting(board, facts, mapping):
+        if facts.item is None or our_writes.is_field_resting(board, facts, mapping):
             continue
         converter = board.converter(mapping, facts.record)
         cell = field_bases.cell_of(converter, mapping, facts.item)

@@ -29,6 +29,8 @@ from django.db import models
 
 from sync import choices
 from sync.clock import SyncNow, sync_now
+from sync.fields.field_values import BoardContext, is_active_on, npd_id_of
+from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
@@ -42,9 +44,7 @@ from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
 from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
-from sync.reconcile.field_values import BoardContext, is_active_on, npd_id_of
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.lookups import load_board
 from sync.records.tombstones import set_late_item
 
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.

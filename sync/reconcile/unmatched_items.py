@@ -24,17 +24,18 @@ from django.core.exceptions import ValidationError
 
 from conflicts import reports
 from sync import registry
-from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
+from sync.choices import ActivityKind, SyncDirection, TombstoneState, UnmatchedReason
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
 from sync.kernel.humanize import time_span
 from sync.models import IgnoredItem, SyncedModel, Tombstone
-from sync.models.records_and_items import unmatched_sentence
+from sync.models.records_and_items import OFF_BOARD_STATES, REPORTED_STATES, unmatched_sentence
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import ECHO_WINDOW
-from sync.reconcile import field_values, identity, pass_plan, read_lag
+from sync.reconcile import identity, pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
@@ -90,7 +91,7 @@ def _overruled_records(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removed_item)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            log = tuple(line for line in record_plan.log if line.kind != "link")
+            log = tuple(line for line in record_plan.log if line.kind != ActivityKind.LINK)
             without_own = replace(record_plan, identity=pass_plan.IDENTIFIED, log=log)
             detail = "It is linked with another item now."
             overruled.append(without_own.end_unapplied(pass_plan.Outcome.RELEASED, detail))
@@ -112,7 +113,7 @@ def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -
     to_enqueue = [row.entity_id for row in deleted if row.state in OPEN_TOMBSTONE_STATES or item_facts.has_new_edit]
     settled = _settled_item(item_facts, "There is no such active item on the board.")
     settled = replace(settled, to_enqueue=tuple(to_enqueue))
-    if item is None or item.state not in pass_plan.REPORTED_STATES:
+    if item is None or item.state not in REPORTED_STATES:
         return settled
     reason = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
     return replace(settled, closing_reason=reason)
@@ -427,7 +428,7 @@ class _ItemRule:
         duplicate all the same (used as a template for somebody else): a person is asked.
         """
         original = self.facts.original_item
-        if original is None or original.id != record.monday_id or original.state not in pass_plan.REPORTED_STATES:
+        if original is None or original.id != record.monday_id or original.state not in REPORTED_STATES:
             return False
         record_key = field_values.match_key_of_record(self.board, record)
         original_key = field_values.match_key_of_item(self.board, original)
@@ -449,7 +450,7 @@ class _ItemRule:
         )
         until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{record}”")
-        is_removal_known = original.sync_state.remote_state in pass_plan.OFF_BOARD_STATES
+        is_removal_known = original.sync_state.remote_state in OFF_BOARD_STATES
         return plan if is_removal_known else replace(plan, to_enqueue=(record.pk,))
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:

@@ -14,6 +14,7 @@ from django.db.models.functions import Cast
 
 from sync import registry
 from sync.choices import (
+    ActivityKind,
     ApprovalKind,
     ApprovalState,
     Cause,
@@ -24,7 +25,7 @@ from sync.choices import (
 )
 from sync.clock import SyncNow
 from sync.kernel import grouped
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping, SyncMetadata, Tombstone
 from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue
 from sync.records.authors import log_action_many
@@ -236,13 +237,13 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
             entity_type = group[0].entity_type
             # The last entry is listed, the others are folded into it.
             act_id = uuid4()
-            Decision.objects.bulk_create(
-                Decision(
+            ActivityLine.objects.bulk_create(
+                ActivityLine(
                     entity_type=entity_type,
                     entity_id=request.entity_id,
                     remote_id=request.remote_id,
                     key=request.key,
-                    kind="approval",
+                    kind=ActivityKind.APPROVAL,
                     sentence=f"{verb} “{request.get_kind_display()}”: {request.label}.",
                     values=request.values,
                     actor=name,

@@ -15,14 +15,16 @@ from django.db.models import F, Model, Window
 from django.db.models.functions import RowNumber
 
 from sync import registry
+from sync.choices import ActivityKind
 from sync.kernel import humanize
-from sync.models import Decision, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
-from sync.models.decisions import MAX_ACTOR_LENGTH
+from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
+from sync.models.activity_lines import MAX_ACTOR_LENGTH
 
 SYNC_ACTOR = "NPD Sync"
 
-# The cause in the history context of a person's undo.
+# The causes in the history context of a person's undo, and of an import.
 UNDO_CAUSE = "undo"
+IMPORT_CAUSE = "import"
 
 # The key in the sync's history context with the columns, by record, that an undone resolution gave back.
 UNDONE_COLUMNS_KEY = "put_back"
@@ -39,7 +41,7 @@ MAX_WEBHOOK_EVENTS = 50
 UNKNOWN_USER = "An unknown user"
 
 # Cause → phrase. Empty for the sync: the author already says it.
-_WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
+_WAY_TEXTS = {"api": "by the API", UNDO_CAUSE: "by an undo", IMPORT_CAUSE: "by an import", "sync": ""}
 _DELETED = "a deleted user"
 _SCRIPT = "a script"
 _ON_MONDAY = " on Monday"
@@ -213,9 +215,9 @@ def full_name(user: AbstractBaseUser) -> str:
     return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]
 
 
-def person_line(record: SyncedModel, kind: str, sentence: str, by: str) -> Decision:
+def person_line(record: SyncedModel, kind: ActivityKind, sentence: str, by: str) -> ActivityLine:
     """Return an unsaved entry about a person's act on a record."""
-    return Decision(
+    return ActivityLine(
         entity_type=record.entity_type(),
         entity_id=record.pk,
         remote_id=record.monday_id or "",

@@ -16,7 +16,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
 from sync import registry
-from sync.choices import Cause, Priority, QueueStatus, SyncDirection, UnmatchedReason
+from sync.choices import ActivityKind, Cause, Priority, QueueStatus, SyncDirection, UnmatchedReason
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
@@ -183,7 +183,7 @@ def relink(record: SyncedModel, by: str) -> str:
         model.objects.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
-        person_line(current, "link", "Linked again with its item; its sync is on.", by).save()
+        person_line(current, ActivityKind.LINK, "Linked again with its item; its sync is on.", by).save()
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
     return item_id

@@ -11,6 +11,7 @@ from django.db import DatabaseError, OperationalError, models, transaction
 
 from sync import registry
 from sync.choices import (
+    ActivityKind,
     Cause,
     DeletedRecordPolicy,
     Priority,
@@ -23,8 +24,8 @@ from sync.clock import SyncNow
 from sync.kernel import grouped, process
 from sync.kernel.acts import RestoreError
 from sync.kernel.humanize import plural
-from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
-from sync.models.decisions import fold_alike
+from sync.models import ActivityLine, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
+from sync.models.activity_lines import fold_alike
 from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
 from sync.records.authors import person_line
@@ -181,8 +182,8 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Before the record's job, because a decision locks them in this order.
         release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
-        restored = person_line(record, "restored", "Restored as it was when it was deleted.", by)
-        Decision.objects.bulk_create(fold_alike([restored]))
+        restored = person_line(record, ActivityKind.RESTORED, "Restored as it was when it was deleted.", by)
+        ActivityLine.objects.bulk_create(fold_alike([restored]))
         # A call of ours without an answer may be removing its item just now.
         payload = {RECORD_RESTORED_KEY: True, "by": by}
         enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)

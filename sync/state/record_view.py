@@ -19,15 +19,14 @@ from django.utils.text import capfirst
 from sync import attention, choices
 from sync.attention import Entry, Kind, Wording
 from sync.boards.availability import Overview
+from sync.fields.field_bases import last_seen_value, new_sync_state
+from sync.fields.lookups import NOT_KNOWN, FieldDisplay, settings_with
 from sync.kernel import humanize
 from sync.limits import BoardAvailability
 from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
-from sync.reconcile.facts import new_sync_state
-from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, settings_with
-from sync.reconcile.lost_updates import last_seen_value
 from sync.registry import item_url
 
 

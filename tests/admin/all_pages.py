@@ -166,7 +166,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield "/admin/sync/syncqueue/resume/"
     dead = models.SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
-    yield reverse("admin:sync_decision_undo", args=[models.Decision.objects.latest("id").pk])
+    yield reverse("admin:sync_activityline_undo", args=[models.ActivityLine.objects.latest("id").pk])
     timed = PeriodicTask.objects.filter(task__in=["sync.sweep", "sync.prune"])
     yield from (reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk]) for entry in timed)
     yield from (reverse("admin:auth_group_change", args=[group.pk]) for group in Group.objects.all()[:1])

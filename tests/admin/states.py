@@ -9,9 +9,9 @@ from npd.models import Contact, Organization
 from sync import models, registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
+from sync.fields.field_values import local_values
 from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.columns import make_converter
-from sync.reconcile.field_values import local_values
 
 
 def boards() -> dict[str, models.BoardLink]:
@@ -148,7 +148,7 @@ def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "arc
     rows = models.SyncMetadata.objects.filter(entity_id=str(record.pk))
     rows.update(remote_state=removal, removed_since=since, removed_passes=1, note=note)
     actor = f"{person} on Monday" if person else ""
-    models.Decision.objects.create(**ids_of(record), remote_id=item, kind="removed", sentence=note, actor=actor)
+    models.ActivityLine.objects.create(**ids_of(record), remote_id=item, kind="removed", sentence=note, actor=actor)
     return record
 
 
@@ -169,8 +169,8 @@ def candidate(item: str, seconds: int = 240) -> models.SyncQueue:
 
 def decided(
     record: models.SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any
-) -> models.Decision:
-    return models.Decision.objects.create(
+) -> models.ActivityLine:
+    return models.ActivityLine.objects.create(
         entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=sentence, actor=actor,
         **values,
     )  # fmt: skip

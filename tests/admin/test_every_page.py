@@ -59,10 +59,10 @@ def test_the_sidebar_has_five_entries_and_settings_lead_to_the_rest(browser: Cli
     [sidebar] = re.findall(r'id="nav-sidebar-apps".*?</ol>', html, re.DOTALL)
     entries = re.findall(r'<a\s+href="([^"?]+)', sidebar)
     assert entries == [
-        *("/admin/", "/admin/npd/contact/", "/admin/npd/organization/", "/admin/sync/decision/"),
+        *("/admin/", "/admin/npd/contact/", "/admin/npd/organization/", "/admin/sync/activityline/"),
         "/admin/settings/",
     ]
-    activity = browser.get("/admin/sync/decision/").content.decode()
+    activity = browser.get("/admin/sync/activityline/").content.decode()
     tabs = activity.split('class="npd-page-tabs"')[1].split("</nav>")[0]
     linked = {*entries, *re.findall(r'href="([^"?]+)', html + tabs)}
     lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}

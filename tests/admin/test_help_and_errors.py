@@ -80,7 +80,7 @@ def test_a_page_that_can_not_be_shown_is_said_in_the_frame_of_who_is_signed_in(p
         page = client.get(address)
         return page.status_code, FRAME in page.content.decode()
 
-    for address, status in (("sync/nothing/of/the/kind", 404), ("sync/decision/4711/undo", 404), ("home/act", 405)):
+    for address, status in (("sync/nothing/of/the/kind", 404), ("sync/activityline/4711/undo", 404), ("home/act", 405)):
         assert status_and_frame(patient, f"/admin/{address}/") == (status, True)
     # The scripts of the frame don't run under /accounts/.
     assert status_and_frame(patient, "/accounts/email/") == (404, False)

@@ -13,8 +13,8 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.admin.activity import ActLines
-from sync.models import Decision, SyncQueue, Tombstone
-from sync.models.decisions import fold_alike
+from sync.models import ActivityLine, SyncQueue, Tombstone
+from sync.models.activity_lines import fold_alike
 from sync.outbox.pauses import pause, resume
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
@@ -37,17 +37,17 @@ def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any
 def entries(count: int, sentence: str = "Linked.", **values: Any) -> None:
     """Decisions folded as a pass writes them, each about another record."""
     about = {"entity_type": "contact", "kind": "link", "key": "", "actor": "", "batch_id": uuid.uuid4()} | values
-    rows = [Decision(sentence=sentence, entity_id=uuid.uuid4(), **about) for _ in range(count)]
-    Decision.objects.bulk_create(fold_alike(rows))
+    rows = [ActivityLine(sentence=sentence, entity_id=uuid.uuid4(), **about) for _ in range(count)]
+    ActivityLine.objects.bulk_create(fold_alike(rows))
 
 
 def listed(client: Client, query: str = "") -> str:
-    return words_of(client.get(f"/admin/sync/decision/{query}").content.decode())
+    return words_of(client.get(f"/admin/sync/activityline/{query}").content.decode())
 
 
 def within(client: Client) -> str:
     """The query of the only folded line."""
-    [query] = re.findall(r'href="(\?fold_id=[^"]+)"', client.get("/admin/sync/decision/").content.decode())
+    [query] = re.findall(r'href="(\?fold_id=[^"]+)"', client.get("/admin/sync/activityline/").content.decode())
     return str(query)
 
 
@@ -61,7 +61,7 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     assert re.findall(r"Linked\.|Made\.", page) == ["Made.", "Made.", "Linked.", "Linked."]
     assert "and 59 more records" in page
     inside = listed(browser, within(browser))
-    assert (inside.count("Linked."), "60 activity entries" in inside, "more records" in inside) == (50, True, False)
+    assert (inside.count("Linked."), "60 lines of activity" in inside, "more records" in inside) == (50, True, False)
     assert "more records" not in listed(browser, "?q=Linked")
 
 
@@ -69,13 +69,15 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(bro
     rows = []
     for record in [uuid.uuid4() for _ in range(4)]:
         about = {"entity_type": "contact", "entity_id": record, "actor": "dora", "batch_id": record}
-        rows += [Decision(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in KEYS]
-    Decision.objects.bulk_create(fold_alike(rows))
-    Decision.objects.bulk_create(fold_alike([Decision(kind="link", entity_type="contact", entity_id=uuid.uuid4())]))
-    page = browser.get("/admin/sync/decision/").content.decode()
+        rows += [ActivityLine(kind="push", key=key, values={"before": "a", "after": "b"}, **about) for key in KEYS]
+    ActivityLine.objects.bulk_create(fold_alike(rows))
+    ActivityLine.objects.bulk_create(
+        fold_alike([ActivityLine(kind="link", entity_type="contact", entity_id=uuid.uuid4())])
+    )
+    page = browser.get("/admin/sync/activityline/").content.decode()
     assert len(re.findall(r'<tr class="data-row', page)) == 2
     assert "… and 3 more records" in page
-    inside = browser.get(f"/admin/sync/decision/{within(browser)}")
+    inside = browser.get(f"/admin/sync/activityline/{within(browser)}")
     assert len(inside.context["cl"].result_list) == 4
 
 
@@ -111,7 +113,7 @@ def test_what_is_not_of_one_act_is_two_lines(browser: Client, one: dict[str, Any
 
 
 def waiting_entries(client: Client, query: str = "") -> list[Any]:
-    rows = client.get(f"/admin/sync/decision/{query}").context["cl"].result_list
+    rows = client.get(f"/admin/sync/activityline/{query}").context["cl"].result_list
     return [row for row in rows if row.pk is None]
 
 
@@ -136,16 +138,16 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
     assert waiting_entries(browser, "?p=2") == []
     move_clock(6)
     entries(1, "Later than the edit.")
-    order = [row.at for row in browser.get("/admin/sync/decision/").context["cl"].result_list]
+    order = [row.at for row in browser.get("/admin/sync/activityline/").context["cl"].result_list]
     assert order == sorted(order, reverse=True)
     page = browser.get(change_page(record))
     assert {(line.label, line.is_unsent) for act in page.context["activity"]["acts"] for line in act.lines} >= {
         ("Phone", True),
         ("Direction", False),
     }
-    client.force_login(staff_who_may("view_decision"))
+    client.force_login(staff_who_may("view_activityline"))
     assert len(waiting_entries(client, query)) == 2
-    assert "Not synced yet" in client.get("/admin/sync/decision/").content.decode()
+    assert "Not synced yet" in client.get("/admin/sync/activityline/").content.decode()
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     assert waiting_entries(client, query) == []
     client.force_login(person)
@@ -157,21 +159,21 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it(
 
 def test_fields_of_one_act_are_one_line_that_unfolds(browser: Client, world: dict[str, Any]) -> None:
     """A save's fields or a conflict's answers are one act; another pass is another act."""
-    Decision.objects.all().delete()
+    ActivityLine.objects.all().delete()
     SyncQueue.objects.all().delete()
     moved = {"before": "a", "after": "b"}
     for batch, keys in ((uuid.uuid4(), ("email", "phone", "role_title")), (uuid.uuid4(), ("phone",))):
         for key in keys:
             states.decided(world["synced"], f"{key} sent.", kind="push", key=key, values=moved, batch_id=batch)
     for key in ("phone", "email"):
-        states.decided(world["invalid"], f"Chose Monday for {key}.", kind="conflict_resolved", key=key, actor="dora")
+        states.decided(world["invalid"], f"Chose Monday for {key}.", kind="conflict_chosen", key=key, actor="dora")
     states.decided(world["invalid"], "Linked.", kind="link")
-    page = browser.get("/admin/sync/decision/").content.decode()
+    page = browser.get("/admin/sync/activityline/").content.decode()
     acts = re.findall(r'<details class="npd-fields">(.*?)</details>', page, re.DOTALL)
     assert [act.count("<li>") for act in acts] == [2, 3]
     assert len(re.findall(r'<tr class="data-row', page)) == 4
     summaries = [words_of(act.split("</summary>")[0]).strip() for act in acts]
-    assert summaries == ["Conflict: Email and Phone", "Email a → b and 2 more"]
+    assert summaries == ["Resolution chosen: Email and Phone", "Email a → b and 2 more"]
 
 
 def test_a_value_that_was_changed_again_offers_no_undo(browser: Client, world: dict[str, Any]) -> None:
@@ -190,13 +192,13 @@ def test_a_deleted_record_is_listed_by_name_with_a_link(browser: Client, client:
     name = str(record)
     key = record.pk
     record.delete()
-    page = browser.get("/admin/sync/decision/").content.decode()
+    page = browser.get("/admin/sync/activityline/").content.decode()
     tombstone = Tombstone.objects.get(entity_id=key)
     assert f'href="/admin/sync/tombstone/{tombstone.pk}/change/">{name}</a>' in page
-    client.force_login(staff_who_may("view_decision"))
-    assert f"{name} <span" in client.get("/admin/sync/decision/").content.decode()
+    client.force_login(staff_who_may("view_activityline"))
+    assert f"{name} <span" in client.get("/admin/sync/activityline/").content.decode()
     tombstone.delete()
-    assert f"{name} <span" in browser.get("/admin/sync/decision/").content.decode()
+    assert f"{name} <span" in browser.get("/admin/sync/activityline/").content.decode()
 
 
 def acts_of(client: Client, record: Any) -> Sequence[ActLines]:
@@ -211,7 +213,7 @@ def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> 
     for _ in range(2):
         pause("dora", entity_type="contact", why="Moving the board")
     resume("erik", entity_type="contact")
-    lines = Decision.objects.order_by("id").values_list("kind", "entity_type", "actor")
+    lines = ActivityLine.objects.order_by("id").values_list("kind", "entity_type", "actor")
     assert list(lines) == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
-    page = browser.get("/admin/sync/decision/").content.decode()
+    page = browser.get("/admin/sync/activityline/").content.decode()
     assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")

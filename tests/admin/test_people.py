@@ -16,7 +16,7 @@ from django.db import transaction
 from django.test import Client
 
 from npd.groups import meaning_of
-from sync.models import ApiToken, Decision
+from sync.models import ActivityLine, ApiToken
 from tests.support.people import signed_in
 from tests.support.waiting import in_background, somebody_waits, wait_for
 
@@ -163,7 +163,7 @@ def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: 
     stored_texts = [
         *browser.session.values(),
         *LogEntry.objects.values("change_message"),
-        *Decision.objects.values("sentence", "values"),
+        *ActivityLine.objects.values("sentence", "values"),
     ]
     assert not any(link.rsplit("/", 2)[1] in str(text) for text in stored_texts)
 

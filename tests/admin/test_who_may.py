@@ -17,9 +17,9 @@ from django.urls import reverse
 from npd.models import Contact
 from sync.admin.confirmed_action import digest_of_rows
 from sync.models import (
+    ActivityLine,
     ApprovalRequest,
     BoardLink,
-    Decision,
     FieldMapping,
     IgnoredItem,
     SyncQueue,
@@ -136,20 +136,20 @@ def brought_back(world: World) -> Knock:
     return ticked("/admin/sync/tombstone/", "restore_record", Tombstone.objects.get())
 
 
-def decision(**more: Any) -> Decision:
+def decision(**more: Any) -> ActivityLine:
     record = states.contact("Undone", role_title="new")
     values = {"raw_before": {"role_title": "old"}, "raw_after": {"role_title": "new"}}
     return states.decided(record, "Role came from Monday.", key="role_title", values=values, **more)
 
 
 def undo_page(world: World) -> str:
-    return reverse("admin:sync_decision_undo", args=[decision().pk])
+    return reverse("admin:sync_activityline_undo", args=[decision().pk])
 
 
 def undo_page_of_a_batch(world: World) -> str:
     batch = world["synced"].pk
     decision(batch_id=batch)
-    return reverse("admin:sync_decision_undo_batch", args=[batch])
+    return reverse("admin:sync_activityline_undo_batch", args=[batch])
 
 
 def imported(client: Client) -> Any:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from config import navigation
 from npd.models import Contact
 from sync.kernel import humanize
-from sync.models import Decision
+from sync.models import ActivityLine
 from tests.admin.test_records import words_of
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +19,7 @@ WINTER = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
 
 
 def decided(world: dict[str, Any], at: datetime) -> None:
-    Decision.objects.filter(pk=Decision.objects.latest("id").pk).update(at=at)
+    ActivityLine.objects.filter(pk=ActivityLine.objects.latest("id").pk).update(at=at)
 
 
 def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
@@ -44,7 +44,7 @@ def test_a_list_says_times_in_the_readers_zone(browser: Client, world: dict[str,
     ):
         if zone:
             browser.cookies[navigation.ZONE_COOKIE] = zone
-        assert title in browser.get("/admin/sync/decision/").content.decode()
+        assert title in browser.get("/admin/sync/activityline/").content.decode()
 
 
 def test_a_browser_that_names_no_zone_reads_utc(browser: Client, world: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync import attention
 from sync.attention import Kind
 from sync.kernel.acts import ACTS
-from sync.models import Decision
+from sync.models import ActivityLine
 from tests.admin import states
 from tests.api.conftest import code_of, error_of, results, with_token
 from tests.attention.conftest import Kinds, boards, kinds
@@ -21,9 +21,9 @@ __all__ = ["boards", "kinds", "pull"]
 ACTIVITY, APPROVALS = "/api/v1/sync/activity/", "/api/v1/sync/approvals/"
 
 
-def test_the_activity_of_a_record_is_listed_and_an_entry_undone(api: APIClient, pull: Decision) -> None:
+def test_the_activity_of_a_record_is_listed_and_an_entry_undone(api: APIClient, pull: ActivityLine) -> None:
     contact = Contact.objects.get()
-    Decision.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind="pull", sentence="Of another.")
+    ActivityLine.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind="pull", sentence="Of another.")
     [entry] = results(api, ACTIVITY, entity_id=str(contact.pk))
     assert (entry["id"], entry["key"], entry["values"]["before"]) == (pull.pk, "role_title", "Boss")
     answer = api.post(f"{ACTIVITY}{pull.pk}/undo")
@@ -35,8 +35,8 @@ def test_the_activity_of_a_record_is_listed_and_an_entry_undone(api: APIClient, 
     assert "Boss" in error_of(again)["detail"]
 
 
-def test_who_may_not_change_the_record_undoes_nothing(pull: Decision) -> None:
-    reader = with_token(staff_who_may("view_decision", "view_contact"))
+def test_who_may_not_change_the_record_undoes_nothing(pull: ActivityLine) -> None:
+    reader = with_token(staff_who_may("view_activityline", "view_contact"))
     assert reader.get(f"{ACTIVITY}{pull.pk}/").status_code == 200
     assert reader.post(f"{ACTIVITY}{pull.pk}/undo").status_code == 403
     assert Contact.objects.get().role_title == "Chair"

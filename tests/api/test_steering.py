@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, SyncMetadata, SyncQueue
+from sync.models import ActivityLine, SyncMetadata, SyncQueue
 from sync.outbox import operate, pauses
 from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
@@ -81,7 +81,7 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
     assert [line.user.get_username() for line in lines] == ["ada"] * 2
     expected = [(str(ann.pk), "Cancelled by the API."), (str(ben.pk), "Discarded by the API.")]
     assert [(line.object_id, line.get_change_message()) for line in lines] == expected
-    lines_by_record = {line.entity_id: line for line in Decision.objects.all()}
+    lines_by_record = {line.entity_id: line for line in ActivityLine.objects.all()}
     assert lines_by_record[ann.entity_id].sentence.startswith("ada cancelled the pending job")
     assert (lines_by_record[ann.entity_id].actor, lines_by_record[ann.entity_id].cause["rows"]) == ("ada", [ann.pk])
     assert lines_by_record[ben.entity_id].sentence.startswith("ada discarded the failed job")

@@ -34,10 +34,13 @@ PURE = [
 # "conflicts" means KNOWN_TO_A_PASS, what a pass knows of conflicts; its other modules stand above all of sync.
 KNOWN_TO_A_PASS = {"reports", "models", "lifecycle", "store"}
 FLOORS = (
-    *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "conflicts", "attention", "outbox"),
-    *("limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps"),
+    *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "fields", "conflicts", "attention"),
+    *("outbox", "limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps"),
     *("api", "admin", "management"),
 )
+# What of operations runs a pass or plans one. Others start and show that, and need no more of a pass themselves.
+AROUND_A_PASS = frozenset(f"sync.operations.{name}" for name in ("worker", "preview", "comparison", "setup.plan"))
+NEED_VALUES_ONLY = ("npd", "conflicts", "sync/state", "sync/admin", "sync/queue.py", "sync/operations")
 # The docstring of a longer module has to say why it stays whole.
 LONGEST = 800
 
@@ -106,6 +109,55 @@ def named_modules(path: Path) -> set[str]:
     names = {f"{node.module}.{alias.name}" for node in imports_of(path) if isinstance(node, ast.ImportFrom)
              and node.module in ("sync", "conflicts") for alias in node.names}  # fmt: skip
     return names | {name for name in imported(path) if name not in ("sync", "conflicts")}
+
+
+def reached(module: str, *, stop_at: frozenset[str] = frozenset()) -> set[str]:
+    """The modules of ours that importing this one loads, with those that its functions import."""
+    found, waiting = set[str](), [module]
+    while waiting:
+        name = waiting.pop()
+        path = file_of(name)
+        if path is None or name in found | stop_at:
+            continue
+        found.add(name)
+        waiting += [name.rpartition(".")[0], *named_in(path)]
+    return found
+
+
+def file_of(module: str) -> Path | None:
+    base = ROOT.joinpath(*module.split("."))
+    files = (base / "__init__.py", base.with_suffix(".py"))
+    return next((path for path in files if module and path.is_file()), None)
+
+
+@cache
+def named_in(path: Path) -> set[str]:
+    """Every module or name that a file imports."""
+    froms = [node for node in imports_of(path) if isinstance(node, ast.ImportFrom) and node.module]
+    return {*imported(path), *(f"{node.module}.{alias.name}" for node in froms for alias in node.names)}
+
+
+def test_who_needs_values_reaches_no_pass() -> None:
+    paths = [path for room in NEED_VALUES_ONLY for path in modules(room) or [ROOT / room]]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths}
+    assert len(names) > 50
+    assert not {
+        f"{name} reaches {other}"
+        for name in names - AROUND_A_PASS
+        for other in reached(name, stop_at=AROUND_A_PASS)
+        if other.startswith("sync.reconcile")
+    }
+
+
+def test_a_model_loads_little_of_ours() -> None:
+    assert "sync.fields.lookups" in reached("npd.models")
+    assert len(reached("npd.models")) <= 40
+
+
+def test_values_know_nothing_of_jobs_and_calls() -> None:
+    values = {name for path in modules("sync/fields") for name in reached(f"sync.fields.{path.stem}")}
+    assert "sync.merge" in values
+    assert not {name for name in values if name.startswith(("sync.limits", "sync.outbox"))}
 
 
 @pytest.mark.parametrize("path", PURE)

@@ -20,10 +20,11 @@ from django.utils import timezone
 
 from npd.models import Contact
 from sync.reconcile.decide import decide
-from tests.architecture.test_arrows import ROOT
+from tests.architecture.test_arrows import ROOT, file_of
 from tests.decide.any_world import any_world
 
-RECONCILE = ROOT / "sync/reconcile"
+# The rooms of the rules: what they import of these is as pure as they are.
+RULES = ("sync.reconcile.", "sync.fields.")
 # What no rule imports.
 OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery", "pghistory")
 
@@ -57,24 +58,21 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 @cache
 def reached() -> list[Path]:
-    """The modules of reconcile that `pure` imports, directly or through others."""
-    pure = ("decide.py", "changes.py")
-    reached_paths, waiting = set[Path](), [RECONCILE / name for name in pure]
+    """The modules of a pass and of values that deciding imports, directly or through others."""
+    reached_paths, waiting = set[Path](), ["sync.reconcile.decide", "sync.reconcile.changes"]
     while waiting:
-        path = waiting.pop()
-        if path in reached_paths or not path.exists():
-            continue
-        reached_paths.add(path)
-        for module, name in imports(path):
-            full_name = f"{module}.{name}" if module == "sync.reconcile" else module
-            if full_name.startswith("sync.reconcile."):
-                waiting.append(RECONCILE / f"{full_name.removeprefix('sync.reconcile.')}.py")
+        module = waiting.pop()
+        path = file_of(module) if module.startswith(RULES) else None
+        if path is not None and path not in reached_paths:
+            reached_paths.add(path)
+            waiting += [name for module, part in imports(path) for name in (module, f"{module}.{part}")]
     return sorted(reached_paths)
 
 
 def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock() -> None:
     rules = [str(path.relative_to(ROOT)) for path in reached()]
     assert {"sync/reconcile/field_plan.py", "sync/reconcile/identity.py", "sync/reconcile/changes.py"} <= set(rules)
+    assert {f"sync/fields/field_{name}.py" for name in ("values", "bases")} <= set(rules)
     wrong = [
         f"{rule}: {module}.{name}"
         for rule in rules
@@ -96,7 +94,7 @@ def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock() -> None:
 # Code that calls the database, the network or a log, or a room of NPD Sync that does.
 IMPURE_CODE = re.compile(
     r"/django/(db/(backends|transaction|models/(query|manager|sql)\b)|core/cache)|/(structlog|logging|requests|redis|celery)/"
-    r"|/sync/(clock|limits|state|operations|outbox/(?!claim|pauses))|/monday/client"
+    r"|/sync/(clock|fields/lookups|limits|state|operations|outbox/(?!claim|pauses))|/monday/client"
 )
 
 CLOCKS = {"time", "monotonic", "perf_counter", "now", "utcnow", "today", "connect", "open", "getaddrinfo"}

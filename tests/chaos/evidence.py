@@ -6,9 +6,9 @@ from typing import Any
 
 from conflicts.models import SyncConflict
 from sync.models import (
+    ActivityLine,
     ApprovalRequest,
     BoardLink,
-    Decision,
     FieldMapping,
     IgnoredItem,
     Intent,
@@ -90,7 +90,7 @@ class Evidence:
         self.conflicts = list(SyncConflict.objects.all())
         self.stones = list(Tombstone.objects.all())
         self.refused = {ignored.item_id: ignored for ignored in IgnoredItem.objects.all()}
-        self.decisions = list(Decision.objects.order_by("id"))
+        self.decisions = list(ActivityLine.objects.order_by("id"))
         self.of_item = self._records_of_items()
         self.entities = self._entities()
         self.kept = self._kept()

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from conflicts.models import SyncConflict
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
-from sync.operations.decision_undo import undo_decisions
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
+from sync.operations.activity_undo import undo_lines
 from sync.records.approvals import approve, reject
 from tests.admin.forms import values_of
 from tests.chaos.journal import FIELDS, MONDAY, NPD, Setting
@@ -322,7 +322,7 @@ def _both_sides(stage: Stage, handle: str, key: str) -> tuple[str, str]:
 
 def undo_change(stage: Stage, pick: int) -> str | None:
     """Undo a value that the sync moved, from the record's history; refused if it has changed since."""
-    moves = list(Decision.objects.filter(kind__in=MOVES).exclude(key="").order_by("id"))
+    moves = list(ActivityLine.objects.filter(kind__in=MOVES).exclude(key="").order_by("id"))
     if not moves:
         return SKIPPED
     decision = moves[-1 - pick % len(moves)]
@@ -330,7 +330,7 @@ def undo_change(stage: Stage, pick: int) -> str | None:
     before = stage.record(handle)
     if before is None or decision.key not in FIELDS[stage.type_of(handle)]:
         return SKIPPED
-    result = undo_decisions([decision], by=User.objects.get(username="dora"))
+    result = undo_lines([decision], by=User.objects.get(username="dora"))
     if not result.undone:
         return "nothing was put back"
     after = stage.record(handle)

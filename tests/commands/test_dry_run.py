@@ -14,7 +14,7 @@ from django.db import connection
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
-from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
+from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview import BoardPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
 from tests.engine.conftest import choose
@@ -93,14 +93,14 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
     assert (everything(), world.sandbox.boards()) == (before, boards)
     assert {call["kind"] for call in world.sandbox.calls(since=last_call)} == {"query"}
     entries = changes_of(planned_boards)
-    mark, calls = Decision.objects.latest("id").pk, world.calls()
+    mark, calls = ActivityLine.objects.latest("id").pk, world.calls()
     call_command("sync_reconcile", stdout=StringIO())
     # Items that its sweep has just heard of wait some seconds, and take passes of their own.
     world.work(seconds=30)
     guess = sum(board.calls for board in planned_boards)
     assert abs((world.calls() - calls) - guess) <= 5, (world.calls() - calls, guess)
     assert cost < guess
-    decisions = Decision.objects.filter(pk__gt=mark)
+    decisions = ActivityLine.objects.filter(pk__gt=mark)
 
     moves = {(e.kind, e.name, e.field, e.after) for e in entries if e.kind in ("push", "pull")}
     labels = {(m.link.entity_type, m.key): m.label for m in FieldMapping.objects.select_related("link")}

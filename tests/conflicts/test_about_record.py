@@ -15,7 +15,7 @@ from conflicts.store import open_conflicts
 from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.kernel.acts import NotAllowed
-from sync.models import Decision, SyncQueue
+from sync.models import ActivityLine, SyncQueue
 from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
@@ -77,7 +77,7 @@ def test_a_chosen_option_reaches_the_engine(conflict: SyncConflict, ada: User, c
     assert choice.seen == {"role_title": ["Admiral", None]}
     row = SyncQueue.objects.get()
     assert (row.entity_id, row.priority, row.causes) == (contact.pk, Priority.PERSON, Cause.PERSON)
-    assert "Chose “Unlink”" in Decision.objects.get(kind="conflict_chosen").sentence
+    assert "Chose “Unlink”" in ActivityLine.objects.get(kind="conflict_chosen").sentence
     assert conflict_progress(conflict_of(contact)).sentence == "Saving: “Unlink”. Both stay as they are."
 
 
@@ -119,7 +119,7 @@ def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User,
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.npd_data) == ("auto", {"role_title": "Admiral"})
     assert "The item is on the board again." in conflict_progress(settled).sentence
-    lines = {line.kind: line.sentence for line in Decision.objects.exclude(kind="conflict_chosen")}
+    lines = {line.kind: line.sentence for line in ActivityLine.objects.exclude(kind="conflict_chosen")}
     assert "Ada's choice was not saved: The item is on the board again." in lines["conflict_returned"]
     assert WHAT in lines["conflict_over"]
 

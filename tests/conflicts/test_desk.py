@@ -11,7 +11,7 @@ from conflicts.resolution import resolve, undo
 from conflicts.store import open_conflicts, reject_resolutions
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision
+from sync.models import ActivityLine
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
 from tests.support.world import World
@@ -57,7 +57,7 @@ def test_a_conflict_that_is_over_closes_by_itself_with_its_values_kept(contact: 
     assert conflict.resolved_at <= sync_now()
     assert (conflict.conflict_fields, conflict.npd_data) == (["phone"], {"phone": PHONE.npd})
     assert conflict.resolved_by is None
-    assert "Sync was switched off." in Decision.objects.get(kind="conflict_over").sentence
+    assert "Sync was switched off." in ActivityLine.objects.get(kind="conflict_over").sentence
 
 
 def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: User) -> None:
@@ -106,7 +106,7 @@ def test_a_rejected_choice_has_a_history_line_and_the_others_wait_on(contact: Co
     assert overwritten.resolution_problem == "Somebody has it by now."
     assert overwritten.left_open == ["role_title"]
     assert list(SyncConflict.objects.get(kind="fields").stored_resolution.fields) == ["phone"]
-    (line,) = Decision.objects.filter(entity_id=contact.pk, kind="conflict_returned")
+    (line,) = ActivityLine.objects.filter(entity_id=contact.pk, kind="conflict_returned")
     assert (line.key, line.sentence.endswith("Somebody has it by now.")) == ("role_title", True)
 
 
@@ -169,7 +169,7 @@ def test_of_a_second_loss_the_first_value_stays_in_the_history(contact: Contact)
     record(lost(contact, LOST_ROLE))
     record(lost(contact, replace(LOST_ROLE, monday="Lost later")))
     assert conflict_of(contact).monday_data == {"role_title": "Lost later"}
-    line = Decision.objects.get(kind="conflict_lost_again")
+    line = ActivityLine.objects.get(kind="conflict_lost_again")
     assert (line.values["monday"], line.values["second"]) == ("Lost", "Lost later")
 
 

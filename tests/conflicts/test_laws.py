@@ -16,7 +16,7 @@ from conflicts.resolution import current_values, resolve, undo
 from conflicts.store import open_conflicts, save_reports
 from npd.models import Contact
 from sync.kernel.acts import ActionError
-from sync.models import Decision
+from sync.models import ActivityLine
 
 KEYS = ("role_title", "notes")
 SIDES = ("npd", "base", "monday")
@@ -134,7 +134,7 @@ def _one_open_a_kind(rows: list[SyncConflict]) -> None:
 
 def _no_choice_lost(record: UUID, rows: list[SyncConflict], tally: Told) -> None:
     """Each stored choice waits, was settled, came back or proved needless, with one line each."""
-    lines = Decision.objects.filter(entity_id=record)
+    lines = ActivityLine.objects.filter(entity_id=record)
     chosen = lines.filter(kind="conflict_chosen").count()
     ended = lines.filter(kind__in=("conflict_settled", "conflict_returned")).count()
     waiting = sum(len(row.stored_resolution.fields) for row in rows if row.is_open)
@@ -160,7 +160,7 @@ def _values(row: SyncConflict) -> set[tuple[str, str]]:
 
 def _no_value_forgotten(record: UUID, before: Held, rows: list[SyncConflict]) -> None:
     """Values that leave a conflict stay in the closed conflict or in the record's log."""
-    lines = Decision.objects.filter(entity_id=record, kind__in=("conflict_lost_again", "conflict_over"))
+    lines = ActivityLine.objects.filter(entity_id=record, kind__in=("conflict_lost_again", "conflict_over"))
     logged = {(line.key, line.values.get(side)) for line in lines for side in ("npd", "base", "monday")}
     for row in [row for row in rows if row.pk in before]:
         entries = row.merge_selections.items()

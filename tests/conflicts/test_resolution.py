@@ -11,7 +11,7 @@ from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.models import Decision, SyncQueue
+from sync.models import ActivityLine, SyncQueue
 from sync.outbox import wakeups
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, values_seen
@@ -42,7 +42,7 @@ def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
     assert woken == ["contact"]
     contact.refresh_from_db()
     assert contact.phone == ""
-    assert Decision.objects.get(kind="conflict_chosen").actor == "Ada"
+    assert ActivityLine.objects.get(kind="conflict_chosen").actor == "Ada"
 
 
 def test_what_moved_beside_the_choice_doesnt_make_it_stale(conflict: SyncConflict, ada: User, contact: Contact) -> None:

@@ -10,7 +10,7 @@ from conflicts.case import RecordContext, conflict_progress, fields_in_conflict
 from conflicts.models import SyncConflict
 from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact
-from sync.models import Decision
+from sync.models import ActivityLine
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, values_seen
 from tests.engine.conftest import choose, clash
@@ -56,7 +56,7 @@ def test_an_undone_choice_restores_each_side_and_can_be_settled_again(world: Wor
     assert conflict.base_data == {"role_title": "Old"}
     assert (world.status(contact), contact.role_title) == ("conflict", "NPD's")
     assert world.values(contact)["role_title"] == "Monday's"
-    assert "Undid how Role was resolved" in Decision.objects.get(kind="undo").sentence
+    assert "Undid how Role was resolved" in ActivityLine.objects.get(kind="undo").sentence
     with pytest.raises(NotOpen, match="not resolved"):
         undo(conflict.pk, by=person)
     before = world.calls("mutation")
@@ -77,7 +77,7 @@ def test_a_resolution_is_one_line_that_leads_to_its_undo(world: World, person: A
     screen = f'href="/admin/conflicts/syncconflict/{conflict.pk}/screen/'
 
     def conflict_lines(query: str) -> list[tuple[str, str, bool]]:
-        answer = client.get(f"/admin/sync/decision/{query}")
+        answer = client.get(f"/admin/sync/activityline/{query}")
         rows = answer.context["cl"].result_list
         admin = answer.context["cl"].model_admin
         found_rows = [row for row in rows if row.kind.startswith("conflict_")]
@@ -91,9 +91,9 @@ def test_a_resolution_is_one_line_that_leads_to_its_undo(world: World, person: A
     assert conflict_lines("")[-2:] == once
     world.work()
     # The request and its result are one line, too.
-    undone = client.get("/admin/sync/decision/").context["cl"].result_list[0]
+    undone = client.get("/admin/sync/activityline/").context["cl"].result_list[0]
     assert (undone.kind, undone.values["by"]) == ("undo", str(person))
-    assert not Decision.objects.filter(kind="conflict_undo", folded=False).exists()
+    assert not ActivityLine.objects.filter(kind="conflict_undo", folded=False).exists()
 
 
 @staged
@@ -129,7 +129,7 @@ def test_the_part_of_a_conflict_that_was_resolved_is_undone_and_the_rest_stays_o
     assert conflict.monday_data == {"notes": "M notes", "role_title": "Monday's"}
     assert world.values(contact)["role_title"] == "Monday's"
     assert conflict_progress(conflict).state == "open"
-    assert Decision.objects.filter(kind="undo", key="role_title").count() == 1
+    assert ActivityLine.objects.filter(kind="undo", key="role_title").count() == 1
     with pytest.raises(NotOpen):
         undo(conflict.pk, by=person)
     choose(conflict, person, "keep_npd")
@@ -158,7 +158,7 @@ def test_a_moved_side_is_not_put_back_but_asked_about(world: World, person: Any,
     new = SyncConflict.objects.get(kind="overwritten")
     assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": "Monday's"})
     assert world.status(contact) == "conflict"
-    assert Decision.objects.filter(kind="conflict_undo_refused").count() == 1
+    assert ActivityLine.objects.filter(kind="conflict_undo_refused").count() == 1
 
 
 def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: World, person: Any) -> None:

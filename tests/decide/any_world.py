@@ -4,6 +4,7 @@ Hypothesis draws only the seed; hundreds of its own draws would take a hundred t
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import KIND_UNDO, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -24,13 +25,12 @@ from sync.choices import (
     SyncDirection,
     TombstoneState,
 )
+from sync.fields.field_values import BoardContext
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.reconcile.pass_plan import AnswerKind
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -105,7 +105,7 @@ def any_board(draw: Draw) -> BoardContext:
         of_records = {"role_title": ("is", ["Boss"]), "email": ("is_filled", []), "organization": ("is", ["Acme"])}
         of_items = of_records | {GROUP: ("is", ["topics"])}
         link["sync_filter"] = {"records": _conditions(draw, of_records, 30), "items": _conditions(draw, of_items, 20)}
-    if draw.maybe(2):
+    if draw.maybe(4):
         link["npd_id_problem"] = "The column of the NPD ID is gone."
     return board(*(mapping(key, **differs) for key, differs in fields.items()), **link)
 
@@ -137,6 +137,7 @@ class Cell:
     history: RecordHistory
     open: tuple[Intent, ...] = ()
     lost: str = ""
+    typed: str = ""  # what NPD has since
 
 
 def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
@@ -145,6 +146,8 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     state = draw.choice([IntentState.APPLIED] * 3 + [IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID])
     ended = at(since + 6) if state != IntentState.OPEN else None
     write = wrote(sent, before, seconds=since, state=state, settled_at=ended, entity_id=key, item_id=item_id)
+    if state == IntentState.APPLIED and draw.maybe(15):
+        return swallowed_cell(draw, write, before)
     lands = state in (IntentState.APPLIED, IntentState.CONFIRMED) or draw.maybe(40)
     steps = [("Mine", since + 2, TOM)] if draw.maybe(40) else []
     steps += [(sent, since + 4, TOKEN_USER)] if lands else []
@@ -155,6 +158,8 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
         previous = now if draw.maybe(80) else "?"
         events.append(edit(value, previous, seconds=seconds, user_id=user if draw.maybe(90) else ""))
         now = value
+    if steps and draw.maybe(20):
+        now = draw.choice(["", before, *(value for value, _, _ in steps)])  # a read that lags behind, or a lost cell
     arrived = draw.some(events, 80)
     is_told = any(
         (delivery.event.value, delivery.event.user_id) == ({"value": "Mine"}, TOM)
@@ -176,6 +181,16 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     lost = "Mine" if is_told and has_answer and steps[0][0] == "Mine" else ""
     open_intents = (write,) if state == IntentState.OPEN else ()
     return Cell(now, sent if has_answer else before, history, open_intents, lost)
+
+
+def swallowed_cell(draw: Draw, write: Intent, before: str) -> Cell:
+    """A role that Monday answered without storing it, once or twice."""
+    write.answer = {"role_title": before}
+    again = copy(write)
+    again.pk = UUID(int=draw.getrandbits(64))
+    writes = (write, again) if draw.maybe(50) else (write,)
+    history = RecordHistory(writes=writes, token_user=TOKEN_USER)
+    return Cell(before, before, history, typed=write.values["role_title"]["local"]["role_title"])
 
 
 def any_conflicts(
@@ -219,7 +234,8 @@ def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
 
 def any_payload(draw: Draw) -> dict[str, Any]:
     unlink, by_name = {UNLINK_KEY: "as Pat wants", "by": "Pat"}, {"by_name": True, "by": "Pat"}
-    return draw.choice([{}] * 12 + [{ROUNDS_KEY: 3}, unlink, {RECREATE_KEY: True}, {NEW_ITEM_KEY: True}, by_name])
+    rare: list[dict[str, Any]] = [{ROUNDS_KEY: 3}, {RECREATE_KEY: True}, {NEW_ITEM_KEY: True}, unlink, by_name, by_name]
+    return draw.choice([{}] * 12 + rare)
 
 
 def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:
@@ -239,6 +255,8 @@ def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: s
         sync_state.remote_state = "archived" if state == "active" else state
     if draw.maybe(5):
         sync_state.left_out = draw.choice(["record", "item"])
+    if draw.maybe(30):
+        sync_state.emptied = {key: at(-700).isoformat() for key in ("role_title", "organization")}
     if draw.maybe(3) and "role_title" in sync_state.base:
         sync_state.altered = {"role_title": {"reason": "Monday made something else of it."}}
 
@@ -253,7 +271,10 @@ def any_record(
     if item_id is not None and draw.maybe(35):
         cell = any_cell(draw, agreed.get("role_title", "Boss"), key, item_id)
         agreed["role_title"], there["role_title"] = cell.agreed, cell.now
-        here["role_title"] = draw.choice([cell.agreed, cell.agreed, cell.agreed, "Duke"])
+        here["role_title"] = cell.typed or draw.choice([cell.agreed, cell.agreed, cell.agreed, "Duke"])
+    if draw.maybe(10):
+        agreed["organization"], there["organization"] = ACME, None
+        here["organization"] = ACME
     if is_untouched:
         here = dict(agreed)
     here["name"] = here.get("name") or "Ann"  # NPD takes no record without one
@@ -354,7 +375,7 @@ def any_loops(draw: Draw) -> dict[str, WriteLoop]:
     rewrites = [{"at": at(-900).isoformat(), "write": str(UUID(int=1))}] * draw.randrange(5)
     until = draw.choice([None, at(600), at(-4000)])
     loop = plain(WriteLoop, key="role_title", times=rewrites, throttle_count=1 if until else 0, throttled_until=until)
-    return {"role_title": loop} if draw.maybe(5) else {}
+    return {"role_title": loop} if draw.maybe(25) else {}
 
 
 def any_edits(draw: Draw) -> tuple[Any, ...]:

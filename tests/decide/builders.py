@@ -14,6 +14,8 @@ from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import ApprovalKind, Cause
 from sync.clock import SyncNow
+from sync.fields.field_bases import new_base, new_sync_state
+from sync.fields.field_values import BoardContext, local_values
 from sync.merge import Action, FieldDecision
 from sync.models import (
     ApprovalRequest,
@@ -30,9 +32,7 @@ from sync.models import (
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts, new_sync_state
-from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, local_values
+from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
 from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 

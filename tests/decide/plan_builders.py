@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import OpenConflict
+from conflicts.reports import AnswerKind, OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
+from sync.fields.field_values import BoardContext, Reference, is_active_on, npd_id_of
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
@@ -25,8 +26,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RemovedItemFacts,
 )
-from sync.reconcile.field_values import BoardContext, Reference, is_active_on, npd_id_of
-from sync.reconcile.pass_plan import AnswerKind, Plan
+from sync.reconcile.pass_plan import Plan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
@@ -113,6 +113,7 @@ class World:
             removed_item_facts=removed_item_facts,
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
+            item_events={facts.id: facts.history.events for facts in self.records},
             related=Related(self.related),
             related_boards=frozenset({"organization"}),
             histories={

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from sync.fields.field_values import local_values
 from sync.merge import Action, FieldDecision
 from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
 from sync.reconcile.changes import after_answer, write_of
-from sync.reconcile.field_values import local_values
 from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Write, WriteAnswer, WriteVerdict
 from tests.decide.builders import board, contact, facts, item, mapping
 

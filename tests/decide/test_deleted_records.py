@@ -14,6 +14,7 @@ from sync.choices import (
     TombstoneReason,
     TombstoneState,
 )
+from sync.fields.field_values import BoardContext
 from sync.models import IntentState
 from sync.monday.board_items import Item
 from sync.reconcile.deleted_records import (
@@ -31,7 +32,6 @@ from sync.reconcile.deleted_records import (
     with_lines_and_landed_intents,
 )
 from sync.reconcile.facts import DeletedFacts, PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import DeletedPlan, Outcome, WriteAnswer, WriteVerdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (

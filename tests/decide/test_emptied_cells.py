@@ -8,7 +8,7 @@ import pytest
 
 from sync.choices import ApprovalKind, ApprovalState, SyncDirection
 from sync.models import ApprovalRequest, WebhookEvent
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
 from sync.reconcile.board_filter import filter_item
 from sync.reconcile.emptied_cells import hold_emptied_cells
 from sync.reconcile.field_plan import decide_fields

@@ -9,11 +9,11 @@ import pytest
 from conflicts.reports import KIND_UNDO, ConflictKind, FieldSelection
 from npd.models import Organization
 from sync.choices import BlockedCode, Cause, SyncDirection
+from sync.fields.field_bases import new_base
+from sync.fields.field_values import Reference, RelatedRecords, reference_to
 from sync.merge import Action
 from sync.monday.board_items import Reading
-from sync.reconcile.field_bases import new_base
 from sync.reconcile.field_plan import decide_fields, with_fields
-from sync.reconcile.field_values import Reference, RelatedRecords, reference_to
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import (

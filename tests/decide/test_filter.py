@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode, Cause
+from sync.fields.field_values import BoardContext
+from sync.fields.sync_filter import FilterSide
 from sync.merge import Action
 from sync.models import Tombstone
 from sync.monday.board_items import Item
@@ -21,7 +22,6 @@ from sync.reconcile.board_filter import (
 from sync.reconcile.deleted_records import decide_deleted
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from sync.records.item_links import UNLINK_KEY
@@ -111,7 +111,7 @@ def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> 
         "left_out_after_pass": after.left_out_after_pass,
         "reason": after.is_open and after.reason,
     }
-    outcomes["returns"] = [line.kind for line in after.log] == ["returned"]
+    outcomes["returns"] = [line.kind for line in after.log] == ["let_in"]
     assert "".join(name for name in outcomes if outcomes[name]) == plan, row
 
 
@@ -149,7 +149,7 @@ def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() ->
     plan, out = RecordPlan(record_facts()), RecordPlan(record_facts(sync_state=OUT))
     assert filter_removed_item(ITEMS, plan) is plan
     assert filter_removed_item(ITEMS, out).sync_state.left_out == FilterSide.ITEM
-    assert [line.kind for line in filter_removed_item(board(), out).log] == ["returned"]
+    assert [line.kind for line in filter_removed_item(board(), out).log] == ["let_in"]
 
 
 def left_out_fields(plan: RecordPlan) -> set[str]:

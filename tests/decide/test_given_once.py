@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conflicts.reports import ARCHIVE_COPY, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import ARCHIVE_COPY, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import TombstoneState
+from sync.fields.field_values import item_values
 from sync.models import Tombstone
 from sync.monday.board_items import Item
 from sync.reconcile.facts import DeletedFacts, RecordFacts
-from sync.reconcile.field_values import item_values
-from sync.reconcile.pass_plan import AnswerKind, ItemAct, Outcome
+from sync.reconcile.pass_plan import ItemAct, Outcome
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
 from tests.decide import builders
 from tests.decide.any_world import second_run

@@ -7,15 +7,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
+from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
-from sync.reconcile.pass_plan import ITEM_ANSWERS, AnswerKind, IdentityAnswer, IdentityPlan, Plan, RecordPlan
+from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, facts, filtered, plain
 

@@ -10,13 +10,13 @@ import pytest
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import BlockedCode, RemovedItemPolicy
+from sync.fields.field_bases import AS_SENT
+from sync.fields.field_values import PassSettings
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile.deleted_records import with_lines_and_landed_intents
 from sync.reconcile.facts import PassFacts, RecordFacts, event_value
-from sync.reconcile.field_bases import AS_SENT
-from sync.reconcile.field_values import PassSettings
 from sync.reconcile.lost_updates import (
     conflict_report_of,
     find_lost_updates,

@@ -8,9 +8,9 @@ import pytest
 
 from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
+from sync.fields.field_values import BoardContext
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import PassFacts, RemovedItemFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import identify_records
 from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import approve_deletions, plan_for_new_item, plan_removed_item, removed_state
@@ -82,7 +82,7 @@ def test_an_item_is_gone_as_it_says_itself(shown: Item | None, before: str, stat
 
 def test_an_item_that_is_back_is_said_so_once() -> None:
     gone = {"removed_since": at(-60), "remote_state": "archived"}
-    for sync_state, lines in ((gone, ["restored"]), ({"remote_state": "active"}, [])):
+    for sync_state, lines in ((gone, ["returned"]), ({"remote_state": "active"}, [])):
         record_facts = facts(sync_state=sync_state)
         read = PassFacts(board(), NOW, items=BatchItems({ITEM: record_facts.item}))
         plan = identify_records(read, Plan({record_facts.id: RecordPlan(record_facts)}))

@@ -9,10 +9,10 @@ import pytest
 
 from conflicts.reports import FieldSelection
 from sync.choices import BlockedCode
+from sync.fields.field_values import BoardContext, PassSettings
 from sync.merge import Action
 from sync.reconcile.facts import ChangeEvent, RecordHistory
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import BoardContext, PassSettings
 from sync.reconcile.pass_plan import FieldPlan
 from tests.decide.builders import FieldFacts, board, chosen, field_facts, mapping, of_organization, organization, roles
 

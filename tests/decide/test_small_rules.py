@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from sync.choices import ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
+from sync.fields.field_values import BoardContext
 from sync.models import Intent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.decide import end_unmatchable, end_without_call
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import column_findings
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import apply_unlinks, cleared_columns

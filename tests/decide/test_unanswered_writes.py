@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from sync.fields.field_bases import AS_SENT
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_bases import AS_SENT, bases_of_creates, bases_of_late_writes, with_bases_of_our_writes
 from sync.reconcile.field_plan import decide_fields
+from sync.reconcile.our_writes import bases_of_creates, bases_of_late_writes, with_bases_of_our_writes
 from sync.reconcile.pass_plan import RecordPlan
 from tests.decide import builders
 from tests.decide.builders import (

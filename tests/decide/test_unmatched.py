@@ -10,13 +10,13 @@ import pytest
 
 from npd.models import Contact, Organization
 from sync.choices import Cause, TombstoneState, UnmatchedReason
+from sync.fields.field_bases import new_base, new_sync_state
+from sync.fields.field_values import BoardContext, Reference, local_values
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile import unmatched_items
-from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, new_sync_state
-from sync.reconcile.field_bases import new_base
-from sync.reconcile.field_values import BoardContext, Reference, local_values
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
 from sync.reconcile.unmatched_items import after_rejection, decide_unmatched, decided_again
 from tests.decide import builders

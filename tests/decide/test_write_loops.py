@@ -8,9 +8,9 @@ import pytest
 
 from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import BlockedCode, Cause
+from sync.fields.field_values import PassSettings
 from sync.models import Intent, WriteLoop
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.field_values import PassSettings
 from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
 from tests.decide import builders

@@ -8,7 +8,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.boards.board_columns import store_columns
-from sync.models import BoardLink, Decision, SyncMetadata
+from sync.models import ActivityLine, BoardLink, SyncMetadata
 from sync.monday.board_items import Board, BoardColumn
 from sync.operations.comparison import compare_board
 from sync.operations.setup.board_setup import check_board
@@ -43,7 +43,7 @@ def test_a_deleted_columns_field_waits_without_a_call_until_restored(world: Worl
     assert world.values(contact)["role_title"] == "Countess"
     assert (world.status(contact), blocked(world, contact)) == ("synced", {})
     assert owner.mapping().problem == ""
-    sentences = Decision.objects.filter(kind="column", entity_type="contact").values_list("sentence", flat=True)
+    sentences = ActivityLine.objects.filter(kind="column", entity_type="contact").values_list("sentence", flat=True)
     assert [" 2 contacts" in sentence for sentence in sentences] == [True, True]
 
 

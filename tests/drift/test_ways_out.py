@@ -12,8 +12,8 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import Decision, FieldMapping, WriteLoop
-from sync.operations.decision_undo import is_undoable
+from sync.models import ActivityLine, FieldMapping, WriteLoop
+from sync.operations.activity_undo import is_undoable
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_records import words_of
@@ -104,7 +104,7 @@ def test_filling_a_new_column_is_nobodys_edit_and_an_edit_keeps_its_line(world: 
     replaced(owner)
     world.work()
     edited, filled = (
-        Decision.objects.filter(kind="push", key="role_title", entity_id=record.pk).latest("pk")
+        ActivityLine.objects.filter(kind="push", key="role_title", entity_id=record.pk).latest("pk")
         for record in (contact, untouched)
     )
     assert (edited.values["before"], edited.values["after"]) == ("Analyst", "Head")

@@ -13,7 +13,7 @@ from urllib3 import HTTPResponse
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalState, SyncDirection
-from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
 from sync.records.approvals import approve, reject
@@ -84,7 +84,7 @@ def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, n
     hours_go_by(world, *people)
     nothing_is_lost(*people)
     assert {(world.status(person), world.values(person)["role_title"]) for person in people} == {("synced", "Boss")}
-    refilled = Decision.objects.filter(values__reason="unreported")
+    refilled = ActivityLine.objects.filter(values__reason="unreported")
     assert (refilled.count(), refilled.filter(folded=False).count()) == (3 * number, 1)
 
 
@@ -95,7 +95,7 @@ def test_an_edit_that_an_item_lost_on_another_board_is_in_the_history(world: Wor
     move_away_and_back(world, ann)
     hours_go_by(world, ann)
     assert (world.values(ann)["role_title"], ann.role_title) == ("Boss", "Boss")
-    line = Decision.objects.get(entity_id=ann.pk, kind="overridden")
+    line = ActivityLine.objects.get(entity_id=ann.pk, kind="overridden")
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from npd.models import Contact
-from sync.models import BoardLink, Decision
+from sync.models import ActivityLine, BoardLink
 from sync.state.record_view import RecordState, filter_by_state, view_of
 from tests.support.world import World
 
@@ -48,7 +48,7 @@ def test_a_record_that_leaves_sends_nothing_and_merges_changes_on_its_return(wor
     assert list(filter_by_state(Contact.objects.all(), RecordState.OFF)) == [contact]
     shown = world.values(contact)
     assert (shown["role_title"], shown["phone"], shown["npd_id"]) == ("Customer", "+442079460018", str(contact.pk))
-    assert Decision.objects.filter(entity_id=contact.pk, kind="left_out").count() == 1
+    assert ActivityLine.objects.filter(entity_id=contact.pk, kind="left_out").count() == 1
     world.edit(contact, "notes", "from Monday")
     world.hear(contact)
     assert (contact.sync_status, contact.notes) == ("disabled", "n")

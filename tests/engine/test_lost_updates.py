@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sandbox.model import API_USER
 from sync.clock import sync_now
-from sync.models import Decision, Intent, WebhookEvent
+from sync.models import ActivityLine, Intent, WebhookEvent
 from tests.support.world import World
 
 
@@ -31,7 +31,7 @@ def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_
     conflict = the_conflict(contact)
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "conflict")
-    assert Decision.objects.filter(entity_id=contact.pk, kind="overwritten").count() == 1
+    assert ActivityLine.objects.filter(entity_id=contact.pk, kind="overwritten").count() == 1
 
 
 # --- what is no lost update -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, MondayAccount, SyncQueue, WebhookEvent
+from sync.models import ActivityLine, MondayAccount, SyncQueue, WebhookEvent
 from tests.engine.conftest import choose, clash
 from tests.queue.test_claims import just_before
 from tests.support.world import TOM, World
@@ -57,7 +57,7 @@ def test_an_edit_comes_in_however_long_its_authors_name_is(world: World) -> None
     world.sandbox.act("edit", **edit)
     world.hear(contact)
     assert (contact.role_title, contact.sync_status) == ("Theirs", "synced")
-    assert Decision.objects.get(entity_id=contact.pk, kind="pull").actor.startswith("Tom Tom")
+    assert ActivityLine.objects.get(entity_id=contact.pk, kind="pull").actor.startswith("Tom Tom")
 
 
 def test_a_webhook_that_comes_as_a_pass_ends_leaves_its_record_pending(world: World) -> None:

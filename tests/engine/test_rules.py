@@ -5,7 +5,7 @@ from datetime import timedelta
 from pghistory.core import event_models
 
 from npd.models import Contact
-from sync.models import Decision, FieldMapping
+from sync.models import ActivityLine, FieldMapping
 from tests.support.world import World
 
 
@@ -26,5 +26,5 @@ def test_by_the_rule_newest_mondays_later_edit_wins(world: World) -> None:
     world.hear(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Theirs", "Theirs")
     assert world.status(contact) == "synced"
-    line = Decision.objects.filter(entity_id=contact.pk, values__overridden=True).latest("id")
+    line = ActivityLine.objects.filter(entity_id=contact.pk, values__overridden=True).latest("id")
     assert (line.values["before"], "newer" in line.sentence) == ("Ours", True)

@@ -10,8 +10,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from npd.models import Contact, Organization
+from sync.fields.field_values import clean_values, local_field_values, still_holds, update_values
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
-from sync.reconcile.field_values import clean_values, local_field_values, still_holds, update_values
 from tests.support.deals import Deal
 
 KINDS: list[tuple[str, Any, Any]] = [

@@ -6,15 +6,15 @@ import pghistory
 from django.contrib.auth.models import User
 
 from npd.models import Contact
-from sync.models import BoardLink, Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.decisions import reasons_of, triggers_of
+from sync.models import ActivityLine, BoardLink, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.models.activity_lines import reasons_of, triggers_of
 from sync.records.authors import SYNC_ACTOR
 from tests.support.people import api_of
 from tests.support.world import TOM, World
 
 
-def last(record: Any, kind: str, key: str = "role_title") -> Decision:
-    return Decision.objects.filter(entity_id=record.pk, kind=kind, key=key).latest("id")
+def last(record: Any, kind: str, key: str = "role_title") -> ActivityLine:
+    return ActivityLine.objects.filter(entity_id=record.pk, kind=kind, key=key).latest("id")
 
 
 def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(world: World) -> None:
@@ -89,7 +89,7 @@ def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World)
     values = {"email": "new@example.com"}
     world.sandbox.act("add", board_id=world.board_id(), name="New", values=values)
     world.hear(minutes=6)
-    line = Decision.objects.get(kind="create", entity_id=Contact.objects.get(name="New").pk)
+    line = ActivityLine.objects.get(kind="create", entity_id=Contact.objects.get(name="New").pk)
     assert line.cause["rows"]
     assert line.cause["events"]
     assert line.cause["read"] == line.request_id != ""
@@ -100,7 +100,7 @@ NAMES = ("Ann", "Bea", "Cleo", "Dan", "Eve", "Fay")
 
 def listed(browser: Any, kind: str) -> list[tuple[str, int]]:
     """The first words of each line of this kind, and how many more records it covers."""
-    rows = browser.get("/admin/sync/decision/").context["cl"].result_list
+    rows = browser.get("/admin/sync/activityline/").context["cl"].result_list
     return sorted(
         (row.values["after"], row.page_folded_count) for row in rows if row.kind == kind and "made" not in row.cause
     )

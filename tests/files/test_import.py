@@ -14,7 +14,7 @@ from npd.models import Contact, Organization
 from npd.personal_data import Person, erase
 from sync.admin.import_and_export import Uploads
 from sync.kernel.db import fetch_rows
-from sync.models import Decision
+from sync.models import ActivityLine
 from sync.operations import record_files
 from sync.operations.file_formats import MAX_ROWS
 from sync.operations.record_files import lock_imports, resource_of
@@ -353,9 +353,9 @@ def test_a_bad_value_is_left_out_said_by_its_reason_and_in_the_file_of_such_rows
     said = messages(confirm(browser, page))
     assert "3 new" in said
     assert "1 row was not imported. 2 rows were imported without a value." in said
-    batch_id = Decision.objects.get(kind="import", folded=False).batch_id
+    batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id
     address = f"/admin/npd/contact/import/refused/{batch_id}/"
-    assert address in browser.get("/admin/sync/decision/").content.decode()
+    assert address in browser.get("/admin/sync/activityline/").content.decode()
     lines = browser.get(address).content.decode("utf-8-sig").splitlines()
     assert lines[0] == '"Name","E-Mail","Phone","Colour","Reason"'
     assert [line.split(",")[0] for line in lines[1:]] == ['"Ann"', '"Bob"', '""']
@@ -456,7 +456,7 @@ def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypa
     assert messages(confirm(browser, page)) == "Nothing was imported. division by zero. Preview the file again."
     assert names() == {"Ann"}
     assert not Organization.objects.exists()
-    assert not Decision.objects.filter(kind="import").exists()
+    assert not ActivityLine.objects.filter(kind="import").exists()
 
 
 WAITING = """
@@ -524,19 +524,19 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     ann = contact("Ann", "ann@x.org", role_title="CEO")
     file = "Name,Email,Role,Company\nAnn,ann@x.org,Chair,\nBob,bob@x.org,Cook,Nova\nCid,cid@x.org,,\nDan,dan@x.org,,\n"
     imported(browser, file, create_missing="on")
-    batch = set(Decision.objects.filter(kind="import").values_list("batch_id", flat=True))
+    batch = set(ActivityLine.objects.filter(kind="import").values_list("batch_id", flat=True))
     assert len(batch) == 1
     batch_id = batch.pop()
     events = pghistory.models.Events.objects.tracks(ann).order_by("pgh_created_at")
     context = events.last().pgh_context
     assert (context["cause"], context["user"], context["batch"]) == ("import", person.pk, str(batch_id))
-    line = Decision.objects.get(entity_id=ann.pk, kind="import")
+    line = ActivityLine.objects.get(entity_id=ann.pk, kind="import")
     assert line.sentence == "Role set to “Chair” (was “CEO”) by the import of “people.csv”, row 2."
-    summary = Decision.objects.get(kind="import", folded=False)
+    summary = ActivityLine.objects.get(kind="import", folded=False)
     assert (summary.entity_id, summary.sentence) == (None, MADE)
     assert LogEntry.objects.get().change_message == MADE
-    undo = f"/admin/sync/decision/batch/{batch_id}/undo/"
-    activity = browser.get("/admin/sync/decision/").content.decode()
+    undo = f"/admin/sync/activityline/batch/{batch_id}/undo/"
+    activity = browser.get("/admin/sync/activityline/").content.decode()
     assert f'href="{undo}?' in activity
     assert f"{MADE} 5 records Undo…" in words_of(activity)
 
@@ -554,23 +554,23 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert names() == {"Ann", "Cid"}
     assert not Organization.objects.exists()
     assert "2 values" not in browser.get(undo).content.decode()
-    activity = words_of(browser.get("/admin/sync/decision/").content.decode())
+    activity = words_of(browser.get("/admin/sync/activityline/").content.decode())
     assert f"{MADE} 5 records Partly undone" in activity
 
 
 def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:
     imported(browser, "Name\nNova\nOrbit\n", "organization")
     contact("Ann", organization=Organization.objects.get(name="Nova"))
-    batch_id = Decision.objects.filter(kind="import").values_list("batch_id", flat=True)[0]
-    browser.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"})
+    batch_id = ActivityLine.objects.filter(kind="import").values_list("batch_id", flat=True)[0]
+    browser.post(f"/admin/sync/activityline/batch/{batch_id}/undo/", {"confirmed": "yes"})
     assert [organization.name for organization in Organization.objects.all()] == ["Nova"]
 
 
 def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
     imported(browser, "Name,Email\nAnn,ann@x.org\n")
-    batch_id = Decision.objects.get(kind="import", folded=False).batch_id
+    batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id
     browser.force_login(staff_who_may("change_contact", "view_contact"))
-    assert browser.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
+    assert browser.post(f"/admin/sync/activityline/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
 
 

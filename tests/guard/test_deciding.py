@@ -9,7 +9,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.choices import ApprovalKind
-from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, SyncQueue
 from tests.admin import states as states_of
 from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
@@ -62,7 +62,9 @@ def test_all_of_a_kind_are_decided_as_counted(browser: Client, hold: Any, action
     decided = ApprovalRequest.objects.get(pk=acts[0].pk)
     assert decided.decided_by is not None
     assert decided.decided_by.username == "mary"
-    assert {line.actor for line in Decision.objects.filter(entity_id=decided.entity_id, kind="approval")} == {"mary"}
+    assert {line.actor for line in ActivityLine.objects.filter(entity_id=decided.entity_id, kind="approval")} == {
+        "mary"
+    }
     assert SyncQueue.objects.filter(entity_id__in=[a.entity_id for a in acts], priority=10).count() == 3
 
 

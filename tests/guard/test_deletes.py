@@ -8,7 +8,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
-from sync.models import ApprovalRequest, Attention, BoardLink, Decision, Tombstone
+from sync.models import ActivityLine, ApprovalRequest, Attention, BoardLink, Tombstone
 from sync.records.approvals import approve, reject
 from sync.records.tombstones import restore_by_person
 from tests.guard.test_fields import linked, pending_requests, states
@@ -51,10 +51,10 @@ def test_a_mass_delete_archives_nothing_until_a_decision_which_is_one_entry(
 ) -> None:
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"pending_approval"}
-    before = set(Decision.objects.values_list("pk", flat=True))
+    before = set(ActivityLine.objects.values_list("pk", flat=True))
     decide(pending_requests(), mary)
     world.work()
-    rows = Decision.objects.exclude(pk__in=before).order_by("pk")
+    rows = ActivityLine.objects.exclude(pk__in=before).order_by("pk")
     assert (item_states(world, deleted), states()) == ([items] * 3, [state] * 3)
     [listed] = [row for row in rows if not row.folded]
     assert (listed.kind, listed.actor) == ("approval", "mary")
@@ -74,7 +74,7 @@ def test_a_restore_ends_the_wait_for_approval_at_once_and_a_late_approval_says_s
     [message] = client.post("/admin/home/act/", approval, follow=True).context["messages"]
     assert "nothing of this group waits any more" in str(message)
     assert approve(ApprovalRequest.objects.all(), mary) == 0
-    assert not Decision.objects.filter(kind="approval", actor="mary").exists()
+    assert not ActivityLine.objects.filter(kind="approval", actor="mary").exists()
     world.work()
     assert item_states(world, deleted) == ["active"] * 3
 

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from conflicts.reports import FieldSelection
+from conflicts.reports import AnswerKind, FieldSelection
 from conflicts.resolution import NotAsSeen, resolve
 from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
 from sync.choices import ApprovalKind, ApprovalState, UnmatchedReason
-from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, Tombstone, UnmatchedItem
-from sync.reconcile.pass_plan import AnswerKind
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
@@ -266,7 +265,7 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert [item["id"] for item in world.sandbox.items()] == [contact.monday_id]
     assert world.status(contact) == "synced"
-    line = Decision.objects.get(entity_id=contact.pk, kind="archived")
+    line = ActivityLine.objects.get(entity_id=contact.pk, kind="archived")
     assert "whose answer was lost" in line.sentence
     acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]

@@ -12,7 +12,7 @@ from npd.models import Contact, Organization
 from sync import attention
 from sync.attention import Kind
 from sync.clock import sync_now
-from sync.models import BoardLink, Decision, MondayAccount, SyncQueue, Tombstone, WebhookEvent
+from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue, Tombstone, WebhookEvent
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.records.authors import monday_editor_name
 from sync.records.item_links import RECREATE_KEY, request_recreation
@@ -31,18 +31,18 @@ def set_fields(record: Any, **values: Any) -> None:
 
 
 def log_of(record_id: Any, kind: str) -> list[str]:
-    return list(Decision.objects.filter(entity_id=record_id, kind=kind).values_list("sentence", flat=True))
+    return list(ActivityLine.objects.filter(entity_id=record_id, kind=kind).values_list("sentence", flat=True))
 
 
 def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World) -> None:
     contact = world.linked()
     take_away(world, contact)
     event = WebhookEvent.objects.filter(item_id=contact.monday_id).latest("id")
-    line = Decision.objects.get(entity_id=contact.pk, kind="removed")
+    line = ActivityLine.objects.get(entity_id=contact.pk, kind="removed")
     assert line.actor == monday_editor_name(str(event.user_id), MondayAccount.objects.get().users)
     world.sandbox.act("restore", item_id=contact.monday_id, user_id=TOM)
     world.hear()
-    line = Decision.objects.get(entity_id=contact.pk, kind="restored")
+    line = ActivityLine.objects.get(entity_id=contact.pk, kind="returned")
     assert line.actor == monday_editor_name(str(TOM), MondayAccount.objects.get().users) != ""
 
 
@@ -61,7 +61,7 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert world.values(contact)["role_title"] == contact.role_title
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert len(log_of(contact.pk, "unlinked")) == 1
-    decisions = Decision.objects.filter(
+    decisions = ActivityLine.objects.filter(
         entity_id=contact.pk, kind__in=("unlinked", "create", "push"), cause__causes__contains=["person"]
     )
     assert {decision.actor for decision in decisions} == {"pat"}
@@ -149,7 +149,7 @@ def test_a_removal_shows_when_a_person_did_it_and_its_quiet_time_begins_when_not
     assert abs(cause.since - then) < timedelta(minutes=1)
     assert cause.noticed is not None
     assert cause.noticed - then > timedelta(minutes=10)
-    line = Decision.objects.get(entity_id=contact.pk, kind="removed")
+    line = ActivityLine.objects.get(entity_id=contact.pk, kind="removed")
     assert (abs(line.happened_at - then) < timedelta(minutes=1), line.at - then > timedelta(minutes=10)) == (True, True)
     assert Contact.objects.filter(pk=contact.pk).exists()
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync.models import Decision, Tombstone
-from sync.models.decisions import fold_alike
+from sync.models import ActivityLine, Tombstone
+from sync.models.activity_lines import fold_alike
 from sync.records.tombstones import restore_by_person
 from tests.support.world import World
 
@@ -45,11 +45,13 @@ def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_
 def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> None:
     keys = [Contact.objects.create(name=name).pk for name in ("ann", "bob", "eve", "dan")]
     alike = {"entity_type": "contact", "kind": "archived", "actor": "ada", "sentence": "Deleted in NPD."}
-    lines = [Decision(**alike, entity_id=key, cause={"act": "one"}) for key in keys[:3]]
-    Decision.objects.bulk_create(fold_alike([*lines, Decision(**alike, entity_id=keys[3], cause={"act": "two"})]))
+    lines = [ActivityLine(**alike, entity_id=key, cause={"act": "one"}) for key in keys[:3]]
+    ActivityLine.objects.bulk_create(
+        fold_alike([*lines, ActivityLine(**alike, entity_id=keys[3], cause={"act": "two"})])
+    )
 
     def offers() -> list[tuple[str, str]]:
-        rows = away.get("/admin/sync/decision/").context["cl"].result_list
+        rows = away.get("/admin/sync/activityline/").context["cl"].result_list
         return [(row.page_offer.label, row.page_offer.url) for row in rows if row.page_offer.url]
 
     assert offers() == []  # none is gone
@@ -58,7 +60,7 @@ def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> 
     assert label == "Restore…"
     assert away.get(one).context["question"].button == "Restore 1 deleted record"
     assert away.get(several).context["question"].button == "Restore 3 deleted records"
-    assert away.post(one, {"confirmed": "yes"}).headers["Location"] == "/admin/sync/decision/"
+    assert away.post(one, {"confirmed": "yes"}).headers["Location"] == "/admin/sync/activityline/"
     assert Contact.objects.get().pk == keys[3]
     assert [url for _, url in offers()] == [several]
     Tombstone.objects.update(reason_code="erased")

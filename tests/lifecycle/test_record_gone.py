@@ -6,7 +6,7 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.models import BoardLink, Decision, Intent, SyncMetadata, SyncQueue, Tombstone
+from sync.models import ActivityLine, BoardLink, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.records.tombstones import restore_by_person
 from tests.admin import states
 from tests.lifecycle.conftest import choose
@@ -41,7 +41,7 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert stone(key).settled_at is not None
     (intent,) = Intent.objects.filter(entity_id=key, body__removes="archive")
     assert intent.state == "applied"
-    assert Decision.objects.filter(entity_id=key, kind="archived").count() == 1
+    assert ActivityLine.objects.filter(entity_id=key, kind="archived").count() == 1
     assert not SyncQueue.objects.filter(status="pending").exists()
 
 
@@ -92,7 +92,7 @@ def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(wo
     assert (back.email, back.organization_id, back.phone) == ("ann@example.com", organization.pk, "+442079460018")
     assert back.sync_status == "synced"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert Decision.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
+    assert ActivityLine.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
 
 
 def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) -> None:
@@ -106,5 +106,5 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
     client = admin_client
     page = client.get(f"/admin/sync/tombstone/{stone(key).pk}/change/").content.decode()
     assert "“Chair” into Role" in page
-    assert f"/admin/sync/decision/{line.pk}/undo/" in page
-    assert client.get(f"/admin/sync/decision/{line.pk}/undo/").status_code == 200
+    assert f"/admin/sync/activityline/{line.pk}/undo/" in page
+    assert client.get(f"/admin/sync/activityline/{line.pk}/undo/").status_code == 200

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from npd.models import Contact, Organization
 from sync.admin.activity import Edit, waiting_edits
 from sync.clock import sync_now
-from sync.models import Decision, SyncMetadata, SyncQueue, Tombstone
+from sync.models import ActivityLine, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.retention import prune
 from sync.records.authors import deletion_authors, log_action_many
 from sync.records.tombstones import deleted_names, restore_by_person
@@ -94,7 +94,7 @@ def test_a_deleted_records_name_is_kept_as_long_as_its_activity(settings: Any) -
     key = navy.pk
     move_clock(timedelta(days=1_000))
     navy.delete()
-    Decision.objects.create(entity_type="organization", entity_id=key, kind="delete", sentence="Deleted in NPD.")
+    ActivityLine.objects.create(entity_type="organization", entity_id=key, kind="delete", sentence="Deleted in NPD.")
     assert deleted_names("organization", [key]) == {key: "Navy (deleted)"}
     Tombstone.objects.update(state="nothing_left")
     move_clock(timedelta(days=1_100))
@@ -104,7 +104,7 @@ def test_a_deleted_records_name_is_kept_as_long_as_its_activity(settings: Any) -
     assert deleted_names("contact", [key]) == {}
     move_clock(timedelta(days=1_400))
     prune()
-    assert not Decision.objects.exists()
+    assert not ActivityLine.objects.exists()
     assert deleted_names("organization", [key]) == {}
 
 

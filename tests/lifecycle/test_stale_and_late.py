@@ -6,7 +6,7 @@ from psycopg.errors import LockNotAvailable
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import Decision, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import ActivityLine, MondayAccount, SyncMetadata, WebhookEvent
 from sync.reconcile.settle import items_and_deletions
 from tests.lifecycle.conftest import newcomers, open_conflict, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
@@ -29,7 +29,7 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert world.sandbox.item(old)["state"] == "active"
     assert world.sandbox.item(old)["values"]["npd_id"] == ""
     assert open_conflict(contact.pk, "identity").monday_item_id == old
-    assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
+    assert not ActivityLine.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
 def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(world: World) -> None:

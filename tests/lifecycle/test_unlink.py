@@ -5,7 +5,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.acts import NotPossible
-from sync.models import Decision, IgnoredItem, SyncQueue
+from sync.models import ActivityLine, IgnoredItem, SyncQueue
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import newcomers
 from tests.support.people import unlink
@@ -28,7 +28,7 @@ def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_ma
     assert (item["state"], item["name"], item["values"]["npd_id"]) == ("active", "Ann", "")
     row = IgnoredItem.objects.get(item_id=item_id)
     assert (row.left_alone, row.entity_id) == (True, contact.pk)
-    line = Decision.objects.get(entity_id=contact.pk, kind="unlinked")
+    line = ActivityLine.objects.get(entity_id=contact.pk, kind="unlinked")
     assert ("pat" in line.sentence, line.actor) == (True, "pat")
     world.sandbox.act("rename", item_id=item_id, name="Ann, edited")
     newcomers(world)

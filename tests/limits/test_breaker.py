@@ -8,11 +8,10 @@ import pytest
 import responses
 
 from sync.boards import availability
-from sync.choices import WaitsFor
+from sync.choices import ActivityKind, WaitsFor
 from sync.clock import sync_now
 from sync.limits import breaker, failed_writes, stops
-from sync.models import BoardLink, Decision, MondayAccount, SyncQueue
-from sync.models.decisions import STOP_END_KIND, STOP_KIND
+from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue
 from sync.monday import errors
 from tests.support.clock import stop_clock
 
@@ -44,7 +43,7 @@ def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_s
 
 
 def told() -> list[tuple[str, str, str]]:
-    return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))
+    return list(ActivityLine.objects.order_by("id").values_list("kind", "entity_type", "actor"))
 
 
 def test_an_outage_of_seconds_is_not_told_and_a_longer_one_once_also_if_calls_fail_together() -> None:
@@ -59,7 +58,7 @@ def test_an_outage_of_seconds_is_not_told_and_a_longer_one_once_also_if_calls_fa
     for _ in range(2):
         time_passes()
         breaker.stop_account(gone)
-    assert told() == [(STOP_KIND, "", "")]
+    assert told() == [(ActivityKind.STOP, "", "")]
 
 
 def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
@@ -100,7 +99,7 @@ def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
     # Activity has a line for each cause, and one for the end.
     stops.end_account_stop(by="dora")
     stops.end_account_stop(by="erik")
-    assert told() == [(STOP_KIND, "", ""), (STOP_KIND, "", ""), (STOP_END_KIND, "", "dora")]
+    assert told() == [(ActivityKind.STOP, "", ""), (ActivityKind.STOP, "", ""), (ActivityKind.STOP_END, "", "dora")]
 
 
 @responses.activate
@@ -142,8 +141,8 @@ def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_e
     assert availability.wait_sentence(2, ["organization", "contact"]) == f"They wait: {' '.join(reasons)}"
     stops.end_board_stop(contacts)
     assert [availability.of(name).is_available for name in ("contact", "organization")] == [True, False]
-    expected = [(STOP_KIND, "contact", ""), (STOP_KIND, "organization", ""), (STOP_END_KIND, "contact", "")]
-    assert told() == expected
+    stopped = [(ActivityKind.STOP, "contact", ""), (ActivityKind.STOP, "organization", "")]
+    assert told() == [*stopped, (ActivityKind.STOP_END, "contact", "")]
 
 
 def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sync.boards.sync_filter import FilterCondition, FilterOp, SyncFilter, condition_holds, elements_of, verdict_of
 from sync.choices import Rule, SyncDirection
+from sync.fields.sync_filter import FilterCondition, FilterOp, SyncFilter, condition_holds, elements_of, verdict_of
 from sync.merge import CLOCK_TOLERANCE, Action, EditTimes, Field, Unknown, Values, decide_field
 
 values = st.none() | st.sampled_from(["a", "b", "c"])

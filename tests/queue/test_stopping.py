@@ -18,7 +18,7 @@ from sync.clock import sync_now
 from sync.kernel import process
 from sync.limits import breaker, metered_client
 from sync.limits.metered_client import SHUTDOWN_MESSAGE
-from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
+from sync.models import ActivityLine, BoardLease, BoardLink, MondayAccount, SyncQueue
 from sync.monday.client import MondayClient
 from sync.monday.errors import SHUTTING_DOWN
 from sync.operations import retention
@@ -138,16 +138,16 @@ def test_a_comparison_cut_short_is_repeated(world: World, monkeypatch: pytest.Mo
 def test_pruning_ends_after_a_batch_and_the_rest_goes_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     old = sync_now() - timedelta(days=used.HISTORY_DAYS + 1)
-    Decision.objects.bulk_create(
-        Decision(entity_type="contact", kind="note", sentence="old", actor="") for _ in range(5)
+    ActivityLine.objects.bulk_create(
+        ActivityLine(entity_type="contact", kind="edit", sentence="old", actor="") for _ in range(5)
     )
-    Decision.objects.update(at=old)
+    ActivityLine.objects.update(at=old)
     process.request_shutdown()
     retention.prune()
-    assert Decision.objects.count() == 3
+    assert ActivityLine.objects.count() == 3
     process.cancel_shutdown()
     retention.prune()
-    assert Decision.objects.count() == 0
+    assert ActivityLine.objects.count() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

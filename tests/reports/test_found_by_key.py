@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from npd.models import Contact, Organization
 from sync import registry
+from sync.fields.field_values import local_values
+from sync.fields.lookups import load_board
 from sync.kernel.db import fetch_rows
 from sync.models import BoardLink, UnmatchedItem
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.monday.text_forms import MATCH_KEY_SQL, match_key
-from sync.reconcile.field_values import local_values
-from sync.reconcile.lookups import load_board
 from tests.files.conftest import confirm, preview
 from tests.support.world import World, mail
 

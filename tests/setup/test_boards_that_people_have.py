@@ -8,7 +8,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from conflicts.models import SyncConflict
-from conflicts.reports import RECORD_KEY, FieldSelection
+from conflicts.reports import RECORD_KEY, AnswerKind, FieldSelection
 from conflicts.resolution import current_values, resolve
 from npd.models import Contact
 from sync import attention, registry
@@ -18,7 +18,6 @@ from sync.monday.board_items import Board, BoardColumn
 from sync.operations.setup.board_setup import check_board
 from sync.operations.setup.selection import NEW_COLUMN, Choices, ChosenBoard
 from sync.operations.sweep import enqueue_items
-from sync.reconcile.pass_plan import AnswerKind
 from sync.records.item_links import ignore_unmatched
 from tests.admin.forms import answer_to_question
 from tests.support.sandbox import Sandbox

@@ -15,9 +15,9 @@ from sync.limits import stops
 from sync.limits.api_quota import midnight_after
 from sync.limits.credentials import webhook_secrets
 from sync.models import (
+    ActivityLine,
     Attention,
     BoardLink,
-    Decision,
     FieldMapping,
     IgnoredItem,
     MondayAccount,
@@ -272,5 +272,5 @@ def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it(
     with django_capture_on_commit_callbacks(execute=True):
         switch_board(link, "2", created=True)
     assert (BoardLink.objects.get().stops, Attention.objects.count()) == ({}, 0)
-    assert Decision.objects.latest("id").sentence == "Sync goes on: Contacts."
+    assert ActivityLine.objects.latest("id").sentence == "Sync goes on: Contacts."
     assert SyncQueue.objects.get().next_retry <= sync_now()

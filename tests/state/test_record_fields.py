@@ -3,8 +3,8 @@
 import pytest
 
 from npd.models import Contact, Organization
+from sync.fields.lookups import FieldDisplay
 from sync.models import BoardLink, FieldMapping
-from sync.reconcile.lookups import FieldDisplay
 
 
 @pytest.mark.django_db

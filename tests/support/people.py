@@ -42,7 +42,7 @@ def unlink(record: SyncedModel) -> None:
 # Groups that an administrator may make: one that only looks, and one that also operates the sync.
 OWN_GROUPS = {
     "view": [
-        "view_contact", "view_organization", "view_boardlink", "view_decision", "view_fieldmapping",
+        "view_contact", "view_organization", "view_boardlink", "view_activityline", "view_fieldmapping",
         "view_approvalrequest", "view_mondayaccount", "view_ignoreditem", "view_syncmetadata",
         "view_syncqueue", "view_tombstone", "view_unmatcheditem", "view_syncconflict", "export_contact",
         "export_organization",

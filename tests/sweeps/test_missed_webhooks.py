@@ -7,8 +7,8 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import BoardLink, Decision, IgnoredItem
-from sync.models.decisions import triggers_of
+from sync.models import ActivityLine, BoardLink, IgnoredItem
+from sync.models.activity_lines import triggers_of
 from sync.monday import board_events
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_board
@@ -26,7 +26,7 @@ def test_a_lost_webhooks_row_of_the_log_is_taken_over_once(world: World, post: P
     assert (event["value"], event["previousValue"]) == ({"value": "Countess"}, {"value": "Analyst"})
     assert (row.type, row.column_id, row.processed_at is None) == ("update_column_value", "role_title", False)
     assert event["userId"].isdigit()
-    pulled = Decision.objects.get(entity_id=contact.pk, kind="pull")
+    pulled = ActivityLine.objects.get(entity_id=contact.pk, kind="pull")
     assert f"webhook #{row.pk}" in triggers_of(pulled)
     contact.refresh_from_db()
     assert contact.role_title == "Countess"

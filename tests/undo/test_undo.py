@@ -12,8 +12,8 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.models import Decision, FieldMapping
-from sync.operations.decision_undo import NO_EARLIER_VALUE, decisions_of_batch, plan_decision_undo, undo_decisions
+from sync.models import ActivityLine, FieldMapping
+from sync.operations.activity_undo import NO_EARLIER_VALUE, lines_of_batch, plan_undo, undo_lines
 from tests.admin import states
 from tests.engine.test_relations import adopt_column, choose_on_board
 from tests.explain.test_causes import last
@@ -28,7 +28,7 @@ def dora(world: World) -> User:
 
 
 @pytest.fixture
-def pull(db: None) -> Decision:
+def pull(db: None) -> ActivityLine:
     """A pass's record of a pull: a contact's role “Boss” became “Chair” on the board."""
     states.boards()
     return states.decided(states.synced("Ann", "1", role_title="Chair"), "Chair.", key="role_title", values=MOVED)
@@ -39,7 +39,7 @@ def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: 
     world.edit(contact, "role_title", "Chair")
     world.hear(contact)
     pull = last(contact, "pull")
-    result = undo_decisions([pull], by=dora)
+    result = undo_lines([pull], by=dora)
     assert [(s.label, s.current_text, s.restored_text) for s in result.undone] == [("Role", "Chair", "Boss")]
     contact.refresh_from_db()
     assert contact.role_title == "Boss"
@@ -51,7 +51,7 @@ def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: 
     assert world.values(contact)["role_title"] == "Boss"
     assert world.status(contact) == "synced"
     assert last(contact, "push").folded  # what was sent is told by the undo
-    undo_decisions([undo], by=dora)
+    undo_lines([undo], by=dora)
     world.work()
     assert world.values(contact)["role_title"] == "Chair"
     contact.refresh_from_db()
@@ -66,7 +66,7 @@ def test_a_value_that_a_rule_has_overridden_can_be_taken_back(world: World, dora
     contact.save()
     world.work()
     assert world.values(contact)["role_title"] == "From NPD"
-    (step,) = undo_decisions([last(contact, "push")], by=dora).undone
+    (step,) = undo_lines([last(contact, "push")], by=dora).undone
     assert (step.current_text, step.restored_text) == ("From NPD", "From Monday")
     world.work(contact)
     assert contact.role_title == world.values(contact)["role_title"] == "From Monday"
@@ -91,14 +91,16 @@ TOO_LONG = MOVED | {"raw_before": {"role_title": "x" * 300}}
         (moved_on, "It was changed since: it says “President” now, not “Chair”, which this line left."),
         (lambda contact: FieldMapping.objects.update(direction="monday_to_npd"), "It comes from Monday only"),
         (in_conflict, "A conflict on it is open. Resolve that instead."),
-        (lambda contact: Decision.objects.update(values=TOO_LONG), "NPD doesn't take the earlier value any more:"),
+        (lambda contact: ActivityLine.objects.update(values=TOO_LONG), "NPD doesn't take the earlier value any more:"),
         (Contact.delete, "The record was deleted meanwhile. Restore it first."),
     ],
 )
-def test_a_late_undo_says_why(pull: Decision, admin_user: User, meanwhile: Callable[[Contact], Any], text: str) -> None:
+def test_a_late_undo_says_why(
+    pull: ActivityLine, admin_user: User, meanwhile: Callable[[Contact], Any], text: str
+) -> None:
     meanwhile(Contact.objects.get())
     before = list(Contact.objects.values("role_title"))
-    result = undo_decisions(Decision.objects.all(), by=admin_user)
+    result = undo_lines(ActivityLine.objects.all(), by=admin_user)
     assert not result.undone
     (step,) = result.left_alone
     assert step.refusal.startswith(text)
@@ -106,10 +108,10 @@ def test_a_late_undo_says_why(pull: Decision, admin_user: User, meanwhile: Calla
 
 
 @pytest.mark.django_db
-def test_where_two_directions_let_nothing_through_only_npd_changes(pull: Decision) -> None:
+def test_where_two_directions_let_nothing_through_only_npd_changes(pull: ActivityLine) -> None:
     FieldMapping.objects.update(direction="monday_to_npd")
     Contact.objects.update(sync_direction="npd_to_monday")
-    (step,) = plan_decision_undo([pull])
+    (step,) = plan_undo([pull])
     assert (step.refusal, bool(step.note)) == ("", True)
 
 
@@ -120,14 +122,14 @@ def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, 
         world.edit(contact, "notes", "new")
     world.hear()
     Contact.objects.filter(pk=contacts[1].pk).update(role_title="President")
-    result = undo_decisions(decisions_of_batch(last(contacts[0], "pull").batch_id), by=dora)
+    result = undo_lines(lines_of_batch(last(contacts[0], "pull").batch_id), by=dora)
     assert sorted((s.name, s.label) for s in result.undone) == [
         ("Contact 0", "Notes"), ("Contact 0", "Role"), ("Contact 1", "Notes"),
     ]  # fmt: skip
     assert [(s.name, s.current_text) for s in result.left_alone] == [("Contact 1", "President")]
     world.work()
     assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "President"]
-    assert len(undo_decisions(decisions_of_batch(result.batch_id), by=dora).undone) == 3
+    assert len(undo_lines(lines_of_batch(result.batch_id), by=dora).undone) == 3
     world.work()
     sides = [world.values(contact) for contact in contacts]
     assert [(values["role_title"], values["notes"]) for values in sides] == [("Chair", "new"), ("President", "new")]
@@ -136,17 +138,17 @@ def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, 
 def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: User) -> None:
     contact = world.linked(role_title="Boss")
     for kind, key in (("push", "role_title"), ("create", "")):
-        (step,) = undo_decisions([last(contact, kind, key=key)], by=dora).left_alone
+        (step,) = undo_lines([last(contact, kind, key=key)], by=dora).left_alone
         assert step.refusal == NO_EARLIER_VALUE
 
 
 @pytest.mark.django_db
-def test_of_two_moves_of_one_field_the_newest_is_taken_back(pull: Decision, admin_user: User) -> None:
+def test_of_two_moves_of_one_field_the_newest_is_taken_back(pull: ActivityLine, admin_user: User) -> None:
     moved = {"raw_before": {"role_title": "Chair"}, "raw_after": {"role_title": "President"}}
     contact = Contact.objects.get()
     states.decided(contact, "Chair became President.", key="role_title", values=moved)
     moved_on(contact)
-    assert len(undo_decisions(Decision.objects.all(), by=admin_user).undone) == 1
+    assert len(undo_lines(ActivityLine.objects.all(), by=admin_user).undone) == 1
     contact.refresh_from_db()
     assert contact.role_title == "Chair"
 
@@ -160,19 +162,19 @@ def test_a_relation_is_put_back_whole(world: World, dora: User) -> None:
     world.run_pass(contact)
     contact.refresh_from_db()
     assert contact.organization == second
-    undo_decisions([last(contact, "pull", key="organization")], by=dora)
+    undo_lines([last(contact, "pull", key="organization")], by=dora)
     world.work(contact)
     assert contact.organization == first
     assert (world.values(contact)["organization"], world.status(contact)) == ("One Ltd", "synced")
 
 
 @pytest.mark.django_db
-def test_a_value_that_the_database_refuses_undoes_nothing_and_says_so(pull: Decision, admin_client: Client) -> None:
+def test_a_value_that_the_database_refuses_undoes_nothing_and_says_so(pull: ActivityLine, admin_client: Client) -> None:
     states.synced("Ben", "2", role_title="Boss")
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("CREATE UNIQUE INDEX only_one_boss ON contacts (role_title)")
-    answer = admin_client.post(f"/admin/sync/decision/{pull.pk}/undo/", {"confirmed": "yes"}, follow=True)
+    answer = admin_client.post(f"/admin/sync/activityline/{pull.pk}/undo/", {"confirmed": "yes"}, follow=True)
     assert "Nothing was undone: a record can&#x27;t have its former value any more." in answer.content.decode()
     assert admin_client.post(f"/api/v1/sync/activity/{pull.pk}/undo/").status_code == 409
     assert Contact.objects.get(name="Ann").role_title == "Chair"
@@ -197,17 +199,17 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     contact.refresh_from_db()
     other.refresh_from_db()
     assert (contact.role_title, contact.notes, other.notes) == ("Boss", "Old", "New")
-    assert browser.get("/admin/sync/decision/1,999999999/undo/").status_code == 404
+    assert browser.get("/admin/sync/activityline/1,999999999/undo/").status_code == 404
 
 
-def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
+def test_a_batch_has_its_page(pull: ActivityLine, admin_client: Client) -> None:
     batch = uuid4()
     for number in (2, 3):
         contact = states.synced(f"Contact {number}", str(number), role_title="Chair")
         states.decided(contact, "Chair.", key="role_title", values=MOVED)
-    Decision.objects.update(batch_id=batch)
+    ActivityLine.objects.update(batch_id=batch)
     Contact.objects.filter(name="Contact 3").update(role_title="President")
-    url = f"/admin/sync/decision/batch/{batch}/undo/"
+    url = f"/admin/sync/activityline/batch/{batch}/undo/"
     page = admin_client.get(url).content.decode()
     assert all(words in page for words in ("2 values of 2 records go back", "1 change can&#x27;t be undone here"))
     admin_client.post(url, {"confirmed": "yes"})

@@ -22,6 +22,7 @@ from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
 from sync import choices, models, registry
 from sync.clock import SyncNow
+from sync.fields.field_values import local_values
 from sync.kernel.acts import ActionError
 from sync.kernel.schema import schema_problem
 from sync.monday.columns import make_converter
@@ -29,7 +30,6 @@ from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import set_up_all
 from sync.operations.worker import drain
 from sync.outbox import enqueue_unmatched
-from sync.reconcile.field_values import local_values
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 
 SAMPLE_FOLDER = Path(settings.BASE_DIR) / "data"

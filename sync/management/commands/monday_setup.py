@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
-from sync.boards.sync_filter import SyncFilter
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import terminal_line
 from sync.monday.errors import MondayError

@@ -10,8 +10,8 @@ from sync import registry
 from sync.boards import availability
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import quote, terminal_line, timestamp
-from sync.models import Decision, SyncedModel, Tombstone
-from sync.models.decisions import causes_text
+from sync.models import ActivityLine, SyncedModel, Tombstone
+from sync.models.activity_lines import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import preview
 from sync.state import record_view
@@ -70,12 +70,12 @@ def explain(subject: SyncedModel | Tombstone, *, shows_pass: bool = False) -> It
         outcome = "What the next sync would do is not known." if is_unknown else "The next sync would change nothing."
         yield f"{outcome} {unread_reason}".rstrip()
     yield ""
-    decisions = list(Decision.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("at", "id"))
-    yield "Activity, newest last:" if decisions else "Nothing has happened to it yet."
-    for decision in decisions:
-        author = f" {decision.actor}:" if decision.actor else ""
-        yield f"  #{decision.pk} {timestamp(decision.at)} {decision.kind}{author} {decision.sentence}"
-        if cause := causes_text(decision):
+    lines = list(ActivityLine.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("at", "id"))
+    yield "Activity, newest last:" if lines else "Nothing has happened to it yet."
+    for line in lines:
+        author = f" {line.actor}:" if line.actor else ""
+        yield f"  #{line.pk} {timestamp(line.at)} {line.kind}{author} {line.sentence}"
+        if cause := causes_text(line):
             yield f"    {cause}"
 
 

@@ -14,11 +14,11 @@ from conflicts.models import SyncConflict
 from conflicts.reports import ConflictReport
 from conflicts.store import reject_resolutions, save_reports
 from sync import registry
-from sync.choices import Cause, Priority, QueueDirection, RecordSyncStatus, SyncStatus
+from sync.choices import ActivityKind, Cause, Priority, QueueDirection, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.models import (
+    ActivityLine,
     BoardLink,
-    Decision,
     FieldMapping,
     Intent,
     IntentState,
@@ -129,7 +129,7 @@ def link_chosen(link: BoardLink, items: Mapping[str, str], by: str) -> None:
         if record.monday_id not in taken:
             model.objects.filter(pk=record.pk).update(monday_id=record.monday_id)
             linked.append(record)
-    Decision.objects.bulk_create([authors.person_line(record, "link", CHOSEN, by) for record in linked])
+    ActivityLine.objects.bulk_create([authors.person_line(record, ActivityKind.LINK, CHOSEN, by) for record in linked])
     ids = [record.pk for record in linked]
     direction = QueueDirection.TO_NPD
     enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)

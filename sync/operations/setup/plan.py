@@ -22,6 +22,15 @@ from sync import registry
 from sync.boards.board_columns import InspectedColumns
 from sync.choices import RemovedItemPolicy, UnmatchedReason
 from sync.clock import sync_now
+from sync.fields.field_values import (
+    BoardContext,
+    Reference,
+    match_key_of_item,
+    match_key_of_record,
+    record_name,
+    with_item,
+)
+from sync.fields.lookups import load_settings
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
 from sync.kernel.db import match_key_sql
@@ -41,16 +50,7 @@ from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import AnswerFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory, changed_sync_state
-from sync.reconcile.field_values import (
-    BoardContext,
-    Reference,
-    match_key_of_item,
-    match_key_of_record,
-    record_name,
-    with_item,
-)
 from sync.reconcile.gather.item_facts import MAX_NAMESAKES
-from sync.reconcile.lookups import load_settings
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
 
 log = structlog.get_logger(__name__)

@@ -24,8 +24,8 @@ from typing import Any
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.sync_filter import SyncFilter
 from sync.choices import Rule, SetupState, SyncDirection
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec

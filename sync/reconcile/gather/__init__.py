@@ -15,6 +15,8 @@ from uuid import UUID
 
 from sync import choices
 from sync.boards import board_columns
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncMetadata
@@ -22,11 +24,10 @@ from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSear
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
-from sync.reconcile import field_bases, field_values, identity, pass_plan, removed_items
+from sync.reconcile import identity, our_writes, pass_plan, removed_items
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import longer_histories, with_originals, with_related
 from sync.records.item_links import unlinked_items
@@ -114,7 +115,7 @@ class Gatherer:
         linked = facts.items.linked
         open_records = [record_plan.facts for record_plan in plan.open_records]
         with_items = _with_items(facts, open_records)
-        not_resting = [record for record in with_items if not field_bases.is_resting(board, record)]
+        not_resting = [record for record in with_items if not our_writes.is_resting(board, record)]
         linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
         linked_records = [replace(entry.facts, item=linked.get(str(entry.record.monday_id))) for entry in linked_plans]
         removed = [record for record in linked_records if removed_items.removed_state(board, record)]
@@ -139,7 +140,7 @@ class Gatherer:
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
         # record's item may have to pass, ignores it.
         compared = [*not_resting, *(deleted if board.sync_filter.items else ())]
-        emptied = [cell for record in compared for cell in field_bases.emptied_cells(board, record)]
+        emptied = [cell for record in compared for cell in our_writes.emptied_cells(board, record)]
         off_board = self.items_off_board(board, emptied)
         return with_related(facts, plan, [*not_resting, *removed, *deleted], off_board)
 
@@ -245,7 +246,7 @@ class Gatherer:
             items_by_id |= {item.id: item for item in items}
         return items_by_id
 
-    def items_off_board(self, board: BoardContext, emptied: Sequence[field_bases.EmptiedCell]) -> set[str]:
+    def items_off_board(self, board: BoardContext, emptied: Sequence[our_writes.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
         # An item that a pass has found removed isn't read again in each pass of a record that names it.

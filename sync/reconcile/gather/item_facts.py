@@ -15,15 +15,18 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
-from conflicts.reports import OpenConflict
+from conflicts.reports import AnswerKind, OpenConflict
 from conflicts.store import questions_about, records_seeking
 from sync import choices, registry
+from sync.choices import ActivityKind
 from sync.clock import SyncNow
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.kernel.db import match_key_sql
 from sync.models import (
+    ActivityLine,
     ApprovalRequest,
-    Decision,
     IgnoredItem,
     Intent,
     IntentState,
@@ -35,13 +38,13 @@ from sync.models import (
     WebhookEvent,
     history_of,
 )
-from sync.models.decisions import UNREPORTED
+from sync.models.activity_lines import UNREPORTED
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings, match_key
-from sync.reconcile import deleted_records, field_values, pass_plan, removed_items
+from sync.reconcile import deleted_records, pass_plan, removed_items
 from sync.reconcile.facts import (
     EDIT_KINDS,
     AnswerFacts,
@@ -52,7 +55,6 @@ from sync.reconcile.facts import (
     RecordFacts,
     RemovedItemFacts,
 )
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
@@ -82,8 +84,11 @@ def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict
     too_often = set[UUID | None]()
     times = board.settings.loop_times
     if times > 0 and board.link.removed_item_policy == choices.RemovedItemPolicy.CREATE:
-        recreated = Decision.objects.filter(
-            entity_id__in=[record.id for record in records], kind="unlinked", values__again=True, at__gt=SyncNow() - DAY
+        recreated = ActivityLine.objects.filter(
+            entity_id__in=[record.id for record in records],
+            kind=ActivityKind.UNLINKED,
+            values__again=True,
+            at__gt=SyncNow() - DAY,
         )
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
@@ -491,14 +496,14 @@ def _with_present_rows(
         # What somebody asked for since overrules the answer.
         is_overruled = any(key in item.claim.payload for key in REQUEST_KEYS)
         answer = question.answer if question and not is_overruled else ""
-        is_answered_as_new = answer == pass_plan.AnswerKind.NEW_RECORD
+        is_answered_as_new = answer == AnswerKind.NEW_RECORD
         has_records_id = item.new_record_id is not None and item.new_record_id == npd_id
         complete.append(
             replace(
                 item,
                 question=question,
                 asked_record=asked_record,
-                copied_record=asked_record if answer == pass_plan.AnswerKind.COPY else None,
+                copied_record=asked_record if answer == AnswerKind.COPY else None,
                 is_answered_as_new=is_answered_as_new,
                 asking_records=frozenset(asking.get(item.item_id, ())),
                 new_record_id=uuid.uuid4() if is_answered_as_new and has_records_id else item.new_record_id,

@@ -14,10 +14,14 @@ from django.db import models
 from conflicts.reports import ConflictKind
 from conflicts.store import open_conflicts
 from sync import choices
+from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
+from sync.fields import field_bases, field_values, lookups
+from sync.fields.field_bases import new_sync_state
+from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.models import (
-    Decision,
+    ActivityLine,
     Intent,
     IntentState,
     SyncedModel,
@@ -32,7 +36,7 @@ from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
-from sync.reconcile import field_bases, field_values, identity, lookups, pass_plan
+from sync.reconcile import identity, our_writes, pass_plan
 from sync.reconcile.facts import (
     EVENT_WINDOW,
     LOOP_WINDOW,
@@ -42,9 +46,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     change_events,
-    new_sync_state,
 )
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather.item_facts import MAX_EVENTS, answer_facts, deleted_facts, events_by_item
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
@@ -233,11 +235,11 @@ def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dic
     edited = {
         record_facts.id: record_facts.record
         for record_facts in changed
-        if not all(field_bases.is_field_resting(board, record_facts, mapping) for mapping in newest)
+        if not all(our_writes.is_field_resting(board, record_facts, mapping) for mapping in newest)
     }
-    without_base = [record for record in changed if field_bases.lacks_base(board, record)]
+    without_base = [record for record in changed if our_writes.lacks_base(board, record)]
     created = {
-        record.id: record.item.id for record in without_base if record.item and field_bases.may_be_ours(board, record)
+        record.id: record.item.id for record in without_base if record.item and our_writes.may_be_ours(board, record)
     }
     if edited:
         npd_edits = authors.latest_events(board.model, edited)
@@ -348,7 +350,8 @@ def with_originals(
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
         facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
     intents = grouped(Intent.objects.filter(entity_id__in=by_id), lambda intent: intent.entity_id)
-    unlinked = set(Decision.objects.filter(entity_id__in=by_id, kind="unlinked").values_list("entity_id", "remote_id"))
+    unlinkings = ActivityLine.objects.filter(entity_id__in=by_id, kind=ActivityKind.UNLINKED)
+    unlinked = set(unlinkings.values_list("entity_id", "remote_id"))
     events = events_by_item(WebhookEvent.objects.filter(item_id__in=originals).order_by("id"))
     complete = []
     for item in items:

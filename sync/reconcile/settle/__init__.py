@@ -25,7 +25,10 @@ from django.db import DatabaseError, OperationalError, models, transaction
 from conflicts.reports import ConflictKind, ConflictReport
 from conflicts.store import items_in_question, save_reports
 from sync import choices
+from sync.choices import ActivityKind
 from sync.clock import SyncNow
+from sync.fields.field_values import ACTIVE
+from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
 from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
@@ -34,10 +37,8 @@ from sync.outbox.pauses import locked_pause
 from sync.reconcile import duplicates, pass_plan, pass_results
 from sync.reconcile.changes import RecordChanges, record_changes
 from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
-from sync.reconcile.field_values import ACTIVE
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.identity import quoted_names
-from sync.reconcile.lookups import load_board
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
@@ -120,7 +121,9 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     requests_to_end = list(ended_requests(replace(plan, records=plans_there)))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
-            line = HistoryLine("approval", f"Nothing waits for approval any more: {request.label}.", request.key)
+            line = HistoryLine(
+                ActivityKind.APPROVAL, f"Nothing waits for approval any more: {request.label}.", request.key
+            )
             plans_there[request.entity_id] = plans_there[request.entity_id].logged(line)
     for record_id, record_plan in plans_there.items():
         seen_values = seen_after(record_plan, run.board.settings, facts.now)

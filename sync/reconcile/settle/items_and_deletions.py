@@ -8,12 +8,13 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
+from conflicts.reports import RECORD_KEY, AnswerKind, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import recheck_hold
-from sync.choices import TombstoneReason
+from sync.choices import ActivityKind, TombstoneReason
 from sync.clock import SyncNow, sync_now
+from sync.fields import field_bases, field_values
 from sync.kernel.acts import RestoreError
 from sync.kernel.db import update_many
 from sync.models import (
@@ -26,9 +27,10 @@ from sync.models import (
     SyncMetadata,
     Tombstone,
 )
+from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, field_bases, field_values, identity, pass_plan, unmatched_items
-from sync.reconcile.duplicates import DUPLICATE_STAYS, question_report
+from sync.reconcile import deleted_records, identity, pass_plan, unmatched_items
+from sync.reconcile.duplicates import question_report
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
 from sync.reconcile.settle import pass_run
@@ -71,7 +73,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
     """Write what a person's answer says; what needs a call is left to a pass, which this enqueues."""
     entity_type = run.entity_type
     by = plan.facts.requested_by
-    if answer.kind is pass_plan.AnswerKind.MERGE:
+    if answer.kind is AnswerKind.MERGE:
         assert answer.merged_id is not None
         assert answer.record_id is not None
         merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
@@ -80,17 +82,17 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
             run.records.filter(pk=answer.record_id).update(monday_id=merged.monday_id)
         merging = {"by": by, "causes": ["person"], "rule": "they are the same"}
         for entity_id in (answer.merged_id, answer.record_id):
-            run.log_decision(entity_id, merged.monday_id or "", "link", answer.result, actor=by, cause=merging)
+            run.log_line(entity_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is pass_plan.AnswerKind.LINK and answer.record_id is not None:
+    elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = pass_run.cause_of_claim(plan.facts.claim)
-        run.log_decision(answer.record_id, answer.item_id, "link", answer.result, actor=by, cause=cause)
+        run.log_line(answer.record_id, answer.item_id, ActivityKind.LINK, answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_id:
             run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is pass_plan.AnswerKind.NEW_ITEM:
+    elif answer.kind is AnswerKind.NEW_ITEM:
         asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
         owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
         free_items = sorted(asked_items.difference(map(str, owned)))
@@ -100,9 +102,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.enqueue_items(free_items)
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
-    elif answer.kind is pass_plan.AnswerKind.TWO_RECORDS:
+    elif answer.kind is AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
-    elif answer.kind is pass_plan.AnswerKind.LEAVE_ALONE:
+    elif answer.kind is AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
@@ -201,14 +203,14 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         ignore_item(run.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
     elif facts.chosen_id is not None or (creates and facts.ignored is not None):
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
-    kind = "create" if creates else "link"
+    kind = ActivityKind.CREATE if creates else ActivityKind.LINK
     cause = pass_run.cause_of_claim(facts.claim)
     cause |= {"events": list(facts.new_events), "rule": f"an item without a record: {kind}"}
     if run.read_request_id:
         cause["read"] = run.read_request_id
     by = str(facts.claim.payload.get("by", ""))
     columns = {"actor": by, "request_id": run.read_request_id}
-    run.log_decision(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
+    run.log_line(plan.record.pk, facts.item_id, kind, plan.sentence, cause=cause, **columns)
 
 
 def _store_record_of_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
@@ -265,8 +267,8 @@ def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         return
     cause = {"read": run.read_request_id, "rule": "a second item has the record's NPD ID"}
     record_id = plan.original_record.pk
-    run.log_decision(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
-    if plan.kind == DUPLICATE_STAYS:
+    run.log_line(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
+    if plan.kind is ActivityKind.CONFLICT_IDENTITY:
         save_reports([question_report(run.board, plan)])
 
 
@@ -320,7 +322,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     for plan in (plan for plan in plans if plan.record.monday_id):
         asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
-        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == pass_plan.AnswerKind.COPY}
+        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == AnswerKind.COPY}
         for item_id in copies & second_items:
             ignore_item(run.entity_type, item_id, None, "A person said that it is a copy.")
         name = field_values.record_name(plan.record)
@@ -342,8 +344,7 @@ def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tomb
 
 def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """End the tombstones of records that were created again under the same id."""
-    update = choices.Operation.UPDATE
-    created = [plan.id for plan in plans if any(job.operation != update for job in plan.facts.claim.jobs)]
+    created = [plan.id for plan in plans if any(job.operation != choices.UPDATE for job in plan.facts.claim.jobs)]
     if created:
         restored = choices.TombstoneState.RESTORED
         tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
@@ -357,7 +358,7 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
     _leave_asked_items(run, plans)
     for plan in plans:
         assert plan.removed_item is not None
-        is_reported = plan.removed_item.state in pass_plan.REPORTED_STATES
+        is_reported = plan.removed_item.state in REPORTED_STATES
         state = choices.TombstoneState(plan.removed_item.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
             state=state, note=plan.removed_item.result, reason_code="", settled_at=SyncNow()

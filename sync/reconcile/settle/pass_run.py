@@ -9,14 +9,16 @@ from django.db import models, transaction
 
 from conflicts.store import reject_resolutions
 from sync import choices, registry
+from sync.choices import ActivityKind
 from sync.clock import SyncNow
+from sync.fields.field_values import BoardContext, field_of
 from sync.kernel import grouped
 from sync.kernel.db import run_sql
 from sync.merge import Action
 from sync.models import (
+    ActivityLine,
     ApprovalRequest,
     BoardLink,
-    Decision,
     Intent,
     IntentState,
     SyncedModel,
@@ -25,27 +27,25 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.decisions import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
+from sync.models.activity_lines import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.lag import LAG_BUCKETS
 from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
-from sync.reconcile.changes import PUSH, answered_values
-from sync.reconcile.facts import RETURNED, HistoryLine, PassFacts
-from sync.reconcile.field_values import BoardContext, field_of
-from sync.reconcile.lost_updates import HISTORY_ONLY_LINE
+from sync.reconcile.changes import answered_values
+from sync.reconcile.facts import HistoryLine, PassFacts
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 
-_NPD_EDIT_KINDS = (PUSH, HISTORY_ONLY_LINE, "conflict")
+_NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
-    """Return why a decision was made, as `Decision.cause` stores it: the jobs, their causes, and who asked for it."""
+    """Return what led to a line of activity, as its `cause` stores it: the jobs, their causes, and who asked for it."""
     cause: dict[str, Any] = {
         "rows": [job.id for job in claim.jobs],
         "causes": [str(cause.name).lower() for cause in choices.Cause if cause in claim.causes],
@@ -78,10 +78,10 @@ class PassHistory:
         with_deletion_lines = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
         self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in with_deletion_lines)
 
-    def rows(self) -> list[Decision]:
+    def rows(self) -> list[ActivityLine]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
-    def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> Decision:
+    def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> ActivityLine:
         """Return the row of a line, with its actor and, as its cause, all that led to it."""
         claim = plan.facts.claim
         field_plan = plan.fields.get(line.key)
@@ -97,13 +97,13 @@ class PassHistory:
         request_id = self.read_request_id
         actor = line.actor
         intent = plan.answer.intent
-        if intent is not None and line.kind != "pull":
+        if intent is not None and line.kind != ActivityKind.PULL:
             request_id = intent.request_id
             cause |= {"intent": str(intent.pk), "alias": intent.alias}
         if field_plan is not None:
             editors, actor = self._editors(line, plan, field_plan, events)
             cause |= editors
-        if line.kind == RETURNED and not actor:
+        if line.kind == ActivityKind.RETURNED and not actor:
             restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
             actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
         if line.kind in DELETION_KINDS and (deletion := self.deletions.get(plan.id)):
@@ -113,7 +113,8 @@ class PassHistory:
             elif deletion.request:
                 cause["act"] = deletion.request
         is_recreation = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.CREATE
-        if (plan.creates and line.kind in (PUSH, "create")) or (is_recreation and line.kind == "unlinked"):
+        is_of_new_item = plan.creates and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE)
+        if is_of_new_item or (is_recreation and line.kind is ActivityKind.UNLINKED):
             # A new item is the act of whoever asked for it, else of who saved the record last.
             cause["made"] = True
             actor = str(claim.payload.get("by") or line.actor)
@@ -123,7 +124,7 @@ class PassHistory:
                     cause["act"] = act
         # An approval or rejection is shown as one act with its result.
         approval = claim.payload.get(approval_payload_key(line.key))
-        return Decision(
+        return ActivityLine(
             entity_type=plan.record.entity_type(),
             entity_id=plan.id,
             remote_id=line.item_id,
@@ -136,7 +137,7 @@ class PassHistory:
             request_id=request_id,
             cause=cause,
             # The undo's own entry says what was restored.
-            folded=bool(approval) or (line.kind == PUSH and "undo" in cause.get("npd", {})),
+            folded=bool(approval) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {})),
             fold_id=UUID(approval) if approval else None,
         )
 
@@ -157,18 +158,18 @@ class PassHistory:
             editors["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
             if edit.is_undo:
                 editors["npd"]["undo"] = True
-            if line.kind == PUSH and not actor and edit.who != authors.SYNC_ACTOR:
+            if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
                 actor = edit.who[:MAX_ACTOR_LENGTH]
             # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
             is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
-            if line.kind == PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
+            if line.kind == ActivityKind.PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
                 editors["act"] = edit.group_id
         last = next((event for event in reversed(events) if event.user_id), None)
         if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
             editors["monday"] = {"who": authors.monday_user_name(last.user_id, self.people), "user": last.user_id}
             if last.happened_at is not None:
                 editors["monday"]["at"] = last.happened_at.isoformat()
-            if line.kind == "pull":
+            if line.kind == ActivityKind.PULL:
                 actor = authors.monday_editor_name(last.user_id, self.people)
         return editors, actor
 
@@ -198,11 +199,11 @@ class PassRun:
         """Queue a pass for these items, likewise."""
         enqueue_unmatched(self.entity_type, ids, **{"cause": choices.Cause.DEPENDENCY, "priority": priority, **job})
 
-    def log_decision(
-        self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **columns: str
+    def log_line(
+        self, entity_id: UUID, item_id: str, kind: ActivityKind, sentence: str, *, cause: dict[str, Any], **columns: str
     ) -> None:
         """Write a line into a record's history that isn't in the log of its plan."""
-        entry = Decision(
+        entry = ActivityLine(
             entity_type=self.entity_type,
             entity_id=entity_id,
             remote_id=item_id,
@@ -212,11 +213,11 @@ class PassRun:
             cause=cause,
             **columns,
         )
-        Decision.objects.bulk_create(fold_alike([entry]))
+        ActivityLine.objects.bulk_create(fold_alike([entry]))
 
     def store_history(self, plans: Sequence[pass_plan.RecordPlan]) -> None:
         history = PassHistory(self.board, plans, self.batch_id, self.read_request_id)
-        Decision.objects.bulk_create(fold_alike(history.rows()))
+        ActivityLine.objects.bulk_create(fold_alike(history.rows()))
 
 
 def lock_failed_jobs(run: PassRun, plan: pass_plan.Plan) -> None:

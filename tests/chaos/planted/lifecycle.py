@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from sync.fields.field_bases import new_sync_state
 from sync.monday.board_items import Item
-from sync.reconcile.facts import RecordFacts, new_sync_state
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of

@@ -62,7 +62,7 @@ swallowed_taken_for_sent = bug(
 )
 
 
-@instead_of(swallowed_taken_for_sent, "sync.reconcile.field_bases:was_swallowed")
+@instead_of(swallowed_taken_for_sent, "sync.reconcile.our_writes:was_swallowed")
 def _takes_any_answer(right: Wrong, *args: Any) -> bool:
     return False
 
@@ -74,7 +74,7 @@ swallowed_for_ever = bug(
 )
 
 
-@instead_of(swallowed_for_ever, "sync.reconcile.field_bases:sends_in_vain")
+@instead_of(swallowed_for_ever, "sync.reconcile.our_writes:sends_in_vain")
 def _counts_no_sends(right: Wrong, *args: Any) -> int:
     return 0
 

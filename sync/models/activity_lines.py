@@ -1,4 +1,4 @@
-"""The activity: decisions about records, events of boards, and how entries of one act are folded."""
+"""The activity: what happened to records and boards, and how lines of one act are folded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
+from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.db import EMPTY_OBJECT
@@ -16,45 +17,37 @@ from sync.kernel.humanize import timestamp
 
 MAX_ACTOR_LENGTH = 200
 
-# The kinds of a stop, of a board or of the account, and of its end.
-STOP_KIND = "stop"
-STOP_END_KIND = "stop_end"
-
-# The kind of a conflict found, also about a removed item.
-CONFLICT_FOUND_KIND = "conflict_found"
-
 # The kind of a person's request in a conflict, by the kind of its result: pages show both in one line.
-REQUEST_KINDS = {
-    "conflict_settled": "conflict_chosen",
-    "undo": "conflict_undo",
-    "conflict_undo_refused": "conflict_undo",
+REQUEST_KINDS: Mapping[str, ActivityKind] = {
+    ActivityKind.CONFLICT_SETTLED: ActivityKind.CONFLICT_CHOSEN,
+    ActivityKind.UNDO: ActivityKind.CONFLICT_UNDO,
+    ActivityKind.CONFLICT_UNDO_REFUSED: ActivityKind.CONFLICT_UNDO,
 }
-IMPORT_KIND = "import"
 
-# The kinds of entries about a deleted record or its item; their actor is the person who deleted the record.
-DELETION_KINDS = ("delete", "deleted", "archived")
+# The kinds of lines about a deleted record or its item; their actor is the person who deleted the record.
+DELETION_KINDS = (ActivityKind.DELETE, ActivityKind.DELETED, ActivityKind.ARCHIVED)
 
 # The kinds of acts with which a person writes many records as one batch.
-BATCH_KINDS = (IMPORT_KIND, "undo")
+BATCH_KINDS = (ActivityKind.IMPORT, ActivityKind.UNDO)
 
-# The reason of entries about cells that were filled in again because nobody had emptied them: all of a pass are one
+# The reason of lines about cells that were filled in again because nobody had emptied them: all of a pass are one
 # line.
 # Also the key in the `values` of a request about such a cell.
 UNREPORTED = "unreported"
 
-# The key in an entry's values which marks a refill (see `is_refill`).
+# The key in a line's values which marks a refill (see `is_refill`).
 REFILLS = "refills"
 
 
-class Decision(models.Model):
-    """An entry of the activity: one decision on one field or record, as a sentence."""
+class ActivityLine(models.Model):
+    """A line of activity: what happened to one field, record or board, as a sentence."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
     entity_id = models.UUIDField("NPD ID", null=True, blank=True)
     remote_id = models.CharField("Monday item", max_length=50, blank=True, default="", db_default="")
     key = models.CharField("field", max_length=100, blank=True, default="", db_default="")
-    kind = models.CharField(max_length=30)
+    kind = models.CharField(max_length=30, choices=ActivityKind.choices)
     sentence = models.TextField()
     # Of a moved value: {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo. Of a removed
     # item: its `reason`, and `at`, the time of the removal.
@@ -69,17 +62,17 @@ class Decision(models.Model):
     # the creation of an item; `act` or `deletion`, the person's act behind it; `conflict`, a conflict's id; `file`, the
     # name of an import's; `refused`, whether it refused rows.
     cause: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
-    undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
-    # Entries with the same `fold_id` belong to one act; all but the newest are folded (see `fold_alike`). An entry that
-    # is folded without an id repeats another entry of its record, such as a choice that was applied.
-    folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
+    undoes = models.BigIntegerField("line that this one undoes", null=True, blank=True)
+    # Lines with the same `fold_id` belong to one act; all but the newest are folded (see `fold_alike`). A line that
+    # is folded without an id repeats another line of its record, such as a choice that was applied.
+    folded = models.BooleanField("listed within another line of its act", default=False, db_default=False)
     fold_id = models.UUIDField("act", null=True, blank=True)
 
     class Meta:
         db_table = "sync_decisions"
         default_permissions = ("change", "view")
-        verbose_name = "activity entry"
-        verbose_name_plural = "activity entries"
+        verbose_name = "line of activity"
+        verbose_name_plural = "lines of activity"
         ordering: ClassVar[list[str]] = ["-at", "-id"]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the retention, oldest first, and "what the last hour moved".
@@ -96,11 +89,11 @@ class Decision(models.Model):
 
     @property
     def happened_at(self) -> datetime:
-        """When it happened on Monday, if a webhook said so; otherwise when the entry was written."""
+        """When it happened on Monday, if a webhook said so; otherwise when the line was written."""
         moment = None
-        if self.kind == "removed":
+        if self.kind == ActivityKind.REMOVED:
             moment = self.values.get("at")
-        elif self.kind == "pull":
+        elif self.kind == ActivityKind.PULL:
             moment = self.cause.get("monday", {}).get("at")
         return datetime.fromisoformat(moment) if moment else self.at
 
@@ -124,13 +117,13 @@ class Decision(models.Model):
 
     @property
     def fold_key(self) -> tuple[str, ...]:
-        """Equal for entries of different records that may be one act: a person's on any field, the sync's on one."""
+        """Equal for lines of different records that may be one act: a person's on any field, the sync's on one."""
         kind = self.kind
         if self.is_of_new_item:
-            kind = "create"
+            kind = ActivityKind.CREATE
         elif self.is_refill:
             kind = REFILLS
-        # A pass settles a conflict, and the entry's values say who chose.
+        # A pass settles a conflict, and the line's values say who chose.
         chosen_by = str(self.values.get("by", "")) if kind in REQUEST_KINDS else ""
         key = "" if (self.actor or chosen_by) and not self.is_refill else self.key
         return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act)
@@ -140,7 +133,7 @@ class Decision(models.Model):
         """What distinguishes an act from similar ones; empty if that is unknown, or for the sync's own acts."""
         if self.actor and self.kind in BATCH_KINDS:
             return str(self.batch_id or "")
-        if self.actor and self.kind == "pull":
+        if self.actor and self.kind == ActivityKind.PULL:
             # Monday reports no acts, so the same value that a person gives a column within a minute counts as one.
             return f"{self.key}={self.values.get('after', '')}"
         return str(self.cause.get("act") or self.cause.get("deletion", ""))
@@ -162,7 +155,7 @@ _CAUSE_WORDS = {
 }
 
 
-def reasons_of(row: Decision) -> list[str]:
+def reasons_of(row: ActivityLine) -> list[str]:
     """Return the edits on either side, and the rule that decided, as phrases."""
     reasons = []
     for side, place in (("npd", "edited in NPD"), ("monday", "edited on Monday")):
@@ -175,8 +168,8 @@ def reasons_of(row: Decision) -> list[str]:
     return reasons
 
 
-def triggers_of(row: Decision) -> list[str]:
-    """Return the jobs, webhooks and calls that led to a decision, as phrases."""
+def triggers_of(row: ActivityLine) -> list[str]:
+    """Return the jobs, webhooks and calls that led to a line, as phrases."""
     cause: Mapping[str, Any] = row.cause
     triggers = [f"webhook #{pk}" for pk in cause.get("events", [])]
     kinds = " and ".join(_CAUSE_WORDS.get(kind, kind) for kind in cause.get("causes", []))
@@ -192,62 +185,64 @@ def triggers_of(row: Decision) -> list[str]:
         alias = f", alias {cause['alias']}" if cause.get("alias") else ""
         triggers.append(f"written to Monday [Monday request {row.request_id}{alias}]")
     if row.undoes is not None:
-        triggers.append(f"undoes entry #{row.undoes}")
+        triggers.append(f"undoes line #{row.undoes}")
     return triggers
 
 
-def causes_text(row: Decision) -> str:
-    """Return the triggers and reasons of a decision as a chain."""
+def causes_text(row: ActivityLine) -> str:
+    """Return the triggers and reasons of a line as a chain."""
     return " → ".join([*triggers_of(row), *reasons_of(row)])
 
 
-def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
+def log_event(kind: ActivityKind, sentence: str, *, by: str = "", entity_type: str = "") -> None:
     """Log an event of a board, the sync as a whole, or a user account; it has no record."""
-    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
+    ActivityLine.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
 
 
 MANY_ALIKE = 2
 
-# Similar entries with shorter pauses belong to one act, across passes.
+# Similar lines with shorter pauses belong to one act, across passes.
 ACT_PAUSE = timedelta(minutes=1)
 
-# The same for batches of many entries: an import waits for Monday's quota in between.
+# The same for batches of many lines: an import waits for Monday's quota in between.
 BULK_PAUSE = timedelta(minutes=10)
 
 
-def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
-    """Fold entries about to be saved, with stored entries of the same act; return `entries`.
+def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
+    """Fold lines about to be saved, with stored lines of the same act; return `lines`.
 
-    If an act is about more than MANY_ALIKE records, only the newest record's entries stay listed. Marking entries when
+    If an act is about more than MANY_ALIKE records, only the newest record's lines stay listed. Marking lines when
     they are written is cheaper than finding them in a list of a hundred thousand.
     """
-    if not entries:
-        return entries
-    alike = grouped((entry for entry in entries if not entry.folded), lambda entry: entry.fold_key)
-    # Recent listed entries that may belong to the same acts, with their age.
-    types = {entry.entity_type for entry in entries}
-    kinds = {entry.kind for entry in entries}
-    actors = {entry.actor for entry in entries}
+    if not lines:
+        return lines
+    alike = grouped((line for line in lines if not line.folded), lambda line: line.fold_key)
+    # Recent listed lines that may belong to the same acts, with their age.
+    types = {line.entity_type for line in lines}
+    kinds = {line.kind for line in lines}
+    actors = {line.actor for line in lines}
     age = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
-    rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
+    rows = ActivityLine.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
     of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
     rows = rows.filter(of_kind, actor__in=actors).annotate(age=age).order_by()
     columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
     listed = grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
     for key, group in alike.items():
-        pause = BULK_PAUSE if len({entry.subject for entry in group}) > MANY_ALIKE else ACT_PAUSE
-        # After a minute, a bulk continues only an entry that others are folded into; a single one was its own act.
-        before = [entry for entry in listed.get(key, ()) if entry.age <= (pause if entry.fold_id else ACT_PAUSE)]
-        fold_ids = {entry.fold_id for entry in before} - {None}
+        pause = BULK_PAUSE if len({line.subject for line in group}) > MANY_ALIKE else ACT_PAUSE
+        # After a minute, a bulk continues only a line that others are folded into; a single one was its own act.
+        before = [line for line in listed.get(key, ()) if line.age <= (pause if line.fold_id else ACT_PAUSE)]
+        fold_ids = {line.fold_id for line in before} - {None}
         is_one_act = group[0].reason == UNREPORTED and len(group) > 1
-        if len({entry.subject for entry in (*before, *group)}) <= MANY_ALIKE and not (fold_ids or is_one_act):
+        if len({line.subject for line in (*before, *group)}) <= MANY_ALIKE and not (fold_ids or is_one_act):
             continue
         fold_id = next(iter(fold_ids), None) or uuid.uuid4()
-        for entry in group:
-            entry.fold_id = fold_id
-            entry.folded = entry is not group[-1] if is_one_act else entry.subject != group[-1].subject
+        for line in group:
+            line.fold_id = fold_id
+            line.folded = line is not group[-1] if is_one_act else line.subject != group[-1].subject
         if before:
-            earlier = models.Q(pk__in=[entry.pk for entry in before]) | models.Q(fold_id__in=fold_ids)
-            # Skip entries already in the act, or each entry of a bulk would update all before it.
-            Decision.objects.filter(earlier).exclude(folded=True, fold_id=fold_id).update(folded=True, fold_id=fold_id)
-    return entries
+            earlier = models.Q(pk__in=[line.pk for line in before]) | models.Q(fold_id__in=fold_ids)
+            # Skip lines already in the act, or each line of a bulk would update all before it.
+            ActivityLine.objects.filter(earlier).exclude(folded=True, fold_id=fold_id).update(
+                folded=True, fold_id=fold_id
+            )
+    return lines

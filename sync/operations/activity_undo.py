@@ -14,20 +14,20 @@ from django.db import IntegrityError, models, transaction
 
 from conflicts.store import open_conflicts
 from sync import registry
-from sync.choices import SyncDirection, common_direction
+from sync.choices import ActivityKind, SyncDirection, common_direction
+from sync.fields import field_values
+from sync.fields.lookups import FieldDisplay, read_related
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
-from sync.models import Decision, FieldMapping, SyncedModel, history_of
-from sync.models.decisions import IMPORT_KIND, fold_alike
+from sync.models import ActivityLine, FieldMapping, SyncedModel, history_of
+from sync.models.activity_lines import fold_alike
 from sync.outbox import wakeups
-from sync.reconcile import field_values
-from sync.reconcile.lookups import FieldDisplay, read_related
 from sync.records import authors
 from sync.records.tombstones import deleted_names
 
 # The entry that stands for a whole import.
-IMPORT_SUMMARY = models.Q(kind=IMPORT_KIND, entity_id=None)
+IMPORT_SUMMARY = models.Q(kind=ActivityKind.IMPORT, entity_id=None)
 
 CHANGED_SINCE_IMPORT = "Somebody has changed it or linked to it since the import. If it should go, delete it yourself."
 NO_EARLIER_VALUE = "It replaced no value that could be put back."
@@ -35,9 +35,9 @@ NO_EARLIER_VALUE = "It replaced no value that could be put back."
 
 @dataclass
 class UndoStep:
-    """A decision to undo, with the values that its undo writes."""
+    """A line of activity to undo, with the values that its undo writes."""
 
-    decision: Decision
+    line: ActivityLine
     record: SyncedModel | None
     name: str  # the record's name
     label: str  # the field's label
@@ -51,36 +51,36 @@ class UndoStep:
     @property
     def deletes(self) -> bool:
         """Whether the undo deletes a record that an import created."""
-        return is_creation(self.decision)
+        return is_creation(self.line)
 
 
-def may_undo_decisions(user: Any, decisions: Iterable[Decision]) -> bool:
-    """Whether a user may change every record of these decisions, and delete those that an import created."""
-    actions = {("delete" if is_creation(row) else "change", row.entity_type) for row in decisions}
+def may_undo(user: Any, lines: Iterable[ActivityLine]) -> bool:
+    """Whether a user may change every record of these lines, and delete those that an import created."""
+    actions = {("delete" if is_creation(row) else "change", row.entity_type) for row in lines}
     return all(
         registry.may_act(user, action, entity_type)
         if registry.is_registered(entity_type)
-        else user.has_perm("sync.change_decision")
+        else user.has_perm("sync.change_activityline")
         for action, entity_type in actions
     )
 
 
-def is_creation(decision: Decision) -> bool:
-    """Whether a decision is the creation of a record by an import; its undo deletes the record."""
-    return decision.kind == IMPORT_KIND and not decision.key and decision.entity_id is not None
+def is_creation(line: ActivityLine) -> bool:
+    """Whether a line is the creation of a record by an import; its undo deletes the record."""
+    return line.kind == ActivityKind.IMPORT and not line.key and line.entity_id is not None
 
 
-def is_undoable(decision: Decision) -> bool:
-    """Whether a decision can be undone at all: the creation of a record, or a change with both values."""
-    if is_creation(decision):
+def is_undoable(line: ActivityLine) -> bool:
+    """Whether a line can be undone at all: the creation of a record, or a change with both values."""
+    if is_creation(line):
         return True
-    raws = [decision.values.get(name) for name in ("raw_before", "raw_after")]
-    return bool(decision.entity_id and decision.key and all(raws))
+    raws = [line.values.get(name) for name in ("raw_before", "raw_after")]
+    return bool(line.entity_id and line.key and all(raws))
 
 
-def superseded_changes(decisions: Iterable[Decision]) -> set[int]:
+def superseded_changes(lines: Iterable[ActivityLine]) -> set[int]:
     """Return the ids of the changes whose values their records don't hold any more: nothing is left to undo."""
-    changes = [row for row in decisions if not is_creation(row)]
+    changes = [row for row in lines if not is_creation(row)]
     superseded = set()
     for rows in grouped(changes, lambda row: row.entity_type).values():
         records = _records_of(rows)
@@ -93,17 +93,17 @@ def superseded_changes(decisions: Iterable[Decision]) -> set[int]:
     return superseded
 
 
-def decisions_of_batch(batch_id: UUID) -> models.QuerySet[Decision]:
+def lines_of_batch(batch_id: UUID) -> models.QuerySet[ActivityLine]:
     """Return the changes and creations of a pass, an import or an undo, by record, each record's oldest first."""
-    rows = Decision.objects.filter(batch_id=batch_id)
-    changes = models.Q(values__has_keys=["raw_before", "raw_after"]) | models.Q(kind=IMPORT_KIND)
+    rows = ActivityLine.objects.filter(batch_id=batch_id)
+    changes = models.Q(values__has_keys=["raw_before", "raw_after"]) | models.Q(kind=ActivityKind.IMPORT)
     return rows.filter(changes).exclude(IMPORT_SUMMARY).order_by("entity_type", "entity_id", "id")
 
 
 def batch_undo_state(batch_id: UUID) -> str:
     """Return whether an import or an undo is “Undone” or “Partly undone”; empty if neither."""
-    steps = decisions_of_batch(batch_id).order_by()
-    undos = Decision.objects.filter(undoes__isnull=False)
+    steps = lines_of_batch(batch_id).order_by()
+    undos = ActivityLine.objects.filter(undoes__isnull=False)
     in_force = undos.exclude(pk__in=undos.values("undoes"))
     undone = steps.filter(pk__in=in_force.values("undoes"))
     if not undone.exists():
@@ -111,9 +111,9 @@ def batch_undo_state(batch_id: UUID) -> str:
     return "Partly undone" if steps.exclude(pk__in=undone.values("pk")).exists() else "Undone"
 
 
-def plan_decision_undo(decisions: Iterable[Decision]) -> list[UndoStep]:
-    """Return the step of each decision, for display; `undo_decisions` checks each of them again."""
-    rows = list(decisions)
+def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
+    """Return the step of each line, for display; `undo_lines` checks each of them again."""
+    rows = list(lines)
     # A reference from a record that the same undo deletes doesn't count.
     deleted_with = {row.entity_id for row in rows if is_creation(row)}
     steps: dict[int, UndoStep] = {}
@@ -123,8 +123,8 @@ def plan_decision_undo(decisions: Iterable[Decision]) -> list[UndoStep]:
     return [steps[row.pk] for row in rows]
 
 
-def _records_of(rows: Sequence[Decision], *, lock: bool = False) -> dict[UUID, SyncedModel]:
-    """Return the existing records of decisions of one type; with `lock`, lock them in the order of their ids."""
+def _records_of(rows: Sequence[ActivityLine], *, lock: bool = False) -> dict[UUID, SyncedModel]:
+    """Return the existing records of lines of one type; with `lock`, lock them in the order of their ids."""
     if not registry.is_registered(rows[0].entity_type):
         return {}
     model = registry.entity(rows[0].entity_type).model
@@ -160,12 +160,12 @@ def _direction_now(record: SyncedModel, mapping: FieldMapping | None) -> SyncDir
 
 
 class _UndoPlan:
-    """Plans the undo of decisions about records of one type; loads what their values point at."""
+    """Plans the undo of lines about records of one type; loads what their values point at."""
 
     def __init__(
         self,
         entity_type: str,
-        rows: Sequence[Decision],
+        rows: Sequence[ActivityLine],
         records: Mapping[UUID, SyncedModel],
         deleted_with: Collection[Any] = (),
     ) -> None:
@@ -188,8 +188,8 @@ class _UndoPlan:
             models.prefetch_related_objects(list(records.values()), *sorted(relations))
             self.related = read_related(field_values.references_of(model, raws))
 
-    def step(self, row: Decision) -> UndoStep:
-        """Return the step of a decision, with the values to write or the reason against it."""
+    def step(self, row: ActivityLine) -> UndoStep:
+        """Return the step of a line, with the values to write or the reason against it."""
         record = self.records.get(row.entity_id) if row.entity_id else None
         mapping = self.mappings.get(row.key)
         name = self.last_names.get(row.entity_id) if row.entity_id else None
@@ -231,7 +231,7 @@ class _UndoPlan:
     ) -> str:
         if field_values.still_holds(record, before):
             return f"It says “{step.current_text}” already." if step.current_text else "It is empty already."
-        after = step.decision.values["raw_after"]
+        after = step.line.values["raw_after"]
         if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
             return f"It was changed since: it says “{step.current_text}” now, not “{expected}”, which this line left."
@@ -240,7 +240,7 @@ class _UndoPlan:
                 "It comes from Monday only, so NPD's value would be replaced again at the next sync. Change it on "
                 "the board."
             )
-        in_conflict = any(step.decision.key in conflict.fields for conflict in self.conflicts.get(record.pk, []))
+        in_conflict = any(step.line.key in conflict.fields for conflict in self.conflicts.get(record.pk, []))
         return "A conflict on it is open. Resolve that instead." if in_conflict else ""
 
     def _display(self, record: SyncedModel, mapping: FieldMapping | None, raw: Mapping[str, Any]) -> str:
@@ -257,15 +257,15 @@ class UndoResult:
     batch_id: UUID  # of the undo itself, by which it can be undone
     undone: list[UndoStep] = field(default_factory=list)
     left_alone: list[UndoStep] = field(default_factory=list)
-    lines: list[Decision] = field(default_factory=list)
+    lines: list[ActivityLine] = field(default_factory=list)
 
 
-def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
-    """Undo the decisions that nothing forbids, in one transaction; of several about one field, only the newest.
+def undo_lines(lines: Iterable[ActivityLine], *, by: User) -> UndoResult:
+    """Undo the lines that nothing forbids, in one transaction; of several about one field, only the newest.
 
     Records are locked in the order of their ids. Only NPD is written; the next pass does the rest.
     """
-    by_type = grouped(sorted(decisions, key=lambda row: -row.pk), lambda row: row.entity_type)
+    by_type = grouped(sorted(lines, key=lambda row: -row.pk), lambda row: row.entity_type)
     result = UndoResult(uuid.uuid4())
     with pghistory.context(user=by.pk, cause=authors.UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
         for entity_type, type_rows in sorted(by_type.items()):
@@ -305,13 +305,13 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
             # The sentence names no time, because people read it in several time zones.
             sentence = f"{actor} put {step.label} back to {back} (was {before}). {step.note}".strip()
         assert step.record is not None
-        line = authors.person_line(step.record, "undo", sentence, actor)
-        line.key = step.decision.key
+        line = authors.person_line(step.record, ActivityKind.UNDO, sentence, actor)
+        line.key = step.line.key
         line.values = values
         line.batch_id = result.batch_id
-        line.undoes = step.decision.pk  # by which the undo can be undone
+        line.undoes = step.line.pk  # by which the undo can be undone
         lines.append(line)
-    result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
+    result.lines.extend(ActivityLine.objects.bulk_create(fold_alike(lines)))
     restored = [step.record for step in undone if step.record and not step.deletes]
     deleted = [step.record for step in undone if step.record and step.deletes]
     authors.log_action_many(by, restored, "Put back by an undo.")

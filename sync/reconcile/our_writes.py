@@ -1,39 +1,26 @@
-"""The base of a field, and its sides in the form in which they are compared with it.
+"""What our own writes left in an item's cells: bases without an answer, and writes that changed nothing.
 
-A base is a dict in the sync state, by the mapping's key: the raw values of NPD (`local`) and Monday (`remote`) when
-both sides last agreed, with the item, column and mapping version to which they belong. It doesn't count for others.
+Also whether both sides of a field rest on its base, and which cells lost the item that their base names.
 
 Implements, in “After a write” of docs/reference/merge.md, *an intent without an answer*, but for creates until their
 items are looked for (unanswered_creates.py).
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
 from sync import merge
-from sync.choices import ColumnProblem
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
+from sync.fields import field_values
+from sync.fields.field_bases import AS_SENT, base_of, base_remote, cell_of, new_base, side_of, sides_of
+from sync.fields.field_values import BoardContext
+from sync.models import FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday import conversion
-from sync.monday.board_items import Item
 from sync.monday.text_forms import looks_same
-from sync.reconcile import field_values
 from sync.reconcile.facts import PassFacts, RecordFacts, change_events, is_create
-from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.registry import target_of
-
-# The key of a base whose Monday half is the sent value, because there was no answer or it was somebody's edit
-# (lost_updates.py).
-AS_SENT = "as_sent"
-
-
-def base_of(sync_state: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
-    """Return the base if it belongs to this item, column and mapping version; None otherwise."""
-    entry = sync_state.base.get(mapping.key)
-    return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
 def base_with_intents(
@@ -109,12 +96,6 @@ def sends_in_vain(facts: RecordFacts, field_plan: FieldPlan, raw: Any) -> int:
     return number
 
 
-def base_remote(converter: conversion.Converter, entry: dict[str, Any]) -> merge.Canonical:
-    """Return the Monday half of a base: Monday's value, or with AS_SENT the sent one."""
-    is_as_sent = entry.get(AS_SENT)
-    return converter.canonical_local(entry["local"]) if is_as_sent else converter.canonical_remote(entry["remote"])
-
-
 def resting_base(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> dict[str, Any] | None:
     """Return the base of a field, if both its sides have exactly the base's raw values."""
     item = facts.item
@@ -128,84 +109,6 @@ def resting_base(facts: RecordFacts, mapping: FieldMapping, converter: conversio
 def is_field_resting(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
     return resting_base(facts, mapping, board.converter(mapping, facts.record)) is not None
-
-
-def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
-    return {
-        "local": local_raw,
-        "remote": remote_raw,
-        "item": item_id,
-        "column": mapping.column_id,
-        "version": mapping.version,
-    }
-
-
-def bases_of_equal_fields(board: BoardContext, record: SyncedModel, item: Item) -> dict[str, dict[str, Any]]:
-    """Return the bases of fields that are equal in a record and its item, by the keys of their mappings.
-
-    A record created from an item begins with them, so that an edit on the board before its first pass is a change.
-    """
-    bases = {}
-    for mapping in board.mapped:
-        converter = board.converter(mapping, record)
-        local_raw = field_values.local_values(record, mapping)
-        remote_raw = cell_of(converter, mapping, item)
-        if sides_of(converter, None, local=local_raw, remote=remote_raw).equal:
-            bases[mapping.key] = new_base(mapping, item.id, local_raw, remote_raw)
-    return bases
-
-
-UNREAD: Any = merge.Unknown("It was not read.")
-
-
-def sides_of(
-    converter: conversion.Converter, base: dict[str, Any] | None, *, local: Any = UNREAD, remote: Any = UNREAD
-) -> merge.FieldSides:
-    """Return a field's raw values and its base in the form that is compared.
-
-    Without a side, its half of the base isn't converted either, because some conversions are slow.
-    """
-    local_value = side_of(converter.canonical_local, local)
-    remote_value = side_of(converter.canonical_remote, remote)
-    if base is None:
-        return merge.FieldSides(local_value, remote_value)
-    # Nearly always a raw value equals its half of the base, which then needn't be converted.
-    is_local_same = local is UNREAD or local == base["local"]
-    is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
-    pair = (
-        local_value if is_local_same else side_of(converter.canonical_local, base["local"]),
-        remote_value if is_remote_same else side_of(partial(base_remote, converter), base),
-    )
-    return merge.FieldSides(local_value, remote_value, pair)
-
-
-def unknown_reason(sides: merge.FieldSides) -> str:
-    """Return why Monday's side can't be compared with the base, as a sentence; empty if it can."""
-    if isinstance(sides.remote, merge.Unknown):
-        return f"Its value on Monday can't be read: {sides.remote.reason}."
-    if sides.base and isinstance(sides.base[1], merge.Unknown):
-        return f"The last synced value is not known any more: {sides.base[1].reason}."
-    return ""
-
-
-def cell_of(converter: conversion.Converter, mapping: FieldMapping, item: Item) -> Any:
-    """Return the raw value of an item's column, or Unknown with the reason."""
-    if mapping.problem_code == ColumnProblem.RETYPED:
-        # Some converters read two types, but a new type may have changed or emptied the values.
-        return merge.Unknown(mapping.problem)
-    try:
-        return converter.cell_value(item.reading(mapping.column_id))
-    except conversion.UnknownValue as unknown:
-        return merge.Unknown(str(unknown))
-
-
-def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
-    if isinstance(raw, merge.Unknown):
-        return raw
-    try:
-        return read(raw)
-    except conversion.UnknownValue as unknown:
-        return merge.Unknown(str(unknown))
 
 
 def is_resting(board: BoardContext, facts: RecordFacts) -> bool:
@@ -243,32 +146,6 @@ def emptied_cells(board: BoardContext, facts: RecordFacts) -> set[EmptiedCell]:
         # An empty base names no item.
         emptied |= {EmptiedCell(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
     return emptied
-
-
-class SeenValue(NamedTuple):
-    """A raw value that a pass read on Monday and replaced, or took over: a row of the sync state's `seen`."""
-
-    value: Any
-    at: str
-
-
-class ReportedLoss(NamedTuple):
-    """A lost value that was reported, and our write that overwrote it: the other kind of row in `seen`.
-
-    No pass read it, so it says nothing about what Monday showed.
-    """
-
-    value: Any
-    at: str
-    write_id: str
-
-
-def seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], list[ReportedLoss]]:
-    """Return both kinds of a field's rows, each the oldest first."""
-    rows = sync_state.seen.get(key, [])
-    values = [SeenValue(*row) for row in rows if len(row) == len(SeenValue._fields)]
-    losses = [ReportedLoss(*row) for row in rows if len(row) == len(ReportedLoss._fields)]
-    return values, losses
 
 
 # After a call without an answer, what it wrote is a base too: a create's values, and those of a change that landed

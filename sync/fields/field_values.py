@@ -20,8 +20,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from sync import registry
-from sync.boards.sync_filter import SyncFilter
 from sync.choices import BlockedCode, SyncDirection
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel import as_uuid
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.monday import conversion, text_forms

@@ -11,14 +11,14 @@ from django.conf import settings
 from django.db.models import prefetch_related_objects
 
 from sync import registry
+from sync.fields import field_values
+from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.kernel.db import match_key_sql
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
 from sync.monday.text_forms import match_key
-from sync.reconcile import field_values
-from sync.reconcile.field_values import BoardContext
 from sync.registry import name_field
 
 

@@ -1,0 +1,115 @@
+"""Runs a pass, from reading to the log line about it; `sync.reconcile` says which step is where."""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+
+import structlog
+
+from sync.boards.board_columns import store_inspection
+from sync.clock import SyncNow
+from sync.fields.lookups import load_board
+from sync.limits import batch_size, breaker, stops
+from sync.models import BoardLink
+from sync.monday.errors import TOO_COMPLEX, Scope
+from sync.outbox.claim import Claim, Lease
+from sync.reconcile import read_lag
+from sync.reconcile.act import Executor, send
+from sync.reconcile.decide import end_unread
+from sync.reconcile.facts import PassFacts
+from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather.record_facts import read_facts
+from sync.reconcile.identity import ANSWERED, LINKED
+from sync.reconcile.pass_plan import Ending, Outcome, Plan
+from sync.reconcile.settle import settle_pass
+from sync.reconcile.settle.pass_run import PassRun, count_read_lags
+
+log = structlog.get_logger(__name__)
+
+
+def reconcile(
+    lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID, writes_wait_seconds: float = 0
+) -> Counter[Outcome]:
+    """Make both sides of the claimed records equal, or store why they differ; return the outcomes.
+
+    `batch_id` identifies this pass in the sync state, the history and the log. With `writes_wait_seconds` nothing is
+    sent, and records with something to send wait for that time. Raises LeaseLost.
+    """
+    started = time.monotonic()
+    gatherer = Gatherer()
+    facts = read_facts(load_board(lease.link), claims)
+    stop_reason = stops.WRITES_STOPPED if writes_wait_seconds else ""
+    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)  # counts the pass's seconds from here
+    facts, plan = gatherer.gather(facts)
+    # Reading may have found that a column is broken, or that it is there again.
+    executor.board = facts.board
+    if facts.columns is not None:
+        store_inspection(lease.link, facts.columns)
+    if facts.error is not None:
+        plan = _after_failed_read(executor, gatherer, facts, plan)
+    elif gatherer.calls:  # without one, all jobs ended before reading
+        stops.end_board_stop(lease.link)
+        BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
+        plan = send(executor, plan)
+        endings = [record_plan.ending for record_plan in plan.records.values()]
+        released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
+        # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
+        if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
+            breaker.forget_failures(has_written=executor.has_written)
+    run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
+    run.calls = gatherer.calls + executor.calls
+    run.read_request_id = gatherer.read_request_id
+    plan = settle_pass(run, facts, plan)
+    lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
+    if confirmed := [lag for lag in lags if lag is not None]:
+        count_read_lags(lease.link, confirmed)
+    record_plans = (*plan.records.values(), *plan.deleted.values())
+    for record_plan in record_plans:
+        for fault in record_plan.event_faults:
+            log.error("events not checked", record=str(record_plan.id), exc_info=fault)
+    outcomes = Counter(record_plan.outcome for record_plan in record_plans)
+    outcomes.update(item.outcome for item in plan.items)
+    outcomes.update(ending.outcome for _, ending in plan.other_jobs)
+    log.info(
+        "pass done",
+        seconds=round(time.monotonic() - started, 3),
+        records=len(claims),
+        calls=run.calls,
+        completed=outcomes[Outcome.SETTLED],
+        failed=outcomes[Outcome.FAILED],
+        waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
+    )
+    return outcomes
+
+
+def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
+    """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
+
+    If Monday refused the document, its records are read one by one, to find the one at fault.
+    """
+    error = facts.error
+    link = executor.lease.link
+    assert error is not None
+    record_count = len(plan.open_records) + len(plan.open_deleted)
+    ending = Ending(Outcome.RELEASED, error.sentence)
+    if facts.columns is not None:
+        # The next pass leaves out the missing column.
+        return end_unread(facts, plan, ending, ending)
+    if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
+        log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
+        return end_unread(facts, plan, executor.end_failed_read(error, record_count), ending)
+    log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
+    claim_count = record_count + len(facts.item_claims)
+    if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
+        # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
+        return end_unread(facts, plan, ending, ending)
+    if refusal := gatherer.try_without_items(facts.board):
+        # A document without items is refused too, so the board waits.
+        stops.stop_board(link, refusal)
+        ending = Ending(Outcome.RELEASED, refusal.sentence)
+    elif claim_count > 1:
+        ending = Ending(Outcome.RELEASED, error.sentence, at_most=1)
+    else:
+        ending = Ending(Outcome.FAILED, error.sentence)
+    return end_unread(facts, plan, ending, ending)
