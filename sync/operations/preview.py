@@ -24,7 +24,7 @@ from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import load_board
 from sync.kernel import grouped
-from sync.kernel.humanize import quote, shorten
+from sync.kernel.humanize import quote, shorten, within_sentence
 from sync.limits import api_quota, connector
 from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item
@@ -289,7 +289,7 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
         if reason := answer.result or answer.rejection_reason:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
-        yield from _record_changes(record_plan)
+        yield from _record_changes(planned_pass.facts.board, record_plan)
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
     # An answer's own change says what becomes of its item.
@@ -321,11 +321,11 @@ def _kind_of_left_item(planned_pass: PlannedPass, item_plan: pass_plan.ItemPlan)
     return ChangeKind.WAITING if is_checked_again and creates_records else ChangeKind.LEFT
 
 
-def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+def _record_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
     if plan.ending == ANSWERED:
         return
-    changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
+    changes = [*_lifecycle_changes(board, plan), *_conflict_changes(plan)]
     for field_plan in plan.fields.values() if plan.is_open else ():
         reason = field_plan.decision.reason
         # The fields of a new item are part of its creation.
@@ -371,7 +371,7 @@ def _record_change(
     )
 
 
-def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+def _lifecycle_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removed_item is not None and plan.removed_item.act:
         reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
@@ -380,8 +380,11 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     elif plan.is_open and plan.creates:
         yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
     elif plan.link_to:
-        name = plan.item.name if plan.item else plan.link_to
-        yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
+        assert plan.item is not None
+        is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
+        found_by = "its NPD ID" if is_by_npd_id else within_sentence(board.match_label)
+        reason = f"Its item was found by {found_by}."
+        yield _record_change(plan, ChangeKind.LINK, after=plan.item.name, reason=reason)
 
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:

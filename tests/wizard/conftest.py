@@ -144,7 +144,7 @@ class Wizard:
 
     def plan_shown(self) -> dict[str, int]:
         html = self.client.get(START + "plan/").content.decode()
-        rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">([\d,]+)<', html, re.DOTALL)
+        rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">.*?([\d,]+)</a>', html, re.DOTALL)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
 

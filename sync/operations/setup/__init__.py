@@ -21,15 +21,16 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Count
 
 from sync import limits, registry
-from sync.choices import Cause, SetupState
+from sync.choices import Cause, QueueStatus, SetupState
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import breaker, monday_account
-from sync.models import BoardLink
+from sync.models import BoardLink, SyncQueue
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, item_links, selection
 from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, new_named_records
@@ -99,10 +100,16 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return each started set-up with its board's title, its steps and its problems so far."""
+    """Return each started set-up with its board's title, its steps and problems so far, and how many jobs wait."""
     setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
     started = [(spec, setups[spec.entity_type]) for spec in registry.entities() if spec.entity_type in setups]
-    return [setup | {"title": spec.board_title, "state": SetupState(setup["state"])} for spec, setup in started]
+    pending = SyncQueue.objects.filter(status=QueueStatus.PENDING).order_by().values_list("entity_type")
+    waiting = dict(pending.annotate(jobs=Count("pk")))
+    return [
+        setup
+        | {"title": spec.board_title, "state": SetupState(setup["state"]), "waiting": waiting.get(spec.entity_type, 0)}
+        for spec, setup in started
+    ]
 
 
 # What a worker does.

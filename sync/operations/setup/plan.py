@@ -20,7 +20,7 @@ from django.core.exceptions import ValidationError
 
 from sync import registry
 from sync.boards.board_columns import InspectedColumns
-from sync.choices import RemovedItemPolicy, UnmatchedReason
+from sync.choices import Cause, RemovedItemPolicy, UnmatchedReason
 from sync.clock import sync_now
 from sync.fields.field_values import (
     BoardContext,
@@ -31,7 +31,7 @@ from sync.fields.field_values import (
     with_item,
 )
 from sync.fields.lookups import load_settings
-from sync.kernel import humanize
+from sync.kernel import grouped, humanize
 from sync.kernel.acts import ActionError
 from sync.kernel.db import match_key_sql
 from sync.limits import api_quota
@@ -69,6 +69,7 @@ CALLS_PER_BOARD = 3
 CALLS_PER_NEW_BOARD = 2
 
 SAMPLES_PER_ROW = 3
+NAMESAKES_SHOWN = 100
 
 # The rows of a plan by its parts, in the order of its page: words for what is planned, and for what was done.
 ROWS: dict[str, dict[ChangeKind, str]] = {
@@ -148,6 +149,7 @@ class SetupGatherer(preview.ListingGatherer):
         self.is_other_board = chosen.choices.link is None
         stored = registry.link_of(chosen.spec.entity_type)
         self.left_board = stored.board_id if stored is not None and self.is_other_board else ""
+        self.left_name = str(stored.shape.get("name", "")) if stored is not None else ""
         self._related_boards = frozenset(chosen.boards_by_type)
         self._earlier = defaultdict[Reference, list[SyncedModel]](list)
         for record in earlier:
@@ -266,6 +268,22 @@ class Namesake:
         return selection.pair_of(self.record_id, self.item_id)
 
 
+@dataclass(frozen=True)
+class PlanRow:
+    """A number of a plan: the records, or the items without one, that it counts, each with its first change."""
+
+    kind: ChangeKind
+    label: str
+    changes: Sequence[PlannedChange]
+
+    @property
+    def reasons(self) -> list[tuple[str, Sequence[PlannedChange], int]]:
+        """The first reasons, each with the first that have it, and the number of the others."""
+        groups = grouped(self.changes, lambda change: change.why)
+        first = list(groups.items())[:SAMPLES_PER_ROW]
+        return [(why, changes[:SAMPLES_PER_ROW], len(changes) - SAMPLES_PER_ROW) for why, changes in first]
+
+
 @dataclass
 class SetupBoardPlan(preview.BoardPlan):
     """What a set-up does with a board's records and items."""
@@ -283,20 +301,33 @@ class SetupBoardPlan(preview.BoardPlan):
     links: dict[str, str] = field(default_factory=dict)
     new_items: list[str] = field(default_factory=list)
     new_records: list[str] = field(default_factory=list)
-    left_board: str = ""  # the id of the board that is left, and how many records have an item there
+    left_board: str = ""  # the name and id of the board that is left, and how many records have an item there
     left_links: int = 0
 
     @property
-    def rows(self) -> dict[str, list[tuple[str, str, int, list[PlannedChange]]]]:
-        """The rows that count anything, by the part of the plan: their code, label, number and samples."""
+    def rows(self) -> dict[str, list[PlanRow]]:
+        """The rows that count anything, by the part of the plan."""
         return {
             part: [
-                (str(kind), label, len(self.subjects[kind]), list(self.subjects[kind].values())[:SAMPLES_PER_ROW])
-                for kind, label in rows.items()
+                PlanRow(kind, label, list(self.subjects[kind].values()))
+                for kind, label in labels.items()
                 if kind in self.subjects
             ]
-            for part, rows in ROWS.items()
+            for part, labels in ROWS.items()
         }
+
+    @property
+    def match_label(self) -> str:
+        """The label of the field by which records and items are matched."""
+        spec = self.chosen.spec
+        return next(mapping.label for mapping in spec.mappings if mapping.key == spec.match_key)
+
+    @property
+    def shown_namesakes(self) -> Sequence[Namesake]:
+        return self.namesakes[:NAMESAKES_SHOWN]
+
+    def row(self, kind: str) -> PlanRow | None:
+        return next((row for rows in self.rows.values() for row in rows if row.kind == kind), None)
 
     @property
     def missing_text(self) -> str:
@@ -309,7 +340,7 @@ class SetupBoardPlan(preview.BoardPlan):
     @property
     def figures(self) -> str:
         """The plan in short, for the page of its set-up and for the log."""
-        texts = [f"{label}: {number:,}" for rows in self.rows.values() for _, label, number, _ in rows]
+        texts = [f"{row.label}: {len(row.changes):,}" for rows in self.rows.values() for row in rows]
         return ", ".join(texts) or "nothing to link or create"
 
 
@@ -329,7 +360,8 @@ def plan_board(
         spec.entity_type, spec.board_title, chosen=chosen, stored=selection.stored_choices(chosen.choices.link)
     )
     if listing.left_board:
-        plan.left_board = listing.left_board
+        name = listing.left_name
+        plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
         plan.left_links = registry.linked_records(spec.entity_type).count()
     listing.read(progress)
     if (match := board.match_mapping) is not None:
@@ -389,8 +421,8 @@ def _with_namesakes(
     if plan.chosen.choices.creates_records:
         keyless = {pair.item_id for pair in apart if not pair.item_key}
         plan.new_records = sorted(keyless - listing.undecided_items)
-    wants_item = [SyncQueue(payload={NEW_ITEM_KEY: True})]
-    wants_record = [SyncQueue(payload={AS_NEW_KEY: True})]
+    wants_item = [SyncQueue(causes=int(Cause.PERSON), payload={NEW_ITEM_KEY: True})]
+    wants_record = [SyncQueue(causes=int(Cause.PERSON), payload={AS_NEW_KEY: True})]
     records = [Claim(record_id, None, wants_item if str(record_id) in plan.new_items else []) for record_id in ids]
     free_ids = [item_id for item_id in item_ids if item_id not in linked_items]
     items = [Claim(None, item_id, wants_record if item_id in plan.new_records else []) for item_id in free_ids]
@@ -540,6 +572,10 @@ class SetupPlan:
     @property
     def is_old(self) -> bool:
         return sync_now() - self.progressed_at > PLAN_LIFETIME
+
+    @property
+    def made_text(self) -> str:
+        return f"Both sides were compared on {humanize.day_and_time(self.progressed_at)}."
 
     @property
     def calls(self) -> int:
