@@ -391,7 +391,9 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
         if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
             if report.data:
-                yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+                # What it says was not created isn't created by the plan, either.
+                what = str(report.data.get("what", "")).removesuffix(" Nothing was created.")
+                yield _record_change(plan, ChangeKind.ASK, reason=what)
             continue
         for values in report.fields:
             field_plan = plan.fields.get(values.key)

@@ -364,12 +364,7 @@ def plan_board(
         plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
         plan.left_links = registry.linked_records(spec.entity_type).count()
     listing.read(progress)
-    if (match := board.match_mapping) is not None:
-        column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-        plan.creates_held = board_setup.reason_to_hold(
-            spec.entity_type, chosen.choices.link, column, board.link.npd_id_column, listing.items.values()
-        )
-    board.link.creates_held = plan.creates_held
+    _hold_creates(plan, listing, listing.items.values())
     all_records = board.model.objects.order_by("created_at", "pk")
     off = list(all_records.filter(unsynced()))
     ids = list(all_records.exclude(unsynced()).values_list("pk", flat=True))
@@ -386,6 +381,19 @@ def plan_board(
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
     return plan, records
+
+
+def _hold_creates(plan: SetupBoardPlan, listing: SetupGatherer, items: Iterable[Item]) -> None:
+    """Plan that nothing new is created if one of these items can't be recognized."""
+    match = listing.board.match_mapping
+    if match is not None:
+        chosen = plan.chosen
+        column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
+        npd_id_column = listing.board.link.npd_id_column
+        plan.creates_held = board_setup.reason_to_hold(
+            plan.entity_type, chosen.choices.link, column, npd_id_column, items
+        )
+    listing.board.link.creates_held = plan.creates_held
 
 
 def _with_namesakes(
@@ -424,6 +432,9 @@ def _with_namesakes(
     wants_item = [SyncQueue(causes=int(Cause.PERSON), payload={NEW_ITEM_KEY: True})]
     wants_record = [SyncQueue(causes=int(Cause.PERSON), payload={AS_NEW_KEY: True})]
     records = [Claim(record_id, None, wants_item if str(record_id) in plan.new_items else []) for record_id in ids]
+    # Of an item that is linked, or becomes a record, it is known whose it is.
+    known = linked_items.union(plan.new_records)
+    _hold_creates(plan, listing, [item for key, item in listing.items.items() if key not in known])
     free_ids = [item_id for item_id in item_ids if item_id not in linked_items]
     items = [Claim(None, item_id, wants_record if item_id in plan.new_records else []) for item_id in free_ids]
     return preview.plan_board(listing, records, items)
