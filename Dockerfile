@@ -52,7 +52,7 @@ FROM runtime AS sandbox
 LABEL org.opencontainers.image.title="NPD Sync: Monday sandbox" org.opencontainers.image.version="0.4.0"
 COPY --from=sandbox-packages /opt/venv /opt/venv
 COPY sandbox sandbox
-USER root
+USER 0:0
 RUN python -m compileall -q --invalidation-mode unchecked-hash sandbox && install -d -o npd -g npd var
 USER 10001:10001
 EXPOSE 8001

@@ -60,6 +60,7 @@ lock: ## pin the packages of requirements/*.in with hashes (ARGS="--upgrade-pack
 	@$(COMPILE) requirements/sandbox.in -c requirements.txt -o requirements/sandbox.txt
 	@$(COMPILE) requirements/embedded.in -c requirements.txt -o requirements/embedded.txt
 	@$(COMPILE) requirements/development.in -c requirements/embedded.txt -o requirements/development.txt
+	@$(COMPILE) requirements/containers.in -o requirements/containers.txt
 
 logs: ## follow the logs of `make run` (ONLY=worker: of one process)
 	@ls var/*.log >/dev/null 2>&1 || { echo "There are no logs yet. Start with: make run"; exit 1; }

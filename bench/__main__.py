@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.servers import ROOT, machine
 from bench.table import ROWS_FILE, Row, status, text_table
 
-BENCHES = ("calls", "first_load", "latency", "saves", "claims", "takeover", "webhooks", "memory")
+BENCHES = ("calls", "first_load", "latency", "saves", "claims", "takeover", "webhooks", "memory", "hostile_files")
 
 
 def run(name: str, folder: Path) -> list[Row]:

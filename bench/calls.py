@@ -54,17 +54,18 @@ def engine() -> None:
 def naive() -> None:
     """Push as most integrations do: for each saved record one mutation with all its fields."""
     from npd.models import Contact
+    from sync.fields.lookups import link_of, load_board
     from sync.limits import client
     from sync.monday.board_items import ItemWrite
     from sync.monday.columns import make_converter
     from sync.monday.item_documents import prepare_changes
-    from sync.registry import column_ids_of, link_of
 
     link = link_of("contact")
     if link is None:
         raise SystemExit("monday_setup made no link for contacts.")
-    mappings = list(link.mappings.all())
-    columns = column_ids_of(link, mappings)
+    board = load_board(link)
+    mappings = board.mappings
+    columns = board.columns
     for contact in Contact.objects.all():
         values = {
             mapping.column_id: make_converter(mapping.converter).to_remote(
@@ -94,13 +95,12 @@ def decisions() -> float:
     """Return the milliseconds of processor time for a thousand plans about one changed contact."""
     from npd.models import Contact
     from sync.choices import Cause
-    from sync.fields.lookups import load_board
+    from sync.fields.lookups import link_of, load_board
     from sync.models import SyncQueue
     from sync.outbox.claim import Claim
     from sync.reconcile.decide import decide
     from sync.reconcile.gather import Gatherer
     from sync.reconcile.gather.record_facts import read_facts
-    from sync.registry import link_of
 
     link = link_of("contact")
     contact = Contact.objects.first()

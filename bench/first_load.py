@@ -68,12 +68,13 @@ def main() -> int:
 def prepare(sandbox: Sandbox, records: int) -> None:
     """Make large boards, and records that are only in NPD."""
     from npd.models import Contact, Organization
+    from sync.fields.lookups import link_of
     from sync.operations.setup.board_setup import set_up_all
-    from sync.registry import link_of
+    from sync.registry import entities
 
     list(set_up_all())
-    for entity_type in ("contact", "organization"):
-        link = link_of(entity_type)
+    for spec in entities():
+        link = link_of(spec.entity_type)
         assert link is not None
         sandbox.control("boards", board_id=int(link.board_id), items_limit=max(10_000, records))
     for start in range(0, records, 2_000):
@@ -149,8 +150,8 @@ def die() -> None:
 def check(sandbox: Sandbox, entity_type: str, records: int) -> str:
     """Return what is wrong afterwards; empty if every record has one item and is in sync."""
     from sync import registry
+    from sync.fields.lookups import link_of
     from sync.models import Intent
-    from sync.registry import link_of
 
     link = link_of(entity_type)
     model = registry.entity(entity_type).model

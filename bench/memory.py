@@ -37,9 +37,9 @@ COMPARE = "from bench.memory import compare_contacts; compare_contacts()"
 def fill(sandbox: Sandbox, records: int) -> None:
     """Make contacts with their items, in sync."""
     from npd.models import Contact
+    from sync.fields.lookups import link_of
     from sync.operations.setup.board_setup import set_up_all
     from sync.operations.worker import drain
-    from sync.registry import link_of
 
     list(set_up_all())
     link = link_of("contact")
@@ -86,8 +86,8 @@ def memory_of(command: Sequence[str], log: Path) -> list[float]:
 
 
 def compare_contacts() -> None:
+    from sync.fields.lookups import link_of
     from sync.operations.comparison import compare_board
-    from sync.registry import link_of
 
     link = link_of("contact")
     assert link is not None
@@ -95,7 +95,7 @@ def compare_contacts() -> None:
 
 
 def comparison(sandbox: Sandbox, records: int) -> list[Row]:
-    from sync.registry import link_of
+    from sync.fields.lookups import link_of
 
     mark = sandbox.last_call()
     begun = time.monotonic()

@@ -118,7 +118,7 @@ def stream(site: Site, board_id: str, items: Sequence[str], rate: float, seconds
 def measure(rate: float, seconds: float, items: int) -> list[Row]:
     with running_site() as site:
         from npd.models import Contact
-        from sync.registry import link_of
+        from sync.fields.lookups import link_of
 
         site.start("web")
         prepare(items)

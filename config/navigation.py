@@ -6,13 +6,13 @@ leads to it is highlighted.
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,14 +21,14 @@ from django.urls import NoReverseMatch, reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.text import capfirst
+from unfold.dataclasses import SearchResult
 
 from sync.apps import LIVE_JOBS
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from django.http import HttpResponseBase
-    from unfold.dataclasses import SearchResult
 
 CONFLICTS = "conflicts_syncconflict"
 UNMATCHED_ITEMS = "sync_unmatcheditem"
@@ -57,6 +57,7 @@ class Section:
     permission: str = ""  # users need a permission for this app.model, or ANY_PERMISSION; empty for `model`
     block: str = ""  # where it is listed: SETTINGS' cards, ADVANCED lists for superusers, or the ACCOUNT menu
     about: str = ""  # the card's text
+    words: str = ""  # by which Ctrl+K finds it too
     card_permissions: tuple[str, ...] = ()  # users see the card with one of these; others come by links
     is_single_page: bool = False  # whether the pages below its address belong to another section
 
@@ -82,7 +83,7 @@ class Section:
 
     def may_be_seen(self, request: HttpRequest) -> bool:
         """Return whether this user may see its pages."""
-        from sync.registry import may_view
+        from sync.permissions import may_view
 
         if self.permission == ANY_PERMISSION:
             return bool(request.user.get_all_permissions())
@@ -98,32 +99,40 @@ class Section:
 
 JOB_PERMISSIONS = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
 SETUP_PERMISSIONS = ("sync.change_boardlink", "sync.change_mondayaccount")
-HOME_SECTION = Section("", HOME, "home", url="admin:index")
+HOME_SECTION = Section("", HOME, "home", url="admin:index", words="health status overview",
+                       about="What needs attention, and the state of each board.")  # fmt: skip
 # All sections except Home and the lists of records.
 SECTIONS = (
     Section(HOME, "Rejected by Monday", "report", CONFLICTS, below="rejected/"),
-    Section(HOME, "Pause", "pause_circle", "sync_syncqueue", below="pause/",
+    Section(HOME, "Pause", "pause_circle", "sync_syncqueue", below="pause/", words="stop resume",
             card_permissions=("sync.pause_syncqueue",)),
-    Section("", "Activity", "history", "sync_activityline"),
-    Section("Activity", "Deleted records", "delete", "sync_tombstone"),
-    Section("", SETTINGS, "settings", url="npd-settings"),
+    Section("", "Activity", "history", "sync_activityline", words="history log undo",
+            about="Who changed what."),
+    Section("Activity", "Deleted records", "delete", "sync_tombstone", words="trash bin restore undelete"),
+    Section("", SETTINGS, "settings", url="npd-settings", words="time zone",
+            about="Connection, boards, people. Pages show times in your browser's time zone."),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
             permission="sync.mondayaccount", block=SETTINGS, is_single_page=True, card_permissions=SETUP_PERMISSIONS,
-            about="Its API token, and the country of phone numbers."),
+            about="Its API token, and the country of phone numbers.", words="quota limit calls plan"),
     Section(SETTINGS, "Boards", "view_kanban", "sync_boardlink", block=SETTINGS,
-            about="What is synced with which column, and how."),
+            about="What is synced with which column, and how.",
+            words="mapping fields filter direction rule policies set-up"),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block=SETTINGS,
-            about="By email or in a chat: what needs attention."),
-    Section(SETTINGS, "Users", "group", "auth_user", permission=SUPERUSERS, block=SETTINGS, about="Who may sign in."),
-    Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what."),
+            about="By email or in a chat: what needs attention.", words="mail teams slack alerts"),
+    Section(SETTINGS, "Users", "group", "auth_user", permission=SUPERUSERS, block=SETTINGS, about="Who may sign in.",
+            words="people accounts invite"),
+    Section(SETTINGS, "Groups", "badge", "auth_group", permission=SUPERUSERS, block=SETTINGS, about="Who may do what.",
+            words="permissions rights roles"),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=SETTINGS,
             about="Your keys with which other programs use the API."),
     Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_JOBS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
-            about="What is pending, in progress or failed."),
-    Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT),
-    Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT),
-    Section(SETTINGS, "Sessions", "devices", url="usersessions_list", block=ACCOUNT),
-    Section(HELP, HELP, "help", url="npd-help-start"),
+            about="What is pending, in progress or failed.", words="queue retry"),
+    Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT, words="account"),
+    Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT,
+            words="2fa two factor passkey authenticator account"),
+    Section(SETTINGS, "Sessions", "devices", url="usersessions_list", block=ACCOUNT, words="devices sign out account"),
+    Section(HELP, HELP, "help", url="npd-help-start", words="guide manual documentation",
+            about="How to do what."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
     Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
     Section(SETTINGS, "Unmatched items", "add_link", UNMATCHED_ITEMS, block=ADVANCED),
@@ -192,30 +201,63 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _waiting_text(request: HttpRequest) -> str:
     """Return how many things wait for this user; empty for none, and for users who may only read them."""
-    from sync.admin.admin_base import kinds_on_home, tallies_of
+    from sync.admin.admin_base import counts_of, kinds_on_home
 
     visible = kinds_on_home(request.user)
     if visible.reads_only:
         return ""
-    number = sum(tally.causes for kind, tally in tallies_of(request).items() if kind in visible.kinds)
+    number = sum(count for kind, count in counts_of(request).items() if kind in visible.kinds)
     return f"{number:,}" if number else ""
 
 
-def command_search(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the pages and records that Ctrl+K finds. Unfold itself adds the lists, by their models' names."""
-    from django.contrib import admin
-    from unfold.dataclasses import SearchResult
+def command_search(request: HttpRequest) -> HttpResponse:
+    """Render the pages and records that Ctrl+K finds, those that fit by their name first, each once.
 
+    Not by unfold's callback, because unfold itself lists the models first, under their own names.
+    """
     from sync.admin.record_pages import search_records
 
-    models = [model for model in apps.get_models() if admin.site.is_registered(model)]
-    lists = {str(model._meta.verbose_name_plural).lower() for model in models}
-    pages = [
-        SearchResult(section.title, section.about or section.group, section.link, None)
-        for section in sections()
-        if term.lower() in section.title.lower() and section.title.lower() not in lists and section.is_offered(request)
-    ]
-    return pages + search_records(request, term)
+    term = " ".join(request.GET.get("s", "").split())
+    typed = term.lower().split()
+    if not term:
+        return HttpResponse()
+    found = search_records(request, term)
+    for title, about, words, link in _pages(request):
+        name = title.lower()
+        # Each typed word begins one of the page's words.
+        known = re.findall(r"[\w-]+", f"{name} {about} {words}".lower())
+        if all(any(word.startswith(part) for word in known) for part in typed):
+            rank = 3
+            if term.lower() in name:
+                rank = 2 if not name.startswith(term.lower()) else 1 if name != term.lower() else 0
+            found.append((rank, -1, SearchResult(title, about, link, None)))
+    # Pages first, then the types in the order of the registry, which has organizations before their people.
+    found.sort(key=lambda result: result[:2])
+    results = [result for _rank, _type, result in found]
+    return TemplateResponse(request, "unfold/helpers/command_results.html", {"results": results})
+
+
+def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the title, the subtitle, more words and the address of each page that this person may open."""
+    from django.contrib import admin
+
+    from sync import addresses, registry
+
+    for section in sections():
+        if section.is_offered(request):
+            yield section.title, section.about or section.block or section.group, section.words, section.link
+    for spec in registry.entities():
+        model_admin: Any = admin.site.get_model_admin(spec.model)
+        opts = spec.model._meta
+        plural = str(opts.verbose_name_plural)
+        pages = [
+            (f"Add {opts.verbose_name}", "add", "new create", model_admin.has_add_permission(request)),
+            (f"Import {plural}", "import", "file csv excel upload", model_admin.has_import_permission(request)),
+            (f"Export {plural}", "export", "file csv excel download", model_admin.has_export_permission(request)),
+        ]
+        for title, page, words, may in pages:
+            if may:
+                yield title, RECORDS, words, addresses.page_url(f"{opts.app_label}_{opts.model_name}_{page}")
 
 
 def settings_page(request: HttpRequest) -> HttpResponse:
@@ -300,6 +342,6 @@ UNFOLD: dict[str, Any] = {
         ]
     },
     # Without the history, which would keep people's names in the browser after signing out.
-    "COMMAND": {"search_callback": "config.navigation.command_search", "show_history": False},
+    "COMMAND": {"show_history": False},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

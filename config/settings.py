@@ -273,6 +273,7 @@ PERMISSIONS_POLICY = ", ".join(
 )
 
 # --- Notifications -----------------------------------------------------------------------------------------
+EMAIL_BACKEND = "sync.kernel.mails.EmailBackend"
 EMAIL_SERVER = env.email_url_config(env("EMAIL_URL") or "smtp://")
 EMAIL_HOST = EMAIL_SERVER["EMAIL_HOST"] or ""
 EMAIL_HOST_USER = EMAIL_SERVER["EMAIL_HOST_USER"] or ""
@@ -341,7 +342,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.reports.ConflictKind",
-        "ConflictStateEnum": "conflicts.case.STATES",
+        "ConflictStateEnum": "conflicts.pages.case.STATES",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "SyncStateStatusEnum": "sync.choices.SyncStatus",
@@ -353,7 +354,7 @@ SPECTACULAR_SETTINGS = {
         "JobOperationEnum": "sync.choices.OPERATIONS",
         "JobPriorityEnum": "sync.choices.Priority",
         "SyncStateResolutionEnum": "sync.choices.ResolutionStrategy",
-        "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
+        "ManualResolutionTypeEnum": "conflicts.pages.api.MANUAL_CHOICES",
         "SelectionChooseEnum": "conflicts.models.SELECTABLE",
     },
     "OAS_VERSION": "3.1.1",
@@ -391,6 +392,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis that is full, or a read-only replica, ends no worker
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {
         "socket_connect_timeout": 0.2,  # seconds

@@ -14,13 +14,15 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.cache.backends.dummy import DummyCache
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from requests import RequestException
 
 from config import help_pages, middleware
-from config.navigation import settings_page
+from config.navigation import command_search, settings_page
 from npd.sign_in import SetPassword
 from sync.admin import home, home_acts
 from sync.admin.notifications_and_tokens import notifications_page
@@ -35,13 +37,25 @@ sign_in = account.LoginView.as_view(
 )
 
 
+# Raised if the identity provider doesn't answer, or answers with nonsense that nobody can read or store (allauth calls
+# it improperly configured if a `sub` is too long).
+PROVIDER_ERRORS = (
+    *(RequestException, DataError, ImproperlyConfigured, ValidationError),
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+)
+
+
 def with_provider_errors(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Show allauth's error page if the identity provider doesn't answer the view, or answers with nonsense."""
+    """Show allauth's error page for PROVIDER_ERRORS, and let no visitor choose what the provider is asked for."""
 
     def wrapped(request: HttpRequest, provider_id: str) -> HttpResponse:
+        query = request.GET.copy()
+        for name in ("auth_params", "scope"):
+            query.pop(name, None)
+        request.GET = query  # type: ignore[assignment]
         try:
             return view(request, provider_id)
-        except (RequestException, AttributeError, LookupError, TypeError, ValueError) as error:
+        except PROVIDER_ERRORS as error:
             log.warning("the identity provider can't be asked", error=type(error).__name__)
             app = get_adapter().get_provider(request, provider_id)
             answer: HttpResponse = render_authentication_error(request, app, exception=error)
@@ -84,6 +98,7 @@ urlpatterns = [
     re_path("^admin/r/", middleware.unknown_address),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
+    path("admin/search/", admin.site.admin_view(command_search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
@@ -101,7 +116,7 @@ urlpatterns = [
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include(record_endpoints.record_paths())),
     path("api/v1/sync/", include("sync.api.sync_endpoints")),
-    path("api/v1/sync/", include("conflicts.api")),
+    path("api/v1/sync/", include("conflicts.pages.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),
     path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),

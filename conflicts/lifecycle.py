@@ -31,7 +31,7 @@ TEMPLATES = {
     ),
     "record_applied": (ActivityKind.CONFLICT_SETTLED, "Resolved as chosen (“{option}”): {outcome}"),
     "ended": (ActivityKind.CONFLICT_OVER, "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
-    "record_ended": (ActivityKind.CONFLICT_OVER, "The question closed{why} It was: {question}"),
+    "record_ended": (ActivityKind.CONFLICT_OVER, "Nobody has to answer this now{why} The question was: {question}"),
     # The record was deleted on one side, and this field is no longer edited on the other.
     "unedited": (ActivityKind.CONFLICT_OVER, "{label} isn't in conflict any more. NPD had {npd}, Monday had {monday}."),
     "overwritten_again": (

@@ -35,6 +35,7 @@ from npd.personal_data import Person, erase, export
 from npd.sign_in import (
     LINK_LIFETIME,
     address_at_provider,
+    can_sign_in,
     is_other_address,
     mail_password_link,
     password_link,
@@ -126,12 +127,12 @@ admin.site.unregister([model for model in admin.site._registry if model._meta.ap
 
 
 def includes_every_administrator(keys: Iterable[Any]) -> bool:
-    """Return whether every active administrator is among these users.
+    """Return whether every active administrator who can sign in is among these users.
 
     Locks those rows until the caller's transaction ends, so that two administrators can't remove each other.
     """
     with transaction.atomic():
-        administrators = User.objects.filter(is_active=True, is_staff=True, is_superuser=True)
+        administrators = User.objects.filter(can_sign_in(), is_active=True, is_staff=True, is_superuser=True)
         locked = set(administrators.select_for_update().order_by("pk").values_list("pk", flat=True))
     return bool(locked) and locked.issubset(keys)
 

@@ -137,26 +137,34 @@ ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zi
 
 # Titles that boards and other programs' files use for these fields, in English, German, French, Spanish, Dutch,
 # Italian, Portuguese and Japanese. A title that fits two fields of a type is listed once. “address” is a column with
-# several fields; “name_parts” belong to no field.
+# several fields; “first_name” and “last_name” are parts of a name in files; “contact” is a person.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
         "full name", "display name", "complete name", "contact name", "contact", "organization name", "company name",
-        "account name", "Vollständiger Name", "Anzeigename", "Ansprechpartner", "Nom", "Nom complet", "Nombre",
-        "Nombre completo", "Naam", "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
+        "account name", "formatted name", "fn", "Vollständiger Name", "Anzeigename", "Ansprechpartner", "Nom",
+        "Nom complet", "Nombre", "Nombre completo", "Naam", "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
     ),
-    "name_parts": (
-        "first name", "given name", "last name", "surname", "family name", "Vorname", "Nachname", "Familienname",
-        "Prénom", "Nom de famille", "Apellido", "Apellidos", "Voornaam", "Achternaam", "Cognome", "Sobrenome", "id",
+    "first_name": (
+        "given name", "forename", "first", "Vorname", "Prénom", "Voornaam", "Imię", "Förnamn", "Fornavn", "Etunimi",
+        "Křestní jméno", "Keresztnév",
     ),
+    "last_name": (
+        "surname", "family name", "last", "Nachname", "Familienname", "Nom de famille", "Apellido", "Apellidos",
+        "Achternaam", "Cognome", "Sobrenome", "Apelido", "Nazwisko", "Efternamn", "Etternavn", "Efternavn", "Sukunimi",
+        "Příjmení", "Vezetéknév",
+    ),
+    "contact": ("person", "Kontakt", "Kontaktperson"),
+    "id": ("id",),
     "email": (
-        "email address", "primary email", "mail", "email 1", "E-Mail-Adresse", "Primäre E-Mail-Adresse",
+        "email address", "primary email", "mail", "smtp address", "email 1", "E-Mail-Adresse", "Primäre E-Mail-Adresse",
         "Mailadresse", "Courriel", "Adresse e-mail", "Adresse mail", "Adresse électronique", "E-mail professionnel",
         "Correo", "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email",
         "Posta elettronica", "Email aziendale", "Endereço de email", "Correio eletrónico", "Correio eletrônico",
         "メール", "メールアドレス",
     ),
     "organization": (
-        "organisation", "company", "related company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber",
+        "organisation", "company", "related company", "associated company", "account", "employer", "org", "Firma",
+        "Firmenname", "Unternehmen", "Arbeitgeber",
         "Société", "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie", "Azienda", "会社",
         "会社名",
     ),
@@ -167,11 +175,12 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Mansione", "Qualifica", "Posizione", "Função", "役職",
     ),
     "phone": (
-        "phone number", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone", "mobile",
-        "mobile phone", "mobile number", "phone mobile", "cell phone", "iPhone", "Mobil", "Mobiltelefon",
-        "Mobil-Tel.-Nr.", "Handy", "Handynummer", "Téléphone", "Tél", "Numéro de téléphone", "N° de téléphone",
-        "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile", "Teléfono", "Número de teléfono",
-        "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Mobiele telefoon", "Telefono",
+        "phone number", "phones", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone",
+        "mobile", "mobile phone", "mobile number", "mobile phone number", "phone mobile", "cell phone", "iPhone",
+        "Mobil", "Mobiltelefon", "Mobil-Tel.-Nr.", "Handy", "Handynummer", "Téléphone", "Tél", "Numéro de téléphone",
+        "N° de téléphone", "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile", "Teléfono",
+        "Número de teléfono", "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Mobiele telefoon",
+        "Telefono",
         "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone", "Número de telefone", "Telemóvel",
         "Celular", "電話", "電話番号", "携帯電話", "business phone",
     ),
@@ -190,19 +199,6 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "address_zip": ("zip", "postal code", "postcode", "zip/postal code", "PLZ", "Postleitzahl", "Code postal"),
     "address_country": ("country", "country/region", "Land", "Pays"),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
-}  # fmt: skip
-
-# Titles of columns that many address books have beside each other, the best first. In a file the first filled one
-# counts in each row. A board's column of such a title is not suggested, because nobody knows which people use.
-FILE_TITLES: Mapping[str, tuple[str, ...]] = {
-    "email": (
-        "work email", "email work", "business email", "E-Mail geschäftlich", "home email", "email home",
-        "E-Mail privat", "secondary email", "Sekundäre E-Mail-Adresse", "other email",
-    ),
-    "phone": (
-        "work phone", "phone work", "company main phone", "Telefon geschäftlich", "Tel. dienstlich", "Telefon Arbeit",
-        "home phone", "phone home", "Telefon privat", "Tel. privat", "other phone", "weiteres Telefon",
-    ),
 }  # fmt: skip
 
 # Optional: set-up syncs these columns where a board has them, and doesn't create them.
@@ -243,7 +239,6 @@ def register() -> None:
             icon="apartment",
             match_key="name",
             titles=TITLES,
-            file_titles=FILE_TITLES,
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),
                 MappingSpec("address", "Address", ADDRESS_FIELDS, "address", "address"),
@@ -260,7 +255,6 @@ def register() -> None:
             icon="person",
             match_key="email",
             titles=TITLES,
-            file_titles=FILE_TITLES,
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),
                 MappingSpec("email", "Email", ("email",), "email", "email"),

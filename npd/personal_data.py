@@ -27,6 +27,7 @@ from sync import models, registry
 from sync.boards import availability
 from sync.choices import TombstoneReason, TombstoneState
 from sync.clock import SyncNow
+from sync.fields import lookups
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import connector
@@ -164,7 +165,7 @@ def erase(person: Person, *, delete_items: bool) -> int:
     With `delete_items` the items are deleted on Monday first. Items that stay never make a record again, and nothing
     that Monday reports about them is stored.
     """
-    link = registry.link_of(person.entity_type)
+    link = lookups.link_of(person.entity_type)
     lease = acquire(link, LEASE_SECONDS) if link else None
     if link and lease is None:
         raise NotPossible(BOARD_BUSY, code="board_busy")

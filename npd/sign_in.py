@@ -8,9 +8,12 @@ private method; requirements.txt pins the version that this was written for.
 
 from collections.abc import Collection
 from datetime import timedelta
+from threading import BoundedSemaphore
 from time import time
 from typing import Any, ClassVar
 
+import requests
+import structlog
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.login import get_authentication_records
@@ -30,12 +33,15 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.signals import post_save, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -47,9 +53,11 @@ from django.utils.http import urlsafe_base64_encode
 
 from sync.api.errors import error_response
 from sync.kernel import mails, secret_texts
+from sync.kernel.process import call_within
 from sync.operations.retention import pruning
 from sync.records.authors import log_action
 
+log = structlog.get_logger(__name__)
 KEY_LOST = "Codes can't be checked, as this server's encryption key was changed. Ask an administrator for help."
 
 
@@ -83,8 +91,45 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return login.upper()
 
 
+# By how much the identity provider's clock may be ahead.
+CLOCK_LEEWAY_SECONDS = 60
+# How long a call to the identity provider may take in all, and how many of a process's threads may wait for one.
+PROVIDER_SECONDS = 5
+PROVIDER_CALLS = BoundedSemaphore(2)
+PROVIDER_IS_SILENT = "npd.provider-is-silent"  # in the cache, for half a minute after a call without an answer
+
+
+class ProviderSession(requests.Session):
+    """Calls the identity provider. One that hangs must not take the threads that serve the site.
+
+    What it says of itself is kept for an hour.
+    """
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:  # type: ignore[override]
+        is_discovery = "/.well-known/" in url
+        if is_discovery and (kept := cache.get(url)):
+            return kept  # type: ignore[no-any-return]
+        if cache.get(PROVIDER_IS_SILENT):
+            raise requests.Timeout("The identity provider didn't answer less than half a minute ago.")
+        if not PROVIDER_CALLS.acquire(timeout=1):
+            raise requests.Timeout("Too many sign-ins wait for the identity provider.")
+        try:
+            answer = call_within(PROVIDER_SECONDS, super().request, method, url, timeout=PROVIDER_SECONDS, **options)
+        except (TimeoutError, requests.ConnectionError, requests.Timeout) as error:
+            cache.set(PROVIDER_IS_SILENT, True, 30)
+            raise requests.Timeout("The identity provider doesn't answer.") from error
+        finally:
+            PROVIDER_CALLS.release()
+        if is_discovery and answer.ok and "token_endpoint" in answer.text:
+            cache.set(url, answer, 3_600)
+        return answer
+
+
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """Signs in existing users by the company's identity provider, which creates no accounts."""
+
+    def get_requests_session(self) -> requests.Session:
+        return ProviderSession()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
         return False
@@ -92,13 +137,15 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def authenticate_by_email(self, sociallogin: Any) -> Any:
         """Find the user by an address that the provider has verified.
 
-        allauth counts any claim that isn't empty as a verification, even the text "no".
+        allauth counts any claim that isn't empty as a verification, even the text "no". It has written the address in
+        small letters, in which one outside ASCII may be another's.
         """
+        written = sociallogin.account.get_provider_account().get_user_data().get("email")
         claims = sociallogin.account.extra_data.get("id_token", {})
         sociallogin.email_addresses = [
             address
             for address in sociallogin.email_addresses
-            if address.verified is True or is_verified_by_entra(address, claims)
+            if written.isascii() and (address.verified is True or is_verified_by_entra(address, claims))
         ]
         for address in sociallogin.email_addresses:
             address.verified = True
@@ -107,8 +154,31 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         if sociallogin.state.get("process") != AuthProcess.LOGIN:
             raise PermissionDenied("Signed-in users can't connect accounts.")
+        if problem := identity_problem(sociallogin.account.extra_data, sociallogin.provider.app.client_id):
+            log.warning("the identity provider's answer is refused", reason=problem)
+            raise PermissionDenied(problem)
         # Otherwise the token sits in the session in plain text during the second factor's step.
         sociallogin.token = None
+
+
+def identity_problem(data: dict[str, Any], client_id: str) -> str:
+    """Return why a provider's answer identifies nobody (OpenID Connect Core, 3.1.3.7 and 5.3.2); empty if it does.
+
+    allauth has checked the issuer, the audience and an `exp` that is there.
+    """
+    claims = data.get("id_token") or {}
+    userinfo = data.get("userinfo") or claims
+    subject = claims.get("sub")
+    begins = claims.get("nbf", 0)
+    if not isinstance(subject, str) or not 0 < len(subject) <= SocialAccount._meta.get_field("uid").max_length:
+        return "there is no id_token with a sub"
+    if userinfo.get("sub") != subject:
+        return "the sub of userinfo is another"
+    if claims.get("azp", client_id) != client_id:
+        return "azp is another client"
+    if "exp" not in claims or not isinstance(begins, int | float) or begins > time() + CLOCK_LEEWAY_SECONDS:
+        return "it has no exp, or is not valid yet"
+    return ""
 
 
 def is_verified_by_entra(address: EmailAddress, claims: dict[str, Any]) -> bool:
@@ -158,6 +228,14 @@ class RequireTwoFactorMiddleware(MiddlewareMixin):
         if request.path_info.startswith("/api/"):
             return error_response(403, "second_factor", NOT_SET_UP)
         return redirect("mfa_activate_totp")
+
+
+def can_sign_in() -> Q:
+    """Return the condition for users who have a password, a passkey, or an address at the identity provider."""
+    has_passkey = Exists(Authenticator.objects.filter(user=OuterRef("pk"), type=Authenticator.Type.WEBAUTHN))
+    has_password = ~Q(password="") & ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+    ways = has_password | Q(has_passkey)
+    return ways | ~Q(email="") if settings.OIDC_SERVER_URL else ways
 
 
 def remove_second_factor(user: User, *, by: User) -> bool:
@@ -269,25 +347,34 @@ def is_other_address(former: str, email: str) -> bool:
 
 @receiver(pre_save, sender=User, dispatch_uid="npd.end_access")
 def end_access(instance: User, raw: bool = False, update_fields: Collection[str] | None = None, **kwargs: Any) -> None:
-    """End the sessions of a user who gets another address or is switched off.
+    """End the sessions, and half-done sign-ins, of a user who gets another address or password or is switched off.
 
     With another address the account may be another person's, so the link to the identity provider ends, too.
     """
     former = None if raw else User.objects.filter(pk=instance.pk).first()
     if former is None:
         return
-    is_saved = {name: update_fields is None or name in update_fields for name in ("email", "is_active")}
+    is_saved = {name: update_fields is None or name in update_fields for name in ("email", "is_active", "password")}
     gets_other_address = is_saved["email"] and is_other_address(former.email, instance.email)
     if gets_other_address:
         SocialAccount.objects.filter(user=instance).delete()
-    if gets_other_address or (is_saved["is_active"] and former.is_active and not instance.is_active):
+    gets_other_password = is_saved["password"] and former.password != instance.password
+    is_switched_off = is_saved["is_active"] and former.is_active and not instance.is_active
+    if gets_other_address or gets_other_password or is_switched_off:
         end_sessions(instance)
 
 
 @receiver(authenticator_added, dispatch_uid="npd.end_other_sessions_on_enrolment")
-def end_other_sessions_on_enrolment(user: User, **kwargs: Any) -> None:
-    """End sessions that began without the second factor, because somebody else may be using them."""
+def end_other_sessions_on_enrolment(
+    user: User, authenticator: Authenticator, request: HttpRequest, **kwargs: Any
+) -> None:
+    """End sessions that began without the second factor, because somebody else may be using them.
+
+    The code that was typed to add an app is used up, which allauth does at a sign-in only.
+    """
     end_sessions(user)
+    if authenticator.type == Authenticator.Type.TOTP:
+        authenticator.wrap().validate_code(request.POST["code"])
 
 
 @receiver(pruning, dispatch_uid="npd.reencrypt_second_factors")

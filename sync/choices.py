@@ -1,4 +1,4 @@
-"""The stored values of states and reasons. Names and values are contracts (docs/reference/tables.md)."""
+"""The stored values of states and reasons. Those that docs/reference/tables.md names are contracts."""
 
 from enum import IntFlag, StrEnum
 from functools import cache

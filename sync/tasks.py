@@ -23,6 +23,7 @@ from sync.operations.setup.plan import make_plan
 from sync.operations.sweep import sweep_due_boards
 from sync.operations.worker import work
 from sync.outbox.claim import orphaned_boards
+from sync.outbox.pauses import resume_ended
 from sync.outbox.wakeups import wake_board
 from sync.records.approvals import release_obsolete
 
@@ -42,7 +43,8 @@ def work_board(entity_type: str) -> None:
 
 @shared_task(name="sync.sweep")
 def sweep() -> None:
-    """Work every board with due jobs, also if its wake-up was lost."""
+    """Work every board with due jobs, also if its wake-up was lost, and end the pauses whose time is over."""
+    resume_ended()
     work()
 
 

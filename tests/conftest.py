@@ -109,7 +109,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     """Disconnect everybody from the test database at its end, such as a closing thread of `live_server`."""
     with django_db_blocker.unblock():
         rows.keep_migrated()
-        rows.keep_groups()
+        rows.keep_filled()
     yield
     with django_db_blocker.unblock():
         rows.end_other_sessions()

@@ -97,6 +97,7 @@ ON_REAL_SERVERS = (
     "story/test_faults_killed.py",
     "story/test_faults_messages.py::test_with_the_broker_off",
     "story/test_graceful_stop.py",
+    "story/test_real_servers.py::test_behind_pgbouncer",
     "story/test_processes.py",
     "sweeps/test_restored_database.py",
 )

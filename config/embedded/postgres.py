@@ -30,6 +30,8 @@ from psycopg import sql
 # The wheel's version. A server can't open data of another major version.
 MAJOR = "18"
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# Statements, and what PostgreSQL adds to an error, quote values, such as used one-time codes.
+WITHOUT_VALUES = ("log_min_error_statement=panic", "log_error_verbosity=terse")
 # English, because `_launch` searches the log for words. UTC, because kombu compares its timestamps with the clock.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 # A server that was killed replays its log first.
@@ -239,7 +241,7 @@ class EmbeddedPostgres:
 
     def _launch(self, programs: Path) -> None:
         """Start the server, and return when it answers."""
-        options = ["listen_addresses=", "max_connections=100", *(FAST if self.fast else ())]
+        options = ["listen_addresses=", "max_connections=100", *WITHOUT_VALUES, *(FAST if self.fast else ())]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [programs / "postgres", "-D", self.data, "-k", self.socket, *(f"-c{option}" for option in options)],

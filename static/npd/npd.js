@@ -152,6 +152,7 @@ const mendedSearch = (search) => ({
     this.$root.addEventListener("keydown", (event) => {
       this.isEntered = event.key === "Enter" && !event.isComposing;
       event.stopPropagation();
+      if (event.key === "Escape" && event.target !== this.$refs.searchInputCommand) this.handleEscape();
     });
     // Before the page's own keys, such as those of Home.
     const takeKey = (event) => {
@@ -165,6 +166,14 @@ const mendedSearch = (search) => ({
     if (this.$root.inert) return; // behind the panel of filters
     search.handleOpen.call(this);
     requestAnimationFrame(() => this.openCommandResults && this.focusField());
+  },
+  handleEscape() {
+    this.el.replaceChildren();
+    this.handleOutsideClick();
+  },
+  scrollToActiveItem() {
+    // Not smoothly: the next key would interrupt it.
+    this.items[this.currentIndex - 1]?.scrollIntoView({ block: "nearest" });
   },
   focusField() {
     // Alpine shows the search only with the next frame, and what is hidden can't be focused.

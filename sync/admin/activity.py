@@ -10,15 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.fields import ArrayField
 from django.db.models import Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from sync import attention, registry
+from sync import addresses, attention, permissions, registry
 from sync.choices import ActivityKind, Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
+from sync.fields import field_values, lookups
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
@@ -128,7 +128,7 @@ class _UndoOffers:
     def __init__(self, rows: Sequence[ActivityLine], request: HttpRequest) -> None:
         self._reader = request.user
         self._back = {"back": request.get_full_path()}
-        self._sees_conflicts = registry.may_view(request.user, "conflicts.syncconflict")
+        self._sees_conflicts = permissions.may_view(request.user, "conflicts.syncconflict")
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
@@ -145,7 +145,7 @@ class _UndoOffers:
         """Return the undo of an act with these entries."""
         for row in rows if self._sees_conflicts else ():
             if conflict := _conflict_of(row):
-                url = registry.page_url("conflicts_syncconflict_screen", conflict)
+                url = addresses.page_url("conflicts_syncconflict_screen", conflict)
                 if conflict in self._open_conflicts:
                     return UndoOffer(url, "See conflict")
                 # The answer about a whole record can't be undone by a button.
@@ -286,7 +286,7 @@ def history_fields(model: type[SyncedModel]) -> list[Any]:
     return [field for field in fields if not field.primary_key and field.name not in BOOKKEEPING]
 
 
-def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[registry.RecordKey, datetime]:
+def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[lookups.RecordKey, datetime]:
     """Return the time since which these records, or those with the newest jobs, have unsent edits; one query."""
     # Each status separately, because each has its own index.
     is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
@@ -324,13 +324,13 @@ class Edit:
 
 
 def edits_of(
-    keys: Collection[registry.RecordKey],
-    unsent: Mapping[registry.RecordKey, datetime],
+    keys: Collection[lookups.RecordKey],
+    unsent: Mapping[lookups.RecordKey, datetime],
     *,
     limit: int = authors.MAX_EVENTS,
 ) -> list[Edit]:
     """Return the edits among the newest events of these records' history; a query for each type, one for the users."""
-    histories: dict[registry.RecordKey, list[Any]] = {}
+    histories: dict[lookups.RecordKey, list[Any]] = {}
     for spec in registry.entities():
         ids = [entity_id for entity_type, entity_id in keys if entity_type == spec.entity_type]
         events_by_id = authors.latest_events(spec.model, ids, limit=limit)
@@ -461,12 +461,6 @@ def with_edits(
 def _text(field: Any, event: Any, names: Mapping[UUID, str]) -> str:
     """Return the value that a row of the history has in a field; `names` are those of related records."""
     value = _value(event, field)
-    if isinstance(value, bool):
-        return "on" if value else "off"
     if isinstance(field, ForeignKey):
         return names.get(value, "one that was deleted") if value else ""
-    if isinstance(field, ArrayField):
-        return ", ".join(value or [])
-    if field.choices:
-        return str(dict(field.flatchoices).get(value, value))
-    return "" if value is None else str(value)
+    return field_values.field_text(field, value)

@@ -21,11 +21,12 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import registry
+from sync import addresses, permissions, registry
 from sync.admin import activity, admin_base, confirmed_action
 from sync.admin.import_and_export import refused_rows_url
 from sync.choices import ActivityKind, TombstoneReason, TombstoneState
 from sync.clock import sync_now
+from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import ActivityLine, SyncedModel, Tombstone, activity_lines
@@ -95,7 +96,7 @@ def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action
 def _step_cells(step: activity_undo.UndoStep) -> tuple[object, ...]:
     url = ""
     if step.record and step.line.entity_id:
-        url = registry.record_url(step.line.entity_type, step.line.entity_id)
+        url = addresses.record_url(step.line.entity_type, step.line.entity_id)
     outcome: SafeString | str = step.refusal
     if not outcome:
         note = format_html('<br><span class="npd-muted">{}</span>', step.note) if step.note else ""
@@ -142,7 +143,7 @@ class ActivityChangeList(TabbedChangeList):
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""
         if result.pk is None:
-            return registry.record_url(result.entity_type, result.entity_id)
+            return addresses.record_url(result.entity_type, result.entity_id)
         return str(super().url_for_result(result))
 
     def page_rows(self) -> list[Any]:
@@ -232,7 +233,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         rows = list(ActivityLine.objects.filter(pk__in=pks).order_by("pk"))
         if missing := pks - {row.pk for row in rows}:
             raise Http404(f"There is no activity #{min(missing)}; it may be too old to be kept.")
-        page_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
+        page_url = addresses.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
         title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
         return self._undo_page(request, rows, title, page_url or reverse(ACTIVITY))
 
@@ -311,7 +312,7 @@ def restore_url(user: Any, entity_type: str, record_ids: Iterable[Any], back_url
 
     It is empty for users who may not, and where none or too many can be restored.
     """
-    if not user.has_perm("sync.view_tombstone") or not registry.may_act(user, "add", entity_type):
+    if not user.has_perm("sync.view_tombstone") or not permissions.may_act(user, "add", entity_type):
         return ""
     rows = Tombstone.objects.filter(_IS_RESTORABLE, entity_type=entity_type, entity_id__in=record_ids)
     pks = [str(pk) for pk in rows.order_by("pk").values_list("pk", flat=True)[: MAX_UNDONE + 1]]
@@ -358,12 +359,12 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
-        links = {entity_type: registry.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
+        links = {entity_type: lookups.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         deleted_by = authors.deletion_authors((row.entity_type, row.entity_id) for row in rows)
         for row in rows:
             author = deleted_by.get(row.entity_id)
             row.page_link = links[row.entity_type]
-            row.page_may_restore = row.page_is_restorable and registry.may_act(request.user, "add", row.entity_type)
+            row.page_may_restore = row.page_is_restorable and permissions.may_act(request.user, "add", row.entity_type)
             row.page_by = author.by if author else ""
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
@@ -375,7 +376,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         record = tombstones.rebuild_record(registry.entity(row.entity_type).model, row)
         return super().row_context(request, row) | {"activity": activity.activity_of(record, request)}
 
-    name = admin_base.plain_column("Record", lambda row: registry.tombstone_name(row) or str(row.entity_id))
+    name = admin_base.plain_column("Record", lambda row: field_values.tombstone_name(row) or str(row.entity_id))
     record_type = admin_base.type_column()
     by = admin_base.plain_column("By", lambda row: row.page_by or humanize.DASH)
     item_number = admin_base.plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
@@ -401,7 +402,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
             return badge
         label = f"Open the item of {self.name(row)} on Monday, in a new tab"
-        link = admin_base.external_link(registry.item_url(row.page_link, row.monday_id), "Open", label)
+        link = admin_base.external_link(addresses.item_url(row.page_link, row.monday_id), "Open", label)
         return format_html("{} {}", badge, link)
 
     @admin.display(description="Its values")
@@ -413,8 +414,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         for field in registry.own_fields(registry.entity(row.entity_type).model):
             value = None if field.is_relation else row.data.get(field.attname)
             if value:
-                text = ", ".join(value) if isinstance(value, list) else value
-                lines.append((str(field.verbose_name).capitalize(), text))
+                lines.append((str(field.verbose_name).capitalize(), field_values.field_text(field, value)))
         return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
 
     def acts(self, request: HttpRequest) -> list[Act]:
@@ -435,7 +435,7 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     ) -> HttpResponse:
         queryset = queryset.filter(_IS_RESTORABLE)
         types = queryset.order_by().values_list("entity_type", flat=True).distinct()
-        if not all(registry.may_act(request.user, "add", entity_type) for entity_type in types):
+        if not all(permissions.may_act(request.user, "add", entity_type) for entity_type in types):
             raise PermissionDenied
 
         def question() -> confirmed_action.Question:

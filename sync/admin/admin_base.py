@@ -23,9 +23,10 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RadioFilter
 from unfold.views import ChangeList
 
-from sync import attention, registry
+from sync import addresses, attention, registry
 from sync.boards import availability
 from sync.clock import SyncNow
+from sync.fields import field_values, lookups, searches
 from sync.kernel import humanize
 from sync.kernel.acts import Act
 from sync.kernel.humanize import DASH, icon
@@ -48,9 +49,8 @@ def with_request_id(text: str) -> SafeString:
 
 def details_of(record: SyncedModel) -> str:
     """Return the record's first values besides its name, to tell it from namesakes."""
-    names = [own_field.name for own_field in registry.own_fields(type(record))]
-    names = [name for name in names if name != registry.name_field(type(record))]
-    values = [str(getattr(record, name) or "") for name in names[:3]]
+    fields = [field for field in registry.own_fields(type(record)) if field.name != registry.name_field(type(record))]
+    values = [field_values.field_text(field, getattr(record, field.name)) for field in fields[:3]]
     return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
@@ -61,6 +61,17 @@ def plain_column(description: str, value: Callable[[Any], Any], ordering: str = 
     def column(model_admin: Any, row: Any) -> Any:
         return value(row)
 
+    return column
+
+
+def phone_column(field: Any) -> Any:
+    """Return a list's column with a phone number in the one form that pages show; its style is by the field's name."""
+
+    @admin.display(description=field.verbose_name, ordering=field.name)
+    def column(row: Any) -> str | None:
+        return field_values.field_text(field, getattr(row, field.name)) or None
+
+    column.__name__ = field.name
     return column
 
 
@@ -141,13 +152,13 @@ def kinds_on_home(user: Any) -> attention.ShownKinds:
     return attention.kinds_shown_to(user, [kind for kind in attention.Kind if kind is not attention.Kind.STOP])
 
 
-def tallies_of(request: HttpRequest) -> dict[attention.Kind, attention.Tally]:
+def counts_of(request: HttpRequest) -> dict[attention.Kind, int]:
     """Return the numbers of stops and of what Home lists for this person, counted once a request."""
-    if not hasattr(request, "attention_tallies"):
+    if not hasattr(request, "attention_counts"):
         kinds = kinds_on_home(request.user).kinds | {attention.Kind.STOP}
-        request.attention_tallies = attention.tallies(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
-    tallies: dict[attention.Kind, attention.Tally] = request.attention_tallies  # type: ignore[attr-defined]
-    return tallies
+        request.attention_counts = attention.counts(attention.ShownKinds(kinds))  # type: ignore[attr-defined]
+    counts: dict[attention.Kind, int] = request.attention_counts  # type: ignore[attr-defined]
+    return counts
 
 
 @dataclass(frozen=True)
@@ -320,7 +331,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
     queries: list[models.QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         if spec.name_field:
-            condition = registry.search_condition(spec.model, [spec.name_field], term)
+            condition = searches.search_condition(spec.model, [spec.name_field], term)
             records = spec.model.objects.filter(condition).order_by()
             queries.append(records.values_list("id", flat=True)[:1000])
     return list(queries[0].union(*queries[1:], all=True)) if queries else []
@@ -341,7 +352,7 @@ class RecordLinkMixin(PageAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         keys = {_record_key(row) for row in rows}
-        names = registry.record_names(keys)
+        names = lookups.record_names(keys)
         tombstones = tombstones_of(key for key in keys - names.keys() if key[1] is not None)
         may_see_deleted = request.user.has_perm("sync.view_tombstone")
         for row in rows:
@@ -349,10 +360,10 @@ class RecordLinkMixin(PageAdmin):
             row.page_lacks_record = key not in names  # it was deleted, or the row is about none
             if not row.page_lacks_record:
                 row.page_record = names[key]
-                row.page_record_url = registry.record_url(*key)
+                row.page_record_url = addresses.record_url(*key)
                 continue
             tombstone = tombstones.get(key)
-            name = registry.tombstone_name(tombstone) if tombstone else ""
+            name = field_values.tombstone_name(tombstone) if tombstone else ""
             row.page_record = name or registry.type_label(row.entity_type)
             # A pruned tombstone is replaced by an unsaved one, which has no page.
             page_id = tombstone.pk if tombstone and may_see_deleted else None
@@ -414,4 +425,4 @@ def records_url(spec: registry.EntitySpec, sync_state: str = "") -> str:
     """Return the address of this type's list, filtered by a state; empty without an admin."""
     opts = spec.model._meta
     query = {"sync_state": sync_state} if sync_state else None
-    return registry.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)
+    return addresses.page_url(f"{opts.app_label}_{opts.model_name}_changelist", query=query)

@@ -10,15 +10,17 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
-from sync import attention, registry
+from sync import addresses, attention, registry
 from sync.admin import admin_base, home_acts, queue_pages
 from sync.admin.concurrent_edits import ConcurrentForm
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards.board_columns import column_label
+from sync.fields import lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping
 from sync.operations.comparison import last_comparison_text, verification_sentence
+from sync.operations.setup.board_setup import check_unmatched_again
 from sync.operations.setup.selection import may_set_up
 
 
@@ -146,11 +148,11 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
 
     def _board_link(self, link: BoardLink, text: str) -> SafeString | str:
         configured = registry.configured_board_id(link.entity_type)
-        link = registry.with_configured_board(link) if configured else link
+        link = lookups.with_configured_board(link) if configured else link
         if not link.board_id:
             return humanize.DASH
         label = f"Board {self.name(link)}, on Monday, in a new tab"
-        board_link = admin_base.external_link(registry.board_url(link), text, label)
+        board_link = admin_base.external_link(addresses.board_url(link), text, label)
         return format_html("{}{}", board_link, " (set in the environment)" if configured else "")
 
     @admin.display(description="State")
@@ -165,6 +167,8 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write only the fields that the person changed, because workers write the others."""
         obj.save(update_fields=form.changed_data)
+        if "creates_records" in form.changed_data:
+            check_unmatched_again(obj)
 
     def response_change(self, request: HttpRequest, obj: BoardLink) -> HttpResponse:
         messages.success(request, f"{self.name(obj)}: saved.")

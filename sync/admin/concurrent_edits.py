@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.forms.widgets import DateTimeBaseInput
 from django.utils.html import format_html
 
-from sync import registry
+from sync import addresses, registry
 from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
 from sync.kernel.db import match_key_sql
@@ -122,7 +122,7 @@ class ConcurrentForm(_ModelForm):
             'This {} is already <a class="npd-take" href="{}" target="_blank">{}’s</a>. '
             '<label><input type="checkbox" name="{}" value="{}"> {} anyway</label>',
             str(self.fields[name].label or name).lower(),
-            registry.record_url(model.entity_type(), record.pk),
+            addresses.record_url(model.entity_type(), record.pk),
             record,
             ANYWAY_KEY,
             key,

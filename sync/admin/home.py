@@ -16,12 +16,13 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
-from sync import attention, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, home_acts, items_and_approvals, queue_pages, record_panel
 from sync.admin.admin_base import Button
 from sync.boards import availability
 from sync.choices import ApprovalKind, BlockedCode, QueueStatus
 from sync.clock import readers_mark
+from sync.fields import lookups
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
@@ -29,6 +30,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import comparison
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
+from sync.outbox.wakeups import broker_problem
 from sync.records import authors, item_links
 from sync.state import record_view
 
@@ -89,7 +91,7 @@ def _mark_of_minute(minute: datetime) -> datetime:
 def _state_line(
     request: HttpRequest, boards: Sequence[BoardLine], things: int, overview: availability.Overview
 ) -> StateLine:
-    """Return the state; `things` is the number of causes that need this person."""
+    """Return the state; `things` is the number of entries that need this person."""
     if not any(board.is_chosen for board in overview.displayed_boards):
         step = "boards" if connection.has_answered(overview) else "connect"
         if any(is_setup_running(link) for link in overview.links.values()):
@@ -98,15 +100,11 @@ def _state_line(
         next_step = Button(label, url=reverse(f"admin:sync_wizard_{step}")) if may_set_up(request.user) else None
         # The boards that the environment names.
         types = [spec.entity_type for spec in registry.entities() if registry.configured_board_id(spec.entity_type)]
-        on_server = " ".join(map(registry.no_board_reason, types))
+        on_server = " ".join(map(lookups.no_board_reason, types))
         words = "Not set up: nothing is synced yet"
         return StateLine("off", "link_off", words, detail, next_step, for_administrator=on_server)
-    if stalled := availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview):
-        span = humanize.time_span(max(overdue.seconds for overdue in stalled))
-        titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
-        for_administrator = " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
-        words = f"Nothing is synced: changes have waited for {span}"
-        return StateLine("bad", "block", words, titles, for_administrator=for_administrator)
+    if standstill := _standstill(overview):
+        return standstill
     if slowed := [*filter(None, map(overview.slowed_until, overview.displayed_boards))]:
         until = humanize.due_time(max(slowed), overview.now)
         used = overview.quota.used_text
@@ -121,13 +119,30 @@ def _state_line(
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
-        return StateLine("warn", "notifications", f"Syncing; {need} attention")
+        number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
+        detail = f"{humanize.count_with_noun(number, 'record waits', 'records wait')} for that." if number else ""
+        words = f"{need} attention; everything else syncs as usual"
+        return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
-        return StateLine("wait", "sync", f"Syncing; {records} pending")
+        return StateLine("wait", "sync", f"Sync runs; {records} pending")
     return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
+
+
+def _standstill(overview: availability.Overview) -> StateLine | None:
+    """Return what stands still and, for the administrator, why; None if nothing does."""
+    if not_scheduled := availability.schedule_problem():
+        return StateLine("bad", "block", "Changes may wait for ever", for_administrator=not_scheduled)
+    stalled = availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
+    if not stalled:
+        return None
+    span = humanize.time_span(max(overdue.seconds for overdue in stalled))
+    titles = humanize.join_first([registry.board_title(overdue.entity_type) for overdue in stalled])
+    reasons = broker_problem() or " ".join(dict.fromkeys(f"{overdue.reason}." for overdue in stalled))
+    words = f"Nothing is synced: changes have waited for {span}"
+    return StateLine("bad", "block", words, titles, for_administrator=reasons)
 
 
 class FirstLoad(NamedTuple):
@@ -182,7 +197,7 @@ def _board_lines(request: HttpRequest, overview: availability.Overview, wording:
     boards = [
         (registry.entity(board.entity_type), board)
         for board in overview.displayed_boards
-        if registry.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
+        if permissions.may_view(request.user, registry.entity(board.entity_type).model._meta.label_lower)
     ]
     counts = record_view.state_counts(*(spec.model.objects.all() for spec, _board in boards))
     lines = []
@@ -285,11 +300,11 @@ def _boxes(
     rows_by_cause = grouped(_rows(request, entries, wording), lambda row: row.entry.cause)
     boxes = []
     earlier_sentences: set[str] = set()
-    for group in groups:
+    for group in map(_with_author, groups):
         rows = rows_by_cause.get(group.cause, [])
         folds = group.number > SHOWN_AT_ONCE or not group.needs_somebody
         is_open = not folds or group.cause in opened
-        act_buttons = _act_buttons(group, rows)
+        act_buttons = _act_buttons(group, rows, request.user.get_username())
         sentences = humanize.sentences(_lead(request, group, has_acts=bool(act_buttons)))
         # If several groups wait for the same, each sentence is shown once; but a removal's deadline always.
         deadline = sentences[:1] if group.kind is attention.Kind.REMOVED else []
@@ -310,19 +325,23 @@ def _boxes(
     return boxes
 
 
+def _with_author(group: attention.Group) -> attention.Group:
+    """Return the group with the person who deleted all its records in NPD, if it was one."""
+    if (group.kind, group.code) != (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
+        return group
+    rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
+    deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
+    people = {author.by for author in deletions.values()}
+    is_one = len(people) == 1 and len(deletions) == group.number
+    return replace(group, deleted_by=people.pop() if is_one else "")
+
+
 def _lead(request: HttpRequest, group: attention.Group, *, has_acts: bool) -> str:
     """Return what happens with a group's entries, and when."""
     overview = admin_base.overview_of(request)
     link = overview.links.get(group.entity_type)
     if group.kind is attention.Kind.FAILED and group.number > 1:
         return group.title
-    if (group.kind, group.code) == (attention.Kind.APPROVAL, ApprovalKind.ITEMS):
-        rows = attention.waiting(kinds=[group.kind]).filter(cause=group.cause).values_list("entity_type", "entity_id")
-        deletions = authors.deletion_authors((entity_type, pk) for entity_type, pk in rows if pk is not None)
-        people = {author.by for author in deletions.values()}
-        # Named only if one person deleted all these records.
-        deleted_by = people.pop() if len(people) == 1 and len(deletions) == group.number else ""
-        return replace(group, deleted_by=deleted_by).sentence
     if group.kind is attention.Kind.REMOVED and link is not None:
         steps = RESTORE_STEPS[group.code] if has_acts else ""
         return f"{record_panel.removal_sentence(group.noticed, group.code, link, overview.now)} {steps}"
@@ -346,7 +365,7 @@ def _group_buttons(
     if link and solved_by_mapping and may_set_up(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
     if link and act_buttons and is_about_column:
-        pages.append(Button("Open the board", url=registry.board_url(link), is_on_monday=True))
+        pages.append(Button("Open the board", url=addresses.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:
         # People restore removed items on the board.
         on_monday = [record_panel.restore_button(link, group.code)] if link and act_buttons else []
@@ -356,7 +375,7 @@ def _group_buttons(
     return [*act_buttons, *pages]
 
 
-def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
+def _act_buttons(group: attention.Group, rows: Sequence[Row], username: str) -> list[Button]:
     """Return buttons for the acts that are possible on all of the group's rows that this person may act on now."""
     open_rows = [row for row in rows if row.acts]
     entries = [row.entry for row in open_rows]
@@ -366,7 +385,9 @@ def _act_buttons(group: attention.Group, rows: Sequence[Row]) -> list[Button]:
         for act in attention.acts_of(group.kind, group.code)
         if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
     ]
-    # A deletion is never the first choice.
+    if group.deleted_by == username:  # this person has asked for it
+        return buttons
+    # Else a deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
 
 
@@ -413,9 +434,7 @@ def _row(
         return Row(entry, badge=humanize.badge("wait", "sync", "Saving"))
     badge: SafeString | str = ""
     if job is not None:
-        is_paused = overview.availability(entry.entity_type).is_paused
-        words = "Waits: paused" if is_paused else f"Next attempt {queue_pages.next_attempt(job, overview.now)}"
-        badge = humanize.badge("wait", "pause_circle" if is_paused else "sync", words)
+        badge = humanize.badge("wait", "sync", f"Next attempt {overview.next_attempt_words(job)}")
     offered = attention.offered_acts(request.user, entry)
     return Row(entry, offered, json.dumps(values) if values else "", badge, links)
 
@@ -423,7 +442,7 @@ def _row(
 def _others_sentence(request: HttpRequest) -> str:
     """Return how many more things need only other people."""
     kinds_of_others = attention.ShownKinds(admin_base.kinds_on_home(request.user).others)
-    things = sum(tally.causes for tally in attention.tallies(kinds_of_others).values())
+    things = sum(attention.counts(kinds_of_others).values())
     return f"{humanize.count_with_noun(things, 'thing needs', 'things need')} somebody else" if things else ""
 
 
@@ -434,8 +453,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     wording = attention.Wording.of_boards()
     boards = _board_lines(request, overview, wording)
     boxes = _boxes(request, shown, request.GET.getlist("cause"), wording)
-    tallies = admin_base.tallies_of(request)
-    things = sum(tallies[kind].causes for kind in shown.kinds)
+    counts = admin_base.counts_of(request)
+    things = sum(counts[kind] for kind in shown.kinds)
+    listed = sum(box.group.number for box in boxes if box.group.needs_somebody)
     is_loading = any(board.first_load for board in boards)
     shows_calls = not overview.no_token_reason and (is_loading or overview.quota.is_low)
     is_paused = all(board.is_paused for board in overview.displayed_boards)
@@ -448,7 +468,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "boxes": boxes,
         # The keyboard shortcuts of the rows' acts.
         "keys": {act.key for box in boxes for row in box.rows for act in row.acts},
-        "unlisted": things - sum(box.group.needs_somebody for box in boxes) if len(boxes) == MAX_GROUPS else 0,
+        "unlisted": things - listed if len(boxes) == MAX_GROUPS else 0,
         "reads_only": shown.reads_only,
         # With nothing to do, the state line says it.
         "others": _others_sentence(request) if things else "",

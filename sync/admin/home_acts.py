@@ -3,7 +3,8 @@
 Home offers them on rows and groups, the lists of unmatched items and of approvals on selected rows (`EntriesMixin`),
 and the pages of a record, a board and an unmatched item as buttons (`act_buttons`). The functions that do them have a
 `@does` and stand beside their rows' lists: for jobs in queue_pages.py, for unmatched items and approvals in
-items_and_approvals.py, for conflicts and rejected values in conflicts/admin.py. Those without a list are at the end.
+items_and_approvals.py, for conflicts and rejected values in conflicts/pages/admin.py. Those without a list are at the
+end.
 
 Other acts are elsewhere: on the selected rows of a list in `act_on_rows` of its admin, on one record in
 record_pages.py, pauses and the ends of pauses and stops in queue_pages.py.
@@ -26,7 +27,7 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
-from sync import attention, registry
+from sync import attention, permissions, registry
 from sync.admin import admin_base, confirmed_action
 from sync.admin.activity_pages import deleted_records_link
 from sync.admin.admin_base import Button, parse_json
@@ -37,6 +38,7 @@ from sync.boards.availability import wait_sentence
 from sync.boards.board_columns import set_create_obstacle
 from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
+from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
@@ -160,7 +162,7 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
     record = registry.entity(entity_type).model.objects.filter(pk=entity_id).first()
     if record is None:
         tombstone = tombstones.tombstones_of([(entity_type, entity_id)]).get((entity_type, entity_id))
-        name = registry.tombstone_name(tombstone) if tombstone else ""
+        name = field_values.tombstone_name(tombstone) if tombstone else ""
         if not name:
             return f"There is no such {registry.type_name(entity_type)}; it may have been deleted."
         deletion = authors.deletion_authors([(entity_type, entity_id)]).get(entity_id)
@@ -190,7 +192,7 @@ def _ended_sentence(user: Any, key: str) -> str:
     """
     sentence = "Nothing was done, because it doesn't wait any more."
     kind, _, source = key.partition(":")
-    if kind not in Kind.values or not registry.may_view(user, attention.KINDS[Kind(kind)].model):
+    if kind not in Kind.values or not permissions.may_view(user, attention.KINDS[Kind(kind)].model):
         return sentence
     # The source is a row's id, or a record's type and id and sometimes a field.
     entity_type, _, rest = source.partition(":")
@@ -433,7 +435,7 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
             break
         authors.log_action(request.user, link, "Asked Monday for the board's columns.")
         try:
-            answers.append(check_board(registry.with_configured_board(link)))
+            answers.append(check_board(lookups.with_configured_board(link)))
         except MondayError as error:
             problems.append(error.sentence)
         except ActionError as error:

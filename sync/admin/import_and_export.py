@@ -5,10 +5,9 @@ confirmation, and each form carries the choices of the steps before it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import islice
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ from django.contrib import messages
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -28,19 +28,26 @@ from import_export.tmp_storages import CacheStorage
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
-from sync import registry
+from sync import addresses, permissions, registry
 from sync.admin.activity import batch_undo_url
 from sync.kernel import humanize
 from sync.models import ActivityLine
 from sync.monday.columns.phones import phone_regions
 from sync.operations import file_formats
-from sync.operations.import_columns import field_choices, has_key, missing_key_note, remember_columns, suggest_columns
-from sync.operations.record_files import REFUSE, grouped_problems, is_creatable, resource_of
+from sync.operations.import_columns import (
+    KnownTitles,
+    field_choices,
+    missing_key_note,
+    remember_columns,
+    suggest_columns,
+)
+from sync.operations.record_files import REFUSE, Problem, is_creatable, problem_text, resource_of
 from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
-# A preview lists this many rows at most of those that it would import without a warning.
-LISTED_ROWS = 50
+# A preview shows so many rows of each list, which has a page of its own, in parts of so many.
+LISTED_ROWS = 20
+PAGE_ROWS = 200
 
 # So many values of a column are shown.
 SAMPLES = 3
@@ -82,12 +89,14 @@ class StepForm(forms.Form):
 
 
 CHOICES = tuple(StepForm.base_fields)
+MEGABYTES = file_formats.MAX_BYTES // 1_000_000
 
 
 class FileForm(StepForm, ImportForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["import_file"].label = "CSV or XLSX file"
+        self.fields["import_file"].help_text = f"It may have {MEGABYTES} MB."
         self.fields["import_file"].required = False  # the next steps have its name
         self.fields["format"].widget = forms.HiddenInput()  # the only one reads both
 
@@ -105,8 +114,7 @@ class FileForm(StepForm, ImportForm):
         if file is None and "import_file" not in self.errors:
             raise forms.ValidationError({"import_file": "Choose a file."})
         if file is not None and file.size > file_formats.MAX_BYTES:
-            limit = f"A file may have {file_formats.MAX_BYTES // 1_000_000} MB. Split it."
-            raise forms.ValidationError({"import_file": limit})
+            raise forms.ValidationError({"import_file": f"A file may have {MEGABYTES} MB. Split it."})
         return data
 
 
@@ -182,7 +190,7 @@ class RecordFilesMixin(ImportExportMixin):
         return [
             str(target._meta.verbose_name_plural)
             for target in targets
-            if is_creatable(target) and registry.may_act(request.user, "add", target.entity_type())
+            if is_creatable(target) and permissions.may_act(request.user, "add", target.entity_type())
         ]
 
     def create_import_form(self, request: HttpRequest) -> Any:
@@ -192,9 +200,14 @@ class RecordFilesMixin(ImportExportMixin):
         return form
 
     def get_urls(self) -> list[Any]:
-        address = "import/refused/<str:name>/"
-        name = "{}_{}_import_refused".format(*self.get_model_info())
-        return [path(address, self.admin_site.admin_view(self.refused_rows), name=name), *super().get_urls()]
+        name = "{}_{}_import".format(*self.get_model_info())
+        refused_rows = self.admin_site.admin_view(self.refused_rows)
+        preview_rows = self.admin_site.admin_view(self.preview_rows)
+        return [
+            path("import/refused/<str:name>/", refused_rows, name=f"{name}_refused"),
+            path("import/rows/<str:name>/<int:place>/", preview_rows, name=f"{name}_rows"),
+            *super().get_urls(),
+        ]
 
     def get_confirm_form_initial(self, request: HttpRequest, import_form: Any) -> dict[str, Any]:
         initial: dict[str, Any] = super().get_confirm_form_initial(request, import_form)
@@ -238,7 +251,7 @@ class RecordFilesMixin(ImportExportMixin):
     def _first_step(self) -> dict[str, Any]:
         labels = [field.column_name for field in resource_of(self.model)().fields.values()]
         return {
-            "known_columns": f"The first row has titles: {', '.join(labels)}, or other usual names for these.",
+            "known_columns": f"A row has the titles: {', '.join(labels)}, or other usual names for these.",
             "title": f"Import {self.opts.verbose_name_plural}",
         }
 
@@ -258,7 +271,9 @@ class RecordFilesMixin(ImportExportMixin):
         try:
             is_text = not file_formats.is_workbook(content)
             encoding = (data["encoding"] or file_formats.likely_encoding(content)) if is_text else ""
-            rows, notes, sheets = file_formats.read_file(content, encoding, data["sheet"], partial(has_key, self.model))
+            rows, notes, sheets = file_formats.read_file(
+                content, encoding, data["sheet"], KnownTitles(self.model).count
+            )
         except FileError as error:
             form.add_error("import_file", str(error))
             if not file_formats.is_workbook(content):
@@ -288,43 +303,53 @@ class RecordFilesMixin(ImportExportMixin):
         return self._import_page(request, context)
 
     def _preview(self, request: HttpRequest, form: Any, result: Any) -> dict[str, Any]:
-        """Return what the preview shows: counts, problems by reason, and each list whole."""
+        """Return what the preview shows: the beginnings of its lists, which are stored whole for their own pages."""
         confirm_form = self.create_confirm_form(request, import_form=form)
         confirm_form.initial |= {"columns": result.columns, "shown_digest": result.digest}
-        unwarned = [row for row in result.valid_rows() if not row.reasons]
         to_write = result.totals["new"] + result.totals["update"]
-        if len(unwarned) == to_write:
+        name = confirm_form.initial["import_file_name"]
+        lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
+        if not any(row.doubts for row in result.valid_rows()):
             del confirm_form.fields["leave_out_warned"]
-        names = {row.number: row.object_repr for row in result.valid_rows()}
-        left_out = [(number, names.get(number, ""), why) for number, why in result.left_out_values.items()]
-        refused = [(row.number, row.object_repr, row.problems) for row in result.invalid_rows]
+        cache.set(upload_key(self.model, "rows", name), lists, Uploads.CACHE_LIFETIME)
+        shown_lists = []
+        for place, (title, number, groups) in enumerate(lists):
+            beginnings = [(reason, len(lines), lines[:LISTED_ROWS]) for reason, lines in groups]
+            url = reverse("admin:{}_{}_import_rows".format(*self.get_model_info()), args=[name, place])
+            is_cut = any(length > LISTED_ROWS for _, length, _ in beginnings)
+            shown_lists.append((title, number, beginnings, url if is_cut else ""))
         shown = {
-            "refused_groups": grouped_problems(refused),
-            "left_out_groups": grouped_problems(left_out),
-            "namesakes": [row for row in result.warned_rows if row.is_namesake],
-            "warned_rows": [row for row in result.warned_rows if not row.is_namesake],
-            "unwarned_rows": unwarned,
-            "limit": LISTED_ROWS,
+            "lists": shown_lists,
             "to_write": to_write,
             "back_form": confirm_form,
-            "new_title": f"New {' and '.join(self._creatable(request))}",
-            "missing_title": "Not in NPD, and not created unless you choose it",
-            "refused_url": self._store_refused(confirm_form.initial["import_file_name"], result.refused_file),
+            "refused_url": self._store_refused(name, result.refused_file),
         }
         return shown | ({"confirm_form": confirm_form} if to_write else {})
+
+    def preview_rows(self, request: HttpRequest, name: str, place: int) -> HttpResponse:
+        """Show one list of a preview whole, in parts."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        lists = cache.get(upload_key(self.model, "rows", name), [])
+        if place >= len(lists):
+            raise Http404("A preview's rows are kept for an hour, or until a person is erased. Preview the file again.")
+        title, number, groups = lists[place]
+        lines = [line for _, lines in groups for line in lines]
+        page = Paginator(lines, PAGE_ROWS).get_page(request.GET.get("page"))
+        return self._import_page(request, {"list_title": title, "number": number, "page": page})
 
     def _store_refused(self, name: str, content: bytes, seconds: int = Uploads.CACHE_LIFETIME) -> str:
         """Keep a file of refused rows; return its address, empty if no row was refused."""
         if not content:
             return ""
-        cache.set(refused_key(self.model, name), content, seconds)
+        cache.set(upload_key(self.model, "refused", name), content, seconds)
         return reverse("admin:{}_{}_import_refused".format(*self.get_model_info()), args=[name])
 
     def refused_rows(self, request: HttpRequest, name: str) -> HttpResponse:
         """Send the rows that an import, or its preview, refused."""
         if not self.has_import_permission(request):
             raise PermissionDenied
-        content = cache.get(refused_key(self.model, name))
+        content = cache.get(upload_key(self.model, "refused", name))
         if content is None:
             raise Http404("The refused rows of an import are kept for seven days, or until a person is erased.")
         headers = {"Content-Disposition": f'attachment; filename="refused-{self.opts.verbose_name_plural}.csv"'}
@@ -401,12 +426,55 @@ def refused_rows_url(user: Any, row: ActivityLine, now: datetime) -> str:
     opts = registry.entity(row.entity_type).model._meta
     if not user.has_perm(f"{opts.app_label}.import_{opts.model_name}"):
         return ""
-    return registry.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
+    return addresses.page_url(f"{opts.app_label}_{opts.model_name}_import_refused", row.batch_id)
 
 
-def refused_key(model: Any, name: str) -> str:
+def upload_key(model: Any, kind: str, name: str) -> str:
     # An erasure deletes what begins with the prefix.
-    return f"{Uploads.CACHE_PREFIX}refused-{model.entity_type()}-{name}"
+    return f"{Uploads.CACHE_PREFIX}{kind}-{model.entity_type()}-{name}"
+
+
+Line = tuple[str, Sequence[str], Sequence[Any]]  # a heading, sentences, and changes: label, old and new value
+PreviewList = tuple[str, int, list[tuple[str, list[Line]]]]  # a title, the number of rows, their lines by reason
+
+
+def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
+    """Return the lists of a preview that aren't empty."""
+    written = result.valid_rows()
+    names = {row.number: row.object_repr for row in written}
+    refused = [(_heading(row.number, row.object_repr), row.problems) for row in result.invalid_rows]
+    left_out = [(_heading(number, names.get(number, "")), texts) for number, texts in result.left_out_values.items()]
+    doubtful = [row for row in written if row.doubts]
+    rows_by_title = {
+        "Namesakes": [row for row in doubtful if row.is_namesake],
+        "With a warning": [row for row in doubtful if not row.is_namesake],
+        "New": [row for row in written if row.is_new() and not row.doubts],
+        "Changed": [row for row in written if row.is_update() and not row.doubts],
+        "Unchanged": result.unchanged_rows,
+    }
+    lists: list[PreviewList] = [
+        ("Not imported", len(refused), grouped_problems(refused)),
+        ("Imported without a value", len(left_out), grouped_problems(left_out)),
+        (new_title, len(result.made_names), [("", [(name, (), ()) for name in result.made_names])]),
+    ]
+    for title, rows in rows_by_title.items():
+        lines: list[Line] = [(_heading(row.number, row.object_repr), row.doubts, row.diff) for row in rows]
+        lists.append((title, len(rows), [("", lines)]))
+    return [shown for shown in lists if shown[1]]
+
+
+def _heading(number: Any, name: str) -> str:
+    return f"Row {number}, {name}" if name else f"Row {number}"
+
+
+def grouped_problems(rows: Iterable[tuple[str, Sequence[Problem]]]) -> list[tuple[str, list[Line]]]:
+    """Group rows, each with its heading and problems, by what is wrong, whatever the value; the largest group first."""
+    groups: dict[str, list[Line]] = {}
+    for heading, problems in rows:
+        for text in map(problem_text, problems):
+            general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", text))
+            groups.setdefault(general, []).append((heading, [text], ()))
+    return sorted(groups.items(), key=lambda group: -len(group[1]))
 
 
 def _first_error(result: Any) -> str:

@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import attention, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
 from sync.admin.home_acts import EntriesMixin, Shown
@@ -24,6 +24,7 @@ from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.boards import availability
 from sync.choices import ApprovalState, DeletedRecordPolicy
+from sync.fields import lookups, searches
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
@@ -83,7 +84,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         jobs = item_links.open_jobs(row.item_id for row in rows)
-        links = {entity_type: registry.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
+        links = {entity_type: lookups.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         for row in rows:
             row.page_link = links[row.entity_type]
             row.page_job = jobs.get((row.entity_type, row.item_id))
@@ -99,7 +100,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         row = self.get_object(request, str(pk))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
-        if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
+        if not permissions.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
             raise PermissionDenied
         self.prepare_page(request, [row])
         model = registry.entity(row.entity_type).model
@@ -132,8 +133,8 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
         condition = Q()
         for text in terms:
-            condition |= registry.search_condition(model, registry.searched_fields(model), text)
-        records = records.filter(condition if terms else Q(pk=None)).order_by(*registry.default_ordering(model))
+            condition |= searches.search_condition(model, searches.searched_fields(model), text)
+        records = records.filter(condition if terms else Q(pk=None)).order_by(*searches.default_ordering(model))
         return admin_base.render_admin_page(
             self,
             request,
@@ -145,7 +146,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
             item_values=[value for key, value in row.values.items() if value and key != "name"],
             term=term,
             records=[
-                (record, registry.record_url(row.entity_type, record.pk), admin_base.details_of(record))
+                (record, addresses.record_url(row.entity_type, record.pk), admin_base.details_of(record))
                 for record in records[: MAX_RECORDS if term else MAX_NEAR]
             ],
             type=registry.type_label(row.entity_type).lower(),
@@ -157,7 +158,7 @@ def _item_link(row: Any, text: str) -> SafeString | str:
     if row.page_link is None:
         return text
     label = f"{humanize.shorten(str(row), MAX_NAME)}, on Monday, in a new tab"
-    return admin_base.external_link(registry.item_url(row.page_link, row.item_id), text, label)
+    return admin_base.external_link(addresses.item_url(row.page_link, row.item_id), text, label)
 
 
 def link_buttons(user: Any, entity_type: str, pk: int | str) -> list[admin_base.Button]:

@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from sync import registry
+from sync import permissions, registry
 from sync.admin import admin_base
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -190,7 +190,7 @@ def owner_name(user: User) -> str:
 def readable_list(user: User) -> str:
     """Return the address of records that this user may read by the API, else that of the schema."""
     for spec in registry.entities():
-        if registry.may_view(user, spec.model._meta.label_lower):
+        if permissions.may_view(user, spec.model._meta.label_lower):
             return reverse(f"{spec.entity_type}-list")
     return reverse("schema")
 

@@ -1,7 +1,7 @@
 """The list of jobs with its acts, pauses, stops, and the banner that shows both above every page."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -11,17 +11,19 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import queue, registry
-from sync.admin import admin_base, confirmed_action, home_acts
+from sync import addresses, attention, queue
+from sync.admin import admin_base, confirmed_action, home_acts, record_panel
 from sync.attention import Entry, Kind
 from sync.boards import availability
 from sync.choices import QueueStatus, StopCode
+from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.limits import breaker, credentials
@@ -40,6 +42,8 @@ STATUS_BADGES = {
     QueueStatus.FAILED: ("bad", "error"),
 }
 MAX_REASON_CHARACTERS = 500
+# How long a pause may be chosen to last.
+PAUSE_HOURS = ("1", "4", "24")
 
 # The codes of stops that last until somebody acts: the token, the account, and a board's own.
 LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
@@ -80,15 +84,6 @@ def _act_on_failed_jobs(
     return act_on_jobs(request, act.code, SyncQueue.objects.filter(pk__in=[entry.job for entry in entries]))
 
 
-def next_attempt(job: SyncQueue, now: datetime) -> str:
-    """Return the time of the job's next attempt in words; empty if it isn't pending."""
-    if job.status != QueueStatus.PENDING:
-        return ""
-    if job.next_retry > now:
-        return humanize.relative_time(job.next_retry, now)
-    return "as soon as its board can be synced"
-
-
 @admin.register(SyncQueue)
 class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
@@ -124,18 +119,22 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
         names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
+        overview = admin_base.overview_of(request)
+        removed = attention.waiting(kinds=[Kind.REMOVED]).filter(entity_id__in={row.entity_id for row in rows})
+        quiet_ends = {
+            entry.entity_id: record_panel.quiet_end(entry.noticed) for entry in attention.as_entries(list(removed))
+        }
         previous_reason = ""
         for row in rows:
             row.page_items = names
+            row.page_next = overview.next_attempt_words(row, quiet_ends.get(row.entity_id))
             reason = humanize.without_request_id(row.error_message or row.reason)
             # Many jobs in a row often wait for the same.
             row.page_why = "As above" if reason and reason == previous_reason else reason
             previous_reason = reason
 
     state = admin_base.badge_column("status", "Status", STATUS_BADGES)
-    next_try = admin_base.plain_column(
-        "Next attempt", lambda job: next_attempt(job, job.page_now) or humanize.DASH, "next_retry"
-    )
+    next_try = admin_base.plain_column("Next attempt", lambda job: job.page_next or humanize.DASH, "next_retry")
     queued = admin_base.time_column("created_at", "Queued")
     last_try = admin_base.time_column("last_attempt", "Last attempt")
 
@@ -189,20 +188,31 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             raise PermissionDenied
         entity_type = request.GET.get("entity_type", "")
         label = pauses.pause_label(entity_type)
+        now = timezone.localtime(sync_now())
 
         @transaction.atomic
         def run() -> str:
             why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
-            pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why)
+            hours = request.POST.get("hours", "")
+            until = now + timedelta(hours=int(hours)) if hours in PAUSE_HOURS else None
+            pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why, until=until)
             if not is_new:
                 raise NotPossible(f"{label}: already paused.")
-            authors.log_model_action(request.user, SyncQueue, f"Paused: {label}. {pause.why}".strip())
+            authors.log_model_action(request.user, SyncQueue, f"Paused{pause.end}: {label}. {pause.why}".strip())
             return ""  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
             act = ACTS["pause"]
+            ends = [("", "Until somebody presses “Resume”.", "")]
+            for hours in PAUSE_HOURS:
+                end = humanize.due_time(now + timedelta(hours=int(hours)), now)
+                ends.append((hours, f"For {humanize.count_with_noun(int(hours), 'hour')},", f"until {end}."))
             return confirmed_action.Question(
-                f"{act.label} {label.lower()}?", [act.effect], act.label, text=("why", "Why? Shown to others.")
+                f"{act.label} {label.lower()}?",
+                [act.effect],
+                act.label,
+                text=("why", "Why? Shown to others."),
+                radio=("hours", "", ends),
             )
 
         return confirmed_action.run_action(self, request, run, admin_base.back_url(request), question)
@@ -261,8 +271,8 @@ def banner_context(request: HttpRequest) -> dict[str, Any]:
     }
     if not has_token:
         context |= {"monday_banner": "missing", "token_problem": credentials.unreadable_reason()}
-    elif registry.is_sandbox():
-        context |= {"monday_banner": "sandbox", "sandbox_url": f"{registry.monday_web_url()}/"}
+    elif addresses.is_sandbox():
+        context |= {"monday_banner": "sandbox", "sandbox_url": f"{addresses.monday_web_url()}/"}
     return context
 
 
@@ -270,7 +280,7 @@ def _stop_banner(request: HttpRequest, *, has_token: bool) -> dict[str, Any]:
     """Return the stops and pauses that every page shows, with the buttons that this person may press."""
     user: Any = request.user
     overview = getattr(request, "page_overview", None)  # set by `overview_of`, if the page needs it
-    stops = availability.stop_entries() if admin_base.tallies_of(request)[Kind.STOP].entries or not has_token else []
+    stops = availability.stop_entries() if admin_base.counts_of(request)[Kind.STOP] or not has_token else []
     explanations = []
     for stop in stops:
         permission = MAY_CONNECT if stop.code == StopCode.TOKEN else "sync.retry_syncqueue"

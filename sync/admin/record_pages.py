@@ -25,15 +25,16 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from sync import queue, registry
+from sync import addresses, queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.import_and_export import RecordFilesMixin
 from sync.choices import SyncDirection
+from sync.fields import field_values, searches
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.kernel.db import limit_lock_waits
+from sync.kernel.db import limit_lock_waits, match_key_sql
 from sync.models import SyncedModel
-from sync.monday.text_forms import unix_lines
+from sync.monday.text_forms import match_key, unix_lines
 from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
@@ -91,7 +92,7 @@ class RecordChangeList(admin_base.PageChangeList):
     def get_ordering_field(self, field_name: str) -> Any:
         """Return what a click on a column's title sorts by."""
         field = super().get_ordering_field(field_name)
-        return registry.sort_expression(self.model, field) if isinstance(field, str) else field
+        return searches.sort_expression(self.model, field) if isinstance(field, str) else field
 
     @cached_property
     def tabs(self) -> list[admin_base.ListTab]:
@@ -149,6 +150,14 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         short = [name for name in mapped if not isinstance(self.opts.get_field(name), (models.TextField, ArrayField))]
         return (spec.name_field or "__str__", *short[:MAX_FIELD_COLUMNS], "sync", "item", "updated")
 
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+        """Show phone numbers in one form, however they are stored."""
+        phones = {field.name: field for field in registry.own_fields(self.model) if field_values.is_phone(field)}
+        return [
+            admin_base.phone_column(phones[name]) if name in phones else name
+            for name in super().get_list_display(request)
+        ]
+
     @cached_property
     def list_select_related(self) -> tuple[str, ...]:
         own = registry.own_fields(self.model)
@@ -161,18 +170,18 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
 
     @cached_property
     def ordering(self) -> tuple[Any, ...]:
-        return () if self.opts.ordering else registry.default_ordering(self.model)
+        return () if self.opts.ordering else searches.default_ordering(self.model)
 
     @cached_property
     def search_fields(self) -> tuple[str, ...]:
-        return (*registry.searched_fields(self.model), "monday_id")
+        return (*searches.searched_fields(self.model), "monday_id")
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
         """Return records with every word of the term in any order, or with the phone number."""
         names = self.get_search_fields(request)
-        return queryset.filter(registry.search_condition(self.model, names, search_term)), False
+        return queryset.filter(searches.search_condition(self.model, names, search_term)), False
 
     @cached_property
     def search_help_text(self) -> str:
@@ -473,23 +482,32 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             self.message_user(request, format_html_join(" ", "{}", parts), messages.SUCCESS)
 
 
-def search_records(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return the records that Ctrl+K finds, with what tells namesakes apart; those whose name matches first."""
+def search_records(request: HttpRequest, term: str) -> list[tuple[int, int, SearchResult]]:
+    """Return the records that Ctrl+K finds, with what tells namesakes apart.
+
+    Each has a rank before it, 0 if its name is the term, 3 if only something else matches, and its type's place.
+    """
     results = []
-    for spec in sorted(registry.entities(), key=lambda spec: spec.board_title):
+    key = match_key(term)
+    for place, spec in enumerate(registry.entities()):
         model_admin = admin.site.get_model_admin(spec.model)
         if not model_admin.has_view_permission(request):
             continue
         rows, _may_have_duplicates = model_admin.get_search_results(request, model_admin.get_queryset(request), term)
+        rank: models.Expression = models.Value(3)
         if spec.name_field:
             # A company matches by name; its many people, who match by it, must not crowd it out.
-            by_name = registry.search_condition(spec.model, [spec.name_field], term)
-            has_name = models.Case(models.When(by_name, 0), default=1)
-            rows = rows.order_by(has_name, *(model_admin.get_ordering(request) or spec.model._meta.ordering or ()))
+            by_name = searches.search_condition(spec.model, [spec.name_field], term)
+            rows = rows.alias(name_key=match_key_sql(spec.name_field))
+            begins = models.When(name_key__startswith=key, then=1)
+            rank = models.Case(models.When(name_key=key, then=0), begins, models.When(by_name, then=2), default=3)
+        ordering = model_admin.get_ordering(request) or spec.model._meta.ordering or ()
+        rows = rows.annotate(name_rank=rank).order_by("name_rank", *ordering)
         relations = [field.name for field in registry.own_relations(spec.model)]
         for record in rows.select_related(*relations)[:COMMAND_RESULTS]:
-            about = admin_base.details_of(record) or registry.type_label(spec.entity_type)
-            results.append(SearchResult(str(record), about, registry.record_url(spec.entity_type, record.pk), None))
+            about = " · ".join(filter(None, [registry.type_label(spec.entity_type), admin_base.details_of(record)]))
+            result = SearchResult(str(record), about, addresses.record_url(spec.entity_type, record.pk), None)
+            results.append((record.name_rank, place, result))
     return results
 
 

@@ -12,11 +12,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from sync import attention, registry
+from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, home_acts
 from sync.admin.admin_base import Button
 from sync.admin.confirmed_action import RecordTable, list_button
 from sync.choices import ApprovalState, RemovedItemPolicy, SyncDirection
+from sync.fields import lookups
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.models import BoardLink, SyncedModel
@@ -47,7 +48,11 @@ def reason_of(view: record_view.RecordView) -> str:
         return ""  # the badge says it
     # No banner says that set-up is missing.
     is_stopped = view.is_connected and view.stop_reason
-    return "It waits until sync goes on." if is_stopped and view.reason == view.stop_reason else view.reason
+    return (
+        "It is synced as soon as the sync runs again."
+        if is_stopped and view.reason == view.stop_reason
+        else view.reason
+    )
 
 
 def list_cell(view: record_view.RecordView) -> SafeString:
@@ -81,10 +86,15 @@ _AFTER_QUIET_TIME = {
 }
 
 
+def quiet_end(noticed: datetime | None) -> datetime | None:
+    """Return until when nothing follows from a removal that a pass noticed then."""
+    return noticed + timedelta(seconds=settings.REMOVED_ITEM_QUIET_SECONDS) if noticed else None
+
+
 def removal_sentence(noticed: datetime | None, state: str, link: BoardLink | None, now: datetime) -> str:
     """Return what will happen, and when, to records whose items were archived, deleted or moved."""
     # The quiet time: who removed items by mistake can restore them before anything follows.
-    until = noticed + timedelta(seconds=settings.REMOVED_ITEM_QUIET_SECONDS) if noticed else now
+    until = quiet_end(noticed) or now
     if until <= now or link is None:
         return "Nothing is synced until somebody chooses here, or restores the item on Monday."
     # The board's setting doesn't cover moved items: a person decides.
@@ -135,7 +145,7 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
         key
         for entry in view.entries
         if entry.kind in (attention.Kind.CONFLICT, attention.Kind.REJECTED)
-        and registry.may_view(reader, attention.KINDS[entry.kind].model)
+        and permissions.may_view(reader, attention.KINDS[entry.kind].model)
         for key in (entry.field, *(value.key for value in entry.values))
     }
     sides = []
@@ -156,7 +166,7 @@ def differing_sides(record: SyncedModel, view: record_view.RecordView, reader: A
 def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, may_change: bool) -> list[Button]:
     """Return the buttons for this person, the most helpful first."""
     buttons: list[Button] = []
-    page_url = registry.record_url(record.entity_type(), record.pk)
+    page_url = addresses.record_url(record.entity_type(), record.pk)
     if view.is_explained_by_entries:
         buttons += buttons_of_entry(view.entries[0], user, page_url)
     elif view.state is record_view.RecordState.PENDING and not view.is_connected:
@@ -181,7 +191,7 @@ def buttons_of(record: SyncedModel, view: record_view.RecordView, user: Any, *, 
 
 def menu_buttons(record: SyncedModel) -> list[Button]:
     """Return the rare acts, which ask first, for the record's menu."""
-    page_url = registry.record_url(record.entity_type(), record.pk)
+    page_url = addresses.record_url(record.entity_type(), record.pk)
     buttons = [_record_button(record, "direction")]
     if record.may_sync:
         buttons.append(list_button(record, "turn_sync_off", page_url))
@@ -201,13 +211,13 @@ def record_removal_sentence(record: SyncedModel, view: record_view.RecordView) -
     entry = next((entry for entry in view.entries if entry.kind is attention.Kind.REMOVED), None)
     if entry is None or view.state is not record_view.RecordState.ATTENTION:
         return ""
-    return removal_sentence(entry.noticed, entry.code, registry.link_of(record.entity_type()), view.now)
+    return removal_sentence(entry.noticed, entry.code, lookups.link_of(record.entity_type()), view.now)
 
 
 def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterator[Button]:
     """Yield the acts that this person may do, or a link to the page that solves it, for the page at `page_url`."""
     kind = attention.KINDS[entry.kind]
-    if not registry.may_view(user, kind.model):
+    if not permissions.may_view(user, kind.model):
         return
     is_column = entry.kind is attention.Kind.BLOCKED and entry.entity_id is None
     buttons = [] if kind.is_solved_on_page else home_acts.act_buttons(entry, user, page_url)
@@ -219,7 +229,7 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
     elif not buttons and entry.url != page_url:
         label = kind.button if attention.may_act_on(user, entry.kind, entry.entity_type) else "View"
         yield Button(label, entry.kind.value, entry.url, icon=kind.icon)
-    link = registry.link_of(entry.entity_type)
+    link = lookups.link_of(entry.entity_type)
     if buttons and link is not None and entry.kind is attention.Kind.REMOVED:
         yield replace(restore_button(link, entry.code), code="restore")
     yield from buttons
@@ -228,7 +238,7 @@ def buttons_of_entry(entry: attention.Entry, user: Any, page_url: str) -> Iterat
 def restore_button(link: BoardLink, code: str) -> Button:
     """Return the button to the board, on which people restore a removed item."""
     label = "Move back on Monday" if code == "moved" else "Restore on Monday"
-    return Button(label, url=registry.board_url(link), is_on_monday=True)
+    return Button(label, url=addresses.board_url(link), is_on_monday=True)
 
 
 _NO_COLUMN = "Only in NPD: the board has no column for it."
@@ -242,7 +252,7 @@ def mark_fields(form: Any, record: SyncedModel, view: record_view.RecordView, us
     entries = {key: entry for entry in view.entries for key in (entry.field, *(value.key for value in entry.values))}
     fields = {name: field for field in view.fields for name in field.names}
     own = {field.name for field in registry.own_fields(type(record))} if fields else set()
-    link = registry.link_of(record.entity_type()) if may_set_up(user) else None
+    link = lookups.link_of(record.entity_type()) if may_set_up(user) else None
     board_page = (
         admin_base.link_to(reverse("admin:sync_boardlink_change", args=[link.pk]), "Choose a column.") if link else ""
     )

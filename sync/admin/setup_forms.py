@@ -5,9 +5,11 @@ from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.postgres.fields import ArrayField
 
 from sync import registry
-from sync.choices import SyncDirection
+from sync.choices import Rule, SyncDirection
+from sync.fields import field_values, lookups
 from sync.fields.field_values import local_values
 from sync.fields.sync_filter import (
     GROUP_LABEL,
@@ -18,16 +20,27 @@ from sync.fields.sync_filter import (
     FilterSide,
     SyncFilter,
 )
+from sync.models import SyncedModel
 from sync.monday.board_items import GROUP, NAME_COLUMN, BoardSummary
-from sync.monday.columns import selectable_labels
-from sync.monday.conversion import UnknownValue
+from sync.monday.columns import make_converter, selectable_labels
+from sync.monday.conversion import ListConverter, UnknownValue
 from sync.operations.setup import selection
 from sync.operations.setup.plan import planned_board
+from sync.registry import MappingSpec
 
 # Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"
 
 _FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
+
+
+def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
+    """Return the rules that a person may choose for this field, in order; only lists can be united."""
+    converter = make_converter(mapping.converter)
+    # If its values may be single texts, NPD's side is a list only if every mapped field is an array.
+    are_arrays = all(isinstance(model._meta.get_field(name), ArrayField) for name in mapping.fields)
+    is_list = isinstance(converter, ListConverter) and (are_arrays or not converter.takes_single_text)
+    return [rule for rule in Rule if is_list or rule is not Rule.UNION]
 
 
 class BoardsForm(forms.Form):
@@ -36,7 +49,7 @@ class BoardsForm(forms.Form):
     def __init__(self, boards: Sequence[BoardSummary], previous: Mapping[str, selection.Choices], data: Any) -> None:
         super().__init__(data, label_suffix="")
         for spec in registry.entities():
-            link = registry.link_of(spec.entity_type)
+            link = lookups.link_of(spec.entity_type)
             stored = link.board_id if link is not None else ""
             configured = registry.configured_board_id(spec.entity_type)
             if spec.entity_type in previous:
@@ -74,7 +87,7 @@ class FieldForm(forms.Form):
         self.is_match_key = mapping.key == chosen.spec.match_key
         self.is_synced = choice.is_synced
         self.lacks_target = chosen.lacks_target(mapping)
-        rules = registry.rules_for(chosen.spec.model, mapping)
+        rules = rules_for(chosen.spec.model, mapping)
         self.fields["rule"].choices = [(rule.value, rule.label) for rule in rules]  # type: ignore[attr-defined]
         new = f"Create a column “{mapping.label}” ({selection.type_words(mapping.new_column_type)})"
         fitting = [
@@ -180,7 +193,7 @@ class FilteredSide:
         for key, mapping in self.mappings.items():
             column = self.columns.get(mapping.column_id)
             labels = selectable_labels(column.type, column.settings) if column is not None else None
-            values[key] = list(registry.choice_labels(self.board.model, mapping.fields)) or sorted(labels or ())
+            values[key] = list(field_values.choice_labels(self.board.model, mapping.fields)) or sorted(labels or ())
         return {key: [text_of_values([value]) for value in texts] for key, texts in values.items() if texts}
 
     def allowed_ops(self, key: str) -> Sequence[FilterOp]:

@@ -29,6 +29,7 @@ from sync.admin.setup_forms import BoardsForm, FieldsForm
 from sync.api import monday_throttle_reason
 from sync.choices import SetupState
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.fields.lookups import phone_region
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
@@ -211,7 +212,7 @@ class SetupWizardMixin(PageAdmin):
         if "remove" in request.POST:
             effect = "Nothing is synced until you enter another token."
             if settings.MONDAY_API_KEY:
-                effect = "Sync goes on with the token that is set on the server."
+                effect = "Sync continues with the token that is set on the server."
             title = "Remove the stored token?"
             question = confirmed_action.Question(title, [effect], "Remove token", hidden=[("remove", "1")])
             remove = partial(connection.remove_token, user)
@@ -243,7 +244,7 @@ class SetupWizardMixin(PageAdmin):
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Begin to change the mapping or the filter of a board that is set up."""
-        link = registry.link_of(entity_type) if registry.is_registered(entity_type) else None
+        link = lookups.link_of(entity_type) if registry.is_registered(entity_type) else None
         if link is None:
             raise Http404("There are no records of that kind with a board.")
         return self._choose_boards(request, {entity_type: link.board_id}, {})

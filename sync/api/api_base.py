@@ -19,8 +19,8 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from sync import registry
 from sync.clock import parse_moment, readers_mark
+from sync.fields import searches
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
@@ -135,7 +135,7 @@ class RecordSearch(SearchFilter):
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         term = request.query_params.get(self.search_param, "").replace("\0", "")
         names = self.get_search_fields(view, request) or ()
-        return queryset.filter(registry.search_condition(queryset.model, names, term))
+        return queryset.filter(searches.search_condition(queryset.model, names, term))
 
 
 class StableOrdering(OrderingFilter):
@@ -161,7 +161,7 @@ class RecordOrdering(StableOrdering):
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
         ordering = super().get_ordering(request, queryset, view)
-        return [registry.sort_expression(queryset.model, part) if isinstance(part, str) else part for part in ordering]
+        return [searches.sort_expression(queryset.model, part) if isinstance(part, str) else part for part in ordering]
 
 
 class IdCursorPagination(CursorPagination):

@@ -24,10 +24,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from sync import registry
+from sync import permissions, registry
 from sync.api import SyncNowThrottle, api_base
 from sync.api.errors import CHANGED_SINCE, ErrorSerializer, Refused
 from sync.choices import RecordSyncStatus
+from sync.fields import searches
 from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
@@ -314,9 +315,9 @@ def _view_of(model: type[SyncedModel]) -> type[RecordViewSet]:
         "queryset": model.objects.all(),
         "serializer_class": serializer,
         "filterset_class": type(f"{name}Filter", (RecordFilter,), filters_of_model),
-        "search_fields": registry.searched_fields(model),
+        "search_fields": searches.searched_fields(model),
         "ordering_fields": [name for name in fields if name in columns],
-        "ordering": registry.default_ordering(model),
+        "ordering": searches.default_ordering(model),
     }
     answers = {HTTPStatus.OK: push, HTTPStatus.BAD_REQUEST: ErrorSerializer, HTTPStatus.NOT_FOUND: ErrorSerializer}
     push_schema = extend_schema(request=None, responses=answers, description=ACTS["sync_now"].effect)
@@ -328,7 +329,7 @@ def redirect_to_record(request: HttpRequest, record_id: UUID) -> HttpResponse:
     """Redirect to the admin's page of a record of any type; 404 also without the permission to view it."""
     for spec in registry.entities():
         options = spec.model._meta
-        may_view = registry.may_view(request.user, options.label_lower)
+        may_view = permissions.may_view(request.user, options.label_lower)
         if may_view and spec.model.objects.filter(pk=record_id).exists():
             return redirect(f"admin:{options.app_label}_{options.model_name}_change", record_id)
     raise Http404(f"No record has the id {record_id}; it may have been deleted.")

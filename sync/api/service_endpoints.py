@@ -1,13 +1,11 @@
 """Endpoints for other machines: probes, the scheduler, Monday's webhooks, `/metrics`; and the API's schema."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import product
 from typing import Any
 
 import structlog
-from celery import current_app
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.db import Error
@@ -33,15 +31,13 @@ from sync.kernel.schema import schema_problem
 from sync.limits import WaitKind
 from sync.models import SyncQueue
 from sync.monday.lag import LAG_BUCKETS
+from sync.outbox.wakeups import broker_problem
 from sync.queue import SyncQueueService
 from sync.records import inbox
 
 log = structlog.get_logger(__name__)
-# Longer than a busy machine needs (about a second), so that load isn't reported as an outage.
-BROKER_SECONDS = 5
 # No pass begins after this time; schedulers give up after 30 s.
 CRON_SECONDS = 25
-BROKER_DOWN = "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server."
 DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
 
 
@@ -69,47 +65,32 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 if all is well, otherwise 503 with every reason."""
-    reasons = [*database_problems(), *broker_problems()]
+    reasons = installation_problems()
     return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
 
-def database_problems() -> list[str]:
-    """Return the problems of the database and the queue.
+def installation_problems() -> list[str]:
+    """Return the problems of the database, the broker, the schedule, the clocks and the queue.
 
     The queue is judged by how long due jobs have waited, not by which processes run.
     """
     longest = settings.READY_MAX_DUE_SECONDS
+    broker = broker_problem()
     try:
         if problem := schema_problem():
-            return [problem]
+            return [problem, *filter(None, [broker])]
+        problems = [broker, availability.write_problem(), availability.schedule_problem()]
+        problems += availability.clock_problems()
         late_boards = availability.overdue_boards(longest)
     except Error as error:
         log.warning("database not reachable", error=type(error).__name__)
-        return [DATABASE_DOWN]
-    return [
+        return [DATABASE_DOWN, *filter(None, [broker])]
+    problems += [
         f"The oldest due job of the {board.entity_type} board has waited for {board.seconds:,.0f} s, "
-        f"none has moved for {longest:,.0f} s: {board.reason}."
+        f"none has moved for {longest:,.0f} s: {broker or board.reason}."
         for board in late_boards
     ]
-
-
-def broker_problems() -> list[str]:
-    """Return why the broker can't be used, or an empty list if it answers within BROKER_SECONDS."""
-
-    def connect() -> None:
-        with current_app.connection_for_write() as broker:
-            broker.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
-
-    # In a thread, because a broker that accepts the connection and then stays silent would block for longer.
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
-    try:
-        pool.submit(connect).result(timeout=BROKER_SECONDS)
-    except Exception as error:  # any error of the broker's library, or our own timeout
-        log.warning("broker not reachable", error=type(error).__name__)
-        return [BROKER_DOWN]
-    finally:
-        pool.shutdown(wait=False)
-    return []
+    return [*filter(None, problems)]
 
 
 @csrf_exempt

@@ -313,7 +313,12 @@ class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
 class ApprovalViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
     """Bulk deletions, the newest first."""
 
-    queryset = ApprovalRequest.objects.select_related("decided_by").order_by("-id")
+    # Cells that were filled in again without a question only count towards the limit.
+    queryset = (
+        ApprovalRequest.objects.exclude(state=choices.ApprovalState.KEPT, decided_at=None)
+        .select_related("decided_by")
+        .order_by("-id")
+    )
     serializer_class = ApprovalSerializer
     filterset_fields = ["entity_type", "entity_id", "kind", "state"]
     ordering_fields = ["id", "at", "decided_at"]

@@ -28,10 +28,11 @@ from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
 
 from conflicts.reports import side_headings
-from sync import registry
+from sync import addresses, permissions, registry
 from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, WITH_OPTIONS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode, UnmatchedReason
 from sync.clock import SyncNow
+from sync.fields import field_values, lookups
 from sync.kernel import humanize
 from sync.kernel.acts import Act
 from sync.models import Attention, FieldMapping, SyncMetadata, Tombstone
@@ -42,9 +43,9 @@ from sync.monday.board_items import ARCHIVED, DELETED
 
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
-    "Severity", "ShownKinds", "SideValues", "Tally", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
+    "Severity", "ShownKinds", "SideValues", "Wording", "acts_of", "as_entries", "cause_of", "common_type",
     "counts", "entries", "filled_label", "groups", "in_order_of_groups", "kinds_shown_to", "may_act_on", "may_do",
-    "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "tallies", "waiting", "with_keys",
+    "offered_acts", "oldest_of_each_cause", "on_records", "seen_by", "waiting", "with_keys",
     "without_notices",
 ]  # fmt: skip
 
@@ -93,7 +94,7 @@ def kinds_shown_to(user: Any, among: Collection[Kind] = tuple(Kind)) -> ShownKin
 
     Reads only the person's permissions.
     """
-    visible = frozenset(kind for kind in among if registry.may_view(user, KINDS[kind].model))
+    visible = frozenset(kind for kind in among if permissions.may_view(user, KINDS[kind].model))
     types = [spec.entity_type for spec in registry.entities()]
     to_act_on = frozenset(kind for kind in visible if any(may_act_on(user, kind, entity_type) for entity_type in types))
     kinds = to_act_on or visible
@@ -105,18 +106,18 @@ def may_act_on(user: Any, kind: Kind, entity_type: str) -> bool:
     facts = KINDS[kind]
     if user.has_perm(facts.permission):
         return True
-    return any(registry.may_act(user, right, entity_type) for right in facts.record_rights)
+    return any(permissions.may_act(user, right, entity_type) for right in facts.record_rights)
 
 
 def may_do(user: Any, act: Act, kind: Kind, entity_type: str) -> bool:
     """Whether this person may do an act on entries of a kind about records of this type."""
     has_rights = may_act_on(user, kind, entity_type) and user.has_perms(act.rights)
-    return bool(has_rights and (not act.record_right or registry.may_act(user, act.record_right, entity_type)))
+    return bool(has_rights and (not act.record_right or permissions.may_act(user, act.record_right, entity_type)))
 
 
 def offered_acts(user: Any, entry: Entry) -> list[Act]:
     """Return the acts on an entry that this person may see and do, the main act first."""
-    if not registry.may_view(user, KINDS[entry.kind].model):
+    if not permissions.may_view(user, KINDS[entry.kind].model):
         return []
     return [act for act in entry.acts if may_do(user, act, entry.kind, entry.entity_type)]
 
@@ -274,14 +275,6 @@ def filled_label(label: str, count: int, entity_type: str, *, number: str = "") 
     )
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How many causes a kind has, each of which a person solves at once, and how many entries."""
-
-    causes: int = 0
-    entries: int = 0
-
-
 def waiting(shown: ShownKinds = EVERYTHING, kinds: Iterable[Kind] | None = None) -> models.QuerySet[Attention]:
     """Return the rows of these kinds that are shown, without those whose time is over."""
     wanted = shown.kinds if kinds is None else shown.kinds & set(kinds)
@@ -331,17 +324,11 @@ def in_order_of_groups(rows: models.QuerySet[Attention]) -> models.QuerySet[Atte
     ).order_by(*_ORDER_OF_GROUPS, "since", "source")
 
 
-def tallies(shown: ShownKinds = EVERYTHING) -> dict[Kind, Tally]:
-    """Return the numbers of causes and entries of each kind, zeros for kinds that are not shown; one query."""
-    by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
-    rows = by_kind.annotate(models.Count("cause", distinct=True), models.Count("pk"))
-    counted = {kind: Tally(causes, entries) for kind, causes, entries in rows}
-    return {kind: counted.get(kind.value, Tally()) for kind in Kind}
-
-
 def counts(shown: ShownKinds = EVERYTHING) -> dict[Kind, int]:
     """Return the number of entries of each kind, zeros for kinds that are not shown; one query."""
-    return {kind: tally.entries for kind, tally in tallies(shown).items()}
+    by_kind = without_notices(waiting(shown)).order_by().values_list("kind")
+    counted = dict(by_kind.annotate(number=models.Count("pk")))
+    return {kind: counted.get(kind.value, 0) for kind in Kind}
 
 
 def groups(
@@ -442,11 +429,11 @@ def as_entries(rows: Sequence[Attention], wording: Wording | None = None) -> lis
     if not rows:
         return []
     wording = wording or Wording.of_boards()
-    records = registry.record_names((row.entity_type, row.entity_id) for row in rows)
+    records = lookups.record_names((row.entity_type, row.entity_id) for row in rows)
     gone = {row.entity_id for row in rows if row.entity_id and (row.entity_type, row.entity_id) not in records}
     deleted = {}
     for tombstone in Tombstone.objects.filter(entity_id__in=gone) if gone else ():
-        if deleted_name := registry.tombstone_name(tombstone):
+        if deleted_name := field_values.tombstone_name(tombstone):
             deleted[tombstone.entity_id] = f"{deleted_name} (deleted)"
     people = {row.values["user"] for row in rows if row.kind == Kind.NOTIFICATION and not row.values["name"]}
     users = get_user_model().objects.in_bulk(people) if people else {}
@@ -489,7 +476,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
         title=title,
         detail=humanize.without_request_id(_detail(row, wording, title)),
         url=_url(row, has_record=has_record),
-        record_url=registry.record_url(row.entity_type, row.entity_id) if row.entity_id else "",
+        record_url=addresses.record_url(row.entity_type, row.entity_id) if row.entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
             SideValues(
@@ -571,7 +558,7 @@ def _url(row: Attention, *, has_record: bool) -> str:
     # The record's page says why its job failed, and has the button “Retry”.
     is_job_of_record = kind is Kind.FAILED and has_record
     if row.entity_id and (kind is Kind.BLOCKED or is_job_of_record or (kind is Kind.REMOVED and not has_conflict)):
-        return registry.record_url(row.entity_type, row.entity_id)
+        return addresses.record_url(row.entity_type, row.entity_id)
     if kind is Kind.BLOCKED:
         return f"{reverse('admin:index')}?cause={row.cause}"
     if kind is Kind.STOP:
@@ -580,12 +567,12 @@ def _url(row: Attention, *, has_record: bool) -> str:
         return reverse("npd-notifications")
     model = KINDS[kind].model.replace(".", "_")
     if kind is Kind.REJECTED:
-        return registry.page_url(f"{model}_rejected_screen", *row.source.split(":"))
+        return addresses.page_url(f"{model}_rejected_screen", *row.source.split(":"))
     page = "screen" if kind in (Kind.REMOVED, Kind.CONFLICT, Kind.DUPLICATE) else "change"
     # The page's row is the one that the values name, otherwise the row's source.
     values = row.values
     pk = values.get("job") or values.get("conflict") or values.get("board") or row.source
-    return registry.page_url(f"{model}_{page}", str(pk))
+    return addresses.page_url(f"{model}_{page}", str(pk))
 
 
 @dataclass(frozen=True)

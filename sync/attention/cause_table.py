@@ -145,7 +145,7 @@ WITH_OPTIONS = (*DELETIONS, CODE_SAME_NAME, CODE_UNPLANNED)
 # By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.STOP, ""): CauseFacts(
-        "Monday can't be reached", "Edits are kept on both sides, and synced once sync goes on."
+        "Monday can't be reached", "Edits are kept on both sides, and synced as soon as the sync runs again."
     ),
     (Kind.STOP, choices.StopCode.TOKEN): CauseFacts("Monday refuses the API token"),
     (Kind.STOP, "board"): CauseFacts("The board can't be synced"),

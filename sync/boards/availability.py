@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from django.db import models
+from django.db import Error, models, transaction
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django_celery_beat.models import PeriodicTask
 
 from sync import attention, registry
 from sync.attention import Entry, Kind, Wording
 from sync.choices import QueueStatus, StopCode
 from sync.clock import SyncNow
 from sync.kernel import grouped, humanize
-from sync.kernel.db import fetch_rows
+from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import BoardAvailability, LimitFacts, credentials
-from sync.models import BoardLease, BoardLink, SyncQueue
+from sync.models import BoardLease, BoardLink, CacheEntry, SyncQueue
 from sync.outbox.pauses import IS_PAUSED
 
 # A board that waits longer for its quota is reported to people.
@@ -156,6 +160,26 @@ class Overview(LimitFacts):
         is_long = board.waits_for_quota and board.until is not None and board.until - self.now > LONG_WAIT
         return board.until if is_long else None
 
+    def next_attempt(self, job: SyncQueue) -> datetime | None:
+        """Return when a pending job is tried next, not before its board can be synced; None in a pause."""
+        board = self.displayed_by_type.get(job.entity_type)
+        if job.status != QueueStatus.PENDING or (board is not None and board.pause is not None):
+            return None
+        return max(job.next_retry, (board and board.until) or job.next_retry)
+
+    def next_attempt_words(self, job: SyncQueue, not_before: datetime | None = None) -> str:
+        """Return when that is, in words; with `not_before`, its item's removal is only acted on then."""
+        if job.status != QueueStatus.PENDING:
+            return ""
+        moment = self.next_attempt(job)
+        if moment is None:
+            return "once the pause ends"
+        moment = max(moment, not_before or moment)
+        if moment > self.now:
+            return humanize.relative_time(moment, self.now)
+        is_available = self.displayed_by_type[job.entity_type].is_available
+        return "as soon as a worker is free" if is_available else "as soon as its board can be synced"
+
     @cached_property
     def jobs(self) -> Mapping[str, Sequence[JobCount]]:
         """The counts of unfinished jobs, by type."""
@@ -238,3 +262,67 @@ def overdue_boards(max_seconds: float, overview: Overview | None = None) -> list
 
 def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime | None:
     return None if moment is None else max(moment, board.free_since or moment)
+
+
+NOT_SCHEDULED = (
+    "“Start due jobs” is switched off or was deleted, so retries, and changes whose message was lost, wait for ever. "
+    "Switch it on under Settings → Schedule; “manage.py migrate” makes it again."
+)
+
+# Clocks may differ by this much.
+CLOCK_SECONDS = 60
+
+# Wrong passwords are counted for five minutes.
+LONGEST_COUNT = timedelta(minutes=10)
+
+
+def schedule_problem() -> str:
+    """Return that no row of the schedule starts due jobs; empty if one does."""
+    return "" if PeriodicTask.objects.enabled().filter(task="sync.sweep").exists() else NOT_SCHEDULED
+
+
+def write_problem() -> str:
+    """Return PostgreSQL's own words if it can't store a row, as when its disk is full; empty if it can."""
+    return _write_problem(int(time.monotonic() / WRITE_EVERY_SECONDS))
+
+
+# Anybody may ask, so this process writes no more often.
+WRITE_EVERY_SECONDS = 5
+
+
+@lru_cache(maxsize=1)
+def _write_problem(number: int) -> str:
+    try:
+        with transaction.atomic():
+            # More than fits into a page's free space; and rows that PostgreSQL keeps in a file of their own meanwhile.
+            CacheEntry.objects.create(cache_key="readyz", value=secrets.token_hex(8_192), expires=datetime.now(UTC))
+            run_sql("SELECT set_config('work_mem', '64kB', true)")
+            fetch_rows("SELECT count(*) FROM generate_series(1, 20000)")
+            transaction.set_rollback(True)
+    except Error as error:
+        return f"PostgreSQL stores nothing: {humanize.one_line(str(error))}"
+    return ""
+
+
+def clock_problems() -> list[str]:
+    """Return which clocks are wrong, or ran ahead and left times that are still to come."""
+    [[now, counted_until, latest_job]] = fetch_rows(
+        "SELECT sync_now(), (SELECT max(expires) FROM sync_cache WHERE cache_key LIKE '%:login_failed:%'), "
+        "(SELECT max(created_at) FROM sync_queue WHERE status = 'pending')"
+    )
+    problems = []
+    ahead = time.time() - now.timestamp()
+    if abs(ahead) > CLOCK_SECONDS:
+        direction = "ahead of" if ahead > 0 else "behind"
+        problems.append(f"This machine's clock is {humanize.time_span(abs(ahead))} {direction} PostgreSQL's: run NTP.")
+    if counted_until and counted_until > now + LONGEST_COUNT:
+        problems.append(
+            "A web process's clock ran ahead, so wrong passwords keep people out until "
+            f"{counted_until:%Y-%m-%d %H:%M} UTC: type “TRUNCATE sync_cache” in “manage.py dbshell”."
+        )
+    if latest_job and latest_job > now + timedelta(seconds=CLOCK_SECONDS):
+        problems.append(
+            f"PostgreSQL's clock ran ahead, and its jobs wait until {latest_job:%Y-%m-%d %H:%M} UTC: retry all pending "
+            "ones (Settings → Jobs)."
+        )
+    return problems

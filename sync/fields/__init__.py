@@ -4,6 +4,7 @@ For whoever has a record or an item in hand, in a pass or not: models, pages, fi
 
 - `field_values`: a record's values as JSON, and the board with its mappings
 - `field_bases`: the values that both sides last agreed on, and both sides as they are compared with them
-- `lookups`: reads boards, settings and related records, and shows fields outside a pass
+- `lookups`: reads boards, settings and records, and shows fields outside a pass
+- `searches`: how lists of records are searched and sorted
 - `sync_filter`: the filter that a person set, by which records and items are left out
 """

@@ -23,10 +23,12 @@ from sync import registry
 from sync.choices import BlockedCode, SyncDirection
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import as_uuid
-from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 from sync.monday import conversion, text_forms
 from sync.monday.board_items import GROUP, Item
 from sync.monday.columns import make_converter
+from sync.monday.columns.labels import FieldChoices
+from sync.monday.columns.phones import shown_phone
 from sync.monday.text_forms import fold_whitespace, match_key
 
 
@@ -66,6 +68,13 @@ def record_name(record: models.Model) -> str:
     """Return the record's name as its item has it: the value of the field that is mapped to the item's name."""
     field = registry.name_field(type(record)) if isinstance(record, SyncedModel) else None
     return str(getattr(record, field) if field else record)
+
+
+def tombstone_name(tombstone: Tombstone) -> str:
+    """Return the deleted record's name; empty if unknown or erased."""
+    is_registered = registry.is_registered(tombstone.entity_type)
+    field = registry.entity(tombstone.entity_type).name_field if is_registered else None
+    return str(tombstone.data.get(field or "name") or "")
 
 
 def clean_values(record: models.Model, raw: conversion.Local) -> dict[str, Any]:
@@ -124,6 +133,47 @@ def still_holds(record: models.Model, raw: conversion.Local) -> bool:
     return True
 
 
+def is_phone(field: Any) -> bool:
+    """Whether a model's field holds a phone number: its mapping says so."""
+    spec = registry.entity(field.model.entity_type())
+    return any(field.name in mapping.fields for mapping in spec.mappings if mapping.converter == "phone")
+
+
+def field_text(field: Any, value: Any) -> str:
+    """Return a field's value as pages and files show it; not for relations."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(value)
+    if field.choices:
+        return str(dict(field.flatchoices).get(value, value))
+    return shown_phone(value) if is_phone(field) else str(value)
+
+
+def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, str]:
+    """Return the labels of a single field's choices, by value; empty without choices."""
+    if len(fields) != 1:
+        return {}
+    field: Any = model._meta.get_field(fields[0])
+    pairs = getattr(getattr(field, "base_field", field), "flatchoices", None) or ()
+    return {str(value): str(label) for value, label in pairs if value not in (None, "")}
+
+
+def choice_labels(model: type[models.Model], fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of a field's choices as boards show them, in order."""
+    choices = choices_of(model, fields)
+    return tuple(map(FieldChoices(choices).label_of, choices))
+
+
+def joined_relations(model: type[SyncedModel], mappings: Iterable[FieldMapping]) -> list[str]:
+    """Return the relations to select with the model's records: those of mappings, and its `sync_related`."""
+    mapped = [name for mapping in mappings for name in mapping.fields]
+    names = dict.fromkeys([*model.sync_related, *mapped])
+    return [name for name in names if model._meta.get_field(name).is_relation]
+
+
 @dataclass(frozen=True)
 class PassSettings:
     """Settings and account data that rules and converters read, filled by `lookups.settings_with`."""
@@ -152,7 +202,9 @@ class BoardContext:
 
     @property
     def columns(self) -> list[str]:
-        return registry.column_ids_of(self.link, self.mappings)
+        """The ids of the columns that a pass reads, with the NPD ID's; the name is no column."""
+        column_ids = [*(mapping.column_id for mapping in self.mappings), self.link.npd_id_column]
+        return [column_id for column_id in dict.fromkeys(column_ids) if column_id not in ("", "name")]
 
     @cached_property
     def mapped(self) -> Sequence[FieldMapping]:
@@ -190,7 +242,7 @@ class BoardContext:
     @property
     def joined_relations(self) -> list[str]:
         """The relations to read with the records, so that none needs a query of its own."""
-        return registry.joined_relations(self.model, self.mappings)
+        return joined_relations(self.model, self.mappings)
 
     def converter(self, mapping: FieldMapping, record: SyncedModel | None = None) -> conversion.Converter:
         """Return the mapping's converter for this record."""
@@ -208,7 +260,7 @@ class BoardContext:
                 column_settings=mapping.options.get("settings") or {},
                 items=self.item_names,
                 hidden_items=self.hidden_items,
-                choices=registry.choices_of(self.model, mapping.fields),
+                choices=choices_of(self.model, mapping.fields),
             )
             return make_converter(mapping.converter, options)
 

@@ -3,11 +3,14 @@
 Below: a record's fields outside a pass, as pages display them, people type them, and files are compared with them.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
+from django.db import models
 from django.db.models import prefetch_related_objects
 
 from sync import registry
@@ -19,7 +22,35 @@ from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
 from sync.monday.text_forms import match_key
-from sync.registry import name_field
+
+
+def link_of(entity_type: str) -> BoardLink | None:
+    """Return the type's board link with the effective board id, or None before any set-up."""
+    link = BoardLink.objects.filter(entity_type=entity_type).first()
+    return None if link is None else with_configured_board(link)
+
+
+def with_configured_board(link: BoardLink) -> BoardLink:
+    """Set the link's board id to the one of the environment, if any; not saved."""
+    link.board_id = registry.configured_board_id(link.entity_type) or link.board_id
+    return link
+
+
+def no_board_reason(entity_type: str) -> str:
+    """Return why a type has no board, as a sentence that says what to do."""
+    if board_id := registry.configured_board_id(entity_type):
+        setting = registry.entity(entity_type).board_setting
+        return (
+            f"The board {board_id} of {setting} isn't set up yet: run `manage.py monday_setup`, or press “Set up…” "
+            "under Boards."
+        )
+    return f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
+
+
+def linked_records(entity_type: str) -> models.QuerySet[SyncedModel]:
+    """Return the records that have an item."""
+    records: models.QuerySet[SyncedModel] = registry.entity(entity_type).model.objects.exclude(monday_id=None)
+    return records
 
 
 def load_board(link: BoardLink, pass_settings: field_values.PassSettings | None = None) -> BoardContext:
@@ -29,7 +60,7 @@ def load_board(link: BoardLink, pass_settings: field_values.PassSettings | None 
     mappings keeps the link that was passed in; nothing of it is synced.
     """
     mappings = list(FieldMapping.objects.filter(link=link.pk).select_related("link"))
-    link = registry.with_configured_board(mappings[0].link) if mappings else link
+    link = with_configured_board(mappings[0].link) if mappings else link
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, pass_settings or load_settings())
 
 
@@ -86,7 +117,7 @@ def read_related(
         # By name: all records whose name has the same match key.
         keys = {reference: match_key(reference.value) for reference in group}
         filled_keys = sorted(set(keys.values()) - {""})
-        field = name_field(model)
+        field = registry.name_field(model)
         namesakes = list[SyncedModel]()
         if filled_keys and field is not None:
             with_key = model.objects.annotate(name_key=match_key_sql(field))
@@ -100,6 +131,23 @@ def read_related(
         for record in records
     }
     return {**loaded, **related, **by_id}
+
+
+RecordKey = tuple[str, UUID]
+
+
+def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:
+    """Return the names of existing records, by type and id; one query for each type."""
+    ids: dict[str, set[UUID]] = defaultdict(set)
+    for entity_type, entity_id in keys:
+        if entity_id is not None:
+            ids[entity_type].add(entity_id)
+    names: dict[RecordKey, str] = {}
+    for spec in registry.entities():
+        if ids[spec.entity_type]:
+            records = spec.model.objects.in_bulk(list(ids[spec.entity_type]))
+            names |= {(spec.entity_type, key): str(record) for key, record in records.items()}
+    return names
 
 
 NOT_KNOWN = "(not known)"

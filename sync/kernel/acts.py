@@ -103,7 +103,7 @@ _ACTS = (
     # The sync of all boards, of one, and of a record.
     Act("try_again", "Try again now", "Asks Monday whether sync can go on.", rights=("sync.retry_syncqueue",)),
     Act("pause", "Pause",
-        "Nothing is synced until somebody presses “Resume”. Edits on both sides are kept and synced then.",
+        "Nothing is synced meanwhile. Edits on both sides are kept and synced afterwards.",
         asks=True, rights=("sync.pause_syncqueue",)),
     Act("resume", "Resume", "What waited is synced now.", rights=("sync.pause_syncqueue",)),
     Act("create_anyway", "Create new ones anyway",
@@ -148,15 +148,18 @@ _ACTS = (
     Act("restore_record", "Restore",
         "Restores it in NPD with its id and the values that it had when it was deleted. If its item is still on the "
         "board, both are linked again; if not, a new item is created.",
-        "Restore {records} in NPD", asks=True, way_back="To go back, delete the records again."),
+        "Restore {records} in NPD", "{records} will be restored in NPD.", asks=True,
+        way_back="To go back, delete the records again."),
     Act("delete_record", "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
         "Delete {records} in NPD", "Deleted in NPD: {records}.", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
         record_right="delete"),
-    Act("archive_item", "Archive item", "Archives the item on Monday.", "Archive {items} on Monday",
+    Act("archive_item", "Archive item", "Archives the item on Monday.",
+        "Archive {items} on Monday", "{items} will be archived on Monday.",
         asks=True, deletes=True, way_back="To go back, restore the items from Monday's archive.",
         record_right="delete"),
-    Act("delete_item", "Delete item", "Deletes the item on Monday.", "Delete {items} on Monday",
+    Act("delete_item", "Delete item", "Deletes the item on Monday.",
+        "Delete {items} on Monday", "{items} will be deleted on Monday.",
         asks=True, deletes=True,
         way_back="To go back, restore the items from Monday's recycle bin, within 30 days.",
         record_right="delete"),
@@ -213,15 +216,18 @@ _ACTS = (
 ACTS: Mapping[str, Act] = {act.code: act for act in _ACTS}
 
 
-# The words of both answers to bulk deletions, by what would be lost: the label for several, and the effect.
-_ANSWERS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+# The words of both answers to bulk deletions, by what would be lost: the label for several, what Home says then, and
+# the effect.
+_ANSWERS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
     ApprovalKind.ITEMS: {
         "approve": (
             "Remove {items} on Monday",
+            "{items} will be removed on Monday.",
             "The items are archived or deleted on Monday, as the board's setting says. People can restore them there.",
         ),
         "reject": (
             "Keep {items} on Monday",
+            "{items} will stay on Monday.",
             (
                 "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are "
                 "created from them. To have a record back, restore it from “Deleted records”."
@@ -229,24 +235,58 @@ _ANSWERS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
     },
     ApprovalKind.RECORDS: {
-        "approve": ("Delete {records} in NPD", "Each can be restored from “Deleted records”."),
-        "reject": ("Keep {records} in NPD", "For each, a conflict asks you what to do with it."),
+        "approve": (
+            "Delete {records} in NPD",
+            "{records} will be deleted in NPD.",
+            "Each can be restored from “Deleted records”.",
+        ),
+        "reject": (
+            "Keep {records} in NPD",
+            "{records} will stay in NPD.",
+            "For each, a conflict asks you what to do with it.",
+        ),
     },
     ApprovalKind.CLEAR_MONDAY: {
-        "approve": ("Empty {fields} on Monday", "The cells are emptied on Monday, as they are in NPD."),
-        "reject": ("Restore {fields} in NPD", "NPD gets the values back that are still on Monday."),
+        "approve": (
+            "Empty {fields} on Monday",
+            "{fields} will be emptied on Monday.",
+            "The cells are emptied on Monday, as they are in NPD.",
+        ),
+        "reject": (
+            "Restore {fields} in NPD",
+            "{fields} will be restored in NPD.",
+            "NPD gets the values back that are still on Monday.",
+        ),
     },
     ApprovalKind.CLEAR_NPD: {
-        "approve": ("Empty {fields} in NPD", "The fields are emptied in NPD, as they are on Monday."),
-        "reject": ("Restore {fields} on Monday", "Monday gets the values back that are still in NPD."),
+        "approve": (
+            "Empty {fields} in NPD",
+            "{fields} will be emptied in NPD.",
+            "The fields are emptied in NPD, as they are on Monday.",
+        ),
+        "reject": (
+            "Restore {fields} on Monday",
+            "{fields} will be restored on Monday.",
+            "Monday gets the values back that are still in NPD.",
+        ),
     },
     # Cells that nobody is known to have emptied (UNREPORTED in models/activity_lines.py).
     "unreported": {
-        "reject": ("Fill in again", "Monday gets the values back that NPD still has."),
-        "approve": ("Empty in NPD too", "The fields are emptied in NPD, as they are on Monday."),
+        "reject": (
+            "Fill in again",
+            "{fields} will be filled in again on Monday.",
+            "Monday gets the values back that NPD still has.",
+        ),
+        "approve": (
+            "Empty in NPD too",
+            "{fields} will be emptied in NPD.",
+            "The fields are emptied in NPD, as they are on Monday.",
+        ),
     },
 }
 APPROVAL_ACTS: Mapping[str, tuple[Act, ...]] = {
-    kind: tuple(replace(ACTS[code], many=many, effect=effect) for code, (many, effect) in answers.items())
+    kind: tuple(
+        replace(ACTS[code], many=many, done=done, effect=effect) for code, (many, done, effect) in answers.items()
+    )
     for kind, answers in _ANSWERS.items()
 }

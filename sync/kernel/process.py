@@ -1,14 +1,17 @@
-"""Shutting down: a flag of the process, which long work checks wherever it may end; and garbage collection."""
+"""Shutting down: a flag of the process, which long work checks wherever it may end; time limits; garbage collection."""
 
 import gc
 import mmap
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 SHUTDOWN_POLL_SECONDS = 0.05
 
@@ -37,6 +40,18 @@ def wait_or_shutdown(seconds: float) -> bool:
     while not is_shutting_down() and (seconds_left := until - time.monotonic()) > 0:
         time.sleep(min(SHUTDOWN_POLL_SECONDS, seconds_left))
     return is_shutting_down()
+
+
+def call_within(seconds: float, function: Callable[..., Result], *args: Any, **options: Any) -> Result:
+    """Call a function in a thread, and return what it returns; raises TimeoutError if it takes longer.
+
+    A server that answers byte by byte, or accepts a connection and stays silent, outlasts the timeouts of libraries.
+    """
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="within")
+    try:
+        return pool.submit(function, *args, **options).result(timeout=seconds)
+    finally:
+        pool.shutdown(wait=False)
 
 
 class Interruption:

@@ -24,6 +24,7 @@ from django.utils.functional import cached_property
 from sync import registry
 from sync.choices import Priority, QueueStatus
 from sync.clock import SyncNow
+from sync.fields import lookups
 from sync.kernel import humanize
 from sync.limits import api_quota, breaker, credentials, failed_writes, stops
 from sync.limits.api_quota import Quota, Wait, WaitKind, batch_size
@@ -132,7 +133,7 @@ class LimitFacts:
     def links(self) -> Mapping[str, BoardLink]:
         types = [spec.entity_type for spec in registry.entities()]
         rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
-        return {row.entity_type: registry.with_configured_board(row) for row in rows}
+        return {row.entity_type: lookups.with_configured_board(row) for row in rows}
 
     @cached_property
     def now(self) -> datetime:
@@ -169,7 +170,7 @@ class LimitFacts:
         # A wait for the quota ends by itself, so the account is probed during it.
         if not self.account.needs_probe or not (board.is_available or board.waits_for_quota):
             return board
-        reason = f"{self.account.stop_reason} It goes on once Monday has answered.".strip()
+        reason = f"{self.account.stop_reason} It continues once Monday has answered.".strip()
         return replace(board, reason_code=WaitKind.ACCOUNT, detail=reason, until=None)
 
     def availability(
@@ -186,7 +187,7 @@ class LimitFacts:
         if self.no_token_reason:
             return replace(board, reason_code=WaitKind.NOT_CONFIGURED, detail=self.no_token_reason)
         if link is None or not link.has_board:
-            return replace(board, reason_code=WaitKind.NO_BOARD, detail=registry.no_board_reason(entity_type))
+            return replace(board, reason_code=WaitKind.NO_BOARD, detail=lookups.no_board_reason(entity_type))
         if pause is not None:
             return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
         stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until
@@ -231,7 +232,7 @@ class LimitFacts:
         if only_urgent:
             room = self._room(link, wanted, urgent=True)
         if isinstance(room, Wait):
-            return replace(room, reason=f"{room.reason} Sync goes on by itself at {humanize.due_time(room.until)}.")
+            return replace(room, reason=f"{room.reason} Sync continues by itself at {humanize.due_time(room.until)}.")
         wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 

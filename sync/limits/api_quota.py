@@ -384,7 +384,8 @@ def _updated_limit(stored: int | None, published_before: int | None, published: 
 def usage_sentence(quota: Quota) -> str:
     """Return how many of the day's calls are used, and how long the rest will last."""
     if quota.day_limit is None:
-        return f"{humanize.count_with_noun(quota.used_today, 'call')} to Monday today."
+        calls = humanize.count_with_noun(quota.used_today, "call")
+        return f"{calls} to Monday today; Monday hasn't said yet how many the plan allows."
     until = f"until {humanize.time_of_day(midnight_after(quota.now))}."
     outlook = f"The rest lasts {until}"
     if not quota.day_left():

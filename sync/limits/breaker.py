@@ -10,9 +10,9 @@ import structlog
 from django.conf import settings
 from django.db import models, transaction
 
-from sync import registry
 from sync.choices import ActivityKind, StopCode
 from sync.clock import SyncNow, sync_now
+from sync.fields import lookups
 from sync.kernel import humanize
 from sync.limits import api_quota, credentials, failed_writes, metered_client, stops
 from sync.models import BoardLink, MondayAccount, activity_lines
@@ -168,9 +168,9 @@ JUST_ASKED = "just_asked"
 PAUSED = "paused"
 RESULTS = {
     NOT_STOPPED: "Sync isn't stopped any more.",
-    RESUMED: "Monday answers, and sync goes on.",
+    RESUMED: "Monday answers, and the sync runs again.",
     STOPPED: "Sync is still stopped.",
-    WAITING: "Monday asked NPD Sync to wait. Sync goes on by itself.",
+    WAITING: "Monday asked NPD Sync to wait. Sync continues by itself.",
     JUST_ASKED: "Somebody tried a few seconds ago, and sync is still stopped.",
     PAUSED: "All boards are paused. Resume them first.",
 }
@@ -258,7 +258,7 @@ def _stopped_links() -> list[BoardLink]:
     """Return the boards that wait because of a stop of their own, without paused ones."""
     now = sync_now()
     stopped = []
-    for link in map(registry.with_configured_board, BoardLink.objects.exclude(stops={})):
+    for link in map(lookups.with_configured_board, BoardLink.objects.exclude(stops={})):
         board_stop = link.stop_of()
         is_stopped = board_stop is not None and board_stop.until > now
         if is_stopped and link.board_id and not pauses.active_pause(link.entity_type):

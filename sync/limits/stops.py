@@ -64,7 +64,7 @@ def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) 
         events = ActivityLine.objects.filter(entity_id=None, entity_type="", kind__in=kinds)
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == ActivityKind.STOP:
-            log_event(ActivityKind.STOP_END, "Sync goes on.", by=by)
+            log_event(ActivityKind.STOP_END, "The sync runs again.", by=by)
     return bool(ended)
 
 
@@ -91,7 +91,7 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
     if kind not in link.stops:
         return
     _store_stop(link, kind, None)
-    sentence = f"Sync goes on: {registry.board_title(link.entity_type)}."
+    sentence = f"The sync runs again: {registry.board_title(link.entity_type)}."
     log_event(ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
     if kind != ALL_CALLS:
         transaction.on_commit(make_waiting_writes_due)

@@ -53,7 +53,7 @@ class BoardLink(models.Model):
     # Ours, `{id: {event, fingerprint}}`: the fingerprint of the address that it goes to, which may hold a secret. Those
     # of a former board also have its id, as `board`, until they are deleted there.
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
-    # `{by, at, why}`, or null if it isn't paused.
+    # `{by, at, why, until}`, of which `until` may be missing, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
@@ -83,11 +83,11 @@ class BoardLink(models.Model):
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
-    # The log was read without a gap from the one to the other of these times.
+    # The log was read without a gap from the one to the other of these times; from none while it shows nothing.
     log_read_from = models.DateTimeField(null=True, blank=True)
     log_read_to = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
-    # How far sweeps have read the log: `{since, read_again_at, gap: {from, to}}`, with times as texts.
+    # How far sweeps have read the log: `{since, read_again_at, newest_row, gap: {from, to}}`, times as texts.
     log_state: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     # When the last comparison began or ended, even in vain: the next is due by it.
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
@@ -272,6 +272,7 @@ class MondayAccount(models.Model):
 
     class Meta:
         db_table = "sync_monday_account"
+        verbose_name = "Monday account"
         default_permissions = ("change", "view")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # There is one account, so there is one row.

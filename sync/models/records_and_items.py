@@ -92,10 +92,10 @@ class SyncMetadata(models.Model):
     )
     # Why the last pass left the record as it is; `last_error` is only of a pass that failed.
     note = models.TextField("reason", blank=True, default="", db_default="")
-    # active, archived, deleted, moved, inactive; restored if somebody restored the item of a deleted record.
+    # active, archived, deleted, missing, moved, inactive; restored if somebody restored the item of a deleted record.
     remote_state = models.CharField("last answer about the item", max_length=20, blank=True, default="", db_default="")
-    removed_since = models.DateTimeField("item known to be deleted since", null=True, blank=True)
-    removed_passes = models.SmallIntegerField("checks in a row that found it deleted", default=0, db_default=0)
+    removed_since = models.DateTimeField("item known to be gone since", null=True, blank=True)
+    removed_passes = models.SmallIntegerField("checks in a row that found it missing", default=0, db_default=0)
     # The values on Monday that differed from the base when a pass of the last days read them: [[value, when], …],
     # newest last. They distinguish an event that a pass saw from a lost edit. Lost edits: [value, when, our write].
     seen: models.JSONField[Any, Any] = models.JSONField(

@@ -28,6 +28,23 @@ ITEM_FAULT_SCOPES = frozenset(
 Hooks = dict[str, dict[str, str]]
 
 
+class PageProgress:
+    """The pages of a listing or a search so far, to tell when they lead nowhere."""
+
+    def __init__(self) -> None:
+        self._ids = set[str]()
+        self._cursors = set[str]()
+        self._repeats = 0
+
+    def note(self, ids: Collection[str], cursor: str) -> None:
+        """Note the ids of a page and the next one's cursor; raise LISTING_UNREADABLE where both only come again."""
+        self._repeats += self._ids.issuperset(ids)
+        if cursor in self._cursors or self._repeats >= lag.MAX_REPEATED_PAGES:
+            raise MondayError(errors.LISTING_UNREADABLE, "Monday's listing of the board gives the same page again")
+        self._ids |= set(ids)
+        self._cursors.add(cursor)
+
+
 class MondayConnector:
     """The calls of Monday's API, over MondayClient or a wrapper that meters it.
 
@@ -91,20 +108,14 @@ class MondayConnector:
         self, board_id: str, column_ids: Sequence[str], types: Collection[str], unreadable: dict[str, MondayError]
     ) -> Iterator[list[board_items.Item]]:
         """Yield the pages of one listing."""
-        seen_ids = set[str]()
-        cursors = set[str]()
+        progress = PageProgress()
         cursor: str | None = None
-        repeats = 0
         while True:
             page, ids, cursor = self._page_at(board_id, cursor, column_ids, types, unreadable)
             yield page
             if cursor is None:
                 return
-            repeats += seen_ids.issuperset(ids)
-            if cursor in cursors or repeats >= lag.MAX_REPEATED_PAGES:
-                raise MondayError(errors.LISTING_UNREADABLE, "Monday's listing of the board gives the same page again")
-            seen_ids |= set(ids)
-            cursors.add(cursor)
+            progress.note(ids, cursor)
 
     def _page_at(
         self,

@@ -145,7 +145,7 @@ WEBHOOK_ADDRESS_UNREACHABLE = ErrorKind(
 WEBHOOKS_INCOMPLETE = ErrorKind(
     "webhooks_incomplete",  # some webhooks exist and some don't
     Scope.BOARD,
-    "Then run the set-up again; it goes on where it stopped.",
+    "Then run the set-up again; it continues where it stopped.",
 )
 INVALID_DOCUMENT = ErrorKind(
     # The document itself, whatever its values: a part of it or a retry would be refused too.
@@ -241,7 +241,7 @@ COMPLEXITY_EXHAUSTED = ErrorKind("complexity_exhausted", Scope.LIMIT, _WAITS, ke
 DAILY_LIMIT_REACHED = ErrorKind(
     "daily_limit_reached",  # until 00:00 UTC
     Scope.LIMIT,
-    "Sync goes on by itself at midnight UTC.",
+    "Sync continues by itself at midnight UTC.",
     keeps_wait=True,
     words="Today's calls to Monday are used up",
 )

@@ -239,15 +239,19 @@ def looks_same(value: str | tuple[str, ...] | None, other_value: str | tuple[str
 
 
 # What programs exchange as people type; they also make one dash of several.
-_TYPED_SIGNS = {**_PLAIN_SIGNS, ord("‚"): "'", **dict.fromkeys(map(ord, "“”„‟″"), '"')}
+_TYPED_SIGNS = {
+    **_PLAIN_SIGNS,
+    **dict.fromkeys(map(ord, "‚‹›❛❜"), "'"),
+    **dict.fromkeys(map(ord, "“”„‟″«»❝❞〝〞〟"), '"'),
+}
 
 # The kinds of Unicode's decompositions that change the form of a letter, but not what it says, as “²” does.
 _SAME_LETTERS = ("<wide>", "<narrow>", "<compat>")
 
 
 def _look(text: str) -> str:
-    if not text.isascii():
-        text = "".join(map(_plain_letter, text)).translate(_TYPED_SIGNS)
+    # “´” is decomposed into a space and a mark.
+    text = "".join(map(_plain_letter, text.replace("´", "'"))).translate(_TYPED_SIGNS)
     return re.sub("-+", "-", _TAG.sub("", label_key(text))).replace(" ", "")
 
 

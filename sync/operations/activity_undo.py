@@ -13,9 +13,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 
 from conflicts.store import open_conflicts
-from sync import registry
+from sync import permissions, registry
 from sync.choices import ActivityKind, SyncDirection, common_direction
-from sync.fields import field_values
+from sync.fields import field_values, lookups
 from sync.fields.lookups import FieldDisplay, read_related
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
@@ -58,7 +58,7 @@ def may_undo(user: Any, lines: Iterable[ActivityLine]) -> bool:
     """Whether a user may change every record of these lines, and delete those that an import created."""
     actions = {("delete" if is_creation(row) else "change", row.entity_type) for row in lines}
     return all(
-        registry.may_act(user, action, entity_type)
+        permissions.may_act(user, action, entity_type)
         if registry.is_registered(entity_type)
         else user.has_perm("sync.change_activityline")
         for action, entity_type in actions
@@ -170,7 +170,7 @@ class _UndoPlan:
         deleted_with: Collection[Any] = (),
     ) -> None:
         self.records = records
-        link = registry.link_of(entity_type)
+        link = lookups.link_of(entity_type)
         mappings = list(link.mappings.all()) if link else []
         self.mappings = {mapping.key: mapping for mapping in mappings}
         self.display = FieldDisplay(link, mappings, list(records.values())) if link else None

@@ -21,6 +21,7 @@ from sync import choices, registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
+from sync.fields import lookups
 from sync.fields.field_values import BoardContext, local_values, still_holds
 from sync.fields.lookups import load_board
 from sync.kernel import humanize, process
@@ -299,7 +300,7 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
     problems = list[str]()
     for spec in registry.entities():
         reason = availability.of(spec.entity_type, reads=True).blocked_reason
-        link = registry.link_of(spec.entity_type)
+        link = lookups.link_of(spec.entity_type)
         if reason or link is None:
             problems.append(f"{spec.board_title}: {reason}")
             continue

@@ -19,6 +19,7 @@ from sync.operations.workbooks import (
     MAX_COLUMNS,
     MAX_ROWS,
     MAX_SHEET_ROWS,
+    SAMPLE_ROWS,
     TOO_MANY_ROWS,
     FileError,
     Row,
@@ -34,10 +35,12 @@ MAX_ROW_CELLS = 1_000
 ROW_NUMBER = "row number"
 SURPLUS = "cells without a title"
 
-MAC_LETTERS = 2  # so few may stand there by chance
+# A table of so many columns ends at a blank row with single cells below it.
+WIDE = 4
+# What a row of sums begins with, as `fold_title` makes it.
+SUMS = {"total", "totals", "grandtotal", "sum", "summe", "gesamt", "gesamtsumme", "gesamtergebnis", "somme", "suma"}
 
-# How the files of Excel 97, and all with a password, begin.
-OLD_WORKBOOK = bytes.fromhex("d0cf11e0")
+MAC_LETTERS = 2  # so few may stand there by chance
 
 # The one column of an upload that is read later.
 CONTENT = "content"
@@ -58,9 +61,17 @@ ENCODINGS = {
 }
 CERTAIN = ("utf-8-sig", "utf-16")
 
+# How files begin that have no table, though they may be named so.
+NO_TABLES = {
+    bytes.fromhex("d0cf11e0"): "an XLS workbook, or has a password",
+    b"<": "a web page or XML",
+    b"{": "JSON",
+    b"[{": "JSON",
+    b"%PDF": "a PDF",
+    b"BEGIN:VCARD": "vCards",
+}
+
 SEPARATORS = ",;\t|"
-# So many rows show by which sign they are separated.
-SAMPLE_ROWS = 20
 SAMPLE_LENGTH = 100_000
 
 
@@ -130,8 +141,8 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
         return out.getvalue()
 
 
-class AnyFile(base_formats.TablibFormat):  # type: ignore[misc]
-    """Reads both, so that nobody has to say which one it is."""
+class Upload(base_formats.TablibFormat):  # type: ignore[misc]
+    """A CSV or XLSX file, which the resource reads: it knows the sheet and the encoding that a person chose."""
 
     def get_title(self) -> str:
         return "CSV or XLSX"
@@ -140,96 +151,146 @@ class AnyFile(base_formats.TablibFormat):  # type: ignore[misc]
         return True
 
     def create_dataset(self, in_stream: bytes) -> Any:
-        """Return the rows that aren't empty, each cut to the number of titles, with their row numbers."""
-        return read_file(in_stream)[0]
-
-
-class Upload(AnyFile):
-    """Leaves the reading to the resource, which knows the sheet and the encoding that a person chose."""
-
-    def create_dataset(self, in_stream: bytes) -> Any:
         return tablib.Dataset([in_stream], headers=[CONTENT])
 
 
 def read_file(
-    content: bytes, encoding: str = "", sheet: str = "", is_known: Callable[[Sequence[str]], bool] = bool
+    content: bytes, encoding: str = "", sheet: str = "", count_known: Callable[[Sequence[str]], int] = bool
 ) -> tuple[Any, list[str], list[str]]:
     """Return a file's rows, notes about how it was read where that isn't certain, and the names of its sheets.
 
     Without an encoding or a sheet the most likely ones are read: the sheets of the layout that has the most rows, among
-    those whose titles are known.
+    those whose titles are known. `count_known` returns how many of a row's cells are known titles.
     """
-    if content.startswith(OLD_WORKBOOK):
-        raise FileError("The file is an XLS workbook, or has a password. Save it as XLSX without a password.")
+    text = content.removeprefix(codecs.BOM_UTF8).lstrip()
+    for beginning, kind in NO_TABLES.items():
+        if text.startswith(beginning):
+            raise FileError(f"The file is {kind}. Save it as XLSX without a password, or as “CSV UTF-8”.")
     if not is_workbook(content):
         encoding = encoding or likely_encoding(content)
-        notes = [f"Read as {ENCODINGS[encoding]}."] if encoding not in CERTAIN else []
-        return _dataset(_csv_rows(_decode(content, encoding))), notes, []
+        rows, notes = _table(_csv_rows(_decode(content, encoding), count_known), count_known)
+        if encoding not in CERTAIN:
+            notes.append(f"Read as {ENCODINGS[encoding]}.")
+        return _dataset(rows), notes, []
     read = read_workbook(content)
-    sheets = {name: rows for name, (rows, problem) in read.items() if not problem}
-    for rows, problem in read.values():
+    tables = {name: _table(rows, count_known) for name, (rows, problem, _) in read.items() if not problem}
+    for rows, problem, _ in read.values():
         # One with other titles, such as a log, isn't what the person wants to import.
-        if problem and not (rows and sheets and not is_known(rows[0][1])):
+        if problem and not (tables and not any(count_known(cells) for _, cells in rows)):
             raise FileError(problem)
-    chosen = [sheet] if sheet in sheets else likely_sheets(sheets, is_known)
+    chosen = [sheet] if sheet in tables else _likely_sheets(tables, count_known)
     others = [name for name in read if name not in chosen]
     notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
-    return _dataset(_rows_of_sheets(sheets, chosen)), notes, list(sheets)
+    rows = []
+    for name in chosen:
+        table, notes_of_table = tables[name]
+        # The others' titles are the same.
+        rows += [(f"{number} of “{name}”", cells) for number, cells in table[1:]] if rows else table
+        notes += [*notes_of_table, *read[name][2]]
+    return _dataset(rows), notes, list(tables)
 
 
 def is_workbook(content: bytes) -> bool:
     return content.startswith(b"PK\x03\x04")
 
 
-def likely_sheets(sheets: Mapping[str, Sequence[Row]], is_known: Callable[[Sequence[str]], bool]) -> list[str]:
+def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[str]], int]) -> list[str]:
     """Return the sheets whose common titles are known and stand above the most rows, so none that sums them up."""
 
-    def fitness(names: Sequence[str]) -> tuple[bool, int]:
-        return is_known(sheets[names[0]][0][1]), sum(len(sheets[name]) for name in names)
+    def titles(name: str) -> list[str]:
+        cells: list[str] = tables[name][0][0][1]
+        return cells
 
-    layouts = grouped(sheets, lambda name: tuple(map(fold_title, sheets[name][0][1])))
+    def fitness(names: Sequence[str]) -> tuple[bool, int]:
+        return count_known(titles(names[0])) > 0, sum(len(tables[name][0]) for name in names)
+
+    layouts = grouped(tables, lambda name: tuple(map(fold_title, titles(name))))
     return max(layouts.values(), key=fitness, default=[])
 
 
-def _rows_of_sheets(sheets: Mapping[str, Sequence[Row]], names: Sequence[str]) -> Iterator[Row]:
-    for name in names:
-        for number, cells in sheets[name]:
-            yield number if name == names[0] else f"{number} of “{name}”", cells
+def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:
+    """Return a file's titles with the rows below them, and a note about rows around this table.
+
+    Reports have headings above it, and sums or a copyright below. Where files were put together, the titles are
+    repeated; Monday writes a group's name above them each time.
+    """
+    filled = list(_filled_rows(rows))
+    first = max(range(min(len(filled), SAMPLE_ROWS)), key=lambda place: count_known(filled[place][1]), default=0)
+    above = filled[:first]
+    around = [number for number, _ in above]
+    table = filled[first : first + 1]
+    titles = [cell.casefold() for _, cells in table for cell in cells]
+    for number, cells in filled[first + 1 :]:
+        if [cell.casefold() for cell in cells] != titles:
+            table.append((number, cells))
+        elif above and _is_single(above[-1]) and _is_single(table[-1]):
+            around.append(table.pop()[0])
+    end = _end_of(table)
+    around += [number for number, _ in table[end:]]
+    return table[:end], [f"Rows around the table, not imported: {', '.join(map(str, around))}."] if around else []
 
 
-def _dataset(rows: Iterable[Row]) -> Any:
-    dataset = None
+def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows that aren't empty, with plain texts in their cells."""
+    found = 0
     for number, cells in rows:
         row = [plain_text(cell) for cell in cells]
-        if not any(row):
-            continue
-        if dataset is None:
-            titles = [cell.casefold() for cell in row]
-            width = max(place for place, title in enumerate(row, start=1) if title)
-            if width > MAX_COLUMNS:
-                raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
-            dataset = tablib.Dataset(headers=[*row[:width], ROW_NUMBER, SURPLUS])
-            continue
-        if [cell.casefold() for cell in row] == titles:  # files and sheets that were put together repeat it
-            continue
-        padding = [""] * (width - len(row))
-        dataset.append([*row[:width], *padding, number, "".join(row[width:])])
-        if len(dataset) > MAX_ROWS:
-            raise FileError(TOO_MANY_ROWS)
-    if not dataset:
+        if any(row):
+            found += 1
+            if found > MAX_ROWS + SAMPLE_ROWS:
+                raise FileError(TOO_MANY_ROWS)
+            yield number, row
+
+
+def _is_single(row: Row) -> bool:
+    return sum(map(bool, row[1])) == 1
+
+
+def _end_of(table: Sequence[Row]) -> int:
+    """Return how many rows stand above a sum, and above a report's last words: one cell each, below a blank row."""
+    end = len(table)
+    if table and len(table[0][1]) >= WIDE:
+        for place in range(len(table) - 1, 1, -1):
+            if not _is_single(table[place]):
+                break
+            if int(table[place][0]) > int(table[place - 1][0]) + 1:
+                end = place
+    if end > 1:
+        first, *others = filter(None, table[end - 1][1])
+        end -= fold_title(first) in SUMS and not any(map(str.isalpha, "".join(others)))
+    return end
+
+
+def _dataset(rows: Sequence[Row]) -> Any:
+    """Return the rows, each cut to the number of titles, with their numbers."""
+    if len(rows) < 2:
         raise FileError("The file has no rows below its titles.")
+    if len(rows) > MAX_ROWS + 1:
+        raise FileError(TOO_MANY_ROWS)
+    titles = rows[0][1]
+    width = max(place for place, title in enumerate(titles, start=1) if title)
+    if width > MAX_COLUMNS:
+        raise FileError(f"A file may have {MAX_COLUMNS} columns; this one has more.")
+    dataset = tablib.Dataset(headers=[*titles[:width], ROW_NUMBER, SURPLUS])
+    for number, cells in rows[1:]:
+        padding = [""] * (width - len(cells))
+        dataset.append([*cells[:width], *padding, number, "".join(cells[width:])])
     return dataset
 
 
-def _csv_rows(text: str) -> Iterator[Row]:
+def _csv_rows(text: str, count_known: Callable[[Sequence[str]], int]) -> Iterator[Row]:
     separator = ""
     if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
         separator = hint[1]
         text = text[hint.end() :]
-    separator = separator or _separator(text)
+    separator = separator or _separator(text, count_known)
     if text.count(separator) > MAX_CELLS:
         raise FileError(f"A file may have {MAX_CELLS:,} cells, empty ones too; this one has more.")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
+    # MySQL and others write a backslash before a quotation mark within a cell.
+    escape = "\\" if re.search(r'[^"\\]\\"[^"\r\n' + re.escape(separator) + "]", text) else None
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True, escapechar=escape
+    )
     number = 0
     line = 1
     try:
@@ -245,19 +306,20 @@ def _csv_rows(text: str) -> Iterator[Row]:
         raise FileError(f"Row {number + 1:,}, in line {line:,}, can't be read as CSV: {error}. {advice}") from error
 
 
-def _separator(text: str) -> str:
+def _separator(text: str, count_known: Callable[[Sequence[str]], int]) -> str:
     """Return the sign that separates the cells, judged by the titles and the first rows.
 
     It cuts the rows into as many cells as the titles. Behind a comma within a text there is mostly a blank.
     """
 
-    def fitness(sign: str) -> tuple[bool, float, float, int]:
+    def fitness(sign: str) -> tuple[int, bool, float, float, int]:
         rows = _first_rows(text, sign)
-        width = len(rows[0]) if rows else 0
+        titles = max(rows, key=count_known, default=[])
+        width = len(titles)
         cells = [cell for row in rows for cell in row[1:]]
         as_wide = sum(len(row) == width for row in rows) / max(1, len(rows))
         unpadded = sum(not cell.startswith(" ") for cell in cells) / max(1, len(cells))
-        return (width > 1, as_wide, unpadded, width)
+        return (count_known(titles), width > 1, as_wide, unpadded, width)
 
     return max(SEPARATORS, key=fitness)
 
@@ -275,7 +337,10 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
 
 def likely_encoding(content: bytes) -> str:
     """Return a text's encoding, which is certain only for UTF-8 and UTF-16; else by which of its letters make words."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    is_utf16 = (
+        content[1:SAMPLE_LENGTH:2].count(0) > len(content[:SAMPLE_LENGTH]) / 4
+    )  # every other byte of most letters
+    if is_utf16 or content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     try:
         content.decode("utf-8-sig")

@@ -16,16 +16,29 @@ from sync import registry
 from sync.kernel import grouped
 from sync.models import SyncedModel
 from sync.monday.text_forms import fold_title
+from sync.operations.workbooks import MAX_COLUMNS
 
 NPD_ID = "NPD ID"
 FIRST_NAME = "first_name"
 LAST_NAME = "last_name"
 NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
 
-FIRST_NAMES = {"firstname", "givenname", "forename", "vorname", "prenom", "first"}
-LAST_NAMES = {"lastname", "surname", "familyname", "nachname", "familienname", "nomdefamille", "last"}
-# Titles of a full name; if the file has a first name, too, they are titles of the family name.
-PLAIN_NAMES = {"name", "nom"}
+# Titles of a full name that mean one part of it in a file that has a column for the other part alone.
+PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"}}
+
+# Words that say in a title which one of several it is, as `fold_title` makes them, the ones that count first first.
+KIND_WORDS = (
+    "work business office company main direct arbeit geschaftlich dienstlich firma buro bureau trabajo lavoro zakelijk",
+    "home private personal privat domicile personnel casa thuis",
+    "other secondary alternative weiteres weitere sonstige sekundare autre otro",
+)
+KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
+# Words that say nothing about a column's field.
+IDLE_WORDS = {"primary", "preferred", "default", "required", "optional", "mandatory", "pflichtfeld", "value"}
+
+_WORD = re.compile(r"\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
+
+MAX_TITLE = 100  # longer texts are no titles
 
 REMEMBERED_SECONDS = 365 * 86_400
 
@@ -48,32 +61,7 @@ def has_name_parts(model: type[SyncedModel]) -> bool:
 def suggest_columns(model: type[SyncedModel], titles: Sequence[str]) -> list[str]:
     """Return each column's field, as it was chosen for these titles before, else as its title says."""
     remembered: list[str] | None = cache.get(_memory_key(model, titles))
-    if remembered is not None:
-        return remembered
-    columns = list(map(_name_part, titles)) if has_name_parts(model) else [""] * len(titles)
-    if FIRST_NAME in columns and LAST_NAME not in columns:
-        plain = next((place for place, title in enumerate(titles) if fold_title(title) in PLAIN_NAMES), None)
-        if plain is not None:
-            columns[plain] = LAST_NAME
-    ranks = _ranks(model.entity_type())
-    ranked = {place: rank for place, title in enumerate(titles) if not columns[place] and (rank := _rank(ranks, title))}
-    for name, places in grouped(ranked, lambda place: ranked[place][0]).items():
-        # Of other fields only the best column is taken: “Title” may be “Dr.” beside “Job title”.
-        best = min(places, key=lambda place: ranked[place][1])
-        for place in places if name in _fields_of_several_columns(model) else [best]:
-            columns[place] = name
-    return columns
-
-
-def has_key(model: type[SyncedModel], titles: Sequence[str]) -> bool:
-    """Whether a column with one of these titles tells which record a row is about."""
-    keys = {"id", registry.match_field(model), registry.name_field(model), *NAME_PARTS}
-    return not keys.isdisjoint(suggest_columns(model, titles))
-
-
-def _name_part(title: str) -> str:
-    folded = fold_title(title)
-    return FIRST_NAME if folded in FIRST_NAMES else LAST_NAME if folded in LAST_NAMES else ""
+    return KnownTitles(model).columns(titles) if remembered is None else remembered
 
 
 def missing_key_note(model: type[SyncedModel], columns: Sequence[str]) -> list[str]:
@@ -97,7 +85,7 @@ def _memory_key(model: type[SyncedModel], titles: Sequence[str]) -> str:
 
 def places_of_fields(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> dict[str, list[int]]:
     """Return the columns of each field, the one that counts first first: mobile, then business, then home phone."""
-    ranks = _ranks(model.entity_type())
+    known_titles = KnownTitles(model)
     places: dict[str, list[int]] = {}
     for place, name in enumerate(columns):
         if name:
@@ -105,7 +93,7 @@ def places_of_fields(model: type[SyncedModel], titles: Sequence[str], columns: S
 
     def order(place: int) -> tuple[bool, Any, int]:
         # A title that isn't the field's own comes last.
-        name, rank = _rank(ranks, titles[place]) or ("", ())
+        name, rank = known_titles.rank(titles[place]) or ("", ())
         return (name != columns[place], rank, place)
 
     for field_places in places.values():
@@ -113,39 +101,66 @@ def places_of_fields(model: type[SyncedModel], titles: Sequence[str], columns: S
     return places
 
 
-def _rank(ranks: dict[str, tuple[str, int]], title: str) -> Any:
-    """Return the field of a title, and how well it fits; None for an unknown title.
+class KnownTitles:
+    """The titles by which a model's fields are recognized, and the parts of a person's name."""
 
-    Address books number their columns: “E-mail 2 Address”, “Phone 1 - Value”.
-    """
-    folded = fold_title(title)
-    if folded in ranks:
-        name, rank = ranks[folded]
-        return name, (rank, 0)
-    number = re.search(r"\d+", folded)
-    plain = re.sub(r"\d+", "", folded).removesuffix("value")
-    if number and plain in ranks:
-        name, rank = ranks[plain]
-        return name, (rank, int(number[0]))
-    return None
+    def __init__(self, model: type[SyncedModel]) -> None:
+        spec = registry.entity(model.entity_type())
+        # The fields of which people have several: in each row the first filled one counts.
+        self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in ("phone", "email")}
+        self._keys = {"id", spec.match_key, spec.name_field, *NAME_PARTS}
+        type_names = "|".join(map(re.escape, [spec.entity_type, *spec.titles.get(spec.entity_type, ())]))
+        self._prefix = re.compile(rf"\s*(?:{type_names})[\s_.:–-]+", re.IGNORECASE)
+        self._ranks: dict[str, tuple[str, int]] = {}
+        titles = {name: map(fold_title, (name, *spec.titles.get(name, ()))) for name in NAME_PARTS}
+        for name, field_titles in ((titles if has_name_parts(model) else {}) | titles_of(spec)).items():
+            for rank, title in enumerate(field_titles):
+                self._ranks.setdefault(title, (name, rank))
+
+    def columns(self, titles: Sequence[str]) -> list[str]:
+        """Return the field of each title."""
+        columns = [""] * len(titles)
+        ranks = {place: rank for place, title in enumerate(titles) if (rank := self.rank(title))}
+        for name, places in grouped(ranks, lambda place: ranks[place][0]).items():
+            # Of other fields only the best column is taken: “Title” may be “Dr.” beside “Job title”.
+            best = min(places, key=lambda place: ranks[place][1])
+            for place in places if name in self._several else [best]:
+                columns[place] = name
+        parts = NAME_PARTS.keys() & columns
+        for part, plain in PLAIN_NAMES.items():
+            places = [place for place, title in enumerate(titles) if fold_title(title) in plain]
+            if places and parts == NAME_PARTS.keys() - {part}:
+                columns[places[0]] = part
+        return columns
+
+    def count(self, titles: Sequence[str]) -> int:
+        """Return how many of these titles are known; 0 if none of them tells which record a row is about."""
+        columns = self.columns(titles[:MAX_COLUMNS])
+        return 0 if self._keys.isdisjoint(columns) else len(columns) - columns.count("")
+
+    def rank(self, title: str) -> Any:
+        """Return the field of a title, and how well it fits, the best the least; None for an unknown title."""
+        if not title or len(title) > MAX_TITLE:
+            return None
+        return self._rank(title) or self._rank(self._prefix.sub("", title, count=1))
+
+    def _rank(self, title: str) -> Any:
+        """As `rank`; programs add numbers and kinds: “E-mail 2 Address”, “PhoneWork”, “Email (home)”, “TEL;type=X”."""
+        if known := self._ranks.get(fold_title(title)):
+            return known[0], (0, known[1], 0)
+        words = [fold_title(word) for word in _WORD.findall(title.partition(";")[0])]
+        numbers = [int(word) for word in words if word.isdecimal()]
+        kinds = [KINDS[word] for word in words if word in KINDS]
+        plain = "".join(word for word in words if not (word.isdecimal() or word in KINDS or word in IDLE_WORDS))
+        name, rank = self._ranks.get(plain, ("", 0))
+        if not name or (kinds and name not in self._several):
+            return None
+        return name, (1 + max(kinds, default=-1), rank, sum(numbers))
 
 
-def _ranks(entity_type: str) -> dict[str, tuple[str, int]]:
-    ranks: dict[str, tuple[str, int]] = {}
-    for name, titles in titles_of(entity_type).items():
-        for rank, title in enumerate(titles):
-            ranks.setdefault(title, (name, rank))
-    return ranks
-
-
-def _fields_of_several_columns(model: type[SyncedModel]) -> set[str]:
-    mappings = registry.entity(model.entity_type()).mappings
-    return {mapping.fields[0] for mapping in mappings if mapping.converter in ("phone", "email")}
-
-
-def titles_of(entity_type: str) -> dict[str, list[str]]:
+def titles_of(spec: registry.EntitySpec) -> dict[str, list[str]]:
     """Return the known titles of each field as `fold_title` makes them, the best ones first."""
-    spec = registry.entity(entity_type)
+    entity_type = spec.entity_type
     other_types = [fold_title(other.entity_type) for other in registry.entities() if other.entity_type != entity_type]
     titles: dict[str, list[str]] = {"id": [fold_title(NPD_ID)]}
     relations = [field.name for field in registry.own_relations(spec.model)]
@@ -154,7 +169,6 @@ def titles_of(entity_type: str) -> dict[str, list[str]]:
     for name in [*relations, *(name for name in own if name not in relations)]:
         names = [name, field_label(spec.model, name), *spec.titles.get(name, ())]
         names += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
-        names += spec.file_titles.get(name, ())
         if name in relations:
             names += [f"{title} name" for title in names]
         folded = list(map(fold_title, names))

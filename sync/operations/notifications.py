@@ -5,7 +5,7 @@ worker is killed in between, the message is sent twice, and nothing is lost. No 
 receiver's `due_at` reserves it for some minutes.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -172,7 +172,7 @@ def send_test(receiver: NotificationReceiver) -> str:
     return _deliver(receiver, "test", f"This is a test. Notifications arrive here.\n\n{_home_line()}")
 
 
-def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
+def news_text(news: Sequence[Entry], *, with_names: bool) -> tuple[str, str]:
     """Return the subject and the text of a message: a line for each cause, the gravest first.
 
     A chat gets no names, because personal data doesn't leave the site and Teams takes a thousand characters.
@@ -193,7 +193,7 @@ def news_text(news: Iterable[Entry], *, with_names: bool) -> tuple[str, str]:
             lines.append("")
     if len(groups) > MAX_CAUSES:
         lines.append(f"And {count_with_noun(len(groups) - MAX_CAUSES, 'more cause')}.")
-    subject = f"{count_with_noun(len(groups), 'thing needs', 'things need')} attention"
+    subject = f"{count_with_noun(len(news), 'thing needs', 'things need')} attention"
     if len(groups) == 1 or groups[0][0].kind is Kind.STOP:
         subject = _headline(groups[0])
     text = "\n".join(lines).rstrip()

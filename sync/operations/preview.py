@@ -20,7 +20,7 @@ from conflicts.reports import AnswerKind, ConflictKind
 from sync import choices, limits, registry
 from sync.boards import availability
 from sync.clock import SyncNow
-from sync.fields import field_values
+from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import load_board
 from sync.kernel import grouped
@@ -221,6 +221,7 @@ class ChangeKind(models.TextChoices):
     UNPLANNED = "unplanned", "items that become no record until somebody says so"
     BLOCKED = "blocked", "blocked"
     WAITING = "waiting", "items to check again later"
+    UNREADABLE = "unreadable", "items for which Monday answers an error"
     FILTERED = "filtered", "left out by the filter"
     SYNC_OFF = "sync_off", "with sync off"
     LEFT = "left as it is", "left as they are"
@@ -460,7 +461,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[Pla
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
     """Return the changes of the first pass after linking the two, or why the item can't be read."""
-    link = registry.link_of(record.entity_type())
+    link = lookups.link_of(record.entity_type())
     reason = availability.of(record.entity_type(), urgent=True).blocked_reason
     if link is None or reason:
         return [], reason
@@ -652,7 +653,7 @@ def plan_boards() -> tuple[list[BoardPlan], ReadOnlyClient]:
 
 
 def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
-    link = registry.link_of(spec.entity_type)
+    link = lookups.link_of(spec.entity_type)
     plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if plan.problem or link is None:
         return

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -37,8 +37,8 @@ from sync.operations.file_formats import CONTENT, CSV, ROW_NUMBER, SURPLUS, plai
 from sync.operations.import_columns import (
     NAME_PARTS,
     NPD_ID,
+    KnownTitles,
     field_label,
-    has_key,
     missing_key_note,
     places_of_fields,
     suggest_columns,
@@ -47,8 +47,8 @@ from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
 from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
 
-# Cells without a value, as spreadsheets and databases write them. “Null” is a name.
-NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}
+# Cells without a value, as databases and spreadsheets, in any language, write them. “Null” is a name.
+_NO_VALUE = re.compile(r"n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
 
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"
@@ -92,7 +92,7 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             cell = io.StringIO(newline="")
             csv.writer(cell, delimiter=";").writerow(value)
             return cell.getvalue().removesuffix("\r\n") if value else ""
-        return str(self.labels.get(value, value))
+        return field_values.field_text(self.field, self.labels.get(value, value))
 
 
 class Lookup:
@@ -172,11 +172,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.columns: list[str] = [name if name in self._targets() else "" for name in options.get("columns") or ()]
         self.notes: list[str] = []  # how the file was read
         self.ignored: list[str] = []  # titles of columns that no field takes
-        self.warnings: list[str] = []  # of the row that is read
+        self.doubts: list[str] = []  # whether the row that is read is about the record that it goes to
         self.warned_rows: list[Any] = []
         self.unchanged_rows: list[Any] = []
         self.left_out_values: dict[Any, list[Problem]] = {}  # by row number
-        self.missing_names: dict[str, str] = {}  # of related records that an import could create, by match key
         self.first_rows: dict[object, int] = {}  # the number of the first row about each record
 
     def get_queryset(self) -> Any:
@@ -222,7 +221,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         self.row_number = row[ROW_NUMBER]
-        self.warnings = []
+        self.doubts = []
         self.is_namesake = False
         if row[SURPLUS]:
             raise ValidationError(
@@ -246,11 +245,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return
         is_new = instance._state.adding
         text = row[field.column_name]
-        if self.chosen_region and field.attribute in self.phone_names and text not in NO_VALUES:
+        if self.chosen_region and field.attribute in self.phone_names and has_value(text):
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         if not is_new and self._is_unchanged(instance, field, text, row):
             return
-        if text in NO_VALUES:
+        if not has_value(text):
             if is_new or not self.clears_empty:
                 return
             text = ""
@@ -288,8 +287,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for name in (errors.keys() & own) - {self.spec.name_field}:
                 text = " ".join(chain.from_iterable(error.messages for error in errors.pop(name)))
                 setattr(instance, name, getattr(self.original, name))
-                self.left_out_values.setdefault(self.row_number, []).append((self._label(name), text))
-                self.warnings.append(f"{self._label(name)}: {text} It is left out.")
+                self._leave_out(name, text)
         if errors:
             raise ValidationError(errors)
 
@@ -318,13 +316,15 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             # A record has the row's name, and the row's other values didn't match it.
             if name in self.key_names and self.lookup.find(name, self._cell(row, name)):
                 label = self._label(self.key_names[0]).lower()
-                self.warnings.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
+                self.doubts.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
                 self.is_namesake = True
-        row_result.reasons = self.warnings
+        left_out = self.left_out_values.get(self.row_number, ())
+        row_result.doubts = self.doubts
+        row_result.reasons = [*(f"{problem_text(problem)} It is left out." for problem in left_out), *self.doubts]
         row_result.is_namesake = self.is_namesake
         if row_result.is_skip():
             self.unchanged_rows.append(row_result)
-        elif self.warnings:
+        elif row_result.reasons:
             self.warned_rows.append(row_result)
 
     def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
@@ -340,7 +340,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 for name, texts in invalid.error_dict.items()
             ]
             invalid.problems = problems
-            invalid.reasons = [_problem_text(problem) for problem in problems]
+            invalid.reasons = [problem_text(problem) for problem in problems]
         refused = {invalid.number for invalid in result.invalid_rows}
         self.left_out_values = {number: rest for number, rest in self.left_out_values.items() if number not in refused}
         result.left_out_values = self.left_out_values
@@ -351,7 +351,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.titles = self.titles
         result.notes = [*self.notes, *missing_key_note(self.model, self.columns)]
         result.batch_id = self.batch_id
-        result.missing_names = sorted(self.missing_names.values())
         written = result.valid_rows()
         changes = [(row.number, row.import_type, row.diff) for row in written]
         result.made_names = sorted(map(field_values.record_name, self._new_related(written)))
@@ -367,10 +366,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if not set(result.digest.split()) <= set(self.shown_digest.split()):
             result.is_other = True
             raise FileError("Records were changed since the preview. This is what the file would do now.")
-        kept = [row for row in written if not (row.reasons and self.leaves_out_warned)]
+        kept = [row for row in written if not (row.doubts and self.leaves_out_warned)]
         result.new = sum(row.is_new() for row in kept)
         result.changed = len(kept) - result.new
-        left_out = [row for row in written if row.reasons and self.leaves_out_warned]
+        left_out = [row for row in written if row.doubts and self.leaves_out_warned]
         result.left_out = len(left_out)
         result.refused_file = self._refused_file(result, left_out)
         result.made = made_sentence(self._new_related(kept))
@@ -380,7 +379,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _refused_file(self, result: Any, left_out: Sequence[Any] = ()) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
         reasons = {
-            number: [f"Imported without {_problem_text(problem)}" for problem in problems]
+            number: [f"Imported without {problem_text(problem)}" for problem in problems]
             for number, problems in self.left_out_values.items()
         }
         for row in (*result.invalid_rows, *left_out):
@@ -402,13 +401,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _cell(self, row: Mapping[str, Any], name: str) -> str:
         text = str(row.get(self._label(name), ""))
-        return "" if text in NO_VALUES else text
+        return text if has_value(text) else ""
 
     def _read(self, dataset: Any) -> None:
         """Replace an upload by its rows, with a column for each field: the first filled one of the file's columns."""
         rows = dataset
         if dataset.headers == [CONTENT]:
-            rows, self.notes, _ = read_file(dataset[0][0], self.encoding, self.sheet, partial(has_key, self.model))
+            rows, self.notes, _ = read_file(dataset[0][0], self.encoding, self.sheet, KnownTitles(self.model).count)
         self.titles = rows.headers[:-2]  # without ROW_NUMBER and SURPLUS
         if len(self.columns) != len(self.titles):
             self.columns = suggest_columns(self.model, self.titles)
@@ -429,8 +428,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             cells = {
                 name: _first_filled([row[place] for place in field_places]) for name, field_places in places.items()
             }
-            parts = [part for name in NAME_PARTS if (part := cells.get(name, "")) not in NO_VALUES]
-            if cells.get(name_field, "") in NO_VALUES and parts:
+            parts = [part for name in NAME_PARTS if has_value(part := cells.get(name, ""))]
+            if parts and not has_value(cells.get(name_field, "")):
                 cells[name_field] = " ".join(parts)
             read.append([*(cells.get(name, "") for name in names), *row[-2:]])
         dataset.wipe()
@@ -483,19 +482,20 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return bool(canonical == canonical_value(self.spec.entity_type, field.attribute, value, region))
 
     def _related(self, name: str, text: str) -> SyncedModel | None:
-        """Return the record that a cell names; if there is none, warn that the field stays unchanged."""
+        """Return the record that a cell names; if there is none, leave the field as it is."""
         lookup = self.related[name]
         records = next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
         if len(records) == 1:
             return records[0]
-        if not records and is_creatable(lookup.model):
-            if self.creates_missing:
-                return lookup.create(text)
-            self.missing_names.setdefault(match_key(text), text)
+        if not records and is_creatable(lookup.model) and self.creates_missing:
+            return lookup.create(text)
         names = lookup.model._meta
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
-        self.warnings.append(f"{subject} called {humanize.quote(text)}: {self._label(name)} is left out.")
+        self._leave_out(name, f"{subject} called {humanize.quote(text)}.")
         return None
+
+    def _leave_out(self, name: str, problem: str) -> None:
+        self.left_out_values.setdefault(self.row_number, []).append((self._label(name), problem))
 
     def _warn_of_another_record(self, row: Mapping[str, Any], changed: Collection[str]) -> None:
         """Warn if a row may be about another record than the one that it changes."""
@@ -505,10 +505,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if found_by == name and name != key:
             value = self.fields[key].export(self.original)
             has = f"has the {self._label(key).lower()} {value}" if value else f"has no {self._label(key).lower()}"
-            self.warnings.append(f"Found by its name alone. The {self.noun} of this name in NPD {has}.")
+            self.doubts.append(f"Found by its name alone. The {self.noun} of this name in NPD {has}.")
         elif name in changed and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
             label = NPD_ID if found_by == "id" else self._label(key).lower()
-            self.warnings.append(f"Found by its {label}, and renamed.")
+            self.doubts.append(f"Found by its {label}, and renamed.")
 
     # --- writing ---
 
@@ -605,17 +605,7 @@ def made_sentence(records: Sequence[SyncedModel]) -> str:
     return f"Made {' and '.join(numbers)}: {', '.join([*names[:NAMED], *more])}."
 
 
-def grouped_problems(rows: Iterable[tuple[Any, str, Sequence[Problem]]]) -> list[tuple[str, list[Any]]]:
-    """Group rows, each with who it is about and its problems, by what is wrong, whatever the value; largest first."""
-    groups: dict[str, list[Any]] = {}
-    for number, name, problems in rows:
-        for problem in problems:
-            general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", _problem_text(problem)))
-            groups.setdefault(general, []).append((number, name, _problem_text(problem)))
-    return sorted(groups.items(), key=lambda group: -len(group[1]))
-
-
-def _problem_text(problem: Problem) -> str:
+def problem_text(problem: Problem) -> str:
     label, text = problem
     return f"{label}: {text}" if label else text
 
@@ -642,9 +632,13 @@ def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
     return resource
 
 
+def has_value(cell: str) -> bool:
+    return bool(cell) and not _NO_VALUE.fullmatch(cell)
+
+
 def _first_filled(cells: Sequence[str]) -> str:
     """Return the first cell with a value, and of several values as Google joins them the first one."""
-    text = next((cell for cell in cells if cell not in NO_VALUES), cells[0])
+    text = next(filter(has_value, cells), cells[0])
     return text.partition(" ::: ")[0]
 
 

@@ -28,7 +28,7 @@ from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector, stops
-from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, Intent, IntentState, MondayAccount, SyncMetadata, WebhookEvent
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
@@ -189,18 +189,29 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     extra = timedelta(days=1) / most_calls * calls - sweep_interval()
     next_wait = min(max(extra, timedelta(0)), timedelta(seconds=MAX_INTERVAL_SECONDS))
     read_from = min(begin, link.log_read_from or begin) if is_continuous else begin
+    if changes.log:
+        state["newest_row"] = max(entry.at for entry in changes.log).isoformat()
+    newest_row = parse_moment(state.get("newest_row"))
+    is_silent = _is_silent(link, newest_row + lag.ECHO_WINDOW if newest_row else read_from, now - lag.OVERLAP)
     BoardLink.objects.filter(pk=link.pk).update(
         swept_to=cursor,
         swept_at=SyncNow() + next_wait,
         sweep_problem=changes.log_problem,
         log_state=state,
-        log_read_from=None if changes.log is None else read_from,
+        log_read_from=None if changes.log is None or is_silent else read_from,
     )
     if not gap:
         _note_end_of_log(link, now - grace)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return new_events
+
+
+def _is_silent(link: BoardLink, since: datetime, until: datetime) -> bool:
+    """Whether webhooks or our own writes changed the board between these times, in which its log shows no row."""
+    webhooks = WebhookEvent.objects.filter(board_id=link.board_id, received_at__range=(since, until))
+    writes = Intent.objects.filter(board_id=link.board_id, state=IntentState.APPLIED, settled_at__range=(since, until))
+    return webhooks.exclude(trigger_id__startswith=LOG_PREFIX).exists() or writes.exists()
 
 
 def _begin_of_log(link: BoardLink, state: dict[str, Any], cursor: datetime, now: datetime) -> datetime:

@@ -18,6 +18,8 @@ from xml.parsers import expat
 # A file is read, checked and previewed within one request.
 MAX_ROWS = 5_000
 MAX_COLUMNS = 200
+# The titles are looked for in so many rows.
+SAMPLE_ROWS = 20
 # Bytes of a workbook's parts once unpacked, signs that begin its tags and attributes, and escapes in its texts.
 MAX_UNPACKED = 50_000_000
 MAX_MARKS = 2_000_000
@@ -32,7 +34,7 @@ MAX_SHEET_ROWS = 1_048_576
 MAX_FORMAT = 255
 MAX_FORMATS = 1_000
 # Characters of the formats by which all cells are shown.
-MAX_FORMATTING = 2_000_000
+MAX_FORMATTING = 1_000_000
 MAX_STYLES = 64_000
 MAX_CELL = 32_767
 
@@ -87,15 +89,15 @@ class Workbook:
         self._formats = self._read_formats(by_kind.get("styles", ""))
         self._texts = self._read_texts(by_kind.get("sharedStrings", ""))
 
-    def rows(self, sheet: str) -> tuple[list[Row], str]:
-        """Return a sheet's rows, and why it can't be imported: then only the first one."""
+    def rows(self, sheet: str) -> tuple[list[Row], str, list[str]]:
+        """Return a sheet's rows; why it can't be imported, then only the first ones; what else a person should know."""
         reader = _SheetReader(self._texts, self._formats, self._length, counts_from_1904=self._counts_from_1904)
         try:
             self._read(self.sheets[sheet], reader.start, reader.end, reader.data)
         except FileError as error:
-            return reader.filled_rows()[:1], str(error)
+            return reader.filled_rows()[:SAMPLE_ROWS], str(error), []
         self._length = reader.total
-        return reader.filled_rows(), ""
+        return reader.filled_rows(), "", reader.notes()
 
     def _check(self, part: str) -> None:
         """Raise FileError if reading a part would take much memory or time."""
@@ -224,11 +226,14 @@ class _SheetReader:
         self._counts_from_1904 = counts_from_1904
         self._rows: dict[int, list[str]] = {}
         self._merged: list[tuple[int, int, int]] = []  # the column, the first and the last row
+        self._hidden: set[int] = set()  # the numbers of rows
+        self._formulas = 0  # whose value isn't in the file
         self._row = 0
         self._column = 0
         self._cells = 0
         self._cell: dict[str, str] = {}
         self._text: list[str] = []
+        self._has_formula = False
         self._length = 0
         self.total = total  # characters in the cells of this sheet and those before it
         self._formatting = 0
@@ -243,6 +248,10 @@ class _SheetReader:
             number = attributes.get("r", "")
             self._row = max(self._row + 1, int(number)) if number.isdecimal() else self._row + 1
             self._column = 0
+            if attributes.get("hidden") in ("1", "true"):
+                self._hidden.add(self._row)
+        elif tag == "f":
+            self._has_formula = True
         elif tag == "rPh":
             self._within = tag
         elif tag == "mergeCell":
@@ -251,6 +260,7 @@ class _SheetReader:
     def _start_cell(self, attributes: dict[str, str]) -> None:
         self._cell = attributes
         self._text = []
+        self._has_formula = False
         self._length = 0
         self._column += 1
         if match := _PLACE.fullmatch(attributes.get("r", "")):
@@ -270,6 +280,8 @@ class _SheetReader:
         self._tag = ""
         if tag == self._within:
             self._within = ""
+        elif tag == "c" and self._has_formula and not self._text and self._cell.get("t") != "str":
+            self._formulas += 1
         elif tag == "c" and self._text and self._column <= MAX_COLUMNS + 1 and self._row <= MAX_SHEET_ROWS:
             self._add_cell(self._shown())
 
@@ -280,7 +292,7 @@ class _SheetReader:
         if self.total > MAX_TEXT:
             raise FileError(TOO_LARGE)
         cells = self._rows.setdefault(self._row, [])
-        if len(self._rows) > MAX_ROWS + 1:
+        if len(self._rows) > MAX_ROWS + SAMPLE_ROWS:
             raise FileError(TOO_MANY_ROWS)
         cells.extend([""] * (self._column - len(cells)))
         cells[self._column - 1] = text
@@ -310,6 +322,15 @@ class _SheetReader:
             column = _column_number(corners[0][1])
             self._merged.append((column, int(corners[0][2]), int(corners[1][2])))
 
+    def notes(self) -> list[str]:
+        notes = []
+        if hidden := len(self._hidden & self._rows.keys()):
+            notes.append(f"Rows that a filter hides are imported, too: {hidden:,}.")
+        if self._formulas:  # programs that can't calculate write workbooks so
+            saved = "Open the file in Excel or LibreOffice, and save it there."
+            notes.append(f"Formulas without a value in the file: {self._formulas:,}. {saved}")
+        return notes
+
     def filled_rows(self) -> list[Row]:
         """Return the rows, in which a merged cell counts for all that it covers in its first column."""
         filled = 0
@@ -338,8 +359,8 @@ def unescaped(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def read_workbook(content: bytes) -> dict[str, tuple[list[Row], str]]:
-    """Return each visible sheet that has a row below its titles: its rows, or its titles and why it can't be read."""
+def read_workbook(content: bytes) -> dict[str, tuple[list[Row], str, list[str]]]:
+    """Return what `Workbook.rows` returns for each visible sheet that has a row below its titles."""
     try:
         book = Workbook(content)
         sheets = {name: book.rows(name) for name in book.sheets}
@@ -348,7 +369,7 @@ def read_workbook(content: bytes) -> dict[str, tuple[list[Row], str]]:
     # All kinds of errors: for a password, an unknown compression, a missing part, text that is no XML.
     except Exception as error:
         raise FileError("The file can't be read as XLSX. Save it again, or as “CSV UTF-8”.") from error
-    return {name: (rows, problem) for name, (rows, problem) in sheets.items() if problem or len(rows) > 1}
+    return {name: read for name, read in sheets.items() if read[1] or len(read[0]) > 1}
 
 
 def _refuse_doctype(*args: Any) -> None:

@@ -29,12 +29,18 @@ IS_PAUSED = """(EXISTS (SELECT FROM sync_monday_account WHERE pause IS NOT NULL)
 
 @dataclass(frozen=True)
 class Pause:
-    """A person's pause until somebody resumes it."""
+    """A person's pause until somebody resumes it, or until its end."""
 
     entity_type: str  # empty for every board
     paused_by: str
     paused_at: datetime
     why: str
+    until: datetime | None = None  # the sweep resumes then (`resume_ended`)
+
+    @property
+    def end(self) -> str:
+        """Its end within a sentence, such as “ until 14:00 CET”; empty without one."""
+        return f" until {humanize.due_time(self.until, self.paused_at)}" if self.until else ""
 
 
 def active_pauses() -> list[Pause]:
@@ -50,7 +56,7 @@ def pauses_of(account: MondayAccount, links: Iterable[BoardLink]) -> list[Pause]
     return [_load_pause(board, row) for board, row in sorted(rows.items()) if row]
 
 
-def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool]:
+def pause(by: str, *, entity_type: str = "", why: str = "", until: datetime | None = None) -> tuple[Pause, bool]:
     """Pause a board or all boards, unless they are paused; return the active pause, and whether it is new.
 
     Once this returns, no pass begins a call or writes a value any more; a call whose intent is stored may still take
@@ -63,10 +69,12 @@ def pause(by: str, *, entity_type: str = "", why: str = "") -> tuple[Pause, bool
         if not entity_type:
             MondayAccount.objects.get_or_create(id=1)
         row = {"by": by, "at": sync_now().isoformat(), "why": humanize.one_line(why)}
+        if until:
+            row["until"] = until.isoformat()
         is_new = bool(_pausable(entity_type).filter(pause__isnull=True).update(pause=row))
         current = next(pause for pause in active_pauses() if pause.entity_type == entity_type)
         if is_new:
-            sentence = f"Paused: {pause_label(entity_type)}. {current.why}".strip()
+            sentence = f"Paused{current.end}: {pause_label(entity_type)}. {current.why}".strip()
             log_event(ActivityKind.PAUSE, sentence, by=by, entity_type=entity_type)
     if is_new:
         log.info("paused", by=by, board=entity_type or "all", why=current.why)
@@ -86,6 +94,13 @@ def resume(by: str, *, entity_type: str = "") -> bool:
                 wakeups.wake_on_commit(spec.entity_type)
     log.info("resumed", by=by, board=entity_type or "all")
     return True
+
+
+def resume_ended() -> None:
+    """End the pauses whose time is over."""
+    for ended in active_pauses():
+        if ended.until and ended.until <= sync_now():
+            resume("", entity_type=ended.entity_type)
 
 
 def active_pause(entity_type: str, among: Sequence[Pause] | None = None) -> Pause | None:
@@ -114,7 +129,7 @@ def pause_label(entity_type: str) -> str:
 def pause_sentence(pause: Pause) -> str:
     """Return who paused, since when and why, as a sentence."""
     why = f" ({pause.why.rstrip(' .')})" if pause.why else ""
-    return f"Paused by {pause.paused_by} since {humanize.day_and_time(pause.paused_at)}{why}."
+    return f"Paused by {pause.paused_by} since {humanize.day_and_time(pause.paused_at)}{pause.end}{why}."
 
 
 def _check_known(entity_type: str) -> None:
@@ -131,4 +146,5 @@ def _pausable(entity_type: str) -> models.QuerySet[BoardLink] | models.QuerySet[
 
 
 def _load_pause(entity_type: str, row: Mapping[str, str]) -> Pause:
-    return Pause(entity_type, row["by"], datetime.fromisoformat(row["at"]), row["why"])
+    until = datetime.fromisoformat(row["until"]) if "until" in row else None
+    return Pause(entity_type, row["by"], datetime.fromisoformat(row["at"]), row["why"], until)

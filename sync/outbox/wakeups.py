@@ -1,9 +1,13 @@
-"""Wake a worker for due jobs after a commit, at most five times a second; a lost wake-up does no harm."""
+"""Wake a worker for due jobs after a commit, at most five times a second; a lost wake-up does no harm.
+
+And whether the broker takes messages.
+"""
 
 import math
 import os
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -14,6 +18,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 from kombu import Connection
 from kombu.pools import producers
+from redis.exceptions import NoPermissionError, ResponseError
 
 from sync.kernel import process
 from sync.models import SyncedModel
@@ -28,6 +33,14 @@ POOL_WAIT_SECONDS = 0.1
 
 # Nobody is woken for jobs due later than this; Beat's schedule finds them.
 MAX_DELAY_SECONDS = 120.0
+
+# Longer than a busy machine needs (about a second), so that load isn't reported as an outage.
+BROKER_SECONDS = 5
+
+BROKER_DOWN = "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server."
+
+# Redis is nearly full if it uses so much of what it may.
+NEARLY_FULL = 0.9
 
 _last_sent: dict[str, float] = {}
 
@@ -79,7 +92,7 @@ def send_task(task: str, *args: str) -> bool:
             # By its name, so that this module needn't import the tasks.
             current_app.send_task(task, args=args, producer=producer, retry=False, ignore_result=True)
     except Exception as error:  # of any kind: the jobs are stored, and the schedule finds them
-        name = type(error).__name__
+        name = f"{type(error).__name__}: {error}"
         log.warning("wake-up not sent; the schedule brings the next", task=task, about=args, error=name)
         return False
     return True
@@ -90,6 +103,35 @@ def _connection(process_id: int) -> Connection:
     """Return this process's own connection, with shorter timeouts than the one that a worker reads from."""
     default = current_app.connection_for_write()
     return default.clone(transport_options={**(default.transport_options or {}), **settings.WAKE_UP_TRANSPORT_OPTIONS})
+
+
+def broker_problem() -> str:
+    """Return why the broker takes no messages, if Redis says it in its own words; empty if it takes them."""
+    try:
+        return process.call_within(BROKER_SECONDS, _try_broker)
+    except ResponseError as error:
+        return f"Redis takes no messages: {error}"
+    except Exception as error:  # any error of the broker's library, or our own timeout
+        log.warning("broker not reachable", error=type(error).__name__)
+        return BROKER_DOWN
+
+
+def _try_broker() -> str:
+    """Connect, and write one key if it is Redis; return that it drops what it has taken."""
+    with current_app.connection_for_write() as broker:
+        broker.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+        if broker.transport.driver_type != "redis":
+            return ""
+        client: Any = broker.default_channel.client  # type: ignore[attr-defined]  # the stubs know no Redis
+        client.set("_kombu.npd-sync", "written by /readyz", ex=60)
+        client.delete("_kombu.npd-sync")
+        memory = {}
+        with suppress(NoPermissionError):
+            memory = client.info("memory")
+    policy = memory.get("maxmemory_policy", "")
+    if policy.startswith("allkeys") and memory["used_memory"] > NEARLY_FULL * (memory["maxmemory"] or math.inf):
+        return f"Redis drops messages: used_memory_human is {memory['used_memory_human']}, maxmemory_policy {policy}."
+    return ""
 
 
 def wake_on_commit(entity_type: str, seconds: float = 0) -> None:

@@ -18,16 +18,16 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
-from sync import registry
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow
 from sync.fields import lookups
-from sync.fields.field_values import BoardContext
+from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
 from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
+from sync.monday.lag import LOOKS
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, duplicates, gather, pass_plan
@@ -42,6 +42,9 @@ INTENT_SECONDS = 10
 
 # A pass begins no call after this time, because each may take half as long again and its task has a time limit.
 PASS_SECONDS = 60
+
+# Why a call that takes an item, or its NPD ID, off the board has failed although Monday answered it.
+SWALLOWED = "Monday answered the call without carrying it out: it still shows the item as it was."
 
 log = structlog.get_logger(__name__)
 
@@ -201,19 +204,43 @@ class Executor:
 
     def create(self, writes: Sequence[Write]) -> Answers:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
-        answers = self.send(CallKind.CREATE, writes)
+        made = self._find_created(writes)
+        answers = self.send(CallKind.CREATE, [write for write in writes if write.unit not in made])
         name_only = []
         for write in writes:
-            if answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
+            if write.unit in answers and answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
                 name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
-                name_only.append(replace(write, fields=name))
-        searched = self._search_items(name_only) if name_only and not self.stop_reason else {}
-        sent = self.send(CallKind.CREATE, [write for write in name_only if write.unit not in searched])
-        for unit, answer in (searched | sent).items():
-            rejected = {**answers[unit].rejected, **answer.rejected}
+                name_only.append(replace(write, fields=name, refused_at=self.read_at))
+        if name_only and not self.stop_reason:
+            made |= self._search_items(name_only)
+            made |= self._find_created([write for write in name_only if write.unit not in made])
+        made |= self.send(CallKind.CREATE, [write for write in name_only if write.unit not in made])
+        for unit, answer in made.items():
+            rejected = {**answers[unit].rejected, **answer.rejected} if unit in answers else {}
             # If it is refused for a value again, nothing more can be left out.
             verdict = WriteVerdict.FAILED if answer.verdict is WriteVerdict.NAME_ONLY else answer.verdict
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
+        return answers
+
+    def _find_created(self, writes: Sequence[Write]) -> Answers:
+        """Return answers for creates that Monday refused lately, and may have carried out all the same.
+
+        Searches may be late, so the board's activity log is asked which items our user has created since.
+        """
+        refused_at = {write.unit: write.refused_at for write in writes if write.refused_at}
+        if not refused_at:
+            return {}
+        self.calls += 1
+        created = gather.read_created_items(self.board, min(refused_at.values()))
+        if created is None:
+            return {}  # nothing but a search can tell
+        answers = {}
+        for write in writes:
+            if item := created.by_npd_id.get(str(write.record_id)):
+                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
+            elif created.has_unknown and write.unit in refused_at:
+                detail = "Monday refused its new item, and shows one of which it isn't known whose it is."
+                answers[write.unit] = WriteAnswer(WriteVerdict.HELD, detail, wait_seconds=LOOKS[-2])
         return answers
 
     def _search_items(self, writes: Sequence[Write]) -> Answers:
@@ -267,7 +294,7 @@ class Executor:
         if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
             stop_reason = stops.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
-            stop_reason = "Monday is slow. The next sync goes on with it."
+            stop_reason = "Monday is slow. The next sync continues with it."
         if stop_reason or not writes:
             return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
         answer_of_stop = self._answer_of_stop(kind)
@@ -314,6 +341,11 @@ class Executor:
             if write.is_divided:
                 answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
+                if _is_swallowed(self.board, kind, write, outcome):
+                    # The next attempt reads the item, and sends it again if this answer was right.
+                    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow())
+                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED, intent=intent)
+                    continue
                 answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
                 _close_intents([intent], IntentState.REJECTED)
@@ -677,13 +709,21 @@ def is_refused(error: MondayError) -> bool:
     return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
 
 
+def _is_swallowed(board: BoardContext, kind: CallKind, write: Write, item: board_items.Item) -> bool:
+    """Whether the answer to a removal shows the item on the board, or with the NPD ID that it was to lose."""
+    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
+        return item.state == ACTIVE
+    column = board.link.npd_id_column
+    return column in write.columns and write.columns[column] is None and bool(npd_id_of(board, item))
+
+
 def _has_item(result: board_items.WriteResult) -> bool:
     return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
 
 def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
-    in_sync = registry.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
+    in_sync = lookups.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
     # Another one each time, because its item may be closed while the board is open.
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:

@@ -54,7 +54,11 @@ def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
 def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_plan.Write], list[pass_plan.Write]]:
     """Return the writes of a plan's open records: the changes of items, and the new items."""
     changes = [write_of(board, record_plan) for record_plan in plan.open_records if not record_plan.creates]
-    creates = [write_of(board, record_plan) for record_plan in plan.open_records if record_plan.creates]
+    creates = [
+        replace(write_of(board, record_plan), refused_at=record_plan.facts.history.create_refused_at)
+        for record_plan in plan.open_records
+        if record_plan.creates
+    ]
     return [write for write in changes if write.values], creates
 
 

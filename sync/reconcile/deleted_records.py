@@ -402,10 +402,10 @@ def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool
 
 def after_restoring(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
     """Return the plan after its record was restored, as a person chose."""
-    detail = "Restored with what was edited on Monday, as a person chose."
+    detail = "Restored as somebody decided, with what was edited on Monday."
     if not plan.item_to_keep:
         detail = (
-            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+            "Restored as somebody decided, as it was when it was deleted: its item has left the board meanwhile, so "
             "it gets a new one. What was edited there is in the conflict."
         )
     return plan.logged(HistoryLine(ActivityKind.RESTORED, detail)).end(pass_plan.Outcome.SETTLED, detail, reason=detail)

@@ -66,10 +66,13 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
     unreported = list[FieldMapping]()
     for mapping in emptied_fields(facts.board, plan.facts):
         request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, mapping.key))
+        is_decided = request is not None and request.state != ApprovalState.PENDING
+        if not is_decided and was_emptied(facts, plan, mapping):
+            continue
         if request is not None:
             is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
             lost |= {mapping.key} if is_held else set()
-        elif not _was_emptied(facts, plan, mapping):
+        else:
             was_off_board = _was_off_board(facts, plan, mapping)
             lost |= {mapping.key} if was_off_board else set()
             unreported += [] if was_off_board else [mapping]
@@ -82,7 +85,7 @@ def _with_unreported(
 ) -> pass_plan.RecordPlan:
     """Set cells aside of which no event tells, until a sweep that began after they were read has ended.
 
-    Connected items are read again once more after ten minutes.
+    Connected items are read again once more after ten minutes. A person's *Sync now* fills all in again at once.
     """
     link = facts.board.link
     lost = set[str]()
@@ -96,7 +99,9 @@ def _with_unreported(
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
-        if link.log_read_to is None or link.log_read_to < read_at:
+        if plan.facts.is_pushed_by_name:
+            lost.add(key)
+        elif link.log_read_to is None or link.log_read_to < read_at:
             reasons[key] = WAITS_FOR_LOG
         elif is_connected and seconds_left > 0:
             reasons[key] = WAITS_FOR_LOOK
@@ -120,7 +125,7 @@ def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
     return datetime.fromisoformat(at) if at else plan.record.created_at
 
 
-def _was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+def was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
     converter = facts.board.converter(mapping, plan.record)
     if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):

@@ -45,6 +45,7 @@ class ChangeEvent:
     is_new: bool  # no pass has checked it yet
     arrived: datetime  # a row of the log arrives as late as it is read, so it counts from its own time
     payload: Any = field(default=None, compare=False)  # the value as the event has it
+    previous_payload: Any = field(default=None, compare=False)  # and the value before, if it tells that
     is_known: bool = True  # without it, `value` means nothing
 
 
@@ -63,6 +64,15 @@ def event_value(converter: Converter, value: Any, column_type: str) -> Canonical
         raise
     except Exception as error:
         raise UnknownValue("the event's value can't be read") from error
+
+
+def texts_in(value: Any) -> list[str]:
+    """Return the texts and numbers in a JSON value, without the time of its change."""
+    if isinstance(value, Mapping):
+        return [text for key, part in value.items() if key != "changed_at" for text in texts_in(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in texts_in(part)]
+    return [str(value)] if isinstance(value, str | int) else []
 
 
 def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
@@ -92,8 +102,8 @@ def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[
         arrived = at if received.trigger_id.startswith(LOG_PREFIX) else received.received_at
         user = event.user_id or ""
         is_new = received.processed_at is None
-        values = (value, previous, has_previous, user, at, is_new, arrived)
-        changes.append(ChangeEvent(mapping.key, *values, payload=event.value, is_known=is_known))
+        values = (value, previous, has_previous, user, at, is_new, arrived, event.value, event.previous_value)
+        changes.append(ChangeEvent(mapping.key, *values, is_known=is_known))
     return sorted(changes, key=lambda change: change.at)
 
 
@@ -112,6 +122,7 @@ class RecordHistory:
     writes: tuple[Intent, ...] = ()  # of the last days, but for those that Monday refused
     void: tuple[Intent, ...] = ()  # of the last day, without an answer, and without effect when a pass looked
     ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
+    create_refused_at: datetime | None = None  # by Monday, within the time by which searches may be late
     # When its fields were edited; read only if the rule “newest” needs it.
     npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first
     monday_edits: Sequence[ChangeEvent] = ()  # from webhooks
@@ -266,6 +277,7 @@ class RemovedItemFacts(RecordFacts):
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
+    lost_cells: frozenset[str] = frozenset()  # fields whose cell is empty though nobody emptied it
 
     @property
     def choice(self) -> FieldSelection | None:

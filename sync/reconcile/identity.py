@@ -49,6 +49,8 @@ TAKES_ITEM = "takes:"  # that record, made from the item, is deleted for the con
 ANSWERED = pass_plan.Ending(
     pass_plan.Outcome.RELEASED, "NPD Sync first applies a person's answer, and syncs the rest next."
 )
+_WHOSE_ITEM = "so it isn't known whether it is this record's. Nothing is created meanwhile."
+_UNANSWERED = "Nothing is created until somebody answers."
 LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
 
 
@@ -152,8 +154,8 @@ def identify(
         if unreadable and not hits:
             return pass_plan.IdentityPlan(
                 reason=f"{capfirst(board.match_label)} of the item “{unreadable[0].name}” on the board can't be read, "
-                "so it isn't known whether it is this record's. Nothing was created. Check the column's type and that "
-                "NPD Sync's user may see it, then run the set-up again (Boards, “Set up…”)."
+                f"{_WHOSE_ITEM} Check the column's type and that NPD Sync's user may see it, then run the set-up again "
+                "(Boards, “Set up…”)."
             )
     # An item with its NPD ID counts all the same, such as the new item of an earlier pass.
     if wants_new_item and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
@@ -165,8 +167,8 @@ def identify(
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
         return pass_plan.IdentityPlan(
-            reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether "
-            "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
+            reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, {_WHOSE_ITEM} "
+            "Check that it is a text column that NPD Sync's user may see."
         )
     if not hits and not wants_new_item and unlinked is not None:
         former = facts.items.linked.get(unlinked.item_id)
@@ -290,7 +292,7 @@ def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the question which of these records the item is; the screen shows the item's `details`."""
     sentence = f"The item “{item.name}” could be {quoted_names(hits)}."
-    so_far = "Nothing was created."
+    so_far = _UNANSWERED
     linked = [record for record in hits if record.monday_id]
     if len(hits) == len(linked) == 1:
         sentence = f"Two items look like {quoted_names(hits)}. Are they one {hits[0].entity_type()}?"
@@ -343,7 +345,7 @@ def item_question(
         options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{TAKES_ITEM}{duplicate.pk}", label))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
-    return question_data(f"{sentence}. Nothing was created.", candidates, [*options, _new_item_option(record)])
+    return question_data(f"{sentence}. {_UNANSWERED}", candidates, [*options, _new_item_option(record)])
 
 
 def namesake_question(board: BoardContext, record: SyncedModel, items: Sequence[Item]) -> dict[str, Any]:
@@ -357,7 +359,7 @@ def namesake_question(board: BoardContext, record: SyncedModel, items: Sequence[
     options = [Option.answer(act, linking, item.id, f"It is “{item.name}” ({item.id})") for item in items]
     candidates = [field_values.item_data(board, item) | {"linked_to": None} for item in items]
     options.append(_new_item_option(record))
-    return question_data(f"{sentence}, {unsure}. Nothing was created.", candidates, options) | {"by_name": True}
+    return question_data(f"{sentence}, {unsure}. {_UNANSWERED}", candidates, options) | {"by_name": True}
 
 
 def unplanned_question(record: SyncedModel) -> dict[str, Any]:
@@ -370,7 +372,7 @@ def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
     """Return the question whether a record that syncs again gets back the item that it was unlinked from."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = Option.answer("link", effect, row.item_id, "Link it with that item again")
-    sentence = f"“{record}” was unlinked from an item. {row.reason} Nothing was created."
+    sentence = f"“{record}” had this item before. {row.reason} {_UNANSWERED}"
     candidate = {"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}
     return question_data(sentence, [candidate], [again, _new_item_option(record)])
 
@@ -470,7 +472,7 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
     if answer.kind is AnswerKind.LINK:
         record = facts.records.get(answer.record_id) if answer.record_id else None
         problem = link_problem(record, owner)
-        sentence = f"Linked “{record}” with the item {answer.item_id}, as a person chose."
+        sentence = f"Linked “{record}” with the item {answer.item_id}, as somebody decided."
     elif answer.kind is AnswerKind.NEW_ITEM:
         sentence = "None of them: it gets a new item."
     elif answer.kind is AnswerKind.TWO_RECORDS:

@@ -35,7 +35,7 @@ from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import our_writes, pass_plan, resolutions
-from sync.reconcile.facts import ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events
+from sync.reconcile.facts import ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events, texts_in
 from sync.reconcile.field_plan import direction_of
 from sync.records.authors import monday_user_name
 
@@ -450,16 +450,22 @@ def overridden_line(
     edit: pass_plan.LostUpdate | ChangeEvent,
     what_happened: str,
 ) -> HistoryLine:
-    """Return the history's line about an edit on Monday that was overwritten, from which it can be restored."""
+    """Return the history's line about an edit on Monday that was overwritten.
+
+    It can be restored from there, unless it is an event whose value can't be read.
+    """
     converter = board.converter(mapping, plan.record)
     field_plan = plan.fields.get(mapping.key)
     local_raw = field_values.local_values(plan.record, mapping)
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
         local_raw = dict(field_plan.write_raw)
-    lost_value = converter.display(edit.value)
+    unread = texts_in(edit.payload) if isinstance(edit, ChangeEvent) and not edit.is_known else []
+    lost_value = ", ".join(unread) or converter.display(edit.value)
 
     def restore() -> Mapping[str, Any]:
+        if unread:
+            raise conversion.UnknownValue("the event's value can't be read")
         if isinstance(converter, conversion.ListConverter):
             return converter.with_elements(list(edit.value or ()), local_raw)
         return converter.from_text(lost_value, local_raw)

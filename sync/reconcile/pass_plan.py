@@ -109,6 +109,7 @@ class Write:
     # was deleted, or the item is its duplicate.
     settings: tuple[bool, str, str | None] | None = None
     removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
+    refused_at: datetime | None = None  # when Monday refused to create its item lately, which it may have done
     is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
     # Counts the write for the bulk limit, once however it is divided; stored with the intent, in case of a crash.
     approval: ApprovalRequest | None = None

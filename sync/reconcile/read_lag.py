@@ -26,7 +26,15 @@ from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, RecordHistory, is_create, reported_changes
+from sync.reconcile.facts import (
+    ChangeEvent,
+    PassFacts,
+    RecordFacts,
+    RecordHistory,
+    is_create,
+    reported_changes,
+    texts_in,
+)
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.lost_updates import OwnWrite, overridden_line
 
@@ -80,12 +88,14 @@ class Report(NamedTuple):
         assert self.event is not None
         return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
 
-    def replaced(self, value: merge.Side) -> bool:
-        """Whether it says that this value was there before."""
+    def replaced(self, value: merge.Side, raw: Any) -> bool:
+        """Whether it says that a cell with this value shows what was there before."""
         if self.write is not None:
             return value == self.write.read
         assert self.event is not None
-        return self.event.has_previous and value == self.event.previous
+        if self.event.has_previous:
+            return value == self.event.previous
+        return _may_be_same(self.event.previous_payload, raw)
 
 
 # A cell's value as it is compared, and as it was read.
@@ -120,15 +130,14 @@ class ReportedCell(NamedTuple):
         if newest.event is not None and not newest.event.is_known:
             # It may name the same value in another form, which the raw value shows.
             is_base = is_base and base == self.cell
-        was_before = any(report.replaced(value) for report in self.reports)
+        was_before = any(report.replaced(*self.cell) for report in self.reports)
         is_named = any(report.names(*self.cell) for report in self.reports[:-1])
         if not (is_base or was_before or is_named or self._was_read_before(newest)):
             return None
         for shown, at in self.earlier_reads:
-            is_confirmed = newest.names(*shown) and at >= newest.arrived
             # A read from before the report arrived tells its order only if clocks can't be wrong about it.
             is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
-            if is_confirmed or (shown[0] == value and is_later):
+            if shown[0] == value and is_later:
                 return None
         return newest
 
@@ -158,15 +167,25 @@ _MAKES = EVENT_TYPES[EventKind.CREATED]
 
 
 def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell."""
+    """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell.
+
+    A person's *Sync now* writes to an item that is shown on its board, and it is read again all the same.
+    """
     waiting = []
     for record_plan in plan.open_records:
         item_id = record_plan.record.monday_id
-        if item_id:
-            wait = _wait_for_item(facts, record_plan.facts, facts.items.linked.get(item_id))
-        else:
+        item = facts.items.linked.get(item_id or "")
+        if not item_id:
             wait = _wait_for_matches(facts, record_plan)
-        if wait:
+        elif field_values.is_active_on(facts.board, item):
+            wait = _wait_for_item(facts, record_plan.facts, item)
+        else:
+            # Of a removed item no cell is set aside by itself.
+            wait = _wait_for_item_and_cells(facts, replace(record_plan.facts, item=item))
+        if wait and record_plan.facts.is_pushed_by_name and field_values.is_active_on(facts.board, item):
+            removals = [event.pk for event in record_plan.facts.events if event.type in _TAKES_AWAY]
+            waiting.append(record_plan.waiting_for_look(wait, removals, UNSHOWN_ITEM))
+        elif wait:
             waiting.append(_deferred(record_plan, wait))
     waiting_deleted = []
     for deleted in facts.deleted:
@@ -220,8 +239,7 @@ def _wait_for_item(facts: PassFacts, record: RecordFacts, item: Item | None) -> 
     news = [event for event in events if event.type in _TAKES_AWAY | _BRINGS_BACK | _MAKES]
     newest = news[-1] if news else None
     if newest is not None and newest.type in _TAKES_AWAY:
-        is_known = newest.processed_at is not None and newest.type in REMOVAL_TYPES
-        return seconds_to_look(_arrival(newest), facts.now) if is_there and not is_known else 0.0
+        return seconds_to_look(_arrival(newest), facts.now) if is_there else 0.0
     if is_there:
         return 0.0
     moments = [
@@ -231,13 +249,9 @@ def _wait_for_item(facts: PassFacts, record: RecordFacts, item: Item | None) -> 
         if intent.item_id == record.record.monday_id
     ]
     # A new item that is shown as removed was removed.
-    if newest is not None and (item is None or newest.type in _BRINGS_BACK) and not _is_checked_return(newest):
+    if newest is not None and (item is None or newest.type in _BRINGS_BACK):
         moments.append(_arrival(newest))
     return max((seconds_to_look(moment, facts.now) for moment in moments), default=0.0)
-
-
-def _is_checked_return(event: WebhookEvent) -> bool:
-    return event.processed_at is not None and event.type in EVENT_TYPES[EventKind.RESTORED]
 
 
 def _arrival(event: WebhookEvent) -> datetime:
@@ -298,7 +312,7 @@ def _unshown_move(board: BoardContext, record: RecordFacts) -> WebhookEvent | No
         return None
     moves = [row for row in record.history.events if row.event and row.event.group_id]
     newest = max(moves, key=lambda row: (row.happened_at, row.pk), default=None)
-    if newest is None or newest.event is None or newest.processed_at or newest.event.group_id == record.item.group_id:
+    if newest is None or newest.event is None or newest.event.group_id == record.item.group_id:
         return None
     return newest
 
@@ -361,9 +375,10 @@ def _reports(
     events.sort(key=cmp_to_key(_order))
     if not writes and not any(change.is_new or change.arrived > now - LONGEST_LAG for change in events):
         return []
+    echoes = _echoes(writes, [change for change in events if not us or change.user_id in ("", us)])
     reports: list[Report] = []
     for change in events:
-        earlier = [number for number, write in enumerate(writes) if _is_after(change, write)]
+        earlier = [number for number, write in enumerate(writes) if _is_after(change, write, echoes.get(write.id))]
         ended = writes[: earlier[-1] + 1] if earlier else []
         reports += [Report(write.until, write.until, write=write) for write in ended]
         writes = writes[len(ended) :]
@@ -387,8 +402,24 @@ def _order(change: ChangeEvent, other: ChangeEvent) -> int:
     return (change.arrived > other.arrived) - (change.arrived < other.arrived)
 
 
-def _is_after(change: ChangeEvent, write: OwnWrite) -> bool:
-    """Whether an event happened after a write of ours; within seconds, only what it replaced tells that."""
+def _echoes(writes: Sequence[OwnWrite], events: Sequence[ChangeEvent]) -> dict[str, ChangeEvent]:
+    """Return the event of each write, by the write's id, where it has arrived: the first since then with its value."""
+    echoes: dict[str, ChangeEvent] = {}
+    for write in writes:
+        since = write.intended_at - merge.CLOCK_TOLERANCE
+        later = (change for change in events if change.arrived >= since and change not in echoes.values())
+        if echo := next((change for change in later if change.is_known and write.wrote(change.value)), None):
+            echoes[write.id] = echo
+    return echoes
+
+
+def _is_after(change: ChangeEvent, write: OwnWrite, echo: ChangeEvent | None) -> bool:
+    """Whether an event happened after a write of ours: by Monday's clock, if the write's own event, `echo`, is known.
+
+    Else our clock is compared with Monday's; within seconds, only what the event replaced tells it.
+    """
+    if echo is not None:
+        return change is not echo and _order(change, echo) > 0
     if write.is_replaced_by(change) or change.at > write.until + merge.CLOCK_TOLERANCE:
         return True
     return not change.has_previous and change.at > write.until and not write.wrote(change.value)
@@ -405,12 +436,7 @@ def _may_be_same(payload: Any, raw: Any) -> bool:
 
 def _plain_texts(value: Any) -> set[str]:
     """Return the texts and numbers in a JSON value, without all but letters and digits."""
-    if isinstance(value, Mapping):
-        return set().union(*(_plain_texts(part) for key, part in value.items() if key != "changed_at"))
-    if isinstance(value, list):
-        return set().union(*map(_plain_texts, value))
-    plain = "".join(filter(str.isalnum, str(value))).casefold() if isinstance(value, str | int) else ""
-    return {plain} - {""}
+    return {"".join(filter(str.isalnum, text)).casefold() for text in texts_in(value)} - {""}
 
 
 # --- what was never shown ---------------------------------------------------------------------------------------------
@@ -427,8 +453,12 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
         event = report.event if report else None
         if field_plan is None or field_plan.send_raw is None or event is None:
             continue
-        sent = field_bases.side_of(field_plan.converter.canonical_local, field_plan.send_raw)
-        if event.is_new and event.is_known and event.value != sent:
-            what_happened = "and its answers never showed it. {sent} was sent over it. You can restore it from here."
+        converter = field_plan.converter
+        sent = field_bases.side_of(converter.canonical_local, field_plan.send_raw)
+        sent_raw = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        is_sent = event.value == sent if event.is_known else _may_be_same(event.payload, sent_raw)
+        if event.is_new and not is_sent:
+            restoring = " You can restore it from here." if event.is_known else ""
+            what_happened = f"and its answers never showed it. {{sent}} was sent over it.{restoring}"
             lines.append(overridden_line(facts.board, plan, cell.mapping, event, what_happened))
     return plan.logged(*lines)

@@ -10,7 +10,7 @@ An item counts as deleted if it says so when it is read by its id, while its boa
 the quiet time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPO
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, our_writes, pass_plan
+from sync.reconcile.emptied_cells import emptied_fields, was_emptied
 from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.records.approvals import ApprovalFacts
@@ -65,7 +66,7 @@ _OPTION_ACTS = {
     DELETE_OPTION: choices.RemovedItemPolicy.DELETE,
     UNLINK_OPTION: choices.RemovedItemPolicy.UNLINK,
 }
-BY_PERSON = "as a person chose"
+BY_PERSON = "as somebody decided"
 BY_POLICY = "as this board's setting says"
 
 
@@ -76,6 +77,9 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Pl
         if record_plan.removed_item:
             # With the record's facts as earlier rules left them.
             item_facts = replace(facts.removed_item_facts[record_plan.id], **vars(record_plan.facts))
+            emptied = emptied_fields(facts.board, item_facts)
+            lost = frozenset(mapping.key for mapping in emptied if not was_emptied(facts, record_plan, mapping))
+            item_facts = replace(item_facts, lost_cells=lost)
             planned.append(plan_removed_item(facts.board, record_plan, item_facts, facts.now))
     return plan.with_records(approve_deletions(planned, facts.approvals))
 
@@ -220,7 +224,7 @@ def _is_recreation(facts: RemovedItemFacts) -> bool:
 
 def _removed_item_of(board: BoardContext, facts: RemovedItemFacts, sentence: str) -> pass_plan.RemovedItem:
     """Return the removed item with the edits since both sides agreed, and with what a person may choose."""
-    fields = edits_since_agreed(board, facts)
+    fields = edits_since_agreed(board, facts, facts.lost_cells)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
     unreadable = [labels[edit.key] for edit in fields if edit.reason not in ("", MISSED_EDIT)]
@@ -314,12 +318,14 @@ def _act_by_policy(
     return policy if may_act else None
 
 
-def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports.FieldConflict, ...]:
+def edits_since_agreed(
+    board: BoardContext, facts: RecordFacts, lost_cells: Collection[str] = ()
+) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
     If a field never agreed, its values are edits that the other side doesn't have. None means empty, or not edited:
     Monday's value is there only if it was edited too and never reached NPD. `reason` says why Monday's value can't be
-    read.
+    read. `lost_cells` are the fields whose cell nobody emptied.
     """
     edits: list[reports.FieldConflict] = []
     item_id = facts.record.monday_id or ""
@@ -330,7 +336,8 @@ def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[reports
         converter = board.converter(mapping, facts.record)
         local_raw = field_values.local_values(facts.record, mapping)
         cell: Any = field_bases.UNREAD
-        if facts.item is not None and mapping.problem_code != choices.ColumnProblem.MISSING:
+        is_readable = mapping.problem_code != choices.ColumnProblem.MISSING and mapping.key not in lost_cells
+        if facts.item is not None and is_readable:
             cell = field_bases.cell_of(converter, mapping, facts.item)
             # Another board has other columns, so a cell that can't be read there tells nothing.
             if isinstance(cell, Unknown) and facts.item.state not in REPORTED_STATES:

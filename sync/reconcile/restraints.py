@@ -137,10 +137,9 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].fields[clear.key].base for clear in clears}
     began_at = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
     approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(began_at)
-    # A person approves or rejects emptying one value, so another value needs a new request.
-    value_of = {_key_of(clear): clear.values["value"] for clear in clears}
+    clear_of = {_key_of(clear): clear for clear in clears}
     stored = approvals.open_requests.items()
-    outdated = tuple(row for key, row in stored if key in value_of and row.values.get("value") != value_of[key])
+    outdated = tuple(row for key, row in stored if key in clear_of and _is_outdated(row, clear_of[key]))
     approvals = replace(approvals, requests=tuple(row for row in approvals.requests if row not in outdated))
     requests = approvals.open_requests
     new_requests = []
@@ -158,6 +157,13 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
                 plan = plan.with_records([_without_clear(facts, record_plan, clear, requests.get(_key_of(clear)))])
     open_requests = tuple(requests.values())
     return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
+
+
+def _is_outdated(request: ApprovalRequest, clear: ApprovalRequest) -> bool:
+    """Whether a person was asked about another value, or about a cell of which it is known now that it was emptied."""
+    is_explained = UNREPORTED in request.values and UNREPORTED not in clear.values
+    is_undecided = request.state == choices.ApprovalState.PENDING
+    return request.values.get("value") != clear.values["value"] or (is_undecided and is_explained)
 
 
 def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:

@@ -15,12 +15,11 @@ Sending again is an attempt: it is made once, when the records' jobs are due, an
 fails and the next search finds nothing either, the items are created under another key, when their jobs are due again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
-from itertools import chain
+from functools import cache, partial
 from uuid import UUID
 
 import structlog
@@ -29,22 +28,21 @@ from django.db import models
 
 from sync import choices
 from sync.clock import SyncNow, sync_now
-from sync.fields.field_values import BoardContext, is_active_on, npd_id_of
+from sync.fields.field_values import BoardContext
 from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
+from sync.limits import breaker, failed_writes, stops
 from sync.models import Intent, IntentState, SyncedModel, SyncQueue
-from sync.monday import board_events, lag
+from sync.monday import lag
 from sync.monday.board_items import Item, WriteResult
 from sync.monday.errors import MondayError, Scope
-from sync.monday.item_documents import ITEMS_PER_READ
 from sync.outbox import enqueue, finish
 from sync.outbox.claim import Lease, LeaseLost, claim_records
 from sync.outbox.pauses import active_pause
 from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
-from sync.reconcile.gather import items_with_npd_ids
+from sync.reconcile.gather import CreatedItems, items_with_npd_ids, read_created_items
 from sync.records.tombstones import set_late_item
 
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
@@ -218,10 +216,12 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         breaker.stop_board_or_account(lease.link, error)
         return error.sentence
     current_stop = stop_reason
-    created = _CreatedItems(board, intents_due)
+    oldest = min(intent.created_at for intent in intents_due)
+    read_created = cache(partial(read_created_items, board, oldest))  # one call for all documents
     for intents in documents:
         try:
-            current_stop = _confirm_document(lease, created, intents, items, current_stop)
+            document = _read_document(board, intents, items)
+            current_stop = _confirm_document(lease, document, read_created, current_stop)
         except LeaseLost:
             raise
         # An error of our own concerns only these records; the board's others go on.
@@ -234,61 +234,26 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     return "" if current_stop == stops.WRITES_STOPPED else current_stop
 
 
-class _CreatedItems:
-    """The items that our user has created since the oldest of these creates, as the board's log and reads by id say."""
-
-    def __init__(self, board: BoardContext, intents: Iterable[Intent]) -> None:
-        self.board = board
-        self.since = min(intent.created_at for intent in intents) - lag.ECHO_WINDOW
-
-    @cached_property
-    def unowned(self) -> dict[str, Item | None] | None:
-        """By id, those that no record has, None for one that isn't shown; None if the log can't be read."""
-        link = self.board.link
-        monday = connector()
-        try:
-            changes = monday.read_activity(link.board_id, self.since)
-            if changes.log is None:
-                return None
-            rows = chain(changes.log, *monday.read_log_pages(link.board_id, self.since, changes))
-            ids = board_events.created_items(rows, changes.user_id or self.board.settings.token_user)
-            owned = self.board.model.objects.filter(monday_id__in=ids).values_list("monday_id", flat=True)
-            unowned = sorted(set(ids).difference(map(str, owned)))
-            items: dict[str, Item | None] = dict.fromkeys(unowned)
-            for start in range(0, len(unowned), ITEMS_PER_READ):
-                batch = unowned[start : start + ITEMS_PER_READ]
-                with meter_board_calls(link, len(batch)):
-                    read = monday.read_items(batch, self.board.columns, self.board.types)
-                items |= {item.id: item for item in read}
-        except MondayError as error:
-            log.warning("created items not asked for", board=link.entity_type, reason=error.sentence)
-            return None
-        return items
-
-    def add_to(self, document: UnansweredDocument) -> UnansweredDocument:
-        """Return the document with those of the items that are its creates'."""
-        unowned = self.unowned
-        if unowned is None:
-            return replace(document, is_log_read=False)
-        by_npd_id = {npd_id_of(self.board, item): item for item in unowned.values() if item is not None}
-        ids = {str(intent.entity_id) for intent in document.intents}
-        named = {npd_id: item for npd_id, item in by_npd_id.items() if npd_id in ids and is_active_on(self.board, item)}
-        # An item that isn't shown, or not with its NPD ID, may be as it was before its values were written.
-        is_unknown = None in unowned.values() or None in by_npd_id or "" in by_npd_id
-        return replace(document, items={**named, **(document.items or {})}, is_item_unknown=is_unknown)
+def _with_created(document: UnansweredDocument, created: CreatedItems | None) -> UnansweredDocument:
+    """Return the document with those of the created items that are its creates'; None if the log can't be read."""
+    if created is None:
+        return replace(document, is_log_read=False)
+    ids = {str(intent.entity_id) for intent in document.intents}
+    items = {npd_id: item for npd_id, item in created.by_npd_id.items() if npd_id in ids}
+    return replace(document, items={**items, **(document.items or {})}, is_item_unknown=created.has_unknown)
 
 
 def _confirm_document(
-    lease: Lease, created: _CreatedItems, intents: Sequence[Intent], items: Mapping[str, Item] | None, stop_reason: str
+    lease: Lease, document: UnansweredDocument, read_created: Callable[[], CreatedItems | None], stop_reason: str
 ) -> str:
     """Find out about one document and return why no more may be sent; with a `stop_reason`, don't send it again."""
-    board = created.board
-    document = _read_document(board, intents, items)
+    board = document.board
+    intents = document.intents
     plans = after_search(document)
     # A search is never late for longer.
     is_recent = intents[0].created_at + lag.LONGEST_LAG > document.now
     if is_recent and any(plan.fate in (Fate.RESEND, Fate.VOID) for plan in plans):
-        document = created.add_to(document)
+        document = _with_created(document, read_created())
         plans = after_search(document)
     item_count = len(document.items or ())
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=item_count)

@@ -23,7 +23,6 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from conflicts import reports
-from sync import registry
 from sync.choices import ActivityKind, SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
@@ -315,7 +314,7 @@ class _ItemRule:
         then = ""
         if self.board.link.creates_records:
             after = time_span(wait.total_seconds())
-            then = f"Without one it becomes a {words['type']} {after} after it appeared."
+            then = f"If nobody fills it in, a {words['type']} is created from it {after} after it appeared."
         return self._leave(UnmatchedReason.NO_KEY_YET, until=until, label=words["label"], then=then)
 
     @property
@@ -456,7 +455,7 @@ class _ItemRule:
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
         item = self.item
-        name = registry.tombstone_name(tombstone) or "a record"
+        name = field_values.tombstone_name(tombstone) or "a record"
         detail = f"It belongs to “{name}”, which was deleted in NPD."
         stays = f"{detail} The item stays, and becomes no new record."
         if tombstone.entity_type != self.board.link.entity_type:
@@ -491,7 +490,7 @@ class _ItemRule:
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
-        sentence = f"Linked with the item “{self.item.name}”, as a person chose."
+        sentence = f"Linked with the item “{self.item.name}”, as somebody decided."
         plan = self._assign(chosen, sentence)
         reason = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
         return replace(plan, closing_reason=reason)

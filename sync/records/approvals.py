@@ -24,12 +24,13 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow
-from sync.kernel import grouped
+from sync.fields import lookups
+from sync.fields.lookups import link_of
+from sync.kernel import grouped, humanize
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping, SyncMetadata, Tombstone
 from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue
 from sync.records.authors import log_action_many
-from sync.registry import link_of
 
 # Still to be decided, carried out (approved), or put back (rejected).
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
@@ -73,15 +74,15 @@ class ApprovalLimit:
 
     @property
     def text(self) -> str:
-        parts = [f"more than {self.records}"] if self.records is not None else []
+        parts = [humanize.count_with_noun(self.records, "item")] if self.records is not None else []
         if self.applied_percent is not None:
-            parts.append(f"more than {self.applied_percent} % of the board")
+            parts.append(f"{self.applied_percent} % of the board")
         return " or ".join(parts)
 
 
 def approval_limit(link: BoardLink) -> ApprovalLimit:
     """Return a board's current limit; a setting of 0 switches its half off."""
-    linked = registry.linked_records(link.entity_type).count()
+    linked = lookups.linked_records(link.entity_type).count()
     # Records deleted within the hour count too, or a mass delete would shrink its own board.
     deleted = Tombstone.objects.filter(entity_type=link.entity_type, deleted_at__gt=SyncNow() - HOUR)
     size = linked + deleted.exclude(monday_id=None).count()

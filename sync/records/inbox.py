@@ -203,7 +203,7 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     if len(trigger_id) > max_length or trigger_id.startswith(LOG_PREFIX):
         trigger_id = ""
     models = {spec.entity_type: spec.model for spec in registry.entities()}
-    # The environment's board id wins over the stored one, as in `registry.with_configured_board`.
+    # The environment's board id wins over the stored one, as in `lookups.with_configured_board`.
     board_ids = {entity_type: board_id for entity_type in models if (board_id := configured_board_id(entity_type))}
     params = {
         "trigger_id": trigger_id or hashlib.sha256(raw_body).hexdigest(),

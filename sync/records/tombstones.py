@@ -1,8 +1,10 @@
-"""Tombstones of deleted records: restoring, pruning, and the consequences of a deletion."""
+"""Tombstones of deleted records: finding, restoring, pruning, and the consequences of a deletion."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +23,11 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow
-from sync.kernel import grouped, process
-from sync.kernel.acts import RestoreError
+from sync.fields import lookups
+from sync.fields.field_values import tombstone_name
+from sync.fields.lookups import link_of
+from sync.kernel import as_uuid, grouped, humanize, process
+from sync.kernel.acts import ActionError, RestoreError
 from sync.kernel.humanize import plural
 from sync.models import ActivityLine, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
 from sync.models.activity_lines import fold_alike
@@ -30,7 +35,7 @@ from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
 from sync.records.authors import person_line
 from sync.records.item_links import RECORD_RESTORED_KEY
-from sync.registry import link_of
+from sync.registry import entity
 
 # States after which the deleted record has no item of its own on the board.
 REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
@@ -103,7 +108,7 @@ def restore_record(
         raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
     # Somebody restored it already.
     if model.objects.filter(pk=tombstone.entity_id).exists():
-        raise RestoreError(f"“{registry.tombstone_name(tombstone)}” was restored already. Look for it in the list.")
+        raise RestoreError(f"“{tombstone_name(tombstone)}” was restored already. Look for it in the list.")
     record = rebuild_record(model, tombstone)
     record.monday_id = item_id or None
     if item_id is None and tombstone.state not in REMOVED_TOMBSTONE_STATES:
@@ -204,7 +209,7 @@ def prune_tombstones() -> int:
             IgnoredItem(
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
-                reason=f"It belonged to “{registry.tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
+                reason=f"It belonged to “{tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
                 f"{row.deleted_at:%d %B %Y}; its item stayed.",
             )
             for row in rows
@@ -262,19 +267,19 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     if not linked:
         return DeletionConsequence("", False, relations)
     entity_type = linked[0].entity_type()
-    items = _items_of(len(linked), entity_type)
+    items = _items_of(linked)
     syncable = [record for record in linked if record.may_sync and not record.is_left_out]
-    sent = [record.pk for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
+    sent = [record for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
     if not sent:
         stay = plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
         return DeletionConsequence(f"{items} {stay} synced to Monday.", False, relations)
     link = link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
-    if removes and (limit := limit_exceeded_by_item_removals(entity_type, sent)):
+    if removes and (limit := limit_exceeded_by_item_removals(entity_type, {record.pk for record in sent})):
         # Only these wait; the others stay on Monday.
-        waits = f"{_items_of(len(sent), entity_type)} {plural(len(sent), 'waits', 'wait')} for approval"
-        sentence = f"{waits} on Home: together with those of the hour before, that is {limit}."
+        waits = f"{_items_of(sent)} {plural(len(sent), 'waits', 'wait')} for approval on Home"
+        sentence = f"{waits}: NPD Sync removes at most {limit} within an hour without asking."
         return DeletionConsequence(sentence, True, relations)
     sentences = [f"{items} {plural(len(linked), *_CONSEQUENCES[policy])}."]
     if len(sent) < len(linked):
@@ -285,20 +290,21 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     return DeletionConsequence(" ".join(sentences), False, relations)
 
 
-def _items_of(number: int, entity_type: str) -> str:
-    return plural(number, "Its item", f"The items of the {registry.count_of_type(number, entity_type)}")
+def _items_of(records: Sequence[SyncedModel]) -> str:
+    """Return a phrase without a number, because a pass may ask about some of them instead."""
+    return plural(len(records), "Its item", f"The items of these {records[0]._meta.verbose_name_plural}")
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of deleted records, marked as deleted, by id."""
     tombstones = tombstones_of((entity_type, entity_id) for entity_id in ids).values()
-    names = {tombstone.entity_id: registry.tombstone_name(tombstone) for tombstone in tombstones}
+    names = {tombstone.entity_id: tombstone_name(tombstone) for tombstone in tombstones}
     return {entity_id: f"{name} (deleted)" for entity_id, name in names.items() if name}
 
 
-def tombstones_of(keys: Iterable[registry.RecordKey]) -> dict[registry.RecordKey, Tombstone]:
+def tombstones_of(keys: Iterable[lookups.RecordKey]) -> dict[lookups.RecordKey, Tombstone]:
     """Return the tombstones of deleted records; for a pruned one an unsaved one with the name in its history."""
-    tombstones: dict[registry.RecordKey, Tombstone] = {}
+    tombstones: dict[lookups.RecordKey, Tombstone] = {}
     for entity_type, group in grouped(set(keys), lambda key: key[0]).items():
         ids = {entity_id for _type, entity_id in group}
         for tombstone in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids):
@@ -313,3 +319,56 @@ def tombstones_of(keys: Iterable[registry.RecordKey]) -> dict[registry.RecordKey
                 data = {spec.name_field: name}
                 tombstones[entity_type, entity_id] = Tombstone(entity_type=entity_type, entity_id=entity_id, data=data)
     return tombstones
+
+
+# So many matches of a name are listed to choose from.
+MAX_MATCHES = 10
+
+
+def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
+    """Find a record, or the tombstone of a deleted one, by id, item id, name or email.
+
+    Raises ActionError unless exactly one matches; UnknownEntity for an unknown type.
+    """
+    spec = entity(entity_type)
+    text = text.strip()
+    entity_id = as_uuid(text)
+    if entity_id is not None:
+        named = models.Q(pk=entity_id)
+        deleted = models.Q(entity_id=entity_id)
+    else:
+        match_keys = {mapping.fields[0] for mapping in spec.mappings if mapping.key == spec.match_key}
+        keys = sorted(match_keys | {spec.name_field or "pk"})
+        named = reduce(or_, (models.Q(**{f"{key}__iexact": text}) for key in keys), models.Q(monday_id=text))
+        deleted = reduce(or_, (models.Q(**{f"data__{key}__iexact": text}) for key in keys), models.Q(monday_id=text))
+    matches: Sequence[SyncedModel | Tombstone] = []
+    if text:
+        tombstones = Tombstone.objects.filter(deleted, entity_type=entity_type)
+        matches = list(spec.model.objects.filter(named)[: MAX_MATCHES + 1])
+        matches = matches or list(tombstones[: MAX_MATCHES + 1])
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        listed = "\n".join(
+            f"  {ids_of(match)[1]}  {humanize.terminal_line(name_of(match))}" for match in matches[:MAX_MATCHES]
+        )
+        more = "\n  and more" if len(matches) > MAX_MATCHES else ""
+        raise ActionError(f"Several {entity_type} records are called “{text}”. Name one by its id:\n{listed}{more}")
+    raise ActionError(
+        f"There is no {entity_type} “{text}”, and none was deleted recently. Give its id, the id of its item on "
+        "Monday, its name, or its email address."
+    )
+
+
+def ids_of(subject: SyncedModel | Tombstone) -> tuple[str, UUID]:
+    """Return the type and the id of a record or of a tombstone."""
+    if isinstance(subject, Tombstone):
+        return subject.entity_type, subject.entity_id
+    return subject.entity_type(), subject.pk
+
+
+def name_of(subject: SyncedModel | Tombstone) -> str:
+    """Return the name of a record or of a deleted one, or else its id."""
+    if isinstance(subject, Tombstone):
+        return tombstone_name(subject) or str(subject.entity_id)
+    return str(subject)

@@ -17,6 +17,7 @@ from django.db.models.lookups import In
 from django.utils.text import capfirst
 
 from sync import attention, choices
+from sync.addresses import item_url
 from sync.attention import Entry, Kind, Wording
 from sync.boards.availability import Overview
 from sync.fields.field_bases import last_seen_value, new_sync_state
@@ -27,7 +28,6 @@ from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
-from sync.registry import item_url
 
 
 class RecordState(models.TextChoices):
@@ -64,7 +64,7 @@ def state_counts(*queries: models.QuerySet[SyncedModel]) -> list[Counter[RecordS
 def _state_expression(model: type[models.Model], ids: Collection[UUID] | None = None) -> models.Case:
     """Return the SQL expression for a record's state, reading only what is about `ids` if given.
 
-    A record waits for a person if it has a row in the view `sync_attention`. A pause changes no record's state.
+    A record waits for a person if it has a row in `sync_attention`. A pause changes no record's state.
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
@@ -182,7 +182,8 @@ class RecordView:
         if not self.entries:
             return False
         if self.state is RecordState.PENDING:
-            return self.entries[0].is_being_retried and not self.stop_reason
+            # Without a job, it waits for its entry, such as a column that can't be used.
+            return not self.stop_reason and (self.entries[0].is_being_retried or not self._jobs)
         is_about_board = self.entries[0].entity_id is None
         return self.state is RecordState.ATTENTION or (self.state is RecordState.SYNCED and is_about_board)
 
@@ -259,23 +260,23 @@ class RecordView:
     @property
     def next_try(self) -> datetime | None:
         """The later of the job's time and the end of a stop; None during a pass or a pause."""
-        job = next((job for job in self._jobs if job.status == choices.QueueStatus.PENDING), None)
-        if job is None or any(job.status == choices.QueueStatus.IN_PROGRESS for job in self._jobs):
+        return self._page.boards.next_attempt(self._next_job) if self._next_job else None
+
+    @property
+    def _next_job(self) -> SyncQueue | None:
+        """Its first pending job; None during a pass."""
+        if any(job.status == choices.QueueStatus.IN_PROGRESS for job in self._jobs):
             return None
-        board = self._page.board
-        if board.pause is not None:
-            return None
-        return max(job.next_retry, board.until or job.next_retry)
+        return next((job for job in self._jobs if job.status == choices.QueueStatus.PENDING), None)
 
     @property
     def next_try_words(self) -> str:
         """When the next attempt comes; empty if none is planned, or the reason says when."""
         if self.record.sync_status != choices.RecordSyncStatus.PENDING or self.stop_reason:
             return ""
-        moment = self.next_try
-        if moment is None or any(entry.kind is Kind.REMOVED for entry in self.entries):
+        if self._next_job is None or any(entry.kind is Kind.REMOVED for entry in self.entries):
             return ""
-        return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
+        return self._page.boards.next_attempt_words(self._next_job)
 
     @property
     def item_url(self) -> str | None:

@@ -28,12 +28,12 @@ def is_in(client: Client) -> bool:
 
 
 def code_of(user: User) -> str:
-    """Return the person's current one-time code."""
-    return code_by(decrypt(Authenticator.objects.get(user=user, type="totp").data["secret"]))
+    """Return the person's next one-time code: that of this half minute may be used up."""
+    return code_by(decrypt(Authenticator.objects.get(user=user, type="totp").data["secret"]), time() + 30)
 
 
-def code_by(key: str) -> str:
-    return f"{hotp_value(key, int(time()) // 30):06d}"
+def code_by(key: str, moment: float | None = None) -> str:
+    return f"{hotp_value(key, int(moment or time()) // 30):06d}"
 
 
 def set_up(client: Client) -> Any:

@@ -18,6 +18,7 @@ from tests.accounts.signing_in import (
     CODE,
     LOGIN,
     MFA,
+    code_by,
     code_of,
     enrolled,
     everything_stored,
@@ -120,8 +121,12 @@ def test_who_may_not_open_the_admin_needs_none(db: None, settings: Any) -> None:
 def test_setting_it_up_ends_the_other_sessions_and_taking_it_off_asks_for_a_code_after_a_while(ada: User) -> None:
     client, _answer = sign_in()
     other_client, _answer = sign_in()
-    set_up(client)
+    code = code_by(client.get(APP).context["form"].secret)
+    client.post(APP, {"code": code})
     assert [is_in(client), is_in(other_client)] == [True, False]
+    other_client, _answer = sign_in()
+    other_client.post(CODE, {"code": code})
+    assert not is_in(other_client), "a code works once, also the one that was typed here"
     grow_old(client)
     answer = client.get(f"{MFA}totp/deactivate/")
     assert answer.headers["Location"].startswith(("/accounts/reauthenticate/", f"{MFA}reauthenticate/"))

@@ -16,9 +16,9 @@ from django_celery_beat.models import PeriodicTask
 
 from config.urls import ACCOUNT_ADDRESSES
 from conflicts.models import SyncConflict
-from conflicts.rejections import answer_rejection
+from conflicts.pages.rejections import answer_rejection
+from conflicts.pages.resolution import current_values, resolve
 from conflicts.reports import FieldConflict
-from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from sync import attention, models
 from sync.clock import sync_now

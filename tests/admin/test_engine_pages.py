@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
-from sync import registry
+from sync import addresses
 from sync.admin.admin_base import ReadOnlyAdmin
 from sync.attention import Kind, cause_of
 from sync.clock import sync_now
@@ -44,7 +44,7 @@ def test_sync_states_and_writes_name_their_records_and_only_deleted_ones_as_dele
     for stem in ("syncmetadata", "intent"):
         html = browser.get(f"/admin/sync/{stem}/").content.decode()
         assert html.count("Deleted") == 1, stem
-        assert f'href="{registry.record_url("contact", ann.pk)}"' in html
+        assert f'href="{addresses.record_url("contact", ann.pk)}"' in html
 
 
 def test_an_ignored_item_is_considered_again(browser: Client, world: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
@@ -18,6 +19,7 @@ from sync import attention
 from sync.clock import sync_now
 from sync.models import ApiQuota, BoardLink, NotificationReceiver, SyncQueue
 from sync.outbox import pauses
+from sync.registry import entities
 from sync.state.record_view import RecordState
 from tests.admin import states
 from tests.admin.test_records import words_of
@@ -64,16 +66,19 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any)
     states.synced("Ina", "5000")
     assert state_of(browser).startswith("All is well")
     due = states.waiting("Due")
-    assert state_of(browser) == "Syncing; 1 record is pending"
+    assert state_of(browser) == "Sync runs; 1 record is pending"
     states.conflicting("Ann", "5001")
-    assert state_of(browser) == "Syncing; 1 thing needs attention"
+    assert state_of(browser) == "1 thing needs attention; everything else syncs as usual 1 record waits for that."
     states.dead("Ben")
-    assert state_of(browser) == "Syncing; 2 things need attention"
+    assert state_of(browser) == "2 things need attention; everything else syncs as usual 2 records wait for that."
     SyncQueue.objects.filter(entity_id=due.pk).update(
         next_retry=sync_now() - timedelta(hours=2), created_at=sync_now() - timedelta(hours=2)
     )
     assert state_of(browser).startswith("Nothing is synced: changes have waited for 2 hours")
     assert "no worker has taken the board" in html_of(browser).lower()
+    PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
+    assert state_of(browser).startswith("Changes may wait for ever")
+    PeriodicTask.objects.update(enabled=True)
     pauses.pause("anna", why="Clean-up")
     assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
     assert badges_of(browser) == ["Paused", "Paused"]
@@ -109,8 +114,8 @@ def test_a_transaction_that_stays_open_is_said_for_those_who_read_changes(browse
 
 def test_sync_is_paused_from_home_while_it_is_stopped_too(browser: Client) -> None:
     states.boards()
-    for entity_type in ("contact", "organization"):
-        states.stop_board(entity_type, reason="Monday is not available (HTTP 503). Nothing is lost.")
+    for spec in entities():
+        states.stop_board(spec.entity_type, reason="Monday is not available (HTTP 503). Nothing is lost.")
     assert html_of(browser).count("Pause…") == 1
     pauses.pause("anna")
     assert "Pause…" not in html_of(browser)

@@ -3,17 +3,21 @@
 import html
 import re
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from sync.models import BoardLink, SyncQueue
+from sync.clock import sync_now
+from sync.models import ActivityLine, BoardLink, SyncQueue
 from sync.outbox import pauses
+from sync.state import record_view
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.admin.test_records import row_of, words_of
+from tests.support.clock import move_clock, reset_clock
 from tests.support.people import signed_in, staff_who_may
 
 QUEUE = "/admin/sync/syncqueue/"
@@ -102,12 +106,25 @@ def test_all_that_match_are_ended(browser: Client, world: dict[str, Any]) -> Non
 # The list
 
 
-def test_a_due_row_says_what_it_waits_for_beside_its_last_error(browser: Client) -> None:
+def test_a_row_says_when_its_next_attempt_comes_as_home_and_the_records_page_say_it(browser: Client) -> None:
     states.boards()
-    states.waiting("Held Row", "Monday answered 500.", seconds=-60)
-    assert "as soon as its board can be synced Monday answered 500." in row_of(
-        browser.get(QUEUE).content.decode(), "Held Row"
-    )
+    held = states.waiting("Held Row", "Monday answered 500.", seconds=-60)
+    SyncQueue.objects.update(attempts=2, reason="")
+    gone = states.removed("Gone Row", "51")
+    states.mark(gone, "pending", "51")
+    SyncQueue.objects.create(**states.ids_of(gone), next_retry=sync_now() + timedelta(seconds=2))
+
+    def expect(attempt: str, *, on_record: bool = True) -> None:
+        assert f"{attempt} Monday answered 500." in row_of(browser.get(QUEUE).content.decode(), "Held Row")
+        assert f"Next attempt {attempt}" in words_of(browser.get("/admin/").content.decode())
+        assert (record_view.view_of(held).next_try_words == attempt) == on_record
+
+    expect("as soon as a worker is free")
+    assert re.search("in (9|10) minutes", row_of(browser.get(QUEUE).content.decode(), "Gone Row")), "as Home says"
+    states.stop_board("contact", until=sync_now() + timedelta(minutes=30))
+    expect("in 30 minutes", on_record=False)  # the banner says it
+    pauses.pause("anna")
+    expect("once the pause ends", on_record=False)
 
 
 # Pauses
@@ -121,7 +138,7 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
     text = words_of(browser.post(address, form | {"why": "Moving\r\nthe board"}, follow=True).content.decode())
     headline = f"{label}: paused by dora" if entity_type else "Paused by dora"
     assert headline in text
-    assert [pause.why for pause in pauses.active_pauses()] == ["Moving the board"]
+    assert [(pause.why, pause.until) for pause in pauses.active_pauses()] == [("Moving the board", None)]
     assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
     page = words_of(browser.get(QUEUE).content.decode())
     assert re.search(rf"{headline} since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
@@ -130,6 +147,23 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
     assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())
     assert not pauses.active_pauses()
     assert LogEntry.objects.latest("id").change_message == f"Resumed: {label}."
+
+
+def test_a_pause_can_end_by_itself(browser: Client) -> None:
+    states.boards()
+    asked = words_of(browser.get(PAUSE).content.decode())
+    assert re.search(r"For 4 hours, until .*\d\d:\d\d UTC\.", asked)
+    form = {"confirmed": "yes", "hours": "4", "why": "Move"}
+    text = words_of(browser.post(PAUSE, form, follow=True).content.decode())
+    assert re.search(r"Paused by dora since [^.]* until [^.]*\d\d:\d\d UTC", text)
+    for hours, is_paused in ((3, True), (4, False)):
+        try:
+            move_clock(timedelta(hours=hours, minutes=1))
+            pauses.resume_ended()
+        finally:
+            reset_clock()
+        assert bool(pauses.active_pauses()) is is_paused
+    assert ActivityLine.objects.latest("id").sentence == "Resumed: All boards."
 
 
 def test_a_link_pauses_and_resumes_nothing(browser: Client) -> None:

@@ -93,3 +93,28 @@ def test_enter_opens_the_first_result_even_before_it_has_come(open_page: Any, db
     page.get_by_text("Nothing found").wait_for()
     press(page, "Enter")
     assert not errors
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_chosen_result_stays_in_view_and_escape_closes_the_search_from_anywhere(
+    open_page: Any, db: None, width: int
+) -> None:
+    for number in range(20):
+        states.contact(f"Nora {number:02}")
+    page, errors = open_page(width, "light")
+    page.goto(CONTACTS)
+    press(page, "Control+k")
+    page.keyboard.type("Nora")
+    expect(page.locator("#command-results-list li")).to_have_count(20)
+    press(page, *["ArrowDown"] * 15)
+    chosen = page.locator("#command-results-list li.active")
+    expect(chosen).to_contain_text("Nora 15")
+    expect(chosen).to_be_in_viewport(ratio=0.9)
+    assert barriers(page) == []
+    for keys in (["Tab", "Tab", "Tab"], []):  # in the results, then in the field with a text
+        press(page, *keys, "Escape")
+        expect(page.get_by_role("dialog", name="Search")).to_be_hidden()
+        page.locator("h1").click()
+        press(page, "Control+k")
+        page.keyboard.type("Nora")
+    assert not errors

@@ -144,9 +144,9 @@ def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: 
     settings.EMAIL_HOST = ""
     settings.EMAIL_FILE_PATH = tmp_path
     settings.SECRET_TEXTS = [MAIL_PASSWORD]
-    of_server = "django.core.mail.backends.{}.EmailBackend"
     if why != "no address":
-        backends = {"no server": of_server.format("smtp"), "files": of_server.format("filebased")}
+        files = "django.core.mail.backends.filebased.EmailBackend"
+        backends = {"no server": "sync.kernel.mails.EmailBackend", "files": files}
         settings.EMAIL_BACKEND = backends.get(why, f"{Down.__module__}.Down")
     if why == "no address":
         User.objects.filter(pk=clerk.pk).update(email="")
@@ -211,6 +211,7 @@ def test_the_last_administrator_stays_one(browser: Client, person: User, clerk: 
     # Somebody who can't sign in doesn't count as an administrator.
     User.objects.create_superuser("gone", is_active=False)
     User.objects.create_user("program", is_superuser=True)
+    eve = User.objects.create_superuser("eve", "eve@example.com")
     LogEntry.objects.log_actions(person.pk, [clerk], CHANGE, "Was changed.")
     answer = browser.post(f"{USERS}{person.pk}/change/", form_of(person, **{lost: ""}))
     assert "last administrator" in answer.content.decode()
@@ -220,15 +221,28 @@ def test_the_last_administrator_stays_one(browser: Client, person: User, clerk: 
     person.refresh_from_db()
     assert (person.is_active, person.is_staff, person.is_superuser) == (True, True, True)
     assert User.objects.filter(pk=clerk.pk).exists()
-    User.objects.create_superuser("eve", "eve@example.com")
+    eve.set_password("hers")
+    eve.save()
     assert browser.post(f"{USERS}{person.pk}/change/", form_of(person, **{lost: ""})).status_code == 302
+
+
+@pytest.mark.parametrize("way", ["a passkey", "the identity provider"])
+def test_an_administrator_without_a_password_may_be_the_last_one(
+    browser: Client, person: User, settings: Any, way: str
+) -> None:
+    eve = User.objects.create_superuser("eve", "eve@example.com")
+    if way == "a passkey":
+        Authenticator.objects.create(user=eve, type=Authenticator.Type.WEBAUTHN, data={})
+    else:
+        settings.OIDC_SERVER_URL = "https://login.example.com"
+    assert browser.post(f"{USERS}{person.pk}/change/", form_of(person, is_superuser="")).status_code == 302
 
 
 @pytest.mark.parametrize("act", ["change", "delete", "list"])
 @pytest.mark.django_db(transaction=True)
 def test_two_administrators_who_remove_each_other_at_once_leave_one(act: str) -> None:
-    first = User.objects.create_superuser("first", "first@example.com")
-    second = User.objects.create_superuser("second", "second@example.com")
+    first = User.objects.create_superuser("first", "first@example.com", "x")
+    second = User.objects.create_superuser("second", "second@example.com", "x")
     browser = signed_in(second)
     acts: dict[str, tuple[str, Any]] = {
         "change": (f"{USERS}{first.pk}/change/", form_of(first, is_superuser="")),

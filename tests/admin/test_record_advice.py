@@ -173,7 +173,7 @@ def test_while_a_pause_holds_it_a_record_is_not_synced_now(browser: Client) -> N
     assert "Sync now" in words_of(browser.get(page).content.decode())
     pauses.pause("maya")
     text = words_of(browser.get(page).content.decode())
-    assert ("Sync now" in text, "It waits until sync goes on." in text) == (False, True)
+    assert ("Sync now" in text, "It is synced as soon as the sync runs again." in text) == (False, True)
 
 
 def test_why_a_field_is_blocked_is_escaped(browser: Client) -> None:

@@ -166,6 +166,15 @@ def test_state_and_sentence_are_of_one_moment(ann: Contact) -> None:
     assert (view.state, view.reason) == (RecordState.PENDING, "A change is waiting for its next sync.")
 
 
+def test_an_edit_whose_column_is_gone_says_that_it_waits_for_the_column(ann: Contact) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="notes").update(problem="The column is gone.")
+    edited = {**NO_COLUMN, "local": {"notes": "Call again"}}
+    SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(blocked_fields={"notes": edited})
+    Contact.objects.filter(pk=ann.pk).update(sync_status="pending")
+    view = record_view.view_of(ann)
+    assert (view.state, view.reason, view.other_entries) == (RecordState.PENDING, "The column is gone.", [])
+
+
 def test_each_field_says_its_state_and_why(ann: Contact) -> None:
     record = ann
     Contact.objects.filter(pk=record.pk).update(role_title="Chief")

@@ -13,6 +13,7 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus
 from sync.models import BoardLink, SyncQueue
 from tests.admin import states
+from tests.files.conftest import counts, exported, preview
 from tests.support.people import staff_who_may
 
 LIST = "/admin/npd/contact/"
@@ -127,5 +128,26 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
         to_approvals in messages,
     ) == (waits, waits, waits)
     # A deletion may also exceed the limit only together with earlier ones.
-    assert ("together with those of the hour before, that is more than 1" in follows.sentence) == waits
+    assert ("at most 1 item within an hour without asking" in follows.sentence) == waits
     assert not Contact.objects.filter(pk__in=chosen).exists()
+
+
+def test_pages_and_files_show_a_phone_number_in_one_form_and_forms_and_the_api_as_it_is_stored(browser: Client) -> None:
+    states.boards()
+    stored, shown = "+442079460018x4", "+44 20 7946 0018 ext. 4"
+    ann = states.synced("Ann", "51", phone="+12025550169")
+    Contact.objects.filter(pk=ann.pk).update(phone=stored)
+    file = exported(browser)
+    page = browser.get(change_page(ann)).content.decode()
+    ann.refresh_from_db()
+    for text in (
+        row_of(browser.get(LIST).content.decode(), "Ann"),
+        words_of(page.partition('id="npd-activity"')[2]),
+        words_of(browser.get("/admin/sync/activityline/").content.decode()),
+        file.decode("utf-8-sig"),
+    ):
+        assert (shown in text, stored in text) == (True, False)
+    assert f'value="{stored}"' in page
+    assert browser.get(f"/api/v1/contacts/{ann.pk}/").json()["phone"] == stored
+    # A form alone is no change.
+    assert counts(preview(browser, file)) == {"skip": 1}

@@ -28,6 +28,7 @@ from sync.models import (
     WriteLoop,
 )
 from sync.outbox import pauses
+from sync.registry import entities
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.files.conftest import confirm, preview
@@ -226,8 +227,8 @@ class Member:
         groups = [Group.objects.get(name=ours[name]) for name in names if name in ours]
         own = {"view" if name == RECORDS else name for name in names} & OWN_GROUPS.keys()
         self.user.groups.set([*groups, *(own_group(name) for name in own)])
-        acts, models = ("add", "change", "delete", "import"), ("contact", "organization")
-        names = [f"{act}_{model}" for act in acts for model in models] if RECORDS in names else []
+        acts = ("add", "change", "delete", "import") if RECORDS in names else ()
+        names = [f"{act}_{spec.entity_type}" for act in acts for spec in entities()]
         self.user.user_permissions.set(Permission.objects.filter(codename__in=names))
         return self.client
 

@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from npd.models import Contact, Organization
-from sync.api import service_endpoints
+from sync.outbox import wakeups
 from tests.api.conftest import code_of, error_of
 from tests.support.people import staff_who_may
 
@@ -65,7 +65,7 @@ STRANGE = pytest.mark.parametrize("host", [POD, "web:8000", "web_1:8000", "[fe80
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker may take long to answer on a busy machine."""
-    monkeypatch.setattr(service_endpoints, "BROKER_SECONDS", 60)
+    monkeypatch.setattr(wakeups, "BROKER_SECONDS", 60)
 
 
 @pytest.mark.usefixtures("patient")
@@ -108,12 +108,12 @@ def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None
 
 
 def test_readyz_gives_up_on_a_silent_broker(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_endpoints, "BROKER_SECONDS", 0.2)
+    monkeypatch.setattr(wakeups, "BROKER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         waits = {"socket_connect_timeout": 0.2, "socket_timeout": 2.0}  # as the project's are
         broker = current_app.connection_for_write(url, transport_options=waits)
-        monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: broker)
+        monkeypatch.setattr(wakeups.current_app, "connection_for_write", lambda: broker)
         answer = client.get("/readyz")
     assert (answer.status_code, "broker" in answer.json()["reasons"][0]) == (503, True)
 

@@ -31,12 +31,11 @@ PURE = [
     ),
 ]
 # The floors of sync, from the ground: an entry imports only those before it, inside functions too.
-# "conflicts" means KNOWN_TO_A_PASS, what a pass knows of conflicts; its other modules stand above all of sync.
-KNOWN_TO_A_PASS = {"reports", "models", "lifecycle", "store"}
+# "conflicts" is what a pass knows of conflicts; its pages stand above all of sync.
 FLOORS = (
-    *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "fields", "conflicts", "attention"),
-    *("outbox", "limits", "records", "boards", "reconcile", "state", "operations", "queue", "tasks", "apps"),
-    *("api", "admin", "management"),
+    *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "addresses", "permissions", "fields"),
+    *("conflicts", "attention", "outbox", "limits", "records", "boards", "reconcile", "state", "operations", "queue"),
+    *("tasks", "apps", "api", "admin", "management"),
 )
 # What of operations runs a pass or plans one. Others start and show that, and need no more of a pass themselves.
 AROUND_A_PASS = frozenset(f"sync.operations.{name}" for name in ("worker", "preview", "comparison", "setup.plan"))
@@ -90,7 +89,7 @@ def test_imports_in_sync_and_conflicts_point_down_the_floors() -> None:
     up = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in [*modules("sync"), *modules("conflicts")]
-        for name in named_modules(path)
+        for name in named_in(path)
         if floor_of(name) > floor_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
     ]
     assert not up
@@ -100,15 +99,8 @@ def floor_of(module: str) -> int:
     """The floor of a module of sync or conflicts; modules below them have none."""
     room, entry = [*module.split("."), ""][:2]
     if room == "conflicts":
-        return FLOORS.index("conflicts") if entry in KNOWN_TO_A_PASS else len(FLOORS)
+        return len(FLOORS) if entry in ("pages", "apps") else FLOORS.index("conflicts")
     return FLOORS.index(entry) if room == "sync" and entry in FLOORS else -1
-
-
-def named_modules(path: Path) -> set[str]:
-    """Every module that a file imports, also by `from sync import`."""
-    names = {f"{node.module}.{alias.name}" for node in imports_of(path) if isinstance(node, ast.ImportFrom)
-             and node.module in ("sync", "conflicts") for alias in node.names}  # fmt: skip
-    return names | {name for name in imported(path) if name not in ("sync", "conflicts")}
 
 
 def reached(module: str, *, stop_at: frozenset[str] = frozenset()) -> set[str]:

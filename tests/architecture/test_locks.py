@@ -12,13 +12,15 @@ LOCKS = {
     "sandbox": REQUIREMENTS / "sandbox.txt",
     "embedded": REQUIREMENTS / "embedded.txt",
     "development": REQUIREMENTS / "development.txt",
+    "containers": REQUIREMENTS / "containers.txt",
 }
 # The .in files that each lock is made of.
 FILES = {
     "production": ["production"],
     "sandbox": ["sandbox"],
     "embedded": ["production", "sandbox", "embedded"],
-    "development": list(LOCKS),
+    "development": ["production", "sandbox", "embedded", "development"],
+    "containers": ["containers"],
 }
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]+)\])?==(?P<version>[^\s;]+)")
 PACKAGE = re.compile(

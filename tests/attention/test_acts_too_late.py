@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from conflicts import resolution
 from conflicts.models import SyncConflict
+from conflicts.pages import resolution
 from conflicts.reports import ConflictReport
 from npd.models import Contact
 from sync.attention import Kind

@@ -13,13 +13,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from conflicts import admin as conflicts_admin
 from conflicts.models import SyncConflict
+from conflicts.pages import admin as conflicts_admin
 from conflicts.reports import ConflictReport
 from npd.models import Contact, Organization
 from sync import attention
 from sync.admin import home_acts
-from sync.attention import CAUSES, KINDS, OF_BOARDS, Kind
+from sync.attention import CAUSES, KINDS, Kind
 from sync.clock import sync_now
 from sync.kernel.acts import ACTS, APPROVAL_ACTS
 from sync.models import ApiQuota, BoardLink, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
@@ -85,15 +85,14 @@ def test_a_failed_job_without_a_record_leads_to_its_own_page(browser: Client) ->
     assert str(gone) not in html
 
 
-def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -> None:
+def test_home_its_entry_in_the_sidebar_its_groups_and_the_api_count_the_same(browser: Client, kinds: Kinds) -> None:
     states.conflicting("Zoe", "5050")  # the same cause as Ann's
     html, counts = page(browser), attention.counts()
-    tallies = attention.tallies()
-    assert sum(tally.causes for tally in tallies.values()) == 9 + len(OF_BOARDS)
-    assert (tallies[Kind.CONFLICT].causes, counts[Kind.CONFLICT]) == (1, 2)
-    causes = sum(tally.causes for kind, tally in tallies.items() if kind is not Kind.STOP)
+    assert counts[Kind.CONFLICT] == 2
+    things = sum(number for kind, number in counts.items() if kind is not Kind.STOP)
+    assert things == sum(box.group.number for box in browser.get("/admin/").context["boxes"])
     [badge] = re.findall(r'<a\s+href="/admin/"\s.*?</a>', html.partition('id="nav-sidebar-apps"')[2], re.DOTALL)
-    assert words_of(badge).split() == ["Home", str(causes)]
+    assert words_of(badge).split() == ["Home", str(things)]
     expected = {kind.value: number for kind, number in counts.items()}
     assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == expected
 
@@ -418,6 +417,22 @@ def test_a_deletion_that_waits_leads_to_its_own_page_which_has_the_answers(brows
     waiting.refresh_from_db()
     assert waiting.state == "approved"
     assert browser.get(address).context["row_buttons"] == []
+
+
+def test_whoever_deleted_the_records_sees_their_removal_first_and_others_see_how_to_keep_the_items(
+    browser: Client,
+) -> None:
+    contacts = [states.contact(f"Gone {number}", monday_id=f"500{number}") for number in range(2)]
+    for contact in contacts:
+        states.approval(contact, "items")
+    browser.post(
+        "/admin/npd/contact/",
+        {"action": "delete_selected", "post": "yes", "_selected_action": [c.pk for c in contacts]},
+    )
+    assert not Contact.objects.exists()
+    assert [code for code, _, _ in acts_of(browser)] == ["approve", "reject"]
+    browser.force_login(User.objects.create_superuser("eve"))
+    assert [code for code, _, _ in acts_of(browser)] == ["reject", "approve"]
 
 
 def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner() -> None:

@@ -53,8 +53,9 @@ def edit(stage: Stage, handle: str, key: str, number: int, by: str = "erik", use
     else:
         stage.sandbox.act("edit", item_id=int(item["id"]), column_id=column, text=value, **who)
     before = _replaced(stage, since, item["id"], column, key, item)
-    # Nobody can see what a move has dropped.
-    stage.wrote(by, MONDAY, handle, key, value, (before, stage.journal.dropped.get((handle, key))))
+    # Nobody can see what a move has dropped, and who empties such a cell changes nothing.
+    dropped = stage.journal.dropped.get((handle, key)) if value else None
+    stage.wrote(by, MONDAY, handle, key, value, (before, dropped))
     return None
 
 

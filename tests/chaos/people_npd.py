@@ -325,18 +325,18 @@ def undo_change(stage: Stage, pick: int) -> str | None:
     moves = list(ActivityLine.objects.filter(kind__in=MOVES).exclude(key="").order_by("id"))
     if not moves:
         return SKIPPED
-    decision = moves[-1 - pick % len(moves)]
-    handle = stage.handle_of(str(decision.entity_id))
+    line = moves[-1 - pick % len(moves)]
+    handle = stage.handle_of(str(line.entity_id))
     before = stage.record(handle)
-    if before is None or decision.key not in FIELDS[stage.type_of(handle)]:
+    if before is None or line.key not in FIELDS[stage.type_of(handle)]:
         return SKIPPED
-    result = undo_lines([decision], by=User.objects.get(username="dora"))
+    result = undo_lines([line], by=User.objects.get(username="dora"))
     if not result.undone:
         return "nothing was put back"
     after = stage.record(handle)
     assert after is not None
     for step in result.undone:
-        key = step.decision.key
+        key = step.line.key
         stage.wrote(UNDO, NPD, handle, key, local_value(after, key), (local_value(before, key),))
     return None
 

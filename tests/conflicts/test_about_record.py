@@ -7,10 +7,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from conflicts.case import RecordContext, conflict_progress
 from conflicts.models import SyncConflict
+from conflicts.pages.case import RecordContext, conflict_progress
+from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSelection, Option
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from conflicts.store import open_conflicts
 from npd.models import Contact
 from sync.choices import Cause, Priority

@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from conflicts import admin as conflicts_admin
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
+from conflicts.pages import admin as conflicts_admin
+from conflicts.pages.resolution import resolve
 from npd.models import Contact
 from tests.admin import states
 from tests.admin.forms import answer_to_question

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from conflicts.case import conflict_progress, state_of
 from conflicts.models import SyncConflict
+from conflicts.pages.case import conflict_progress, state_of
+from conflicts.pages.resolution import resolve, undo
 from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
-from conflicts.resolution import resolve, undo
 from conflicts.store import open_conflicts, reject_resolutions
 from npd.models import Contact
 from sync.clock import sync_now

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conflicts.models import SyncConflict
+from conflicts.pages.resolution import current_values, resolve, undo
 from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSelection, Option
-from conflicts.resolution import current_values, resolve, undo
 from conflicts.store import open_conflicts, save_reports
 from npd.models import Contact
 from sync.kernel.acts import ActionError

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.rejections import answer_rejection, last_answer, undo_answer
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
+from conflicts.pages.rejections import answer_rejection, last_answer, undo_answer
+from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync import attention
 from sync.attention import Kind

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from conflicts.models import SyncConflict
+from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from conflicts.reports import ConflictReport, FieldConflict, FieldSelection
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import ActivityLine, SyncQueue

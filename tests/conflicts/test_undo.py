@@ -6,9 +6,9 @@ import pghistory
 import pytest
 from django.test import Client
 
-from conflicts.case import RecordContext, conflict_progress, fields_in_conflict
 from conflicts.models import SyncConflict
-from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
+from conflicts.pages.case import RecordContext, conflict_progress, fields_in_conflict
+from conflicts.pages.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact
 from sync.models import ActivityLine
 from tests.admin.test_records import change_page

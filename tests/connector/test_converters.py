@@ -110,7 +110,12 @@ def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> Non
 
 @pytest.mark.parametrize(
     ("name", "canonical", "shown"),
-    [("phone", "+12025550169;ext=5", "+1 202-555-0169 ext. 5"), ("phone", "ask Bob", "ask Bob"), ("text", None, "")],
+    [
+        ("phone", "+12025550169;ext=5", "+1 202-555-0169 ext. 5"),
+        ("phone", "+442079460018;ext=4", "+44 20 7946 0018 ext. 4"),
+        ("phone", "ask Bob", "ask Bob"),
+        ("text", None, ""),
+    ],
 )
 def test_a_value_is_shown_as_people_write_it(name: str, canonical: str | None, shown: str) -> None:
     assert make_converter(name).display(canonical) == shown

@@ -15,6 +15,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from conflicts.reports import KIND_UNDO, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
+from npd.models import Contact
 from sync.choices import (
     ApprovalKind,
     ApprovalState,
@@ -25,7 +26,7 @@ from sync.choices import (
     SyncDirection,
     TombstoneState,
 )
-from sync.fields.field_values import BoardContext
+from sync.fields.field_values import BoardContext, field_of
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
@@ -383,17 +384,11 @@ def any_edits(draw: Draw) -> tuple[Any, ...]:
     rows = []
     for seconds in sorted(draw.sample([-3, -30, -310, -700], draw.randrange(3)), reverse=True):
         context = SimpleNamespace(metadata={"cause": draw.choice(["", "", "sync"])})
-        values = {name: draw.choice(KEYS[name]) for name in ("name", "email", "role_title", "notes")}
-        rows.append(
-            SimpleNamespace(
-                pgh_label="update",
-                pgh_created_at=at(seconds),
-                pgh_context=context,
-                organization_id=None,
-                phone="",
-                **values,
-            )
-        )
+        # An event has a row's columns, as the board's fields have them.
+        values = {
+            field_of(Contact, name).attname: getattr(value, "pk", value) for name, value in draw.values(100).items()
+        }
+        rows.append(SimpleNamespace(pgh_label="update", pgh_created_at=at(seconds), pgh_context=context, **values))
     return (*rows, SimpleNamespace(**vars(rows[-1]) | {"pgh_label": "insert"})) if rows else ()
 
 

@@ -1,4 +1,4 @@
-"""MERGE.md, the rows "deleted | …" of a record and its item, from facts alone."""
+"""merge.md, the rows "deleted | …" of a record and its item, from facts alone."""
 
 from collections.abc import Collection
 from dataclasses import replace

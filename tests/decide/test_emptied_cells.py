@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, Cause, SyncDirection
 from sync.models import ApprovalRequest, WebhookEvent
 from sync.models.activity_lines import UNREPORTED
 from sync.reconcile.board_filter import filter_item
@@ -15,7 +15,7 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import ANN_ID, at, board, edit, field_facts, filtered, mapping, organization, plain
+from tests.decide.builders import ANN_ID, at, board, claim, edit, field_facts, filtered, mapping, organization, plain
 
 AGREED = -3_600  # when both sides agreed, in seconds
 ACME = organization("70")
@@ -33,11 +33,14 @@ def decided(
     state: str = "active",
     on: Any = None,
     base_at: float | None = AGREED,
+    by_name: bool = False,
     **extra: Any,
 ) -> RecordPlan:
     """The plan of a contact whose cell is empty; `swept`: from and to when the log was read; `since`: first read so."""
     agreed = {"organization": ACME}
     case = field_facts(agreed, agreed | {key: None}, on=on, agreed=agreed)
+    if by_name:
+        case = case._replace(plan=case.plan.with_facts(claim=claim(case.facts.record, Cause.PERSON, by_name=True)))
     link = case.of_pass.board.link
     link.log_read_from, link.log_read_to = (at(swept[0]), at(swept[1])) if swept else (None, None)
     sync_state = case.facts.sync_state
@@ -81,6 +84,7 @@ BATCH, BACK = row("batch_change_pulses_column_value"), row("move_pulse_into_boar
         pytest.param({"events": [BACK]}, "sent", id="the item was moved"),
         pytest.param({"events": [row("move_pulse_into_board", AGREED - 60)]}, "waits", id="it was moved before"),
         pytest.param({}, "waits", id="no word"),
+        pytest.param({"by_name": True}, "sent", id="Sync now"),
         pytest.param({"since": -600, "swept": TOO_EARLY}, "waits", id="a sweep that began earlier has ended"),
         pytest.param({"since": -600, "swept": COVERED}, "sent", id="the log says nothing"),
         pytest.param({"since": -600, "swept": NOT_COVERED}, "pulled", id="the log doesn't reach back to the base"),
@@ -114,16 +118,21 @@ def test_one_that_left_its_board_is_decided_by_its_own_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"),
+    ("state", "limit", "events", "expected"),
     [
-        (None, "asked"),
-        (ApprovalState.PENDING, "asked"),
-        (ApprovalState.REJECTED, "sent"),
-        (ApprovalState.APPROVED, "pulled"),
+        (None, 0, [], "asked"),
+        (ApprovalState.PENDING, 0, [], "asked"),
+        (ApprovalState.REJECTED, 0, [], "sent"),
+        (ApprovalState.APPROVED, 0, [], "pulled"),
+        (ApprovalState.PENDING, None, [], "asked"),
+        (ApprovalState.PENDING, None, [edit(None)], "pulled"),
+        (ApprovalState.REJECTED, None, [edit(None)], "sent"),
     ],
 )
-def test_beyond_the_guard_a_person_is_asked_and_followed(state: ApprovalState | None, expected: str) -> None:
-    limit = ApprovalFacts(limit=ApprovalLimit(0, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
+def test_beyond_the_guard_a_person_is_asked_and_followed(
+    state: ApprovalState | None, limit: int | None, events: list[WebhookEvent], expected: str
+) -> None:
+    guard = ApprovalFacts(limit=ApprovalLimit(limit, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
     request = ApprovalRequest(
         entity_id=ANN_ID,
         kind=ApprovalKind.CLEAR_NPD,
@@ -131,8 +140,8 @@ def test_beyond_the_guard_a_person_is_asked_and_followed(state: ApprovalState | 
         state=state,
         values={"value": "Boss", UNREPORTED: True},
     )
-    approvals = replace(limit, requests=(request,) if state else ())
-    assert outcome(state="moved", approvals=approvals) == expected
+    approvals = replace(guard, requests=(request,) if state else ())
+    assert outcome(state="moved", events=events, approvals=approvals) == expected
 
 
 def test_one_way_from_monday_a_person_is_asked() -> None:

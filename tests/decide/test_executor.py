@@ -28,8 +28,9 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
+from sync.reconcile.gather import CreatedItems
 from sync.reconcile.pass_plan import FieldWrite, Outcome, Write, WriteVerdict
-from tests.decide.builders import NPD_ID_COLUMN, board, mapping
+from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
 CHANGE = CallKind.CHANGE
@@ -45,6 +46,7 @@ class Monday:
     looked_for: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     existing: dict[str, Item] | None = field(default_factory=dict)
+    created: CreatedItems | None = None  # since a create was refused; None if the log can't be read
     of_document: Callable[[str], MondayError | None] = lambda units: None
     of_alias: Callable[[str, str], Said] = lambda units, alias: OK
     failed: list[int] = field(default_factory=list)
@@ -71,6 +73,9 @@ class Monday:
     def look_up(self, _: Any, ids: Sequence[str]) -> dict[str, Item] | None:
         self.looked_for += ids
         return self.existing
+
+    def read_created(self, *_: Any) -> CreatedItems | None:
+        return self.created
 
     # The breaker's part.
 
@@ -125,6 +130,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "stops", monday)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
+    monkeypatch.setattr(act.gather, "read_created_items", monday.read_created)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)
     return monday
 
@@ -370,6 +376,22 @@ def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
     answer = executor().create([write])["a"]
     assert (len(monday.sent), answer.verdict, answer.item, answer.is_name_only) == (1, verdict, item, True)
+
+
+@pytest.mark.parametrize(
+    ("is_there", "has_unknown", "verdict"),
+    [(True, True, WriteVerdict.DONE), (False, True, WriteVerdict.HELD), (False, False, WriteVerdict.DONE)],
+)
+def test_before_a_refused_create_is_sent_again_the_log_tells_what_it_made(
+    monday: Monday, is_there: bool, has_unknown: bool, verdict: WriteVerdict
+) -> None:
+    """An item that isn't shown yet may be its own; a record that was never refused doesn't wait for it."""
+    refused = replace(create("a"), refused_at=NOW)
+    monday.created = CreatedItems({str(refused.record_id): OK} if is_there else {}, has_unknown)
+    answers = executor().create([refused, create("b")])
+    assert verdicts(answers) == {"a": verdict, "b": WriteVerdict.DONE}
+    assert monday.sent == (["b: r0"] if is_there or has_unknown else ["ab: r0 r1"])
+    assert answers["a"].is_name_only is (is_there or has_unknown), "its values follow in the next pass"
 
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:

@@ -155,16 +155,30 @@ def test_an_edit_that_we_wrote_over_is_over_whatever_is_read(
     assert bool(look(shown, events=events, writes=[wrote("Boss")])) is stale
 
 
+@pytest.mark.parametrize("minutes", [-3, 3])
+@pytest.mark.parametrize(("shown", "stale"), [("Theirs", False), ("Boss", True), ("Last", True)])
+def test_mondays_own_order_counts_where_its_clock_is_minutes_off(minutes: int, shown: str, stale: bool) -> None:
+    """Somebody wrote “Last” before our write, and “Theirs” after it."""
+    off = 60 * minutes
+    events = [
+        edit("Last", "Old", seconds=-65 + off, arrived=-65, pk=1),
+        edit("Boss", "Last", seconds=-60 + off, arrived=-59, pk=2, **OURS),
+        edit("Theirs", "Boss", seconds=-57 + off, arrived=-57, pk=3),
+    ]
+    assert bool(look(shown, events=events, writes=[wrote("Boss")])) is stale
+
+
+@pytest.mark.parametrize("agreed", ["Boss", "New"])
 @pytest.mark.parametrize(
     ("case", "seen", "stale"),
     [
-        ("a pass saw the edit: this is a newer one", [view("New", -4)], False),
+        ("a pass saw the edit: this is an older replica", [view("New", -4)], True),
         ("a pass saw it before", [view("Boss", -20)], True),
-        ("a pass saw this since", [view("Boss", -3)], False),
+        ("a pass saw this since", [view("New", -4), view("Boss", -3)], False),
     ],
 )
-def test_what_newer_reads_have_shown_is_not_stale(case: str, seen: list[Any], stale: bool) -> None:
-    assert bool(look("Boss", events=[LATER], seen={"role_title": seen})) is stale, case
+def test_what_newer_reads_have_shown_is_not_stale(case: str, seen: list[Any], stale: bool, agreed: str) -> None:
+    assert bool(look("Boss", events=[LATER], agreed=agreed, seen={"role_title": seen})) is stale, case
 
 
 @pytest.mark.parametrize(("arrived", "agreed", "stale"), [(-5, "Boss", True), (-5, None, True), (-1, "Boss", False)])
@@ -188,15 +202,21 @@ PHONE = {"column_id": "phone", "column_type": "phone"}
 
 
 @pytest.mark.parametrize(
-    ("reported", "stale"), [("442079460018", False), ("442079460099", True), ("+44 20 7946 0099", True)]
+    ("reported", "replaced", "agreed", "stale"),
+    [
+        ("442079460018", None, "+442079460018", False),
+        ("442079460099", None, "+442079460018", True),
+        ("+44 20 7946 0099", None, "+442079460018", True),
+        ("442079460099", "442079460018", "+442079460099", True),
+    ],
 )
 def test_a_phone_as_webhooks_send_it_names_another_number_unless_its_digits_are_shown(
-    reported: str, stale: bool
+    reported: str, replaced: str | None, agreed: str, stale: bool
 ) -> None:
-    event = edit("x", "?", seconds=-5, **PHONE)
+    event = edit("x", "x" if replaced else "?", seconds=-5, **PHONE)
     assert event.event
-    event.event = replace(event.event, value={"phone": reported})
-    case = builders.field_facts(history=history(events=[event]))
+    event.event = replace(event.event, value={"phone": reported}, previous_value={"phone": replaced})
+    case = builders.field_facts(history=history(events=[event]), agreed={"phone": agreed})
     plan = set_aside_stale_reads(case.of_pass, case.plan)
     assert bool(plan.set_aside) is stale
 

@@ -1,4 +1,4 @@
-"""MERGE.md, the rows of an existing record whose item is gone, from facts alone."""
+"""merge.md, the rows of an existing record whose item is gone, from facts alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -280,7 +280,7 @@ def test_of_a_record_without_sync_nothing_is_sent() -> None:
 def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RemovedItemPolicy) -> None:
     conflict = decided(*choice, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
-    assert (removed(plan).act, removed(plan).is_chosen, removed(plan).decided_by) == (act, True, "as a person chose")
+    assert (removed(plan).act, removed(plan).is_chosen, removed(plan).decided_by) == (act, True, "as somebody decided")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.models import BoardLink, Intent, SyncQueue
 from sync.outbox import enqueue_unmatched
 from sync.queue import retry_all
+from sync.registry import entities
 from sync.state import record_view
 from tests.demo.conftest import Played
 from tests.support.clock import move_clock
@@ -42,8 +43,8 @@ def test_every_record_is_linked_to_its_own_item_and_a_stranger_stands_beside_the
 
 def test_all_but_the_things_to_try_is_in_sync_by_calls_of_a_hundred_records_that_wrote_nothing(played: Played) -> None:
     things = {demo_people()["conflict"], demo_people()["rejected"], demo_people()["disabled"], demo_people()["failed"]}
-    for model in (Contact, Organization):
-        synced_records = model.objects.exclude(pk__in=things)
+    for spec in entities():
+        synced_records = spec.model.objects.exclude(pk__in=things)
         assert set(synced_records.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
     assert set(Intent.objects.values_list("entity_id", flat=True)) <= things
     looks = [call for call in played.calls if call["operation"] == "ReadItems"]

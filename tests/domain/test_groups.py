@@ -5,6 +5,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 
 from npd.groups import GROUPS, make_groups
+from sync.registry import entities
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +30,7 @@ def test_on_a_fresh_database_each_group_may_what_its_name_says_and_none_administ
         codenames = Permission.objects.filter(group__name=group).exclude(codename__startswith="view_")
         return set(codenames.values_list("codename", flat=True))
 
-    records = {f"{act}_{kind}" for act in ("add", "change", "delete", "import", "export")
-               for kind in ("contact", "organization")}  # fmt: skip
+    acts = ("add", "change", "delete", "import", "export")
+    records = {f"{act}_{spec.entity_type}" for act in acts for spec in entities()}
     assert rights("Resolve") == {"change_syncconflict"}
     assert rights("Edit") == {"change_syncconflict", *records}

@@ -1,8 +1,9 @@
 """A field's rule is chosen from those that make sense for it."""
 
 from npd.models import Organization
+from sync.admin.setup_forms import rules_for
 from sync.choices import Rule
-from sync.registry import MappingSpec, rules_for
+from sync.registry import MappingSpec
 
 
 def test_a_list_of_aliases_may_be_united_in_each_kind_of_column() -> None:

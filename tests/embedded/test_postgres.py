@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.embedded.postgres import OUTSIDE, EmbeddedPostgres, StartError, remove_outside
+from config.embedded.postgres import OUTSIDE, WITHOUT_VALUES, EmbeddedPostgres, StartError, remove_outside
+from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.processes
 
@@ -37,6 +38,21 @@ def test_a_deep_folder_still_gets_a_short_socket_of_its_owners_alone(open_folder
         assert stat.S_IMODE(server.socket.stat().st_mode) == 0o700
     finally:
         server.stop()
+
+
+def test_its_log_and_the_composed_ones_quote_no_values(server: EmbeddedPostgres) -> None:
+    server.start()
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE used (code text PRIMARY KEY)")
+        insert = "INSERT INTO used VALUES ('s3cret')"
+        connection.execute(insert)
+        for statement in (insert, f"DO $$ BEGIN {insert}; END $$"):
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                connection.execute(statement)
+    assert "duplicate key" in server.log.read_text()
+    assert "s3cret" not in server.log.read_text()
+    compose = (ROOT / "docker-compose.yml").read_text()
+    assert [option for option in WITHOUT_VALUES if option not in compose] == []
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
+from conflicts.pages.resolution import resolve
 from conflicts.reports import FieldSelection
-from conflicts.resolution import resolve
 from npd.models import Contact
 from tests.support.world import World
 

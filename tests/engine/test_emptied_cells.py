@@ -12,7 +12,7 @@ from urllib3 import HTTPResponse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import ApprovalState, SyncDirection
+from sync.choices import ApprovalState, Cause, QueueDirection, SyncDirection
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
@@ -160,6 +160,22 @@ def test_what_people_empty_arrives_with_every_webhook_lost(world: World, case: s
     assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
 
 
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_what_people_empty_arrives_though_the_log_is_always_empty_and_webhooks_are_lost(
+    world: World, is_quiet: bool
+) -> None:
+    world.sandbox.faults({"late_rows": [1e9]})
+    world.sandbox.control("webhooks", rule="drop", count=None)
+    ann = world.contact("Ann", **VALUES)
+    world.work(minutes=5)
+    if not is_quiet:
+        hours_go_by(world, ann)
+    empty(world, ann)
+    compare_board(world.link())
+    hours_go_by(world, ann)
+    assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
+
+
 @pytest.mark.parametrize("chosen", [approve, reject])
 def test_one_way_from_monday_a_person_is_asked_and_nothing_is_sent(world: World, chosen: Any) -> None:
     lead = world.administrator("lead")
@@ -199,8 +215,10 @@ def unlinked(connected: World, number: int) -> list[Contact]:
 def test_connected_items_that_are_shown_as_none_are_pulled_singly(connected: World, number: int, waits: bool) -> None:
     people = unlinked(connected, number)
     with shown_empty(connected, "organization"):
+        together = {"direction": QueueDirection.TO_NPD, "cause": Cause.SWEEP}
         for person in people:
-            connected.run_pass(person)
+            connected.queue.enqueue("contact", person.pk, **together)
+        connected.work()
         assert Contact.objects.filter(organization=None).count() == 0
         hours_go_by(connected, *people)
         assert Contact.objects.filter(organization=None).count() == (0 if waits else number)
@@ -236,3 +254,18 @@ def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_som
     assert (world.values(ann)["role_title"], ann.role_title) == ("New", "New")
     asked = SyncConflict.objects.filter(kind="overwritten", monday_data={"role_title": None})
     assert asked.exists() is is_emptied
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item(world: World, is_emptied: bool) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    if is_emptied:
+        world.edit(ann, "role_title", "")
+    move_away_and_back(world, ann)
+    world.sandbox.act("archive", item_id=ann.monday_id)
+    hours_go_by(world)
+    assert Contact.objects.exists() is is_emptied
+    questions = SyncConflict.objects.filter(resolved_at=None)
+    assert [question.monday_data for question in questions] == ([{"role_title": None}] if is_emptied else [])

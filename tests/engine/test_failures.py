@@ -39,6 +39,31 @@ def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str
     assert not Intent.objects.filter(state="open").exists()
 
 
+@pytest.mark.parametrize(
+    ("late", "is_heard", "refusal"),
+    [
+        ("searches", True, {}),
+        ("searches", False, {"no_data": True}),
+        ("searches", False, {"code": "InvalidArgumentException"}),
+        ("all", True, {"code": "UserUnauthorizedException"}),
+        ("all", True, {"code": "InvalidArgumentException"}),
+        ("all", False, {}),
+    ],
+)
+def test_a_create_that_was_carried_out_and_answered_as_refused_makes_one_item_though_searches_are_late(
+    world: World, late: str, is_heard: bool, refusal: dict[str, Any]
+) -> None:
+    world.sandbox.faults({"lag": late if late == "all" else [late], "edits": 300, "writes": 300})
+    world.sandbox.control("faults", partial={"every": 1, "applied": True, **refusal}, on="create_item")
+    ann = world.contact("Ann", email="ann@example.org", notes="Likes tea")
+    for seconds in (0, 3, 20, 70, 70, 70):
+        (world.hear if is_heard else world.work)(seconds=seconds)
+    for _ in range(3):
+        world.hear(minutes=10)
+    assert [item["name"] for item in world.sandbox.all_items()] == ["Ann"]
+    assert (world.status(ann), world.values(ann)["notes"]) == ("synced", "Likes tea")
+
+
 def test_a_lost_create_that_is_written_when_it_is_sent_again_shows_that_writes_work(world: World) -> None:
     """Otherwise the next failure would count as the second in a row, and stop all writes."""
     world.contact("Ann")
@@ -48,6 +73,24 @@ def test_a_lost_create_that_is_written_when_it_is_sent_again_shows_that_writes_w
     world.settle()
     assert len(world.sandbox.items()) == 1
     assert MondayAccount.objects.get().write_failures == 0
+
+
+def test_a_record_that_waits_is_not_read_over_and_over_for_its_new_items_webhook(world: World) -> None:
+    bob = world.linked("Bob")
+    world.sandbox.faults({"status": 423, "on": "mutation"})
+    world.save(bob, notes="Likes tea")  # from now on the board's changes wait
+    ann = world.contact("Ann")
+
+    def hear_and_save() -> None:
+        world.deliver()  # the item isn't linked yet, so the webhook's job is the item's
+        Contact.objects.filter(pk=ann.pk).update(notes="Likes coffee")
+
+    world.meanwhile(hear_and_save, after="mutation")
+    before = world.calls()
+    world.work()
+    assert world.calls() - before == 3
+    world.settle()
+    assert (world.status(ann), world.values(ann)["notes"]) == ("synced", "Likes coffee")
 
 
 def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World) -> None:

@@ -58,6 +58,41 @@ def test_an_edit_arrives_with_the_first_look_at_which_reads_show_it(
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
+@pytest.mark.parametrize("column", EDITS)
+def test_a_replica_that_is_older_than_the_one_that_showed_an_edit_undoes_nothing(
+    world: World, ann: Contact, column: str
+) -> None:
+    new, expected = EDITS[column]
+    lag(world)
+    world.edit(ann, column, new)
+    world.hear(ann)
+    assert getattr(ann, column) == expected
+    lag(world, edits=300)
+    world.run_pass(ann)
+    assert (world.status(ann), getattr(ann, column)) == ("pending", expected)
+    for wait in (60, 540):
+        world.hear(ann, seconds=wait)
+    assert (world.status(ann), getattr(ann, column)) == ("synced", expected)
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_edits_of_all_fields_arrive_beside_what_is_saved_meanwhile(world: World, is_new: bool) -> None:
+    ann = world.linked("Ann", email="ann@example.org", phone="+442079460018", role_title="Old", notes="hello")
+    world.pass_time(minutes=0 if is_new else 30)
+    lag(world, edits=5, writes=5)
+    for column, (new, _) in EDITS.items():
+        if column != "role_title":
+            world.edit(ann, column, new)
+    world.deliver()
+    world.save(ann, role_title="Ours")
+    for wait in LOOKS:
+        world.hear(ann, seconds=wait + 0.1)
+    expected = {column: value for column, (_, value) in EDITS.items()} | {"role_title": "Ours"}
+    assert {column: getattr(ann, column) for column in EDITS} == expected
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Ours", "synced")
+    assert not SyncConflict.objects.exists()
+
+
 @pytest.mark.parametrize("gap", [0.3, 0.6, 3])
 @pytest.mark.parametrize(("edits", "writes"), [(0.5, 4), (4, 0.5), (0, 10)])
 @pytest.mark.parametrize("is_told_first", [True, False])
@@ -74,6 +109,15 @@ def test_a_save_that_follows_an_edit_never_swaps_the_sides(
         world.hear(ann, seconds=seconds)
     [question] = SyncConflict.objects.filter(resolved_at=None)
     assert (question.npd_data, question.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
+
+
+def test_an_edit_just_after_our_write_arrives_at_once_though_mondays_clock_is_off(world: World, ann: Contact) -> None:
+    world.sandbox.control("clock", offset_seconds=world.offset - 240)
+    world.save(ann, role_title="Ours")
+    world.edit(ann, "role_title", "Theirs")
+    world.hear(ann)
+    assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
+    assert not SyncConflict.objects.exists()
 
 
 @pytest.mark.parametrize("seconds", [1, 8, 10])
@@ -101,8 +145,12 @@ def test_a_state_that_reads_do_not_show_yet_is_waited_for(world: World, ann: Con
     world.sandbox.act(act, item_id=ann.monday_id)
     world.hear(ann)
     world.work(ann, seconds=2.6)
-    assert world.sync_state(ann).remote_state == {"archive": "archived", "delete": "deleted"}.get(act, "active")
+    state = {"archive": "archived", "delete": "deleted"}.get(act, "active")
+    assert world.sync_state(ann).remote_state == state
     assert SyncConflict.objects.filter(resolved_at=None).exists() is False
+    lag(world, edits=60)
+    world.run_pass(ann)
+    assert world.sync_state(ann).remote_state == state, "an older replica than the one that showed it"
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
@@ -133,6 +181,20 @@ def test_sync_now_sends_what_was_saved_and_keeps_what_was_reported(world: World,
     assert (line.values["before"], line.values["raw_before"]) == ("Theirs", {"role_title": "Theirs"})
 
 
+def test_sync_now_writes_to_an_item_that_is_still_shown_after_it_is_reported_archived(
+    world: World, ann: Contact
+) -> None:
+    lag(world, "states", edits=30)
+    world.sandbox.act("archive", item_id=ann.monday_id)
+    world.hear(ann)
+    world.sandbox.act("restore", item_id=ann.monday_id)
+    world.save(ann, role_title="Ours")
+    push_record(ann, "Olga")
+    world.work(ann)
+    assert (world.values(ann)["role_title"], world.status(ann)) == ("Ours", "pending")
+    assert SyncQueue.objects.filter(entity_id=ann.pk, status="pending").exists()
+
+
 @pytest.mark.parametrize("saved", [None, "Ours"])
 def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer(
     world: World, ann: Contact, saved: str | None
@@ -148,6 +210,18 @@ def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer
     assert not SyncQueue.objects.filter(status="pending").exists()
     overridden = ActivityLine.objects.filter(entity_id=ann.pk, kind="overridden")
     assert [line.values["before"] for line in overridden] == (["Theirs"] if saved else [])
+
+
+def test_an_edit_that_neither_its_event_nor_a_read_shows_is_in_the_history(world: World, ann: Contact) -> None:
+    lag(world, edits=3_600)
+    world.edit(ann, "phone", {"phone": "442079460099", "countryShortName": "GB"})
+    world.hear()
+    world.save(ann, phone="+442079460055")
+    for wait in LOOKS:
+        world.hear(ann, seconds=wait + 0.1)
+    assert world.values(ann)["phone"] == "+442079460055"
+    line = ActivityLine.objects.get(entity_id=ann.pk, kind="overridden")
+    assert (line.values["before"], "raw_before" in line.values) == ("442079460099", False)
 
 
 def test_a_new_item_and_its_last_edit_become_a_record_once_reads_show_them(world: World) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.resolution import undo
+from conflicts.pages.case import conflict_progress
+from conflicts.pages.resolution import undo
 from npd.models import Contact
+from sync.models import BoardLink, SyncQueue, Tombstone
 from tests.engine.conftest import choose, clash
 from tests.engine.test_relations import connected, organization
 from tests.support.world import World, mail
@@ -141,3 +142,45 @@ def test_an_undo_that_monday_does_not_store_restores_neither_side(world: World, 
     shown = "NPD's" if times > 1 else "Monday's"
     assert (world.values(ann)["role_title"], ann.role_title) == (shown, "NPD's")
     assert SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+@pytest.mark.parametrize("policy", ["archive", "delete", "unlink"])
+@pytest.mark.parametrize("times", [1, None])
+def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and_then_said(
+    world: World, policy: str, times: int | None
+) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy=policy)
+    ann = world.linked("Ann")
+    item_id = str(ann.monday_id)
+    world.sandbox.control("faults", swallow=True, count=times)
+    ann.delete()
+    for minutes in (1, 2, 6, 16, 61):
+        world.hear(minutes=minutes)
+    item = world.sandbox.item(item_id)
+    tombstone = Tombstone.objects.get()
+    done = {"archive": "archived", "delete": "deleted", "unlink": "unlinked"}[policy]
+    if times:
+        is_there = (item["state"], bool(item["values"]["npd_id"]))
+        assert (tombstone.state, is_there) == (done, (done, True) if policy != "unlink" else ("active", False))
+        return
+    assert (tombstone.state == done, "without carrying" in tombstone.note) == (False, True)
+    assert SyncQueue.objects.filter(status="failed").exists()
+
+
+@pytest.mark.parametrize("times", [1, None])
+def test_a_copy_that_monday_does_not_archive_stays_in_its_question(world: World, times: int | None) -> None:
+    ann = world.linked("Ann", email="ann@example.org")
+    copy_id = str(world.sandbox.act("duplicate", item_id=ann.monday_id)["id"])
+    for _ in range(3):
+        world.hear(seconds=15)
+    question = SyncConflict.objects.get(resolved_at=None)
+    choose(question, world.administrator("lead"), record={"choose": "custom", "value": "archive"})
+    world.sandbox.control("faults", swallow=True, on="archive_item", count=times)
+    for minutes in (1, 2, 6, 16, 61):
+        world.hear(minutes=minutes)
+    question.refresh_from_db()
+    assert (world.sandbox.item(copy_id)["state"], question.is_open) == (
+        ("archived", False) if times else ("active", True)
+    )
+    assert SyncQueue.objects.filter(status="failed").exists() is (times is None)
+    assert Contact.objects.count() == 1

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
+from conflicts.pages.resolution import NotAsSeen, resolve
 from conflicts.reports import AnswerKind, FieldSelection
-from conflicts.resolution import NotAsSeen, resolve
 from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention

@@ -14,6 +14,7 @@ from sync.attention import Kind
 from sync.choices import Cause
 from sync.choices import UnmatchedReason as Why
 from sync.clock import sync_now
+from sync.fields.lookups import link_of
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
@@ -37,7 +38,6 @@ from sync.records.item_links import (
     request_link,
     undo_ignore,
 )
-from sync.registry import link_of
 from tests.lifecycle.conftest import newcomers
 from tests.support.waiting import in_background, somebody_waits, wait_for
 from tests.support.world import World, mail

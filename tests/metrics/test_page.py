@@ -17,6 +17,7 @@ from sync.clock import sync_now
 from sync.models import ApiQuota, BoardLink, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
+from sync.registry import entities
 from tests.admin.states import stop_board
 from tests.metrics.conftest import bearer, scrape
 from tests.support.clock import move_clock
@@ -36,7 +37,8 @@ def board(entity_type: str, **values: Any) -> BoardLink:
 def everything_is_tight() -> None:
     """Every limit is known, the day is nearly over, and two boards want more than this minute allows."""
     now = sync_now()
-    for minutes, entity_type in enumerate(("contact", "organization"), start=1):
+    for minutes, spec in enumerate(entities(), start=1):
+        entity_type = spec.entity_type
         board(entity_type, last_pass_at=now - timedelta(minutes=minutes), verified_at=now)
         SyncMetadata.objects.create(
             entity_type=entity_type, entity_id=str(uuid.uuid4()), sync_status="completed", last_sync_attempt=now

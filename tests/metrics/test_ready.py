@@ -6,15 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
+from django_celery_beat.models import PeriodicTask
 
 from config.celery import PoolWatch
+from npd.models import Contact
 from sync.clock import sync_now
 from sync.limits import breaker, monday_account, stops
-from sync.models import BoardLease, BoardLink, Intent, MondayAccount, SyncQueue
+from sync.models import BoardLease, BoardLink, CacheEntry, Intent, MondayAccount, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
 from tests.metrics.test_page import board
+from tests.support.clock import move_clock, reset_clock
 
 pytestmark = pytest.mark.django_db
 
@@ -129,6 +133,33 @@ def test_a_create_without_an_answer_waits_while_its_column_is_gone(client: Clien
     assert reasons(client) == []
     overdue()
     assert len(reasons(client)) == 1
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_schedule_that_starts_no_due_jobs_is_named(client: Client, is_deleted: bool) -> None:
+    rows = PeriodicTask.objects.filter(task="sync.sweep")
+    _deleted = rows.delete() if is_deleted else rows.update(enabled=False)
+    assert any("Start due jobs" in text for text in client.get("/readyz").json()["reasons"])
+
+
+def test_clocks_that_ran_ahead_are_named_as_long_as_it_matters(client: Client, link: BoardLink) -> None:
+    move_clock(timedelta(hours=3))
+    assert "2 hours" in said(client, "This machine's clock") or "3 hours" in said(client, "This machine's clock")
+    Contact.objects.create(name="Ann")
+    reset_clock()
+    assert said(client, "PostgreSQL's clock ran ahead")
+    SyncQueue.objects.all().delete()
+    for number in range(10):
+        client.post("/accounts/login/", {"login": f"name{number}", "password": "wrong"})
+    assert not said(client, "clock")
+    CacheEntry.objects.filter(cache_key__contains="login_failed").update(expires=sync_now() + timedelta(hours=3))
+    assert said(client, "web process's clock")
+    cache.clear()
+    assert not said(client, "clock")
+
+
+def said(client: Client, words: str) -> str:
+    return " ".join(text for text in client.get("/readyz").json()["reasons"] if words in text)
 
 
 def test_a_pool_that_takes_nothing_for_two_minutes_while_jobs_are_due_is_stuck(link: BoardLink) -> None:

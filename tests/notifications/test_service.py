@@ -86,7 +86,7 @@ def test_each_thing_comes_once_by_its_cause_with_a_link(ada: User, mail: MailSer
     for _ in range(3):
         notify.apply().get()
         later(minutes=6)
-    assert subjects(mail) == ["NPD Sync: 2 things need attention"]
+    assert subjects(mail) == ["NPD Sync: 3 things need attention"]
     assert mail.recipients == ["ada@example.com"]
     assert mail.mails[0]["Auto-Submitted"] == "auto-generated"
     assert "2 changes fail: Monday has no room for" in text(mail)
@@ -214,6 +214,23 @@ def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServe
     assert "A difference was found: Contacts: 2 of 50 checked records" in text(mail)
     assert "Approve: remove 1 item on Monday" in text(mail)
     assert len(mail.mails) == 2
+
+
+def test_a_message_that_a_silent_server_has_is_not_sent_again_one_that_it_has_not_is(
+    ada: User, mail: MailServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAIL_TIMEOUT = 0.2
+    monkeypatch.setattr("sync.kernel.mails.ANSWER_SECONDS", 0.2)
+    choose(ada, Frequency.AT_ONCE)
+    fails("Ann")
+    mail.hangs_at = "DATA"
+    notify_people()
+    assert "did not take the message" in NotificationReceiver.objects.get().problem
+    mail.hangs_at = "END"
+    for _attempt in range(3):
+        notified_after(minutes=6)
+    assert len(mail.mails) == 1
+    assert NotificationReceiver.objects.get().problem == ""
 
 
 def test_once_a_day_means_at_eight_by_the_clock_of_the_site(ada: User, mail: MailServer) -> None:

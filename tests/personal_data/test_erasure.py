@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import current_values, resolve
+from conflicts.pages.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, erase, export
 from sync import models

@@ -67,7 +67,7 @@ def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped
     assert availability.of("contact").reason_code is WaitKind.QUOTA
     wait = probed_availability("contact")
     assert wait.reason_code is WaitKind.ACCOUNT
-    assert wait.detail.endswith("It goes on once Monday has answered.")
+    assert wait.detail.endswith("It continues once Monday has answered.")
 
 
 def test_without_a_key_a_type_without_a_board_says_the_key(settings: Any) -> None:

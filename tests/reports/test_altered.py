@@ -44,6 +44,8 @@ def test_nothing_is_lost_where_only_what_nobody_reads_differs(alteration: str, t
     ("sent", "stored", "expected"),
     [
         ("O’Brien – “chief” …", 'O\'Brien - "chief" ...', True),
+        ("«Chef» ‹Vize›", "\"Chef\" 'Vize'", True),
+        ("`O´Brien`", "'O'Brien'", True),
         ("a -- b", "a — b", True),
         ("\uff21\uff23\uff2d\uff25 \ufb01rm ｶﾞ", "ACME firm ガ", True),
         ("x²", "x2", False),

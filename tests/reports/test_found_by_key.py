@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npd.models import Contact, Organization
-from sync import registry
+from sync.fields import searches
 from sync.fields.field_values import local_values
 from sync.fields.lookups import load_board
 from sync.kernel.db import fetch_rows
@@ -268,5 +268,5 @@ def test_an_organization_with_another_apostrophe_or_dash_on_the_board_is_found(w
 def test_a_name_is_found_however_it_is_typed(db: None, stored: str, typed: str) -> None:
     Organization.objects.create(name=stored)
     Organization.objects.create(name="Other - O'Neil & Moeller")
-    found = Organization.objects.filter(registry.search_condition(Organization, ["name"], typed))
+    found = Organization.objects.filter(searches.search_condition(Organization, ["name"], typed))
     assert [record.name for record in found] == [stored]

@@ -8,8 +8,8 @@ import pytest
 from django.core.management.base import CommandError
 
 from conflicts.models import SyncConflict
+from conflicts.pages.resolution import current_values, resolve
 from conflicts.reports import RECORD_KEY, AnswerKind, FieldSelection
-from conflicts.resolution import current_values, resolve
 from npd.models import Contact
 from sync import attention, registry
 from sync.choices import Cause, UnmatchedReason

@@ -272,5 +272,5 @@ def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it(
     with django_capture_on_commit_callbacks(execute=True):
         switch_board(link, "2", created=True)
     assert (BoardLink.objects.get().stops, Attention.objects.count()) == ({}, 0)
-    assert ActivityLine.objects.latest("id").sentence == "Sync goes on: Contacts."
+    assert ActivityLine.objects.latest("id").sentence == "The sync runs again: Contacts."
     assert SyncQueue.objects.get().next_retry <= sync_now()

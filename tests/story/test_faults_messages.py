@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,13 @@ from django.conf import settings as used
 
 from config.embedded.postgres import EmbeddedPostgres
 from npd.models import Contact
+from sync.clock import sync_now
 from sync.models import SyncQueue
 from tests.embedded.conftest import folder_of_ones_own
-from tests.story.conftest import Staff, every_second, save, synced
+from tests.story.conftest import Staff, every_second, save, sweeps, synced
 from tests.support.arrived import Writers, all_arrived
 from tests.support.child import Child
+from tests.support.people import session_cookie
 from tests.support.servers import ROOT, free_port
 from tests.support.site import Processes, Site, start_child
 from tests.support.waiting import wait_for
@@ -50,6 +53,9 @@ class OwnRedis:
         options = ["--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
         self._server: Child = start_child("redis", [*command, *options], dict(os.environ))
         wait_for("Redis answers", self._answers)
+
+    def client(self) -> "redis.Redis":
+        return redis.Redis.from_url(self.url, decode_responses=True)
 
     def _answers(self) -> bool:
         with redis.Redis.from_url(self.url) as client, suppress(redis.RedisError):
@@ -114,6 +120,44 @@ def test_with_the_broker_off_saves_succeed_and_cron_or_drain_carry_them(own_brok
     site.wait_for("beat's sweep finds it", lambda: synced(NAMES[4]), 40)
     assert [site.processes.children[name].ended for name in ("web", "worker", "beat")] == [None] * 3
     all_arrived(site.sandbox)
+
+
+@pytest.mark.parametrize("own_broker", [OwnRedis], indirect=True)
+def test_a_redis_that_takes_or_keeps_no_messages_is_said_in_its_own_words(own_broker: OwnRedis, site: Site) -> None:
+    client = own_broker.client()
+    assert ready(site) == {"ready": True, "reasons": []}
+    client.config_set("maxmemory", 1_000_000)  # less than it takes empty
+    save(site, name="Ann")
+    assert "used memory > 'maxmemory'" in str(ready(site)["reasons"])
+    SyncQueue.objects.update(next_retry=sync_now() - timedelta(minutes=9), created_at=sync_now() - timedelta(minutes=9))
+    cookie = session_cookie(site.user, site.url)
+    home = requests.get(site.path("/admin/"), cookies={cookie["name"]: cookie["value"]}, timeout=30)
+    assert "used memory &gt; &#x27;maxmemory&#x27;" in home.text
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] * 1.05))
+    assert "maxmemory_policy allkeys-lru" in str(ready(site)["reasons"])
+    client.config_set("maxmemory", 0)
+    site.wait_for("the worker carries it", lambda: synced("Ann"), 40)
+    site.wait_for("readiness is back", lambda: ready(site)["ready"])
+    assert [child.ended for child in site.processes.children.values()] == [None] * 3
+
+
+@pytest.mark.parametrize("own_broker", [OwnRedis], indirect=True)
+def test_a_redis_that_was_a_replica_for_a_while_ends_nobody(own_broker: OwnRedis, site: Site) -> None:
+    every_second("sync.sweep")
+    save(site, name="Ann")
+    site.wait_for("the first is synced", lambda: synced("Ann"))
+    worker = site.processes.children["worker"]
+    client = own_broker.client()
+    client.replicaof("127.0.0.1", free_port())
+    save(site, name="Bo")
+    assert "read only replica" in str(ready(site)["reasons"])
+    site.wait_for("the worker can't read, and tries again", told_by([worker], "read only replica", 3), 60)
+    client.replicaof("NO", "ONE")
+    site.wait_for("the worker carries it", lambda: synced("Bo"), 60)
+    swept = sweeps()
+    site.wait_for("beat sends, the worker sweeps", lambda: sweeps() > swept, 60)
+    assert [child.ended for child in site.processes.children.values()] == [None] * 3
 
 
 def drained(site: Site) -> bool:

@@ -318,7 +318,9 @@ def test_an_invited_colleague_resolves_conflicts_and_can_do_nothing_else(
     hers.get_by_label("Username").fill("lea")
     hers.get_by_label("Password", exact=True).fill("a long way to the sea")
     hers.get_by_role("button", name="Sign in", exact=True).click()
-    expect(hers.locator("#npd-home-state strong")).to_have_text("Syncing; 1 thing needs attention")
+    expect(hers.locator("#npd-home-state strong")).to_have_text(
+        "1 thing needs attention; everything else syncs as usual"
+    )
     expect(hers.get_by_role("link", name="Pause…")).to_have_count(0)
     faults += barriers_in_both_schemes(hers)
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync import registry
+from sync.fields import lookups
 from tests.story.conftest import Hand, sign_in, synced
 from tests.support.pages import barriers_in_both_schemes, inbox_badge
 from tests.support.world import mail
@@ -44,8 +44,10 @@ def test_a_monday_morning_after_an_outage_is_worked_off_from_home(site: Site, sc
 
     site.sandbox.control("faults", "DELETE")
     hand.click(screen.get_by_role("button", name="Try again now"))
-    screen.get_by_text("Monday answers, and sync goes on.").wait_for()
-    expect(screen.locator("#npd-home-state strong")).to_have_text("Syncing; 5 things need attention")
+    screen.get_by_text("Monday answers, and the sync runs again.").wait_for()
+    expect(screen.locator("#npd-home-state strong")).to_have_text(
+        "5 things need attention; everything else syncs as usual"
+    )
     expect(inbox_badge(screen)).to_have_text("5")
     site.wait_for("the one-sided edits went over", lambda: one_sided_edits_went_over(site))
     for (cause, whom, button), group in zip(GROUPS, screen.locator(".npd-home-group").all(), strict=True):
@@ -97,7 +99,7 @@ def an_outage_begins(site: Site, page: Page) -> None:
 
 
 def edits_on_both_sides(site: Site, people: dict[str, Contact]) -> None:
-    board = registry.link_of("contact")
+    board = lookups.link_of("contact")
     assert board is not None
     for name, contact in people.items():
         if name.startswith(("Both", "Office")):
@@ -134,7 +136,7 @@ def main_button(page: Page, cause: str) -> Locator:
 
 def the_column_comes_back(site: Site, page: Page, hand: Hand) -> None:
     """The column is restored from the board's trash, and NPD is told."""
-    board = registry.link_of("contact")
+    board = lookups.link_of("contact")
     assert board is not None
     site.sandbox.control("columns", board_id=board.board_id, column_id="notes", action="restore")
     hand.click(main_button(page, "The column “Notes” was deleted"))

@@ -17,6 +17,7 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.recipients: list[str] = []
         self.refuses: dict[str, int] = {}
         self.busy = False
+        self.hangs_at = ""  # "DATA": before a message, "END": once it has all of it
 
     @property
     def port(self) -> int:
@@ -50,11 +51,17 @@ class _Dialogue(socketserver.StreamRequestHandler):
         self.say(f"{code} nobody of that name" if code else "250 ok")
 
     def data(self) -> None:
+        if self.server.hangs_at == "DATA":
+            self.rfile.read()
+            return
         self.say("354 go on")
         lines = []
         while (line := self.rfile.readline()) not in (b".\r\n", b""):
             lines.append(line[1:] if line.startswith(b"..") else line)
         self.server.mails.append(cast("EmailMessage", message_from_bytes(b"".join(lines), policy=policy.default)))
+        if self.server.hangs_at == "END":
+            self.rfile.read()
+            return
         self.say("250 taken")
 
     def say(self, text: str) -> None:

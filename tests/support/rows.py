@@ -67,12 +67,15 @@ def _server() -> psycopg.Connection:
 # Filled by migrations and only read by tests: written again after each test, rows would get other numbers each time.
 FILLED_BY_MIGRATE = ("django_migrations", "django_content_type", "auth_permission")
 QUIETLY = "SET session_replication_role = replica; {} SET session_replication_role = DEFAULT"
-GROUPS = ("auth_group", "auth_group_permissions")
-KEEP_GROUPS = """DROP SCHEMA IF EXISTS migrated CASCADE; CREATE SCHEMA migrated;
-    CREATE TABLE migrated.auth_group AS TABLE auth_group;
-    CREATE TABLE migrated.auth_group_permissions AS TABLE auth_group_permissions;"""
-RESTORE_GROUPS = """INSERT INTO auth_group SELECT * FROM migrated.auth_group;
-    INSERT INTO auth_group_permissions SELECT * FROM migrated.auth_group_permissions;"""
+# Filled by what runs after migrations, and changed by tests.
+FILLED_AFTER_MIGRATE = (
+    *("auth_group", "auth_group_permissions"),
+    *(f"django_celery_beat_{name}" for name in ("crontabschedule", "intervalschedule", "periodictask")),
+)
+KEEP_FILLED = "DROP SCHEMA IF EXISTS migrated CASCADE; CREATE SCHEMA migrated;" + "".join(
+    f"CREATE TABLE migrated.{table} AS TABLE {table};" for table in FILLED_AFTER_MIGRATE
+)
+RESTORE_FILLED = "".join(f"INSERT INTO {table} SELECT * FROM migrated.{table};" for table in FILLED_AFTER_MIGRATE)
 # TRUNCATE takes forty times as long for fifty tables with a few rows.
 EMPTY = """DO $$ DECLARE table_name text; is_filled bool; BEGIN
   FOR table_name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL ('{%s}') LOOP
@@ -82,13 +85,13 @@ EMPTY = """DO $$ DECLARE table_name text; is_filled bool; BEGIN
 END $$;"""
 
 
-def keep_groups() -> None:
-    run_sql(KEEP_GROUPS)
+def keep_filled() -> None:
+    run_sql(KEEP_FILLED)
 
 
 def empty() -> None:
     """Delete all rows except those that `migrate` makes."""
-    run_sql(QUIETLY.format(EMPTY % ",".join(FILLED_BY_MIGRATE) + RESTORE_GROUPS))
+    run_sql(QUIETLY.format(EMPTY % ",".join(FILLED_BY_MIGRATE) + RESTORE_FILLED))
 
 
 def end_other_sessions() -> None:
@@ -131,7 +134,7 @@ class KeptRows:
                 " FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
                 " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND is_generated = 'NEVER'"
                 " AND table_name <> ALL (%s) ORDER BY table_name, ordinal_position",
-                [[*FILLED_BY_MIGRATE, *GROUPS]],
+                [[*FILLED_BY_MIGRATE, *FILLED_AFTER_MIGRATE]],
             )
             columns: dict[str, list[tuple[str, bool]]] = {}
             for table, column, is_time in cursor.fetchall():

@@ -22,6 +22,7 @@ from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.limits import metered_client
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue
 from sync.monday import item_documents
@@ -249,7 +250,7 @@ class World:
         return str(self.sync_state(record).blocked_fields.get(key, {}).get("reason", ""))
 
     def link(self, entity_type: str = "contact") -> BoardLink:
-        link = registry.link_of(entity_type)
+        link = lookups.link_of(entity_type)
         assert link is not None
         return link
 

@@ -12,7 +12,7 @@ from sync.monday import board_events
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_board, sweep_due_boards
 from tests.reports.test_odd_answers import changing_answers, without_logs
-from tests.support.world import World
+from tests.support.world import World, mail
 
 
 def told() -> str:
@@ -33,6 +33,24 @@ def test_a_listing_whose_pages_lead_nowhere_ends_and_is_said(world: World, curso
     assert not BoardLink.objects.exclude(stops={}).exists(), "only the listing has failed"
     world.sandbox.control("faults", "DELETE")
     assert (compare_board(world.link()).items, told()) == (20, "")
+
+
+@pytest.mark.parametrize("cursor", ["same", "new"])
+def test_a_search_whose_pages_lead_nowhere_ends_and_concludes_nothing(world: World, cursor: str) -> None:
+    world.list_in_pages_of_eight()
+    for number in range(10):
+        world.add(f"P{number}", email=mail("info@example.org"))
+    bea = world.linked("Bea")
+    world.sandbox.control("faults", cursor=cursor, count=None)
+    ann = world.contact("Ann", email="info@example.org")
+    before = world.calls()
+    world.save(bea, role_title="Boss")
+    world.work(ann)
+    assert (world.status(ann), ann.monday_id, world.status(bea)) == ("pending", None, "synced")
+    assert world.calls() - before <= 12
+    world.sandbox.control("faults", "DELETE")
+    world.work(ann, minutes=2)
+    assert (world.status(ann), len(world.sandbox.items())) == ("conflict", 11)
 
 
 @pytest.mark.parametrize("by_id", [False, True])

@@ -17,7 +17,7 @@ from django.db import connection
 from psycopg import sql
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
+from conflicts.pages.resolution import resolve
 from npd.models import Contact
 from sync.models import FieldMapping, Intent
 from sync.operations.comparison import reconcile_boards

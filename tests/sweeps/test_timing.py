@@ -8,6 +8,7 @@ import pytest
 from sync.models import ApiQuota, BoardLink
 from sync.operations.comparison import boards_to_compare, last_comparison_text
 from sync.operations.sweep import boards_to_sweep, sweep_interval
+from sync.registry import entities
 from tests.admin import states
 from tests.support.clock import move_clock, stop_clock
 
@@ -18,8 +19,8 @@ from tests.support.clock import move_clock, stop_clock
 @pytest.mark.django_db
 def test_the_interval_follows_from_the_days_calls(limit: int | None, minutes: float) -> None:
     ApiQuota.objects.create(id=1, day_limit=limit)
-    for number, entity_type in enumerate(("contact", "organization")):
-        BoardLink.objects.create(entity_type=entity_type, board_id=str(number))
+    for number, spec in enumerate(entities()):
+        BoardLink.objects.create(entity_type=spec.entity_type, board_id=str(number))
     assert sweep_interval() == timedelta(minutes=minutes)
 
 

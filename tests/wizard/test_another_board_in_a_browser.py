@@ -57,7 +57,7 @@ def test_another_board_is_chosen_without_fear(wizard: Wizard, open_page: Any, li
     page.get_by_text("Still to be synced").wait_for()
     settle(wizard)
     page.reload()
-    page.get_by_text("Everything is synced.").wait_for()
+    page.get_by_text("Nothing waits to be synced.").wait_for()
     faults += barriers_in_both_schemes(page)
     assert items_of(wizard, first) == before
     assert len(items_of(wizard, copy)) == 8

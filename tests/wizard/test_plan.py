@@ -106,8 +106,12 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     Contact.objects.create(name="Silent", email="silent@x.org", sync_direction="monday_to_npd")
     Contact.objects.create(name="Lost", email="lost@x.org", monday_id="4711")
     an_item(wizard.monday, board, "Stranger", mail=mail("stranger@x.org"))
+    broken = an_item(wizard.monday, board, "Broken", mail=mail("broken@x.org"))
+    wizard.monday.control("faults", unreadable=[broken], by_id=True)
     wizard.planned(board)
-    assert wizard.plan_shown() == {"sync_off": 1, "left as it is": 3}
+    assert wizard.plan_shown() == {"sync_off": 1, "left as it is": 3, "unreadable": 1}
+    assert f"Item {broken}" in wizard.get("plan/")
+    wizard.monday.control("faults", "DELETE")
     wizard.apply()
     settle(wizard)
     home = wizard.client.get("/admin/")

@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
+from sync import attention
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations import worker
@@ -59,9 +60,25 @@ def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizar
     assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
     wizard.post("plan/", anew="1")
     wizard.plan()
-    assert "Changed mappings: Phone, Role." in wizard.get("plan/")
+    page = wizard.get("plan/")
+    assert "Phone: Ask → NPD wins" in page
+    assert "Role: Monday wins → Ask" in page
     wizard.apply()
     assert FieldMapping.objects.get(key="role_title").rule == "ask"
+
+
+def test_right_after_a_set_up_that_creates_records_nothing_says_that_items_stay_items(wizard: Wizard) -> None:
+    board = planned(wizard)
+    an_item(wizard.monday, board, "Cid", mail="cid@x.org")
+    wizard.planned(board, creates_records="off")
+    wizard.apply()
+    assert [entry.code for entry in attention.entries()] == ["creation_off"]
+    wizard.change(creates_records="on")
+    wizard.start()
+    wizard.work()
+    assert attention.entries() == []
+    wizard.drain()
+    assert Contact.objects.filter(name="Cid").exists()
 
 
 def test_a_started_set_up_gets_the_board_before_the_jobs_that_wait(wizard: Wizard) -> None:
@@ -112,7 +129,7 @@ def test_monday_away_while_running_is_waited_out_and_nothing_is_made_twice(wizar
     wizard.monday.faults({"status": 503, "on": "create_column", "count": 50})
     wizard.work()
     assert started()["state"] == "running"
-    assert "The set-up goes on by itself." in wizard.get("run/")
+    assert "The set-up continues by itself." in wizard.get("run/")
     wizard.monday.control("faults", "DELETE")
     mark = wizard.last_call()
     wizard.work()

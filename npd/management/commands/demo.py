@@ -20,8 +20,9 @@ from django.urls import reverse
 
 from conflicts.store import open_conflicts
 from npd.models import Contact, Organization
-from sync import choices, models, registry
+from sync import addresses, choices, models
 from sync.clock import SyncNow
+from sync.fields import lookups
 from sync.fields.field_values import local_values
 from sync.kernel.acts import ActionError
 from sync.kernel.schema import schema_problem
@@ -94,7 +95,7 @@ def seed() -> int:
         # Before the commit: if the sandbox fails, NPD stays empty and the next run starts again.
         add_to_board("organization", organizations)
         item_ids = add_to_board("contact", contacts, unmatched_item)
-    link = registry.link_of("contact")
+    link = lookups.link_of("contact")
     assert link is not None
     unmatched_ids = item_ids[len(contacts) :]
     # As a sweep does for an item without a record.
@@ -109,7 +110,7 @@ def add_to_board(entity_type: str, records: Sequence[models.SyncedModel], *other
     A relation's value would need the related record's item, which isn't there yet. But set-up makes no columns for
     relations (`MappingSpec.optional`), so they have no mapping here.
     """
-    link = registry.link_of(entity_type)
+    link = lookups.link_of(entity_type)
     assert link is not None
     # A board with items was filled by a run that ended before its commit.
     if any(board["items"] for board in ask_sandbox("boards") if board["id"] == link.board_id):
@@ -191,7 +192,7 @@ def steps(link: models.BoardLink) -> Iterator[tuple[str, str]]:
             f"Change {first.name} in NPD, press “Save and continue editing”, and watch the board follow:",
             _contact_address(first),
         )
-        yield "Change the same person on the board, and watch NPD follow:", registry.item_url(link, first.monday_id)
+        yield "Change the same person on the board, and watch NPD follow:", addresses.item_url(link, first.monday_id)
     if (contact := contacts["conflict"]) and (conflicts := open_conflicts("contact", [contact.pk]).get(contact.pk)):
         conflict_id = conflicts[0].conflict_id
         address = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict_id])
@@ -205,7 +206,7 @@ def steps(link: models.BoardLink) -> Iterator[tuple[str, str]]:
     if contact := contacts["disabled"]:
         yield f"{contact.name} has its sync off; turn it on, or press “Sync now” once:", _contact_address(contact)
     if item := models.UnmatchedItem.objects.filter(entity_type="contact", name=UNMATCHED_NAME).first():
-        address = registry.item_url(link, item.item_id)
+        address = addresses.item_url(link, item.item_id)
         yield f"“{item.name}” is on the board only; give it an email and see a contact appear:", address
 
 
@@ -240,7 +241,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["tour"]:
-            link = registry.link_of("contact")
+            link = lookups.link_of("contact")
             if link is None or not Contact.objects.exists():
                 self._say("There is no sample data. Run `manage.py demo`.")
                 return

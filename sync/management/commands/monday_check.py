@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync import attention, registry
+from sync import addresses, attention, registry
 from sync.boards import availability, board_columns, webhooks
 from sync.choices import ApprovalState
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.limits import api_quota, breaker, connector, credentials
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
@@ -140,7 +141,7 @@ def _monday_results() -> list[CheckResult]:
         on_server = error.kind.for_administrator
         return [CheckResult("problem", subject, error.message, error.advice, for_administrator=on_server)]
     monday = connector(urgent=True)
-    links = [(spec, registry.link_of(spec.entity_type)) for spec in registry.entities()]
+    links = [(spec, lookups.link_of(spec.entity_type)) for spec in registry.entities()]
     results = account.check_account(account_info, api_version)
     try:
         boards = monday.read_boards([link.board_id for _, link in links if link is not None and link.board_id])
@@ -277,7 +278,7 @@ def _secret_results() -> Iterator[CheckResult]:
 
 def _address_results() -> Iterator[CheckResult]:
     # Monday can't reach an address of this machine or of a private network, but the sandbox can.
-    if not webhooks.is_public_address() and not registry.is_sandbox():
+    if not webhooks.is_public_address() and not addresses.is_sandbox():
         host = urlsplit(settings.SITE_URL).hostname or ""
         yield CheckResult(
             "problem",

@@ -8,12 +8,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
 from sync.boards import availability
+from sync.fields import lookups
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import quote, terminal_line, timestamp
 from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.models.activity_lines import causes_text
 from sync.monday.conversion import UnknownValue
 from sync.operations import preview
+from sync.records import tombstones
 from sync.state import record_view
 
 
@@ -37,7 +39,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain the record; exit 1 unless exactly one matches."""
         try:
-            subject = registry.find_record(options["entity_type"], options["record"])
+            subject = tombstones.find_record(options["entity_type"], options["record"])
         except (ActionError, registry.UnknownEntity) as why:
             raise CommandError(str(why)) from why
         for line in explain(subject, shows_pass=options["shows_pass"]):
@@ -46,9 +48,9 @@ class Command(BaseCommand):
 
 def explain(subject: SyncedModel | Tombstone, *, shows_pass: bool = False) -> Iterator[str]:
     """Yield the lines of the explanation; reads the item in one call and writes nothing."""
-    entity_type, entity_id = registry.ids_of(subject)
+    entity_type, entity_id = tombstones.ids_of(subject)
     model = registry.entity(entity_type).model
-    yield f"{str(model._meta.verbose_name).capitalize()} “{registry.name_of(subject)}”, {entity_id}"
+    yield f"{str(model._meta.verbose_name).capitalize()} “{tombstones.name_of(subject)}”, {entity_id}"
     planned_pass, changes, unread_reason = _plan_pass(entity_type, entity_id)
     item_values = _item_values(planned_pass, entity_id) if planned_pass else {}
     item = f"item {subject.monday_id}" if subject.monday_id else "no item on Monday"
@@ -83,7 +85,7 @@ def _plan_pass(
     entity_type: str, entity_id: UUID
 ) -> tuple[preview.PlannedPass | None, Sequence[preview.PlannedChange] | None, str]:
     """Return the record's next pass, its changes, and why there are none; all but the reason None if it can't begin."""
-    link = registry.link_of(entity_type)
+    link = lookups.link_of(entity_type)
     reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:
         return None, None, reason

@@ -205,9 +205,7 @@ class PhoneConverter(conversion.OneText):
         return f"“{text}” is not a phone number{place}; {advice}"
 
     def display(self, canonical: conversion.Canonical) -> str:
-        text = str(canonical or "")
-        number = _parse_phone(text, self.region) if text.startswith("+") else None
-        return text if number is None else _international_form(number)
+        return shown_phone(str(canonical or ""))
 
 
 @cache
@@ -215,6 +213,13 @@ def phone_regions() -> tuple[tuple[str, str], ...]:
     """Return the countries with phone numbers, as pairs of two-letter code and name, by name."""
     names = {region: country_name(region) for region in phonenumbers.SUPPORTED_REGIONS}
     return tuple(sorted(((region, name) for region, name in names.items() if name), key=itemgetter(1)))
+
+
+def shown_phone(text: str) -> str:
+    """Return a stored number in the form that pages and files show; any other text as it is."""
+    plain = _plain_letters(text) or ""
+    number = _parse_phone(plain, "") if plain.startswith("+") else None
+    return text if number is None else _international_form(number)
 
 
 def phone_example(region: str) -> tuple[str, str] | None:
@@ -242,8 +247,15 @@ def _canonical_form(number: phonenumbers.PhoneNumber) -> str:
 
 
 def _international_form(number: phonenumbers.PhoneNumber) -> str:
-    """Return the number as people write it, with its country; as RFC 3966 if that would be parsed as another number."""
-    formatted = phonenumbers.format_number(number, _INTERNATIONAL)
+    """Return the number as people write it, with its country; as RFC 3966 if that would be parsed as another number.
+
+    The library's own word for an extension depends on the country.
+    """
+    bare = phonenumbers.PhoneNumber(country_code=number.country_code)
+    bare.merge_from(number)
+    bare.extension = None
+    extension = f" ext. {number.extension}" if number.extension else ""
+    formatted = phonenumbers.format_number(bare, _INTERNATIONAL) + extension
     is_same = canonical_phone(formatted, "") == _canonical_form(number)
     return formatted if is_same else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
 

@@ -66,8 +66,8 @@ def start(
             entity_type = chosen.choices.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
             sentences = [f"Set-up started: {board_plan.figures}.", *chosen.filter_lines]
-            if chosen.changed_labels:
-                sentences.append(f"Changed mappings: {', '.join(chosen.changed_labels)}.")
+            if chosen.mapping_changes:
+                sentences.append(f"Mapping: {'; '.join(chosen.mapping_changes)}.")
             missing = board_plan.missing if entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model
@@ -150,7 +150,7 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
     except MondayError as error:
         if error.scope in PASSING_SCOPES:
             breaker.stop_account(error)
-            _store(lease, problems=[f"{error.sentence} The set-up goes on by itself."])
+            _store(lease, problems=[f"{error.sentence} The set-up continues by itself."])
         else:
             _store(lease, state=SetupState.STOPPED, problems=[error.sentence])
     except Exception:  # an unknown error of one type must not delay the others

@@ -18,6 +18,7 @@ from sync import limits, registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
+from sync.fields import lookups
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
 from sync.limits import breaker, credentials, stops
@@ -324,12 +325,9 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
         outcome.steps.append("changed the filter")
         needs_pass = True
-        # The new filter may leave listed items out, or let them in.
-        unmatched = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None).order_by("id")
-        items = unmatched.values_list("item_id", flat=True)
-        enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+    check_unmatched_again(link)
     if needs_pass or column_before not in ("", link.npd_id_column):
-        records = registry.linked_records(spec.entity_type).exclude(unsynced())
+        records = lookups.linked_records(spec.entity_type).exclude(unsynced())
         # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
         locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
         ids = list(locked.values_list("pk", flat=True))
@@ -342,6 +340,14 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
+
+
+def check_unmatched_again(link: BoardLink) -> None:
+    """Look again at the listed items after a change of the settings; until then they have no reason."""
+    rows = UnmatchedItem.objects.filter(entity_type=link.entity_type, ignored_at=None)
+    items = list(rows.order_by("id").values_list("item_id", flat=True))
+    rows.update(reason_code=UnmatchedReason.QUEUED, details={})
+    enqueue_unmatched(link.entity_type, items, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
 
 
 def mappings_after(

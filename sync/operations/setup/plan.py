@@ -22,6 +22,7 @@ from sync import registry
 from sync.boards.board_columns import InspectedColumns
 from sync.choices import Cause, RemovedItemPolicy, UnmatchedReason
 from sync.clock import sync_now
+from sync.fields import lookups
 from sync.fields.field_values import (
     BoardContext,
     Reference,
@@ -91,7 +92,10 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
         ChangeKind.BLOCKED: "records synced without their blocked fields",
         ChangeKind.FAILED: "records that can't be synced",
     },
-    "waiting": {ChangeKind.WAITING: "items that are checked again"},
+    "waiting": {
+        ChangeKind.WAITING: "items that are checked again",
+        ChangeKind.UNREADABLE: "items for which Monday answers an error",
+    },
     "left": {
         ChangeKind.FILTERED: "records that the filter leaves out",
         ChangeKind.SYNC_OFF: "records with sync off",
@@ -108,7 +112,7 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     """Return the board with the chosen columns, directions and rules."""
     choices = chosen.choices
-    stored = registry.link_of(choices.entity_type)
+    stored = lookups.link_of(choices.entity_type)
     ask = RemovedItemPolicy.ASK
     new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
     link = copy(stored) if stored is not None else new
@@ -147,7 +151,7 @@ class SetupGatherer(preview.ListingGatherer):
         super().__init__(planned_board(chosen))
         self.chosen = chosen
         self.is_other_board = chosen.choices.link is None
-        stored = registry.link_of(chosen.spec.entity_type)
+        stored = lookups.link_of(chosen.spec.entity_type)
         self.left_board = stored.board_id if stored is not None and self.is_other_board else ""
         self.left_name = str(stored.shape.get("name", "")) if stored is not None else ""
         self._related_boards = frozenset(chosen.boards_by_type)
@@ -362,16 +366,22 @@ def plan_board(
     if listing.left_board:
         name = listing.left_name
         plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
-        plan.left_links = registry.linked_records(spec.entity_type).count()
+        plan.left_links = lookups.linked_records(spec.entity_type).count()
     listing.read(progress)
     _hold_creates(plan, listing, listing.items.values())
     all_records = board.model.objects.order_by("created_at", "pk")
     off = list(all_records.filter(unsynced()))
-    ids = list(all_records.exclude(unsynced()).values_list("pk", flat=True))
+    synced = all_records.exclude(unsynced()).exclude(monday_id__in=listing.unreadable)
+    ids = list(synced.values_list("pk", flat=True))
     taken = {record.monday_id for record in off}
     item_ids = [item_id for item_id in listing.items if item_id not in taken]
     planned = _with_namesakes(plan, listing, ids, item_ids)
     plan.changes += [PlannedChange(ChangeKind.SYNC_OFF, spec.entity_type, str(record), record.pk) for record in off]
+    for item_id, error in listing.unreadable.items():
+        name = f"Item {item_id}"
+        plan.changes.append(
+            PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=error.sentence)
+        )
     for planned_pass in planned.passes:
         plan.changes += preview.plan_changes(planned_pass)
         number = len(planned_pass.plan.records) + len(planned_pass.plan.items)
@@ -513,7 +523,8 @@ def _note_outcome(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview
         if _is_left_out(item_plan):
             left_out.add(item_id)
     skipped = {*owned, *left_out, *plan.ids(ChangeKind.NEW_RECORD)}
-    plan.unplanned_items = {key: item.name[:200] for key, item in listing.items.items() if key not in skipped}
+    listed = {key: item.name[:200] for key, item in listing.items.items()} | dict.fromkeys(listing.unreadable, "")
+    plan.unplanned_items = {key: name for key, name in listed.items() if key not in skipped}
     return records
 
 

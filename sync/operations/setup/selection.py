@@ -22,9 +22,10 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from sync import limits, registry
+from sync import limits, permissions, registry
 from sync.boards import board_columns
 from sync.choices import Rule, SetupState, SyncDirection
+from sync.fields import field_values, lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.models import BoardLink, FieldMapping
@@ -61,7 +62,7 @@ def may_set_up(user: Any) -> bool:
 
 def may_see_connection(user: Any) -> bool:
     """Whether this user may open the page of the connection, which is also the first step of the set-up."""
-    return registry.may_view(user, "sync.mondayaccount") or may_set_up(user)
+    return permissions.may_view(user, "sync.mondayaccount") or may_set_up(user)
 
 
 def is_setup_running(link: BoardLink | None) -> bool:
@@ -195,7 +196,7 @@ class ChosenBoard:
             if target in self.boards_by_type:
                 boards[mapping.key] = self.boards_by_type[target]
             else:
-                link = registry.link_of(target) if registry.is_registered(target) else None
+                link = lookups.link_of(target) if registry.is_registered(target) else None
                 boards[mapping.key] = (link.board_id or None) if link is not None else None
         return boards
 
@@ -227,13 +228,26 @@ class ChosenBoard:
         return SyncFilter.parse(self.choices.sync_filter).lines(labels)
 
     @property
-    def changed_labels(self) -> list[str]:
-        """The labels of the fields whose stored mapping changes; none for a new board."""
+    def mapping_changes(self) -> list[str]:
+        """What changes of each field's stored mapping, such as “Role: “Job” → “Title””; nothing for a new board."""
         stored = stored_choices(self.choices.link)
-        if stored is None:
-            return []
-        mappings = [mapping for mapping in self.spec.mappings if mapping.key in stored.fields]
-        return [mapping.label for mapping in mappings if self.choices.choice_of(mapping) != stored.fields[mapping.key]]
+        fields = stored.fields if stored else {}
+        changes = []
+        for mapping in self.spec.mappings:
+            before = fields.get(mapping.key)
+            after = self.choices.choice_of(mapping)
+            if before is None or before == after:
+                continue
+            pairs = zip(self._words_of(before), self._words_of(after), strict=True)
+            changed = [f"{words} → {new_words}" for words, new_words in pairs if words != new_words]
+            changes.append(f"{mapping.label}: {', '.join(changed) or 'another column of this title'}")
+        return changes
+
+    def _words_of(self, choice: FieldChoice) -> tuple[str, str, str]:
+        column = self.columns.get(choice.column)
+        title = {"": "no column", NEW_COLUMN: "a new column"}.get(choice.column, choice.column)
+        words = f"“{column.title}”" if column else title
+        return words, str(SyncDirection(choice.direction).label), str(Rule(choice.rule).label)
 
     @property
     def unused_labels(self) -> list[str]:
@@ -345,7 +359,7 @@ class ChosenBoard:
                 same_id = self.columns.get(mapping.column_id)
                 is_free = same_id is None or fold_title(same_id.title) == fold_title(mapping.label)
                 preferred = mapping.column_id if is_free else None
-                labels = registry.choice_labels(self.spec.model, mapping.fields)
+                labels = field_values.choice_labels(self.spec.model, mapping.fields)
                 new_specs.append(
                     ColumnSpec(mapping.key, mapping.label, mapping.new_column_type, preferred, target, labels=labels)
                 )

@@ -10,17 +10,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
+from datetime import datetime
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
+
+import structlog
 
 from sync import choices
 from sync.boards import board_columns
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
+from sync.fields.lookups import link_of
 from sync.kernel import grouped
 from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncMetadata
+from sync.monday import board_events, lag
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
+from sync.monday.connector import PageProgress
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
@@ -31,7 +38,9 @@ from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import longer_histories, with_originals, with_related
 from sync.records.item_links import unlinked_items
-from sync.registry import link_of, target_of
+from sync.registry import target_of
+
+log = structlog.get_logger(__name__)
 
 # At most so many pages are read after the first; a match key that more items share identifies nothing.
 MAX_PAGES = 20
@@ -132,7 +141,7 @@ class Gatherer:
             match_events=item_facts.recent_events(board, [item.id for item in facts.items.by_match]),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
-        if with_emptied := [record for record in not_resting if any(emptied_fields(board, record))]:
+        if with_emptied := [record for record in (*not_resting, *removed) if any(emptied_fields(board, record))]:
             events, unreported = item_facts.facts_about_emptied(board, with_emptied)
             facts = replace(facts, item_events=events, unreported=unreported)
         if not board.relations:
@@ -218,9 +227,12 @@ class Gatherer:
         matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
         for search, first in result.cursors.items():
             cursor: str | None = first
+            page: Sequence[Item] = matches[search]
+            progress = PageProgress()
             for _ in range(MAX_PAGES):
                 if cursor is None:
                     break
+                progress.note([item.id for item in page], cursor)
                 self.calls += 1
                 with meter_board_calls(board.link, 0):
                     page, cursor = connector().read_page(cursor, board.columns, board.types)
@@ -322,6 +334,39 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
             if npd_id in batch:
                 items.setdefault(npd_id, item)
     return items
+
+
+class CreatedItems(NamedTuple):
+    """The items without a record that our user has created, as the board's activity log and reads by id say."""
+
+    by_npd_id: Mapping[str, Item]
+    has_unknown: bool  # one isn't shown, or not with its NPD ID: it may be as it was before its values were written
+
+
+def read_created_items(board: BoardContext, since: datetime) -> CreatedItems | None:
+    """Return what our user has created since then, or a little earlier; None if that can't be read.
+
+    For creates that may be sent again, because searches may be late.
+    """
+    link = board.link
+    monday = connector()
+    begin = since - lag.ECHO_WINDOW
+    try:
+        changes = monday.read_activity(link.board_id, begin)
+        if changes.log is None:
+            return None
+        rows = chain(changes.log, *monday.read_log_pages(link.board_id, begin, changes))
+        created = board_events.created_items(rows, changes.user_id or board.settings.token_user)
+        owned = board.model.objects.filter(monday_id__in=created).values_list("monday_id", flat=True)
+        unowned = sorted(set(created).difference(map(str, owned)))
+        items = Gatherer().items_by_id(board, unowned)
+    except MondayError as error:
+        log.warning("created items not asked for", board=link.entity_type, reason=error.sentence)
+        return None
+    by_npd_id = {field_values.npd_id_of(board, item): item for item in items.values()}
+    has_unknown = len(items) < len(unowned) or None in by_npd_id or "" in by_npd_id
+    active = {key: item for key, item in by_npd_id.items() if key and field_values.is_active_on(board, item)}
+    return CreatedItems(active, has_unknown)
 
 
 class CrowdedCell(NamedTuple):

@@ -530,7 +530,7 @@ def _left_by_deleted_records(
     asking = {item_id: record_id for item_id, (record_id, _) in questions.items()}
     deleted = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=asking.values())
     names = {
-        row.entity_id: registry.tombstone_name(row)
+        row.entity_id: field_values.tombstone_name(row)
         for row in deleted.exclude(monday_id=None).exclude(state=choices.TombstoneState.RESTORED)
     }
     return {

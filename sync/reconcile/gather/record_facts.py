@@ -19,6 +19,7 @@ from sync.clock import SyncNow, sync_now
 from sync.fields import field_bases, field_values, lookups
 from sync.fields.field_bases import new_sync_state
 from sync.fields.field_values import BoardContext
+from sync.fields.lookups import link_of
 from sync.kernel import grouped
 from sync.models import (
     ActivityLine,
@@ -51,7 +52,7 @@ from sync.reconcile.gather.item_facts import MAX_EVENTS, answer_facts, deleted_f
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
-from sync.registry import link_of, target_of
+from sync.registry import target_of
 
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
@@ -195,6 +196,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
     """Return the part of a record's history that its intents tell."""
     void = list[Intent]()
     ended_creates = list[Intent]()
+    create_refused_at = None
     last_writes = dict[str, Intent]()
     oldest_write = now - timedelta(days=board.settings.journal_days)
     for intent in intents:
@@ -205,6 +207,8 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
             is_lost = intent.state == IntentState.VOID and intent.was_searched
             if is_recent and (is_lost or intent.state == IntentState.CONFIRMED):
                 ended_creates.append(intent)
+            elif intent.state == IntentState.REJECTED and intent.created_at > now - LONGEST_LAG:
+                create_refused_at = create_refused_at or intent.created_at
         elif intent.state == IntentState.APPLIED and intent.settled_at:
             is_swallowed = _may_be_swallowed(intent) and intent.settled_at > now - EVENT_WINDOW
             void += [intent] if is_swallowed else []
@@ -217,6 +221,7 @@ def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> R
         writes=tuple(write for write in not_rejected if write.created_at > oldest_write),
         void=tuple(void),
         ended_creates=tuple(ended_creates),
+        create_refused_at=create_refused_at,
         last_writes=last_writes,
         token_user=board.settings.token_user,
     )

@@ -368,8 +368,10 @@ def _write_statuses(
     item_ids = list(deliveries.filter(remote_id__in=owners).values_list("remote_id", flat=True))
     with_open_work |= {owners[str(item_id)] for item_id in item_ids}
     if item_ids:
-        # The records are pending until that job has run.
-        deliveries.filter(remote_id__in=item_ids, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+        # The records are pending until that job has run. One that this pass has deferred with its record waits.
+        ended = [job.pk for record_plan in existing for job in record_plan.facts.claim.jobs]
+        new_jobs = deliveries.filter(remote_id__in=item_ids, next_retry__gt=SyncNow()).exclude(pk__in=ended)
+        new_jobs.update(next_retry=SyncNow())
         wakeups.wake_on_commit(run.entity_type)
     to_monday = (pending, choices.QueueDirection.TO_MONDAY)
     saved = {entity_id for entity_id, status, direction in jobs if (status, direction) == to_monday}

@@ -20,11 +20,11 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import case, rejections, resolution
-from conflicts.case import SETTLED, Progress, conflict_progress
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, Effect, ResolutionType, Sides, SyncConflict
+from conflicts.pages import case, rejections, resolution
+from conflicts.pages.case import SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
-from sync import attention, registry
+from sync import addresses, attention, permissions
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
 from sync.choices import ActivityKind
@@ -259,7 +259,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             self.problems = error.problems
             return self.show(error.sentence, HTTPStatus.BAD_REQUEST)
         if goes_to_next and not next_url:
-            messages.success(request, f"All resolved. {sentence}")
+            is_all = not sum(attention.counts(admin_base.kinds_on_home(request.user)).values())
+            messages.success(request, f"All resolved. {sentence}" if is_all else sentence)
             next_url = reverse("admin:index")
         elif goes_to_next:
             next_url = f"{next_url}?{AFTER_CHOICE}={key}"
@@ -272,11 +273,11 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         may_change = self.model_admin.has_change_permission(self.request)
         case_context = self.page()
         before = strip_of(self.request.GET.get(AFTER_CHOICE, ""))
-        may_open = self.context.record is not None and registry.may_act(user, "view", entity_type)
+        may_open = self.context.record is not None and permissions.may_act(user, "view", entity_type)
         case_context |= {
             "name": self.context.name,
             "before": before if before and before["url"] != self.url else None,
-            "record_url": registry.record_url(entity_type, self.context.entity_id) if may_open else "",
+            "record_url": addresses.record_url(entity_type, self.context.entity_id) if may_open else "",
             "may_choose": case_context["is_waiting"] and may_change,
             "may_change_record": resolution.may_change_record(user, entity_type),
             "may_undo": may_change,

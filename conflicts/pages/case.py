@@ -14,8 +14,9 @@ from conflicts import models
 from conflicts.lifecycle import quote_value
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
 from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, FieldSelection, side_headings
-from sync import registry
+from sync import addresses, registry
 from sync.boards import availability
+from sync.fields import field_values, lookups
 from sync.fields.field_bases import base_of
 from sync.fields.lookups import FieldDisplay
 from sync.kernel import as_uuid, grouped, humanize
@@ -133,8 +134,8 @@ class RecordContext:
     @cached_property
     def link(self) -> BoardLink | None:
         if not self.mappings:
-            return registry.link_of(self.entity_type)
-        return registry.with_configured_board(self.mappings[0].link)
+            return lookups.link_of(self.entity_type)
+        return lookups.with_configured_board(self.mappings[0].link)
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:
@@ -173,7 +174,7 @@ class RecordContext:
 
     def item_url(self, item_id: str) -> str:
         """Return the item's address on Monday; empty without a board or item."""
-        return registry.item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
+        return addresses.item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
 
 
 def records_of(entity_type: str, ids: Iterable[UUID], mappings: Sequence[FieldMapping]) -> dict[UUID, SyncedModel]:
@@ -181,16 +182,16 @@ def records_of(entity_type: str, ids: Iterable[UUID], mappings: Sequence[FieldMa
     if not registry.is_registered(entity_type):
         return {}
     model = registry.entity(entity_type).model
-    rows = model.objects.select_related(*registry.joined_relations(model, mappings))
+    rows = model.objects.select_related(*field_values.joined_relations(model, mappings))
     return {row.pk: row for row in rows.filter(pk__in=list(ids))}
 
 
 def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     """Return the names of the conflicts' records, also of deleted ones, by the conflicts' ids."""
     keys = {conflict.pk: (conflict.entity_type, conflict.entity_id) for conflict in conflicts}
-    names = registry.record_names(keys.values())
+    names = lookups.record_names(keys.values())
     tombstones = tombstones_of(set(keys.values()) - names.keys())
-    names |= {key: registry.tombstone_name(tombstone) for key, tombstone in tombstones.items()}
+    names |= {key: field_values.tombstone_name(tombstone) for key, tombstone in tombstones.items()}
     return {pk: names.get(key) or f"a {registry.type_name(key[0])} that was deleted" for pk, key in keys.items()}
 
 
@@ -426,7 +427,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     def column(place: str, record: SyncedModel | None, stored: Mapping[str, Any], note: str = "") -> dict[str, Any]:
         if record is not None:
             values = {mapping.key: display.current(record, mapping) for mapping in context.mappings}
-            url = registry.record_url(conflict.entity_type, record.pk)
+            url = addresses.record_url(conflict.entity_type, record.pk)
             return {"title": str(record), "place": place, "url": url, "note": note, "values": values}
         url = "" if as_uuid(stored["id"]) else context.item_url(stored["id"])
         title = stored.get("label") or stored["id"]

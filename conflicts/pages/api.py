@@ -16,8 +16,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts import case, resolution
 from conflicts.models import BEING_APPLIED, CUSTOM, OPEN_FIRST, SELECTABLE, ResolutionType, SyncConflict
+from conflicts.pages import case, resolution
 from conflicts.reports import ConflictKind, FieldSelection
 from sync.api.api_base import ApiView, MayChange, ModelPermissions
 from sync.api.errors import ErrorSerializer, error_body

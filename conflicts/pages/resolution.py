@@ -11,11 +11,11 @@ from django.db import transaction
 from django.db.models import Q
 
 from conflicts import models
-from conflicts.case import RecordContext
 from conflicts.lifecycle import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
+from conflicts.pages.case import RecordContext
 from conflicts.reports import ITEM_ANSWERS, MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
-from sync import registry
+from sync import permissions, registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.fields.field_values import RelatedNotFound, clean_values
@@ -64,7 +64,7 @@ SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.v
 
 def may_change_record(user: Any, entity_type: str) -> bool:
     """Whether this user may write a value that neither side has, which changes the record."""
-    return registry.may_act(user, "change", entity_type)
+    return permissions.may_act(user, "change", entity_type)
 
 
 def check_may_change_record(user: Any, entity_type: str, act: str = "typing a value") -> None:
@@ -78,7 +78,7 @@ def check_may_change_record(user: Any, entity_type: str, act: str = "typing a va
 
 def deletion_problem(user: Any, entity_type: str) -> str:
     """Return why this user can't choose a deletion; empty if they can."""
-    if registry.may_act(user, "delete", entity_type):
+    if permissions.may_act(user, "delete", entity_type):
         return ""
     meta = registry.entity(entity_type).model._meta
     people = authors.who_has(f"{meta.app_label}.delete_{meta.model_name}")

@@ -14,12 +14,12 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts import resolution
-from conflicts.case import RecordContext, records_of
 from conflicts.lifecycle import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD, Sides, same_sides
+from conflicts.pages import resolution
+from conflicts.pages.case import RecordContext, records_of
+from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen
 from conflicts.reports import ConflictKind
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen
 from sync import registry
 from sync.choices import ActivityKind, Cause
 from sync.clock import sync_now

@@ -22,8 +22,8 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
-from conflicts import case, case_screen, rejections, resolution
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, Effect, ResolutionType, Sides, SyncConflict
+from conflicts.pages import case, case_screen, rejections, resolution
 from conflicts.reports import ARCHIVE_COPY, NAMESAKE_ACTS, OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import attention
 from sync.admin import admin_base, confirmed_action, home_acts
