@@ -160,6 +160,8 @@ class SetupGatherer(preview.ListingGatherer):
             names = {"pk": str(record.pk), "monday_id": record.monday_id, "name": match_key(record_name(record))}
             for by, value in names.items():
                 self._earlier[Reference(type(record), by, value or "")].append(record)
+        # Whoever turns new records on says so of all items.
+        self._keeps_unplanned = not self.is_other_board and stored is not None and stored.creates_records
         # The records and items whose namesakes a person left for later.
         self.undecided_records = frozenset[UUID]()
         self.undecided_items = frozenset[str]()
@@ -247,7 +249,7 @@ class SetupGatherer(preview.ListingGatherer):
 
     def _is_unplanned(self, facts: ItemFacts) -> bool:
         """Whether a listed item becomes a record only if a person wants that, because nobody can tell who it is."""
-        is_left = facts.item_id in self.undecided_items or (facts.is_unplanned and not self.is_other_board)
+        is_left = facts.item_id in self.undecided_items or (facts.is_unplanned and self._keeps_unplanned)
         return is_left or (facts.item is not None and match_key_of_item(self.board, facts.item) == "")
 
     def _earlier_records(self, reference: Reference) -> Sequence[SyncedModel]:
