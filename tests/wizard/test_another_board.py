@@ -62,7 +62,7 @@ def linked() -> dict[str, str | None]:
     return dict(Contact.objects.values_list("name", "monday_id"))
 
 
-def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays_as_it_is(wizard: Wizard) -> None:
+def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: Wizard) -> None:
     first = first_board(wizard, "Ann", "Bob")
     copy = duplicated(wizard, first)
     before = items_of(wizard, first)
@@ -80,7 +80,7 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays_as_it_is
     assert {hook["board_id"] for hook in hooks} == {copy}
 
 
-def test_back_on_the_first_board_values_that_differ_are_first_matches_by_the_plans_rule(wizard: Wizard) -> None:
+def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wizard) -> None:
     first = first_board(wizard, "Ann", "Bob", "Cleo")
     own = linked()
     wizard.planned(duplicated(wizard, first))
