@@ -51,6 +51,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from sync.admin.admin_base import path_on_site
 from sync.api.errors import error_response
 from sync.kernel import mails, secret_texts
 from sync.kernel.process import call_within
@@ -70,6 +71,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def is_safe_url(self, url: str) -> bool:
+        """Lead back to this site alone: allauth allows all of ALLOWED_HOSTS, so the reader's own machine, too."""
+        return bool(path_on_site(context.request, url))
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         """Accept a sign-in of the last minutes instead of asking for the password again."""

@@ -34,6 +34,7 @@ LAST_LINES_SECONDS = 2  # until the last lines of a honcho that has ended are in
 STOP_SECONDS = 60  # until `make stop` gives up
 
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email stays unmatched until somebody acts
+FIRST_START = ", which is made first (with the sample data this takes about a minute)"
 OWN_ACCOUNT = (
     "MONDAY_API_KEY is set: Monday's own API is used, without sandbox and sample data.\n"
     "Check the connection: .venv/bin/python manage.py monday_check"
@@ -146,7 +147,8 @@ class Run:
         """Start everything. Raises StartError with the reason."""
         site = self.variables["SITE_URL"]
         if "EMBEDDED" in self.variables:
-            say("Starting the database …")
+            is_first = not (self.var / "setup.log").exists()
+            say(f"Starting the database{FIRST_START if is_first else ''} …")
             self.postgres = postgres.EmbeddedPostgres(self.var / "pg")
             self.postgres.start()
             self.postgres.create_database("npd")

@@ -87,7 +87,7 @@ def installation_problems() -> list[str]:
         return [DATABASE_DOWN, *filter(None, [broker])]
     problems += [
         f"The oldest due job of the {board.entity_type} board has waited for {board.seconds:,.0f} s, "
-        f"none has moved for {longest:,.0f} s: {broker or board.reason}."
+        f"none has moved for {longest:,.0f} s: {(broker or board.reason).rstrip('.')}."
         for board in late_boards
     ]
     return [*filter(None, problems)]

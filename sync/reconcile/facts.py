@@ -11,7 +11,7 @@ from sync import choices
 from sync.boards.board_columns import InspectedColumns
 from sync.fields.field_values import ACTIVE, BoardContext, RelatedRecords
 from sync.kernel import as_uuid
-from sync.merge import Canonical
+from sync.merge import Canonical, Side
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.board_items import BatchItems, Item
@@ -48,6 +48,10 @@ class ChangeEvent:
     previous_payload: Any = field(default=None, compare=False)  # and the value before, if it tells that
     is_known: bool = True  # without it, `value` means nothing
 
+    def names(self, value: Side, raw: Any) -> bool:
+        """Whether a cell with this value, compared and as it was read, shows the event's value."""
+        return value == self.value if self.is_known else may_be_same(self.payload, raw)
+
 
 # The events that report a changed value.
 EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
@@ -73,6 +77,20 @@ def texts_in(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for part in value for text in texts_in(part)]
     return [str(value)] if isinstance(value, str | int) else []
+
+
+def may_be_same(payload: Any, raw: Any) -> bool:
+    """Whether an event's value, which can't be read, may be a cell's: all its texts are in the cell.
+
+    Webhooks send phones without plus and country, and some values as a bare text.
+    """
+    texts = _plain_texts(payload)
+    return bool(texts) and texts <= _plain_texts(raw)
+
+
+def _plain_texts(value: Any) -> set[str]:
+    """Return the texts and numbers in a JSON value, without all but letters and digits."""
+    return {"".join(filter(str.isalnum, text)).casefold() for text in texts_in(value)} - {""}
 
 
 def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:

@@ -35,7 +35,16 @@ from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import our_writes, pass_plan, resolutions
-from sync.reconcile.facts import ChangeEvent, HistoryLine, PassFacts, RecordFacts, change_events, texts_in
+from sync.reconcile.facts import (
+    ChangeEvent,
+    HistoryLine,
+    PassFacts,
+    RecordFacts,
+    change_events,
+    may_be_same,
+    reported_changes,
+    texts_in,
+)
 from sync.reconcile.field_plan import direction_of
 from sync.records.authors import monday_user_name
 
@@ -71,7 +80,7 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
     """
     facts = plan.facts
     item_id = facts.record.monday_id or ""
-    changes = change_events(board, facts.record, facts.history.events)
+    changes = reported_changes(board, facts.record, facts.history.events)
     lost_updates: list[pass_plan.LostUpdate] = []
     base = dict(plan.sync_state.base)
     altered = dict(plan.sync_state.altered)
@@ -170,6 +179,7 @@ class _FieldHistory:
     1. Our own event says that it replaced B, though we had read A (`_lost_by_our_event`).
     2. Our event is missing, or doesn't say what it replaced. But Ann's event is newer than our read, and no pass has
        read B (`_lost_by_their_event`).
+       The value of such an event may be one that can't be read (`_lost_unread`).
     3. Our call had no answer. It took effect, and then Ann wrote A again. The next pass reads A as before the call,
        takes the call to be without effect, and sends C once more, over her edit (`_lost_by_putting_back`).
     """
@@ -185,7 +195,8 @@ class _FieldHistory:
         self.facts = facts
         self.mapping = mapping
         self.converter = converter
-        self.changes = changes  # oldest first, like `writes`
+        self.changes = [event for event in changes if event.is_known]  # oldest first, like `writes`
+        self.unread = [event for event in changes if not event.is_known]
         self.writes: list[OwnWrite] = []
         for intent in facts.history.writes:
             entry = intent.values.get(mapping.key)
@@ -194,7 +205,7 @@ class _FieldHistory:
                     self.writes.append(OwnWrite(intent, mapping, converter, now))
         us = facts.history.token_user
         self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
-        for event in changes:
+        for event in self.changes:
             may_be_ours = not us or event.user_id in ("", us)
             self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
         self.our_replacements = {
@@ -202,7 +213,7 @@ class _FieldHistory:
             for event, makers in self.makers.items()
             if makers and event.has_previous
         }
-        self.foreign = [event for event in changes if not self._is_own(event)]
+        self.foreign = [event for event in self.changes if not self._is_own(event)]
 
     def _is_own(self, event: ChangeEvent) -> bool:
         if not event.has_previous or self._replaced_what_was_read(event):
@@ -231,7 +242,8 @@ class _FieldHistory:
         _, losses = seen_rows(self.facts.sync_state, self.mapping.key)
         reported = [(loss.value, loss.write_id) for loss in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
-        for lost_update in (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back()):
+        by_their_event = (*self._lost_by_their_event(), *self._lost_unread())
+        for lost_update in (*self._lost_by_our_event(), *by_their_event, *self._lost_by_putting_back()):
             value = _as_json(lost_update.value)
             if not any((value, write_id) in reported for write_id in lost_update.writes):
                 lost_updates.setdefault(lost_update.value, lost_update)
@@ -301,15 +313,29 @@ class _FieldHistory:
             if write is not None and not self._is_replaced_by_other(event, write):
                 yield self._lost_to(event, write)
 
+    def _lost_unread(self) -> Iterator[pass_plan.LostUpdate]:
+        """Yield such edits whose event can't be read, so that only the history can have them."""
+        us = self.facts.history.token_user
+        for event in self.unread:
+            may_be_ours = not us or event.user_id in ("", us)
+            is_ours = may_be_ours and any(may_be_same(event.payload, write.entry["local"]) for write in self.writes)
+            if not event.is_new or is_ours or self._was_read(event):
+                continue
+            write = self._overwriting_write(event)
+            text = ", ".join(texts_in(event.payload))
+            if text and write is not None and not self._is_replaced_by_other(event, write):
+                lost_update = self._lost_to(event, write)
+                yield replace(lost_update, value=text, payload=event.payload, is_known=False)
+
     def _was_read(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
         since = event.at - merge.CLOCK_TOLERANCE
         reads = [write for write in self.writes if write.intended_at >= since and not write.is_refill]
-        if any(write.read == event.value for write in reads):
+        if any(event.names(write.read, write.entry["read"]) for write in reads):
             return True
         seen_values, _ = seen_rows(self.facts.sync_state, event.key)
         return any(
-            field_bases.side_of(self.converter.canonical_remote, value.value) == event.value
+            event.names(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
             for value in seen_values
             if datetime.fromisoformat(value.at) >= since
         )
@@ -339,9 +365,9 @@ class _FieldHistory:
     def _is_replaced_by_other(self, event: ChangeEvent, write: OwnWrite) -> bool:
         """Whether another edit replaced the event's value before our write."""
         for other in self.foreign:
-            if other.value == event.value or other.at < event.at:
+            if other.at < event.at or (event.is_known and other.value == event.value):
                 continue
-            if other.has_previous and other.previous == event.value:
+            if event.is_known and other.has_previous and other.previous == event.value:
                 return True
             # An edit that replaced our write came after it.
             is_after_write = other.has_previous and write.wrote(other.previous)
@@ -400,10 +426,11 @@ def with_confirmed_losses(board: BoardContext, plan: AnyPlan, *, asks: bool = Tr
         if not _is_lost(board, plan, mapping, lost_update):
             continue
         line = _line_about_overwritten_edit(board, plan, mapping, lost_update)
-        if asks and mapping.key not in asked_keys and _may_ask(plan, mapping):
+        can_choose = lost_update.is_known and mapping.key not in asked_keys
+        if asks and can_choose and _may_ask(plan, mapping):
             asked_keys.add(mapping.key)
             line = replace(line, kind=ActivityKind.OVERWRITTEN, sentence=f"{line.sentence} Choose the right one.")
-        else:
+        elif lost_update.is_known:
             line = replace(line, sentence=f"{line.sentence} You can restore it from here.")
         kept.append(replace(lost_update, line=line))
     return replace(plan, lost_updates=tuple(kept))
@@ -415,9 +442,12 @@ def _is_lost(
     """Whether neither side has the value; if the write's outcome is open, only if Monday shows what it sent."""
     converter = board.converter(mapping, plan.record)
     remote = field_bases.cell_of(converter, mapping, plan.item) if plan.item is not None else field_bases.UNREAD
-    sides = field_bases.sides_of(converter, None, local=field_values.local_values(plan.record, mapping), remote=remote)
+    local_raw = field_values.local_values(plan.record, mapping)
+    sides = field_bases.sides_of(converter, None, local=local_raw, remote=remote)
     if lost_update.is_outcome_open and sides.remote != lost_update.sent:
         return False
+    if not lost_update.is_known:
+        return not any(may_be_same(lost_update.payload, raw) for raw in (local_raw, remote))
     return lost_update.value not in (sides.local, sides.remote)
 
 
@@ -433,7 +463,10 @@ def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether events show a lost value about which a person will be asked."""
     mappings = {mapping.key: mapping for mapping in board.mappings}
     suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost_updates]
-    return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, update) for mapping, update in suspected)
+    return any(
+        update.is_known and _may_ask(plan, mapping) and _is_lost(board, plan, mapping, update)
+        for mapping, update in suspected
+    )
 
 
 def _line_about_overwritten_edit(
@@ -460,7 +493,7 @@ def overridden_line(
     if field_plan is not None and field_plan.write_raw is not None and not field_plan.blocked_reason:
         # This pass takes over an edit that somebody made after our write.
         local_raw = dict(field_plan.write_raw)
-    unread = texts_in(edit.payload) if isinstance(edit, ChangeEvent) and not edit.is_known else []
+    unread = [] if edit.is_known else texts_in(edit.payload)
     lost_value = ", ".join(unread) or converter.display(edit.value)
 
     def restore() -> Mapping[str, Any]:

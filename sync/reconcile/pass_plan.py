@@ -308,6 +308,8 @@ class LostUpdate:
     writes: tuple[str, ...]  # the intents that overwrote it
     is_outcome_open: bool = False  # they had no answer: they overwrote it only if the item shows `sent`
     sent: merge.Canonical = None
+    payload: Any = None  # as its event has it, if that can't be read; then `value` is only shown
+    is_known: bool = True
     # The line for the history and the conflict, once a pass has read both sides and neither has the value.
     line: HistoryLine | None = None
 

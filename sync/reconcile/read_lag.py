@@ -32,8 +32,8 @@ from sync.reconcile.facts import (
     RecordFacts,
     RecordHistory,
     is_create,
+    may_be_same,
     reported_changes,
-    texts_in,
 )
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.lost_updates import OwnWrite, overridden_line
@@ -86,7 +86,7 @@ class Report(NamedTuple):
         if self.write is not None:
             return value in (self.write.answer, self.write.sent)
         assert self.event is not None
-        return value == self.event.value if self.event.is_known else _may_be_same(self.event.payload, raw)
+        return self.event.names(value, raw)
 
     def replaced(self, value: merge.Side, raw: Any) -> bool:
         """Whether it says that a cell with this value shows what was there before."""
@@ -95,7 +95,7 @@ class Report(NamedTuple):
         assert self.event is not None
         if self.event.has_previous:
             return value == self.event.previous
-        return _may_be_same(self.event.previous_payload, raw)
+        return may_be_same(self.event.previous_payload, raw)
 
 
 # A cell's value as it is compared, and as it was read.
@@ -425,20 +425,6 @@ def _is_after(change: ChangeEvent, write: OwnWrite, echo: ChangeEvent | None) ->
     return not change.has_previous and change.at > write.until and not write.wrote(change.value)
 
 
-def _may_be_same(payload: Any, raw: Any) -> bool:
-    """Whether an event's value, which can't be read, may be a cell's: all its texts are in the cell.
-
-    Webhooks send phones without plus and country, and some values as a bare text.
-    """
-    texts = _plain_texts(payload)
-    return bool(texts) and texts <= _plain_texts(raw)
-
-
-def _plain_texts(value: Any) -> set[str]:
-    """Return the texts and numbers in a JSON value, without all but letters and digits."""
-    return {"".join(filter(str.isalnum, text)).casefold() for text in texts_in(value)} - {""}
-
-
 # --- what was never shown ---------------------------------------------------------------------------------------------
 
 
@@ -456,7 +442,7 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
         converter = field_plan.converter
         sent = field_bases.side_of(converter.canonical_local, field_plan.send_raw)
         sent_raw = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        is_sent = event.value == sent if event.is_known else _may_be_same(event.payload, sent_raw)
+        is_sent = event.value == sent if event.is_known else may_be_same(event.payload, sent_raw)
         if event.is_new and not is_sent:
             restoring = " You can restore it from here." if event.is_known else ""
             what_happened = f"and its answers never showed it. {{sent}} was sent over it.{restoring}"

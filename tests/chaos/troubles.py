@@ -130,13 +130,14 @@ def a_call_fails(cast: Cast) -> None:
 def a_write_has_no_effect(cast: Cast) -> None:
     """Monday answers a write and doesn't carry it out; then somebody edits the item."""
     fault = cast.deal(WITHOUT_EFFECT)
-    handle = cast.someone()
-    key = cast.key_of(handle)
     cast.do("api_fault", fault=fault)
     if fault.get("on"):
         handle = cast.newcomer("contact")
         cast.do("create", handle=handle, entity="contact", keys=cast.keys("contact"), number=cast.token())
+        key = cast.key_of(handle)
     else:
+        handle = cast.someone()
+        key = cast.key_of(handle)
         cast.do("patch", handle=handle, key=key, number=cast.token())
     cast.work()
     if cast.rng.random() < 0.6:

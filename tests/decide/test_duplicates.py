@@ -114,4 +114,4 @@ def test_what_is_said_of_it(row: str) -> None:
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: WriteVerdict, outcome: Outcome) -> None:
     for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
         result = duplicates.after_calls(OWN, answers)
-        assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", "")
+        assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", None)

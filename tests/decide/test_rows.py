@@ -204,7 +204,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("without an outcome while reads go on**", "executor.an_unknown_write_comes_again_in_parts_and_a_single_waits"),
         ("the token's user may not write**", "executor.what_the_user_may_not_write_is_tried_apart_with_the_npd_id"),
         ("**Lost update**", LOST),
-        ("both values (on a one-way field, or where NPD wins: into the history;", "lost_updates.lost_values_question"),
+        (
+            "both values (on a one-way field, where NPD wins, or if its event can't be read: into the history;",
+            "lost_updates.lost_values_question",
+        ),
         ("or that was deleted since we wrote", "lost_updates.what_our_write_went_over_before_the_record_was_deleted"),
         ("an update loop, throttled", "write_loops.a_loop_is_throttled_for_longer_each_time"),
     ],

@@ -34,6 +34,24 @@ def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_
     assert ActivityLine.objects.filter(entity_id=contact.pk, kind="overwritten").count() == 1
 
 
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_lost_value_that_its_event_does_not_tell_is_in_the_history_unless_a_pass_read_it(
+    world: World, is_read: bool
+) -> None:
+    ann = world.linked(phone="+442079460018")
+    theirs = {"phone": "442079460099", "countryShortName": "GB"}  # webhooks leave out the country
+    if is_read:
+        world.edit(ann, "phone", theirs)
+        world.run_pass(ann)
+    else:
+        world.meanwhile(lambda: world.edit(ann, "phone", theirs), before="mutation")
+    world.save(ann, phone="+442079460055")
+    world.hear(ann)
+    assert (world.values(ann)["phone"], world.status(ann)) == ("+442079460055", "synced")
+    lines = ActivityLine.objects.filter(entity_id=ann.pk, kind="overridden")
+    assert [line.values["before"] for line in lines] == ([] if is_read else ["442079460099"])
+
+
 # --- what is no lost update -----------------------------------------------------------------------------------------
 
 

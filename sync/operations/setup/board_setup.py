@@ -299,13 +299,9 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     column_before = link.npd_id_column
     if not column_before:
         outcome.steps += [f"uses the {message} that was there" for message in setup.adopted]
-    group_before = link.group_id
-    if group_before not in setup.board.groups:
-        # New items go to the group that was the topmost one at the first set-up, as long as the board has it.
-        link.group_id = setup.board.group_id or ""
-    if group_before not in ("", link.group_id):
-        outcome.steps.append(f"new items go to the group “{setup.board.groups.get(link.group_id, '')}” now")
+    _choose_group(outcome, setup.board)
     filter_before = link.sync_filter
+    creates_before = link.creates_records
     if by:
         link.creates_records = chosen.choices.creates_records
         link.sync_filter = dict(chosen.choices.sync_filter)
@@ -325,7 +321,8 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
         outcome.steps.append("changed the filter")
         needs_pass = True
-    check_unmatched_again(link)
+    if needs_pass or creates_before != link.creates_records:
+        check_unmatched_again(link)
     if needs_pass or column_before not in ("", link.npd_id_column):
         records = lookups.linked_records(spec.entity_type).exclude(unsynced())
         # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
@@ -340,6 +337,16 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
+
+
+def _choose_group(outcome: SetupOutcome, board: Board) -> None:
+    """Let new items go to the group that was the topmost one at the first set-up, as long as the board has it."""
+    group_before = outcome.link.group_id
+    if group_before in board.groups:
+        return
+    outcome.link.group_id = board.group_id or ""
+    if group_before:
+        outcome.steps.append(f"new items go to the group “{board.groups.get(outcome.link.group_id, '')}” now")
 
 
 def check_unmatched_again(link: BoardLink) -> None:

@@ -96,6 +96,6 @@ emptied_cell_filled = bug(
 )
 
 
-@instead_of(emptied_cell_filled, "sync.reconcile.emptied_cells:_was_emptied")
+@instead_of(emptied_cell_filled, "sync.reconcile.emptied_cells:was_emptied")
 def _hears_of_no_emptying(right: Wrong, *args: Any) -> bool:
     return False
