@@ -121,14 +121,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("may be for all", "boards_had.nobody_is_made_twice_on_a_board_where_few_emails_are_filled_in"),
         ("what can be recognized is linked", "boards_had.it_ends_once_each_item_is_filled_in_archived_or_ignored"),
         ("another board was chosen", "identity.one_free_hit_is_linked"),
-        (
-            "the former board stays",
-            "another_board.a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays",
-        ),
-        (
-            "is chosen again",
-            "another_board.back_on_the_first_board_the_plans_rule_decides_what_differs",
-        ),
+        ("the former board stays", "another_board.a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays"),
+        ("is chosen again", "another_board.back_on_the_first_board_the_plans_rule_decides_what_differs"),
         ("had no new item for it", "identity.what_the_plan_had_no_new_item_for_is_asked_about"),
         ("had no new record for it", "unmatched.what_the_plan_had_no_new_record_for_waits_for_a_person"),
         ("found, on a board", "identity.none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it"),
