@@ -100,7 +100,7 @@ def decisions() -> float:
     from sync.outbox.claim import Claim
     from sync.reconcile.decide import decide
     from sync.reconcile.gather import Gatherer
-    from sync.reconcile.gather.record_facts import read_facts
+    from sync.reconcile.run import plan_pass
 
     link = link_of("contact")
     contact = Contact.objects.first()
@@ -108,7 +108,8 @@ def decisions() -> float:
         raise SystemExit("monday_setup made no link for contacts.")
     Contact.objects.filter(pk=contact.pk).update(role_title="Changed for a plan")
     job = SyncQueue(id=0, entity_type="contact", entity_id=contact.pk, causes=int(Cause.SWEEP), payload={})
-    facts, _ = Gatherer().gather(read_facts(load_board(link), [Claim(contact.pk, None, [job])]))
+    gatherer = Gatherer()
+    facts, _ = plan_pass(gatherer, gatherer.read_claims(load_board(link), [Claim(contact.pk, None, [job])]))
     begun = time.process_time()
     for _ in range(DECISIONS):
         decide(facts)

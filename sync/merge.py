@@ -40,7 +40,7 @@ class Unknown:
 Side = Canonical | Unknown
 
 
-@dataclass(frozen=True)
+@dataclass
 class FieldSides:
     """A field's values on both sides, compared with its base.
 
@@ -127,7 +127,7 @@ class EditTimes:
     remote: datetime | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Field(FieldSides):
     """Everything on which the decision about one field depends."""
 

@@ -336,6 +336,8 @@ def _rejected_sides(entries: Sequence[Entry], mappings: Sequence[FieldMapping]) 
     by_field = {(entry.entity_type, entry.entity_id, entry.field): entry for entry in entries if entry.entity_id}
     loaded = {entry.key: replace(entry, values=()) for entry in entries}
     for rejection in rejections.rejections_of(by_field, mappings):
+        if not rejection.needs_answer:  # it was changed since, and its next pass is to come
+            continue
         values = attention.SideValues(
             rejection.key, rejection.mapping.label, rejection.sides[NPD], rejection.sides[MONDAY]
         )

@@ -129,21 +129,36 @@ class QueueViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
         return Response(self.get_serializer(updated).data)
 
 
+# Columns of a sync state that only other code fills.
+OF_OTHER_SYSTEMS = [
+    *("content_hash", "local_modified", "remote_modified"),
+    *("conflict_opened_at", "conflict_resolved_at", "resolution_strategy"),
+]
+
+
 class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
-    """A sync state; `remote_id` is the item's if the system is Monday, and also `jira_id` if it is Jira."""
+    """A sync state; `remote_id` is the item's if the system is Monday, and also `jira_id` if it is Jira.
+
+    Of NPD's own records it has no `content_hash` and other columns that only states of other systems have.
+    """
 
     jira_id = serializers.CharField(read_only=True, allow_null=True)
 
     class Meta:
         model = SyncMetadata
-        fields = [
+        read_only_fields = [
             *("id", "system", "entity_type", "entity_id", "remote_id", "jira_id"),
             *("sync_status", "sync_direction"),
             *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note", "sync_batch_id"),
-            *("content_hash", "conflicts", "conflict_opened_at", "conflict_resolved_at", "resolution_strategy"),
-            *("sync_duration_ms", "api_calls_count", "local_modified", "remote_modified"),
+            *("conflicts", "sync_duration_ms", "api_calls_count"),
         ]
-        read_only_fields = fields
+        fields = [*read_only_fields, *OF_OTHER_SYSTEMS]
+        extra_kwargs = {name: {"required": False} for name in OF_OTHER_SYSTEMS}
+
+    def to_representation(self, instance: SyncMetadata) -> dict[str, Any]:
+        data = super().to_representation(instance)
+        is_own = instance.system == "monday" and registry.is_registered(instance.entity_type)
+        return {name: value for name, value in data.items() if not (is_own and name in OF_OTHER_SYSTEMS)}
 
 
 class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]

@@ -65,6 +65,10 @@ class Item:
         unknown = {column_id: Reading.unknown(column_id, "", reason) for column_id, reason in columns.items()}
         return replace(self, values={**self.values, **unknown})
 
+    def without_group(self) -> Item:
+        """Return the item with its group unknown."""
+        return replace(self, group_id=None)
+
 
 # Some items and, if there are more, the cursor of the next page (valid for 60 minutes).
 ItemPage = tuple[list[Item], str | None]

@@ -44,6 +44,7 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.our_writes import EmptiedCell
 from sync.reconcile.pass_results import changed_records
+from sync.reconcile.run import plan_pass
 from sync.reconcile.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 
@@ -174,7 +175,7 @@ class BoardListing:
             if board.sync_filter.items:
                 self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             gatherer = _PageGatherer(fresh)
-            facts, plan = gatherer.gather(replace(facts, item_claims=()))
+            facts, plan = plan_pass(gatherer, replace(facts, item_claims=()))
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
             self.board = replace(facts.board, item_names=board.item_names)
@@ -222,8 +223,8 @@ def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
     return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
-# A record that says `synced` though it differs from its item, and its fields as `BoardLink.differences` has them.
-Drift = tuple[RecordFacts, list[dict[str, str]]]
+# A record that says `synced` though it differs from its item, the item, and its fields as in `BoardLink.differences`.
+Drift = tuple[RecordFacts, Item | None, list[dict[str, str]]]
 
 
 @dataclass
@@ -470,8 +471,8 @@ def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
         if not fields:
             result.verified += 1
         # A difference proves nothing if the filter leaves the record out with the next pass.
-        elif not plan.left_out_after_pass and not _may_be_on_its_way(plan.facts):
-            drifted.append((plan.facts, fields))
+        elif not plan.left_out_after_pass and not _may_be_on_its_way(plan.facts, plan.item):
+            drifted.append((plan.facts, plan.item, fields))
     _add_drifted(result, page.facts.board, drifted)
 
 
@@ -503,10 +504,10 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
 def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
     """Verify the records whose items a complete listing lacks: those that say `synced` have drifted."""
     drifted = [
-        (facts, [UNLISTED])
+        (facts, None, [UNLISTED])
         for facts in _verifiable_records(board, ids).values()
         if facts.record.may_sync
-        and not _may_be_on_its_way(facts)
+        and not _may_be_on_its_way(facts, None)
         # It is drift, too, if the filter can't tell.
         and record_verdict(board, facts.record).holds is not False
     ]
@@ -517,8 +518,8 @@ def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequenc
     """Count the drifted records, except those that a pass or a save may have changed since they were loaded."""
     if not drifted:
         return
-    reloaded = _verifiable_records(board, [before.id for before, _ in drifted])
-    for before, fields in drifted:
+    reloaded = _verifiable_records(board, [before.id for before, _, _ in drifted])
+    for before, item, fields in drifted:
         later = reloaded.get(before.id)
         is_unchanged = (
             later is not None
@@ -530,7 +531,7 @@ def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequenc
             continue
         result.verified += 1
         result.drifted += 1
-        edited_at = parse_moment(before.item.updated_at) if before.item else None
+        edited_at = parse_moment(item.updated_at) if item else None
         result.newest_drift = max(filter(None, (result.newest_drift, edited_at)), default=None)
         if len(result.differences) < MAX_DIFFERENCES:
             result.differences.append({"record": str(before.id), "name": str(before.record), "fields": fields})
@@ -549,8 +550,8 @@ def _is_verifiable(facts: RecordFacts, busy: Collection[UUID]) -> bool:
     return bool(says_synced) and facts.id not in busy and not facts.intents and not facts.events
 
 
-def _may_be_on_its_way(facts: RecordFacts) -> bool:
+def _may_be_on_its_way(facts: RecordFacts, item: Item | None) -> bool:
     """Whether the item's last change or the last pass is so recent that a webhook may still arrive."""
-    edited = parse_moment(facts.item.updated_at) if facts.item else None
+    edited = parse_moment(item.updated_at) if item else None
     moments = (edited, facts.sync_state.last_sync_attempt)
     return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)

@@ -39,11 +39,11 @@ from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED, answered_items
 from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.run import plan_pass
 
 
 class ReadOnlyClient(limits.MeteredClient):
@@ -121,9 +121,9 @@ def decide_pass(
     records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
 ) -> PlannedPass:
     """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
-    facts = read_facts(board, claims, records)
+    facts = gatherer.read_claims(board, claims, records)
     calls_before = gatherer.calls
-    facts, plan = gatherer.gather(facts)
+    facts, plan = plan_pass(gatherer, facts)
     calls = gatherer.calls - calls_before
     error = facts.error
     if error is None:
@@ -133,7 +133,8 @@ def decide_pass(
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
     released = pass_plan.Ending(pass_plan.Outcome.RELEASED, error.sentence)
-    return PlannedPass(facts, end_unread(facts, plan, released, released), calls, error.sentence)
+    end_unread(facts, plan, released, released)
+    return PlannedPass(facts, plan, calls, error.sentence)
 
 
 def pass_steps(planned_pass: PlannedPass, entity_id: UUID) -> Iterator[str]:
@@ -148,7 +149,7 @@ def pass_steps(planned_pass: PlannedPass, entity_id: UUID) -> Iterator[str]:
     plan = decide(facts, rules=())
     for rule in RULES:
         before = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
-        plan = rule(facts, plan)
+        rule(facts, plan)
         after = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
         changed = [path for path in before | after if before.get(path) != after.get(path)]
         if changed:
@@ -392,9 +393,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     for report in conflict_reports(plan):
         if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
             if report.data:
-                # What it says was not created isn't created by the plan, either.
-                what = str(report.data.get("what", "")).removesuffix(" Nothing was created.")
-                yield _record_change(plan, ChangeKind.ASK, reason=what)
+                yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
             continue
         for values in report.fields:
             field_plan = plan.fields.get(values.key)

@@ -31,7 +31,7 @@ from sync.monday.lag import LOOKS
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import deleted_records, duplicates, gather, pass_plan
-from sync.reconcile.changes import after_answer, item_writes, settings_of
+from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.pass_plan import NOTHING_SENT, Write, WriteAnswer, WriteVerdict
@@ -55,16 +55,16 @@ Answers = dict[str, WriteAnswer]
 Announced = tuple[Write, Intent]
 
 
-def send(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Send everything planned, and return the plan with Monday's answers; raises LeaseLost."""
-    plan = send_item_removals(executor, plan)
+def send(executor: Executor, plan: pass_plan.Plan) -> None:
+    """Send everything planned, and add Monday's answers to the plan; raises LeaseLost."""
+    send_item_removals(executor, plan)
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
-    plan = send_records(executor, plan)
-    return send_duplicates(executor, plan)
+    send_records(executor, plan)
+    send_duplicates(executor, plan)
 
 
-def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> None:
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
@@ -72,44 +72,40 @@ def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Pl
     for policy, kind in deleted_records.REMOVAL_CALLS.items():
         plans = [deleted for deleted in to_remove if deleted.item_removal is policy]
         answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in plans])
-    return plan.with_deleted(
-        deleted_records.after_item_removal(board, deleted, answers[str(deleted.id)]) for deleted in to_remove
-    )
+    for deleted in to_remove:
+        deleted_records.take_removal_answer(board, deleted, answers[str(deleted.id)])
 
 
-def send_records(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+def send_records(executor: Executor, plan: pass_plan.Plan) -> None:
     """Send the records' values and create their items; raises LeaseLost."""
-    board = executor.board
-    changes, creates = item_writes(board, plan)
+    changes, creates = item_writes(executor.board, plan)
     answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
-    return plan.with_records(
-        after_answer(plan.records[write.record_id], answers[write.unit]) for write in (*changes, *creates)
-    )
+    for write in (*changes, *creates):
+        take_answer(plan.records[write.record_id], answers[write.unit])
 
 
-def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> pass_plan.Plan:
+def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
     planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
-    writes = []
-    for duplicate in planned:
-        record_id = duplicate.original_record.pk
-        unit = f"{record_id} {duplicate.item.id} {duplicate.act}"
-        writes.append((duplicate, Write(unit, record_id, duplicate.item.id)))
+    units = {item.facts.item_id: f"{item.original_record.pk} {item.item.id} {item.act}" for item in planned}
     without_npd_id = {board.link.npd_id_column: None}
-    bearers = [write for duplicate, write in writes if duplicate.act is pass_plan.ItemAct.DUPLICATE]
-    cleared = executor.send(CallKind.CHANGE, [replace(write, columns=without_npd_id) for write in bearers])
+    clearings = [
+        Write(units[item.facts.item_id], item.original_record.pk, item.item.id, columns=without_npd_id)
+        for item in planned
+        if item.act is pass_plan.ItemAct.DUPLICATE
+    ]
+    cleared = executor.send(CallKind.CHANGE, clearings)
     archives = []
-    for duplicate, write in writes:
-        if duplicates.is_to_archive(board, duplicate, cleared.get(write.unit)):
-            approval = duplicates.archive_request(duplicate) if duplicate.is_ours else None
-            archives.append(replace(write, approval=approval))
+    for item in planned:
+        unit = units[item.facts.item_id]
+        if duplicates.is_to_archive(board, item, cleared.get(unit)):
+            approval = duplicates.archive_request(item) if item.is_ours else None
+            archives.append(Write(unit, item.original_record.pk, item.item.id, approval=approval))
     archived = executor.send(CallKind.ARCHIVE, archives)
-    after = {}
-    for duplicate, write in writes:
-        answers = [sent[write.unit] for sent in (cleared, archived) if write.unit in sent]
-        after[duplicate.facts.item_id] = duplicates.after_calls(duplicate, answers)
-    return replace(plan, items=tuple(after.get(item.facts.item_id, item) for item in plan.items))
+    for item in planned:
+        unit = units[item.facts.item_id]
+        duplicates.take_answers(item, [sent[unit] for sent in (cleared, archived) if unit in sent])
 
 
 class Executor:
@@ -343,8 +339,9 @@ class Executor:
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
                 if _is_swallowed(self.board, kind, write, outcome):
                     # The next attempt reads the item, and sends it again if this answer was right.
-                    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow())
-                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED, intent=intent)
+                    ends = {"state": IntentState.VOID, "settled_at": SyncNow()} if kind is CallKind.CHANGE else {}
+                    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow(), **ends)
+                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED)
                     continue
                 answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:

@@ -16,12 +16,11 @@ A pair is left out in one of four ways:
   nothing else (`keep_only_pulls`).
 - The item fails by a value that was sent, as the answer shows it: after this pass, which sends everything.
 
-In the last three, `left_out_after_write` leaves it out; changes.py calls it when the answer is known.
+In the last three, `leave_out_after_write` leaves it out; changes.py calls it when the answer is known.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -35,143 +34,156 @@ from sync.monday.board_items import GROUP, NAME_COLUMN, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
+from sync.reconcile.pass_plan import HistoryLine
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 
 
-def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Leave a record out by the conditions on NPD's records, before any call.
 
     A pair that matches again goes on to `filter_item`, which lets it return.
     """
-    if not facts.board.sync_filter or not _filter_applies(plan.facts):
-        return plan
+    if not facts.board.sync_filter or not _filter_applies(plan):
+        return
     verdict = record_verdict(facts.board, plan.record)
     left_out_by = plan.sync_state.left_out
     if verdict.leaves_out(was_out=bool(left_out_by)):
         # While it isn't known, the stored side stays; deleted_records.py asks whether it was the item's.
         side = FilterSide(left_out_by) if verdict.holds is None else FilterSide.RECORD
-        return leave_out(plan, side, verdict.sentence)
-    return plan if verdict.holds else _undecided(plan, verdict.sentence, "No item was searched or made.")
+        leave_out(plan, side, verdict.sentence)
+    elif not verdict.holds:
+        _leave_undecided(plan, verdict.sentence, "No item was searched or made.")
 
 
-def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Leave a record out by the conditions on Monday's items: by its item, or by the item to be created.
 
     A synced pair is left out after this pass, which still pulls Monday's edits. One that was left out may return.
     """
     item = plan.item
-    if plan.unlink_reason or not (item or plan.creates) or not _filter_applies(plan.facts):
-        return plan
+    if plan.unlink_reason or not (item or plan.creates) or not _filter_applies(plan):
+        return
     was_out = bool(plan.sync_state.left_out)
     unreported = plan.lost_cells | plan.unexplained_cells
-    of_item = linked_item_verdict(facts, plan.facts, item, unreported) if item else None
+    of_item = linked_item_verdict(facts, plan, item, unreported) if item else None
     verdict = of_item or new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
     if verdict.holds is False and plan.look_in_seconds and not was_out:
         # First all edits are read, which are pulled before the pair is left out.
-        return plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.look_in_seconds)
-    # A pair without a base was never synced, so it is left out at once.
-    if verdict.holds is False and item and not was_out and plan.sync_state.base:
-        return replace(plan, left_out_after_pass=sentence)
-    if verdict.leaves_out(was_out=was_out):
+        plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.look_in_seconds)
+    elif verdict.holds is False and item and not was_out and plan.sync_state.base:
+        # A pair without a base was never synced, so it is left out at once.
+        plan.left_out_after_pass = sentence
+    elif verdict.leaves_out(was_out=was_out):
         would_not_match = "" if item else " Its item would not match, so none is created."
-        return leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
-    if verdict.holds is None:
-        return _undecided(plan, sentence, "No item was made.")
-    return _returned(plan) if was_out else plan
+        leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
+    elif verdict.holds is None:
+        _leave_undecided(plan, sentence, "No item was made.")
+    elif was_out:
+        _return(plan)
 
 
-def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def filter_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
     """Leave a record with a removed item out if its item doesn't match, or if it was left out before."""
     was_out = bool(plan.sync_state.left_out)
-    if not (board.sync_filter or was_out) or not _filter_applies(plan.facts):
-        return plan
+    if not (board.sync_filter or was_out) or not _filter_applies(plan):
+        return
     if plan.item is not None:
         verdict = item_verdict(board, plan.item, plan.record)
     else:
         verdict = FilterVerdict(None) if board.sync_filter.items else sync_filter.HOLDS
     if verdict.leaves_out(was_out=was_out):
-        return leave_out(plan, FilterSide.ITEM, verdict.sentence or plan.sync_state.note)
-    return _returned(plan) if was_out else plan
+        leave_out(plan, FilterSide.ITEM, verdict.sentence or plan.sync_state.note)
+    elif was_out:
+        _return(plan)
 
 
-def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """If the pair is left out after this pass, plan nothing for its fields but pulls."""
     if not will_be_left_out(facts, plan):
-        return plan
-    fields = dict(plan.fields)
-    for key, field_plan in plan.fields.items():
+        return
+    for field_plan in plan.fields.values():
         is_kept = field_plan.send_raw is None and field_plan.conflict is None
         if field_plan.resolved_conflict is not None:
             # A person's choice is still applied, unless it is the item that fails its conditions.
             is_kept = not plan.left_out_after_pass
         if not is_kept:
-            fields[key] = leave_field_out(field_plan)
-    return replace(plan, fields=fields, sends_npd_id=False)
+            leave_field_out(field_plan)
+    plan.sends_npd_id = False
 
 
-def left_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> pass_plan.RecordPlan:
+def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> None:
     """Leave a settled record out if its item failed as it was read, or if it or its item fails as `written`."""
     field_plans = plan.fields.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
-        return plan
+        return
     # A pull that waits for approval would never happen once the pair is left out.
     is_waiting = any(
         field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
         for field_plan in field_plans
     )
     if plan.unlink_reason or plan.removed_item or is_waiting:
-        return plan
+        return
     if plan.left_out_after_pass:
-        return leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
+        leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
+        return
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
-        return leave_out(plan, FilterSide.RECORD, verdict.sentence)
+        leave_out(plan, FilterSide.RECORD, verdict.sentence)
+        return
     # A removal emptied the cell of such a relation, or the relation waits, or it lags: its cell decides nothing.
     undecided = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
     undecided |= plan.set_aside.keys() | plan.lost_cells | plan.unexplained_cells
     if written and (verdict := item_verdict(board, written, plan.record, undecided)).holds is False:
-        return leave_out(plan, FilterSide.ITEM, verdict.sentence)
-    return plan
+        leave_out(plan, FilterSide.ITEM, verdict.sentence)
 
 
-def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> pass_plan.RecordPlan:
+def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> None:
     """End a record because this side's conditions leave it out; settling closes its open conflicts."""
-    if not plan.sync_state.left_out:
+    sync_state = plan.sync_state
+    if not sync_state.left_out:
         addition = " Both sides keep what they have." if plan.record.monday_id else ""
-        plan = plan.logged(HistoryLine(ActivityKind.LEFT_OUT, f"{sentence}{addition}"))
+        plan.add_lines(HistoryLine(ActivityKind.LEFT_OUT, f"{sentence}{addition}"))
+    sync_state.left_out = str(side)
     # The first pass after its return reads the item.
-    plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
-    identity = replace(plan.identity, creates=False, question=None, duplicate_question=None)
-    left_out_plan = replace(plan, left_out=sentence, identity=identity)
-    return left_out_plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+    plan.forget_removed_state()
+    plan.left_out = sentence
+    plan.identity.creates = False
+    plan.identity.question = None
+    plan.identity.duplicate_question = None
+    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def _returned(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    line = HistoryLine(ActivityKind.LET_IN, "It matches the filter again, and is synced again.")
-    return plan.logged(line).with_state(left_out="")
+def _return(plan: pass_plan.RecordPlan) -> None:
+    plan.add_lines(HistoryLine(ActivityKind.LET_IN, "It matches the filter again, and is synced again."))
+    plan.sync_state.left_out = ""
 
 
-def _undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> pass_plan.RecordPlan:
+def _leave_undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> None:
     """Keep a pair as it is because it isn't known whether it matches; end a record without an item."""
     if plan.record.monday_id or plan.item:
-        return replace(plan, reason=sentence)
-    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(f"{sentence} {no_item_sentence}")
+        plan.reason = sentence
+        return
+    plan.identity.creates = False
+    plan.end_settled(f"{sentence} {no_item_sentence}")
 
 
-def _filter_applies(facts: RecordFacts) -> bool:
+def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
     """Whether the filter applies: with sync off only to “Sync now” at the record, never if a person unlinks it."""
-    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
-    return (facts.record.may_sync or facts.is_pushed_by_name) and not is_unlink
+    is_unlink = bool(plan.facts.claim.payload.get(UNLINK_KEY))
+    return (plan.record.may_sync or plan.facts.is_pushed_by_name) and not is_unlink
 
 
-def leave_field_out(field_plan: pass_plan.FieldPlan) -> pass_plan.FieldPlan:
-    """Return a field plan that writes nothing and asks nothing, because the pair is left out after this pass."""
-    nothing = merge.FieldDecision(merge.Action.NOTHING, "left out by the filter", is_left_out=True)
-    return replace(field_plan, decision=nothing, conflict=None, resolved_conflict=None, send_raw=None, write_raw=None)
+def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
+    """Write and ask nothing about a field, because the pair is left out after this pass."""
+    field_plan.decision = merge.FieldDecision(merge.Action.NOTHING, "left out by the filter", is_left_out=True)
+    field_plan.conflict = None
+    field_plan.resolved_conflict = None
+    field_plan.send_raw = None
+    field_plan.write_raw = None
 
 
 def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
@@ -250,7 +262,8 @@ def item_verdict(
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_group_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
         reason = "a cell is empty that nobody emptied, such as one whose item left its board"
-        return replace(verdict, sentence=f"Whether the filter leaves it out is not known: {reason}.")
+        sentence = f"Whether the filter leaves it out is not known: {reason}."
+        return FilterVerdict(None, verdict.because, sentence)
     return verdict
 
 
@@ -307,31 +320,31 @@ def _verdict(
     sentence = f"Left out by the filter: {verdict.because.failure(name)}."
     if verdict.holds is None:
         sentence = f"Whether the filter leaves it out is not known, for {name} can't be read."
-    return replace(verdict, sentence=sentence)
+    return FilterVerdict(verdict.holds, verdict.because, sentence)
 
 
 def linked_item_verdict(
-    facts: PassFacts, record_facts: RecordFacts, item: Item, unreported: Collection[str] = ()
+    facts: PassFacts, plan: pass_plan.RecordPlan, item: Item, unreported: Collection[str] = ()
 ) -> FilterVerdict:
     """Return whether a record's item matches.
 
     Cells that the removal of another item has emptied, or nobody (of the fields `unreported`), count as unknown.
     """
-    verdict = item_verdict(facts.board, item, record_facts.record)
+    verdict = item_verdict(facts.board, item, plan.record)
     if verdict.holds is not False:
         return verdict
     filtered = {condition.field for condition in facts.board.sync_filter.items}
     emptied = set(unreported)
     for mapping, _ in facts.board.relations:
-        converter = facts.board.converter(mapping, record_facts.record)
-        base = field_bases.base_of(record_facts.sync_state, mapping, item.id)
+        converter = facts.board.converter(mapping, plan.record)
+        base = field_bases.base_of(plan.sync_state, mapping, item.id)
         if mapping.key not in filtered or base is None:
             continue
         with suppress(UnknownValue):
             remote = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
             if is_emptied_by_removal(facts, converter, remote, base):
                 emptied.add(mapping.key)
-    return item_verdict(facts.board, item, record_facts.record, emptied) if emptied else verdict
+    return item_verdict(facts.board, item, plan.record, emptied) if emptied else verdict
 
 
 @lru_cache

@@ -9,12 +9,9 @@ act.py sends the one, settle/ stores the other. Implements, of docs/reference/me
 - there, *a write without effect*: the base stays as it was, and the value is sent once more
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -33,9 +30,10 @@ from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
 from sync.reconcile import our_writes, pass_plan, removed_items, resolutions
-from sync.reconcile.board_filter import left_out_after_write
-from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, HistoryLine, PassFacts
+from sync.reconcile.board_filter import leave_out_after_write
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
+from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import SYNC_ACTOR
 
 # Within this time Monday fills in values that it computes.
@@ -54,11 +52,7 @@ def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
 def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_plan.Write], list[pass_plan.Write]]:
     """Return the writes of a plan's open records: the changes of items, and the new items."""
     changes = [write_of(board, record_plan) for record_plan in plan.open_records if not record_plan.creates]
-    creates = [
-        replace(write_of(board, record_plan), refused_at=record_plan.facts.history.create_refused_at)
-        for record_plan in plan.open_records
-        if record_plan.creates
-    ]
+    creates = [write_of(board, record_plan) for record_plan in plan.open_records if record_plan.creates]
     return [write for write in changes if write.values], creates
 
 
@@ -90,119 +84,105 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
     elif plan.sends_npd_id or plan.creates:
         columns = {board.link.npd_id_column: str(plan.id)}
     settings = settings_of(plan.record)
-    return pass_plan.Write(str(plan.id), plan.id, plan.item_id, tuple(fields), columns, settings)
+    refused_at = plan.history.create_refused_at if plan.creates else None
+    return pass_plan.Write(str(plan.id), plan.id, plan.item_id, tuple(fields), columns, settings, refused_at=refused_at)
 
 
-def after_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> pass_plan.RecordPlan:
-    """Return a record's plan with Monday's answer: refused values are blocked, unsent ones are no longer planned.
+def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> None:
+    """Take Monday's answer: refused values are blocked, unsent ones are no longer planned.
 
     An item can't be created without its name; if another value is refused, it is created with its name alone.
     """
-    fields = dict(plan.fields)
-    lines = []
+    plan.answer = answer
     for key, error in answer.rejected.items():
-        field_plan = fields[key]
+        field_plan = plan.fields[key]
         value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
         advice = "Choose another value." if field_plan.choice else error.advice
         problem = error.message.rstrip(" .")
-        reason = f"Monday rejected “{value}”: {problem}. {advice}"
-        fields[key] = field_plan.block(BlockedCode.REJECTED, reason)
+        field_plan.block(BlockedCode.REJECTED, f"Monday rejected “{value}”: {problem}. {advice}")
         sentence = f"{field_plan.mapping.label} rejected: {problem}."
-        lines.append(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
-    for key, field_plan in fields.items():
+        plan.add_lines(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
+    for key, field_plan in plan.fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
-            fields[key] = replace(field_plan, send_raw=None)
-    plan = replace(plan, fields=fields, answer=answer).logged(*lines)
+            field_plan.send_raw = None
     if answer.item is not None and plan.creates:
-        plan = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
-        plan = plan.with_state(remote_state=answer.item.state)
-        plan = plan.logged(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
-    if plan.creates and any(fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
+        plan.identity.item = answer.item
+        plan.item = answer.item
+        plan.sync_state.remote_state = answer.item.state
+        plan.add_lines(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
+    if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
-        return plan.end_settled(f"It can't be put on the board: {answer.detail}")
+        plan.end_settled(f"It can't be put on the board: {answer.detail}")
+        return
     if answer.verdict is pass_plan.WriteVerdict.GONE:
         # It left the board after it was read; the next pass reads its state.
-        plan = plan.with_state(remote_state="inactive")
+        plan.sync_state.remote_state = "inactive"
     if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
-        return plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
-    return plan if answer.verdict is pass_plan.WriteVerdict.DONE else replace(plan, ending=answer.ending)
+        plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
+    elif answer.verdict is not pass_plan.WriteVerdict.DONE:
+        plan.ending = answer.ending
 
 
-@dataclass(frozen=True)
-class RecordChanges:
-    """What a pass writes for one record."""
-
-    plan: pass_plan.RecordPlan  # with the record and the sync state after the pass in its facts
-    values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
-    is_there: bool = True  # the record was not deleted meanwhile
-    deletes: bool = False  # the record is deleted
-    new_jobs: tuple[dict[str, Any], ...] = ()  # jobs to queue, as PassRun.enqueue takes them
-    ignored: Mapping[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
-    keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
-
-    def unless_others_lose(self, loss: str) -> RecordChanges:
-        """Release the record if other records would lose something (`loss`) by a deletion that no person chose."""
-        removed_item = self.plan.removed_item
-        if self.deletes and removed_item is not None and loss and not removed_item.is_chosen:
-            return RecordChanges(self.plan.end_unapplied(pass_plan.Outcome.RELEASED, CHANGED))
-        return self
-
-    def with_deletion_result(self, obstacle: str) -> RecordChanges:
-        """Return the changes after the deletion; `obstacle` is why the record could not be deleted."""
-        removed_item = self.plan.removed_item
-        assert removed_item is not None
-        if obstacle:
-            # The person is asked again, and reads why the choice can't be carried out.
-            options = tuple(option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION)
-            problem = obstacle if removed_item.is_chosen else ""
-            undecided = replace(removed_item, act=None, options=options, problem=problem)
-            reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
-            return replace(self, plan=replace(self.plan, removed_item=undecided, reason=reason))
-        result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
-        line = HistoryLine(ActivityKind.DELETE, result, values={"reason": removed_item.state})
-        return replace(self, plan=replace(self.plan.logged(line), removed_item=replace(removed_item, result=result)))
-
-
-def record_changes(
+def settle_record(
     facts: PassFacts,
     plan: pass_plan.RecordPlan,
     record: SyncedModel | None,
     pause: str = "",
     board_now: BoardContext | None = None,
-) -> RecordChanges:
-    """Return the changes to a record; `record` is the locked row, None if it was deleted meanwhile.
+) -> None:
+    """Fill in what is written for a record; `record` is the locked row, None if it was deleted meanwhile.
 
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if pause and plan.writes_npd:
-        plan = plan.end_unapplied(pass_plan.Outcome.RELEASED, pause)
+        plan.end_unapplied(pass_plan.Outcome.RELEASED, pause)
     if record is None:
-        return RecordChanges(plan, is_there=False)
+        plan.is_there = False
+        return
     if reason := _why_outdated(plan, record, board_now):
-        return RecordChanges(plan.end_unapplied(pass_plan.Outcome.RELEASED, reason))
-    changes = field_changes(plan, record, facts.now)
-    is_overtaken = bool(changes.new_jobs)  # so far only an overtaken field has added one
-    changes = _with_removed_item(_with_missing_npd_id(facts.board, changes))
-    link_to = changes.plan.link_to
-    if link_to not in (None, record.monday_id):
-        changes = replace(changes, values={**changes.values, "monday_id": link_to})
-    if changes.values:
-        record = copy(record)
-        for name, value in changes.values.items():
-            setattr(record, name, value)
-    final_plan = changes.plan.with_facts(record=record)
+        plan.end_unapplied(pass_plan.Outcome.RELEASED, reason)
+        return
+    settle_fields(plan, record, facts.now)
+    is_overtaken = bool(plan.new_jobs)  # so far only an overtaken field has added one
+    _wait_for_npd_id(facts.board, plan)
+    _settle_removed_item(plan)
+    if plan.link_to not in (None, record.monday_id):
+        plan.values["monday_id"] = plan.link_to
+    plan.record = record
+    if plan.values:
+        plan.record = copy(record)
+        for name, value in plan.values.items():
+            setattr(plan.record, name, value)
     if not is_overtaken:
-        final_plan = left_out_after_write(facts.board, final_plan, plan.answer.item)
-    return replace(changes, plan=final_plan)
+        leave_out_after_write(facts.board, plan, plan.answer.item)
 
 
-def _with_missing_npd_id(board: BoardContext, changes: RecordChanges) -> RecordChanges:
+def deletion_must_wait(plan: pass_plan.RecordPlan, loss: str) -> bool:
+    """Whether other records would lose something (`loss`) by a deletion that no person chose."""
+    return bool(loss) and plan.removed_item is not None and not plan.removed_item.is_chosen
+
+
+def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
+    """Take the result of the deletion; `obstacle` is why the record could not be deleted."""
+    removed_item = plan.removed_item
+    assert removed_item is not None
+    if obstacle:
+        # The person is asked again, and reads why the choice can't be carried out.
+        options = [option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION]
+        removed_item.options = tuple(options)
+        removed_item.problem = obstacle if removed_item.is_chosen else ""
+        removed_item.act = None
+        plan.reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
+        return
+    removed_item.result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
+    plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, values={"reason": removed_item.state}))
+
+
+def _wait_for_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
     """Have the next pass send the NPD ID once more if Monday made the item without it."""
-    plan = changes.plan
-    if not (plan.creates and plan.is_settled and plan.answer.item and npd_id_of(board, plan.answer.item) == ""):
-        return changes
-    detail = "Monday made the item without its NPD ID."
-    return replace(changes, plan=plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS))
+    if plan.creates and plan.is_settled and plan.answer.item and npd_id_of(board, plan.answer.item) == "":
+        detail = "Monday made the item without its NPD ID."
+        plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
 
 
 def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
@@ -229,108 +209,73 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
     return CHANGED if is_overtaken else ""
 
 
-def _with_removed_item(changes: RecordChanges) -> RecordChanges:
-    """Add the changes of a record whose item was removed, or that is unlinked."""
-    plan = changes.plan
+def _settle_removed_item(plan: pass_plan.RecordPlan) -> None:
+    """Fill in what is written for a record whose item was removed, or that is unlinked."""
     if not plan.is_settled:
-        return changes
+        return
     removed_item = plan.removed_item
     if removed_item is not None and removed_item.act is RemovedItemPolicy.CREATE:
         # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
         job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
         if removed_item.is_chosen:
             job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
-        values = {**changes.values, "monday_id": None}
-        unlinked = removed_items.plan_for_new_item(plan, removed_item)
-        changes = replace(changes, plan=unlinked, values=values, new_jobs=(*changes.new_jobs, job))
-    elif removed_item is not None and removed_item.act is RemovedItemPolicy.DELETE:
-        changes = replace(changes, deletes=True)
+        plan.new_jobs.append(job)
+        plan.values["monday_id"] = None
+        removed_items.unlink_for_new_item(plan, removed_item)
     item_id = plan.record.monday_id
     if plan.unlink_reason and item_id:
         sentence = (
             f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
             "“Link again” on the record's page undoes it."
         )
-        values = {**changes.values, "monday_id": None, "sync_enabled": False}
-        ignored = {item_id: f"Unlinked from “{plan.record}”: {plan.unlink_reason}."}
-        unlinked = removed_items.without_removed_state(
-            changes.plan.logged(HistoryLine(ActivityKind.UNLINKED, sentence))
-        )
+        plan.values |= {"monday_id": None, "sync_enabled": False}
+        plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
+        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence))
+        plan.forget_removed_state()
         if removed_item is not None:
-            result = "The record stays in NPD; its sync is off, and its item was unlinked."
-            unlinked = replace(unlinked, removed_item=replace(removed_item, result=result))
-        changes = replace(changes, plan=unlinked, values=values, ignored=ignored)
-    return changes
+            removed_item.result = "The record stays in NPD; its sync is off, and its item was unlinked."
 
 
-@dataclass(frozen=True)
-class FieldResult:
-    """The result for one field, from its plan and the locked record."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)  # for the record's row
-    base: Mapping[str, Any] | None = None  # the new base; None keeps the old one, an empty one removes it
-    # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
-    altered: Mapping[str, Any] | None = None
-    transfer: tuple[ActivityKind, str, str, str] | None = None  # its line in the history: kind, phrase, before, after
-    chosen: str | None = None  # the value after a person's decision that was applied
-    is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
-    recheck: str = ""  # why both sides are soon read again
-    keeps_intent: bool = False  # the intent stays open until then
-
-
-# The answer doesn't show the value, so base and intent stay for the next pass.
-_LEFT_TO_NEXT_PASS = FieldResult(recheck="Monday's answer didn't show what was written.", keeps_intent=True)
-
-_OVERTAKEN = FieldResult(is_overtaken=True)
-
-
-def field_changes(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> RecordChanges:
-    """Return the changes of the record's fields; `record` has NPD's current values."""
-    base = dict(plan.sync_state.base)
+def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> None:
+    """Fill in the values, bases, remarks and lines about its fields; `record` has NPD's current values."""
+    sync_state = plan.sync_state
+    base = dict(sync_state.base)
     altered = _current_remarks(plan)
-    values: dict[str, Any] = {}
-    lines = []
-    fields = dict(plan.fields)
-    results = []
+    settled = []
     for key, field_plan in plan.fields.items():
         has_news = field_plan.resolved_conflict is not None or field_plan.confirmed_entry is not None
         has_news = has_news or field_plan.sends_in_vain > 0
-        has_same_base = field_plan.base is plan.sync_state.base.get(key)
+        has_same_base = field_plan.base is sync_state.base.get(key)
         if has_same_base and field_plan.decision.action is Action.NOTHING and not has_news:  # nearly all fields
             continue
-        answered_item = plan.answer.item_of(key)
-        result = field_result(field_plan, record, plan.item, answered_item, creates=plan.creates)
-        results.append(result)
-        values |= result.values
-        if result.base and result.base != base.get(key):
+        settle_field(field_plan, record, plan.item, plan.answer.item_of(key), creates=plan.creates)
+        settled.append(field_plan)
+        plan.values |= field_plan.values or {}
+        if field_plan.new_base and field_plan.new_base != base.get(key):
             # Pages compare this time with that of a read, which may be older.
-            base[key] = {**result.base, "at": read_at.isoformat()}
-        elif result.base is not None and not result.base:
+            base[key] = {**field_plan.new_base, "at": read_at.isoformat()}
+        elif field_plan.new_base is not None and not field_plan.new_base:
             base.pop(key, None)
-        if result.altered is not None:
+        if field_plan.remark is not None:
             altered.pop(key, None)
-            altered |= {key: result.altered} if result.altered else {}
+            altered |= {key: field_plan.remark} if field_plan.remark else {}
         # A person's choice is in the history of its conflict already.
-        if result.transfer and not field_plan.resolved_conflict:
-            lines.append(_transfer_line(plan, field_plan, result.transfer))
-        if result.chosen is not None and field_plan.resolved_conflict:
-            applied = {**field_plan.applied, field_plan.resolved_kind: result.chosen or None}
-            fields[key] = replace(field_plan, applied=applied)
-    if not results and altered == plan.sync_state.altered:
-        return RecordChanges(plan)
-    for key in plan.sync_state.altered.keys() - altered.keys():
-        if key in base and key in fields and fields[key].decision.action is Action.NOTHING:
+        if field_plan.transfer and not field_plan.resolved_conflict:
+            plan.add_lines(_transfer_line(plan, field_plan, field_plan.transfer))
+    for key in sync_state.altered.keys() - altered.keys():
+        if key in base and key in plan.fields and plan.fields[key].decision.action is Action.NOTHING:
             # Both sides agree again, so what was sent in vain before that doesn't count any more.
             base[key] = {**base[key], "at": read_at.isoformat()}
-    plan = replace(plan.with_state(base=base, altered=altered), fields=fields).logged(*lines)
-    rechecks = [result.recheck for result in results if result.recheck]
+    # Only now, because the lines tell of the former bases.
+    sync_state.base = base
+    sync_state.altered = altered
+    rechecks = [field_plan.recheck for field_plan in settled if field_plan.recheck]
     if rechecks and plan.is_settled:
-        plan = plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
-    is_overtaken = any(result.is_overtaken for result in results)
-    # A job from Monday, because those from NPD wait while writes are stopped, and people are to be asked at once.
-    new_jobs = ({"direction": QueueDirection.TO_NPD},) if is_overtaken else ()
-    keeps_intent = any(result.keeps_intent for result in results)
-    return RecordChanges(plan, values, new_jobs=new_jobs, keeps_intent=keeps_intent)
+        plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
+    if any(field_plan.is_overtaken for field_plan in settled):
+        # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
+        plan.new_jobs.append({"direction": QueueDirection.TO_NPD})
+    plan.keeps_intent = any(field_plan.keeps_intent for field_plan in settled)
 
 
 def _current_remarks(plan: pass_plan.RecordPlan) -> dict[str, Any]:
@@ -343,65 +288,84 @@ def _current_remarks(plan: pass_plan.RecordPlan) -> dict[str, Any]:
     return remarks
 
 
-def field_result(
+def settle_field(
     field_plan: pass_plan.FieldPlan,
     record: SyncedModel,
     read_item: Item | None,
     answered_item: Item | None,
     *,
     creates: bool = False,
-) -> FieldResult:
-    """Return the result for a field; `record` has NPD's current values.
+) -> None:
+    """Fill in what becomes of a field; `record` has NPD's current values.
 
     `read_item` is the item before the call, `answered_item` the one in the answer; with `creates`, the call created it.
     """
     item = answered_item or read_item
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
         # A blocked field, or one in conflict, keeps its base.
-        return FieldResult(base=field_plan.base if read_item is not None else None)
+        field_plan.new_base = field_plan.base if read_item is not None else None
+        return
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if is_sent and _is_swallowed(field_plan, item):
-        return _swallowed_result(field_plan, record)
-    if field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
+        _settle_swallowed(field_plan, record)
+    elif field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
         inverse = field_plan.resolved_conflict.inverse[field_plan.key]
-        return _undo_result(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
-    if action is Action.PULL or (action is Action.BOTH and is_sent):
-        return _pull_result(field_plan, record, item, is_sent=is_sent)
-    if action is Action.AGREED or (action is Action.PUSH and is_sent):
-        is_push = action is Action.PUSH
-        result = _push_result(field_plan, item) if is_push else _agreed_result(field_plan, item, creates=creates)
-        return _with_complete_value(result, field_plan, record)
-    if action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
-        altered = _swallowed_remark(field_plan, field_plan.local_raw) if field_plan.sends_in_vain else None
-        is_confirmed = field_plan.confirmed_entry is not None
-        chosen = field_plan.display_local(field_plan.local_raw) if is_confirmed else None
-        return FieldResult(base=field_plan.base, altered=altered, chosen=chosen)
-    return FieldResult()
+        _settle_undo(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
+    elif action is Action.PULL or (action is Action.BOTH and is_sent):
+        _settle_pull(field_plan, record, item, is_sent=is_sent)
+    elif action is Action.PUSH and is_sent:
+        _settle_push(field_plan, item)
+        _complete_value(field_plan, record)
+    elif action is Action.AGREED:
+        _settle_agreed(field_plan, item, creates=creates)
+        _complete_value(field_plan, record)
+    elif action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
+        field_plan.new_base = field_plan.base
+        if field_plan.sends_in_vain:
+            field_plan.remark = _swallowed_remark(field_plan, field_plan.local_raw)
+        if field_plan.confirmed_entry is not None:
+            _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
 
 
-def _with_complete_value(result: FieldResult, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
-    """Return it with the value in a form that keeps its meaning, such as a phone number with its country code."""
+def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
+    """Note the value after a person's choice, if this pass applied one."""
+    if field_plan.resolved_conflict:
+        field_plan.applied[field_plan.resolved_kind] = value or None
+
+
+def _leave_to_next_pass(field_plan: pass_plan.FieldPlan) -> None:
+    """Keep base and intent, because the answer doesn't show the value."""
+    field_plan.recheck = "Monday's answer didn't show what was written."
+    field_plan.keeps_intent = True
+
+
+def _complete_value(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
+    """Write the value in a form that keeps its meaning, such as a phone number with its country code."""
     raw = field_plan.local_raw
     complete = field_plan.converter.completed(raw)
-    if complete == raw or not result.base or not still_holds(record, raw):
-        return result
-    values = {**result.values, **update_values(type(record), complete)}
-    return replace(result, values=values, base={**result.base, "local": dict(complete)})
+    if complete == raw or not field_plan.new_base or not still_holds(record, raw):
+        return
+    field_plan.values = update_values(type(record), complete)
+    field_plan.new_base = {**field_plan.new_base, "local": dict(complete)}
 
 
-def _undo_result(
+def _settle_undo(
     field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, is_sent: bool
-) -> FieldResult:
+) -> None:
     """Undo a resolution if both sides still have the values of the plan; `base` is the one before the resolution."""
     if field_plan.send_raw is not None and not is_sent:
-        return FieldResult()
+        return
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
-        return _LEFT_TO_NEXT_PASS
-    if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
-        return _OVERTAKEN
-    values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
-    return FieldResult(values, base=base or {}, altered={}, chosen="")
+        _leave_to_next_pass(field_plan)
+    elif field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
+        field_plan.is_overtaken = True
+    else:
+        if field_plan.write_raw is not None:
+            field_plan.values = update_values(type(record), field_plan.write_raw)
+        field_plan.new_base = base or {}
+        field_plan.remark = {}
+        _note_applied(field_plan, "")
 
 
 def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
@@ -412,87 +376,98 @@ def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 
-def _swallowed_result(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> FieldResult:
+def _settle_swallowed(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
     """Keep the base, so that the value is sent once more, and an edit on Monday meanwhile becomes a conflict.
 
     A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
     """
     recheck = "Monday answered the write, but didn't store it."
     if field_plan.resolved_conflict is not None:
-        return FieldResult(base=field_plan.base, recheck=recheck)
-    values: dict[str, Any] = {}
-    transfer = None
+        field_plan.new_base = field_plan.base
+        field_plan.recheck = recheck
+        return
     if field_plan.write_raw is not None:
         if not still_holds(record, field_plan.local_raw):
-            return _OVERTAKEN
-        values = update_values(type(record), field_plan.write_raw)
+            field_plan.is_overtaken = True
+            return
+        field_plan.values = update_values(type(record), field_plan.write_raw)
         before = field_plan.display_local(field_plan.local_raw)
-        transfer = (ActivityKind.PULL, "updated from Monday", before, field_plan.display_local(field_plan.write_raw))
-    sent_twice = field_plan.sends_in_vain >= MAX_SENDS - 1
-    field_plan = replace(field_plan, sends_in_vain=field_plan.sends_in_vain + 1)
-    remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
-    return FieldResult(
-        values, base=field_plan.base, altered=remark, transfer=transfer, recheck="" if sent_twice else recheck
-    )
+        after = field_plan.display_local(field_plan.write_raw)
+        field_plan.transfer = (ActivityKind.PULL, "updated from Monday", before, after)
+    field_plan.new_base = field_plan.base
+    field_plan.sends_in_vain += 1
+    field_plan.remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
+    field_plan.recheck = recheck if field_plan.sends_in_vain < MAX_SENDS else ""
 
 
 def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> dict[str, Any]:
     return {"reason": swallowed_reason(field_plan, raw), "lossless": False, SWALLOWED: raw}
 
 
-def _push_result(field_plan: pass_plan.FieldPlan, item: Item) -> FieldResult:
-    """Return what was sent and what Monday answered as the base, and note if Monday altered it."""
+def _settle_push(field_plan: pass_plan.FieldPlan, item: Item) -> None:
+    """Make what was sent and what Monday answered the base, and note if Monday altered it."""
     converter = field_plan.converter
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
-        return _LEFT_TO_NEXT_PASS
+        _leave_to_next_pass(field_plan)
+        return
     sent_value = converter.canonical_local(field_plan.send_raw or {})
     stored_value = converter.canonical_remote(answered_raw)
     before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
     after = converter.display(sent_value)
-    altered = {}
+    field_plan.remark = {}
     if sent_value != stored_value:
         is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
         advice = "Nothing is lost." if is_lossless else "Change it on either side."
         stored_text = name_invisible(converter.display(stored_value))
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
-        altered = {"reason": reason, "lossless": is_lossless}
-    base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
-    transfer = (ActivityKind.PUSH, "sent to Monday", before, after)
-    return FieldResult(base=base, altered=altered, transfer=transfer, chosen=after)
+        field_plan.remark = {"reason": reason, "lossless": is_lossless}
+    field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
+    field_plan.transfer = (ActivityKind.PUSH, "sent to Monday", before, after)
+    _note_applied(field_plan, after)
 
 
-def _pull_result(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool) -> FieldResult:
-    """Return the value to write if the record still has the one that was merged; else the job of its save goes on."""
+def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool) -> None:
+    """Write the value if the record still has the one that was merged; else the job of its save goes on."""
     if field_plan.write_raw is None:
-        return FieldResult()
+        return
     if not still_holds(record, field_plan.local_raw):
-        return _OVERTAKEN
+        field_plan.is_overtaken = True
+        return
     answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
     if answered_raw is _NOT_SHOWN:
-        return _LEFT_TO_NEXT_PASS
+        _leave_to_next_pass(field_plan)
+        return
     before = field_plan.display_local(field_plan.local_raw)
     after = field_plan.display_local(field_plan.write_raw)
-    values = update_values(type(record), field_plan.write_raw)
-    base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
-    transfer = (ActivityKind.PULL, "written on both sides" if is_sent else "updated from Monday", before, after)
-    return FieldResult(values, base=base, altered={}, transfer=transfer, chosen=after)
+    field_plan.values = update_values(type(record), field_plan.write_raw)
+    field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
+    field_plan.remark = {}
+    field_plan.transfer = (
+        ActivityKind.PULL,
+        "written on both sides" if is_sent else "updated from Monday",
+        before,
+        after,
+    )
+    _note_applied(field_plan, after)
 
 
-def _agreed_result(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> FieldResult:
-    """Return equal values as the base; for a new item, if its answer shows that Monday left the field empty."""
+def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> None:
+    """Make equal values the base; for a new item, if its answer shows that Monday left the field empty."""
     remote_raw = field_plan.remote_raw
     if creates:
         remote_raw = _answered_value(field_plan, item)
         if remote_raw is _NOT_SHOWN:
-            return _LEFT_TO_NEXT_PASS
+            _leave_to_next_pass(field_plan)
+            return
         converter = field_plan.converter
         if converter.canonical_remote(remote_raw) != converter.canonical_local(field_plan.local_raw):
-            return FieldResult(recheck="Monday filled in a value of its own.")
-    base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
+            field_plan.recheck = "Monday filled in a value of its own."
+            return
+    field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
+    field_plan.remark = {}
     # A person may have chosen an empty value while the other side's column was replaced.
-    chosen = field_plan.display_local(field_plan.local_raw) if field_plan.resolved_conflict else None
-    return FieldResult(base=base, altered={}, chosen=chosen)
+    _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
 
 
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
@@ -556,7 +531,7 @@ def _transfer_line(
     # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
     is_new_column = entry.get("column", "") not in ("", mapping.column_id)
-    if is_push and not before and is_new_column and resolutions.is_column_replaced(plan.facts, field_plan):
+    if is_push and not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
         reason = "its column was replaced"
         former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
         is_refilled = former == field_plan.local_raw

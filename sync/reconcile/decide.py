@@ -1,14 +1,13 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
-Each rule takes the facts and the plan so far, and returns a new plan. The rules in this file end records that need no
-call, for example because a webhook only reports our own write (the end of *lost update* in docs/reference/merge.md), or
-that can't be decided yet; the others have modules of their own.
+Each rule takes the facts, which stay as they are, and fills in the draft. The rules in this file end records that need
+no call, for example because a webhook only reports our own write (the end of *lost update* in docs/reference/merge.md),
+or that can't be decided yet; the others have modules of their own.
 
-What depends on Monday's answer to a write is no rule: changes.py, with `left_out_after_write` of board_filter.py.
+What depends on Monday's answer to a write is no rule: changes.py, with `leave_out_after_write` of board_filter.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import wraps
 
 from sync.choices import BlockedCode, Cause
@@ -21,11 +20,11 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
-from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call
+from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call, take_items_of_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts, event_value
-from sync.reconcile.field_plan import with_fields
+from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.identity import apply_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
@@ -38,27 +37,26 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     """Return the plan rule that applies this rule to every open record."""
 
     @wraps(rule)
-    def apply(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-        decided = [(record_plan, rule(facts, record_plan)) for record_plan in plan.open_records]
-        return plan.with_records([after for before, after in decided if after is not before])
+    def apply(facts: PassFacts, plan: pass_plan.Plan) -> None:
+        for record_plan in plan.open_records:
+            rule(facts, record_plan)
 
     return apply
 
 
-def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """End a record that needs no call: its sync is off, a save changed nothing, or a webhook reports what is known."""
     board = facts.board
     record_facts = plan.facts
-    if not record_facts.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
+    if not plan.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
-        plan = plan.with_state(remote_state="")
-        return plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
-    if record_facts.causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
-        return plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
-    if record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
+        plan.sync_state.remote_state = ""
+        plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
+    elif record_facts.causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
+        plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
+    elif record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
         sentence = "Monday reported what was known already."
-        return replace(plan, ending=pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True))
-    return plan
+        plan.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True)
 
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -133,22 +131,24 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
     return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
 
 
-def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """End a record without an item if a column that matches items is missing: a new item could be a second one."""
     match = facts.board.match_mapping
     reason = facts.board.link.npd_id_problem
     if not reason and match is not None and match.problem:
         reason = f"{match.problem} Records and items are matched by it, so no item is created until then."
-    return plan if plan.record.monday_id or not reason else plan.end_settled(reason)
+    if reason and not plan.record.monday_id:
+        plan.end_settled(reason)
 
 
-def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Settle a record that can't have an item because its name is missing or blocked."""
     if not plan.creates:
-        return plan
+        return
     name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
     problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
-    return plan.end_settled(f"It can't be put on the board: {problem}.") if problem else plan
+    if problem:
+        plan.end_settled(f"It can't be put on the board: {problem}.")
 
 
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
@@ -165,6 +165,7 @@ BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
 
 AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     # What Monday's answers don't show yet decides nothing.
+    take_items_of_deleted,
     wait_for_stale_items,
     # Links come before everything that compares the two sides. decide_removed_items ends the records whose items are
     # gone, so it asks for approvals itself; so does decide_deleted_records.
@@ -181,8 +182,8 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
     find_possible_duplicates,
     # Fields are merged with the bases that earlier writes left. Then the restraints apply: a pair that the
     # filter leaves out after this pass only pulls, a field in a loop is throttled, and too many clears wait.
-    each_record(our_writes.with_bases_of_our_writes),
-    each_record(with_fields),
+    each_record(our_writes.take_bases),
+    each_record(fill_in_fields),
     each_record(keep_only_pulls),
     keep_lost_values,  # depends on the field plans
     each_record(throttle_write_loops),
@@ -197,28 +198,31 @@ AFTER_READING: tuple[pass_plan.PlanRule, ...] = (
 RULES = (*BEFORE_READING, *AFTER_READING)
 
 
+def new_plan(facts: PassFacts) -> pass_plan.Plan:
+    """Return the draft in which nothing is decided yet."""
+    no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
+    return pass_plan.Plan(
+        {record.id: pass_plan.RecordPlan(record) for record in facts.records},
+        {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
+        other_jobs=[(claim, no_record) for claim in facts.unknown],
+    )
+
+
 def decide(
     facts: PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
 ) -> pass_plan.Plan:
-    """Return the plan of a pass with these facts; `plan` and `rules` continue from an earlier plan."""
-    if plan is None:
-        no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
-        plan = pass_plan.Plan(
-            {record.id: pass_plan.RecordPlan(record) for record in facts.records},
-            {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
-            other_jobs=tuple((claim, no_record) for claim in facts.unknown),
-        )
+    """Fill in and return the draft of a pass with these facts: a new one, or one that earlier rules began."""
+    plan = new_plan(facts) if plan is None else plan
     for rule in rules:
-        plan = rule(facts, plan)
+        rule(facts, plan)
     return plan
 
 
 def end_unread(
     facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
-) -> pass_plan.Plan:
-    """Return the plan after a failed read: open records end with `ending`, claims of items with `ending_of_items`."""
-    plan = plan.with_deleted(replace(deleted, ending=ending) for deleted in plan.open_deleted)
-    plan = plan.with_records(replace(record_plan, ending=ending) for record_plan in plan.open_records)
+) -> None:
+    """End a pass after a failed read: open records end with `ending`, claims of items with `ending_of_items`."""
+    for record_plan in (*plan.open_deleted, *plan.open_records):
+        record_plan.ending = ending
     # No rule has planned these items, because that comes after reading.
-    jobs = tuple((claim, ending_of_items) for claim in facts.item_claims)
-    return replace(plan, other_jobs=(*plan.other_jobs, *jobs))
+    plan.other_jobs += [(claim, ending_of_items) for claim in facts.item_claims]

@@ -10,7 +10,6 @@ The tombstone holds the deleted record; the sync state holds the values that bot
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -26,8 +25,9 @@ from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import field_plan, pass_plan, removed_items
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
-from sync.reconcile.facts import DeletedFacts, HistoryLine, PassFacts
+from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.lost_updates import edits_removed_with_item
+from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -65,95 +65,113 @@ REMOVAL_CALLS = {
 }
 
 
-def end_deleted_without_call(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def end_deleted_without_call(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End the deleted records that need no call to Monday."""
-    return plan.with_deleted(decide_before_reading(facts.board, deleted) for deleted in plan.open_deleted)
+    for deleted in plan.open_deleted:
+        decide_before_reading(facts.board, deleted)
 
 
-def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
+def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> None:
     """End a deleted record if that needs no call to Monday; the plan stays open if its item has to be read."""
     facts = plan.facts
     tombstone = facts.tombstone
     record = facts.record
+    kept = choices.TombstoneState.KEPT
+    nothing_left = choices.TombstoneState.NOTHING_LEFT
     if tombstone.state in FINAL_STATES:
-        return plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
-    if tombstone.monday_id is None:
-        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
-    if facts.owner is not None:
-        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=facts.owner)
-    if not record.may_sync:
-        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+        plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
+    elif tombstone.monday_id is None:
+        _end_deletion(plan, nothing_left, TombstoneReason.NO_ITEM)
+    elif facts.owner is not None:
+        _end_deletion(plan, nothing_left, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+    elif not record.may_sync:
+        _end_deletion(plan, kept, TombstoneReason.SYNC_OFF)
     # A verdict that isn't known leaves it in or out as it was.
-    verdict = record_verdict(board, record)
-    if verdict.leaves_out(was_out=bool(facts.sync_state.left_out)):
-        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
-    if record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
-        return _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.ONE_WAY)
-    return plan
+    elif (verdict := record_verdict(board, record)).leaves_out(was_out=bool(facts.sync_state.left_out)):
+        _end_deletion(plan, kept, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
+    elif record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
+        _end_deletion(plan, kept, TombstoneReason.ONE_WAY)
 
 
-def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def take_items_of_deleted(facts: PassFacts, plan: pass_plan.Plan) -> None:
+    """Give every open deleted record its item, as it was read."""
+    for deleted in plan.open_deleted:
+        deleted.item = facts.items.linked.get(deleted.item_id)
+
+
+def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Decide every open deleted record by its item."""
-    if not plan.open_deleted:
-        return plan
-    facts_by_id = {record.id: record for record in facts.deleted}
+    planned = plan.open_deleted
+    if not planned:
+        return
     linked_now = assigned_items(plan)
-    plans = [replace(deleted, facts=facts_by_id[deleted.id]) for deleted in plan.open_deleted]
-    decided = [decide_deleted(facts, deleted, linked_now) for deleted in plans]
-    return plan.with_deleted(approve_item_removals(decided, facts.approvals))
+    for deleted in planned:
+        decide_deleted(facts, deleted, linked_now)
+    approve_item_removals(planned, facts.approvals)
 
 
-def decide_deleted(
-    facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()
-) -> pass_plan.DeletedPlan:
+def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Collection[str] = ()) -> None:
     """Decide by the item; `linked_now` are the items that this pass links with other records."""
     board = facts.board
-    deleted = plan.facts
     item = plan.item
     is_removed = item is None or item.state != field_values.ACTIVE
+    choice = plan.facts.choice
     if item is not None:
-        plan = plan.with_state(removed_since=None)
-    if is_removed and deleted.choice is not None and deleted.choice.choose == RESTORE_OPTION:
-        return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
-    if item is None:
-        return _decide_without_item(facts, plan)
-    if is_removed:
-        return _decide_by_removed_item(board, plan, item)
-    kept = choices.TombstoneState.KEPT
-    if not field_values.is_active_on(board, item):
-        return _end_deletion(plan, kept, TombstoneReason.MOVED, item=item.name, board=item.board_id)
-    if deleted.npd_id_record is not None:
+        plan.sync_state.removed_since = None
+    if is_removed and choice is not None and choice.choose == RESTORE_OPTION:
+        plan.new_state = choices.TombstoneState.RESTORED
+        plan.end(pass_plan.Outcome.SETTLED)
+    elif item is None:
+        _decide_without_item(facts, plan)
+    elif is_removed:
+        _decide_by_removed_item(board, plan, item)
+    elif not field_values.is_active_on(board, item):
+        kept = choices.TombstoneState.KEPT
+        _end_deletion(plan, kept, TombstoneReason.MOVED, item=item.name, board=item.board_id)
+    elif owner := facts.npd_id_records.get(plan.id):
         state = choices.TombstoneState.NOTHING_LEFT
-        return _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=deleted.npd_id_record)
-    verdict = linked_item_verdict(facts, deleted, item)
-    if verdict.leaves_out(was_out=deleted.sync_state.left_out == FilterSide.ITEM):
-        return _end_deletion(plan, kept, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
-    if item.id in linked_now:
+        _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=owner)
+    else:
+        _decide_by_present_item(facts, plan, item, linked_now)
+
+
+def _decide_by_present_item(
+    facts: PassFacts, plan: pass_plan.DeletedPlan, item: Item, linked_now: Collection[str]
+) -> None:
+    """Decide about an item that is on the board, and is nobody else's."""
+    verdict = linked_item_verdict(facts, plan, item)
+    if verdict.leaves_out(was_out=plan.sync_state.left_out == FilterSide.ITEM):
+        kept = choices.TombstoneState.KEPT
+        _end_deletion(plan, kept, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
+    elif item.id in linked_now:
         waits = "Another record is being linked with its item."
-        return plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
-    return _decide_by_policy(board, plan, item)
+        plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
+    else:
+        _decide_by_policy(facts.board, plan, item)
 
 
-def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
+def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> None:
     """End a deletion whose item isn't returned, after a quiet time in which the item may be shown again."""
     since = plan.sync_state.removed_since or facts.now
-    plan = plan.with_state(removed_since=since)
+    plan.sync_state.removed_since = since
     seconds = facts.board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
         detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
-        return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
-    return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+        plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
+    else:
+        _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
 
 
-def _decide_by_removed_item(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
+def _decide_by_removed_item(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> None:
     """End a deletion whose item was archived or deleted, by us or by somebody before."""
     tombstone = plan.facts.tombstone
     state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
     is_removed_by_us = tombstone.state == state and tombstone.reason_code in _BY_US
     # Our own call may have removed it without an answer.
     if is_removed_by_us or _removing_intents(plan.facts):
-        return _end_after_our_removal(board, plan, state, item)
-    return _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
+        _end_after_our_removal(board, plan, state, item)
+    else:
+        _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
 
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
@@ -163,17 +181,17 @@ def _removing_intents(facts: DeletedFacts) -> list[UUID]:
 
 def _end_after_our_removal(
     board: BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
-) -> pass_plan.DeletedPlan:
+) -> None:
     """End it after our call removed the item; edits that were removed with it go to the history."""
     addition = ""
-    if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan.facts, item)):
+    if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan, item)):
         addition = f" What was edited there before is in its activity: {', '.join(edits)}."
-        plan = plan.logged(*edits.values())
+        plan.add_lines(*edits.values())
     # The state, its reason and the kind of the line have one name.
-    return _end_deletion(plan, state, TombstoneReason(state), kind=ActivityKind(state), more=addition, item=item.name)
+    _end_deletion(plan, state, TombstoneReason(state), kind=ActivityKind(state), more=addition, item=item.name)
 
 
-def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> pass_plan.DeletedPlan:
+def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> None:
     """Apply a person's choice if the item's values are unchanged, or the policy if nobody edited the item.
 
     Open conflicts about fields don't stop it: `deletion_reports` closes them.
@@ -182,26 +200,27 @@ def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: It
     policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
     is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.sync_state.remote_state == ITEM_IS_BACK
     if is_restored:
-        plan = plan.with_state(remote_state=ITEM_IS_BACK)
-    plan = replace(plan, edits=edited_cells(board, facts, item))
+        plan.sync_state.remote_state = ITEM_IS_BACK
+    plan.edits = edited_cells(board, plan, item)
     choice = facts.choice
-    if choice is None and (is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK):
-        return ask_about_item(plan, policy)
-    if choice is None:
-        return replace(plan, item_removal=policy)
-    if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
-        return ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
-    if choice.choose == RESTORE_OPTION:
-        return replace(plan, new_state=choices.TombstoneState.RESTORED).end(pass_plan.Outcome.SETTLED)
-    if choice.choose == removed_items.UNLINK_OPTION:
-        return replace(plan, item_removal=choices.DeletedRecordPolicy.UNLINK)
-    deletes = policy is choices.DeletedRecordPolicy.DELETE
-    return replace(plan, item_removal=policy if deletes else choices.DeletedRecordPolicy.ARCHIVE)
+    asks = is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK
+    if choice is None and asks:
+        ask_about_item(plan, policy)
+    elif choice is None:
+        plan.item_removal = policy
+    elif choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
+        ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
+    elif choice.choose == RESTORE_OPTION:
+        plan.new_state = choices.TombstoneState.RESTORED
+        plan.end(pass_plan.Outcome.SETTLED)
+    elif choice.choose == removed_items.UNLINK_OPTION:
+        plan.item_removal = choices.DeletedRecordPolicy.UNLINK
+    else:
+        deletes = policy is choices.DeletedRecordPolicy.DELETE
+        plan.item_removal = policy if deletes else choices.DeletedRecordPolicy.ARCHIVE
 
 
-def ask_about_item(
-    plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPolicy, problem: str = ""
-) -> pass_plan.DeletedPlan:
+def ask_about_item(plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPolicy, problem: str = "") -> None:
     """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
     if facts.choice is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
@@ -210,12 +229,12 @@ def ask_about_item(
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
     reason = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION
     again = ""
-    if facts.sync_state.remote_state == ITEM_IS_BACK:
+    if plan.sync_state.remote_state == ITEM_IS_BACK:
         reason = TombstoneReason.QUESTION_RESTORED
         again = " again"
-    item_name = f"“{facts.item.name}”" if facts.item else "its item"
+    item_name = f"“{plan.item.name}”" if plan.item else "its item"
     # Without a line: the conflict adds one to the history.
-    plan = _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
+    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
     removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
     remove = reports.Option(REMOVE_OPTION, f"Archive the item{again}", removing, does=reports.ARCHIVE_ITEM)
     if policy is choices.DeletedRecordPolicy.DELETE:
@@ -230,14 +249,13 @@ def ask_about_item(
             removed_items.UNLINK_OPTION, "Unlink the item", unlinking, removed_items.UNLINK_VALUE, reports.UNLINK
         ),
     ]
-    question = plan.conflict_report(
+    plan.question = plan.conflict_report(
         ConflictKind.DELETE,
         facts.tombstone.monday_id or "",
         fields=plan.edits,
         rejected={reports.RECORD_KEY: problem} if problem else {},
         data={"what": plan.reason, "options": [option.to_json() for option in options]},
     )
-    return replace(plan, question=question)
 
 
 def _end_deletion(
@@ -248,7 +266,7 @@ def _end_deletion(
     kind: ActivityKind | None = ActivityKind.DELETE,
     more: str = "",
     **params: object,
-) -> pass_plan.DeletedPlan:
+) -> None:
     """End the deleted record's pass with this state and reason.
 
     `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
@@ -258,31 +276,37 @@ def _end_deletion(
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:
         code = new_state if reason is TombstoneReason.REMOVED_BEFORE else reason
-        plan = plan.logged(HistoryLine(kind, sentence, values={"reason": code}))
-    settled = replace(plan, new_state=new_state, reason_code=reason, item_removal=None)
-    return settled.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
+        plan.add_lines(HistoryLine(kind, sentence, values={"reason": code}))
+    plan.new_state = new_state
+    plan.reason_code = reason
+    plan.item_removal = None
+    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
+def lost_edits(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, HistoryLine]:
     """Return the history lines about edits that nobody saw and that are removed with the item, by field label.
 
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
     """
-    seen_values = facts.choice.seen_values if facts.choice else {}
+    choice = plan.facts.choice
+    seen_values = choice.seen_values if choice else {}
     why = (
         "the item left the board with that, because its record was deleted in NPD. Once the record is restored, that "
         "can be undone here."
     )
     unseen = []
-    for edit in edited_cells(board, facts, item, _ALL_DIRECTIONS):
+    for edit in edited_cells(board, plan, item, _ALL_DIRECTIONS):
         _, seen_monday = seen_values.get(edit.key, (None, None))
         if edit.key not in seen_values or seen_monday != edit.monday:
             unseen.append(edit.key)
-    return edits_removed_with_item(board, replace(facts, item=item), unseen, facts.item_events, why)
+    return edits_removed_with_item(board, plan.compared_with(item), unseen, plan.facts.item_events, why)
 
 
 def edited_cells(
-    board: BoardContext, facts: DeletedFacts, item: Item, directions: Collection[choices.SyncDirection] = _TO_NPD
+    board: BoardContext,
+    plan: pass_plan.DeletedPlan,
+    item: Item,
+    directions: Collection[choices.SyncDirection] = _TO_NPD,
 ) -> tuple[reports.FieldConflict, ...]:
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
@@ -293,11 +317,11 @@ def edited_cells(
     edits: list[reports.FieldConflict] = []
     for mapping in board.mapped:
         is_missing = mapping.problem_code == choices.ColumnProblem.MISSING
-        if is_missing or field_plan.direction_of(facts, mapping) not in directions:
+        if is_missing or field_plan.direction_of(plan, mapping) not in directions:
             continue
-        converter = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, plan.record)
         cell = field_bases.cell_of(converter, mapping, item)
-        _, sides = removed_items.compared_with_base(facts, mapping, converter, item.id, cell)
+        _, sides = removed_items.compared_with_base(plan, mapping, converter, item.id, cell)
         monday, reason = removed_items.edit_on_monday(converter, sides)
         if not reason:
             continue
@@ -308,15 +332,12 @@ def edited_cells(
     return tuple(edits)
 
 
-def item_npd_id(board: BoardContext, facts: DeletedFacts) -> UUID | None:
+def item_npd_id(board: BoardContext, item: Item | None) -> UUID | None:
     """Return the NPD ID of an active item, which may be another record's."""
-    item = facts.item
     return field_values.npd_uuid_of(board, item) if item and field_values.is_active_on(board, item) else None
 
 
-def approve_item_removals(
-    planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts
-) -> list[pass_plan.DeletedPlan]:
+def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> None:
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
@@ -324,17 +345,13 @@ def approve_item_removals(
     # A person's choice and an unlinking need no approval.
     acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.choice is None]
     verdicts = approvals.verdicts(choices.ApprovalKind.ITEMS, acts)
-    plans = []
     for plan in planned:
-        may_go, approval = verdicts.get((plan.id, ""), (True, None))
-        decided = plan
+        may_go, plan.approval = verdicts.get((plan.id, ""), (True, None))
         if not may_go and states.get((plan.id, "")) == choices.ApprovalState.REJECTED:
-            decided = _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
+            _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
         elif not may_go:
             state = choices.TombstoneState.PENDING_APPROVAL
-            decided = _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
-        plans.append(replace(decided, approval=approval))
-    return plans
+            _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
 
 
 def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
@@ -367,48 +384,55 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
     )
 
 
-def after_item_removal(
-    board: BoardContext, plan: pass_plan.DeletedPlan, answer: pass_plan.WriteAnswer
-) -> pass_plan.DeletedPlan:
-    """Return the plan after Monday's answer to the item's removal; its request is stored by now."""
-    plan = replace(plan, approval=None, answer=answer)
+def take_removal_answer(board: BoardContext, plan: pass_plan.DeletedPlan, answer: pass_plan.WriteAnswer) -> None:
+    """Take Monday's answer to the item's removal; its request is stored by now."""
+    plan.approval = None
+    plan.answer = answer
     if answer.verdict is pass_plan.WriteVerdict.GONE:
         reason = TombstoneReason.REMOVED_MEANWHILE
-        return _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
-    if answer.item is None:
+        _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
+    elif answer.item is None:
         if answer.verdict is pass_plan.WriteVerdict.FAILED:
-            problem = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
-            plan = replace(plan, reason=problem)
-        return replace(plan, ending=answer.ending)
-    if plan.item_removal in STATE_AFTER:
-        return _end_after_our_removal(board, plan, STATE_AFTER[plan.item_removal], answer.item)
-    unlinked = TombstoneReason.UNLINKED
-    return _end_deletion(
-        plan, choices.TombstoneState.UNLINKED, unlinked, kind=ActivityKind.UNLINKED, item=answer.item.name
-    )
+            plan.reason = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+        plan.ending = answer.ending
+    elif plan.item_removal in STATE_AFTER:
+        _end_after_our_removal(board, plan, STATE_AFTER[plan.item_removal], answer.item)
+    else:
+        unlinked = TombstoneReason.UNLINKED
+        _end_deletion(
+            plan, choices.TombstoneState.UNLINKED, unlinked, kind=ActivityKind.UNLINKED, item=answer.item.name
+        )
 
 
-def deleted_as_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> pass_plan.DeletedPlan:
-    """Return the plan as far as it still holds; `is_there` says that its tombstone still is there, and not restored.
+def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> None:
+    """Drop what doesn't hold any more; `is_there` says that its tombstone still is there, and not restored.
 
     `pause` is the sentence why nothing may be written.
     """
     if not is_there:
-        return replace(plan, new_state=None, question=None, approval=None, lost_updates=())
-    if plan.restores and pause:
-        return replace(plan, new_state=None).end(pass_plan.Outcome.RELEASED, pause)
-    return plan
+        plan.new_state = None
+        plan.question = None
+        plan.approval = None
+        plan.lost_updates = []
+    elif plan.restores and pause:
+        plan.new_state = None
+        plan.end(pass_plan.Outcome.RELEASED, pause)
 
 
-def after_restoring(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
-    """Return the plan after its record was restored, as a person chose."""
-    detail = "Restored as somebody decided, with what was edited on Monday."
-    if not plan.item_to_keep:
-        detail = (
-            "Restored as somebody decided, as it was when it was deleted: its item has left the board meanwhile, so "
-            "it gets a new one. What was edited there is in the conflict."
-        )
-    return plan.logged(HistoryLine(ActivityKind.RESTORED, detail)).end(pass_plan.Outcome.SETTLED, detail, reason=detail)
+def restored_sentence(plan: pass_plan.DeletedPlan) -> str:
+    """Return what is said about a record that was restored, as a person chose."""
+    if plan.item_to_keep:
+        return "Restored as somebody decided, with what was edited on Monday."
+    return (
+        "Restored as somebody decided, as it was when it was deleted: its item has left the board meanwhile, so it "
+        "gets a new one. What was edited there is in the conflict."
+    )
+
+
+def end_restored(plan: pass_plan.DeletedPlan) -> None:
+    sentence = restored_sentence(plan)
+    plan.add_lines(HistoryLine(ActivityKind.RESTORED, sentence))
+    plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
 def tombstone_after(plan: pass_plan.DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
@@ -458,10 +482,10 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
             yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
 
-def with_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> pass_plan.DeletedPlan:
-    """Return it with history lines about lost values, and with the intents that took effect."""
+def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
+    """Add history lines about lost values, and the intents that took effect."""
     # An unanswered call of ours removed the item.
     is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
-    removed_by = _removing_intents(plan.facts) if is_confirmed else ()
-    plan = replace(plan, landed_by_event=plan.landed_by_event.union(removed_by))
-    return plan.logged(*plan.lines_about_lost_values)
+    if is_confirmed:
+        plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
+    plan.add_lines(*plan.lines_about_lost_values)

@@ -12,7 +12,6 @@ answered that it is a copy.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from conflicts import reports
@@ -28,7 +27,7 @@ from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
 
 
-def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Ask about records that were made from an item and now share its match key with another record.
 
     For example, a new item without an email address becomes a record; the address that is filled in later is a known
@@ -36,7 +35,6 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
     """
     board = facts.board
     merged = {answer.merged_id for answer in plan.identity_answers if answer.result}
-    asked_about = []
     for record_plan in plan.open_records:
         is_asked = any(
             conflict.kind == ConflictKind.IDENTITY and conflict.monday_item_id == record_plan.record.monday_id
@@ -51,9 +49,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_pla
         others = [other for other in same_key if other.pk not in (record_plan.id, *merged)]
         if others:
             question = _same_record_question(record_plan.record, others, board.match_label)
-            identity = replace(record_plan.identity, duplicate_question=question)
-            asked_about.append(replace(record_plan, identity=identity))
-    return plan.with_records(asked_about)
+            record_plan.identity.duplicate_question = question
 
 
 def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], match_label: str) -> dict[str, Any]:
@@ -72,31 +68,30 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ma
     return identity.question_data(sentence, identity.record_candidates(others), options)
 
 
-def with_shown_values(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Return it with what its question shows of its record, as it was written: an answer may delete that."""
+def add_shown_values(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
+    """Add to its question what that shows of its record, as it was written: an answer may delete that."""
     question = plan.identity.duplicate_question
     if question is None:
-        return plan
+        return
     questions = (conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.IDENTITY)
     before = next((conflict for conflict in questions if conflict.monday_item_id == plan.record.monday_id), None)
     shown = {str(plan.id): field_values.record_values(board, plan.record)}
-    question = identity.with_edits_named(board, question, shown, before)
-    return replace(plan, identity=replace(plan.identity, duplicate_question=question))
+    plan.identity.duplicate_question = identity.with_edits_named(board, question, shown, before)
 
 
-def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Find the duplicates that our own creates made: they are archived; over the limit, people are asked about them."""
     duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
     own = [duplicate for duplicate in duplicates if is_own_create(facts.board, duplicate)]
     if not own:
-        return plan
+        return
     # Items of deleted records count, too.
     removed = {duplicate.original_record.pk for duplicate in own}
     removed |= {deleted.id for deleted in plan.deleted.values() if deleted.approval}
     if facts.approvals.is_over_limit(ApprovalKind.ITEMS, removed):
-        return plan
-    own_items = {duplicate.facts.item_id for duplicate in own}
-    return replace(plan, items=tuple(replace(item, is_ours=item.facts.item_id in own_items) for item in plan.items))
+        return
+    for duplicate in own:
+        duplicate.is_ours = True
 
 
 def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
@@ -150,25 +145,23 @@ def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: W
         return True
     if not duplicate.is_ours or cleared is None or cleared.verdict is not WriteVerdict.DONE:
         return False
-    return bool(_creates_that_sent_its_values(board, _with_answered_item(duplicate, [cleared])))
+    duplicate.answered_item = cleared.item
+    return bool(_creates_that_sent_its_values(board, duplicate))
 
 
-def _with_answered_item(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer | None]) -> pass_plan.ItemPlan:
-    """Return a duplicate with the item in the answer to its clearing; questions show that."""
-    item = next((answer.item for answer in answers if answer and answer.item), None)
-    return replace(duplicate, facts=replace(duplicate.facts, item=item)) if item else duplicate
+def take_answers(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> None:
+    """Take Monday's answers to clearing its NPD ID, and to archiving it; a copy is only archived.
 
-
-def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> pass_plan.ItemPlan:
-    """Return it after Monday's answers to clearing its NPD ID, and to archiving it; a copy is only archived.
-
-    If it was removed meanwhile, nothing is left to do.
+    If it was removed meanwhile, nothing is left to do. Questions show the item as an answer has it.
     """
-    duplicate = _with_answered_item(duplicate, answers)
-    intents = tuple(answer.intent for answer in answers if answer.verdict is WriteVerdict.DONE and answer.intent)
+    duplicate.answered_item = next((answer.item for answer in answers if answer.item), None)
+    duplicate.intents = tuple(
+        answer.intent for answer in answers if answer.verdict is WriteVerdict.DONE and answer.intent
+    )
     failed = next((answer for answer in answers if answer.verdict not in (WriteVerdict.DONE, WriteVerdict.GONE)), None)
     if failed is not None:
-        return replace(duplicate, ending=failed.ending, intents=intents)
+        duplicate.ending = failed.ending
+        return
     # If there are two answers, the second is the one to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is WriteVerdict.GONE for answer in answers)
     kind = ActivityKind.ARCHIVED
@@ -187,11 +180,13 @@ def after_calls(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -
         )
     else:
         sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
-    settled = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail or sentence)
-    duplicate = replace(duplicate, ending=settled, keeps_finding=False, sentence=sentence, kind=kind, intents=intents)
-    if kind is ActivityKind.CONFLICT_IDENTITY:
-        return duplicate
-    return replace(duplicate, finding=None, closing_reason=sentence)
+    duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail or sentence)
+    duplicate.keeps_finding = False
+    duplicate.sentence = sentence
+    duplicate.kind = kind
+    if kind is not ActivityKind.CONFLICT_IDENTITY:
+        duplicate.finding = None
+        duplicate.closing_reason = sentence
 
 
 def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:

@@ -21,7 +21,7 @@ from sync.monday.board_events import BATCH_CHANGE, OFF_BOARD_TYPES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import ChangeEvent, PassFacts, RecordFacts, reported_changes, with_values
+from sync.reconcile.facts import ChangeEvent, PassFacts, reported_changes
 from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import set_aside
@@ -35,36 +35,36 @@ _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 _OFF_BOARD = (ARCHIVED, DELETED, MOVED, "inactive")
 
 
-def emptied_fields(board: BoardContext, facts: RecordFacts) -> Iterator[FieldMapping]:
+def emptied_fields(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[FieldMapping]:
     """Yield the fields whose cell is empty while their base has a value, if NPD takes values from Monday."""
-    item = facts.item
+    item = plan.item
     if item is None:
         return
     for mapping in board.mapped:
         if item.reading(mapping.column_id).text:  # nearly all
             continue
-        base = field_bases.base_of(facts.sync_state, mapping, item.id)
+        base = field_bases.base_of(plan.sync_state, mapping, item.id)
         if base is None:
             continue
-        converter = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, plan.record)
         cell = field_bases.cell_of(converter, mapping, item)
         if cell == base["remote"]:
             continue
         sides = field_bases.sides_of(converter, base, remote=cell)
-        if sides.remote is None and sides.remote_changed and direction_of(facts, mapping) in _FROM_MONDAY:
+        if sides.remote is None and sides.remote_changed and direction_of(plan, mapping) in _FROM_MONDAY:
             yield mapping
 
 
-def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Note the cells that nobody emptied, and set those aside of which that isn't known yet. A rule for a record.
 
     All other empty cells were emptied by a person, or count as if they were.
     """
     if plan.item is None or not plan.record.may_sync:
-        return plan
+        return
     lost = set[str]()
     unreported = list[FieldMapping]()
-    for mapping in emptied_fields(facts.board, plan.facts):
+    for mapping in emptied_fields(facts.board, plan):
         request = facts.approvals.open_requests.get((plan.id, ApprovalKind.CLEAR_NPD, mapping.key))
         is_decided = request is not None and request.state != ApprovalState.PENDING
         if not is_decided and was_emptied(facts, plan, mapping):
@@ -76,13 +76,11 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
             was_off_board = _was_off_board(facts, plan, mapping)
             lost |= {mapping.key} if was_off_board else set()
             unreported += [] if was_off_board else [mapping]
-    plan = _with_unreported(facts, plan, unreported)
-    return with_values(plan, lost_cells=plan.lost_cells | lost) if lost else plan
+    _note_unreported(facts, plan, unreported)
+    plan.lost_cells |= lost
 
 
-def _with_unreported(
-    facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Sequence[FieldMapping]
-) -> pass_plan.RecordPlan:
+def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Sequence[FieldMapping]) -> None:
     """Set cells aside of which no event tells, until a sweep that began after they were read has ended.
 
     Connected items are read again once more after ten minutes. A person's *Sync now* fills all in again at once.
@@ -112,11 +110,11 @@ def _with_unreported(
             lost.add(key)
         if key in reasons:
             since[key] = first_read
-    plan = plan.with_state(emptied=since)
-    if not mappings:
-        return plan
-    plan = with_values(plan, lost_cells=frozenset(lost), unexplained_cells=frozenset(unexplained))
-    return set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
+    plan.sync_state.emptied = since
+    if mappings:
+        plan.lost_cells = frozenset(lost)
+        plan.unexplained_cells = frozenset(unexplained)
+        set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
 
 
 def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
@@ -144,7 +142,7 @@ def _last_change(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMap
 
 def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether the item is known to have been off its board since both sides agreed on the field."""
-    stored = next(record.sync_state for record in facts.records if record.id == plan.id)
+    stored = plan.facts.sync_state
     events = _events_since_agreed(facts, plan, mapping)
     return stored.remote_state in _OFF_BOARD or any(event.type in OFF_BOARD_TYPES for event in events)
 
@@ -154,19 +152,17 @@ def _events_since_agreed(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: 
     return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]
 
 
-def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Keep in the history what somebody wrote into a cell before the item lost it, where NPD's value is sent again."""
-    lines = []
     for key in sorted(plan.lost_cells):
         field_plan = plan.fields.get(key)
         if field_plan is None or field_plan.send_raw is None:
             continue
         change = _last_change(facts, plan, field_plan.mapping)
-        written = [write.values[key]["local"] for write in plan.facts.history.writes if key in write.values]
+        written = [write.values[key]["local"] for write in plan.history.writes if key in write.values]
         ours = [
             field_bases.side_of(field_plan.converter.canonical_local, raw) for raw in (field_plan.send_raw, *written)
         ]
         if change is not None and change.is_known and change.value not in (None, *ours):
             what_happened = "and its item lost it. {sent} was filled in again. You can restore it from here."
-            lines.append(overridden_line(facts.board, plan, field_plan.mapping, change, what_happened))
-    return plan.logged(*lines)
+            plan.add_lines(overridden_line(facts.board, plan, field_plan.mapping, change, what_happened))

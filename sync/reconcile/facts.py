@@ -1,9 +1,12 @@
-"""Facts about records, items and their history, as frozen values: gather reads them, the rules decide by them."""
+"""Facts about records, items and their history: gather reads them, and nothing changes them after that.
+
+The rules decide by them; what they decide stands in drafts (drafts.py).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
@@ -155,48 +158,8 @@ class RecordHistory:
 
 
 @dataclass(frozen=True)
-class HistoryLine:
-    """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
-
-    `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about.
-    """
-
-    kind: choices.ActivityKind
-    sentence: str
-    key: str = ""
-    actor: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    item_id: str = ""
-
-
-Frozen = TypeVar("Frozen")
-
-
-def with_values(frozen: Frozen, **values: Any) -> Frozen:
-    """Return a changed copy of a frozen value, like `replace`, which takes four times as long for each record."""
-    before = vars(frozen)
-    after = before | values
-    if len(after) > len(before):
-        raise TypeError(f"{type(frozen).__name__} has no {', '.join(values.keys() - before.keys())}.")
-    changed = object.__new__(type(frozen))
-    vars(changed).update(after)
-    return changed
-
-
-def changed_sync_state(sync_state: SyncMetadata, **values: Any) -> SyncMetadata:
-    """Return a sync state with these values: the same object if it has them already."""
-    if all(getattr(sync_state, name) == value for name, value in values.items()):
-        return sync_state
-    # The copy module takes ten times as long.
-    changed = object.__new__(SyncMetadata)
-    changed.__dict__.update(vars(sync_state))
-    changed.__dict__.update(values)
-    return changed
-
-
-@dataclass(frozen=True)
 class RecordFacts:
-    """A claimed record in NPD with its open intents, conflicts and events, and its item as read from Monday."""
+    """A claimed record in NPD with its open intents, conflicts and events."""
 
     claim: Claim
     record: SyncedModel
@@ -206,7 +169,6 @@ class RecordFacts:
     events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
     owned_items: frozenset[str] = field(default_factory=frozenset)  # items of open questions that have a record
-    item: Item | None = None
     history: RecordHistory = field(default_factory=RecordHistory)
 
     @property
@@ -247,11 +209,6 @@ class RecordFacts:
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
 
-    @property
-    def intents_about_item(self) -> list[Intent]:
-        """The open intents that may be about its item; the intent of a create has no item yet."""
-        return [intent for intent in self.intents if intent.item_id in ("", self.item.id if self.item else "")]
-
     def open_fields(self, *kinds: str) -> list[str]:
         """Return the keys of the fields in its open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
@@ -265,11 +222,10 @@ def is_create(intent: Intent) -> bool:
 
 @dataclass(frozen=True)
 class DeletedFacts(RecordFacts):
-    """A record that was deleted in NPD, as it was then, with its item as read from Monday."""
+    """A record that was deleted in NPD, as it was then."""
 
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
-    npd_id_record: SyncedModel | None = None  # the record with the NPD ID that the item bears
     item_events: tuple[WebhookEvent, ...] = ()  # all about its item: they name who made edits that go with it
 
     @property
@@ -284,10 +240,9 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
-class RemovedItemFacts(RecordFacts):
-    """An existing record whose item was removed."""
+class RemovedItemFacts:
+    """What is known about the removal of a record's item, and about the record's deletion that may follow."""
 
-    state: str = field(kw_only=True)  # archived, deleted, missing or moved
     actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
     removed_at: datetime | None = None  # Monday's time, if a webhook came
     is_deletion_rejected: bool = False  # a person rejected the record's deletion since
@@ -295,12 +250,6 @@ class RemovedItemFacts(RecordFacts):
     is_removed_too_often: bool = False
     needed_by: str = ""  # what keeps the record from being deleted
     loss: str = ""  # what other records would lose by its deletion
-    lost_cells: frozenset[str] = frozenset()  # fields whose cell is empty though nobody emptied it
-
-    @property
-    def choice(self) -> FieldSelection | None:
-        """A person's choice about it, if any."""
-        return self.resolution_for(ConflictKind.DELETE, RECORD_KEY)
 
 
 @dataclass(frozen=True)
@@ -358,8 +307,9 @@ class ItemFacts:
     copied_record: SyncedModel | None = None  # the record of which a person answered that it is a copy
     is_answered_as_new: bool = False  # a person answered that it is a record of its own
     asking_records: frozenset[UUID] = frozenset()  # those without an item that are asked whether this is theirs
-    # The facts about `copied_record`, else `npd_id_record`, if that has an item: with the item and all intents.
+    # The facts about `copied_record`, else `npd_id_record`, if that has an item: with all intents; and that item.
     duplicate_of: RecordFacts | None = None
+    original_item: Item | None = None
     new_record_id: UUID | None = None  # the id of a record made from it
     is_unplanned: bool = False  # the set-up's plan had no new record for it
 
@@ -367,10 +317,6 @@ class ItemFacts:
     def item_id(self) -> str:
         """The item's id, even if Monday doesn't show the item."""
         return self.claim.remote_id or ""
-
-    @property
-    def original_item(self) -> Item | None:
-        return self.duplicate_of.item if self.duplicate_of and self.original_item_id else None
 
     @property
     def original_item_id(self) -> str:
@@ -426,6 +372,7 @@ class PassFacts:
     # Read from NPD again, about the items and the records that they name:
     identity: IdentityFacts = field(default_factory=IdentityFacts)
     removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
+    npd_id_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # that a deleted record's item names
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     # Of records with an emptied cell: all events about their items. And the board's records of the last hour with such

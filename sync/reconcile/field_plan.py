@@ -29,25 +29,25 @@ from sync.monday import conversion
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
-from sync.reconcile.facts import PassFacts, RecordFacts, with_values
-from sync.reconcile.pass_plan import FieldPlan, RecordPlan
+from sync.reconcile.facts import PassFacts
+from sync.reconcile.pass_plan import NOTHING, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
 
+_UNDECIDED = merge.FieldDecision(merge.Action.UNDECIDED)
 
-def with_fields(facts: PassFacts, plan: RecordPlan) -> RecordPlan:
-    """Add the fields' plans, and whether the item lacks the NPD ID."""
+
+def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
+    """Decide its fields, and whether the item lacks the NPD ID."""
     if plan.unlink_reason:
-        return plan
-    sends_npd_id = False
+        return
+    plan.fields = decide_fields(facts, plan)
     if plan.item is not None and facts.board.link.npd_id_column:
-        sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
-    plan = with_values(plan, fields=decide_fields(facts, plan), sends_npd_id=sends_npd_id)
+        plan.sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        return plan.end_settled(
+        plan.end_settled(
             "There is no item for it on Monday, and its direction lets nothing be sent. "
             "Create the item on the board, or change the direction."
         )
-    return plan
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
@@ -64,40 +64,31 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     is_unresolved = plan.facts.intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
     if mapping.column_id and direction is not SyncDirection.NONE and not (is_unresolved or is_retyped):
-        resting_plan = _resting_plan(plan.facts, mapping, converter)
+        resting_plan = _resting_plan(plan, mapping, converter)
         if resting_plan is not None:
             return resting_plan
-    local_raw = field_values.local_values(plan.record, mapping)
-    field_plan = FieldPlan(mapping, converter, merge.FieldDecision(merge.Action.UNDECIDED), local_raw)
+    field_plan = FieldPlan(mapping, converter, _UNDECIDED, field_values.local_values(plan.record, mapping))
     if mapping.key in plan.set_aside:
-        return field_plan.decide(merge.Action.UNDECIDED, plan.set_aside[mapping.key])
-    if is_retyped or not mapping.column_id:
-        return _plan_unknown(field_plan, direction, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
-    if item is None:
-        return _decide_create(facts, plan, field_plan)
-    try:
-        remote_raw = converter.cell_value(item.reading(mapping.column_id))
-        field_plan = with_values(field_plan, remote_raw=remote_raw)
-        remote = converter.canonical_remote(remote_raw)
-    except conversion.UnknownValue as unknown:
-        detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
-        code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
-        return _plan_unknown(field_plan, direction, code, mapping.problem or detail)
-    try:
-        local = converter.canonical_local(local_raw)
-    except conversion.UnknownValue as unknown:
-        return _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
-    return _decide_merged(facts, plan, field_plan, direction, merge.Values(local, remote))
+        field_plan.decide(merge.Action.UNDECIDED, plan.set_aside[mapping.key])
+    elif is_retyped or not mapping.column_id:
+        _leave_unknown(field_plan, direction, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
+    elif item is not None:
+        _decide_present(facts, plan, field_plan, direction, item)
+    elif direction.sends or mapping.column_id == NAME_COLUMN:
+        _decide_create(facts, plan, field_plan, direction)
+    else:
+        return None
+    return field_plan
 
 
-def direction_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> SyncDirection:
+def direction_of(plan: RecordPlan, mapping: FieldMapping) -> SyncDirection:
     """Return the direction that both the record's and the mapping's allow."""
-    return common_direction(facts.record.sync_direction, mapping.direction)
+    return common_direction(plan.record.sync_direction, mapping.direction)
 
 
-def _resting_plan(facts: RecordFacts, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
+def _resting_plan(plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
     """Return the plan of a field if both sides still have the base's values, as nearly all fields do; else None."""
-    base = our_writes.resting_base(facts, mapping, converter)
+    base = our_writes.resting_base(plan, mapping, converter)
     if base is None:
         return None
     if converter.may_become_unknown:
@@ -106,39 +97,65 @@ def _resting_plan(facts: RecordFacts, mapping: FieldMapping, converter: conversi
             converter.canonical_local(base["local"])
         except conversion.UnknownValue:
             return None
-    nothing = merge.FieldDecision(merge.Action.NOTHING)
-    return FieldPlan(mapping, converter, nothing, base["local"], base["remote"], base=base)
+    return FieldPlan(mapping, converter, NOTHING, base["local"], base["remote"], base=base)
+
+
+def _decide_present(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, item: Item
+) -> None:
+    """Decide a field whose record has an item, by what was read of it."""
+    mapping = field_plan.mapping
+    converter = field_plan.converter
+    try:
+        field_plan.remote_raw = converter.cell_value(item.reading(mapping.column_id))
+        remote = converter.canonical_remote(field_plan.remote_raw)
+    except conversion.UnknownValue as unknown:
+        detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
+        code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
+        _leave_unknown(field_plan, direction, code, mapping.problem or detail)
+        return
+    try:
+        local = converter.canonical_local(field_plan.local_raw)
+    except conversion.UnknownValue as unknown:
+        _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+        return
+    _decide_merged(facts, plan, field_plan, direction, merge.Values(local, remote))
 
 
 def _decide_merged(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, values: merge.Values
-) -> FieldPlan:
+) -> None:
     """Decide a field whose present `values` are known on both sides."""
     try:
         base, confirmed = our_writes.base_with_intents(
-            plan.facts, field_plan.mapping, field_plan.converter, field_plan.remote_raw
+            plan, field_plan.mapping, field_plan.converter, field_plan.remote_raw
         )
-        field_plan = with_values(field_plan, base=base, confirmed=tuple(confirmed))
+        field_plan.base = base
+        field_plan.confirmed = tuple(confirmed)
         emptied_reason = ""
         if values.local is not None and direction is not SyncDirection.NONE:
             emptied_reason = _emptied_reason(facts, field_plan, values.remote, base)
         field = _field_to_merge(plan, field_plan, direction, values, emptied_by_removal=bool(emptied_reason))
         if emptied_reason and (direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
-            return _block_undecided(field_plan, BlockedCode.RELATION, emptied_reason)
-        field_plan, field = resolutions.with_resolution(facts, plan, field_plan, field)
+            _block_undecided(field_plan, BlockedCode.RELATION, emptied_reason)
+            return
+        resolutions.apply_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
+        field_plan.resolved_conflict = None
         detail = f"The last synced value is not known any more: {unknown}."
-        return _plan_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
-    field_plan = resolutions.with_undo(facts, plan, field_plan, field)
+        _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
+        return
+    resolutions.apply_undo(facts, plan, field_plan, field)
     if field_plan.resolved_kind == KIND_UNDO:
-        return field_plan
-    decision = merge.decide_field(field)
-    if field_plan.key in plan.lost_cells and decision.action is merge.Action.PUSH:
-        decision = merge.FieldDecision(merge.Action.PUSH, "nobody emptied it on Monday")
+        return
+    field_plan.decision = merge.decide_field(field)
+    action = field_plan.decision.action
+    if field_plan.key in plan.lost_cells and action is merge.Action.PUSH:
+        field_plan.decide(merge.Action.PUSH, "nobody emptied it on Monday")
     # merge.py compares names; a relation is equal if both sides name the same record.
-    if field.base is None and decision.action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
-        decision = merge.FieldDecision(merge.Action.AGREED, "both sides name the same record")
-    return apply_decision(facts, plan, with_values(field_plan, decision=decision), field)
+    if field.base is None and action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
+        field_plan.decide(merge.Action.AGREED, "both sides name the same record")
+    apply_decision(facts, plan, field_plan, field)
 
 
 def _field_to_merge(
@@ -175,7 +192,7 @@ def _field_to_merge(
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     """Return when somebody edited the field in NPD, by its history; None if the sync did, or it isn't known."""
-    history = plan.facts.history.npd_edits
+    history = plan.history.npd_edits
     names = [field_values.field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
@@ -194,7 +211,7 @@ def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, remote: merge.Can
 
     If the newest event has another value, the event with the current one was lost. Only some columns keep a time.
     """
-    changes = [event for event in plan.facts.history.monday_edits if event.key == field_plan.key]
+    changes = [event for event in plan.history.monday_edits if event.key == field_plan.key]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == remote for event in changes if event.at == newest):
         return newest
@@ -244,103 +261,118 @@ def is_emptied_by_removal(
     return str(field_bases.base_remote(converter, base)) in facts.removed_related_items
 
 
-def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan | None:
-    mapping = field_plan.mapping
-    direction = direction_of(plan, mapping)
+def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection) -> None:
+    """Decide a field of the item to be created."""
     converter = field_plan.converter
     local_raw = field_plan.local_raw
-    if not direction.sends and mapping.column_id != NAME_COLUMN:
-        return None
-    field_plan = field_plan.decide(merge.Action.PUSH, "new on Monday")
-    if mapping.problem:
-        return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
+    field_plan.decide(merge.Action.PUSH, "new on Monday")
+    if problem := field_plan.mapping.problem:
+        _block_undecided(field_plan, BlockedCode.COLUMN, problem)
+        return
     try:
         empty = converter.canonical_local(local_raw) is None
     except conversion.UnknownValue as unknown:
-        return _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+        _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+        return
     # A required column takes no empty value, so the field is blocked.
-    if not empty or converter.rejection_reason(local_raw):
-        return _plan_push(plan, field_plan, local_raw)
-    return field_plan.decide(merge.Action.AGREED, "empty on both sides")
+    if empty and not converter.rejection_reason(local_raw):
+        field_plan.decide(merge.Action.AGREED, "empty on both sides")
+    else:
+        _plan_push(plan, field_plan, local_raw)
 
 
 def _decide_unknown_local(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, problem: str
-) -> FieldPlan:
+) -> None:
     """Decide a field whose value in NPD has no form on Monday, mostly a relation to a record without an item."""
     mapping = field_plan.mapping
     if direction is SyncDirection.MONDAY_TO_NPD:
-        # Monday's value overwrites NPD's, whatever that is: here a text that equals no other stands for it.
-        converter = field_plan.converter
-        local = "(a value that Monday can't show)"
-        remote = converter.canonical_remote(field_plan.remote_raw)
-        base = None
-        if entry := field_bases.base_of(plan.sync_state, mapping, plan.item_id):
-            if reason := _emptied_reason(facts, field_plan, remote, entry):
-                return _block_undecided(field_plan, BlockedCode.RELATION, reason)
-            # NPD's side has changed only if it names another record than the base.
-            is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
-            base = merge.Values(None, None)
-            if is_unchanged:
-                base = merge.Values(local, field_bases.base_remote(converter, entry))
-        field = merge.Field(local, remote, base=base, direction=direction, required=mapping.required)
-        return apply_decision(facts, plan, with_values(field_plan, decision=merge.decide_field(field)), field)
+        _pull_over_unknown_local(facts, plan, field_plan)
+        return
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
     if related is None or direction is SyncDirection.NONE:
         detail = f"NPD's value can't be sent: {problem}."
-        return _plan_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
-    return _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
+        _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
+    else:
+        _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
 
 
-def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
-    """Add the raw values that the decision sends or writes, or block the field if that side can't take them."""
+def _pull_over_unknown_local(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> None:
+    """Overwrite NPD's value by Monday's, whatever it is: here a text that equals no other stands for it."""
+    mapping = field_plan.mapping
+    converter = field_plan.converter
+    local = "(a value that Monday can't show)"
+    remote = converter.canonical_remote(field_plan.remote_raw)
+    base = None
+    if entry := field_bases.base_of(plan.sync_state, mapping, plan.item_id):
+        if reason := _emptied_reason(facts, field_plan, remote, entry):
+            _block_undecided(field_plan, BlockedCode.RELATION, reason)
+            return
+        # NPD's side has changed only if it names another record than the base.
+        is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
+        base = merge.Values(None, None)
+        if is_unchanged:
+            base = merge.Values(local, field_bases.base_remote(converter, entry))
+    direction = SyncDirection.MONDAY_TO_NPD
+    field = merge.Field(local, remote, base=base, direction=direction, required=mapping.required)
+    field_plan.decision = merge.decide_field(field)
+    apply_decision(facts, plan, field_plan, field)
+
+
+def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
+    """Fill in the raw values that the decision sends or writes, or block the field if that side can't take them."""
     action = field_plan.decision.action
     if not plan.record.may_sync:
-        return _plan_push_by_name(plan, with_values(field_plan, resolved_conflict=None))
+        field_plan.resolved_conflict = None
+        _plan_push_by_name(plan, field_plan)
+        return
     if field_plan.resolved_kind == ConflictKind.FIELDS:
         # A choice that writes nothing isn't applied, unless our own call did it before or both sides have its value.
         is_written = action in (merge.Action.PUSH, merge.Action.PULL, merge.Action.BOTH)
         is_restored = action is merge.Action.AGREED and field.restore_reason
         if not (is_written or is_restored or field_plan.confirmed_entry is not None):
-            field_plan = with_values(field_plan, resolved_conflict=None)
+            field_plan.resolved_conflict = None
     match action:
         case merge.Action.PUSH:
-            return _plan_push(plan, field_plan, field_plan.local_raw)
+            _plan_push(plan, field_plan, field_plan.local_raw)
         case merge.Action.PULL:
-            return _plan_pull(facts, plan, field_plan, field)
+            _plan_pull(facts, plan, field_plan, field)
         case merge.Action.BOTH:
             # Lists are united only if both sides can have every element.
             try:
                 raw = _value_for_both(facts, plan, field_plan, field)
             except conversion.UnknownValue as unknown:
                 reason = f"The lists can't be merged: {unknown}. Change that element on either side."
-                return field_plan.block(BlockedCode.INVALID, reason)
-            written = _plan_local_write(facts, plan, field_plan, raw)
-            return written if written.blocked_reason else _plan_push(plan, written, written.write_raw or {})
+                field_plan.block(BlockedCode.INVALID, reason)
+                return
+            _plan_local_write(facts, plan, field_plan, raw)
+            if not field_plan.blocked_reason:
+                _plan_push(plan, field_plan, field_plan.write_raw or {})
         case merge.Action.CONFLICT:
-            return _plan_conflict(facts, field_plan)
+            _plan_conflict(facts, field_plan)
         case merge.Action.BLOCK:
-            return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
-        case _:
-            return field_plan
+            field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
 
 
-def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
-    if refusal := standing_refusal(plan.facts, field_plan):
-        return field_plan.block(BlockedCode.REJECTED, refusal)
-    converter = field_plan.converter
-    if reason := converter.rejection_reason(raw):
-        return field_plan.block(BlockedCode.LIMIT, reason)
-    sends = our_writes.sends_in_vain(plan.facts, field_plan, raw)
-    field_plan = with_values(field_plan, sends_in_vain=sends)
-    if sends >= MAX_SENDS:
+def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> None:
+    if refusal := standing_refusal(plan, field_plan):
+        field_plan.block(BlockedCode.REJECTED, refusal)
+        return
+    if reason := field_plan.converter.rejection_reason(raw):
+        field_plan.block(BlockedCode.LIMIT, reason)
+        return
+    field_plan.sends_in_vain = our_writes.sends_in_vain(plan, field_plan, raw)
+    if field_plan.sends_in_vain >= MAX_SENDS:
         reason = swallowed_reason(field_plan, raw)
         if field_plan.choice:
-            return field_plan.block(BlockedCode.REJECTED, reason)
+            field_plan.block(BlockedCode.REJECTED, reason)
+            return
         if not plan.facts.causes & Cause.PERSON:
-            return with_values(field_plan.decide(merge.Action.NOTHING, reason), write_raw=None)
-    return with_values(field_plan, send_raw=raw)
+            field_plan.decide(merge.Action.NOTHING, reason)
+            field_plan.write_raw = None
+            return
+    field_plan.send_raw = raw
 
 
 def swallowed_reason(field_plan: FieldPlan, raw: dict[str, Any]) -> str:
@@ -352,18 +384,20 @@ def swallowed_reason(field_plan: FieldPlan, raw: dict[str, Any]) -> str:
     return f"{problem} It was sent twice. Change it on either side, or press “Sync now”."
 
 
-def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
+def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
     converter = field_plan.converter
     try:
         raw = converter.to_local(field_plan.remote_raw, field_plan.local_raw)
     except conversion.AmbiguousSplit as unsplit:
         if field_plan.choice != "monday":
-            return _set_conflict(field_plan, str(unsplit))
+            _set_conflict(field_plan, str(unsplit))
+            return
         raw = converter.from_text(converter.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
         reason = f"NPD can't take Monday's value: {unknown}. Correct it on the board."
-        return field_plan.block(BlockedCode.INVALID, reason)
-    return _plan_local_write(facts, plan, field_plan, raw)
+        field_plan.block(BlockedCode.INVALID, reason)
+        return
+    _plan_local_write(facts, plan, field_plan, raw)
 
 
 def _value_for_both(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> Mapping[str, Any]:
@@ -378,78 +412,82 @@ def _value_for_both(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, f
     return resolutions.typed_values(facts, plan, field_plan)
 
 
-def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
+def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, raw: Mapping[str, Any]) -> None:
     """Plan to write a value in NPD if its constraints allow it, else block the field."""
     try:
         full = field_values.resolve_relations(facts.related, facts.board.model, raw)
-        return with_values(field_plan, write_raw=field_values.clean_values(plan.record, full))
+        field_plan.write_raw = field_values.clean_values(plan.record, full)
     except field_values.RelatedNotFound as not_found:
-        return _await_related(field_plan, not_found)
+        _await_related(field_plan, not_found)
     except ValidationError as invalid:
         reason = f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
-        return field_plan.block(BlockedCode.INVALID, reason)
+        field_plan.block(BlockedCode.INVALID, reason)
 
 
-def _await_related(field_plan: FieldPlan, not_found: field_values.RelatedNotFound) -> FieldPlan:
+def _await_related(field_plan: FieldPlan, not_found: field_values.RelatedNotFound) -> None:
     """Leave a relation undecided until exactly one record is the one that Monday's value names."""
-    return with_values(_block_undecided(field_plan, BlockedCode.RELATION, str(not_found)), awaited=not_found.awaited)
+    _block_undecided(field_plan, BlockedCode.RELATION, str(not_found))
+    field_plan.awaited = not_found.awaited
 
 
-def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> FieldPlan:
+def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> None:
     """Plan a conflict, if the record that Monday's side of a relation names is known."""
     if relation_of(facts.board.model, field_plan.mapping.fields) is not None:
         try:
             raw = field_plan.converter.to_local(field_plan.remote_raw, field_plan.local_raw)
             field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
-            return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
+            field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
+            return
         except field_values.RelatedNotFound as not_found:
-            return _await_related(field_plan, not_found)
-    return _set_conflict(field_plan, field_plan.decision.reason)
+            _await_related(field_plan, not_found)
+            return
+    _set_conflict(field_plan, field_plan.decision.reason)
 
 
-def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
-    decided = field_plan.decide(merge.Action.CONFLICT, reason)
-    return with_values(decided, conflict=resolutions.as_conflict(field_plan, reason))
+def _set_conflict(field_plan: FieldPlan, reason: str) -> None:
+    field_plan.decide(merge.Action.CONFLICT, reason)
+    field_plan.conflict = resolutions.as_conflict(field_plan, reason)
 
 
-def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> FieldPlan:
+def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> None:
     """Plan only to send NPD's changes, because a person pushes a record whose sync is off."""
     action = field_plan.decision.action
     if action is merge.Action.PUSH:
-        return _plan_push(plan, field_plan, field_plan.local_raw)
-    if action is merge.Action.CONFLICT:
+        _plan_push(plan, field_plan, field_plan.local_raw)
+    elif action is merge.Action.CONFLICT:
         reason = "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
-        return field_plan.block(BlockedCode.DIRECTION, reason)
-    if action in (merge.Action.PULL, merge.Action.BOTH):
-        return field_plan.decide(merge.Action.NOTHING, "sync is off")
-    return field_plan
+        field_plan.block(BlockedCode.DIRECTION, reason)
+    elif action in (merge.Action.PULL, merge.Action.BOTH):
+        field_plan.decide(merge.Action.NOTHING, "sync is off")
 
 
-def _plan_unknown(field_plan: FieldPlan, direction: SyncDirection, code: BlockedCode, detail: str) -> FieldPlan:
+def _leave_unknown(field_plan: FieldPlan, direction: SyncDirection, code: BlockedCode, detail: str) -> None:
     """Leave a field with an unknown side undecided, unless its direction syncs nothing."""
     if direction is SyncDirection.NONE:
-        return field_plan.decide(merge.Action.NOTHING, merge.NO_SYNC)
-    return _block_undecided(field_plan, code, detail)
+        field_plan.decide(merge.Action.NOTHING, merge.NO_SYNC)
+    else:
+        _block_undecided(field_plan, code, detail)
 
 
-def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
-    return field_plan.decide(merge.Action.UNDECIDED, reason).block(code, reason)
+def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> None:
+    field_plan.decide(merge.Action.UNDECIDED, reason)
+    field_plan.block(code, reason)
 
 
-def standing_refusal(facts: RecordFacts, field_plan: FieldPlan) -> str:
+def standing_refusal(plan: RecordPlan, field_plan: FieldPlan) -> str:
     """Return why a value that Monday refused isn't sent again; empty if it may be sent.
 
     It is sent again once it or its column changes, or a person asks for it. If a person keeps it in NPD only, asking
     is not enough: Monday's value must have changed, too.
     """
-    entry = facts.sync_state.blocked_fields.get(field_plan.key)
+    entry = plan.sync_state.blocked_fields.get(field_plan.key)
     if not entry or entry["code"] != BlockedCode.REJECTED or not _is_same_value(entry, field_plan):
         return ""
-    is_requested = bool(facts.causes & Cause.PERSON)
+    is_requested = bool(plan.facts.causes & Cause.PERSON)
     if KEPT_BY in entry:
         is_requested = is_requested or bool(field_plan.choice)
-        is_requested = is_requested and not _is_monday_unchanged(entry, facts.item, field_plan)
+        is_requested = is_requested and not _is_monday_unchanged(entry, plan.item, field_plan)
     return "" if is_requested else str(entry["reason"])
 
 

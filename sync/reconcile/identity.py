@@ -13,7 +13,6 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -32,7 +31,8 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
-from sync.reconcile.facts import AnswerFacts, HistoryLine, PassFacts, RecordFacts
+from sync.reconcile.facts import AnswerFacts, PassFacts, RecordFacts
+from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.removed_items import edits_since_agreed, removed_state
 
 # How long Monday's search may take to return the item that another record has just got.
@@ -54,40 +54,42 @@ _UNANSWERED = "Nothing is created until somebody answers."
 LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
 
 
-def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Add its item to every open record, plan a new item, or end the record with the reason."""
     without_item = [record_plan.facts for record_plan in plan.open_records if not record_plan.record.monday_id]
     identities = identify_without_item(facts, without_item) if without_item else {}
     answered = answered_items(facts, plan)
-    identified = []
     for record_plan in plan.open_records:
         identity = identities.get(record_plan.id)
         if identity is None:
             item = facts.items.linked.get(record_plan.record.monday_id or "")
-            identified.append(_with_own_item(facts.board, record_plan, item))
+            _take_own_item(facts.board, record_plan, item)
             continue
         candidates = identity.question["candidates"] if identity.question else ()
         item_ids = {str(candidate["id"]) for candidate in candidates}
         if identity.item is not None:
             item_ids.add(identity.item.id)
-        if not answered.isdisjoint(item_ids):
-            identified.append(replace(record_plan, ending=ANSWERED))
-            continue
-        decided = replace(record_plan, identity=identity)
-        reason = identity.reason
-        if identity.item is not None:
-            # Calls are made only for committed links: the next pass compares the two, and sends.
-            linked = HistoryLine(ActivityKind.LINK, f"Linked with the item “{identity.item.name}” on the board.")
-            decided = replace(decided.with_facts(item=identity.item).logged(linked), ending=LINKED)
-        elif identity.is_left_out:
-            decided = leave_out(decided, FilterSide.ITEM, reason)
-        elif identity.wait_seconds:
-            wait = identity.wait_seconds
-            decided = decided.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=wait)
-        elif reason:
-            decided = decided.end_settled(reason)
-        identified.append(decided)
-    return plan.with_records(identified)
+        if answered.isdisjoint(item_ids):
+            _take_identity(record_plan, identity)
+        else:
+            record_plan.ending = ANSWERED
+
+
+def _take_identity(plan: pass_plan.RecordPlan, identity: pass_plan.IdentityPlan) -> None:
+    """Add what was found out about a record without an item, and end it unless it gets a new item."""
+    plan.identity = identity
+    reason = identity.reason
+    if identity.item is not None:
+        # Calls are made only for committed links: the next pass compares the two, and sends.
+        plan.item = identity.item
+        plan.add_lines(HistoryLine(ActivityKind.LINK, f"Linked with the item “{identity.item.name}” on the board."))
+        plan.ending = LINKED
+    elif identity.is_left_out:
+        leave_out(plan, FilterSide.ITEM, reason)
+    elif identity.wait_seconds:
+        plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
+    elif reason:
+        plan.end_settled(reason)
 
 
 def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> dict[UUID, pass_plan.IdentityPlan]:
@@ -216,7 +218,8 @@ def _is_as_unlinked(board: BoardContext, facts: RecordFacts, item: Item, owners:
     is_free = field_values.is_active_on(board, item) and item.id not in owners
     if not is_free or not matching_items(board, facts.record, [item]).items:
         return False
-    as_linked = replace(facts, record=field_values.with_item(facts.record, item.id), item=item)
+    as_linked = pass_plan.RecordPlan(facts, item)
+    as_linked.record = field_values.with_item(facts.record, item.id)
     blocked = facts.sync_state.blocked_fields
     mappings = {mapping.key: mapping for mapping in board.mapped}
     for edit in edits_since_agreed(board, as_linked):
@@ -238,17 +241,21 @@ def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     return grouped(active, lambda item: field_values.match_key_of_item(board, item))
 
 
-def _with_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> pass_plan.RecordPlan:
+def _take_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> None:
     """Add its item to a linked record, or the state of its removed item."""
-    if item is not None:
-        plan = plan.with_facts(item=item)
-    if state := removed_state(board, plan.facts):
-        plan = filter_removed_item(board, plan)
-        return replace(plan, removed_item=pass_plan.RemovedItem(state)) if plan.is_open else plan
-    if plan.sync_state.removed_since and plan.sync_state.remote_state in OFF_BOARD_STATES:
-        plan = plan.logged(HistoryLine(ActivityKind.RETURNED, "Its item is on the board again."))
-    seen = {"removed_since": None, "removed_passes": 0, "remote_state": field_values.ACTIVE, "is_unplanned": False}
-    return plan.with_state(**seen)
+    plan.item = item
+    sync_state = plan.sync_state
+    if state := removed_state(board, plan):
+        filter_removed_item(board, plan)
+        if plan.is_open:
+            plan.removed_item = pass_plan.RemovedItem(state)
+        return
+    if sync_state.removed_since and sync_state.remote_state in OFF_BOARD_STATES:
+        plan.add_lines(HistoryLine(ActivityKind.RETURNED, "Its item is on the board again."))
+    sync_state.removed_since = None
+    sync_state.removed_passes = 0
+    sync_state.remote_state = field_values.ACTIVE
+    sync_state.is_unplanned = False
 
 
 def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:
@@ -365,7 +372,7 @@ def namesake_question(board: BoardContext, record: SyncedModel, items: Sequence[
 def unplanned_question(record: SyncedModel) -> dict[str, Any]:
     """Return the question whether a record for which the set-up's plan had no new item gets one."""
     sentence = f"“{record}” was in NPD when the board was set up, and the plan had no new item for it."
-    return question_data(f"{sentence} Nothing was created.", [], [_new_item_option(record)]) | {"is_unplanned": True}
+    return question_data(f"{sentence} {_UNANSWERED}", [], [_new_item_option(record)]) | {"is_unplanned": True}
 
 
 def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
@@ -387,32 +394,28 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
 
 
-def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Plan every stored answer about identity, and end the passes of everything that the answers concern.
 
     This pass only changes the links; the next pass syncs these records and items.
     """
-    answers = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
-    if not answers:
-        return plan
-    decided = decide_answers(answers, facts.identity_answers)
-    changed: dict[UUID, pass_plan.RecordPlan] = {}
-    for answer in decided:
-        record_plan = changed.get(answer.asked_id, plan.records[answer.asked_id])
+    plan.identity_answers = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
+    if not plan.identity_answers:
+        return
+    decide_answers(plan.identity_answers, facts.identity_answers)
+    for answer in plan.identity_answers:
+        record_plan = plan.records[answer.asked_id]
         # An applied answer closes its question; a rejected answer leaves it open without the choice.
-        others = [conflict for conflict in record_plan.facts.conflicts if conflict is not answer.conflict]
-        still_open = [replace(answer.conflict, resolutions={})] if answer.rejection_reason else []
-        record_plan = record_plan.with_facts(conflicts=(*others, *still_open))
+        if answer.result:
+            record_plan.answered_questions |= {answer.conflict.conflict_id}
         if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
-            record_plan = record_plan.with_state(made_from_item=False)
-        changed[answer.asked_id] = replace(record_plan, ending=ANSWERED)
-    for key in plan.records.keys() & {key for answer in decided for key in answer.record_ids}:
-        if key not in changed:
-            changed[key] = replace(plan.records[key], ending=ANSWERED)
-    items = {answer.item_id for answer in decided if answer.result}
-    owned = [deleted for deleted in plan.deleted.values() if deleted.facts.tombstone.monday_id in items]
-    plan = plan.with_deleted(replace(deleted, ending=ANSWERED) for deleted in owned)
-    return replace(plan.with_records(changed.values()), identity_answers=tuple(decided))
+            record_plan.sync_state.made_from_item = False
+        for key in plan.records.keys() & {answer.asked_id, *answer.record_ids}:
+            plan.records[key].ending = ANSWERED
+    items = {answer.item_id for answer in plan.identity_answers if answer.result}
+    for deleted in plan.deleted.values():
+        if deleted.facts.tombstone.monday_id in items:
+            deleted.ending = ANSWERED
 
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
@@ -454,24 +457,37 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
     return answers
 
 
-def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFacts) -> list[pass_plan.IdentityAnswer]:
-    """Decide whether these answers can still be applied, each after the ones before it."""
-    decided: list[pass_plan.IdentityAnswer] = []
+def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFacts) -> None:
+    """Decide whether these answers can still be applied, each after the ones before it.
+
+    An item is assigned once, and a record is deleted once.
+    """
+    records = dict(facts.records)
+    owners = dict(facts.owners)
     for answer in answers:
-        decided.append(decide_answer(answer, facts))
-        facts = facts_after(facts, decided[-1])
-    return decided
+        if answer.kind is AnswerKind.MERGE:
+            _decide_merge(answer, facts, records)
+        else:
+            _decide_answer(answer, records, owners)
+        if not answer.result or answer.record_id is None:
+            continue
+        item_id: str | None = answer.item_id
+        if answer.merged_id is not None:
+            merged = records.pop(answer.merged_id)
+            item_id = merged.monday_id if answer.moves_item else None
+        if item_id is not None:
+            owner = field_values.with_item(records[answer.record_id], item_id)
+            records[answer.record_id] = owner
+            owners[item_id] = owner
 
 
-def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
+def _decide_answer(
+    answer: pass_plan.IdentityAnswer, records: Mapping[UUID, SyncedModel], owners: Mapping[str, SyncedModel]
+) -> None:
     """Decide whether an answer can still be applied."""
-    if answer.kind is AnswerKind.MERGE:
-        return _decide_merge(answer, facts)
-    owner = facts.owners.get(answer.item_id)
-    problem = ""
     if answer.kind is AnswerKind.LINK:
-        record = facts.records.get(answer.record_id) if answer.record_id else None
-        problem = link_problem(record, owner)
+        record = records.get(answer.record_id) if answer.record_id else None
+        answer.rejection_reason = link_problem(record, owners.get(answer.item_id))
         sentence = f"Linked “{record}” with the item {answer.item_id}, as somebody decided."
     elif answer.kind is AnswerKind.NEW_ITEM:
         sentence = "None of them: it gets a new item."
@@ -479,31 +495,31 @@ def decide_answer(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_
         sentence = "They are two; both stay."
     else:
         sentence = "The item is left alone."
-    return replace(answer, rejection_reason=problem) if problem else replace(answer, result=sentence)
+    answer.result = "" if answer.rejection_reason else sentence
 
 
-def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts) -> pass_plan.IdentityAnswer:
+def _decide_merge(answer: pass_plan.IdentityAnswer, facts: AnswerFacts, records: Mapping[UUID, SyncedModel]) -> None:
     """Plan to delete the record made from an item, and to give its item to the other record if that has none.
 
     If the other record has an item, the deleted record's item is handled by deleted_records.py.
     """
-    merged = facts.records.get(answer.merged_id) if answer.merged_id else None
-    other = facts.records.get(answer.record_id) if answer.record_id else None
+    merged = records.get(answer.merged_id) if answer.merged_id else None
+    other = records.get(answer.record_id) if answer.record_id else None
     if merged is None or other is None:
-        return replace(answer, rejection_reason="one of the two records was deleted meanwhile.")
-    if merged.pk in facts.edited:
-        reason = f"“{merged}” was edited since this was asked. Look at its values, then choose again."
-        return replace(answer, rejection_reason=reason)
-    if merged.pk not in facts.unedited:
-        reason = f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again."
-        return replace(answer, rejection_reason=reason)
-    if needed := facts.needed.get(merged.pk):
-        return replace(answer, rejection_reason=needed)
-    sentence = f"“{merged}” was the same as “{other}”: it was deleted in NPD"
-    if other.monday_id is None and other.may_sync:
-        sentence += f", and its item {merged.monday_id} is the item of “{other}” now."
-        return replace(answer, result=sentence, moves_item=True)
-    return replace(answer, result=f"{sentence}, and its item with it as the board's setting says.")
+        answer.rejection_reason = "one of the two records was deleted meanwhile."
+    elif merged.pk in facts.edited:
+        answer.rejection_reason = f"“{merged}” was edited since this was asked. Look at its values, then choose again."
+    elif merged.pk not in facts.unedited:
+        answer.rejection_reason = f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again."
+    elif needed := facts.needed.get(merged.pk):
+        answer.rejection_reason = needed
+    else:
+        answer.result = f"“{merged}” was the same as “{other}”: it was deleted in NPD"
+        answer.moves_item = other.monday_id is None and other.may_sync
+        if answer.moves_item:
+            answer.result += f", and its item {merged.monday_id} is the item of “{other}” now."
+        else:
+            answer.result += ", and its item with it as the board's setting says."
 
 
 def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
@@ -519,19 +535,3 @@ def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
 
 def _owner_problem(owner: SyncedModel | None) -> str:
     return f"The item now belongs to “{owner}”." if owner is not None else ""
-
-
-def facts_after(facts: AnswerFacts, answer: pass_plan.IdentityAnswer) -> AnswerFacts:
-    """Return the facts for the next answer: an item is assigned once, and a record is deleted once."""
-    if not answer.result or answer.record_id is None:
-        return facts
-    records = dict(facts.records)
-    item_id: str | None = answer.item_id
-    if answer.kind is AnswerKind.MERGE and answer.merged_id is not None:
-        merged = records.pop(answer.merged_id)
-        item_id = merged.monday_id if answer.moves_item else None
-    if item_id is None:
-        return replace(facts, records=records)
-    owner = field_values.with_item(records[answer.record_id], item_id)
-    records[answer.record_id] = owner
-    return replace(facts, records=records, owners={**facts.owners, item_id: owner})

@@ -17,10 +17,9 @@ Implements, of docs/reference/merge.md:
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
@@ -35,17 +34,9 @@ from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
 from sync.reconcile import our_writes, pass_plan, resolutions
-from sync.reconcile.facts import (
-    ChangeEvent,
-    HistoryLine,
-    PassFacts,
-    RecordFacts,
-    change_events,
-    may_be_same,
-    reported_changes,
-    texts_in,
-)
+from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_same, reported_changes, texts_in
 from sync.reconcile.field_plan import direction_of
+from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import monday_user_name
 
 MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a field
@@ -53,19 +44,16 @@ MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a fi
 # The actions of fields of which nothing is written on either side, or that could not be read.
 _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
-AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
 
-
-def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
-    record_plans = [record_plan for record_plan in plan.records.values() if wants_events(record_plan)]
-    deleted_plans = [deleted_plan for deleted_plan in plan.deleted.values() if wants_events(deleted_plan)]
-    plan = plan.with_records(with_lost_updates(facts.board, record_plan, facts.now) for record_plan in record_plans)
-    # Fields of deleted records aren't merged, so their bases, which are part of the facts, stay.
-    return plan.with_deleted(
-        replace(with_lost_updates(facts.board, deleted_plan, facts.now), facts=deleted_plan.facts)
-        for deleted_plan in deleted_plans
-    )
+    for record_plan in filter(wants_events, plan.records.values()):
+        note_lost_updates(facts.board, record_plan, facts.now)
+    for deleted_plan in filter(wants_events, plan.deleted.values()):
+        note_lost_updates(facts.board, deleted_plan, facts.now)
+        # Fields of deleted records aren't merged, so their bases stay.
+        deleted_plan.sync_state.base = deleted_plan.facts.sync_state.base
+        deleted_plan.sync_state.altered = deleted_plan.facts.sync_state.altered
 
 
 def wants_events(plan: pass_plan.RecordPlan) -> bool:
@@ -73,28 +61,26 @@ def wants_events(plan: pass_plan.RecordPlan) -> bool:
     return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_pushed_by_name)
 
 
-def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyPlan:
+def note_lost_updates(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> None:
     """Note values that our writes overwrote, and correct bases whose Monday half was somebody's edit.
 
     All events of the last day count, also those that earlier passes checked, but only new ones raise a question.
     """
-    facts = plan.facts
-    item_id = facts.record.monday_id or ""
-    changes = reported_changes(board, facts.record, facts.history.events)
-    lost_updates: list[pass_plan.LostUpdate] = []
+    item_id = plan.record.monday_id or ""
+    changes = reported_changes(board, plan.record, plan.history.events)
     base = dict(plan.sync_state.base)
     altered = dict(plan.sync_state.altered)
     landed_writes = set[UUID]()
-    faults: list[Exception] = []
+    plan.lost_updates = []
     for mapping in board.mappings:
         key = mapping.key
         changes_of_field = [change for change in changes if change.key == key]
         if not any(change.is_new for change in changes_of_field):
             continue
-        converter = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, plan.record)
         try:
-            history = _FieldHistory(facts, mapping, converter, changes_of_field, now)
-            lost_updates += history.lost_updates()
+            history = _FieldHistory(plan, mapping, converter, changes_of_field, now)
+            plan.lost_updates += history.lost_updates()
             if history.is_answer_an_edit:
                 # Monday didn't change the sent value.
                 base[key] = {**base[key], field_bases.AS_SENT: True}
@@ -109,10 +95,10 @@ def with_lost_updates(board: BoardContext, plan: AnyPlan, now: datetime) -> AnyP
                     base[key][field_bases.AS_SENT] = True
         # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
-            faults.append(error)
-    plan = plan.with_state(base=base, altered=altered)
-    landed = frozenset(landed_writes)
-    return replace(plan, lost_updates=tuple(lost_updates), landed_by_event=landed, event_faults=tuple(faults))
+            plan.event_faults.append(error)
+    plan.sync_state.base = base
+    plan.sync_state.altered = altered
+    plan.landed_by_event = frozenset(landed_writes)
 
 
 class OwnWrite:
@@ -186,24 +172,24 @@ class _FieldHistory:
 
     def __init__(
         self,
-        facts: RecordFacts,
+        plan: pass_plan.RecordPlan,
         mapping: FieldMapping,
         converter: conversion.Converter,
         changes: Sequence[ChangeEvent],
         now: datetime,
     ) -> None:
-        self.facts = facts
+        self.plan = plan
         self.mapping = mapping
         self.converter = converter
         self.changes = [event for event in changes if event.is_known]  # oldest first, like `writes`
         self.unread = [event for event in changes if not event.is_known]
         self.writes: list[OwnWrite] = []
-        for intent in facts.history.writes:
+        for intent in plan.history.writes:
             entry = intent.values.get(mapping.key)
             if entry and mapping.is_current(entry):
                 with suppress(conversion.UnknownValue):
                     self.writes.append(OwnWrite(intent, mapping, converter, now))
-        us = facts.history.token_user
+        us = plan.history.token_user
         self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
         for event in self.changes:
             may_be_ours = not us or event.user_id in ("", us)
@@ -239,7 +225,7 @@ class _FieldHistory:
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
-        _, losses = seen_rows(self.facts.sync_state, self.mapping.key)
+        _, losses = seen_rows(self.plan.sync_state, self.mapping.key)
         reported = [(loss.value, loss.write_id) for loss in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
         by_their_event = (*self._lost_by_their_event(), *self._lost_unread())
@@ -252,8 +238,8 @@ class _FieldHistory:
     @property
     def is_answer_an_edit(self) -> bool:
         """Whether the value in Monday's answer was somebody's edit, and not Monday's form of the sent value."""
-        base = field_bases.base_of(self.facts.sync_state, self.mapping, self.facts.record.monday_id or "")
-        altered = self.facts.sync_state.altered.get(self.mapping.key)
+        base = field_bases.base_of(self.plan.sync_state, self.mapping, self.plan.record.monday_id or "")
+        altered = self.plan.sync_state.altered.get(self.mapping.key)
         if base is None or altered is None or SWALLOWED in altered:
             return False
         answered = field_bases.side_of(self.converter.canonical_remote, base["remote"])
@@ -315,7 +301,7 @@ class _FieldHistory:
 
     def _lost_unread(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield such edits whose event can't be read, so that only the history can have them."""
-        us = self.facts.history.token_user
+        us = self.plan.history.token_user
         for event in self.unread:
             may_be_ours = not us or event.user_id in ("", us)
             is_ours = may_be_ours and any(may_be_same(event.payload, write.entry["local"]) for write in self.writes)
@@ -325,7 +311,10 @@ class _FieldHistory:
             text = ", ".join(texts_in(event.payload))
             if text and write is not None and not self._is_replaced_by_other(event, write):
                 lost_update = self._lost_to(event, write)
-                yield replace(lost_update, value=text, payload=event.payload, is_known=False)
+                lost_update.value = text
+                lost_update.payload = event.payload
+                lost_update.is_known = False
+                yield lost_update
 
     def _was_read(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
@@ -333,7 +322,7 @@ class _FieldHistory:
         reads = [write for write in self.writes if write.intended_at >= since and not write.is_refill]
         if any(event.names(write.read, write.entry["read"]) for write in reads):
             return True
-        seen_values, _ = seen_rows(self.facts.sync_state, event.key)
+        seen_values, _ = seen_rows(self.plan.sync_state, event.key)
         return any(
             event.names(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
             for value in seen_values
@@ -398,26 +387,28 @@ class _FieldHistory:
         )
 
 
-def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Keep those suspected values that neither side has, for the history and the conflict. A rule.
 
     A deleted record that is being restored keeps none, because the restored record's own next pass does.
     """
-    deleted = [deleted for deleted in plan.deleted.values() if deleted.lost_updates and not deleted.restores]
-    endings = (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED)
-    records = plan.records.values()
-    suspected = [record for record in records if record.lost_updates and record.outcome in endings]
-    plan = plan.with_deleted(with_confirmed_losses(facts.board, deleted_plan, asks=False) for deleted_plan in deleted)
-    return plan.with_records(with_confirmed_losses(facts.board, record_plan) for record_plan in suspected)
+    for deleted_plan in plan.deleted.values():
+        if not deleted_plan.restores:
+            confirm_losses(facts.board, deleted_plan, asks=False)
+    for record_plan in plan.records.values():
+        if record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
+            confirm_losses(facts.board, record_plan)
 
 
-def with_confirmed_losses(board: BoardContext, plan: AnyPlan, *, asks: bool = True) -> AnyPlan:
+def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: bool = True) -> None:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
     A person is asked about the newest lost value of a field in this pass; others only go to the history, as all do
     unless it `asks`. If the field is asked about already, its conflict takes the newer value, and the history keeps the
     one before (`overwritten_again` in conflicts/lifecycle.py).
     """
+    if not plan.lost_updates:
+        return
     mappings = {mapping.key: mapping for mapping in board.mappings}
     kept: list[pass_plan.LostUpdate] = []
     asked_keys = set[str]()
@@ -429,11 +420,13 @@ def with_confirmed_losses(board: BoardContext, plan: AnyPlan, *, asks: bool = Tr
         can_choose = lost_update.is_known and mapping.key not in asked_keys
         if asks and can_choose and _may_ask(plan, mapping):
             asked_keys.add(mapping.key)
-            line = replace(line, kind=ActivityKind.OVERWRITTEN, sentence=f"{line.sentence} Choose the right one.")
+            line.kind = ActivityKind.OVERWRITTEN
+            line.sentence = f"{line.sentence} Choose the right one."
         elif lost_update.is_known:
-            line = replace(line, sentence=f"{line.sentence} You can restore it from here.")
-        kept.append(replace(lost_update, line=line))
-    return replace(plan, lost_updates=tuple(kept))
+            line.sentence = f"{line.sentence} You can restore it from here."
+        lost_update.line = line
+        kept.append(lost_update)
+    plan.lost_updates = kept
 
 
 def _is_lost(
@@ -526,21 +519,21 @@ def _restorable_values(
 
 
 def edits_removed_with_item(
-    board: BoardContext, facts: RecordFacts, keys: Collection[str], events: Iterable[WebhookEvent], why: str
+    board: BoardContext, plan: pass_plan.RecordPlan, keys: Collection[str], events: Iterable[WebhookEvent], why: str
 ) -> dict[str, HistoryLine]:
     """Return the history lines about edits of these fields that were removed with the item, by the field's label.
 
     `events` tell who made them; `why` is the rest of the sentence. A value that can't be read has no line.
     """
-    changes = change_events(board, facts.record, events) if keys else []
+    changes = change_events(board, plan.record, events) if keys else []
     lines = {}
     for mapping in board.mappings:
-        if facts.item is None or mapping.key not in keys:
+        if plan.item is None or mapping.key not in keys:
             continue
-        converter = board.converter(mapping, facts.record)
-        local_raw = field_values.local_values(facts.record, mapping)
+        converter = board.converter(mapping, plan.record)
+        local_raw = field_values.local_values(plan.record, mapping)
         try:
-            remote_raw = converter.cell_value(facts.item.reading(mapping.column_id))
+            remote_raw = converter.cell_value(plan.item.reading(mapping.column_id))
             value = converter.canonical_remote(remote_raw)
         except conversion.UnknownValue:
             continue
@@ -643,7 +636,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
             lost_value = conflict.monday.get(key)
             if not lost_value or field_plan is None or field_plan.resolved_conflict or key in waiting:
                 continue
-            if not resolutions.is_column_replaced(facts, field_plan):
+            if not resolutions.is_column_replaced(plan, field_plan):
                 continue
             if not field_plan.is_agreed and field_plan.conflict is None:
                 continue

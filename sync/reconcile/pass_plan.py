@@ -1,7 +1,7 @@
-"""The plan of a pass, as frozen dataclasses.
+"""What a pass decides: one plain draft for each record, which the rules fill in.
 
-A rule is a pure function of the facts (`PassFacts`) and of the plan so far (`Plan`), and returns a new plan; decide.py
-lists the rules. All types of plans are in this file because every rule reads what other rules planned.
+A rule takes the facts (`PassFacts`), which never change, and the draft (`Plan`), which it changes; decide.py lists the
+rules. All types of drafts are in this file because every rule reads what other rules decided.
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
 deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. A `Write` is what act.py
@@ -10,11 +10,11 @@ sends of a plan; a `WriteAnswer` is what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
@@ -29,15 +29,7 @@ from sync.monday import board_items
 from sync.monday.conversion import Converter
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import (
-    DeletedFacts,
-    HistoryLine,
-    ItemFacts,
-    PassFacts,
-    RecordFacts,
-    changed_sync_state,
-    with_values,
-)
+from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.records.item_links import UnmatchedFinding
 
 
@@ -142,7 +134,7 @@ _OUTCOMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class WriteAnswer:
     """The result of one write."""
 
@@ -172,6 +164,22 @@ class WriteAnswer:
 NOTHING_SENT = WriteAnswer(WriteVerdict.DONE)
 
 
+@dataclass
+class HistoryLine:
+    """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
+
+    `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about. `log` fills in
+    both.
+    """
+
+    kind: choices.ActivityKind
+    sentence: str
+    key: str = ""
+    actor: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    item_id: str = ""
+
+
 class RejectedChoice(NamedTuple):
     """Why a person's decision on a field can't be applied."""
 
@@ -179,7 +187,11 @@ class RejectedChoice(NamedTuple):
     is_stale: bool = False  # it was made for other values
 
 
-@dataclass(frozen=True)
+# Shared by all fields that a pass leaves as they are, which are nearly all.
+NOTHING = merge.FieldDecision(merge.Action.NOTHING)
+
+
+@dataclass(eq=False)
 class FieldPlan:
     """What a pass does with one field: the decision, with the raw values behind it."""
 
@@ -200,8 +212,19 @@ class FieldPlan:
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
     resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
-    applied: Mapping[str, str | None] = field(default_factory=dict)
-    rejected: Mapping[str, RejectedChoice] = field(default_factory=dict)
+    applied: dict[str, str | None] = field(default_factory=dict)
+    rejected: dict[str, RejectedChoice] = field(default_factory=dict)
+    # What settling finds:
+    values: Mapping[str, Any] | None = None  # for the record's row
+    new_base: Mapping[str, Any] | None = None  # None keeps the stored one, an empty one removes it
+    # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
+    remark: Mapping[str, Any] | None = None
+    transfer: tuple[choices.ActivityKind, str, str, str] | None = (
+        None  # its line in the history: kind, phrase, before, after
+    )
+    is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
+    recheck: str = ""  # why both sides are soon read again
+    keeps_intent: bool = False  # the intent stays open until then
 
     @property
     def key(self) -> str:
@@ -250,15 +273,18 @@ class FieldPlan:
         """Whether it names a record that will have no item, which doesn't keep its own record from being in sync."""
         return self.blocked_code is choices.BlockedCode.RELATION_SKIPPED
 
-    def decide(self, action: merge.Action, reason: str) -> FieldPlan:
-        return with_values(self, decision=merge.FieldDecision(action, reason))
+    def decide(self, action: merge.Action, reason: str) -> None:
+        self.decision = merge.FieldDecision(action, reason)
 
-    def block(self, code: choices.BlockedCode, reason: str) -> FieldPlan:
-        """Return a plan that does nothing with the field, for this reason."""
-        return with_values(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
+    def block(self, code: choices.BlockedCode, reason: str) -> None:
+        """Do nothing with the field, for this reason."""
+        self.blocked_code = code
+        self.blocked_reason = reason
+        self.send_raw = None
+        self.write_raw = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class RemovedItem:
     """A removed item: its state, the edits since both sides agreed, and what is asked or done about it."""
 
@@ -280,7 +306,7 @@ class RemovedItem:
         return bool(self.options) and not self.result
 
 
-@dataclass(frozen=True)
+@dataclass
 class IdentityPlan:
     """Which item belongs to a record without one, and whether another record may be the same."""
 
@@ -293,11 +319,7 @@ class IdentityPlan:
     wait_seconds: float = 0  # of a record with another's match key; set-up's plan counts it as a question
 
 
-# The plan of a record whose item is known.
-IDENTIFIED = IdentityPlan()
-
-
-@dataclass(frozen=True)
+@dataclass
 class LostUpdate:
     """A value that somebody wrote on Monday and that our write overwrote before it was read."""
 
@@ -314,18 +336,23 @@ class LostUpdate:
     line: HistoryLine | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class RecordPlan:
-    """What a pass does with a record."""
+    """What a pass does with a record: all that is decided about it, and what the record and its state then are.
 
-    facts: RecordFacts  # as the rules so far left them: with the item, the history, the sync state after the pass
+    It starts with what is stored. `facts` are what was known before, and stay.
+    """
+
+    facts: RecordFacts
+    # Its item as it was read, without the cells that are set aside; then as Monday's answer has it.
+    item: board_items.Item | None = None
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
-    log: tuple[HistoryLine, ...] = ()
+    log: list[HistoryLine] = field(default_factory=list)
     answer: WriteAnswer = NOTHING_SENT  # Monday's
-    lost_updates: tuple[LostUpdate, ...] = ()  # people's values on Monday that our writes overwrote
+    lost_updates: list[LostUpdate] = field(default_factory=list)  # people's values that our writes overwrote
     # Fields whose cell was read and counts as unknown, with the reason as a sentence (read_lag.py).
-    set_aside: Mapping[str, str] = field(default_factory=dict)
+    set_aside: dict[str, str] = field(default_factory=dict)
     # Fields whose cell nobody emptied, so that NPD's value is sent again; and those whose connected items are shown as
     # none without a word.
     lost_cells: frozenset[str] = frozenset()
@@ -334,33 +361,32 @@ class RecordPlan:
     kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
-    event_faults: tuple[Exception, ...] = ()  # our errors that kept a field's events from being checked
+    event_faults: list[Exception] = field(default_factory=list)  # ours, that kept a field's events from being checked
     # Only for existing records:
-    identity: IdentityPlan = IDENTIFIED
-    left_out: str = ""  # why the board's filter leaves it out
+    identity: IdentityPlan = field(default_factory=IdentityPlan)
+    answered_questions: frozenset[UUID] = frozenset()  # conflicts about identity that an answer of this pass closes
+    left_out: str = ""  # why the filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     removed_item: RemovedItem | None = None
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
-    fields: Mapping[str, FieldPlan] = field(default_factory=dict)  # what it does with each
+    fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
-    loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
+    loops: dict[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
+    # What settling stores beside its sync state:
+    is_there: bool = True  # the record was not deleted meanwhile
+    values: dict[str, Any] = field(default_factory=dict)  # for the record's row
+    new_jobs: list[dict[str, Any]] = field(default_factory=list)  # as PassRun.enqueue takes them
+    ignored: dict[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
+    keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
+
+    def __post_init__(self) -> None:
+        self.record: SyncedModel = self.facts.record  # as it was read; after settling, as it was written
+        self.sync_state: SyncMetadata = copy(self.facts.sync_state)  # after the pass; its own, so that a change is seen
+        self.history: RecordHistory = self.facts.history  # a longer one, if the rules need that
 
     @property
     def id(self) -> UUID:
         return self.facts.record.id
-
-    @property
-    def record(self) -> SyncedModel:
-        """The record as it was read; after settle, as it was written."""
-        return self.facts.record
-
-    @property
-    def sync_state(self) -> SyncMetadata:
-        return self.facts.sync_state
-
-    @property
-    def item(self) -> board_items.Item | None:
-        return self.facts.item
 
     @property
     def outcome(self) -> Outcome:
@@ -378,8 +404,7 @@ class RecordPlan:
     def writes_npd(self) -> bool:
         """Whether settling would write more than the record's bookkeeping."""
         pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
-        deletes = self.removed_item is not None and self.removed_item.act is choices.RemovedItemPolicy.DELETE
-        return self.is_settled and (pulls or deletes or bool(self.unlink_reason))
+        return self.is_settled and (pulls or self.deletes or bool(self.unlink_reason))
 
     @property
     def creates(self) -> bool:
@@ -441,61 +466,105 @@ class RecordPlan:
         item_id = (self.record.monday_id or "") if item_id is None else item_id
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> Self:
+    @property
+    def intents_about_item(self) -> list[Intent]:
+        """The open intents that may be about its item; the intent of a create has no item yet."""
+        return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
+
+    @property
+    def questions(self) -> list[reports.OpenConflict]:
+        """The open conflicts about its identity, without those that an answer of this pass closes."""
+        questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
+        return [question for question in questions if question.conflict_id not in self.answered_questions]
+
+    @property
+    def deletes(self) -> bool:
+        """Whether settling deletes the record, because its item was removed."""
+        removed_item = self.removed_item
+        return self.is_settled and removed_item is not None and removed_item.act is choices.RemovedItemPolicy.DELETE
+
+    def copied(self) -> Self:
+        """Return a draft with the same content, to go on with; this one stays as it is."""
+        other = copy(self)
+        other.sync_state = copy(self.sync_state)
+        other.log = [*self.log]
+        other.identity = copy(self.identity)
+        other.removed_item = copy(self.removed_item)
+        other.fields = {key: copy(field_plan) for key, field_plan in self.fields.items()}
+        for field_plan in other.fields.values():
+            field_plan.applied = dict(field_plan.applied)
+        other.values = dict(self.values)
+        other.new_jobs = [*self.new_jobs]
+        other.ignored = dict(self.ignored)
+        return other
+
+    def compared_with(self, item: board_items.Item | None) -> Self:
+        """Return it as if it had this item, to compare the two; nothing is decided in it."""
+        other = copy(self)
+        other.item = item
+        return other
+
+    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> None:
         """End it with this outcome; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        reason = self.reason if reason is None else reason
-        return with_values(self, ending=Ending(outcome, detail, wait_seconds), reason=reason)
+        self.ending = Ending(outcome, detail, wait_seconds)
+        if reason is not None:
+            self.reason = reason
 
-    def end_settled(self, reason: str) -> Self:
+    def end_settled(self, reason: str) -> None:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
-        return self.end(Outcome.SETTLED, reason=reason)
+        self.end(Outcome.SETTLED, reason=reason)
 
-    def end_unapplied(self, outcome: Outcome, detail: str) -> Self:
+    def end_unapplied(self, outcome: Outcome, detail: str) -> None:
         """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
-        identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        answer = replace(self.answer, intent=None)
-        unapplied = replace(self.without_fields(), identity=identity, removed_item=None, answer=answer)
-        return unapplied.end(outcome, detail)
+        self.drop_fields()
+        self.identity.item = None
+        self.removed_item = None
+        self.answer = copy(self.answer)
+        self.answer.intent = None
+        self.end(outcome, detail)
 
-    def without_fields(self) -> Self:
-        """Return it without its field plans."""
-        return replace(self, fields={}, sends_npd_id=False)
+    def forget_removed_state(self) -> None:
+        """Keep nothing of what passes noted of its removed item."""
+        self.sync_state.remote_state = ""
+        self.sync_state.removed_since = None
+        self.sync_state.removed_passes = 0
 
-    def waiting_for_look(self, seconds: float, events: Iterable[int], reason: str) -> Self:
-        """Return it with both sides to be read again after so many seconds; these events stay unchecked until then."""
-        look = min(filter(None, (seconds, self.look_in_seconds)), default=0.0)
-        return with_values(self, look_in_seconds=look, kept_events=self.kept_events.union(events), reason=reason)
+    def drop_fields(self) -> None:
+        """Do nothing with its fields."""
+        self.fields = {}
+        self.sends_npd_id = False
 
-    def with_facts(self, **values: Any) -> Self:
-        return with_values(self, facts=with_values(self.facts, **values))
+    def wait_for_look(self, seconds: float, events: Iterable[int], reason: str) -> None:
+        """Have both sides read again after so many seconds; these events stay unchecked until then."""
+        self.look_in_seconds = min(filter(None, (seconds, self.look_in_seconds)), default=0.0)
+        self.kept_events = self.kept_events.union(events)
+        self.reason = reason
 
-    def with_state(self, **values: Any) -> Self:
-        sync_state = changed_sync_state(self.sync_state, **values)
-        return self if sync_state is self.sync_state else self.with_facts(sync_state=sync_state)
-
-    def logged(self, *lines: HistoryLine) -> Self:
+    def add_lines(self, *lines: HistoryLine) -> None:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""
-        if not lines:
-            return self
-        item_id = (self.item.id if self.item else self.record.monday_id) or ""
-        named = [replace(line, actor=line.actor or self.facts.requested_by, item_id=item_id) for line in lines]
-        return with_values(self, log=(*self.log, *named))
+        for line in lines:
+            line.actor = line.actor or self.facts.requested_by
+            line.item_id = self.item_id or self.record.monday_id or ""
+            self.log.append(line)
 
-    def unlinked(self, why: str) -> Self:
+    def unlink(self, why: str) -> None:
         """Unlink it in this pass, and do nothing else with it, nor about its removed item.
 
         `why` is a clause without a full stop, such as “its item was deleted on Monday”; the record's history and the
         ignored item show it.
         """
-        identity = replace(self.identity, item=None, creates=False)
-        removed_item = self.removed_item
-        if removed_item is not None and removed_item.act is not choices.RemovedItemPolicy.UNLINK:
-            removed_item = replace(removed_item, act=None, approval=None)
-        plan = replace(self.without_fields(), unlink_reason=why, identity=identity, removed_item=removed_item)
-        return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
+        self.identity.item = None
+        self.identity.creates = False
+        if self.removed_item is not None and self.removed_item.act is not choices.RemovedItemPolicy.UNLINK:
+            self.removed_item.act = None
+            self.removed_item.approval = None
+        self.drop_fields()
+        self.unlink_reason = why
+        if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
+            self.end_settled("")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class DeletedPlan(RecordPlan):
     """What a pass does with a deleted record and its item; its `reason` describes the item's state."""
 
@@ -520,11 +589,10 @@ class DeletedPlan(RecordPlan):
     @property
     def item_to_keep(self) -> str:
         """The id of the item to link with the restored record: its own, if that is still on the board."""
-        item = self.facts.item
-        return item.id if item is not None and item.state == field_values.ACTIVE else ""
+        return self.item.id if self.item is not None and self.item.state == field_values.ACTIVE else ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class IdentityAnswer:
     """A person's choice in a conflict about identity, and its result.
 
@@ -565,7 +633,7 @@ ASSIGNING = (ItemAct.LINK, ItemAct.CREATE)
 DUPLICATES = (ItemAct.DUPLICATE, ItemAct.COPY)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ItemPlan:
     """What a pass does with an item that no record has."""
 
@@ -583,6 +651,7 @@ class ItemPlan:
     rejection: str = ""  # why a person's answer about it can't be carried out, so that the question stays
     sentence: str = ""  # for the record's history
     # Only for duplicates:
+    answered_item: board_items.Item | None = None  # as the answer to its clearing has it
     is_ours: bool = False  # our own create made it, so it is removed without a question
     kind: choices.ActivityKind | None = None  # of its line in the record's history after its calls; None: no line
     intents: tuple[Intent, ...] = ()  # of the calls that were carried out
@@ -594,8 +663,9 @@ class ItemPlan:
     @property
     def item(self) -> board_items.Item:
         """The item; only for an item that Monday shows."""
-        assert self.facts.item is not None
-        return self.facts.item
+        item = self.answered_item or self.facts.item
+        assert item is not None
+        return item
 
     @property
     def original_record(self) -> SyncedModel:
@@ -612,42 +682,35 @@ class ItemPlan:
 EndedClaim: TypeAlias = tuple[Claim, Ending]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Plan:
     """What a pass over one board does."""
 
-    records: Mapping[UUID, RecordPlan] = field(default_factory=dict)
-    deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
-    items: tuple[ItemPlan, ...] = ()  # unmatched items, in the order of their claims
-    identity_answers: tuple[IdentityAnswer, ...] = ()  # people's, to “who is this?”
+    records: dict[UUID, RecordPlan] = field(default_factory=dict)
+    deleted: dict[UUID, DeletedPlan] = field(default_factory=dict)
+    items: list[ItemPlan] = field(default_factory=list)  # unmatched items, in the order of their claims
+    identity_answers: list[IdentityAnswer] = field(default_factory=list)  # people's, to “who is this?”
     # Requests to approve emptying a field.
-    new_requests: tuple[ApprovalRequest, ...] = ()  # to store, as done or pending
-    open_requests: tuple[ApprovalRequest, ...] = ()  # stored, and still about the present value
-    outdated_requests: tuple[ApprovalRequest, ...] = ()  # stored, and about another value: they end
-    other_jobs: tuple[EndedClaim, ...] = ()  # about neither a record nor an item, or not read
+    new_requests: list[ApprovalRequest] = field(default_factory=list)  # to store, as done or pending
+    open_requests: list[ApprovalRequest] = field(default_factory=list)  # stored, and still about the present value
+    outdated_requests: list[ApprovalRequest] = field(default_factory=list)  # stored, about another value: they end
+    other_jobs: list[EndedClaim] = field(default_factory=list)  # about neither a record nor an item, or not read
 
-    @cached_property
-    def open_records(self) -> Sequence[RecordPlan]:
+    @property
+    def open_records(self) -> list[RecordPlan]:
         return [plan for plan in self.records.values() if plan.is_open]
 
     @property
     def open_deleted(self) -> list[DeletedPlan]:
         return [deleted for deleted in self.deleted.values() if deleted.is_open]
 
-    def with_records(self, plans: Iterable[RecordPlan]) -> Plan:
-        """Replace the plans of these records."""
-        changed = {plan.id: plan for plan in plans}
-        if not changed:
-            return self
-        plan = with_values(self, records={**self.records, **changed})
-        vars(plan).pop("open_records", None)  # was cached
-        return plan
-
-    def with_deleted(self, deleted: Iterable[DeletedPlan]) -> Plan:
-        """Replace the plans of these deleted records."""
-        changed = {deleted_plan.id: deleted_plan for deleted_plan in deleted}
-        return replace(self, deleted={**self.deleted, **changed}) if changed else self
+    def copied(self) -> Plan:
+        """Return a draft with the same content, to go on with; this one stays as it is."""
+        other = copy(self)
+        other.records = {key: record_plan.copied() for key, record_plan in self.records.items()}
+        other.deleted = {key: deleted_plan.copied() for key, deleted_plan in self.deleted.items()}
+        return other
 
 
-PlanRule = Callable[[PassFacts, Plan], Plan]
-RecordRule = Callable[[PassFacts, RecordPlan], RecordPlan]
+PlanRule = Callable[[PassFacts, Plan], None]
+RecordRule = Callable[[PassFacts, RecordPlan], None]

@@ -7,6 +7,7 @@ Implements “What sync_status may say” of docs/reference/merge.md.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -115,7 +116,7 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
             conflicts[ConflictKind.FIELDS] = fields
-        if not any(conflict.kind == ConflictKind.IDENTITY for conflict in plan.facts.conflicts):
+        if not plan.questions:
             # Its item's pass has closed the question.
             conflicts.pop(ConflictKind.IDENTITY, None)
         if plan.identity.question:
@@ -170,9 +171,8 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     """
     ended = [request for request, _ in ended_requests(plan)]
     changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
-    stored = {record_facts.id: record_facts.sync_state for record_facts in facts.records}
     for key, record_plan in plan.records.items():
-        if key not in changed and not _is_at_rest(facts, record_plan, stored[key], has_job=key in with_jobs):
+        if key not in changed and not _is_at_rest(facts, record_plan, has_job=key in with_jobs):
             changed.add(key)
     return frozenset(changed)
 
@@ -188,16 +188,19 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
-        or any(loop is not facts.history.loops.get(key) for key, loop in plan.loops.items())
+        or any(loop is not plan.history.loops.get(key) for key, loop in plan.loops.items())
     )
 
 
-def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, before: SyncMetadata, *, has_job: bool) -> bool:
+def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     """Whether both sides say what they agreed on, and the record is stored as a pass would leave it.
 
     A record that is asked about is not at rest: it gets a pass, which costs little.
     """
-    settled = plan.end(pass_plan.Outcome.SETTLED) if plan.is_open else plan
+    before = plan.facts.sync_state
+    settled = copy(plan)
+    if plan.is_open:
+        settled.ending = pass_plan.SETTLED
     if not settled.is_settled or _has_work(plan, has_job=has_job):
         return False
     for key, field_plan in plan.fields.items():
@@ -341,11 +344,11 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     # No question is left where this pass links, creates or asks for another item, or where the record needs none.
     needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.identity.question is not None
     has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
-    for conflict in plan.facts.conflicts:
+    for conflict in plan.questions:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
         is_over = needs_none or is_known or is_owned
-        if conflict.kind == ConflictKind.IDENTITY and item_id not in questions and is_over:
+        if item_id not in questions and is_over:
             reason = plan.left_out or "It is now known which item it is."
             yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)

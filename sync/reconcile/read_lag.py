@@ -9,10 +9,9 @@ Implements “A read that lags behind” of docs/reference/merge.md. `ReportedCe
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from functools import cmp_to_key, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from sync import choices, merge
 from sync.fields import field_bases, field_values
@@ -44,8 +43,6 @@ UNSHOWN_ITEM = "Monday's answers don't show yet what happened to its item. It is
 
 _UNSHOWN = (UNSHOWN_EDIT, UNSHOWN_WRITE, UNSHOWN_ITEM)
 
-AnyPlan = TypeVar("AnyPlan", bound=pass_plan.RecordPlan)
-
 
 def seconds_to_look(since: datetime, now: datetime) -> float:
     """Return the seconds until the next of the `LOOKS` after an event or a write; 0 after the last."""
@@ -55,22 +52,21 @@ def seconds_to_look(since: datetime, now: datetime) -> float:
 
 def set_aside(
     board: BoardContext, plan: pass_plan.RecordPlan, reasons: Mapping[str, str], *, look_in_seconds: float
-) -> pass_plan.RecordPlan:
-    """Return the plan with these fields' cells unknown to all later rules, each with its reason, as a sentence.
+) -> None:
+    """Make these fields' cells unknown to all later rules, each with its reason, as a sentence.
 
     Such a field is not decided, and keeps its base, its unchecked events and its open intents; other fields are synced.
     The record is pending with the first reason, and nothing of it is listed on Home. It is read again after
     `look_in_seconds`, at the latest. Calls add up.
     """
     if plan.item is None or not reasons:
-        return plan
+        return
     columns = {mapping.column_id: reasons[mapping.key] for mapping in board.mapped if mapping.key in reasons}
     events = [row.pk for row in plan.facts.events if row.event and row.event.column_id in columns]
-    updates = tuple(update for update in plan.lost_updates if update.key not in reasons)
-    plan = replace(plan, set_aside={**reasons, **plan.set_aside}, lost_updates=updates)
-    assert plan.item is not None
-    plan = plan.with_facts(item=plan.item.without(columns))
-    return plan.waiting_for_look(look_in_seconds, events, next(iter(plan.set_aside.values())))
+    plan.lost_updates = [update for update in plan.lost_updates if update.key not in reasons]
+    plan.set_aside = {**reasons, **plan.set_aside}
+    plan.item = plan.item.without(columns)
+    plan.wait_for_look(look_in_seconds, events, next(iter(plan.set_aside.values())))
 
 
 class Report(NamedTuple):
@@ -151,7 +147,7 @@ class ReportedCell(NamedTuple):
 
 def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
     """Return after how many seconds a read showed what the record's last one didn't show; None if that isn't so."""
-    history = plan.facts.history
+    history = plan.history
     if plan.facts.sync_state.note not in _UNSHOWN or plan.reason in _UNSHOWN or not plan.is_settled:
         return None
     moments = [_arrival(event) for event in history.events]
@@ -166,33 +162,28 @@ _BRINGS_BACK = EVENT_TYPES[EventKind.RESTORED] | {"move_pulse_into_board"}
 _MAKES = EVENT_TYPES[EventKind.CREATED]
 
 
-def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Let records wait whose item isn't shown yet, or in a state that is over; deleted ones also for a stale cell.
 
     A person's *Sync now* writes to an item that is shown on its board, and it is read again all the same.
     """
-    waiting = []
     for record_plan in plan.open_records:
-        item_id = record_plan.record.monday_id
-        item = facts.items.linked.get(item_id or "")
-        if not item_id:
+        item = facts.items.linked.get(record_plan.record.monday_id or "")
+        is_shown = field_values.is_active_on(facts.board, item)
+        if not record_plan.record.monday_id:
             wait = _wait_for_matches(facts, record_plan)
-        elif field_values.is_active_on(facts.board, item):
-            wait = _wait_for_item(facts, record_plan.facts, item)
+        elif is_shown:
+            wait = _wait_for_item(facts, record_plan, item)
         else:
             # Of a removed item no cell is set aside by itself.
-            wait = _wait_for_item_and_cells(facts, replace(record_plan.facts, item=item))
-        if wait and record_plan.facts.is_pushed_by_name and field_values.is_active_on(facts.board, item):
+            wait = _wait_for_item_and_cells(facts, record_plan.compared_with(item))
+        if wait and is_shown and record_plan.facts.is_pushed_by_name:
             removals = [event.pk for event in record_plan.facts.events if event.type in _TAKES_AWAY]
-            waiting.append(record_plan.waiting_for_look(wait, removals, UNSHOWN_ITEM))
-        elif wait:
-            waiting.append(_deferred(record_plan, wait))
-    waiting_deleted = []
-    for deleted in facts.deleted:
-        deleted_plan = plan.deleted[deleted.id]
-        if deleted_plan.is_open and (wait := _wait_for_item_and_cells(facts, deleted)):
-            waiting_deleted.append(_deferred(deleted_plan, wait))
-    return plan.with_records(waiting).with_deleted(waiting_deleted)
+            record_plan.wait_for_look(wait, removals, UNSHOWN_ITEM)
+        else:
+            _defer(record_plan, wait)
+    for deleted_plan in plan.open_deleted:
+        _defer(deleted_plan, _wait_for_item_and_cells(facts, deleted_plan))
 
 
 def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
@@ -213,29 +204,30 @@ def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, e
         return 0.0
     record = facts.board.model()
     sync_state = new_sync_state(record.entity_type(), record.pk)
-    history = RecordHistory(events=tuple(events))
-    return _wait_for_item_and_cells(facts, RecordFacts(claim, record, sync_state, item=item, history=history))
+    unmatched = RecordFacts(claim, record, sync_state, history=RecordHistory(events=tuple(events)))
+    return _wait_for_item_and_cells(facts, pass_plan.RecordPlan(unmatched, item))
 
 
-def _wait_for_item_and_cells(facts: PassFacts, record: RecordFacts) -> float:
-    cells = _reported_cells(facts.board, record, facts.now)
-    waits = [_wait_for_item(facts, record, record.item)]
-    if move := _unshown_move(facts.board, record):
+def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
+    cells = _reported_cells(facts.board, plan, facts.now)
+    waits = [_wait_for_item(facts, plan, plan.item)]
+    if move := _unshown_move(facts.board, plan):
         waits.append(seconds_to_look(_arrival(move), facts.now))
     waits += [look for _, look in _stale_cells(cells, facts.now).values()]
     return min(filter(None, waits), default=0.0)
 
 
-def _deferred(plan: AnyPlan, wait: float) -> AnyPlan:
-    return plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
+def _defer(plan: pass_plan.RecordPlan, wait: float) -> None:
+    if wait:
+        plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
 
 
-def _wait_for_item(facts: PassFacts, record: RecordFacts, item: Item | None) -> float:
+def _wait_for_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | None) -> float:
     """Return the seconds until its item is read again, because what was read is older than what is known; else 0."""
     is_there = field_values.is_active_on(facts.board, item)
-    if is_there and not record.history.events:
+    if is_there and not plan.history.events:
         return 0.0
-    events = sorted(record.history.events, key=lambda event: (event.happened_at, event.pk))
+    events = sorted(plan.history.events, key=lambda event: (event.happened_at, event.pk))
     news = [event for event in events if event.type in _TAKES_AWAY | _BRINGS_BACK | _MAKES]
     newest = news[-1] if news else None
     if newest is not None and newest.type in _TAKES_AWAY:
@@ -244,9 +236,9 @@ def _wait_for_item(facts: PassFacts, record: RecordFacts, item: Item | None) -> 
         return 0.0
     moments = [
         intent.settled_at
-        for intent in record.history.writes
+        for intent in plan.history.writes
         if item is None and is_create(intent) and intent.state == IntentState.APPLIED and intent.settled_at
-        if intent.item_id == record.record.monday_id
+        if intent.item_id == plan.record.monday_id
     ]
     # A new item that is shown as removed was removed.
     if newest is not None and (item is None or newest.type in _BRINGS_BACK):
@@ -261,17 +253,18 @@ def _arrival(event: WebhookEvent) -> datetime:
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
-def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Set aside the cells of an item that are stale. A person's *Sync now* sends what NPD has changed all the same."""
     board = facts.board
-    record = plan.facts
-    if plan.item is None or not (record.history.events or record.history.writes):
-        return plan  # nearly all records
-    stale = _stale_cells(_reported_cells(board, record, facts.now), facts.now)
+    if plan.item is None or not (plan.history.events or plan.history.writes):
+        return  # nearly all records
+    # As it was read, because each cell that is set aside is taken out of the item.
+    as_read = plan.compared_with(plan.item)
+    stale = _stale_cells(_reported_cells(board, as_read, facts.now), facts.now)
     for key, (sentence, look) in stale.items():
-        if not (record.is_pushed_by_name and _will_be_sent(board, record, key)):
-            plan = set_aside(board, plan, {key: sentence}, look_in_seconds=look)
-    return _without_stale_group(facts, plan)
+        if not (plan.facts.is_pushed_by_name and _will_be_sent(board, as_read, key)):
+            set_aside(board, plan, {key: sentence}, look_in_seconds=look)
+    _set_stale_group_aside(facts, plan)
 
 
 def _stale_cells(cells: Iterable[ReportedCell], now: datetime) -> dict[str, tuple[str, float]]:
@@ -285,73 +278,73 @@ def _stale_cells(cells: Iterable[ReportedCell], now: datetime) -> dict[str, tupl
     return stale
 
 
-def _will_be_sent(board: BoardContext, facts: RecordFacts, key: str) -> bool:
+def _will_be_sent(board: BoardContext, plan: pass_plan.RecordPlan, key: str) -> bool:
     """Whether only NPD's value has left its half of the base, by what was read."""
     mapping = next(mapping for mapping in board.mapped if mapping.key == key)
-    converter = board.converter(mapping, facts.record)
-    assert facts.item is not None
-    base = field_bases.base_of(facts.sync_state, mapping, facts.item.id)
-    cell = field_bases.cell_of(converter, mapping, facts.item)
-    sides = field_bases.sides_of(converter, base, local=field_values.local_values(facts.record, mapping), remote=cell)
+    converter = board.converter(mapping, plan.record)
+    assert plan.item is not None
+    base = field_bases.base_of(plan.sync_state, mapping, plan.item.id)
+    cell = field_bases.cell_of(converter, mapping, plan.item)
+    sides = field_bases.sides_of(converter, base, local=field_values.local_values(plan.record, mapping), remote=cell)
     return base is not None and sides.local_changed and not sides.remote_changed
 
 
-def _without_stale_group(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def _set_stale_group_aside(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Set the item's group aside if the newest event about it names another one."""
-    move = _unshown_move(facts.board, plan.facts)
+    move = _unshown_move(facts.board, plan)
     look = seconds_to_look(_arrival(move), facts.now) if move else 0.0
     if plan.item is None or move is None or not look:
-        return plan
-    plan = plan.with_facts(item=replace(plan.item, group_id=None))
-    return plan.waiting_for_look(look, [move.pk], UNSHOWN_EDIT)
+        return
+    plan.item = plan.item.without_group()
+    plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
 
 
-def _unshown_move(board: BoardContext, record: RecordFacts) -> WebhookEvent | None:
+def _unshown_move(board: BoardContext, plan: pass_plan.RecordPlan) -> WebhookEvent | None:
     """Return the newest event about the item's group, if the filter asks for it and another one is shown."""
-    if not board.sync_filter.asks_group or record.item is None:
+    if not board.sync_filter.asks_group or plan.item is None:
         return None
-    moves = [row for row in record.history.events if row.event and row.event.group_id]
+    moves = [row for row in plan.history.events if row.event and row.event.group_id]
     newest = max(moves, key=lambda row: (row.happened_at, row.pk), default=None)
-    if newest is None or newest.event is None or newest.event.group_id == record.item.group_id:
+    if newest is None or newest.event is None or newest.event.group_id == plan.item.group_id:
         return None
     return newest
 
 
-def _reported_cells(board: BoardContext, facts: RecordFacts, now: datetime) -> Iterator[ReportedCell]:
+def _reported_cells(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> Iterator[ReportedCell]:
     """Yield the cells of a record's item about which an event or a write of ours says something."""
-    item = facts.item
+    item = plan.item
     if item is None:
         return
-    changes = grouped(reported_changes(board, facts.record, facts.history.events), lambda change: change.key)
-    reported = changes.keys() | {key for write in _recent_writes(facts, now) for key in write.values}
+    changes = grouped(reported_changes(board, plan.record, plan.history.events), lambda change: change.key)
+    reported = changes.keys() | {key for write in _recent_writes(plan, now) for key in write.values}
     for mapping in (mapping for mapping in board.mapped if mapping.key in reported):
-        converter = board.converter(mapping, facts.record)
-        reports = _reports(facts, mapping, converter, changes.get(mapping.key, ()), now)
-        if not reports or direction_of(facts, mapping) is choices.SyncDirection.NONE:
+        converter = board.converter(mapping, plan.record)
+        reports = _reports(plan, mapping, converter, changes.get(mapping.key, ()), now)
+        if not reports or direction_of(plan, mapping) is choices.SyncDirection.NONE:
             continue
         raw = field_bases.cell_of(converter, mapping, item)
         value = field_bases.side_of(converter.canonical_remote, raw)
         if isinstance(value, merge.Unknown):
             continue
         base = None
-        if entry := field_bases.base_of(facts.sync_state, mapping, item.id):
+        if entry := field_bases.base_of(plan.sync_state, mapping, item.id):
             base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
         earlier_reads = [
             ((field_bases.side_of(converter.canonical_remote, row.value), row.value), datetime.fromisoformat(row.at))
-            for row in seen_rows(facts.sync_state, mapping.key)[0]
+            for row in seen_rows(plan.sync_state, mapping.key)[0]
         ]
         yield ReportedCell(mapping, reports, (value, raw), base, earlier_reads)
 
 
-def _recent_writes(facts: RecordFacts, now: datetime) -> list[Intent]:
+def _recent_writes(plan: pass_plan.RecordPlan, now: datetime) -> list[Intent]:
     """Return our writes that a read may not show yet; a create has replaced nothing."""
     since = now - LONGEST_LAG
-    recent = [write for write in facts.history.writes if write.settled_at and write.settled_at > since]
-    return [write for write in recent if facts.item and write.item_id == facts.item.id and not is_create(write)]
+    recent = [write for write in plan.history.writes if write.settled_at and write.settled_at > since]
+    return [write for write in recent if plan.item and write.item_id == plan.item.id and not is_create(write)]
 
 
 def _reports(
-    facts: RecordFacts,
+    plan: pass_plan.RecordPlan,
     mapping: FieldMapping,
     converter: conversion.Converter,
     changes: Sequence[ChangeEvent],
@@ -359,13 +352,13 @@ def _reports(
 ) -> list[Report]:
     """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
     writes: list[OwnWrite] = []
-    for intent in _recent_writes(facts, now):
+    for intent in _recent_writes(plan, now):
         entry = intent.values.get(mapping.key)
         if entry and mapping.is_current(entry):
             with suppress(conversion.UnknownValue):
                 writes.append(OwnWrite(intent, mapping, converter, now))
     writes = [write for write in writes if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)]
-    us = facts.history.token_user
+    us = plan.history.token_user
     events = []
     for change in changes:
         may_be_ours = not us or change.user_id in ("", us)
@@ -428,12 +421,11 @@ def _is_after(change: ChangeEvent, write: OwnWrite, echo: ChangeEvent | None) ->
 # --- what was never shown ---------------------------------------------------------------------------------------------
 
 
-def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
     if not plan.facts.events or all(field_plan.send_raw is None for field_plan in plan.fields.values()):
-        return plan
-    lines = []
-    for cell in _reported_cells(facts.board, plan.facts, facts.now):
+        return
+    for cell in _reported_cells(facts.board, plan, facts.now):
         field_plan = plan.fields.get(cell.mapping.key)
         report = cell.unshown_report
         event = report.event if report else None
@@ -446,5 +438,4 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_pla
         if event.is_new and not is_sent:
             restoring = " You can restore it from here." if event.is_known else ""
             what_happened = f"and its answers never showed it. {{sent}} was sent over it.{restoring}"
-            lines.append(overridden_line(facts.board, plan, cell.mapping, event, what_happened))
-    return plan.logged(*lines)
+            plan.add_lines(overridden_line(facts.board, plan, cell.mapping, event, what_happened))

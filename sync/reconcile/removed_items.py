@@ -10,9 +10,8 @@ An item counts as deleted if it says so when it is read by its id, while its boa
 the quiet time.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -23,14 +22,15 @@ from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.merge import FieldSides, Unknown
-from sync.models import ApprovalRequest, FieldMapping
+from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, our_writes, pass_plan
 from sync.reconcile.emptied_cells import emptied_fields, was_emptied
-from sync.reconcile.facts import HistoryLine, PassFacts, RecordFacts, RemovedItemFacts
+from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
+from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 
@@ -70,18 +70,15 @@ BY_PERSON = "as somebody decided"
 BY_POLICY = "as this board's setting says"
 
 
-def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
-    planned = []
-    for record_plan in plan.open_records:
-        if record_plan.removed_item:
-            # With the record's facts as earlier rules left them.
-            item_facts = replace(facts.removed_item_facts[record_plan.id], **vars(record_plan.facts))
-            emptied = emptied_fields(facts.board, item_facts)
-            lost = frozenset(mapping.key for mapping in emptied if not was_emptied(facts, record_plan, mapping))
-            item_facts = replace(item_facts, lost_cells=lost)
-            planned.append(plan_removed_item(facts.board, record_plan, item_facts, facts.now))
-    return plan.with_records(approve_deletions(planned, facts.approvals))
+    planned = [record_plan for record_plan in plan.open_records if record_plan.removed_item]
+    for record_plan in planned:
+        emptied = emptied_fields(facts.board, record_plan)
+        lost = (mapping.key for mapping in emptied if not was_emptied(facts, record_plan, mapping))
+        record_plan.lost_cells = frozenset(lost)
+        plan_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
+    approve_deletions(planned, facts.approvals)
 
 
 def requested_unlink(facts: RecordFacts) -> str:
@@ -89,7 +86,7 @@ def requested_unlink(facts: RecordFacts) -> str:
     return str(facts.claim.payload.get(UNLINK_KEY, "")) if facts.record.monday_id else ""
 
 
-def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Unlink the records that a person asked to unlink, whatever happened to their items.
 
     The write of the pass clears the item's NPD ID (`cleared_columns`). Settling then turns the record's sync off, and
@@ -97,8 +94,9 @@ def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     for removed items may unlink too (`plan_removed_item`). The base stays in the sync state, in case a person
     links the two again (sync/records/item_links.py).
     """
-    requests = [(record_plan, requested_unlink(record_plan.facts)) for record_plan in plan.records.values()]
-    return plan.with_records(record_plan.unlinked(why) for record_plan, why in requests if why)
+    for record_plan in plan.records.values():
+        if why := requested_unlink(record_plan.facts):
+            record_plan.unlink(why)
 
 
 def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str, Any]:
@@ -110,52 +108,58 @@ def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str
     return {} if field_values.npd_id_of(board, item) == "" else {column: None}
 
 
-def plan_removed_item(
-    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime
-) -> pass_plan.RecordPlan:
+def plan_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime) -> None:
     """Plan what happens to a record with a removed item: wait, act, or ask a person."""
-    state = facts.state
-    sync_state = facts.sync_state
+    assert plan.removed_item is not None
+    state = plan.removed_item.state
+    sync_state = plan.sync_state
     seen_since = sync_state.removed_since if sync_state.remote_state in OFF_BOARD_STATES else None
     since = seen_since or now
     # How many passes in a row have found it in this state, including this one.
     passes = (sync_state.removed_passes or 0) + 1 if seen_since and sync_state.remote_state == state else 1
-    plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
-    sentence = removal_sentence(facts)
-    if not facts.record.may_sync:
-        return plan.end_settled(f"{sentence} Nothing was sent.")
+    sync_state.removed_since = since
+    sync_state.removed_passes = passes
+    sync_state.remote_state = state
+    sentence = removal_sentence(plan, state, facts.actor)
+    if not plan.record.may_sync:
+        plan.end_settled(f"{sentence} Nothing was sent.")
+        return
     is_first_pass = since == now
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
-        plan = plan.logged(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
+        plan.add_lines(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
     quiet_seconds = board.settings.removed_item_quiet_seconds
     wait = quiet_seconds - (now - since).total_seconds()
-    if state == MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked_about_removal:
+    if state == MISSING and passes < PASSES_BEFORE_ASKING and not plan.facts.is_asked_about_removal:
         wait = max(wait, quiet_seconds)
-    if wait > 0 and not _is_recreation(facts):
+    if wait > 0 and not _is_recreation(plan.facts, state):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
-        return plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
+        plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
+        return
     # A person resolves a conflict about the record's values first.
-    has_conflict = any(conflict.kind in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN) for conflict in facts.conflicts)
+    kinds = {conflict.kind for conflict in plan.facts.conflicts}
     policy = choices.RemovedItemPolicy(board.link.removed_item_policy)
-    if has_conflict or will_ask(board, plan):
+    if not kinds.isdisjoint((ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)) or will_ask(board, plan):
         policy = choices.RemovedItemPolicy.ASK
-    removed = _with_act(board, facts, policy, _removed_item_of(board, facts, sentence))
+    removed = _removed_item_of(board, plan, facts, sentence)
+    _choose_act(board, plan, facts, policy, removed)
+    plan.removed_item = removed
     if facts.is_removed_too_often and removed.act is choices.RemovedItemPolicy.CREATE and not removed.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
-        sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
-        removed = replace(removed, act=None, decided_by="", sentence=sentence)
-    plan = replace(plan, removed_item=removed)
+        removed.sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
+        removed.act = None
+        removed.decided_by = ""
     if not removed.act:
-        return plan.end_settled(f"{removed.sentence} You are asked what happens to the record.")
+        plan.end_settled(f"{removed.sentence} You are asked what happens to the record.")
+        return
     if removed.act is choices.RemovedItemPolicy.UNLINK:
         event = f"was {state}" if state in REPORTED_STATES else "was removed"
-        plan = plan.unlinked(f"its item {event}, {removed.decided_by}")
-    return plan.end_settled("")
+        plan.unlink(f"its item {event}, {removed.decided_by}")
+    plan.end_settled("")
 
 
-def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> list[pass_plan.RecordPlan]:
+def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> None:
     """Approve deletions of records within the bulk limit and hold the rest.
 
     Release a pending approval if the record is to be asked about instead.
@@ -165,51 +169,47 @@ def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: Approv
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approvals.verdicts(choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
-    plans = []
     for plan in planned:
-        assert plan.removed_item is not None
-        released = choices.ApprovalState.RELEASED if plan.removed_item.needs_answer else None
-        may_go, approval = verdicts.get((plan.id, ""), (True, released))
-        removed = replace(plan.removed_item, approval=approval)
+        removed = plan.removed_item
+        assert removed is not None
+        released = choices.ApprovalState.RELEASED if removed.needs_answer else None
+        may_go, removed.approval = verdicts.get((plan.id, ""), (True, released))
         if may_go:
-            plans.append(replace(plan, removed_item=removed))
             continue
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
-        options = removed.options if plan.facts.is_asked_about_removal else ()
-        waiting = replace(removed, act=None, options=options)
+        removed.options = removed.options if plan.facts.is_asked_about_removal else ()
+        removed.act = None
         reason = f"{removed.sentence} So many records would be deleted at once that this waits for approval on Home."
-        plans.append(replace(plan, removed_item=waiting).end_settled(reason))
-    return plans
+        plan.end_settled(reason)
 
 
-def removed_state(board: BoardContext, facts: RecordFacts) -> str:
+def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:
     """Return the state of a linked record's removed item; an empty text if the item is on its board.
 
     An item that was deleted when it was last read, and is not returned any more, is still deleted: Monday forgets
     deleted items in time.
     """
-    item = facts.item
+    item = plan.item
     if item is None:
-        return DELETED if facts.sync_state.remote_state == DELETED else MISSING
+        return DELETED if plan.sync_state.remote_state == DELETED else MISSING
     if item.state != field_values.ACTIVE:
         return item.state if item.state in REPORTED_STATES else MISSING
     return MOVED if item.board_id and item.board_id != board.link.board_id else ""
 
 
-def removal_sentence(facts: RemovedItemFacts) -> str:
-    item = facts.item
-    state = facts.state
-    name = item.name if item else field_values.record_name(facts.record)
+def removal_sentence(plan: pass_plan.RecordPlan, state: str, actor: str) -> str:
+    item = plan.item
+    name = item.name if item else field_values.record_name(plan.record)
     if state == MISSING:
         reason = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
         return f"Monday doesn't show the item of “{name}” any more: {reason}."
     if state == MOVED:
         assert item
         return f"The item “{name}” is on another board now ({item.board_id})."
-    return f"The item “{name}” was {state} {f'by {facts.actor}' if facts.actor else 'on Monday'}."
+    return f"The item “{name}” was {state} {f'by {actor}' if actor else 'on Monday'}."
 
 
-def _is_recreation(facts: RemovedItemFacts) -> bool:
+def _is_recreation(facts: RecordFacts, state: str) -> bool:
     """Whether a person asked for a new item and one may be created.
 
     Unlinking wins over re-creating because it loses nothing. Restoring a record while its item is being removed also
@@ -217,14 +217,16 @@ def _is_recreation(facts: RemovedItemFacts) -> bool:
     """
     payload = facts.claim.payload
     direction = facts.record.sync_direction
-    is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and facts.state in REPORTED_STATES
-    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != MISSING)
+    is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and state in REPORTED_STATES
+    is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and state != MISSING)
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
-def _removed_item_of(board: BoardContext, facts: RemovedItemFacts, sentence: str) -> pass_plan.RemovedItem:
+def _removed_item_of(
+    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, sentence: str
+) -> pass_plan.RemovedItem:
     """Return the removed item with the edits since both sides agreed, and with what a person may choose."""
-    fields = edits_since_agreed(board, facts, facts.lost_cells)
+    fields = edits_since_agreed(board, plan)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
     unreadable = [labels[edit.key] for edit in fields if edit.reason not in ("", MISSED_EDIT)]
@@ -235,13 +237,15 @@ def _removed_item_of(board: BoardContext, facts: RemovedItemFacts, sentence: str
         description = sentence
     if unreadable:
         description += f" These fields can't be read on Monday and may have edits: {', '.join(unreadable)}."
-    return pass_plan.RemovedItem(facts.state, description, fields, removal_options(board.settings, facts))
+    state = plan.sync_state.remote_state
+    options = removal_options(board.settings, plan.record, state, facts)
+    return pass_plan.RemovedItem(state, description, fields, options)
 
 
-def removal_options(settings: field_values.PassSettings, facts: RemovedItemFacts) -> tuple[reports.Option, ...]:
+def removal_options(
+    settings: field_values.PassSettings, record: SyncedModel, state: str, facts: RemovedItemFacts
+) -> tuple[reports.Option, ...]:
     """Return the options that the record's direction and NPD's other records leave."""
-    record = facts.record
-    state = facts.state
     name = field_values.record_name(record)
     direction = record.sync_direction
     options = []
@@ -267,88 +271,95 @@ def removal_options(settings: field_values.PassSettings, facts: RemovedItemFacts
     return (*options, reports.Option(UNLINK_OPTION, label, effect, UNLINK_VALUE, reports.UNLINK))
 
 
-def _with_act(
-    board: BoardContext, facts: RemovedItemFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
-) -> pass_plan.RemovedItem:
+def _choose_act(
+    board: BoardContext,
+    plan: pass_plan.RecordPlan,
+    facts: RemovedItemFacts,
+    policy: choices.RemovedItemPolicy,
+    removed: pass_plan.RemovedItem,
+) -> None:
     """Apply a person's choice if the values that they saw are unchanged; without one the policy, if nothing was edited.
 
     A choice whose option isn't open any more is answered with the reason.
     """
-    if _is_recreation(facts):
+    if _is_recreation(plan.facts, removed.state):
         # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
         missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
         why = "the item left the board with that."
-        lines = tuple(edits_removed_with_item(board, facts, missed, facts.history.events, why).values())
-        return replace(
-            removed, act=choices.RemovedItemPolicy.CREATE, decided_by=BY_PERSON, is_chosen=True, lost_edits=lines
-        )
-    choice = facts.choice
+        removed.lost_edits = tuple(edits_removed_with_item(board, plan, missed, plan.history.events, why).values())
+        removed.act = choices.RemovedItemPolicy.CREATE
+        removed.decided_by = BY_PERSON
+        removed.is_chosen = True
+        return
+    choice = plan.facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY)
     open_options = {(option.choose, option.value) for option in removed.options}
     if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
-        problem = "The record was edited after you chose. Check the current values, then choose again."
-        removed = replace(removed, problem=problem)
+        removed.problem = "The record was edited after you chose. Check the current values, then choose again."
     elif choice is not None and (choice.choose, choice.value or "") in open_options:
-        removed = replace(removed, act=_OPTION_ACTS[choice.choose], decided_by=BY_PERSON, is_chosen=True)
+        removed.act = _OPTION_ACTS[choice.choose]
+        removed.decided_by = BY_PERSON
+        removed.is_chosen = True
     elif choice is not None:
         needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
-        removed = replace(removed, problem=needed or "This is not possible any more. Choose another option.")
-    elif act := _act_by_policy(facts, policy, removed):
-        removed = replace(removed, act=act, decided_by=BY_POLICY)
+        removed.problem = needed or "This is not possible any more. Choose another option."
+    elif act := _act_by_policy(plan, facts, policy, removed):
+        removed.act = act
+        removed.decided_by = BY_POLICY
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
     is_new_request = removed.is_chosen and not facts.is_rejection_new
     if facts.is_deletion_rejected and removed.act is choices.RemovedItemPolicy.DELETE and not is_new_request:
-        problem = "Deleting this record was not approved." if removed.is_chosen else ""
-        removed = replace(removed, act=None, problem=problem)
-    return removed
+        removed.act = None
+        removed.problem = "Deleting this record was not approved." if removed.is_chosen else ""
 
 
 def _act_by_policy(
-    facts: RemovedItemFacts, policy: choices.RemovedItemPolicy, removed: pass_plan.RemovedItem
+    plan: pass_plan.RecordPlan,
+    facts: RemovedItemFacts,
+    policy: choices.RemovedItemPolicy,
+    removed: pass_plan.RemovedItem,
 ) -> choices.RemovedItemPolicy | None:
     """Return the policy's act for a record that both sides left unchanged; None if the policy can't decide."""
-    is_surely_removed = facts.state in REPORTED_STATES and facts.item is not None
+    is_surely_removed = removed.state in REPORTED_STATES and plan.item is not None
     forbidding_direction = {
         choices.RemovedItemPolicy.CREATE: choices.SyncDirection.MONDAY_TO_NPD,
         choices.RemovedItemPolicy.DELETE: choices.SyncDirection.NPD_TO_MONDAY,
     }
-    is_forbidden = facts.record.sync_direction == forbidding_direction.get(policy)
+    is_forbidden = plan.record.sync_direction == forbidding_direction.get(policy)
     has_obstacle = policy is choices.RemovedItemPolicy.DELETE and bool(facts.needed_by or facts.loss)
     asks = policy is choices.RemovedItemPolicy.ASK
     may_act = is_surely_removed and not (asks or removed.fields or is_forbidden or has_obstacle)
     return policy if may_act else None
 
 
-def edits_since_agreed(
-    board: BoardContext, facts: RecordFacts, lost_cells: Collection[str] = ()
-) -> tuple[reports.FieldConflict, ...]:
+def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
     """Return the fields that were edited since the record and its removed item last agreed.
 
     If a field never agreed, its values are edits that the other side doesn't have. None means empty, or not edited:
     Monday's value is there only if it was edited too and never reached NPD. `reason` says why Monday's value can't be
-    read. `lost_cells` are the fields whose cell nobody emptied.
+    read. A cell that nobody emptied tells nothing either.
     """
     edits: list[reports.FieldConflict] = []
-    item_id = facts.record.monday_id or ""
+    item_id = plan.record.monday_id or ""
     for mapping in board.mapped:
-        direction = field_plan.direction_of(facts, mapping)
+        direction = field_plan.direction_of(plan, mapping)
         if direction is choices.SyncDirection.NONE:
             continue
-        converter = board.converter(mapping, facts.record)
-        local_raw = field_values.local_values(facts.record, mapping)
+        converter = board.converter(mapping, plan.record)
+        local_raw = field_values.local_values(plan.record, mapping)
         cell: Any = field_bases.UNREAD
-        is_readable = mapping.problem_code != choices.ColumnProblem.MISSING and mapping.key not in lost_cells
-        if facts.item is not None and is_readable:
-            cell = field_bases.cell_of(converter, mapping, facts.item)
+        is_readable = mapping.problem_code != choices.ColumnProblem.MISSING and mapping.key not in plan.lost_cells
+        if plan.item is not None and is_readable:
+            cell = field_bases.cell_of(converter, mapping, plan.item)
             # Another board has other columns, so a cell that can't be read there tells nothing.
-            if isinstance(cell, Unknown) and facts.item.state not in REPORTED_STATES:
+            if isinstance(cell, Unknown) and plan.item.state not in REPORTED_STATES:
                 cell = field_bases.UNREAD
-        base, sides = compared_with_base(facts, mapping, converter, item_id, cell)
+        base, sides = compared_with_base(plan, mapping, converter, item_id, cell)
         # If the column was replaced, NPD's half of the base still counts; Monday's half says nothing about the new one.
-        entry = facts.sync_state.base.get(mapping.key)
+        entry = plan.sync_state.base.get(mapping.key)
         agreed = base or (entry if entry and entry["item"] == item_id else None)
         is_only_sent = direction is choices.SyncDirection.NPD_TO_MONDAY
         monday, reason = (None, "") if is_only_sent else edit_on_monday(converter, sides)
-        if not _is_edited_in_npd(converter, facts, mapping, agreed, sides) and not reason:
+        if not _is_edited_in_npd(converter, plan, mapping, agreed, sides) and not reason:
             continue
         npd = field_values.display_local(converter, local_raw) or None
         before = (field_values.display_local(converter, agreed["local"]) or None) if agreed else None
@@ -357,14 +368,18 @@ def edits_since_agreed(
 
 
 def _is_edited_in_npd(
-    converter: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
+    converter: Converter,
+    plan: pass_plan.RecordPlan,
+    mapping: FieldMapping,
+    agreed: dict[str, Any] | None,
+    sides: FieldSides,
 ) -> bool:
     """Whether NPD's value changed since the sides agreed; without agreement, whether Monday never got it."""
-    local_raw = field_values.local_values(facts.record, mapping)
+    local_raw = field_values.local_values(plan.record, mapping)
     npd_side = field_bases.sides_of(converter, agreed, local=local_raw)
     if agreed is None or npd_side.base is None:
         # A skipped relation was not to be sent to Monday.
-        entry = facts.sync_state.blocked_fields.get(mapping.key, {})
+        entry = plan.sync_state.blocked_fields.get(mapping.key, {})
         is_skipped = entry.get("code") == choices.BlockedCode.RELATION_SKIPPED and entry["local"] == local_raw
         return npd_side.local is not None and not sides.equal and not is_skipped
     if isinstance(npd_side.local, Unknown) or isinstance(npd_side.base[0], Unknown):
@@ -373,14 +388,14 @@ def _is_edited_in_npd(
 
 
 def compared_with_base(
-    facts: RecordFacts, mapping: FieldMapping, converter: Converter, item_id: str, cell: Any
+    plan: pass_plan.RecordPlan, mapping: FieldMapping, converter: Converter, item_id: str, cell: Any
 ) -> tuple[dict[str, Any] | None, FieldSides]:
     """Return a field's base, and its sides compared with that; a value that our unanswered call sent is the base."""
-    base = field_bases.base_of(facts.sync_state, mapping, item_id)
+    base = field_bases.base_of(plan.sync_state, mapping, item_id)
     if not isinstance(cell, Unknown):
         with suppress(UnknownValue):
-            base, _ = our_writes.base_with_intents(facts, mapping, converter, cell)
-    local_raw = field_values.local_values(facts.record, mapping)
+            base, _ = our_writes.base_with_intents(plan, mapping, converter, cell)
+    local_raw = field_values.local_values(plan.record, mapping)
     return base, field_bases.sides_of(converter, base, local=local_raw, remote=cell)
 
 
@@ -420,19 +435,15 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     ]
 
 
-def plan_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> pass_plan.RecordPlan:
-    """Return the plan of a record that was unlinked to get a new item; the next pass looks for one or creates it.
+def unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> None:
+    """Unlink a record that is to get a new item; the next pass looks for one or creates it.
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
     """
-    result = "The record stays, and its item is created again with NPD's values."
+    removed.result = "The record stays, and its item is created again with NPD's values."
     actor = "" if removed.is_chosen else removed.decided_by
     values = {"again": not removed.is_chosen, "reason": removed.state}
-    line = HistoryLine(ActivityKind.UNLINKED, f"{removed.sentence} {result}", actor=actor, values=values)
-    unlinked = replace(plan.logged(line, *removed.lost_edits), removed_item=replace(removed, result=result))
-    return replace(without_removed_state(unlinked), reason="Its item is created again at the next sync.")
-
-
-def without_removed_state(plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
-    """Return it without what passes noted of its removed item."""
-    return plan.with_state(remote_state="", removed_since=None, removed_passes=0)
+    line = HistoryLine(ActivityKind.UNLINKED, f"{removed.sentence} {removed.result}", actor=actor, values=values)
+    plan.add_lines(line, *removed.lost_edits)
+    plan.forget_removed_state()
+    plan.reason = "Its item is created again at the next sync."

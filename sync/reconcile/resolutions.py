@@ -7,7 +7,6 @@ value stays lost or is written to both sides again; an undo is applied if neithe
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -21,7 +20,7 @@ from sync.fields.field_values import BoardContext
 from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes
-from sync.reconcile.facts import PassFacts, RecordFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.records.authors import UNDONE_COLUMNS_KEY
 
@@ -38,8 +37,8 @@ class ResolutionRejected(Exception):
     """A person's choice, or its undo, can't be applied; the message says why."""
 
 
-def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> FieldPlan:
-    return replace(field_plan, rejected={**field_plan.rejected, kind: RejectedChoice(reason, is_stale)})
+def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> None:
+    field_plan.rejected[kind] = RejectedChoice(reason, is_stale)
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
@@ -50,23 +49,23 @@ def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> repo
     return None
 
 
-def chosen_references(board: BoardContext, facts: RecordFacts) -> set[field_values.Reference]:
+def chosen_references(board: BoardContext, plan: RecordPlan) -> set[field_values.Reference]:
     """Return the related records that a choice about a relation, or its undo, may write.
 
     They are read before the rules, which make no query.
     """
     raws: list[Mapping[str, Any]] = []
     for mapping, relation in board.relations:
-        converter = board.converter(mapping, facts.record)
+        converter = board.converter(mapping, plan.record)
         key = mapping.key
-        for conflict in facts.conflicts:
+        for conflict in plan.facts.conflicts:
             if selection := conflict.resolutions.get(key):
                 raws += [{relation.name: {"name": text}} for text in (selection.monday, selection.value) if text]
             if before := conflict.inverse.get(key, {}).get("before"):
                 raws.append(before["local"])
                 with suppress(UnknownValue):
                     raws.append(_as_npd_value(converter, before))
-        if facts.conflicts and (base := facts.sync_state.base.get(key)):
+        if plan.facts.conflicts and (base := plan.sync_state.base.get(key)):
             raws.append(base["local"])
     return field_values.references_of(board.model, raws)
 
@@ -87,38 +86,37 @@ def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
     return {"before": before, "after": plan.sync_state.base.get(field_plan.key)}
 
 
-def with_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> FieldPlan:
+def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
     """Plan to undo a choice if a person asked for it; if the undo is rejected, the field is merged as usual."""
     request = undo_request_of(plan.facts.conflicts, field_plan.key)
     if request is None:
-        return field_plan
+        return
     try:
-        _check_unchanged(plan.facts, field_plan, field, request.inverse[field_plan.key])
-        return _plan_inverse(facts.related, plan, field_plan, field, request)
+        _check_unchanged(plan, field_plan, field, request.inverse[field_plan.key])
+        _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        return _reject(field_plan, reports.KIND_UNDO, f"A previous value is no longer known: {unknown}.")
+        _reject(field_plan, reports.KIND_UNDO, f"A previous value is no longer known: {unknown}.")
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
-        return _reject(field_plan, reports.KIND_UNDO, str(rejection))
+        _reject(field_plan, reports.KIND_UNDO, str(rejection))
 
 
-def _check_unchanged(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
+def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
     """Raise ResolutionRejected unless both sides still have what the choice left there."""
     mapping = field_plan.mapping
     converter = field_plan.converter
     after = inverse["after"]
-    item_id = facts.item.id if facts.item else ""
-    if not after or after["item"] != item_id or not mapping.is_current(after):
+    if not after or after["item"] != plan.item_id or not mapping.is_current(after):
         raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
     if field.direction is not SyncDirection.BIDIRECTIONAL:
         raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
-    if field_plan.key in facts.open_fields(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
+    if field_plan.key in plan.facts.open_fields(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
         raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
     if field.local != converter.canonical_local(after["local"]):
         raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
     if field.remote != converter.canonical_remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
         key = field_plan.key
-        entries = [intent.values[key] for intent in facts.intents_about_item if key in intent.values]
+        entries = [intent.values[key] for intent in plan.intents_about_item if key in intent.values]
         is_previous = field.remote == converter.canonical_remote(inverse["before"]["remote"])
         if not (is_previous and any(converter.canonical_local(entry["local"]) == field.remote for entry in entries)):
             raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")
@@ -130,7 +128,7 @@ def _plan_inverse(
     field_plan: FieldPlan,
     field: merge.Field,
     request: reports.OpenConflict,
-) -> FieldPlan:
+) -> None:
     """Plan to write both sides' previous values.
 
     Raises ResolutionRejected, RelatedNotFound, UnknownValue or ValueError.
@@ -153,14 +151,16 @@ def _plan_inverse(
         send_raw = field_values.resolve_relations(related, type(record), previous)
         if reason := converter.rejection_reason(send_raw):
             raise ResolutionRejected(f"Monday rejects the previous value: {reason}")
-        if our_writes.sends_in_vain(plan.facts, field_plan, send_raw) >= MAX_SENDS:
+        if our_writes.sends_in_vain(plan, field_plan, send_raw) >= MAX_SENDS:
             raise ResolutionRejected("Monday didn't store the previous value, though it was sent twice.")
     if send_raw is not None:
         action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH
     else:
         action = merge.Action.NOTHING if write_raw is None else merge.Action.PULL
-    decision = merge.FieldDecision(action, _UNDO_REASON, overrides=True)
-    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolved_conflict=request)
+    field_plan.decision = merge.FieldDecision(action, _UNDO_REASON, overrides=True)
+    field_plan.send_raw = send_raw
+    field_plan.write_raw = write_raw
+    field_plan.resolved_conflict = request
 
 
 def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
@@ -196,44 +196,58 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
     return reopened
 
 
-def with_resolution(
-    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
-) -> tuple[FieldPlan, merge.Field]:
-    """Apply a person's choice about the field if the values that they saw are still the same, else reject it."""
+def apply_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
+    """Apply a person's choice about the field if the values that they saw are still the same, else reject it.
+
+    `field` gets the choice, by which it is merged.
+    """
+    key = field_plan.key
     # An overwritten edit comes first, because restoring it writes both sides whatever the other conflict says.
-    overwritten = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, field_plan.key)
-    if overwritten is not None:
-        resolution = overwritten.resolutions[field_plan.key]
-        resolved = replace(field_plan, resolved_conflict=overwritten)
-        try:
-            value = _value_to_restore(facts, plan, resolved, field)
-            display = resolved.converter.display
-            expected = {resolution.npd or None}
-            if resolution.choose != "npd":
-                # A call whose answer was lost may have restored one side already.
-                expected.add(display(value) or None)
-            if not {display(field.local) or None, display(field.remote) or None} <= expected:
-                field_plan = _reject(field_plan, overwritten.kind, STALE_RESOLUTION, is_stale=True)
-            elif resolution.choose != "npd":
-                reason = "a person restored an overwritten value"
-                return resolved, replace(field, choice=resolution.choose, chosen_value=value, restore_reason=reason)
-            else:
-                # The edit stays overwritten: there is nothing to write.
-                field_plan = replace(field_plan, applied={overwritten.kind: resolution.npd or None})
-        except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-            field_plan = _reject(field_plan, overwritten.kind, str(rejection))
-    conflict = plan.facts.resolved_conflict(ConflictKind.FIELDS, field_plan.key)
-    if conflict is not None:
-        resolved = replace(field_plan, resolved_conflict=conflict)
-        try:
-            value = _chosen_value(facts, plan, resolved, field)
-        except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-            return _reject(field_plan, conflict.kind, str(rejection)), field
-        is_gone = _is_value_gone(plan.facts, resolved, field)
-        reason = "a person chose it; Monday's value was lost with the former column" if is_gone else ""
-        choice = conflict.resolutions[field_plan.key].choose
-        return resolved, replace(field, choice=choice, chosen_value=value, restore_reason=reason)
-    return field_plan, field
+    overwritten = plan.facts.resolved_conflict(ConflictKind.OVERWRITTEN, key)
+    if overwritten is not None and _restores_overwritten(facts, plan, field_plan, field, overwritten):
+        return
+    conflict = plan.facts.resolved_conflict(ConflictKind.FIELDS, key)
+    field_plan.resolved_conflict = conflict
+    if conflict is None:
+        return
+    try:
+        value = _chosen_value(facts, plan, field_plan, field)
+    except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
+        _reject(field_plan, conflict.kind, str(rejection))
+        field_plan.resolved_conflict = None
+        return
+    is_gone = _is_value_gone(plan, field_plan, field)
+    field.choice = conflict.resolutions[key].choose
+    field.chosen_value = value
+    field.restore_reason = "a person chose it; Monday's value was lost with the former column" if is_gone else ""
+
+
+def _restores_overwritten(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, overwritten: reports.OpenConflict
+) -> bool:
+    """Apply a person's choice about an overwritten edit; return whether both sides get it again."""
+    resolution = overwritten.resolutions[field_plan.key]
+    field_plan.resolved_conflict = overwritten
+    try:
+        value = _value_to_restore(facts, plan, field_plan, field)
+        display = field_plan.converter.display
+        expected = {resolution.npd or None}
+        if resolution.choose != "npd":
+            # A call whose answer was lost may have restored one side already.
+            expected.add(display(value) or None)
+        if not {display(field.local) or None, display(field.remote) or None} <= expected:
+            _reject(field_plan, overwritten.kind, STALE_RESOLUTION, is_stale=True)
+        elif resolution.choose == "npd":
+            # The edit stays overwritten: there is nothing to write.
+            field_plan.applied = {overwritten.kind: resolution.npd or None}
+        else:
+            field.choice = resolution.choose
+            field.chosen_value = value
+            field.restore_reason = "a person restored an overwritten value"
+            return True
+    except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
+        _reject(field_plan, overwritten.kind, str(rejection))
+    return False
 
 
 def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:
@@ -250,7 +264,7 @@ def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
             "Change the direction first."
         )
     current = as_conflict(field_plan)
-    is_gone = _is_value_gone(plan.facts, field_plan, field)
+    is_gone = _is_value_gone(plan, field_plan, field)
     # Our own call may have written Monday's value already.
     is_comparable = field_plan.confirmed_entry is None and not is_gone
     monday_changed = is_comparable and current.monday != (resolution.monday or None)
@@ -265,17 +279,17 @@ def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
     return field_plan.converter.canonical_local(typed_values(facts, plan, field_plan)) if is_typed else None
 
 
-def is_column_replaced(facts: RecordFacts, field_plan: FieldPlan) -> bool:
+def is_column_replaced(plan: RecordPlan, field_plan: FieldPlan) -> bool:
     """Whether the field is mapped to another column since its last sync."""
     key = field_plan.key
-    base = facts.sync_state.base.get(key)
-    blocked = facts.sync_state.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
+    base = plan.sync_state.base.get(key)
+    blocked = plan.sync_state.blocked_fields.get(key, {}).get("code") == BlockedCode.COLUMN
     return field_plan.base is None and (blocked or bool(base and not field_plan.mapping.is_current(base)))
 
 
-def _is_value_gone(facts: RecordFacts, field_plan: FieldPlan, field: merge.Field) -> bool:
+def _is_value_gone(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> bool:
     """Whether Monday's value was lost with the former column; its text is still in the person's choice."""
-    return field.remote is None and is_column_replaced(facts, field_plan)
+    return field.remote is None and is_column_replaced(plan, field_plan)
 
 
 def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> merge.Canonical:

@@ -8,9 +8,8 @@ Implements two parts of docs/reference/merge.md:
   Which may go is `ApprovalFacts.verdicts` in sync/records/approvals.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,8 +22,9 @@ from sync.models.activity_lines import UNREPORTED
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, our_writes, pass_plan
-from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, PassFacts, RecordFacts
+from sync.reconcile.facts import LOOP_WINDOW, PassFacts
 from sync.reconcile.field_plan import apply_decision, direction_of
+from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
@@ -35,35 +35,29 @@ MAX_THROTTLE = timedelta(days=1)
 MAX_THROTTLE_COUNT = 10
 
 
-def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> pass_plan.RecordPlan:
+def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Count the rewrites of a record's fields after our writes, and block the fields that are throttled."""
-    history = plan.facts.history
+    history = plan.history
     # Nearly all records have neither: for them a pass must not build anything.
     if plan.item is None or plan.creates or not (history.loops or history.last_writes):
-        return plan
-    loops = {}
-    fields = dict(plan.fields)
-    lines = []
+        return
     for key, field_plan in plan.fields.items():
         stored = history.loops.get(key)
-        loop = _loop_after_pass(plan.facts, field_plan, facts.now, facts.board.settings)
+        loop = _loop_after_pass(plan, field_plan, facts.now, facts.board.settings)
         if loop is None:
             continue
         reason = throttle_reason(loop, field_plan.mapping.label)
         if loop is not stored:
-            loops[key] = loop
+            plan.loops[key] = loop
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
-            lines.append(HistoryLine(ActivityKind.LOOP, reason, key))
+            plan.add_lines(HistoryLine(ActivityKind.LOOP, reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
-            loops[key] = loop
-            fields[key] = field_plan.block(choices.BlockedCode.THROTTLED, reason)
-    if not loops:
-        return plan
-    return replace(plan, loops=loops, fields=fields).logged(*lines)
+            plan.loops[key] = loop
+            field_plan.block(choices.BlockedCode.THROTTLED, reason)
 
 
 def _loop_after_pass(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, now: datetime, settings: PassSettings
 ) -> WriteLoop | None:
     """Return the loop of a field after this pass; None if it has none. A loop without `times` is over.
 
@@ -71,7 +65,7 @@ def _loop_after_pass(
     each further rewrite, because the automation that makes them still runs.
     """
     key = field_plan.key
-    stored = facts.history.loops.get(key)
+    stored = plan.history.loops.get(key)
     base = field_plan.base
     converter = field_plan.converter
     has_rewrite = (
@@ -81,10 +75,10 @@ def _loop_after_pass(
         newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in stored.times), default=now)
         # Nobody has rewritten it for an hour since it was last rewritten or throttled.
         is_quiet = not has_rewrite and now - max(newest, stored.throttled_until or newest) > LOOP_WINDOW
-        if is_quiet or facts.causes & choices.Cause.PERSON or field_plan.resolved_conflict:
-            return WriteLoop(entity_id=facts.id, key=key, times=[])
+        if is_quiet or plan.facts.causes & choices.Cause.PERSON or field_plan.resolved_conflict:
+            return WriteLoop(entity_id=plan.id, key=key, times=[])
     # Our last write, if it made the present base.
-    write = facts.history.last_writes.get(key)
+    write = plan.history.last_writes.get(key)
     if not has_rewrite or write is None or base is None or base["local"] != write.values[key]["local"]:
         return stored
     times = stored.times if stored else []
@@ -92,12 +86,12 @@ def _loop_after_pass(
         return stored
     recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
     column_id = field_plan.mapping.column_id
-    events = [received.event for received in facts.events if received.event and received.event.user_id]
+    events = [received.event for received in plan.facts.events if received.event and received.event.user_id]
     user = next((event.user_id for event in reversed(events) if event.column_id == column_id), "")
     known_name = stored.by if stored else ""
     loop = WriteLoop(
-        entity_type=facts.record.entity_type(),
-        entity_id=facts.id,
+        entity_type=plan.record.entity_type(),
+        entity_id=plan.id,
         key=key,
         times=[*recent, {"at": now.isoformat(), "write": str(write.pk)}],
         by=monday_editor_name(user, settings.people) if user else known_name,
@@ -121,10 +115,10 @@ def throttle_reason(loop: WriteLoop, label: str) -> str:
     )
 
 
-def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
     records = plan.open_records
-    clears = [clear for record in records for clear in find_clears(record.facts, record.fields.values())]
+    clears = [clear for record in records for clear in find_clears(record)]
     clears += [clear for record in records for clear in _find_refills(record)]
     for clear in clears:
         record_plan = plan.records[clear.entity_id]
@@ -132,17 +126,16 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
             clear.values[UNREPORTED] = True
     ids = {clear.entity_id for clear in clears} | {record.id for record in records if record.sync_state.blocked_fields}
     if not ids:
-        return plan
+        return
     # A clear that was done before the present base is another one: the field was filled in again since.
     bases = {(clear.entity_id, clear.key): plan.records[clear.entity_id].fields[clear.key].base for clear in clears}
     began_at = {act: datetime.fromisoformat(base["at"]) for act, base in bases.items() if base and "at" in base}
     approvals = facts.approvals.about(CLEARS, ids).for_acts_begun(began_at)
     clear_of = {_key_of(clear): clear for clear in clears}
     stored = approvals.open_requests.items()
-    outdated = tuple(row for key, row in stored if key in clear_of and _is_outdated(row, clear_of[key]))
-    approvals = replace(approvals, requests=tuple(row for row in approvals.requests if row not in outdated))
+    outdated = [row for key, row in stored if key in clear_of and _is_outdated(row, clear_of[key])]
+    approvals = approvals.without(outdated)
     requests = approvals.open_requests
-    new_requests = []
     for kind in CLEARS:
         acts = {(clear.entity_id, clear.key): clear for clear in clears if clear.kind == kind}
         verdicts = approvals.verdicts(kind, [act for act, clear in acts.items() if UNREPORTED not in clear.values])
@@ -151,12 +144,11 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
             clear = acts[act]
             if new_state is not None:
                 clear.state = new_state
-                new_requests.append(clear)
+                plan.new_requests.append(clear)
             if not may_go:
-                record_plan = plan.records[clear.entity_id]
-                plan = plan.with_records([_without_clear(facts, record_plan, clear, requests.get(_key_of(clear)))])
-    open_requests = tuple(requests.values())
-    return replace(plan, new_requests=tuple(new_requests), open_requests=open_requests, outdated_requests=outdated)
+                _hold_clear(facts, plan.records[clear.entity_id], clear, requests.get(_key_of(clear)))
+    plan.open_requests = list(requests.values())
+    plan.outdated_requests = outdated
 
 
 def _is_outdated(request: ApprovalRequest, clear: ApprovalRequest) -> bool:
@@ -174,7 +166,7 @@ def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
             continue
         with suppress(UnknownValue):
             local = field_plan.converter.canonical_local(field_plan.send_raw)
-            yield _clear_request(plan.facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
+            yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
 
 
 def _unreported_verdicts(
@@ -206,14 +198,14 @@ def _unreported_verdicts(
     return verdicts
 
 
-def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Iterator[ApprovalRequest]:
+def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
     """Yield a request, not stored yet, for each field of a record that the pass would empty.
 
     A person's choice between values, and a push that a person asked for by name, need no approval.
     """
-    if facts.is_pushed_by_name or facts.item is None:
+    if plan.facts.is_pushed_by_name or plan.item is None:
         return
-    for field_plan in plans:
+    for field_plan in plan.fields.values():
         if field_plan.choice or (field_plan.send_raw is None and field_plan.write_raw is None):
             continue
         send_raw = field_plan.send_raw
@@ -224,24 +216,24 @@ def find_clears(facts: RecordFacts, plans: Iterable[pass_plan.FieldPlan]) -> Ite
             local = converter.canonical_local(field_plan.local_raw)
             remote = converter.canonical_remote(field_plan.remote_raw)
             if send_raw is not None and converter.canonical_local(send_raw) is None and remote is not None:
-                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
+                yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
             if write_raw is not None and converter.canonical_local(write_raw) is None and local is not None:
-                yield _clear_request(facts, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
+                yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
 
 
 def _clear_request(
-    facts: RecordFacts, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, kind: choices.ApprovalKind, value: merge.Canonical
 ) -> ApprovalRequest:
     mapping = field_plan.mapping
     displayed = field_plan.converter.display(value)
     return ApprovalRequest(
-        entity_type=facts.record.entity_type(),
-        entity_id=facts.id,
-        remote_id=facts.item.id if facts.item else "",
+        entity_type=plan.record.entity_type(),
+        entity_id=plan.id,
+        remote_id=plan.item_id,
         kind=kind,
         key=mapping.key,
-        label=f"{mapping.label} “{displayed}” of {facts.record}",
-        values={"record": str(facts.record), "label": mapping.label, "value": displayed},
+        label=f"{mapping.label} “{displayed}” of {plan.record}",
+        values={"record": str(plan.record), "label": mapping.label, "value": displayed},
         state=choices.ApprovalState.PENDING,
     )
 
@@ -255,14 +247,13 @@ def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
     return request.entity_id, request.kind, request.key
 
 
-def _without_clear(
+def _hold_clear(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, request: ApprovalRequest | None
-) -> pass_plan.RecordPlan:
-    """Return the plan with a field that waits for approval to be emptied, or gets its value back after a rejection."""
+) -> None:
+    """Have a field wait for approval to be emptied, or give it its value back after a rejection."""
     field_plan = plan.fields[clear.key]
     value = clear.values["value"]
     emptied, filled = _sides_of_clear(clear)
-    lines: tuple[HistoryLine, ...] = ()
     if request is None or request.state != choices.ApprovalState.REJECTED:
         label = field_plan.mapping.label
         reason = (
@@ -277,20 +268,19 @@ def _without_clear(
             empty = "is empty on Monday, and nobody is known to have emptied it"
             reason = f"It {empty}. NPD has “{value}”. Choose on Home: “Fill in again”, or “Empty in NPD too”."
             sentence = f"{label} {empty}. What becomes of “{value}” waits for somebody to choose."
-        field_plan = field_plan.block(choices.BlockedCode.APPROVAL, reason)
+        field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
-            lines = (HistoryLine(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value}),)
+            plan.add_lines(HistoryLine(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value}))
     elif board_filter.will_be_left_out(facts, plan):
-        field_plan = board_filter.leave_field_out(field_plan)
+        board_filter.leave_field_out(field_plan)
     else:
-        field_plan = _written_back(facts, plan, clear, field_plan)
-    return replace(plan, fields={**plan.fields, clear.key: field_plan}).logged(*lines)
+        _write_back(facts, plan, clear, field_plan)
 
 
-def _written_back(
+def _write_back(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
-) -> pass_plan.FieldPlan:
-    """Return a field plan that writes the value back, because a person rejected emptying this field."""
+) -> None:
+    """Write the value back, because a person rejected emptying this field."""
     direction = direction_of(plan, field_plan.mapping)
     converter = field_plan.converter
     action = merge.Action.PUSH
@@ -300,19 +290,21 @@ def _written_back(
         needed_direction = choices.SyncDirection.MONDAY_TO_NPD
     if direction not in (choices.SyncDirection.BIDIRECTIONAL, needed_direction):
         emptied, filled = _sides_of_clear(clear)
-        return field_plan.block(
+        field_plan.block(
             choices.BlockedCode.DIRECTION,
             f"Somebody decided that “{clear.values['value']}” stays {filled}; its direction lets nothing be put back "
             f"{emptied}. Fill it in there, or change the direction.",
         )
-    decision = merge.FieldDecision(action, "a person decided that it is not emptied")
-    field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
+        return
+    field_plan.decide(action, "a person decided that it is not emptied")
+    field_plan.send_raw = None
+    field_plan.write_raw = None
     field = merge.Field(
         converter.canonical_local(field_plan.local_raw),
         converter.canonical_remote(field_plan.remote_raw),
         direction=direction,
     )
-    return apply_decision(facts, plan, field_plan, field)
+    apply_decision(facts, plan, field_plan, field)
 
 
 def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> list[ApprovalRequest]:
@@ -323,8 +315,8 @@ def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> 
 def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState]]:
     """Yield the open requests that this pass carried out, or that have lost their cause, with their new states."""
     for request in plan.open_requests:
-        record_plan = plan.records.get(request.entity_id)  # None while settling, if it was deleted meanwhile
-        if record_plan is None or not record_plan.fields:
+        record_plan = plan.records.get(request.entity_id)
+        if record_plan is None or not record_plan.is_there or not record_plan.fields:
             continue
         field_plan = record_plan.fields.get(request.key)
         if field_plan is None or field_plan.conflict:
@@ -353,14 +345,14 @@ def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choi
         yield request, state
 
 
-def may_empty(board: BoardContext, facts: RecordFacts) -> bool:
+def may_empty(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether a pass may empty a field of the record: only one of its sides is empty, or a list may shrink."""
     for mapping in board.mapped:
-        if facts.item is None or our_writes.is_field_resting(board, facts, mapping):
+        if plan.item is None or our_writes.is_field_resting(board, plan, mapping):
             continue
-        converter = board.converter(mapping, facts.record)
-        cell = field_bases.cell_of(converter, mapping, facts.item)
-        sides = field_bases.sides_of(converter, None, local=local_values(facts.record, mapping), remote=cell)
+        converter = board.converter(mapping, plan.record)
+        cell = field_bases.cell_of(converter, mapping, plan.item)
+        sides = field_bases.sides_of(converter, None, local=local_values(plan.record, mapping), remote=cell)
         if isinstance(converter, ListConverter) or (sides.local is None) is not (sides.remote is None):
             return True
     return False

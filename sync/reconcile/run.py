@@ -16,10 +16,9 @@ from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import read_lag
 from sync.reconcile.act import Executor, send
-from sync.reconcile.decide import end_unread
+from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.identity import ANSWERED, LINKED
 from sync.reconcile.pass_plan import Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
@@ -38,20 +37,20 @@ def reconcile(
     """
     started = time.monotonic()
     gatherer = Gatherer()
-    facts = read_facts(load_board(lease.link), claims)
+    facts = gatherer.read_claims(load_board(lease.link), claims)
     stop_reason = stops.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)  # counts the pass's seconds from here
-    facts, plan = gatherer.gather(facts)
+    facts, plan = plan_pass(gatherer, facts)
     # Reading may have found that a column is broken, or that it is there again.
     executor.board = facts.board
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
     if facts.error is not None:
-        plan = _after_failed_read(executor, gatherer, facts, plan)
+        _end_after_failed_read(executor, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
         stops.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
-        plan = send(executor, plan)
+        send(executor, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
@@ -83,7 +82,19 @@ def reconcile(
     return outcomes
 
 
-def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> Plan:
+def plan_pass(gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan]:
+    """Decide what needs no item, read Monday, and decide the rest; return the complete facts and the plan.
+
+    If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
+    """
+    plan = decide(facts, rules=BEFORE_READING)
+    facts = gatherer.gather(facts, plan)
+    if facts.error is None:
+        decide(facts, plan, AFTER_READING)
+    return facts, plan
+
+
+def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:
     """End the jobs of a pass that couldn't read; only a record's own failure costs an attempt.
 
     If Monday refused the document, its records are read one by one, to find the one at fault.
@@ -95,15 +106,18 @@ def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts,
     ending = Ending(Outcome.RELEASED, error.sentence)
     if facts.columns is not None:
         # The next pass leaves out the missing column.
-        return end_unread(facts, plan, ending, ending)
+        end_unread(facts, plan, ending, ending)
+        return
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
-        return end_unread(facts, plan, executor.end_failed_read(error, record_count), ending)
+        end_unread(facts, plan, executor.end_failed_read(error, record_count), ending)
+        return
     log.warning("read refused", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
     claim_count = record_count + len(facts.item_claims)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        return end_unread(facts, plan, ending, ending)
+        end_unread(facts, plan, ending, ending)
+        return
     if refusal := gatherer.try_without_items(facts.board):
         # A document without items is refused too, so the board waits.
         stops.stop_board(link, refusal)
@@ -112,4 +126,4 @@ def _after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts,
         ending = Ending(Outcome.RELEASED, error.sentence, at_most=1)
     else:
         ending = Ending(Outcome.FAILED, error.sentence)
-    return end_unread(facts, plan, ending, ending)
+    end_unread(facts, plan, ending, ending)

@@ -15,7 +15,6 @@ Implements, of “A record and its item” in docs/reference/merge.md:
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -52,10 +51,10 @@ CHECK_SELDOM = timedelta(minutes=30)
 NEW_DELETION = timedelta(hours=1)
 
 
-def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
+def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Decide about the items that no record has, one after another."""
     if not facts.item_claims:
-        return plan
+        return
     answered_items = identity.answered_items(facts, plan)
     # Of the answers that this pass carries out.
     answered_records = {
@@ -63,38 +62,31 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
     }
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
-            decided = released(pass_plan.ItemPlan(item_facts), identity.ANSWERED.detail)
-        else:
-            original = item_facts.duplicate_of
-            if original is not None and original.id in plan.records:
-                # As this pass planned it.
-                original = replace(original, sync_state=plan.records[original.id].sync_state)
-            decided = decide_item(facts, replace(item_facts, duplicate_of=original), plan)
+            plan.items.append(released(item_facts, identity.ANSWERED.detail))
+            continue
+        decided = decide_item(facts, item_facts, plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
-            decided = released(decided, identity.ANSWERED.detail)
-        plan = replace(plan, items=(*plan.items, decided))
-    return plan.with_records(_overruled_records(plan))
+            decided = released(item_facts, identity.ANSWERED.detail)
+        plan.items.append(decided)
+    _release_overruled_records(plan)
 
 
-def _overruled_records(plan: pass_plan.Plan) -> list[pass_plan.RecordPlan]:
-    """Return the plans of records that an item overrules, so that the next pass decides about them.
+def _release_overruled_records(plan: pass_plan.Plan) -> None:
+    """Release the records that an item overrules, so that the next pass decides about them.
 
     Either the item takes the place of the one that the plan links, creates or reports as removed, or the plan's item
     goes to another record.
     """
     assigning = [item_plan for item_plan in plan.items if item_plan.act in pass_plan.ASSIGNING]
     item_of_record = {item_plan.record.pk: item_plan.facts.item_id for item_plan in assigning if item_plan.record}
-    overruled = []
     for record_plan in plan.records.values():
         item_id = item_of_record.get(record_plan.id)
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removed_item)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            log = tuple(line for line in record_plan.log if line.kind != ActivityKind.LINK)
-            without_own = replace(record_plan, identity=pass_plan.IDENTIFIED, log=log)
-            detail = "It is linked with another item now."
-            overruled.append(without_own.end_unapplied(pass_plan.Outcome.RELEASED, detail))
-    return overruled
+            record_plan.identity = pass_plan.IdentityPlan()
+            record_plan.log = [line for line in record_plan.log if line.kind != ActivityKind.LINK]
+            record_plan.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
 
 
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
@@ -111,11 +103,12 @@ def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -
     # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
     to_enqueue = [row.entity_id for row in deleted if row.state in OPEN_TOMBSTONE_STATES or item_facts.has_new_edit]
     settled = _settled_item(item_facts, "There is no such active item on the board.")
-    settled = replace(settled, to_enqueue=tuple(to_enqueue))
-    if item is None or item.state not in REPORTED_STATES:
-        return settled
-    reason = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
-    return replace(settled, closing_reason=reason)
+    settled.to_enqueue = tuple(to_enqueue)
+    if item is not None and item.state in REPORTED_STATES:
+        settled.closing_reason = (
+            f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
+        )
+    return settled
 
 
 def _tombstones_of_board(board: BoardContext, tombstones: Iterable[Tombstone]) -> list[Tombstone]:
@@ -157,7 +150,10 @@ class _ItemRule:
             return self._link_chosen()
         owner = owner or self._linked.get(self.item.id)
         if owner is not None:
-            return replace(self._end(f"It is the item of “{owner}” by now."), act=pass_plan.ItemAct.OWNED, record=owner)
+            plan = self._end(f"It is the item of “{owner}” by now.")
+            plan.act = pass_plan.ItemAct.OWNED
+            plan.record = owner
+            return plan
         if self._is_asked_as_copy:
             return self._decide_copy()
         tombstone = self._tombstone
@@ -173,7 +169,8 @@ class _ItemRule:
             plan = self._leave(UnmatchedReason.LEFT_OUT, until=until, filter=verdict.sentence)
         else:
             plan = self._wait_for_key() or self._match_or_create()
-        return self._with_question_ended(plan)
+        self._end_question(plan)
+        return plan
 
     @property
     def _is_asked_as_copy(self) -> bool:
@@ -197,29 +194,32 @@ class _ItemRule:
         data = identity.with_edits_named(self.board, data, shown, question)
         is_as_shown = question.shown == shown and question.is_answered_as_shown
         if self.facts.copied_record is None:
-            return plan if question.shown == shown else replace(plan, question=self._with_item(data))
+            if question.shown != shown:
+                plan.question = self._with_item(data)
+            return plan
         if is_as_shown and field_values.is_active_on(self.board, self.facts.original_item):
             return pass_plan.ItemPlan(self.facts, pass_plan.OPEN, pass_plan.ItemAct.COPY, record, keeps_finding=True)
         problem = f"The item of “{record}” has left the board, so this copy is its last one. It was not archived."
         if not is_as_shown:
             problem = f"The item “{self.item.name}” was edited since this was asked. It was not archived: choose again."
-        return replace(plan, question=self._with_item(data), rejection=problem)
+        plan.question = self._with_item(data)
+        plan.rejection = problem
+        return plan
 
     def _with_item(self, question: Mapping[str, Any]) -> dict[str, Any]:
         return {**question, "item": field_values.item_data(self.board, self.item)}
 
-    def _with_question_ended(self, plan: pass_plan.ItemPlan) -> pass_plan.ItemPlan:
+    def _end_question(self, plan: pass_plan.ItemPlan) -> None:
         """Close the question about it if its cause has ended; keep it, with the reason, if its answer has no effect."""
         question = self.facts.question
         is_over = question is not None and self.facts.asked_record is not None and plan.ending != pass_plan.OPEN
         if question is None or not is_over or plan.act is pass_plan.ItemAct.ASK:
-            return plan
+            return
         if self.facts.is_answered_as_new and plan.act is not pass_plan.ItemAct.CREATE:
-            problem = f"No record was created from the item “{self.item.name}”. {plan.ending.detail}"
-            return replace(plan, question=self._with_item(question.about), rejection=problem)
-        if question.seeks_item or plan.closing_reason:
-            return plan
-        return replace(plan, closing_reason=f"Nothing is asked about “{self.item.name}” any more. {plan.ending.detail}")
+            plan.question = self._with_item(question.about)
+            plan.rejection = f"No record was created from the item “{self.item.name}”. {plan.ending.detail}"
+        elif not question.seeks_item and not plan.closing_reason:
+            plan.closing_reason = f"Nothing is asked about “{self.item.name}” any more. {plan.ending.detail}"
 
     @property
     def _linked(self) -> dict[str, SyncedModel]:
@@ -382,17 +382,17 @@ class _ItemRule:
     def _leave_to_namesakes(self, namesakes: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         """Leave the question whether it is one of these records to the records' own passes, which ask it once each."""
         plan = self._leave(UnmatchedReason.AMBIGUOUS, names=identity.quoted_names(namesakes))
-        return replace(plan, to_enqueue=tuple(record.pk for record in namesakes))
+        plan.to_enqueue = tuple(record.pk for record in namesakes)
+        return plan
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
-        plan = replace(self._end(f"It is ignored: {ignored.reason}"), keeps_finding=True)
+        plan = self._end(f"It is ignored: {ignored.reason}")
+        plan.keeps_finding = True
         # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
         if not ignored.left_alone:
-            finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
-            return replace(plan, finding=finding)
-        if self.facts.claim.payload.get(IGNORED_KEY):
-            reason = f"The item “{self.item.name}” is ignored, so there is nothing to ask any more."
-            return replace(plan, closing_reason=reason)
+            plan.finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
+        elif self.facts.claim.payload.get(IGNORED_KEY):
+            plan.closing_reason = f"The item “{self.item.name}” is ignored, so there is nothing to ask any more."
         return plan
 
     def _record_exclusion(self, record: SyncedModel) -> str:
@@ -416,8 +416,12 @@ class _ItemRule:
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
         if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != record.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
-            return replace(plan, ending=replace(plan.ending, outcome=pass_plan.Outcome.RELEASED))
-        return replace(plan, ending=pass_plan.OPEN, act=pass_plan.ItemAct.DUPLICATE, record=record)
+            plan.ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, plan.ending.detail)
+            return plan
+        plan.ending = pass_plan.OPEN
+        plan.act = pass_plan.ItemAct.DUPLICATE
+        plan.record = record
+        return plan
 
     def _may_take_place(self, record: SyncedModel) -> bool:
         """Whether it may replace the record's own item, which was archived or deleted.
@@ -438,19 +442,24 @@ class _ItemRule:
 
         If the person keeps the record, it is linked with this item, and NPD's edits are merged with it.
         """
-        original = self.facts.duplicate_of
-        assert original is not None
-        assert original.item is not None
-        if not any(edit.reason for edit in edits_since_agreed(self.board, original)):
+        assert self.facts.duplicate_of is not None
+        assert self.facts.original_item is not None
+        item = self.facts.original_item
+        # As this pass has planned it, but with its item as it was read.
+        original_facts = self.facts.duplicate_of
+        original = self.plan.records.get(original_facts.id) or pass_plan.RecordPlan(original_facts)
+        if not any(edit.reason for edit in edits_since_agreed(self.board, original.compared_with(item))):
             return None
         detail = (
-            f"“{original.item.name}”, the item of “{record}”, left the board with values that were never synced. First "
-            "decide what happens to the record."
+            f"“{item.name}”, the item of “{record}”, left the board with values that were never synced. First decide "
+            "what happens to the record."
         )
         until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{record}”")
         is_removal_known = original.sync_state.remote_state in OFF_BOARD_STATES
-        return plan if is_removal_known else replace(plan, to_enqueue=(record.pk,))
+        if not is_removal_known:
+            plan.to_enqueue = (record.pk,)
+        return plan
 
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
@@ -464,7 +473,9 @@ class _ItemRule:
         if item.id in decided_items:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
-            return replace(self._end(stays), to_enqueue=(tombstone.entity_id,) if self.facts.has_new_edit else ())
+            plan = self._end(stays)
+            plan.to_enqueue = (tombstone.entity_id,) if self.facts.has_new_edit else ()
+            return plan
         stale_until = tombstone.settled_at and tombstone.settled_at + ECHO_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
@@ -482,18 +493,24 @@ class _ItemRule:
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
         plan = self._end(f"{detail} It is synced with that record.")
-        return replace(plan, tombstone=changed, to_enqueue=(tombstone.entity_id,))
+        plan.tombstone = changed
+        plan.to_enqueue = (tombstone.entity_id,)
+        return plan
 
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
         problem = identity.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
-            return replace(self._end(f"It could not be linked. {problem}"), keeps_finding=True)
+            plan = self._end(f"It could not be linked. {problem}")
+            plan.keeps_finding = True
+            return plan
         sentence = f"Linked with the item “{self.item.name}”, as somebody decided."
         plan = self._assign(chosen, sentence)
-        reason = f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
-        return replace(plan, closing_reason=reason)
+        plan.closing_reason = (
+            f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
+        )
+        return plan
 
     def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
         return self._assign(record, f"Linked with the item “{self.item.name}” on the board.")
@@ -502,7 +519,10 @@ class _ItemRule:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
         linked = field_values.with_item(record, self.item.id)
         plan = self._end(f"Linked with {record}.")
-        return replace(plan, act=pass_plan.ItemAct.LINK, record=linked, sentence=sentence)
+        plan.act = pass_plan.ItemAct.LINK
+        plan.record = linked
+        plan.sentence = sentence
+        return plan
 
     def _ask(self, hits: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         asked_record = self.facts.asked_record
@@ -511,7 +531,10 @@ class _ItemRule:
         question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
         detail = f"Who is this? {question['what']}"
         plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=identity.quoted_names(hits))
-        return replace(plan, act=pass_plan.ItemAct.ASK, candidates=tuple(hits), question=question)
+        plan.act = pass_plan.ItemAct.ASK
+        plan.candidates = tuple(hits)
+        plan.question = question
+        return plan
 
     def _create(self) -> pass_plan.ItemPlan:
         assert self.facts.new_record_id is not None
@@ -521,12 +544,13 @@ class _ItemRule:
         if (verdict := record_verdict(self.board, record)).holds is not True:
             detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
-        closing = ""
-        if self.facts.is_creation_requested:
-            closing = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
-        sentence = f"Created from the item “{self.item.name}” on the board."
         plan = self._end(f"Became {record}.")
-        return replace(plan, act=pass_plan.ItemAct.CREATE, record=record, sentence=sentence, closing_reason=closing)
+        plan.act = pass_plan.ItemAct.CREATE
+        plan.record = record
+        plan.sentence = f"Created from the item “{self.item.name}” on the board."
+        if self.facts.is_creation_requested:
+            plan.closing_reason = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
+        return plan
 
 
 def record_from_item(
@@ -606,7 +630,7 @@ def decided_again(
     same_tombstone = (decided.tombstone is None) is (planned.tombstone is None)
     if planned.facts.chosen_id is not None or (same_act and same_tombstone):
         return decided
-    return released(planned)
+    return released(planned.facts)
 
 
 def after_rejection(
@@ -614,12 +638,14 @@ def after_rejection(
 ) -> pass_plan.ItemPlan:
     """Return the plan of an item after the database rejected its record; `is_there` means that it has one by now."""
     if is_there:
-        return released(plan)
+        return released(plan.facts)
     finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
     detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-    return replace(_settled_item(plan.facts, detail), finding=finding)
+    settled = _settled_item(plan.facts, detail)
+    settled.finding = finding
+    return settled
 
 
-def released(plan: pass_plan.ItemPlan, detail: str = CHANGED) -> pass_plan.ItemPlan:
+def released(facts: ItemFacts, detail: str = CHANGED) -> pass_plan.ItemPlan:
     """Return a plan that does nothing with the item and is repeated by the next pass, or later after some rounds."""
-    return pass_plan.ItemPlan(plan.facts, pass_plan.repeat_ending(plan.facts.claim, detail), keeps_finding=True)
+    return pass_plan.ItemPlan(facts, pass_plan.repeat_ending(facts.claim, detail), keeps_finding=True)

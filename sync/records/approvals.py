@@ -103,6 +103,10 @@ class ApprovalFacts:
         requests = [request for request in self.requests if request.kind in kinds and request.entity_id in ids]
         return replace(self, requests=tuple(requests))
 
+    def without(self, requests: Collection[ApprovalRequest]) -> ApprovalFacts:
+        """Return the facts without these requests."""
+        return replace(self, requests=tuple(request for request in self.requests if request not in requests))
+
     def for_acts_begun(self, begun: Mapping[tuple[UUID, str], datetime | None]) -> ApprovalFacts:
         """Return the facts without what was carried out before these acts (by record and field) had begun.
 

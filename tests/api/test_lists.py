@@ -142,7 +142,11 @@ def test_jobs_and_states_are_filtered(api: APIClient, contact: Contact) -> None:
     jobs = results(api, QUEUE, monday_id="55", operation="create", status=["failed", "pending"])
     assert [(row["id"], row["monday_id"]) for row in jobs] == [(job.pk, "55")]
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
-    assert results(api, STATES, remote_id="55", sync_status="pending")[0]["entity_id"] == str(contact.pk)
+    [own] = results(api, STATES, remote_id="55", sync_status="pending")
+    assert (own["entity_id"], "local_modified" in own) == (str(contact.pk), False)
+    SyncMetadata.objects.create(entity_type="sprint", entity_id="1", system="jira", content_hash="a")
+    [other] = results(api, STATES, system="jira")
+    assert (other["content_hash"], other["resolution_strategy"]) == ("a", "manual")
 
 
 def test_each_field_tells_how_it_is_synced_and_monday_is_not_asked(api: APIClient, contact: Contact) -> None:

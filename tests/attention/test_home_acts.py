@@ -9,17 +9,19 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from conflicts.pages import admin as conflicts_admin
-from conflicts.reports import ConflictReport
+from conflicts.reports import ConflictReport, Option
 from npd.models import Contact, Organization
 from sync import attention
-from sync.admin import home_acts
+from sync.admin import home, home_acts
 from sync.attention import CAUSES, KINDS, Kind
+from sync.choices import ApprovalKind, BlockedCode
 from sync.clock import sync_now
 from sync.kernel.acts import ACTS, APPROVAL_ACTS
 from sync.models import ApiQuota, BoardLink, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
@@ -28,7 +30,7 @@ from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
 from tests.attention.conftest import Kinds
-from tests.conflicts.conftest import conflict_of, record
+from tests.conflicts.conftest import conflict_of, record, rejected_too
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.support.attention import untrue_rows
 from tests.support.people import staff_who_may
@@ -433,6 +435,69 @@ def test_whoever_deleted_the_records_sees_their_removal_first_and_others_see_how
     assert [code for code, _, _ in acts_of(browser)] == ["approve", "reject"]
     browser.force_login(User.objects.create_superuser("eve"))
     assert [code for code, _, _ in acts_of(browser)] == ["reject", "approve"]
+
+
+def one_of_each_cause() -> None:
+    """Add to `kinds` what has other acts than the others of its kind."""
+    for number, code in enumerate(BlockedCode):
+        states.blocked(f"Blocked {code}", f"61{number:02}", phone={"reason": "Why.", "code": code, "side": "npd"})
+    for number, kind in enumerate(ApprovalKind):
+        states.approval(states.synced(f"Approval {kind}", f"62{number:02}"), kind, key="phone")
+    options = {
+        "item": ("create_item", "delete_record", "unlink"),
+        "deleted_record": ("restore_record", "unlink", "archive_item", "delete_item"),
+    }
+    for number, (name, codes) in enumerate(options.items()):
+        contact = states.contact(f"Gone {name}", monday_id=f"63{number:02}")
+        record(gone(contact, options=[Option("custom", code, "It is done.", code, code) for code in codes]))
+        if name == "deleted_record":
+            contact.delete()
+    rejected_too("Rejected", "75")
+    for item, acts in (("6501", ("same_name", "new_item")), ("6502", ("archive_copy",))):
+        offered = [
+            {"choose": "custom", "value": act, "label": act, "effect": "It is done.", "does": act} for act in acts
+        ]
+        about = {"what": "Who?", "options": offered} | ({"by_name": True} if "same_name" in acts else {})
+        _, conflict = states.conflicting(f"Perhaps {item}", item)
+        SyncConflict.objects.filter(pk=conflict.pk).update(kind="identity", conflict_fields=[], about=about)
+    _, conflict = states.conflicting("Lost", "6401")
+    SyncConflict.objects.filter(pk=conflict.pk).update(kind="overwritten")
+    states.dead("Failed")
+    BoardLink.objects.filter(entity_type="organization").update(creates_held="Why.")
+
+
+@pytest.mark.parametrize(
+    ("who", "direction"),
+    [("root", "bidirectional"), ("root", "monday_to_npd"), ("Resolve", "npd_to_monday"), ("Edit", "bidirectional")],
+)
+def test_nobody_is_offered_an_act_that_is_then_refused(kinds: Kinds, client: Client, who: str, direction: str) -> None:
+    one_of_each_cause()
+    Contact.objects.exclude(sync_direction=direction).update(sync_direction=direction)
+    person = User.objects.create_superuser("root") if who == "root" else staff_who_may(name=who)
+    if who != "root":
+        person.groups.add(Group.objects.get(name=who))
+    client.force_login(person)
+    done = set()
+    entries = attention.entries(attention.seen_by(person), limit=None)
+    for entry in home_acts.with_values(entries, attention.Wording.of_boards()):
+        html = client.get(home.rows_url(entry.cause, 1)).content.decode()
+        for act in attention.offered_acts(person, entry):
+            if entry.kind is Kind.STOP or act.code == "check_column":  # in the banner; and one that asks Monday
+                continue
+            form = {"act_and_key": f"{act.code} {entry.key}"}
+            if f"seen:{entry.key}" in html:
+                form |= seen_of(html, entry.key)
+            savepoint = transaction.savepoint()
+            answer = client.post(ACT, form, follow=True)
+            if act.asks or not answer.redirect_chain:
+                answer = client.post(ACT, answer_to_question(answer.content.decode()), follow=True)
+            said = [str(message) for message in answer.context["messages"] if message.level_tag != "success"]
+            assert not said, (entry.key, entry.code, act.code)
+            transaction.savepoint_rollback(savepoint)
+            done.add((entry.kind, act.code))
+    if (who, direction) == ("root", "bidirectional"):
+        acts = {(kind, act.code) for kind, code in CAUSES for act in attention.acts_of(kind, code)}
+        assert {(kind, code) for kind, code in acts - done if code not in ("check_column", "try_again")} == set()
 
 
 def test_each_act_of_a_cause_can_be_done_on_home_or_in_the_banner() -> None:

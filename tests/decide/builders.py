@@ -1,7 +1,7 @@
 """Facts built by hand, without a database: a plain contact, the same on both sides, and its variations."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -33,7 +33,7 @@ from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
-from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, FieldPlan, IdentityPlan, Plan, RecordPlan, RemovedItem
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -165,20 +165,48 @@ def claim(record: SyncedModel, *causes: Cause, **payload: Any) -> Claim:
 
 
 def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **differs: Any) -> RecordFacts:
-    """A saved record without a base, whose item was read; `sync_state` are values of its state."""
+    """A saved record without a base; `sync_state` are values of its state."""
     record = record or contact()
     sync_state: SyncMetadata = new_sync_state(record.entity_type(), record.pk)
     for name, value in differs.pop("sync_state", {}).items():
         setattr(sync_state, name, value)
-    shown = {} if "item" in differs else {"item": item(record, role_title="Theirs")}
-    return RecordFacts(claim(record, cause), record, sync_state, **shown | differs)
+    return RecordFacts(claim(record, cause), record, sync_state, **differs)
+
+
+_OF_DRAFT = {field.name for field in fields(RecordPlan)} - {"facts", "item"}
+
+
+def draft(record: SyncedModel | None = None, **differs: Any) -> RecordPlan:
+    """The draft of such a record, whose item was read; `differs` are values of its facts, or of the draft."""
+    record = record or contact()
+    of_draft = {name: differs.pop(name) for name in _OF_DRAFT & differs.keys()}
+    shown = differs.pop("item") if "item" in differs else item(record, role_title="Theirs")
+    return RecordPlan(facts(record, **differs), shown, **of_draft)
+
+
+D = TypeVar("D", bound=RecordPlan | Plan)
+
+
+def changed(plan: D, **values: Any) -> D:
+    """A copy of the draft with these values."""
+    other = plan.copied()
+    for name, value in values.items():
+        setattr(other, name, value)
+    return other
+
+
+def after(decide: Callable[..., object], *args: Any, **more: Any) -> Any:
+    """Return a copy of the draft among these arguments, after the rule or another function has filled it in."""
+    of_draft = next(number for number, arg in enumerate(args) if isinstance(arg, RecordPlan | Plan))
+    plan = args[of_draft].copied()
+    decide(*args[:of_draft], plan, *args[of_draft + 1 :], **more)
+    return plan
 
 
 def record_facts(
     local: Mapping[str, Any] | None = None,
     *,
     on: BoardContext | None = None,
-    shown: Item | None = None,
     agreed: Mapping[str, Any] | None = None,
     without_base: Sequence[str] = (),
     causes: Sequence[Cause] = (Cause.SAVE,),
@@ -197,7 +225,13 @@ def record_facts(
             remote = context.converter(field, person).cell_value(base_item.reading(field.column_id))
             agreed_base[field.key] = new_base(field, ITEM, local_values(base_record, field), remote)
     state = {"base": agreed_base, **(sync_state or {})}
-    return replace(facts(person, item=shown, sync_state=state, **more), claim=claim(person, *causes))
+    return replace(facts(person, sync_state=state, **more), claim=claim(person, *causes))
+
+
+def record_draft(*args: Any, shown: Item | None = None, **differs: Any) -> RecordPlan:
+    """The draft of such a contact, whose item was read if it is `shown`."""
+    of_draft = {name: differs.pop(name) for name in _OF_DRAFT & differs.keys()}
+    return RecordPlan(record_facts(*args, **differs), shown, **of_draft)
 
 
 class FieldFacts(NamedTuple):
@@ -224,8 +258,8 @@ def field_facts(
     """A plain contact's fields: NPD's values `local`, Monday's `remote`; `extra` are more facts of the pass."""
     context = on or board()
     shown = None if creates else item(unknown=unknown, **remote or {})
-    facts = record_facts(local, on=context, shown=shown, **record)
-    return FieldFacts(PassFacts(context, NOW, **extra or {}), RecordPlan(facts, identity=IdentityPlan(creates=creates)))
+    plan = RecordPlan(record_facts(local, on=context, **record), shown, identity=IdentityPlan(creates=creates))
+    return FieldFacts(PassFacts(context, NOW, **extra or {}), plan)
 
 
 def roles(here: str = "Boss", there: str = "Boss", **more: Any) -> FieldFacts:
@@ -251,8 +285,8 @@ def of_organization(
     if agreed is not None:
         before = organization(ITEM, **agreed[0])
         state.base = {key: new_base(field, ITEM, local_values(before, field), agreed[1])}
-    facts = RecordFacts(claim(record, Cause.SAVE), record, state, item=shown, **more)
-    return FieldFacts(PassFacts(BoardContext(link, [field], Organization), NOW), RecordPlan(facts))
+    facts = RecordFacts(claim(record, Cause.SAVE), record, state, **more)
+    return FieldFacts(PassFacts(BoardContext(link, [field], Organization), NOW), RecordPlan(facts, shown))
 
 
 def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **values: Any) -> Intent:
@@ -347,30 +381,39 @@ def removing(policy: str) -> Intent:
 
 def deletion(
     record: SyncedModel | None = None, *, role: str = "Boss", state: str = "active", **differs: Any
-) -> DeletedFacts:
+) -> DeletedPlan:
     """A deleted contact whose item is as agreed; `tombstone` are values of its tombstone."""
     record = record or contact()
     values = {"entity_type": "contact", "entity_id": record.pk, "monday_id": record.monday_id}
     tombstone = plain(Tombstone, **values | differs.pop("tombstone", {}))
-    more = {name: differs.pop(name) for name in ("owner", "npd_id_record") if name in differs}
+    more = {name: differs.pop(name) for name in ("owner", "item_events") if name in differs}
     sync_state = {"base": {"role_title": base("Boss")}} | differs.pop("sync_state", {})
-    shown = item(record, role_title=role, state=state)
-    return DeletedFacts(
-        **vars(facts(record, **{"item": shown, "sync_state": sync_state} | differs)), tombstone=tombstone, **more
-    )
+    shown = differs.pop("item") if "item" in differs else item(record, role_title=role, state=state)
+    of_record = vars(facts(record, **{"sync_state": sync_state} | differs))
+    return DeletedPlan(DeletedFacts(**of_record, tombstone=tombstone, **more), shown)
+
+
+class Removal(NamedTuple):
+    """The arguments of `plan_removed_item`."""
+
+    plan: RecordPlan
+    facts: RemovedItemFacts
 
 
 def removal(
     record: SyncedModel | None = None, *, role: str = "Boss", state: str = ARCHIVED, since: float = -700, **differs: Any
-) -> RemovedItemFacts:
+) -> Removal:
     """A contact whose item was seen archived for longer than the quiet time and is as agreed."""
     record = record or contact()
     seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
     sync_state = {"base": {"role_title": base("Boss")}} | seen_gone | differs.pop("sync_state", {})
-    shown = item(record, role_title=role, state=state if state == "deleted" else ARCHIVED)
-    names = ("item", "conflicts", "intents", "claim")
-    of_record = {"item": None if state == "missing" else shown} | {n: differs.pop(n) for n in names if n in differs}
-    return RemovedItemFacts(**vars(facts(record, sync_state=sync_state, **of_record)), state=state, **differs)
+    shown = (
+        None if state == "missing" else item(record, role_title=role, state=state if state == "deleted" else ARCHIVED)
+    )
+    shown = differs.pop("item") if "item" in differs else shown
+    of_record = {name: differs.pop(name) for name in ("conflicts", "intents", "claim") if name in differs}
+    plan = RecordPlan(facts(record, sync_state=sync_state, **of_record), shown, removed_item=RemovedItem(state))
+    return Removal(plan, RemovedItemFacts(**differs))
 
 
 def approval_facts(

@@ -26,7 +26,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RemovedItemFacts,
 )
-from sync.reconcile.pass_plan import Plan
+from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
@@ -93,24 +93,25 @@ class World:
         jobs = tuple(self._claim(key) for key in self.unmatched)
         records = {facts.id: facts.record for facts in self.records}
         owners = {facts.record.monday_id: facts.record for facts in self.records if facts.record.monday_id}
-        shown = [replace(facts, item=self.items.get(facts.record.monday_id or "")) for facts in self.records]
-        gone = {facts.id: facts for facts in shown if facts.record.monday_id and removed_state(self.context, facts)}
-        removed_item_facts = {
-            key: RemovedItemFacts(**vars(facts), state=removed_state(self.context, facts), **self.removals.get(key, {}))
-            for key, facts in gone.items()
-        }
-        deleted = [replace(facts, item=self.items.get(facts.tombstone.monday_id or "")) for facts in self.deleted]
-        bearers = {facts.id: records.get(key) for facts in deleted if (key := item_npd_id(self.context, facts))}
+        linked = [
+            RecordPlan(facts, self.items.get(facts.record.monday_id))
+            for facts in self.records
+            if facts.record.monday_id
+        ]
+        gone = [plan.id for plan in linked if removed_state(self.context, plan)]
+        items_of_deleted = {facts.id: self.items.get(facts.tombstone.monday_id or "") for facts in self.deleted}
+        npd_ids = {key: item_npd_id(self.context, item) for key, item in items_of_deleted.items()}
         return PassFacts(
             self.board,
             NOW,
             records=tuple(self.records),
-            deleted=tuple(replace(facts, npd_id_record=bearers.get(facts.id)) for facts in deleted),
+            deleted=tuple(self.deleted),
+            npd_id_records={key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records},
             item_claims=jobs,
             identity_answers=self.answers or AnswerFacts(owners=owners),
             items=self._batch_items(),
             identity=self._identity(),
-            removed_item_facts=removed_item_facts,
+            removed_item_facts={key: RemovedItemFacts(**self.removals.get(key, {})) for key in gone},
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
             item_events={facts.id: facts.history.events for facts in self.records},
@@ -118,7 +119,7 @@ class World:
             related_boards=frozenset({"organization"}),
             histories={
                 key: replace(facts.history, npd_edits=self.edits.get(key, ()), monday_edits=self.heard.get(key, ()))
-                for facts in shown
+                for facts in self.records
                 if (key := facts.id) in self.edits or key in self.heard
             },
         )
@@ -161,9 +162,9 @@ class World:
         job = SyncQueue(id=1, remote_id=key, causes=int(Cause.WEBHOOK), payload=payload, direction=direction)
         return Claim(None, key, [job])
 
-    def _with_own_item(self, facts: RecordFacts) -> RecordFacts:
+    def _with_intents(self, facts: RecordFacts) -> RecordFacts:
         history = replace(facts.history, intents=self.copies.get(facts.id, ()), token_user=self.writer)
-        return replace(facts, item=self.items.get(facts.record.monday_id or ""), history=history)
+        return replace(facts, history=history)
 
     def _item_facts(self, key: str, number: int) -> ItemFacts:
         item = self.items.get(key)
@@ -174,7 +175,8 @@ class World:
         question = self.questions.get(key)
         asked = next((record for record in records if question and record.pk == question[0]), None)
         copied = asked if question and question[1].answer == AnswerKind.COPY else None
-        return ItemFacts(
+        original = copied or named
+        facts = ItemFacts(
             self._claim(key),
             item,
             last_event=self.events.get(key),
@@ -191,9 +193,9 @@ class World:
             is_answered_as_new=bool(question and question[1].answer == AnswerKind.NEW_RECORD),
             duplicate_of=next(
                 (
-                    self._with_own_item(facts)
+                    self._with_intents(facts)
                     for facts in self.records
-                    if facts.record is (copied or named) and facts.record.monday_id
+                    if facts.record is original and facts.record.monday_id
                 ),
                 None,
             ),
@@ -201,6 +203,7 @@ class World:
                 UUID(npd_id) if npd_id and not self.jobs.get(key, {}).get(AS_NEW_KEY) else UUID(int=1_000 + number)
             ),
         )
+        return replace(facts, original_item=self.items.get(facts.original_item_id))
 
 
 def _email(item: Item) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,30 +19,32 @@ from sync.fields.field_values import BoardContext
 from sync.models import IntentState
 from sync.monday.board_items import Item
 from sync.reconcile.deleted_records import (
-    after_item_removal,
-    after_restoring,
     approve_item_removals,
     ask_about_item,
     decide_before_reading,
     decide_deleted,
-    deleted_as_locked,
     deletion_reports,
+    end_restored,
     item_npd_id,
     item_removal_write,
     lost_edits,
-    with_lines_and_landed_intents,
+    take_lines_and_landed_intents,
+    take_locked,
+    take_removal_answer,
 )
-from sync.reconcile.facts import DeletedFacts, PassFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import DeletedPlan, Outcome, WriteAnswer, WriteVerdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (
     ITEM,
     NOW,
     NPD_ID_COLUMN,
+    after,
     approval_facts,
     at,
     base,
     board,
+    changed,
     contact,
     decided,
     deletion,
@@ -60,20 +63,21 @@ NOTED = {"role_title": base("Boss"), "notes": base("Call again", key="notes")}
 
 
 def decide(
-    facts: DeletedFacts,
+    deletion: DeletedPlan,
     policy: DeletedRecordPolicy = ARCHIVE,
     *,
     on: BoardContext | None = None,
     linked_now: Collection[str] = (),
+    **more: Any,
 ) -> DeletedPlan:
     of_board = on or board()
     of_board.link.deleted_record_policy = policy
-    of_pass = PassFacts(of_board, NOW)
-    plan = decide_before_reading(of_pass.board, DeletedPlan(facts))
-    return decide_deleted(of_pass, plan, linked_now) if plan.is_open else plan
+    of_pass = PassFacts(of_board, NOW, **more)
+    plan = after(decide_before_reading, of_pass.board, deletion)
+    return after(decide_deleted, of_pass, plan, linked_now) if plan.is_open else plan
 
 
-def chosen(*choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedFacts:
+def chosen(*choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedPlan:
     """A deletion whose item was edited since, after somebody's decision."""
     return deletion(role=role, tombstone=ASKED, conflicts=(decided(*choice, **shown or EDITED),))
 
@@ -128,17 +132,17 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     facts = deletion(contact(notes="Call again"), sync_state={"base": NOTED})
     shown = item(facts.record, unknown=["notes"])
     without = board(mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
-    plan = decide(replace(facts, item=shown), policy, on=without)
+    plan = decide(changed(facts, item=shown), policy, on=without)
     assert (plan.item_removal, plan.question) == (policy, None)
     edited = item(facts.record, role_title="Director", unknown=["notes"])
-    plan = decide(replace(facts, item=edited), policy, on=without)
+    plan = decide(changed(facts, item=edited), policy, on=without)
     assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
 
 
 def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
     facts = deletion(contact(notes="Call again"), sync_state={"base": NOTED})
     hidden = board(mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
-    unread = replace(facts, item=item(facts.record, unknown=["notes"]))
+    unread = changed(facts, item=item(facts.record, unknown=["notes"]))
     plan = decide(unread, on=hidden)
     assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION)
     assert [edit.key for edit in plan.edits] == ["notes"]
@@ -154,9 +158,9 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
     assert facts.item is not None
     facts.sync_state.removed_since = at(-60)  # Monday didn't show its item then
     for item_now in (facts.item, replace(facts.item, state="archived"), None):
-        plan = decide(replace(facts, item=item_now))
+        plan = decide(changed(facts, item=item_now))
         assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
-        assert (plan.facts.sync_state.removed_since is None) is (item_now is not None)
+        assert (plan.sync_state.removed_since is None) is (item_now is not None)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
     ],
     ids=["of other values", "made while the record was there"],
 )
-def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: DeletedFacts, problem: str) -> None:
+def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: DeletedPlan, problem: str) -> None:
     plan = decide(facts)
     assert plan.item_removal is None
     assert plan.question is not None
@@ -187,7 +191,7 @@ def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
 def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_believed_gone() -> None:
     plan = decide(deletion(item=None))
     expected = (Outcome.DEFERRED, 600, NOW)
-    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.facts.sync_state.removed_since) == expected
+    assert (plan.ending.outcome, plan.ending.wait_seconds, plan.sync_state.removed_since) == expected
     plan = decide(deletion(item=None, sync_state={"removed_since": at(-600)}))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.NOT_SHOWN)
 
@@ -195,12 +199,12 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
     call = removing("archive")
     plan = decide(deletion(state="archived", intents=(call,)))
-    assert (plan.new_state, with_lines_and_landed_intents(plan).landed_by_event) == ("archived", {call.pk})
+    assert (plan.new_state, after(take_lines_and_landed_intents, plan).landed_by_event) == ("archived", {call.pk})
 
 
 def test_deciding_again_what_was_decided_says_nothing_new() -> None:
     decided_before = {"state": "archived", "reason_code": TombstoneReason.REMOVED_BEFORE}
-    assert decide(deletion(state="archived", tombstone=decided_before)).log == ()
+    assert decide(deletion(state="archived", tombstone=decided_before)).log == []
 
 
 # deleted | new or late, bearing the tombstone's NPD ID | as deleted / there
@@ -208,8 +212,8 @@ def test_deciding_again_what_was_decided_says_nothing_new() -> None:
 
 def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
     facts, other = deletion(), contact(name="Bea")
-    assert item_npd_id(board(), facts) == facts.id
-    plan = decide(replace(facts, item=item(other, role_title="Boss"), npd_id_record=other))
+    assert item_npd_id(board(), facts.item) == facts.id
+    plan = decide(changed(facts, item=item(other, role_title="Boss")), npd_id_records={facts.id: other})
     assert (plan.new_state, plan.item_removal, plan.reason_code) == ("nothing_left", None, "other_npd_id")
     assert "“Bea”" in plan.reason
 
@@ -219,7 +223,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
 
 def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
     plan = decide(deletion(tombstone={"state": "archived"}))
-    assert (plan.reason_code, plan.facts.sync_state.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
+    assert (plan.reason_code, plan.sync_state.remote_state) == (TombstoneReason.QUESTION_RESTORED, "restored")
     assert plan.question is not None
     assert plan.question.data["options"][0]["label"] == "Archive the item again"
 
@@ -237,28 +241,28 @@ def test_deleted_restored_after_we_archived_it_is_asked_about() -> None:
         (deletion(owner=contact(name="Bea")), "nothing_left", TombstoneReason.OTHER_OWNER),
     ],
 )
-def test_what_needs_no_item_is_decided_first(facts: DeletedFacts, state: str, reason: TombstoneReason) -> None:
-    plan = decide_before_reading(board(), DeletedPlan(facts))
+def test_what_needs_no_item_is_decided_first(facts: DeletedPlan, state: str, reason: TombstoneReason) -> None:
+    plan = after(decide_before_reading, board(), facts)
     assert (plan.new_state, plan.reason_code) == (state, reason)
-    assert decide(facts) == plan
+    assert decide(facts).reason == plan.reason
 
 
 def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
     vendor = deletion(contact(role_title="Vendor"))
-    plan = decide_before_reading(filtered("records", "Customer"), DeletedPlan(vendor))
+    plan = after(decide_before_reading, filtered("records", "Customer"), vendor)
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
 
 
 @pytest.mark.parametrize("state", ["kept", "unlinked", "restored"])
 def test_an_item_that_was_left_where_it_is_on_purpose_stays(state: str) -> None:
-    plan = decide_before_reading(board(), DeletedPlan(deletion(tombstone={"state": state, "note": "It stays."})))
-    assert (plan.new_state, plan.reason, plan.log) == (None, "It stays.", ())
+    plan = after(decide_before_reading, board(), deletion(tombstone={"state": state, "note": "It stays."}))
+    assert (plan.new_state, plan.reason, plan.log) == (None, "It stays.", [])
 
 
 def test_an_item_on_another_board_stays_there() -> None:
     facts = deletion()
     assert facts.item is not None
-    plan = decide(replace(facts, item=replace(facts.item, board_id="2")))
+    plan = decide(changed(facts, item=replace(facts.item, board_id="2")))
     assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.MOVED)
 
 
@@ -270,8 +274,10 @@ def test_an_item_that_is_being_linked_with_another_record_waits() -> None:
 # What must wait.
 
 
-def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]:
-    return approve_item_removals([decide(facts) for facts in many], approvals)
+def approved(approvals: ApprovalFacts, *many: DeletedPlan) -> list[DeletedPlan]:
+    plans = [decide(facts) for facts in many]
+    approve_item_removals(plans, approvals)
+    return plans
 
 
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
@@ -289,14 +295,15 @@ def test_what_was_carried_out_before_the_record_was_restored_is_no_permission_fo
     approvals = approval_facts(ApprovalKind.ITEMS, (facts.id, "done"), most=0)
     approvals.requests[0].id = 1
     for before, approval in ((0, None), (1, ApprovalState.PENDING)):
-        approvals.requests[0].at = facts.tombstone.deleted_at - timedelta(seconds=before)
+        approvals.requests[0].at = facts.facts.tombstone.deleted_at - timedelta(seconds=before)
         [plan] = approved(approvals, facts)
         assert plan.approval is approval
 
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = approval_facts(ApprovalKind.ITEMS, most=0)
-    plans = approve_item_removals([decide(deletion(), UNLINK), decide(chosen("npd"))], none)
+    plans = [decide(deletion(), UNLINK), decide(chosen("npd"))]
+    approve_item_removals(plans, none)
     assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
 
@@ -332,9 +339,9 @@ def test_an_unlinking_empties_the_npd_id() -> None:
     [(deletion(), False), (chosen("npd"), True)],
     ids=["by the policy", "as a person chose, who saw the edit"],
 )
-def test_an_item_that_left_is_said_so_once(facts: DeletedFacts, is_choice: bool) -> None:
+def test_an_item_that_left_is_said_so_once(facts: DeletedPlan, is_choice: bool) -> None:
     assert facts.item is not None
-    plan = after_item_removal(board(), decide(facts), answered(replace(facts.item, state="archived")))
+    plan = after(take_removal_answer, board(), decide(facts), answered(replace(facts.item, state="archived")))
     assert (plan.ending.outcome, plan.new_state) == (Outcome.SETTLED, "archived")
     assert [bool(report.applied) for report in deletion_reports(plan)] == [True] * is_choice
     assert [line.kind for line in plan.log] == ["archived"]
@@ -343,7 +350,7 @@ def test_an_item_that_left_is_said_so_once(facts: DeletedFacts, is_choice: bool)
 def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     facts = deletion()
     removed = item(facts.record, role_title="Director", state="archived")
-    plan = after_item_removal(board(), decide(facts), answered(removed))
+    plan = after(take_removal_answer, board(), decide(facts), answered(removed))
     lost, archived = plan.log
     expected = ("overridden", "role_title", "Director", "Boss")
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
@@ -354,7 +361,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
 def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
     facts = deletion()
     removed = item(facts.record, role_title="Director")
-    plan = after_item_removal(board(), decide(facts, UNLINK), answered(removed))
+    plan = after(take_removal_answer, board(), decide(facts, UNLINK), answered(removed))
     assert (plan.new_state, [line.kind for line in plan.log]) == ("unlinked", ["unlinked"])
 
 
@@ -369,28 +376,28 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after_item_removal(board(), decide(facts), WriteAnswer(WriteVerdict.GONE, "It is not there."))
+    plan = after(take_removal_answer, board(), decide(facts), WriteAnswer(WriteVerdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after_item_removal(board(), decide(facts), WriteAnswer(WriteVerdict.FAILED, "It can't be archived."))
-    assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, ())
+    plan = after(take_removal_answer, board(), decide(facts), WriteAnswer(WriteVerdict.FAILED, "It can't be archived."))
+    assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, [])
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
 
 @pytest.mark.parametrize("verdict", [WriteVerdict.STOPPED, WriteVerdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: WriteVerdict) -> None:
     facts = deletion()
-    plan = after_item_removal(board(), decide(facts), WriteAnswer(verdict, "Why."))
+    plan = after(take_removal_answer, board(), decide(facts), WriteAnswer(verdict, "Why."))
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
 
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:
     facts = chosen("monday")
-    plan = ask_about_item(decide(facts), ARCHIVE, "Its number is taken.")
+    plan = after(ask_about_item, decide(facts), ARCHIVE, "Its number is taken.")
     assert (plan.restores, plan.new_state) == (False, "asked")
     assert plan.question is not None
     assert plan.question.rejected == {"record": "Its number is taken."}
@@ -402,22 +409,22 @@ def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> 
 
 def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() -> None:
     for plan in (decide(chosen("monday")), decide(deletion(), ASK)):
-        locked = deleted_as_locked(plan, "", is_there=False)
+        locked = after(take_locked, plan, "", is_there=False)
         assert (locked.restores, locked.new_state, locked.question, locked.approval) == (False, None, None, None)
 
 
 def test_a_restore_waits_where_the_board_was_paused_since() -> None:
-    plan = deleted_as_locked(decide(chosen("monday")), "Paused by Pat.", is_there=True)
+    plan = after(take_locked, decide(chosen("monday")), "Paused by Pat.", is_there=True)
     assert (plan.restores, plan.ending.outcome, plan.ending.detail) == (False, Outcome.RELEASED, "Paused by Pat.")
     other = decide(deletion(), ASK)
-    assert deleted_as_locked(other, "Paused by Pat.", is_there=True) is other
+    assert after(take_locked, other, "Paused by Pat.", is_there=True).question is other.question
 
 
 @pytest.mark.parametrize(("state", "is_kept"), [("active", True), ("archived", False)])
 def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_kept: bool) -> None:
     facts = chosen("monday")
     shown = replace(facts.item, state=state) if facts.item else None
-    plan = after_restoring(decide(replace(facts, item=shown)))
+    plan = after(end_restored, decide(changed(facts, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")
     assert (plan.new_state, [line.kind for line in plan.log]) == (TombstoneState.RESTORED, ["restored"])
     assert ("gets a new one" in plan.reason) is not is_kept

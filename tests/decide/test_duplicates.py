@@ -1,5 +1,6 @@
 """merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy's NPD ID is cleared."""
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +24,8 @@ BOB = contact(name="Bob")
 
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
     """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history."""
-    first = facts(ANN, item=own, history=RecordHistory(**{"intents": (created("Boss"),)} | about))
-    item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first)
+    first = facts(ANN, history=RecordHistory(**{"intents": (created("Boss"),)} | about))
+    item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first, original_item=own)
     return ItemPlan(item_facts, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
 
 
@@ -96,7 +97,8 @@ RESULTS: dict[str, tuple[ItemPlan, list[WriteAnswer], str, str]] = {
 @pytest.mark.parametrize("row", RESULTS)
 def test_what_is_said_of_it(row: str) -> None:
     plan, answers, kind, detail = RESULTS[row]
-    result = duplicates.after_calls(plan, answers)
+    result = copy(plan)
+    duplicates.take_answers(result, answers)
     assert (result.outcome, result.kind) == (Outcome.SETTLED, kind)
     assert detail in result.sentence
     assert len(result.intents) == answers.count(DONE)
@@ -113,5 +115,6 @@ def test_what_is_said_of_it(row: str) -> None:
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: WriteVerdict, outcome: Outcome) -> None:
     for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
-        result = duplicates.after_calls(OWN, answers)
+        result = copy(OWN)
+        duplicates.take_answers(result, answers)
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", None)

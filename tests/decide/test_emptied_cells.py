@@ -15,7 +15,19 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import ANN_ID, at, board, claim, edit, field_facts, filtered, mapping, organization, plain
+from tests.decide.builders import (
+    ANN_ID,
+    at,
+    board,
+    changed,
+    claim,
+    edit,
+    field_facts,
+    filtered,
+    mapping,
+    organization,
+    plain,
+)
 
 AGREED = -3_600  # when both sides agreed, in seconds
 ACME = organization("70")
@@ -40,20 +52,24 @@ def decided(
     agreed = {"organization": ACME}
     case = field_facts(agreed, agreed | {key: None}, on=on, agreed=agreed)
     if by_name:
-        case = case._replace(plan=case.plan.with_facts(claim=claim(case.facts.record, Cause.PERSON, by_name=True)))
+        pushed = replace(case.facts, claim=claim(case.facts.record, Cause.PERSON, by_name=True))
+        case = case._replace(plan=changed(case.plan, facts=pushed))
     link = case.of_pass.board.link
     link.log_read_from, link.log_read_to = (at(swept[0]), at(swept[1])) if swept else (None, None)
-    sync_state = case.facts.sync_state
-    sync_state.remote_state = state
+    sync_state = case.plan.sync_state
+    case.facts.sync_state.remote_state = state
     if base_at is not None:
         sync_state.base[key]["at"] = at(base_at).isoformat()
     sync_state.emptied = {} if since is None else {key: at(since).isoformat()}
     limit = ApprovalFacts(limit=ApprovalLimit(0, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
     values = {"records": (case.facts,), "item_events": {ANN_ID: events}, "approvals": limit} | extra
     facts = replace(case.of_pass, **values)
-    plan = filter_item(facts, hold_emptied_cells(facts, case.plan))
-    plan = replace(plan, fields=decide_fields(facts, plan))
-    return request_approvals(facts, Plan({ANN_ID: plan})).records[ANN_ID]
+    plan = case.plan
+    hold_emptied_cells(facts, plan)
+    filter_item(facts, plan)
+    plan.fields = decide_fields(facts, plan)
+    request_approvals(facts, Plan({ANN_ID: plan}))
+    return plan
 
 
 NO_LIMIT = ApprovalFacts(limit=ApprovalLimit(None, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))

@@ -13,12 +13,13 @@ from sync.fields.field_bases import new_base
 from sync.fields.field_values import Reference, RelatedRecords, reference_to
 from sync.merge import Action
 from sync.monday.board_items import Reading
-from sync.reconcile.field_plan import decide_fields, with_fields
+from sync.reconcile.field_plan import decide_fields, fill_in_fields
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import (
     ITEM,
     FieldFacts,
+    after,
     board,
     chosen,
     field_facts,
@@ -41,7 +42,7 @@ def planned(key: str, fields: FieldFacts) -> FieldPlan:
 
 
 def record_plan(fields: FieldFacts) -> RecordPlan:
-    return with_fields(*fields)
+    return after(fill_in_fields, *fields)
 
 
 def role(**of_field: Any) -> Any:
@@ -192,7 +193,7 @@ KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss
     ],
 )
 def test_a_value_that_a_person_left_in_npd(row: str, fields: FieldFacts, sent: str | None) -> None:
-    fields.facts.sync_state.blocked_fields = {"role_title": KEPT}
+    fields.plan.sync_state.blocked_fields = {"role_title": KEPT}
     plan = planned("role_title", fields)
     assert (plan.send_raw and plan.send_raw["role_title"]) == sent, row
 
@@ -235,10 +236,10 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
     one_way = board(*(mapping(key, direction=SyncDirection.MONDAY_TO_NPD) for key in ("email", "phone", "role_title")))
     assert record_plan(field_facts(on=one_way, record={"id": UUID(int=2)})).sends_npd_id
     emptied = field_facts()
-    assert emptied.facts.item is not None
-    cells = {**emptied.facts.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
-    item_without = replace(emptied.facts.item, values=cells)
-    assert record_plan(FieldFacts(emptied.of_pass, emptied.plan.with_facts(item=item_without))).sends_npd_id
+    assert emptied.plan.item is not None
+    cells = {**emptied.plan.item.values, "npd_id": Reading("npd_id", "text", text="", value="")}
+    emptied.plan.item = replace(emptied.plan.item, values=cells)
+    assert record_plan(emptied).sends_npd_id
 
 
 # --- an intent without an answer ------------------------------------------------------------------------------------
@@ -454,6 +455,7 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
     assert "changed since" in late["role_title"].rejected[KIND_UNDO].reason
-    of_pass, plan = undo(board())
-    moved = decide_fields(of_pass, plan.with_facts(item=item(role_title="Newer")))
+    moved_case = undo(board())
+    moved_case.plan.item = item(role_title="Newer")
+    moved = decide_fields(*moved_case)
     assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO].reason

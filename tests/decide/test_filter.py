@@ -16,26 +16,29 @@ from sync.reconcile.board_filter import (
     filter_record,
     filter_removed_item,
     keep_only_pulls,
-    left_out_after_write,
+    leave_out_after_write,
     matching_items,
 )
 from sync.reconcile.deleted_records import decide_deleted
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.pass_plan import DeletedPlan, IdentityPlan, Outcome, RecordPlan
+from sync.reconcile.pass_plan import SETTLED, DeletedPlan, IdentityPlan, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import (
     IN_SYNC,
     ITEM,
     NOW,
+    after,
     board,
+    changed,
     claim,
     field_facts,
     filtered,
     item,
     organization,
     plain,
+    record_draft,
     record_facts,
 )
 from tests.decide.plan_builders import World
@@ -53,11 +56,11 @@ CHAIR, UNREAD = item(role_title="Chair"), item(unknown=["role_title"])
 
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
-    plan = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"})))
+    plan = after(filter_record, of_pass(RECORDS), record_draft({"role_title": "Chair"}))
     assert (plan.sync_state.left_out, "Role is not “Boss”" in plan.left_out) == (FilterSide.RECORD, True)
     assert [line.sentence for line in plan.log] == [f"{plan.left_out} Both sides keep what they have."]
-    again = filter_record(of_pass(RECORDS), RecordPlan(record_facts({"role_title": "Chair"}, sync_state=OUT)))
-    assert (bool(again.left_out), again.log) == (True, ())
+    again = after(filter_record, of_pass(RECORDS), record_draft({"role_title": "Chair"}, sync_state=OUT))
+    assert (bool(again.left_out), again.log) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -65,53 +68,52 @@ def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
     [("it matches", {}), ("its sync is off", {"local": {"role_title": "x"}, "record": {"sync_enabled": False}})],
 )
 def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
-    plan = RecordPlan(record_facts(**more))
-    assert filter_record(of_pass(RECORDS), plan) is plan, row
+    plan = after(filter_record, of_pass(RECORDS), record_draft(**more))
+    assert (plan.is_open, plan.left_out, plan.reason, plan.log) == (True, "", "", []), row
 
 
 @pytest.mark.parametrize(("name", "is_left_out"), [("Acme", False), ("Other", True)])
 def test_a_relation_is_compared_by_the_name_of_its_record(name: str, is_left_out: bool) -> None:
     of_acme = filtered("records", "Acme", field="organization")
     facts = record_facts({"organization": organization(name=name)}, on=of_acme)
-    assert bool(filter_record(of_pass(of_acme), RecordPlan(facts)).left_out) is is_left_out
+    assert bool(after(filter_record, of_pass(of_acme), RecordPlan(facts)).left_out) is is_left_out
 
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     facts = record_facts({"role_title": "Chair"})
     facts.claim.jobs[0].payload[UNLINK_KEY] = "why"
-    assert filter_record(of_pass(RECORDS), RecordPlan(replace(facts, claim=claim(facts.record)))).left_out
-    assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
+    assert after(filter_record, of_pass(RECORDS), RecordPlan(replace(facts, claim=claim(facts.record)))).left_out
+    assert not after(filter_record, of_pass(RECORDS), RecordPlan(facts)).left_out
 
 
 @pytest.mark.parametrize("left_out", ["", *FilterSide])
 def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out: str) -> None:
     facts = record_facts(sync_state={"left_out": left_out})
-    plan = filter_record(of_pass(filtered("records", "Annie", field="nickname")), RecordPlan(facts))
+    plan = after(filter_record, of_pass(filtered("records", "Annie", field="nickname")), RecordPlan(facts))
     assert (bool(plan.left_out), plan.sync_state.left_out) == (bool(left_out), left_out)
 
 
 @pytest.mark.parametrize(
-    ("row", "facts", "plan"),
+    ("row", "draft", "plan"),
     [
-        ("it matches", record_facts(shown=item()), ""),
-        ("it matches again", record_facts(shown=item(), sync_state=OUT), "returns"),
-        ("a pair that was synced leaves", record_facts(shown=CHAIR), "left_out_after_pass"),
-        ("one without a base was never in", record_facts(shown=CHAIR, sync_state={"base": {}}), "left_out"),
-        ("one that is out stays out", record_facts(shown=CHAIR, sync_state=OUT), "left_out"),
-        ("what can't be read leaves a pair in", record_facts(shown=UNREAD), "reason"),
-        ("what can't be read leaves a pair out", record_facts(shown=UNREAD, sync_state=OUT), "left_out"),
-        ("no item is made to be left out", record_facts({"role_title": "Chair"}), "left_out"),
+        ("it matches", record_draft(shown=item()), ""),
+        ("it matches again", record_draft(shown=item(), sync_state=OUT), "returns"),
+        ("a pair that was synced leaves", record_draft(shown=CHAIR), "left_out_after_pass"),
+        ("one without a base was never in", record_draft(shown=CHAIR, sync_state={"base": {}}), "left_out"),
+        ("one that is out stays out", record_draft(shown=CHAIR, sync_state=OUT), "left_out"),
+        ("what can't be read leaves a pair in", record_draft(shown=UNREAD), "reason"),
+        ("what can't be read leaves a pair out", record_draft(shown=UNREAD, sync_state=OUT), "left_out"),
+        ("no item is made to be left out", record_draft({"role_title": "Chair"}), "left_out"),
     ],
 )
-def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> None:
-    plan_before = RecordPlan(facts, identity=IdentityPlan(creates=facts.item is None))
-    after = filter_item(of_pass(ITEMS), plan_before)
+def test_an_item_is_weighed_by_what_it_says(row: str, draft: RecordPlan, plan: str) -> None:
+    weighed = after(filter_item, of_pass(ITEMS), changed(draft, identity=IdentityPlan(creates=draft.item is None)))
     outcomes = {
-        "left_out": after.left_out,
-        "left_out_after_pass": after.left_out_after_pass,
-        "reason": after.is_open and after.reason,
+        "left_out": weighed.left_out,
+        "left_out_after_pass": weighed.left_out_after_pass,
+        "reason": weighed.is_open and weighed.reason,
     }
-    outcomes["returns"] = [line.kind for line in after.log] == ["let_in"]
+    outcomes["returns"] = [line.kind for line in weighed.log] == ["let_in"]
     assert "".join(name for name in outcomes if outcomes[name]) == plan, row
 
 
@@ -121,9 +123,9 @@ def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> 
 )
 def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, expected: str) -> None:
     acme = organization(item="70")
-    facts = record_facts({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
+    draft = record_draft({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
     removed = frozenset({"70"} if is_removed else ())
-    plan = filter_item(PassFacts(EMPLOYED, NOW, removed_related_items=removed), RecordPlan(facts))
+    plan = after(filter_item, PassFacts(EMPLOYED, NOW, removed_related_items=removed), draft)
     assert [name for name in ("reason", "left_out_after_pass", "left_out") if getattr(plan, name)] == [expected], row
 
 
@@ -132,8 +134,8 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
     acme = {"organization": organization(item="70")}
     extra = {"removed_related_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
-    plan = replace(facts.plan, fields=decide_fields(*facts)).end(Outcome.SETTLED)
-    assert bool(left_out_after_write(EMPLOYED, plan, CHAIR).left_out) is is_out
+    plan = changed(facts.plan, fields=decide_fields(*facts), ending=SETTLED)
+    assert bool(after(leave_out_after_write, EMPLOYED, plan, CHAIR).left_out) is is_out
 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
@@ -146,10 +148,10 @@ def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
 
 
 def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:
-    plan, out = RecordPlan(record_facts()), RecordPlan(record_facts(sync_state=OUT))
-    assert filter_removed_item(ITEMS, plan) is plan
-    assert filter_removed_item(ITEMS, out).sync_state.left_out == FilterSide.ITEM
-    assert [line.kind for line in filter_removed_item(board(), out).log] == ["let_in"]
+    plan, out = record_draft(), record_draft(sync_state=OUT)
+    assert after(filter_removed_item, ITEMS, plan).is_open
+    assert after(filter_removed_item, ITEMS, out).sync_state.left_out == FilterSide.ITEM
+    assert [line.kind for line in after(filter_removed_item, board(), out).log] == ["let_in"]
 
 
 def left_out_fields(plan: RecordPlan) -> set[str]:
@@ -158,9 +160,9 @@ def left_out_fields(plan: RecordPlan) -> set[str]:
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
-    plan = RecordPlan(fields.facts, fields=decide_fields(*fields), sends_npd_id=True)
-    assert keep_only_pulls(fields.of_pass, plan) is plan
-    pulls = keep_only_pulls(fields.of_pass, replace(plan, left_out_after_pass="It leaves."))
+    plan = RecordPlan(fields.facts, fields.plan.item, fields=decide_fields(*fields), sends_npd_id=True)
+    assert not left_out_fields(after(keep_only_pulls, fields.of_pass, plan))
+    pulls = after(keep_only_pulls, fields.of_pass, changed(plan, left_out_after_pass="It leaves."))
     assert pulls.fields["phone"].write_raw == {"phone": "+442079460019"}
     left_out = [pulls.fields[key] for key in ("role_title", "notes")]
     assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
@@ -171,11 +173,13 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     fields = field_facts({"notes": "mine"}, {"role_title": "Chair"}, on=RECORDS)
-    pulls = keep_only_pulls(of_pass(RECORDS), RecordPlan(fields.facts, fields=decide_fields(*fields)))
+    pulls = after(
+        keep_only_pulls, of_pass(RECORDS), RecordPlan(fields.facts, fields.plan.item, fields=decide_fields(*fields))
+    )
     assert pulls.fields["role_title"].write_raw == {"role_title": "Chair"}
     assert left_out_fields(pulls) == {"notes"}
-    written = RecordPlan(record_facts({"role_title": "Chair"}), fields=pulls.fields).end(Outcome.SETTLED)
-    assert left_out_after_write(RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
+    written = record_draft({"role_title": "Chair"}, fields=pulls.fields, ending=SETTLED)
+    assert after(leave_out_after_write, RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
 
 
 @pytest.mark.parametrize(
@@ -187,11 +191,11 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     ],
 )
 def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: bool) -> None:
-    plan = RecordPlan(record_facts(), left_out_after_pass=leaving).end(Outcome.SETTLED)
-    assert bool(left_out_after_write(ITEMS, plan, written).left_out) is is_out, row
+    plan = record_draft(left_out_after_pass=leaving, ending=SETTLED)
+    assert bool(after(leave_out_after_write, ITEMS, plan, written).left_out) is is_out, row
 
 
-SENTENCE = filter_item(of_pass(ITEMS), RecordPlan(record_facts(shown=CHAIR, sync_state=OUT))).left_out
+SENTENCE = after(filter_item, of_pass(ITEMS), record_draft(shown=CHAIR, sync_state=OUT)).left_out
 IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped", "remote_id": ITEM}
 
 
@@ -213,11 +217,11 @@ def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: 
 def test_a_push_by_name_is_left_out_too() -> None:
     """Even a record whose sync is off, which is pushed as if it were on."""
     facts = record_facts({"role_title": "Chair"}, record={"sync_enabled": False})
-    assert not filter_record(of_pass(RECORDS), RecordPlan(facts)).left_out
+    assert not after(filter_record, of_pass(RECORDS), RecordPlan(facts)).left_out
     pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, by_name=True))
-    assert filter_record(of_pass(RECORDS), RecordPlan(pushed)).left_out
+    assert after(filter_record, of_pass(RECORDS), RecordPlan(pushed)).left_out
     # The item is read again only if it fails its own conditions.
-    assert filter_record(of_pass(ITEMS), RecordPlan(pushed)).is_open
+    assert after(filter_record, of_pass(ITEMS), RecordPlan(pushed)).is_open
 
 
 @pytest.mark.parametrize(
@@ -226,16 +230,17 @@ def test_a_push_by_name_is_left_out_too() -> None:
 )
 def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(removed: str, state: str | None) -> None:
     acme = {"organization": organization(item="70")}
-    facts = record_facts(acme, on=EMPLOYED, agreed=acme, shown=item())
+    facts = record_facts(acme, on=EMPLOYED, agreed=acme)
     tombstone = plain(Tombstone, entity_type="contact", entity_id=facts.id, monday_id=ITEM)
     pass_facts = PassFacts(EMPLOYED, NOW, removed_related_items=frozenset({removed}))
-    plan = decide_deleted(pass_facts, DeletedPlan(DeletedFacts(**vars(facts), tombstone=tombstone)))
+    plan = after(decide_deleted, pass_facts, DeletedPlan(DeletedFacts(**vars(facts), tombstone=tombstone), item()))
     assert plan.new_state == state
 
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
-    blocked = {**plans, "role_title": plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")}
-    plan = RecordPlan(record_facts(shown=CHAIR), fields=blocked, left_out_after_pass="It leaves.").end(Outcome.SETTLED)
-    assert not left_out_after_write(ITEMS, plan, None).left_out
-    assert left_out_after_write(ITEMS, replace(plan, fields=plans), None).left_out
+    plan = record_draft(shown=CHAIR, fields=plans, left_out_after_pass="It leaves.", ending=SETTLED)
+    blocked = plan.copied()
+    blocked.fields["role_title"].block(BlockedCode.APPROVAL, "It waits.")
+    assert not after(leave_out_after_write, ITEMS, blocked, None).left_out
+    assert after(leave_out_after_write, ITEMS, plan, None).left_out

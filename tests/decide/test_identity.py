@@ -14,10 +14,10 @@ from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
-from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answer, facts_after, identify_without_item
-from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan, RecordPlan
+from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answers, identify_without_item
+from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan
 from sync.records.item_links import NEW_ITEM_KEY
-from tests.decide.builders import an_item, at, board, contact, facts, filtered, plain
+from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
 
 EMAIL = "ann@example.com"
 BY_EMAIL = board()
@@ -48,7 +48,7 @@ def identified(
     **more: Any,
 ) -> list[IdentityPlan]:
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match), by_name=list(by_name))
-    claimed = [facts(record, item=None) for record in records]
+    claimed = [facts(record) for record in records]
     for row in (row for record_facts in claimed for row in record_facts.claim.jobs if as_new):
         row.payload = {NEW_ITEM_KEY: True}
     plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
@@ -146,7 +146,7 @@ def test_a_name_on_an_item_is_asked_about_where_a_key_is_missing(
 
 
 def test_an_item_that_is_asked_about_by_name_stays_so_whatever_is_filled_in() -> None:
-    record_facts = facts(ann(name="Item 7"), item=None, sync_state={"asked_items": ["7"]})
+    record_facts = facts(ann(name="Item 7"), sync_state={"asked_items": ["7"]})
     items = BatchItems(by_name=[shown(email="b@x.org")])
     [plan] = identify_without_item(PassFacts(BY_EMAIL, at(0), items=items), [record_facts]).values()
     assert candidates_of(plan) == [("7", None)]
@@ -277,12 +277,12 @@ def test_records_without_a_key_or_of_which_a_person_said_that_none_of_the_items_
 )
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     record, original = ann(monday_id="7", email=""), ann(name="Known")
-    record_facts = facts(record, item=shown(email=email), sync_state={"made_from_item": made_from_item})
+    plan = draft(record, item=shown(email=email), sync_state={"made_from_item": made_from_item})
     unedited = frozenset({record.pk} if is_unedited else ())
     identity = IdentityFacts(same_key={EMAIL: [record, original]}, possible_duplicates=unedited)
-    pass_facts = PassFacts(BY_EMAIL, at(0), records=(record_facts,), identity=identity)
-    plan = find_possible_duplicates(pass_facts, Plan({record.pk: RecordPlan(record_facts)}))
-    question = plan.records[record.pk].identity.duplicate_question
+    pass_facts = PassFacts(BY_EMAIL, at(0), records=(plan.facts,), identity=identity)
+    find_possible_duplicates(pass_facts, Plan({record.pk: plan}))
+    question = plan.identity.duplicate_question
     assert bool(question) is is_asked, case
     if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
@@ -344,7 +344,8 @@ def npd(*records: Contact, **differs: Any) -> AnswerFacts:
     ],
 )
 def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: dict[str, Any], problem: str) -> None:
-    plan = decide_answer(answer(record or ann(), "8"), npd(*filter(None, [record]), **differs))
+    plan = answer(record or ann(), "8")
+    decide_answers([plan], npd(*filter(None, [record]), **differs))
     result = "" if problem else "Linked “Ann” with the item 8, as somebody decided."
     assert (plan.rejection_reason, plan.result) == (problem, result), case
 
@@ -364,7 +365,8 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     other = ann(name="Known", **differs)
     records = [record] if is_gone else [record, other]
     rest = npd(*records, unedited=frozenset() if is_edited else frozenset({record.pk}))
-    plan = decide_answer(answer(record, f"{SAME_AS}{other.pk}"), rest)
+    plan = answer(record, f"{SAME_AS}{other.pk}")
+    decide_answers([plan], rest)
     assert plan.rejection_reason.endswith(outdated), case
     assert plan.result.endswith(result), case
     assert bool(plan.rejection_reason) is bool(outdated)
@@ -374,17 +376,17 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
 def test_an_item_is_given_to_one_of_two_answers() -> None:
     record, other = ann(), ann(5, name="Bea")
     before = npd(record, other)
-    first = decide_answer(answer(record, "8"), before)
-    after = facts_after(before, first)
-    assert decide_answer(answer(other, "8"), after).rejection_reason == "The item now belongs to “Ann”."
-    assert decide_answer(answer(record, "9"), after).rejection_reason == "“Ann” now has another item."
+    answers = [answer(record, "8"), answer(other, "8"), answer(record, "9")]
+    decide_answers(answers, before)
+    reasons = [entry.rejection_reason for entry in answers]
+    assert reasons == ["", "The item now belongs to “Ann”.", "“Ann” now has another item."]
     assert before.records[record.pk].monday_id is None
 
 
 def test_a_record_is_deleted_for_one_of_two_answers() -> None:
-    record, other = ann(monday_id="7"), ann(name="Known")
-    before = npd(record, other, unedited=frozenset({record.pk}))
-    after = facts_after(before, decide_answer(answer(record, f"{SAME_AS}{other.pk}"), before))
-    again = decide_answer(answer(other, f"{TAKES_ITEM}{record.pk}"), after)
-    assert again.rejection_reason == "one of the two records was deleted meanwhile."
-    assert after.owners["7"].pk == other.pk
+    record, other, third = ann(monday_id="7"), ann(name="Known"), ann(5, name="Bea")
+    before = npd(record, other, third, unedited=frozenset({record.pk}))
+    answers = [answer(record, f"{SAME_AS}{other.pk}"), answer(other, f"{TAKES_ITEM}{record.pk}"), answer(third, "7")]
+    decide_answers(answers, before)
+    assert answers[1].rejection_reason == "one of the two records was deleted meanwhile."
+    assert answers[2].rejection_reason == "The item now belongs to “Known”."

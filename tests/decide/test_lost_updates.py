@@ -15,14 +15,14 @@ from sync.fields.field_values import PassSettings
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile.deleted_records import with_lines_and_landed_intents
+from sync.reconcile.deleted_records import take_lines_and_landed_intents
 from sync.reconcile.facts import PassFacts, RecordFacts, event_value
 from sync.reconcile.lost_updates import (
+    confirm_losses,
     conflict_report_of,
     find_lost_updates,
+    note_lost_updates,
     open_lost_updates,
-    with_confirmed_losses,
-    with_lost_updates,
 )
 from sync.reconcile.pass_plan import (
     Ending,
@@ -40,10 +40,13 @@ from tests.decide.builders import (
     NOW,
     TOKEN_USER,
     TOM,
+    after,
     at,
     base,
+    changed,
     contact,
     deletion,
+    draft,
     edit,
     facts,
     field_plan,
@@ -61,7 +64,10 @@ SWALLOWED = {"answer": {"role_title": "Old"}}
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **sync_state: Any) -> list[Any]:
     record_facts = facts(history=builders.history(events=events, writes=writes), sync_state=sync_state)
-    return [update.value for update in with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates]
+    return [
+        update.value
+        for update in after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
+    ]
 
 
 OUR_ECHO = edit("Boss", seconds=-59, **OURS)
@@ -143,7 +149,7 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
         before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
-        updates = with_lost_updates(builders.board(), RecordPlan(facts(history=before)), NOW).lost_updates
+        updates = after(note_lost_updates, builders.board(), draft(history=before), NOW).lost_updates
         assert [update.value for update in updates] == expected
 
 
@@ -153,7 +159,7 @@ def test_two_lost_fields_are_two_values() -> None:
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
     events = [HASTY, edit("Their notes", "n", seconds=-60.5, column_id="notes")]
     record_facts = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
-    lost_updates = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates
+    lost_updates = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
     assert {update.key: update.value for update in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
 
@@ -166,7 +172,7 @@ def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Boss", state=IntentState.OPEN, settled_at=None)
     record_facts = facts(history=builders.history(events=[HASTY], writes=[write]))
-    [lost_update] = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).lost_updates
+    [lost_update] = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
     assert (lost_update.is_outcome_open, lost_update.sent, lost_update.writes) == (True, "Boss", (str(write.pk),))
 
 
@@ -182,7 +188,7 @@ def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], e
     write = wrote("Boss", answer={"role_title": "Theirs"})
     sync_state = {"base": {"role_title": base("Boss", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
     record_facts = facts(history=builders.history(events=events, writes=[write]), sync_state=sync_state)
-    bases = with_lost_updates(builders.board(), RecordPlan(record_facts), NOW).sync_state.base
+    bases = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).sync_state.base
     assert tuple(key for key, entry in bases.items() if entry.get(AS_SENT)) == expected
 
 
@@ -214,7 +220,7 @@ def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], 
         history=builders.history(events=[event], writes=writes),
     )
     pass_facts = PassFacts(builders.board(), NOW, records=(record_facts,))
-    [plan] = find_lost_updates(pass_facts, Plan({record_facts.id: RecordPlan(record_facts)})).records.values()
+    [plan] = after(find_lost_updates, pass_facts, Plan({record_facts.id: RecordPlan(record_facts)})).records.values()
     agreed = plan.sync_state.base["role_title"]
     assert (agreed["local"]["role_title"], AS_SENT in agreed) == (("Boss", True) if has_landed else ("Old", False))
 
@@ -258,9 +264,8 @@ OUTCOME_OPEN = {"is_outcome_open": True, "sent": "Boss"}
 )
 def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
-    record_facts = facts(record, item=item(record, role_title=remote))
-    plan = RecordPlan(record_facts, lost_updates=(update,))
-    assert bool(with_confirmed_losses(builders.board(), plan).lost_updates) is is_lost
+    plan = draft(record, item=item(record, role_title=remote), lost_updates=[update])
+    assert bool(after(confirm_losses, builders.board(), plan).lost_updates) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -280,7 +285,7 @@ def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any]
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
     plan = ended(facts(), reports=updates, **differs)
-    reports = with_confirmed_losses(board, plan).lines_about_lost_values
+    reports = after(confirm_losses, board, plan).lines_about_lost_values
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
     )
@@ -293,7 +298,7 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
     plan = ended(facts(record), reports=[lost_update("Mine")], fields=plans)
-    [report] = with_confirmed_losses(builders.board(), plan).lines_about_lost_values
+    [report] = after(confirm_losses, builders.board(), plan).lines_about_lost_values
     assert report.sentence.startswith(f"Monday user {TOM} wrote “Mine” into Role on Monday while “Later”")
 
 
@@ -308,13 +313,13 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
 def test_what_our_write_went_over_before_the_record_was_deleted(
     cell: str, outcome: Outcome, expected: list[str]
 ) -> None:
-    deleted = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
-    world = World(context=builders.board(), deleted=[deleted], items={builders.ITEM: deleted.item})
+    gone = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
+    world = World(context=builders.board(), deleted=[gone.facts], items={builders.ITEM: gone.item} if gone.item else {})
     [plan] = world.plan().deleted.values()
-    after = with_lines_and_landed_intents(replace(plan, ending=Ending(outcome)))
-    lines = [line for line in after.log if line.kind == "overridden"]
+    plan = after(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
+    lines = [line for line in plan.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == expected
-    assert not any(line.kind == "overwritten" for line in after.lines_about_lost_values)
+    assert not any(line.kind == "overwritten" for line in plan.lines_about_lost_values)
 
 
 # --- the conflict ---------------------------------------------------------------------------------------------------
@@ -328,8 +333,10 @@ CAME_TO_NOTHING = {"ending": Ending(Outcome.FAILED)}
 def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: Any) -> RecordPlan:
     """A finished pass; `reports` are the lost values it tells of."""
     record_facts = replace(record_facts, record=record or record_facts.record)
-    lost = tuple(differs.pop("reports", ()))
-    return replace(RecordPlan(record_facts, Ending(Outcome.SETTLED), lost_updates=lost, fields=STANDS), **differs)
+    lost = list(differs.pop("reports", ()))
+    shown = item(record_facts.record, role_title="Theirs")
+    values = {"ending": Ending(Outcome.SETTLED), "lost_updates": lost, "fields": STANDS} | differs
+    return RecordPlan(record_facts, shown, **values)
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
@@ -349,8 +356,8 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-OVERWRITTEN = RecordPlan(facts(item=item(contact())), lost_updates=(lost_update(),))
-REPORT = with_confirmed_losses(builders.board(), OVERWRITTEN).lost_updates
+OVERWRITTEN = draft(item=item(contact()), lost_updates=[lost_update()])
+REPORT = after(confirm_losses, builders.board(), OVERWRITTEN).lost_updates
 
 
 @pytest.mark.parametrize(
@@ -461,5 +468,5 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty = copy(HASTY)
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], writes=[wrote("Boss", "Theirs")])
-    plan = with_lost_updates(builders.board(), RecordPlan(facts(history=history)), NOW)
-    assert (plan.lost_updates, [type(fault) for fault in plan.event_faults]) == ((), [OverflowError])
+    plan = after(note_lost_updates, builders.board(), draft(history=history), NOW)
+    assert (plan.lost_updates, [type(fault) for fault in plan.event_faults]) == ([], [OverflowError])

@@ -130,11 +130,11 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if entry.item is not None and entry.outcome in (Outcome.OPEN, Outcome.SETTLED):
             assert not list(replaced_unseen(world.context, entry, entry.item))
         if deletes(entry):
-            assert not list(gone_unseen(world.context, entry.facts, world.items[entry.record.monday_id or ""]))
+            assert not list(gone_unseen(world.context, entry, world.items[entry.record.monday_id or ""]))
     for deleted in plan.open_deleted:
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
-            assert not [edit for edit in gone_unseen(world.context, deleted.facts, item) if edit[0] == "monday"]
+            assert not [edit for edit in gone_unseen(world.context, deleted, item) if edit[0] == "monday"]
     merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [item for item in plan.items if item.is_ours]:
@@ -155,7 +155,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
 def test_no_value_goes_with_a_record_whose_item_is_gone(world: World) -> None:
     for entry in world.plan().records.values():
         if deletes(entry):
-            assert not list(gone_unseen(world.context, entry.facts, world.items[entry.record.monday_id or ""]))
+            assert not list(gone_unseen(world.context, entry, world.items[entry.record.monday_id or ""]))
 
 
 def form(read: Any, raw: Any) -> Any:
@@ -179,16 +179,16 @@ def sent_values(on: BoardContext, intents: Any, mapping: FieldMapping) -> list[A
     return [form(on.converter(mapping).canonical_local, entry["local"]) for entry in entries if entry]
 
 
-def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
+def typed(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
     """What people, not we, typed on either side since both agreed, with the side."""
-    past = facts.history
-    ours = [*facts.intents, *past.writes, *past.void, *past.ended_creates]
+    past = plan.history
+    ours = [*plan.facts.intents, *past.writes, *past.void, *past.ended_creates]
     for mapping in [mapping for mapping in on.mappings if mapping.column_id]:
-        converter, entry = on.converter(mapping, facts.record), facts.sync_state.base.get(mapping.key)
-        local, remote = sides(on, facts.record, mapping, item)
+        converter, entry = on.converter(mapping, plan.record), plan.sync_state.base.get(mapping.key)
+        local, remote = sides(on, plan.record, mapping, item)
         agreed: tuple[Any, Any] = (None, None)
         if entry and entry["item"] == item.id and entry["version"] == mapping.version:
-            is_same = entry["local"] == local_values(facts.record, mapping)
+            is_same = entry["local"] == local_values(plan.record, mapping)
             agreed = (
                 local if is_same else form(converter.canonical_local, entry["local"]),
                 form(converter.canonical_remote, entry["remote"]),
@@ -203,7 +203,7 @@ def typed(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[st
 
 def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, str, Any]]:
     """Values that the plan replaces and that are afterwards neither on a side nor in a conflict."""
-    for side, mapping, value in typed(on, plan.facts, item):
+    for side, mapping, value in typed(on, plan, item):
         p = plan.fields.get(mapping.key)
         if p is None or p.decision.overrides:
             continue
@@ -222,25 +222,25 @@ def replaced_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[
             yield side, mapping.key, value
 
 
-def gone_unseen(on: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, str, Any]]:
+def gone_unseen(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, str, Any]]:
     """Edits that are deleted with a record or an item although the person who decided it wasn't shown them.
 
     A cell's edit in a field that only flows to Monday doesn't count: it goes to the history. An unreadable value may be
     an edit. If a field has another column now, NPD may still have the value agreed in the old one.
     """
-    choice = facts.resolution_for("delete", "record")
-    for side, mapping, value in typed(on, facts, item):
-        ways, shown_values = {mapping.direction, facts.record.sync_direction}, choice.seen_values if choice else {}
-        local, remote = sides(on, facts.record, mapping, item)
-        entry = facts.sync_state.base.get(mapping.key, {})
-        is_agreed = entry.get("item") == item.id and local_values(facts.record, mapping) == entry["local"]
+    choice = plan.facts.resolution_for("delete", "record")
+    for side, mapping, value in typed(on, plan, item):
+        ways, shown_values = {mapping.direction, plan.record.sync_direction}, choice.seen_values if choice else {}
+        local, remote = sides(on, plan.record, mapping, item)
+        entry = plan.sync_state.base.get(mapping.key, {})
+        is_agreed = entry.get("item") == item.id and local_values(plan.record, mapping) == entry["local"]
         is_theirs = side == "monday" and "npd_to_monday" in ways
         flows_nowhere = "none" in ways or ways >= {"npd_to_monday", "monday_to_npd"}
         if flows_nowhere or is_theirs or local == remote or (side == "npd" and is_agreed):
             continue
         is_known = isinstance(value, str | tuple)
         shown = shown_values.get(mapping.key, (None, None))[side == "monday"]
-        if on.converter(mapping, facts.record).display(value) != shown if is_known else mapping.key not in shown_values:
+        if on.converter(mapping, plan.record).display(value) != shown if is_known else mapping.key not in shown_values:
             yield side, mapping.key, value
 
 

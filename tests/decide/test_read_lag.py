@@ -11,15 +11,30 @@ from sync.choices import Cause
 from sync.models import Intent, WebhookEvent
 from sync.monday.board_events import EventKind
 from sync.monday.board_items import BatchItems, Reading
-from sync.reconcile.board_filter import filter_item, left_out_after_write
+from sync.reconcile.board_filter import filter_item, leave_out_after_write
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import with_fields
-from sync.reconcile.pass_plan import Outcome, RecordPlan
+from sync.reconcile.field_plan import fill_in_fields
+from sync.reconcile.pass_plan import SETTLED, Outcome
 from sync.reconcile.pass_results import sync_state_values, sync_status
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
 from tests.decide import builders
-from tests.decide.builders import ITEM, NOW, TOKEN_USER, base, contact, edit, facts, history, item, roles, view, wrote
+from tests.decide.builders import (
+    ITEM,
+    NOW,
+    TOKEN_USER,
+    after,
+    base,
+    changed,
+    contact,
+    draft,
+    edit,
+    history,
+    item,
+    roles,
+    view,
+    wrote,
+)
 
 OURS = {"user_id": TOKEN_USER}
 LATER = edit("New", "Boss", seconds=-5)
@@ -28,9 +43,9 @@ LATER = edit("New", "Boss", seconds=-5)
 def test_a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending() -> None:
     case = roles("Ours", "Theirs")
     board = case.of_pass.board
-    plan = set_aside(board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
-    plan = set_aside(board, plan, {"notes": "Nobody emptied it."}, look_in_seconds=60)
-    plan = with_fields(case.of_pass, plan).end(Outcome.SETTLED)
+    plan = after(set_aside, board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
+    plan = after(set_aside, board, plan, {"notes": "Nobody emptied it."}, look_in_seconds=60)
+    plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
     state = sync_state_values(plan, plan.sync_state, NOW)
     assert state["note"] in plan.set_aside.values()
     assert (plan.look_in_seconds, state["blocked_fields"]) == (7, {})
@@ -52,8 +67,8 @@ def look(
     record = contact()
     sync_state = {"base": {"role_title": base(agreed)}} if agreed else {}
     before = history(events=events or [], writes=writes or [])
-    record_facts = facts(record, item=item(record, role_title=shown), sync_state=sync_state | state, history=before)
-    plan = set_aside_stale_reads(PassFacts(builders.board(), NOW), RecordPlan(record_facts))
+    read = draft(record, item=item(record, role_title=shown), sync_state=sync_state | state, history=before)
+    plan = after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read)
     assert bool(plan.look_in_seconds) is ("role_title" in plan.set_aside)
     return plan.look_in_seconds
 
@@ -194,8 +209,8 @@ def test_what_was_read_before_an_event_that_does_not_tell_what_it_replaced_is_st
 def test_what_can_t_be_read_is_not_stale() -> None:
     unread = Reading.unknown("role_title", "text", "hidden")
     shown = replace(item(contact()), values={"role_title": unread})
-    record_facts = facts(item=shown, history=history(writes=[wrote("Boss")]))
-    assert not set_aside_stale_reads(PassFacts(builders.board(), NOW), RecordPlan(record_facts)).set_aside
+    read = draft(item=shown, history=history(writes=[wrote("Boss")]))
+    assert not after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read).set_aside
 
 
 PHONE = {"column_id": "phone", "column_type": "phone"}
@@ -217,7 +232,7 @@ def test_a_phone_as_webhooks_send_it_names_another_number_unless_its_digits_are_
     assert event.event
     event.event = replace(event.event, value={"phone": reported}, previous_value={"phone": replaced})
     case = builders.field_facts(history=history(events=[event]), agreed={"phone": agreed})
-    plan = set_aside_stale_reads(case.of_pass, case.plan)
+    plan = after(set_aside_stale_reads, case.of_pass, case.plan)
     assert bool(plan.set_aside) is stale
 
 
@@ -227,7 +242,8 @@ def test_sync_now_sends_what_was_changed_in_npd_over_an_edit_that_is_not_shown(
 ) -> None:
     case = roles(here, history=history(events=[LATER]))
     claim = builders.claim(case.facts.record, Cause.PERSON, by_name=True)
-    plan = set_aside_stale_reads(case.of_pass, case.plan.with_facts(claim=claim, events=(LATER,)))
+    pushed = changed(case.plan, facts=replace(case.facts, claim=claim, events=(LATER,)))
+    plan = after(set_aside_stale_reads, case.of_pass, pushed)
     assert plan.set_aside.keys() == set_aside_keys
 
 
@@ -277,8 +293,8 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
 ) -> None:
     moved = edit("x", seconds=seconds, kind=EventKind.MOVED, column_id=None, group_id=group)
     case = roles(on=builders.filtered("items", "new", field="group"), history=history(events=[moved]), events=(moved,))
-    plan = case.plan.with_facts(item=replace(item(), group_id="old"))
-    plan = set_aside_stale_reads(case.of_pass, plan)
+    plan = changed(case.plan, item=replace(item(), group_id="old"))
+    plan = after(set_aside_stale_reads, case.of_pass, plan)
     assert plan.item
     assert plan.item.group_id == shown
     assert plan.kept_events == (set() if shown else {moved.pk})
@@ -289,17 +305,17 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
 @pytest.mark.parametrize("events", [[], [LATER]])
 def test_a_pair_is_left_out_only_once_all_its_edits_are_shown(events: list[WebhookEvent]) -> None:
     case = roles(on=builders.filtered("items", "Ann", field="name"), history=history(events=events))
-    plan = case.plan.with_facts(item=replace(item(), name="Bea"))
-    plan = filter_item(case.of_pass, set_aside_stale_reads(case.of_pass, plan))
+    plan = changed(case.plan, item=replace(item(), name="Bea"))
+    plan = after(filter_item, case.of_pass, after(set_aside_stale_reads, case.of_pass, plan))
     assert (plan.outcome, plan.ending.wait_seconds) == ((Outcome.DEFERRED, 2) if events else (Outcome.OPEN, 0))
     assert bool(plan.left_out_after_pass) is not bool(events)
 
 
 def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
     case = roles("Boss", "Clerk", on=builders.filtered("items", "Boss"))
-    plan = set_aside(case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
-    plan = with_fields(case.of_pass, plan).end(Outcome.SETTLED)
-    assert not left_out_after_write(case.of_pass.board, plan, item(role_title="Clerk")).left_out
+    plan = after(set_aside, case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
+    plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
+    assert not after(leave_out_after_write, case.of_pass.board, plan, item(role_title="Clerk")).left_out
 
 
 @pytest.mark.parametrize("seconds", [-59, -601, None])
@@ -308,6 +324,6 @@ def test_a_write_that_seemed_without_effect_isnt_sent_again_while_an_event_shows
     events = [edit("Boss", seconds=seconds, user_id=TOKEN_USER)] if seconds else []
     before = history(writes=[write], void=[write], events=events)
     case = roles("Boss", "Old", agreed={"role_title": "Old"}, history=before)
-    plan = with_fields(case.of_pass, set_aside_stale_reads(case.of_pass, case.plan))
+    plan = after(fill_in_fields, case.of_pass, after(set_aside_stale_reads, case.of_pass, case.plan))
     is_sent = plan.fields["role_title"].send_raw is not None
     assert is_sent is (seconds != -59)

@@ -10,10 +10,10 @@ from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
 from sync.fields.field_values import BoardContext
 from sync.monday.board_items import BatchItems, Item
-from sync.reconcile.facts import PassFacts, RemovedItemFacts
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.identity import identify_records
 from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan, RemovedItem
-from sync.reconcile.removed_items import approve_deletions, plan_for_new_item, plan_removed_item, removed_state
+from sync.reconcile.removed_items import approve_deletions, plan_removed_item, removed_state, unlink_for_new_item
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -21,14 +21,17 @@ from tests.decide.builders import (
     ITEM,
     NOW,
     TOM,
+    Removal,
+    after,
     approval_facts,
     at,
     base,
     board,
+    changed,
     claim,
     contact,
     decided,
-    facts,
+    draft,
     item,
     mapping,
     organization,
@@ -42,12 +45,12 @@ NOTHING = None
 
 
 def decide(
-    facts: RemovedItemFacts, policy: RemovedItemPolicy = ASK, *, on: BoardContext | None = None, **differs: Any
+    case: Removal, policy: RemovedItemPolicy = ASK, *, on: BoardContext | None = None, **differs: Any
 ) -> RecordPlan:
-    plan = RecordPlan(facts, removed_item=RemovedItem(facts.state), **differs)
     on = on or board()
     on.link.removed_item_policy = policy
-    return plan_removed_item(on, plan, facts, NOW)
+    plan: RecordPlan = after(plan_removed_item, on, changed(case.plan, **differs), case.facts, NOW)
+    return plan
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
@@ -77,16 +80,16 @@ def options(plan: RecordPlan) -> list[str]:
     ],
 )
 def test_an_item_is_gone_as_it_says_itself(shown: Item | None, before: str, state: str) -> None:
-    assert removed_state(board(), facts(item=shown, sync_state={"remote_state": before})) == state
+    assert removed_state(board(), draft(item=shown, sync_state={"remote_state": before})) == state
 
 
 def test_an_item_that_is_back_is_said_so_once() -> None:
     gone = {"removed_since": at(-60), "remote_state": "archived"}
     for sync_state, lines in ((gone, ["returned"]), ({"remote_state": "active"}, [])):
-        record_facts = facts(sync_state=sync_state)
-        read = PassFacts(board(), NOW, items=BatchItems({ITEM: record_facts.item}))
-        plan = identify_records(read, Plan({record_facts.id: RecordPlan(record_facts)}))
-        assert [line.kind for line in plan.records[record_facts.id].log] == lines
+        before = draft(sync_state=sync_state)
+        read = PassFacts(board(), NOW, items=BatchItems({ITEM: item()}))
+        plan = after(identify_records, read, Plan({before.id: before}))
+        assert [line.kind for line in plan.records[before.id].log] == lines
 
 
 # there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again
@@ -113,7 +116,7 @@ def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy
     expected = ("removed", "Tom on Monday", "The item “Ann” was archived by Tom on Monday.")
     assert (line.kind, line.actor, line.sentence) == expected
     again = decide(removal(since=-599), policy)
-    assert (again.ending.outcome, again.ending.wait_seconds, again.log) == (Outcome.DEFERRED, 1, ())
+    assert (again.ending.outcome, again.ending.wait_seconds, again.log) == (Outcome.DEFERRED, 1, [])
 
 
 # there, changed since the base | archived or deleted | conflict "edited here, gone there"
@@ -127,10 +130,10 @@ def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy:
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Boss", None)
 
 
-def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple[RemovedItemFacts, BoardContext]:
-    facts = removal(contact(role_title=role), state=state)
-    shown = item(facts.record, unknown=["role_title"], state="active" if state == "moved" else state)
-    return replace(facts, item=shown), board(mapping(**of_role))
+def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple[Removal, BoardContext]:
+    record = contact(role_title=role)
+    shown = item(record, unknown=["role_title"], state="active" if state == "moved" else state)
+    return removal(record, state=state, item=shown), board(mapping(**of_role))
 
 
 @pytest.mark.parametrize(("role", "edited"), [("Boss", []), ("Director", ["role_title"])])
@@ -183,10 +186,10 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
 ) -> None:
     other_item = base("Call again", key="notes", item="999")
     for agreed in ({}, {"notes": other_item}):
-        facts = removal(contact(notes=notes, **differs), sync_state={"base": {"role_title": base("Boss"), **agreed}})
-        unknown = ["notes"] if cell is None else []
-        shown = item(facts.record, unknown=unknown, notes=cell or "", state="archived")
-        plan = decide(replace(facts, item=shown), policy)
+        record = contact(notes=notes, **differs)
+        shown = item(record, unknown=["notes"] if cell is None else [], notes=cell or "", state="archived")
+        sync_state = {"base": {"role_title": base("Boss"), **agreed}}
+        plan = decide(removal(record, item=shown, sync_state=sync_state), policy)
         assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
         assert not is_edited or removed(plan).act is NOTHING
 
@@ -211,7 +214,7 @@ def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: Remove
 def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(
     rule: str, act: RemovedItemPolicy
 ) -> None:
-    updates = (LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),)
+    updates = [LostUpdate("role_title", "Theirs", TOM, NOW, ("w",))]
     assert removed(decide(removal(), DELETE, on=board(mapping(rule=rule)), lost_updates=updates)).act is act
 
 
@@ -269,7 +272,7 @@ def test_an_item_that_is_removed_each_time_it_is_made_again_is_asked_about() -> 
 
 def test_of_a_record_without_sync_nothing_is_sent() -> None:
     plan = decide(removal(contact(sync_enabled=False), since=-1), DELETE)
-    assert (plan.ending.outcome, removed(plan).options, plan.log) == (Outcome.SETTLED, (), ())
+    assert (plan.ending.outcome, removed(plan).options, plan.log) == (Outcome.SETTLED, (), [])
     assert plan.reason.endswith("Nothing was sent.")
 
 
@@ -297,8 +300,9 @@ def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str
     assert removed(plan).problem.startswith(problem)
 
 
-def with_payload(facts: RemovedItemFacts, **payload: Any) -> RemovedItemFacts:
-    return replace(facts, claim=claim(facts.record, Cause.PERSON, **payload))
+def with_payload(case: Removal, **payload: Any) -> Removal:
+    facts = replace(case.plan.facts, claim=claim(case.plan.record, Cause.PERSON, **payload))
+    return case._replace(plan=changed(case.plan, facts=facts))
 
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
@@ -311,9 +315,9 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 
 
 @pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
-def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: RemovedItemFacts, lost: list[Any]) -> None:
+def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: Removal, lost: list[Any]) -> None:
     plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
-    lines = [line for line in plan_for_new_item(plan, removed(plan)).log if line.kind == "overridden"]
+    lines = [line for line in after(unlink_for_new_item, plan, removed(plan)).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 
@@ -336,8 +340,10 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
 # What must wait for a person's approval.
 
 
-def approved(approvals: ApprovalFacts, *many: RemovedItemFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:
-    return approve_deletions([decide(facts, policy) for facts in many], approvals)
+def approved(approvals: ApprovalFacts, *many: Removal, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:
+    plans = [decide(case, policy) for case in many]
+    approve_deletions(plans, approvals)
+    return plans
 
 
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
@@ -351,7 +357,7 @@ def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
 
 def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went() -> None:
     facts = removal(since=-700)
-    approvals = approval_facts(ApprovalKind.RECORDS, (facts.id, "done"), most=0)
+    approvals = approval_facts(ApprovalKind.RECORDS, (facts.plan.id, "done"), most=0)
     for seconds, approval in ((-700, None), (-701, ApprovalState.PENDING)):
         approvals.requests[0].id = 1
         approvals.requests[0].at = at(seconds)

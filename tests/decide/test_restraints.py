@@ -14,7 +14,7 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import Plan
 from sync.reconcile.restraints import find_clears, request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
-from tests.decide.builders import FieldFacts, at, board, chosen, field_facts, filtered, mapping, roles
+from tests.decide.builders import FieldFacts, after, at, board, changed, chosen, field_facts, filtered, mapping, roles
 from tests.decide.plan_builders import NOTHING_COUNTED
 
 ANN = UUID(int=1)
@@ -37,8 +37,8 @@ EMPTIED_ON_MONDAY = roles(there="")
 
 
 def decided(facts: ApprovalFacts, fields: FieldFacts = EMPTIED_IN_NPD) -> Plan:
-    plan = Plan({ANN: replace(fields.plan, fields=decide_fields(*fields))})
-    return request_approvals(replace(fields.of_pass, approvals=facts), plan)
+    plan = Plan({ANN: changed(fields.plan, fields=decide_fields(*fields))})
+    return after(request_approvals, replace(fields.of_pass, approvals=facts), plan)
 
 
 def new(plan: Plan) -> list[tuple[ApprovalState, str]]:
@@ -64,7 +64,7 @@ def test_one_too_many_waits_and_is_said_once(fields: FieldFacts, emptied: str, s
     assert (new(decision), len(decision.records[ANN].log)) == ([(ApprovalState.PENDING, "Boss")], 1)
     kind = MONDAY if fields is EMPTIED_IN_NPD else NPD
     again = decided(approval_facts(request(ApprovalState.PENDING, kind=kind), most=0), fields)
-    assert (new(again), again.records[ANN].log, len(again.open_requests)) == ([], (), 1)
+    assert (new(again), again.records[ANN].log, len(again.open_requests)) == ([], [], 1)
     assert again.records[ANN].fields["role_title"].blocked_code is BlockedCode.APPROVAL
 
 
@@ -99,9 +99,9 @@ def test_what_a_person_rejected_gets_its_value_back() -> None:
 
 def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
     fields = EMPTIED_ON_MONDAY
-    plan = replace(fields.plan, fields=decide_fields(*fields), left_out_after_pass="It leaves.")
+    plan = changed(fields.plan, fields=decide_fields(*fields), left_out_after_pass="It leaves.")
     approvals = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
-    plan = request_approvals(replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
+    plan = after(request_approvals, replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
     assert plan.fields["role_title"].send_raw is None
     assert plan.fields["role_title"].decision.action is Action.NOTHING
 
@@ -110,8 +110,8 @@ def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
     """Monday gets the value back, and NPD's other edits are sent."""
     fields = field_facts({"notes": "New"}, {"role_title": ""}, on=filtered("records", op="is_filled"))
     facts = replace(fields.of_pass, approvals=approval_facts(request(ApprovalState.REJECTED, kind=NPD)))
-    plan = board_filter.keep_only_pulls(facts, replace(fields.plan, fields=decide_fields(*fields)))
-    plans = request_approvals(facts, Plan({ANN: plan})).records[ANN].fields
+    plan = after(board_filter.keep_only_pulls, facts, changed(fields.plan, fields=decide_fields(*fields)))
+    plans = after(request_approvals, facts, Plan({ANN: plan})).records[ANN].fields
     assert plans["role_title"].send_raw == {"role_title": "Boss"}
     assert plans["notes"].send_raw == {"notes": "New"}
 
@@ -119,7 +119,7 @@ def test_a_record_that_only_a_rejected_clear_would_take_out_stays_in() -> None:
 def test_a_request_about_another_value_ends_and_the_clear_is_asked_about_anew() -> None:
     before = request(ApprovalState.APPROVED, "Chief")
     plan = decided(approval_facts(before, most=0))
-    assert (plan.outdated_requests, plan.open_requests) == ((before,), ())
+    assert (plan.outdated_requests, plan.open_requests) == ([before], [])
     assert new(plan) == [(ApprovalState.PENDING, "Boss")]
 
 
@@ -137,9 +137,9 @@ def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
 def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
     selection = FieldSelection("npd", None, None, "Theirs")
     fields = roles("", "Theirs", conflicts=(chosen("role_title", selection),))
-    plans = decide_fields(*fields)
-    assert plans["role_title"].send_raw == {"role_title": ""}
-    assert list(find_clears(fields.facts, plans.values())) == []
+    plan = changed(fields.plan, fields=decide_fields(*fields))
+    assert plan.fields["role_title"].send_raw == {"role_title": ""}
+    assert list(find_clears(plan)) == []
 
 
 @pytest.mark.parametrize(

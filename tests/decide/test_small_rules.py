@@ -15,7 +15,7 @@ from sync.reconcile.gather import column_findings
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import apply_unlinks, cleared_columns
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.builders import BOARD, NOW, base, board, contact, facts, item, mapping, plain
+from tests.decide.builders import BOARD, NOW, after, base, board, contact, draft, facts, item, mapping, plain
 
 ROLE = board(only=["role_title"])
 OFF, EDITED_OFF = contact(sync_enabled=False), contact(sync_enabled=False, role_title="New")
@@ -26,7 +26,7 @@ AT_REST = {"remote_state": "active", "base": {"role_title": base("Boss")}}
 
 def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None, **differs: Any) -> RecordFacts:
     """A record that is as both sides agreed."""
-    values = {"sync_state": AT_REST | differs.pop("sync_state", {}), "item": None} | differs
+    values = {"sync_state": AT_REST | differs.pop("sync_state", {})} | differs
     record_facts = facts(values.pop("record", None), cause=cause, **values)
     record_facts.claim.jobs[0].payload = payload or {}
     return record_facts
@@ -55,7 +55,7 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
     ],
 )
 def test_a_pass_without_a_call(case: str, record_facts: RecordFacts, detail: str | None) -> None:
-    plan = end_without_call(PassFacts(ROLE, NOW), RecordPlan(record_facts))
+    plan = after(end_without_call, PassFacts(ROLE, NOW), RecordPlan(record_facts))
     assert (None if plan.is_open else plan.ending.detail) == detail, case
 
 
@@ -70,20 +70,20 @@ def test_a_pass_without_a_call(case: str, record_facts: RecordFacts, detail: str
 )
 def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: dict[str, Any], cleared: Any) -> None:
     ann = contact()
-    plan = RecordPlan(facts(ann, item=replace(item(ann), **differs)))
+    plan = draft(ann, item=replace(item(ann), **differs))
     assert cleared_columns(ROLE, plan) == cleared, row
     assert cleared_columns(board(npd_id_column=""), plan) == {}
-    assert cleared_columns(ROLE, RecordPlan(facts(ann, item=None))) == {}
+    assert cleared_columns(ROLE, draft(ann, item=None)) == {}
 
 
 @pytest.mark.parametrize("act", [RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE])
 def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPolicy) -> None:
     record_plan = RecordPlan(
         settled(payload={UNLINK_KEY: "Mary unlinked it"}),
-        Ending(Outcome.SETTLED),
+        ending=Ending(Outcome.SETTLED),
         removed_item=RemovedItem("deleted", act=act, approval=ApprovalState.DONE),
     )
-    [plan] = apply_unlinks(None, Plan({record_plan.id: record_plan})).records.values()
+    [plan] = after(apply_unlinks, None, Plan({record_plan.id: record_plan})).records.values()
     assert plan.removed_item == RemovedItem("deleted")
     assert plan.unlink_reason
 
@@ -131,6 +131,6 @@ def test_a_column_that_no_item_shows_is_missing_until_one_does(
     ],
 )
 def test_without_the_columns_by_which_items_are_known_none_is_created(on: BoardContext, reason: str) -> None:
-    plan = end_unmatchable(PassFacts(on, NOW), RecordPlan(facts(contact(monday_id=None), item=None)))
+    plan = after(end_unmatchable, PassFacts(on, NOW), draft(contact(monday_id=None), item=None))
     assert plan.reason.startswith(reason)
     assert plan.is_open is (not reason)

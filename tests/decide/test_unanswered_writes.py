@@ -9,18 +9,18 @@ from sync.fields.field_bases import AS_SENT
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.our_writes import bases_of_creates, bases_of_late_writes, with_bases_of_our_writes
-from sync.reconcile.pass_plan import RecordPlan
+from sync.reconcile.our_writes import bases_of_creates, bases_of_late_writes, take_bases
 from tests.decide import builders
 from tests.decide.builders import (
     TOKEN_USER,
     TOM,
+    after,
     at,
     base,
     contact,
     created,
+    draft,
     edit,
-    facts,
     history,
     item,
     roles,
@@ -63,11 +63,9 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
 ) -> None:
     record = contact(role_title=local)
     sync_state = {"base": {"role_title": base(agreed)} if agreed else {}}
-    record_facts = facts(
-        record, item=item(record, role_title=remote), sync_state=sync_state, history=history(void=intents)
-    )
-    plan = with_bases_of_our_writes(PassFacts(builders.board(), builders.NOW), RecordPlan(record_facts))
-    new_bases = {key: new for key, new in plan.sync_state.base.items() if new != record_facts.sync_state.base.get(key)}
+    before = draft(record, item=item(record, role_title=remote), sync_state=sync_state, history=history(void=intents))
+    plan = after(take_bases, PassFacts(builders.board(), builders.NOW), before)
+    new_bases = {key: new for key, new in plan.sync_state.base.items() if new != before.sync_state.base.get(key)}
     assert values_of(new_bases) == expected
 
 
@@ -88,8 +86,8 @@ def test_unless_an_event_names_another_user(events: list[WebhookEvent], user: st
     record = contact(role_title="Second")
     before = history(void=[void("First")], events=events, token_user=user)
     sync_state = {"base": {"role_title": base("Second")}}
-    record_facts = facts(record, item=item(record, role_title="First"), sync_state=sync_state, history=before)
-    assert bool(bases_of_late_writes(builders.board(), record_facts)) is is_ours
+    plan = draft(record, item=item(record, role_title="First"), sync_state=sync_state, history=before)
+    assert bool(bases_of_late_writes(builders.board(), plan)) is is_ours
 
 
 # --- what a create without an answer left ---------------------------------------------------------------------------
@@ -130,7 +128,7 @@ def test_what_a_create_gave_its_item(
     record = contact()
     linked = tuple(create for create in creates if create.item_id)
     ended = tuple(create for create in creates if not create.item_id)
-    record_facts = facts(
+    plan = draft(
         record,
         item=item(record, role_title=remote),
         intents=linked,
@@ -139,7 +137,7 @@ def test_what_a_create_gave_its_item(
     board = builders.board(only=["role_title"])
     bases = {
         key: values_of({key: entry})[key] + " as sent" * (AS_SENT in entry)
-        for key, entry in bases_of_creates(board, record_facts).items()
+        for key, entry in bases_of_creates(board, plan).items()
     }
     assert bases == ({"role_title": expected} if expected else {})
 
@@ -147,18 +145,16 @@ def test_what_a_create_gave_its_item(
 def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
     """The creator, read only for fields without a base, may be unknown; the user as whom we write is known."""
     record = contact(role_title="Second")
-    record_facts = facts(
+    plan = draft(
         record,
         item=item(record, role_title="First"),
         sync_state={"base": {"role_title": base("Second")}},
         history=history(void=[void("First")], events=[edit("First")], ended_creates=[created("First")]),
     )
-    histories = {record_facts.id: replace(record_facts.history, creator="")}
+    histories = {plan.id: replace(plan.history, creator="")}
     on = builders.board(only=["role_title"])
-    pass_facts = PassFacts(on, builders.NOW, records=(record_facts,), histories=histories)
-    assert with_bases_of_our_writes(pass_facts, RecordPlan(record_facts)).sync_state is record_facts.sync_state, (
-        "Tom wrote it"
-    )
+    pass_facts = PassFacts(on, builders.NOW, records=(plan.facts,), histories=histories)
+    assert after(take_bases, pass_facts, plan).sync_state.base == plan.sync_state.base, "Tom wrote it"
 
 
 @pytest.mark.parametrize(("agreed", "is_sent"), [("before that", False), ("since", True)])

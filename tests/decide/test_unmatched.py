@@ -17,11 +17,11 @@ from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile import unmatched_items
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
-from sync.reconcile.pass_plan import DeletedPlan, ItemAct, ItemPlan, Outcome, Plan
+from sync.reconcile.pass_plan import ItemAct, ItemPlan, Outcome, Plan
 from sync.reconcile.unmatched_items import after_rejection, decide_unmatched, decided_again
 from sync.records.item_links import MAY_CREATE_KEY
 from tests.decide import builders
-from tests.decide.builders import NOW, an_item, deletion, filtered, mapping, plain
+from tests.decide.builders import NOW, after, an_item, deletion, filtered, mapping, plain
 
 EMAIL = "ann@example.com"
 
@@ -37,7 +37,9 @@ def decide_item(item: ItemFacts, on: BoardContext | None = None, plan: Plan | No
 
 def decide_items(items: Sequence[ItemFacts]) -> list[ItemPlan]:
     claims = tuple(item.claim for item in items)
-    return list(decide_unmatched(PassFacts(board(), NOW, item_claims=claims, unmatched=tuple(items)), Plan()).items)
+    return list(
+        after(decide_unmatched, PassFacts(board(), NOW, item_claims=claims, unmatched=tuple(items)), Plan()).items
+    )
 
 
 def contact(**differs: Any) -> Contact:
@@ -72,13 +74,13 @@ def short(plan: ItemPlan) -> tuple[Any, ...]:
     return plan.outcome, plan.act, plan.finding.reason if plan.finding else None
 
 
-def first(record: Contact, item: Item) -> RecordFacts:
-    """The record with its own item, in sync."""
+def first(record: Contact, item: Item) -> dict[str, Any]:
+    """The facts about the record and its own item, in sync."""
     on, state = board(), new_sync_state("contact", record.pk)
     for field in on.mappings:
         cell = on.converter(field).cell_value(an_item().reading(field.column_id))
         state.base[field.key] = new_base(field, item.id, local_values(record, field), cell)
-    return RecordFacts(Claim(record.pk, None, []), record, state, item=item)
+    return {"duplicate_of": RecordFacts(Claim(record.pk, None, []), record, state), "original_item": item}
 
 
 ENDED, WAITS, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.OPEN
@@ -105,17 +107,17 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         (ENDED, NOTHING, R.LEFT_OUT),
     ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
-    "its item was archived: taken": (named(LINKED, duplicate_of=first(LINKED, GONE)), (ENDED, LINK, None)),
+    "its item was archived: taken": (named(LINKED, **first(LINKED, GONE)), (ENDED, LINK, None)),
     "it was archived with an edit that was never synced: a person is asked about that first": (
-        named(LINKED, duplicate_of=first(LINKED, replace(GONE, name="Ann, edited"))),
+        named(LINKED, **first(LINKED, replace(GONE, name="Ann, edited"))),
         (WAITS, NOTHING, R.DUPLICATE),
     ),
     "what was edited in NPD alone is merged with the one that takes its place": (
-        named(LINKED, duplicate_of=first(contact(pk=LINKED.pk, monday_id="6", role_title="Chair"), GONE)),
+        named(LINKED, **first(contact(pk=LINKED.pk, monday_id="6", role_title="Chair"), GONE)),
         (ENDED, LINK, None),
     ),
     "it was archived, but another key was typed here": (
-        replace(named(LINKED, duplicate_of=first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
+        replace(named(LINKED, **first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
     "somebody still types": (facts(last_event=NOW - timedelta(seconds=4)), (WAITS, NOTHING, R.BEING_EDITED)),
@@ -258,7 +260,7 @@ def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
     item = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id="7"),))
     gone = deletion(contact(monday_id="7"))
     items = BatchItems(linked={"7": an_item()})
-    plan = decide_item(item, plan=Plan(deleted={gone.id: DeletedPlan(gone)}), items=items)
+    plan = decide_item(item, plan=Plan(deleted={gone.id: gone}), items=items)
     assert (plan.outcome, plan.to_enqueue) == (ENDED, ())
 
 
@@ -305,8 +307,8 @@ def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
 
 def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_first_has_it() -> None:
     late = replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))
-    copies = [named(LINKED, duplicate_of=first(LINKED, GONE)), late]
-    copies[1] = replace(copies[1], npd_id_record=LINKED, duplicate_of=first(LINKED, GONE))
+    copies = [named(LINKED, **first(LINKED, GONE)), late]
+    copies[1] = replace(copies[1], npd_id_record=LINKED, **first(LINKED, GONE))
     assert acts(copies) == [LINK, ItemAct.NOTHING]
 
 
@@ -333,7 +335,7 @@ FREE = contact()
 BY_KEY, ALONE = facts(matching=(FREE,)), facts()
 CHOSEN = facts(chosen_record=FREE, payload={"link_to": str(FREE.pk)})
 AMBIGUOUS = facts(matching=(LINKED, SECOND))
-REPLACING = named(LINKED, duplicate_of=first(LINKED, GONE))
+REPLACING = named(LINKED, **first(LINKED, GONE))
 LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None),))
 
 

@@ -14,7 +14,7 @@ from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
 from tests.decide import builders
-from tests.decide.builders import NOW, TOM, at, contact, edit, facts, field_plan, history, item, plain, wrote
+from tests.decide.builders import NOW, TOM, after, at, contact, edit, facts, field_plan, history, item, plain, wrote
 
 LIMIT = 3
 WRITE = wrote("Boss")
@@ -38,8 +38,8 @@ def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **diff
 def throttled(record_facts: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:
     plans = {"role_title": field_plan(contact(), read, **differs)}
     on = replace(builders.board(), settings=PassSettings(loop_times=limit, people={TOM: {"name": "Tom"}}))
-    plan = RecordPlan(replace(record_facts, item=item(contact())), fields=plans)
-    return throttle_write_loops(PassFacts(on, NOW), plan)
+    plan = RecordPlan(record_facts, item(contact()), fields=plans)
+    return after(throttle_write_loops, PassFacts(on, NOW), plan)
 
 
 def planned(*arguments: Any, **differs: Any) -> WriteLoop | None:

@@ -6,11 +6,12 @@ link and mappings that are never stored; a column that will be created has a sta
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +51,7 @@ from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
 from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import AnswerFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory, changed_sync_state
+from sync.reconcile.facts import AnswerFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.gather.item_facts import MAX_NAMESAKES
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
 
@@ -192,8 +193,11 @@ class SetupGatherer(preview.ListingGatherer):
             return super().records_without_item() - self.linked.keys()
         return set(self.board.model.objects.values_list("pk", flat=True)) - self.linked.keys()
 
-    def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
-        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+    def read_claims(
+        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> PassFacts:
+        """Read what NPD knows about the claims, as it will be after the set-up."""
+        facts = super().read_claims(board, claims, planned)
         facts = replace(facts, records=tuple(map(self._after_set_up, facts.records)))
         if self.left_board:
             facts = replace(facts, identity_answers=AnswerFacts())
@@ -204,21 +208,26 @@ class SetupGatherer(preview.ListingGatherer):
                 by_pk = Reference(registry.target_of(relation), "pk", str(related and related.pk))
                 if earlier := self._earlier_records(by_pk):
                     setattr(record.record, relation.name, earlier[0])
-        facts, plan = super().gather(replace(facts, related_boards=self._related_boards))
+        return replace(facts, related_boards=self._related_boards)
+
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+        facts = super().gather(facts, plan)
         if facts.error is not None:
             raise facts.error
-        return facts, plan
+        return facts
 
     def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
         """Return the facts about a record as the set-up leaves them."""
         record = self.as_planned(facts.record)
-        sync_state = facts.sync_state
+        sync_state = copy(facts.sync_state)
         if self.left_board:
-            sync_state = changed_sync_state(sync_state, **STATE_WITHOUT_ITEM)
+            for name, value in STATE_WITHOUT_ITEM.items():
+                setattr(sync_state, name, value)
             facts = replace(facts, conflicts=(), intents=(), events=(), owned_items=frozenset())
             facts = replace(facts, history=RecordHistory(token_user=facts.history.token_user))
         if facts.id in self.undecided_records:
-            sync_state = changed_sync_state(sync_state, is_unplanned=True)
+            sync_state.is_unplanned = True
         return replace(facts, record=record, sync_state=sync_state)
 
     def as_planned(self, record: SyncedModel) -> SyncedModel:

@@ -1,9 +1,9 @@
-"""Reads the facts of a pass, and has rules decide before and after reading Monday; it writes nothing.
+"""Reads the facts of a pass; it writes nothing.
 
-First `read_facts` (record_facts.py) reads what NPD knows about the claimed records. Then `Gatherer.gather` reads the
-items of those that no rule has ended, in one call, and the records that these items name. This module makes all of the
-pass's read calls to Monday. The other modules query NPD; their number of queries doesn't grow with the number of
-records.
+First `Gatherer.read_claims` reads what NPD knows about the claimed records (record_facts.py). Then `Gatherer.gather`
+reads the items of those that no rule has ended, in one call, and the records that these items name. This module makes
+all of the pass's read calls to Monday. The other modules query NPD; their number of queries doesn't grow with the
+number of records.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,19 +25,19 @@ from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
 from sync.kernel import grouped
 from sync.limits import connector, meter_board_calls
-from sync.models import ApprovalRequest, SyncMetadata
+from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.monday import board_events, lag
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
 from sync.monday.connector import PageProgress
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
+from sync.outbox.claim import Claim
 from sync.reconcile import identity, our_writes, pass_plan, removed_items
-from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide
 from sync.reconcile.emptied_cells import emptied_fields
-from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
+from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
-from sync.reconcile.gather.record_facts import longer_histories, with_originals, with_related
+from sync.reconcile.gather.record_facts import longer_histories, read_facts, with_originals, with_related
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
 
@@ -58,15 +59,20 @@ class Gatherer:
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
 
-    def gather(self, facts: PassFacts) -> tuple[PassFacts, pass_plan.Plan]:
-        """Decide what needs no item, read, and decide the rest; return the complete facts and the plan.
+    def read_claims(
+        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> PassFacts:
+        """Read what NPD knows about the claims; `planned` as `read_facts` takes it."""
+        return read_facts(board, claims, planned)
 
-        If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        """Return the facts with the items of everything that is open in the plan, and with what these items name.
+
+        If Monday can't be read, `facts.error` is set.
         """
-        plan = decide(facts, rules=BEFORE_READING)
         try:
             facts = self.read_items(facts, plan)
-            facts = self.read_about_items(facts, plan)
+            return self.read_about_items(facts, plan)
         except MondayError as error:
             facts = replace(facts, error=error)
             if error.scope is Scope.COLUMN:
@@ -75,8 +81,7 @@ class Gatherer:
                     board, columns = self.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
                         facts = replace(facts, board=board, items=BatchItems(), columns=columns)
-            return facts, plan
-        return facts, decide(facts, plan, AFTER_READING)
+            return facts
 
     def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
@@ -122,19 +127,16 @@ class Gatherer:
         facts = self.with_hidden_items(facts)
         board = facts.board
         linked = facts.items.linked
-        open_records = [record_plan.facts for record_plan in plan.open_records]
-        with_items = _with_items(facts, open_records)
+        with_items = _with_items(facts, plan.open_records)
         not_resting = [record for record in with_items if not our_writes.is_resting(board, record)]
-        linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
-        linked_records = [replace(entry.facts, item=linked.get(str(entry.record.monday_id))) for entry in linked_plans]
-        removed = [record for record in linked_records if removed_items.removed_state(board, record)]
-        open_deleted = [replace(record.facts, item=linked.get(record.item_id)) for record in plan.open_deleted]
-        deleted = item_facts.with_facts_of_items(board, open_deleted) if open_deleted else []
-        deleted_by_id = {record.id: record for record in deleted}
+        linked_plans = [entry for entry in plan.open_records if entry.record.monday_id]
+        with_own_item = [entry.compared_with(linked.get(str(entry.record.monday_id))) for entry in linked_plans]
+        removed = [entry for entry in with_own_item if removed_items.removed_state(board, entry)]
+        deleted = [entry.compared_with(linked.get(entry.item_id)) for entry in plan.open_deleted]
         facts = replace(
             facts,
-            deleted=tuple(deleted_by_id.get(record.id, record) for record in facts.deleted),
-            identity=item_facts.identity_facts(facts, open_records, with_items),
+            npd_id_records=item_facts.records_that_items_name(board, deleted) if deleted else {},
+            identity=item_facts.identity_facts(facts, plan.open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=longer_histories(board, not_resting),
@@ -394,20 +396,20 @@ def _column_problems(board: BoardContext) -> set[str]:
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-def _with_items(facts: PassFacts, records: Sequence[RecordFacts]) -> list[RecordFacts]:
+def _with_items(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
     """Return each record with its item; an unlinked one once with each item that has its NPD ID or match key."""
     board = facts.board
     by_npd_id = identity.items_by_npd_id(board, facts.items)
     by_match_key = identity.items_by_match_key(board, facts.items)
-    with_items: list[RecordFacts] = []
-    for record_facts in records:
-        record = record_facts.record
+    with_items: list[pass_plan.RecordPlan] = []
+    for plan in plans:
+        record = plan.record
         items = [facts.items.linked.get(record.monday_id or "")]
         if not record.monday_id:
             key = field_values.match_key_of_record(board, record)
             items += by_npd_id.get(str(record.pk), ())
             items += by_match_key.get(key, ()) if key else ()
-        with_items += [replace(record_facts, item=item) for item in items if item is not None]
+        with_items += [plan.compared_with(item) for item in items if item is not None]
     return with_items
 
 

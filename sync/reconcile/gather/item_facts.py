@@ -44,7 +44,7 @@ from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings, match_key
-from sync.reconcile import deleted_records, pass_plan, removed_items
+from sync.reconcile import deleted_records, pass_plan
 from sync.reconcile.facts import (
     EDIT_KINDS,
     AnswerFacts,
@@ -66,7 +66,7 @@ DAY = timedelta(days=1)
 MAX_EVENTS = 2_000
 
 
-def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict[UUID, RemovedItemFacts]:
+def removed_item_facts(facts: PassFacts, records: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RemovedItemFacts]:
     """Return the facts about these records with removed items."""
     board = facts.board
     people = board.settings.people
@@ -92,18 +92,16 @@ def removed_item_facts(facts: PassFacts, records: Sequence[RecordFacts]) -> dict
         )
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
-    items = [record_facts.record.monday_id for record_facts in records]
+    items = [removed.record.monday_id for removed in records]
     events = WebhookEvent.objects.filter(item_id__in=items, type__in=REMOVAL_TYPES)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
     facts_by_record = {}
-    for record_facts in records:
-        record = record_facts.record
+    for removed in records:
+        record = removed.record
         event = last_events.get(record.monday_id)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record)
         facts_by_record[record.pk] = RemovedItemFacts(
-            **vars(record_facts),
-            state=removed_items.removed_state(board, record_facts),
             actor=authors.monday_editor_name(user, people) if user else "",
             removed_at=event.happened_at if event else None,
             is_deletion_rejected=record.pk in rejections,
@@ -120,6 +118,7 @@ def deleted_facts(
 ) -> tuple[DeletedFacts, ...]:
     """Return the facts about deleted records, before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
+    events = events_by_item(WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items))
     owners = {str(owner.monday_id): owner for owner in board.model.objects.filter(monday_id__in=items)}
     deleted = []
     for record in records:
@@ -128,8 +127,12 @@ def deleted_facts(
             continue
         # An unanswered create was confirmed earlier.
         intents = tuple(intent for intent in record.intents if intent.item_id)
-        owner = owners.get(tombstone.monday_id or "")
-        deleted.append(DeletedFacts(**vars(record) | {"intents": intents}, tombstone=tombstone, owner=owner))
+        item_id = tombstone.monday_id or ""
+        item_events = tuple(events.get(item_id, ()))
+        of_record = vars(record) | {"intents": intents}
+        deleted.append(
+            DeletedFacts(**of_record, tombstone=tombstone, owner=owners.get(item_id), item_events=item_events)
+        )
     return tuple(deleted)
 
 
@@ -144,22 +147,11 @@ def recent_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, l
     return events_by_item(rows.filter(received_at__gt=SyncNow() - LONGEST_LAG).order_by("id")) if item_ids else {}
 
 
-def with_facts_of_items(board: BoardContext, deleted: Sequence[DeletedFacts]) -> list[DeletedFacts]:
-    """Add the records with the NPD IDs that the items of deleted records bear, and the events about these items."""
-    npd_ids = {record.id: deleted_records.item_npd_id(board, record) for record in deleted}
-    wanted = {npd_id for npd_id in npd_ids.values() if npd_id is not None}
-    records = board.model.objects.in_bulk(wanted) if wanted else {}
-    items = [record.item.id for record in deleted if record.item is not None]
-    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items)
-    events = events_by_item(rows) if items else {}
-    return [
-        replace(
-            record,
-            npd_id_record=records.get(npd_ids[record.id]),
-            item_events=tuple(events.get(record.item.id, ())) if record.item else (),
-        )
-        for record in deleted
-    ]
+def records_that_items_name(board: BoardContext, deleted: Sequence[pass_plan.DeletedPlan]) -> dict[UUID, SyncedModel]:
+    """Return the records with the NPD IDs that the items of deleted records bear, by deleted record."""
+    npd_ids = {plan.id: deleted_records.item_npd_id(board, plan.item) for plan in deleted}
+    records = board.model.objects.in_bulk([npd_id for npd_id in npd_ids.values() if npd_id is not None])
+    return {key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records}
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:
@@ -194,8 +186,8 @@ def _count_by_kind(records: list[models.Model]) -> str:
 
 def approval_facts(
     facts: PassFacts,
-    changed: Sequence[RecordFacts],
-    deleted: Sequence[RecordFacts],
+    changed: Sequence[pass_plan.RecordPlan],
+    deleted: Sequence[pass_plan.RecordPlan],
     planned_requests: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
@@ -209,7 +201,7 @@ def approval_facts(
 
 
 def facts_about_emptied(
-    board: BoardContext, records: Sequence[RecordFacts]
+    board: BoardContext, records: Sequence[pass_plan.RecordPlan]
 ) -> tuple[dict[UUID, Sequence[WebhookEvent]], frozenset[UUID]]:
     """Return all stored events about these records' items, and the records with a cell emptied without a word.
 
@@ -354,7 +346,7 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
 
 
 def identity_facts(
-    facts: PassFacts, records: Sequence[RecordFacts], with_items: Sequence[RecordFacts]
+    facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], with_items: Sequence[pass_plan.RecordPlan]
 ) -> IdentityFacts:
     """Return the owners of the items that were read for records without one, and what is stored about both.
 
@@ -364,7 +356,7 @@ def identity_facts(
     board = facts.board
     entity_type = board.link.entity_type
     identity = IdentityFacts()
-    if without_item := [record_facts.id for record_facts in records if not record_facts.record.monday_id]:
+    if without_item := [plan.id for plan in plans if not plan.record.monday_id]:
         matching = [*facts.items.by_match, *facts.items.by_name]
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
@@ -384,10 +376,10 @@ def identity_facts(
             unedited=board.model.objects.in_bulk(unedited),
         )
     keys = {
-        record.id: key
-        for record in with_items
-        if record.item and record.sync_state.made_from_item
-        if (key := field_values.match_key_of_item(board, record.item))
+        plan.id: key
+        for plan in with_items
+        if plan.item and plan.sync_state.made_from_item
+        if (key := field_values.match_key_of_item(board, plan.item))
     }
     if not keys:
         return identity

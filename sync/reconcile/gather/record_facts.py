@@ -233,14 +233,14 @@ def _may_be_swallowed(intent: Intent) -> bool:
     return any(key in answer and (answer[key] or None) == entry["read"] for key, entry in intent.values.items())
 
 
-def longer_histories(board: BoardContext, changed: Sequence[RecordFacts]) -> dict[UUID, RecordHistory]:
+def longer_histories(board: BoardContext, changed: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RecordHistory]:
     """Return histories with the items' creators and, for the rule “newest”, edits of fields that changed on a side."""
     histories = {record.id: record.history for record in changed}
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
     edited = {
-        record_facts.id: record_facts.record
-        for record_facts in changed
-        if not all(our_writes.is_field_resting(board, record_facts, mapping) for mapping in newest)
+        plan.id: plan.record
+        for plan in changed
+        if not all(our_writes.is_field_resting(board, plan, mapping) for mapping in newest)
     }
     without_base = [record for record in changed if our_writes.lacks_base(board, record)]
     created = {
@@ -276,7 +276,7 @@ def creator_of(events: Iterable[WebhookEvent]) -> str:
 
 
 def with_related(
-    facts: PassFacts, plan: pass_plan.Plan, with_items: Sequence[RecordFacts], off_board: Collection[str]
+    facts: PassFacts, plan: pass_plan.Plan, with_items: Sequence[pass_plan.RecordPlan], off_board: Collection[str]
 ) -> PassFacts:
     """Load the related records that the rules may look up, and display names for the linked items.
 
@@ -284,35 +284,34 @@ def with_related(
     items that left their boards.
     """
     board = facts.board
-    records = [record.facts for record in plan.open_records]
+    open_records = plan.open_records
+    records = [record_plan.record for record_plan in open_records]
     unmatched = [facts.items.linked.get(claim.remote_id or "") for claim in facts.item_claims]
-    naming = [(record_facts.record, record_facts.item) for record_facts in with_items if record_facts.item is not None]
+    naming = [(compared.record, compared.item) for compared in with_items if compared.item is not None]
     naming += [(board.model(), item) for item in unmatched if item is not None]
     references: set[field_values.Reference] = set()
     for record, item in naming:
         for relation, data in field_values.differing_relations(board, record, item):
             references.add(field_values.reference_to(target_of(relation), data))
-    for record_facts in records:
-        if record_facts.conflicts:
-            references |= chosen_references(board, record_facts)
+    for record_plan in open_records:
+        if record_plan.facts.conflicts:
+            references |= chosen_references(board, record_plan)
     # Overwritten values are in no cell any more; people read them, and restore them, by name.
-    lost_updates = [lost_update for record_plan in plan.open_records for lost_update in record_plan.lost_updates]
+    lost_updates = [lost_update for record_plan in open_records for lost_update in record_plan.lost_updates]
     for mapping, relation in board.relations if lost_updates else ():
         if board.converter(mapping).names_items:
             items = {str(lost.value) for lost in lost_updates if lost.key == mapping.key and lost.value is not None}
             references |= {field_values.Reference(target_of(relation), "monday_id", item_id) for item_id in items}
     # `read_facts` has read the records that the relations name, by a join.
     names = [relation.name for _, relation in board.relations]
-    joined: list[SyncedModel] = [
-        related for record_facts in records for name in names if (related := getattr(record_facts.record, name))
-    ]
+    joined: list[SyncedModel] = [related for record in records for name in names if (related := getattr(record, name))]
     by_reference = {field_values.Reference(type(other), "pk", str(other.pk)): (other,) for other in joined}
     related = lookups.read_related(references, {**facts.related, **by_reference})
     types_without_item = {other.entity_type() for other in joined if not other.monday_id}
     boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
     return replace(
         facts,
-        board=replace(board, item_names={**board.item_names, **_item_names(board, related, records)}),
+        board=replace(board, item_names={**board.item_names, **_item_names(board, related, open_records)}),
         related=related,
         related_boards=facts.related_boards | boards,
         removed_related_items=frozenset(off_board),
@@ -320,15 +319,15 @@ def with_related(
 
 
 def _item_names(
-    board: BoardContext, related: field_values.RelatedRecords, records: Iterable[RecordFacts]
+    board: BoardContext, related: field_values.RelatedRecords, plans: Iterable[pass_plan.RecordPlan]
 ) -> dict[str, str]:
     """Return display names by item id. Names from related records win over stored ones."""
     names: dict[str, str] = {}
     keys = [(mapping, mapping.fields[0]) for mapping, _ in board.relations]
-    for facts in records:
+    for plan in plans:
         for mapping, name in keys:
-            base = facts.sync_state.base.get(mapping.key)
-            for raw in (field_values.local_values(facts.record, mapping), base["local"] if base else {}):
+            base = plan.sync_state.base.get(mapping.key)
+            for raw in (field_values.local_values(plan.record, mapping), base["local"] if base else {}):
                 reference = raw.get(name)
                 if isinstance(reference, dict) and reference.get("item"):
                     names.setdefault(str(reference["item"]), str(reference["name"]))
@@ -341,7 +340,7 @@ def _item_names(
 def with_originals(
     facts: PassFacts, items: Sequence[ItemFacts], original_items: Mapping[str, Item]
 ) -> Sequence[ItemFacts]:
-    """Add `duplicate_of` to copies of a linked record's item, and to bearers of its NPD ID, with the evidence.
+    """Add `duplicate_of` and its item to copies of a linked record's item, and to bearers of its NPD ID.
 
     That is the original item, all intents about the record, the items that it was unlinked from, and the users who
     edited the second item.
@@ -373,6 +372,7 @@ def with_originals(
             users=frozenset({event.user_id for event in item_events} - {""}),
             token_user=facts.board.settings.token_user,
         )
-        original_item = original_items.get(record_facts.record.monday_id or "")
-        complete.append(replace(item, duplicate_of=replace(record_facts, item=original_item, history=history)))
+        original = replace(record_facts, history=history)
+        original_item = original_items.get(item.original_item_id)
+        complete.append(replace(item, duplicate_of=original, original_item=original_item))
     return complete

@@ -35,11 +35,12 @@ from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncM
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import duplicates, pass_plan, pass_results
-from sync.reconcile.changes import RecordChanges, record_changes
-from sync.reconcile.facts import HistoryLine, PassFacts, changed_sync_state
+from sync.reconcile.changes import deletion_must_wait, settle_record, take_deletion_result
+from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.identity import quoted_names
 from sync.reconcile.lost_updates import seen_after
+from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
@@ -58,6 +59,9 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
 
     @db.retry_on_lock_timeout
     def attempt() -> pass_plan.Plan:
+        # The plan stays as it was decided: an attempt that times out is repeated, and a record that can't be written
+        # goes back to it.
+        settled = plan.copied()
         with pghistory.context(cause="sync", batch=str(run.batch_id), **context), run.lease.transaction():
             # All records that the pass may write are locked in the order of their ids, before any other row; if these
             # are only claimed ones, `_settle_records` locks them when it reads them.
@@ -68,29 +72,30 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
                 list(rows.values_list("pk"))
                 pass_run.lock_failed_jobs(run, plan)
             if plan.identity_answers:
-                items_and_deletions.settle_answers(run, plan)
-            settled = _end_open(items_and_deletions.settle_items(run, facts, plan))
+                items_and_deletions.settle_answers(run, settled)
+            items_and_deletions.settle_items(run, facts, settled)
             if settled.deleted or settled.other_jobs:
-                settled = settled.with_deleted(items_and_deletions.settle_deleted(run, settled))
-            return _settle_records(run, facts, settled) if settled.records else settled
+                items_and_deletions.settle_deleted(run, settled)
+            if settled.records:
+                _settle_records(run, facts, plan, settled)
+        return settled
 
     return attempt()
 
 
-def _end_open(plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Settle open plans; release records whose items have only their names, for the next pass to send the rest."""
-    plans = []
-    for record_plan in plan.records.values():
-        if record_plan.answer.is_name_only and record_plan.answer.item is not None:
-            detail = "Its item was created; the other fields follow."
-            plans.append(record_plan.end(pass_plan.Outcome.RELEASED, detail))
-        elif record_plan.is_open:
-            plans.append(record_plan.end(pass_plan.Outcome.SETTLED))
-    return plan.with_records(plans)
+def _end_open(plan: pass_plan.RecordPlan) -> None:
+    """Settle an open plan; release a record whose item has only its name, for the next pass to send the rest."""
+    if plan.answer.is_name_only and plan.answer.item is not None:
+        plan.end(pass_plan.Outcome.RELEASED, "Its item was created; the other fields follow.")
+    elif plan.is_open:
+        plan.end(pass_plan.Outcome.SETTLED)
 
 
-def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Lock, compare and write the claimed records and the rows that depend on them; return the resulting plan."""
+def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.Plan, plan: pass_plan.Plan) -> None:
+    """Lock, compare and write the claimed records and the rows that depend on them.
+
+    `plan` is filled in with what was carried out; `planned` is the plan as it was decided.
+    """
     ids = sorted(plan.records)
     # Before the first write to a record, because the triggers of its table read this mark.
     pass_run.mark_settling(ids)
@@ -105,6 +110,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
         # A webhook may have listed the item as unmatched while it was being linked.
         item_links.clear_unmatched(run.entity_type, facts.claimed_linked_items)
     items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
+    for record_plan in plan.records.values():
+        _end_open(record_plan)
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
@@ -112,79 +119,89 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Pla
     rests_on_settings = writes_npd or any(record_plan.removed_item for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
-    changes = []
     for record_id, record_plan in plan.records.items():
-        planned_changes = record_changes(facts, record_plan, locked.get(record_id), pause, board_now)
-        changes.append(_write_record(record_plan, planned_changes))
+        settle_record(facts, record_plan, locked.get(record_id), pause, board_now)
+        if failure := _write_record(record_plan):
+            plan.records[record_id] = planned.records[record_id].copied()
+            plan.records[record_id].end_unapplied(*failure)
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
-    plans_there = {change.plan.id: change.plan for change in changes if change.is_there}
-    requests_to_end = list(ended_requests(replace(plan, records=plans_there)))
+    requests_to_end = list(ended_requests(plan))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
-            line = HistoryLine(
-                ActivityKind.APPROVAL, f"Nothing waits for approval any more: {request.label}.", request.key
-            )
-            plans_there[request.entity_id] = plans_there[request.entity_id].logged(line)
-    for record_id, record_plan in plans_there.items():
-        seen_values = seen_after(record_plan, run.board.settings, facts.now)
-        plans_there[record_id] = record_plan.logged(*record_plan.lines_about_lost_values).with_state(seen=seen_values)
-    changes = [replace(change, plan=plans_there.get(change.plan.id, change.plan)) for change in changes]
-    pass_run.store_approvals(run, facts, plan, requests_to_end)
-    _write_changes(run, facts, changes, sync_states)
-    return plan.with_records(change.plan for change in changes)
+            sentence = f"Nothing waits for approval any more: {request.label}."
+            line = HistoryLine(ActivityKind.APPROVAL, sentence, request.key)
+            plan.records[request.entity_id].add_lines(line)
+    for record_plan in plan.records.values():
+        if record_plan.is_there:
+            record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
+            record_plan.add_lines(*record_plan.lines_about_lost_values)
+    pass_run.store_approvals(run, facts, planned, requests_to_end)
+    _write_dependent_rows(run, facts, list(plan.records.values()), sync_states)
 
 
-def _write_record(record_plan: pass_plan.RecordPlan, changes: RecordChanges) -> RecordChanges:
-    """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it."""
-    record = changes.plan.record
-    if changes.deletes:
+def _write_record(plan: pass_plan.RecordPlan) -> tuple[pass_plan.Outcome, str] | None:
+    """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it.
+
+    Return how it ends instead, and why, if nothing of its plan applies.
+    """
+    record = plan.record
+    deletes = plan.deletes and plan.is_there
+    if deletes:
         obstacle, loss = deletion_obstacles(record)
-        changes = changes.unless_others_lose(loss)
-        if changes.deletes and obstacle:
-            return changes.with_deletion_result(obstacle)
-    if not (changes.deletes or changes.values):
-        return changes
+        if deletion_must_wait(plan, loss):
+            return pass_plan.Outcome.RELEASED, CHANGED
+        if obstacle:
+            take_deletion_result(plan, obstacle)
+            return None
+    if not (deletes or plan.values):
+        return None
     try:
         with transaction.atomic():
-            if changes.deletes:
+            if deletes:
                 copy(record).delete()
             else:
-                type(record).objects.filter(pk=record.pk).update(**changes.values)
+                type(record).objects.filter(pk=record.pk).update(**plan.values)
     except OperationalError:
         raise
     except (models.ProtectedError, models.RestrictedError, DatabaseError) as error:
         refusal = str(error).strip().splitlines()[0]
-        if changes.deletes:
-            return changes.with_deletion_result(f"NPD's database rejected it: {refusal}")
+        if deletes:
+            take_deletion_result(plan, f"NPD's database rejected it: {refusal}")
+            return None
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
-        detail = f"NPD's database rejected what came from Monday: {refusal}"
-        return RecordChanges(record_plan.end_unapplied(pass_plan.Outcome.FAILED, detail))
-    return changes.with_deletion_result("") if changes.deletes else changes
+        return pass_plan.Outcome.FAILED, f"NPD's database rejected what came from Monday: {refusal}"
+    if deletes:
+        take_deletion_result(plan, "")
+    return None
 
 
-def _write_changes(
-    run: pass_run.PassRun, facts: PassFacts, changes: Sequence[RecordChanges], sync_states: Mapping[str, SyncMetadata]
+def _write_dependent_rows(
+    run: pass_run.PassRun,
+    facts: PassFacts,
+    plans: Sequence[pass_plan.RecordPlan],
+    sync_states: Mapping[str, SyncMetadata],
 ) -> None:
     """Write the rows that depend on the records, for all records together; `sync_states` are locked.
 
     Statuses come last, because they depend on the jobs that are still open.
     """
-    plans_there = [change.plan for change in changes if change.is_there]
+    plans_there = [record_plan for record_plan in plans if record_plan.is_there]
     existing = [record_plan for record_plan in plans_there if not record_plan.is_deleted]
-    for change in changes:
-        item = change.plan.answer.item
-        if not change.is_there and item is not None:
+    for record_plan in plans:
+        item = record_plan.answer.item
+        if not record_plan.is_there and item is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
-            tombstones.set_late_item(run.entity_type, change.plan.id, item.id)
-        for job in change.new_jobs:
-            run.enqueue([change.plan.id], **job)
-        for item_id, reason in change.ignored.items():
-            item_links.ignore_item(run.entity_type, item_id, change.plan.id, reason)
+            tombstones.set_late_item(run.entity_type, record_plan.id, item.id)
+        for job in record_plan.new_jobs:
+            run.enqueue([record_plan.id], **job)
+        for item_id, reason in record_plan.ignored.items():
+            item_links.ignore_item(run.entity_type, item_id, record_plan.id, reason)
     pass_run.store_write_loops(run, facts, plans_there)
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
-    with_questions = [duplicates.with_shown_values(run.board, record_plan) for record_plan in plans_there]
-    reports = [report for record_plan in with_questions for report in pass_results.conflict_reports(record_plan)]
+    for record_plan in plans_there:
+        duplicates.add_shown_values(run.board, record_plan)
+    reports = [report for record_plan in plans_there for report in pass_results.conflict_reports(record_plan)]
     save_reports([_with_editors(run, report) for report in reports])
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     new_states = _store_sync_states(run, facts, existing, sync_states)
@@ -204,7 +221,7 @@ def _write_changes(
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id__in=newly_linked, left_alone=True).delete()
     _list_asked_items(run, [record_plan for record_plan in existing if record_plan.identity.question])
     _enqueue_items_in_question(run, existing)
-    _finish_jobs(run, changes)
+    _finish_jobs(run, plans)
     run.store_history(plans_there)
     _write_statuses(run, existing, new_states)
 
@@ -253,9 +270,8 @@ def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.
     ]
     item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
     for record_plan in plans:
-        questions = [entry for entry in record_plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY]
         if record_plan.creates or record_plan.link_to:
-            item_ids |= {entry.monday_item_id for entry in questions if not entry.seeks_item}
+            item_ids |= {question.monday_item_id for question in record_plan.questions if not question.seeks_item}
     run.enqueue_items(sorted(item_ids))
 
 
@@ -276,7 +292,10 @@ def _store_sync_states(
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
         values[record_plan.id] = pass_results.sync_state_values(record_plan, before, facts.now) | pass_values
-        rows.append(changed_sync_state(before, **values[record_plan.id]))
+        row = copy(before)
+        for name, value in values[record_plan.id].items():
+            setattr(row, name, value)
+        rows.append(row)
     if rows:
         db.update_many(rows, sorted(values[existing[0].id]))
     return values
@@ -318,17 +337,16 @@ def _store_awaited(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     run.enqueue(records, choices.Priority.SWEEP, **later)
 
 
-def _finish_jobs(run: pass_run.PassRun, changes: Sequence[RecordChanges]) -> None:
+def _finish_jobs(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
     """End the records' jobs by their outcomes, and their intents and events."""
-    plans = [change.plan for change in changes]
     settled = [plan for plan in plans if plan.is_settled]
     # Settled jobs end alike, without their sentence, so that one statement ends them all.
     endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     pass_run.end_jobs(run, endings)
-    for change in changes:
-        if change.keeps_intent and (intent := change.plan.answer.intent):
-            Intent.objects.filter(pk=intent.pk).update(item_id=change.plan.item_id, deadline=SyncNow())
-    answered = [change.plan for change in changes if not change.keeps_intent]
+    for plan in plans:
+        if plan.keeps_intent and (intent := plan.answer.intent):
+            Intent.objects.filter(pk=intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
+    answered = [plan for plan in plans if not plan.keeps_intent]
     pass_run.end_intents(answered, [plan for plan in settled if plan.fields])
     checked = [plan for plan in settled if plan.ending.events_checked or plan.item is not None]
     events = [event.pk for plan in checked for event in plan.facts.events if event.pk not in plan.kept_events]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -43,13 +42,18 @@ from sync.records.tombstones import WITHOUT_ITEM, restore_record
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    undecided = [replace(answer, result="", rejection_reason="", moves_item=False) for answer in plan.identity_answers]
+    answers = [copy(answer) for answer in plan.identity_answers]
+    for answer in answers:
+        answer.result = ""
+        answer.rejection_reason = ""
+        answer.moves_item = False
     # A merge deletes a record: while paused, all answers stay for a later pass.
-    if any(answer.merged_id for answer in undecided) and locked_pause(entity_type):
+    if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
     asked_items: set[str] = set()
     reports = []
-    for answer in identity.decide_answers(undecided, answer_facts(run.board, undecided)):
+    identity.decide_answers(answers, answer_facts(run.board, answers))
+    for answer in answers:
         record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
         if answer.rejection_reason:
@@ -114,8 +118,8 @@ def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UU
     return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
 
 
-def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> pass_plan.Plan:
-    """Write the plans of the unmatched items; return the plan with what was carried out.
+def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> None:
+    """Write the plans of the unmatched items, and replace them by what was carried out.
 
     A plan that assigns, asks or changes a tombstone is decided again on the locked rows, after the items before it.
     """
@@ -123,8 +127,9 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     pause = locked_pause(run.entity_type) if has_others else ""
     acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
-    settled = replace(plan, items=())
-    for planned in plan.items:
+    planned_items = plan.items
+    plan.items = []
+    for planned in planned_items:
         item_plan = planned
         # The calls about duplicates are made, so their results are stored.
         if pause and planned.act not in pass_plan.DUPLICATES:
@@ -133,7 +138,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         elif planned.act in acting or planned.tombstone:
             # One by one, because a record with the item's key may come while others become records.
             item_now = reread_item(run.board, planned.facts)
-            item_plan = unmatched_items.decided_again(facts, planned, item_now, settled)
+            item_plan = unmatched_items.decided_again(facts, planned, item_now, plan)
         if item_plan.act is pass_plan.ItemAct.CREATE:
             item_plan = _store_record_of_item(run, item_plan)
         if item_plan.act in pass_plan.DUPLICATES:
@@ -145,14 +150,13 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         if is_checked and item_facts.item_id not in deleted_items:
             pass_run.end_events(item_plan.ending.detail, pk__in=item_facts.new_events)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
-        settled = replace(settled, items=(*settled.items, item_plan))
+        plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
-    ended = [entry.facts.item_id for entry in settled.items if entry.outcome is pass_plan.Outcome.SETTLED]
+    ended = [entry.facts.item_id for entry in plan.items if entry.outcome is pass_plan.Outcome.SETTLED]
     unanswered = Intent.objects.filter(item_id__in=ended, state=IntentState.OPEN)
     run.enqueue(run.records.filter(pk__in=unanswered.values("entity_id")).values_list("pk", flat=True))
     # An item may have been filled in, archived or ignored.
     recheck_hold(run.link)
-    return settled
 
 
 def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
@@ -272,17 +276,20 @@ def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         save_reports([question_report(run.board, plan)])
 
 
-def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_plan.DeletedPlan]:
+def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Store the results for records that were deleted in NPD before this pass, and end their jobs."""
-    planned = list(plan.deleted.values())
+    settled = list(plan.deleted.values())
     entity_type = run.entity_type
-    rows = Tombstone.objects.select_for_update().filter(pk__in=[deleted.facts.tombstone.pk for deleted in planned])
+    rows = Tombstone.objects.select_for_update().filter(pk__in=[deleted.facts.tombstone.pk for deleted in settled])
     tombstones = {row.entity_id: row for row in rows.order_by("pk") if row.state != choices.TombstoneState.RESTORED}
-    pause = locked_pause(entity_type) if any(deleted.restores for deleted in planned) else ""
-    locked = [
-        deleted_records.deleted_as_locked(deleted, pause, is_there=deleted.id in tombstones) for deleted in planned
-    ]
-    settled = [_restore(run, deleted, tombstones[deleted.id]) if deleted.restores else deleted for deleted in locked]
+    pause = locked_pause(entity_type) if any(deleted.restores for deleted in settled) else ""
+    # A restored record's own pass checks its events, and reports its lost values.
+    restored = set[UUID]()
+    for deleted in settled:
+        deleted_records.take_locked(deleted, pause, is_there=deleted.id in tombstones)
+        if deleted.restores:
+            restored.add(deleted.id)
+            _restore(run, deleted, tombstones[deleted.id])
     now = sync_now()
     changed = [deleted for deleted in settled if deleted.id in tombstones]
     after = [deleted_records.tombstone_after(deleted, tombstones[deleted.id], now) for deleted in changed]
@@ -303,17 +310,15 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> list[pass_pla
     finished = [deleted for deleted in settled if deleted.is_settled]
     ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
     save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
-    plans = [deleted_records.with_lines_and_landed_intents(deleted) for deleted in settled]
-    run.store_history(plans)
-    pass_run.end_intents(plans, [record_plan for record_plan in plans if record_plan.is_settled])
-    # A restored record's own pass reports its lost values.
-    still_deleted = {deleted.id for deleted in locked if deleted.id in tombstones and not deleted.restores}
-    checked = [deleted for deleted in finished if deleted.id in still_deleted]
+    for deleted in settled:
+        deleted_records.take_lines_and_landed_intents(deleted)
+    run.store_history(settled)
+    pass_run.end_intents(settled, finished)
+    checked = [deleted for deleted in finished if deleted.id in tombstones and deleted.id not in restored]
     _leave_asked_items(run, checked)
     events = [event.pk for deleted in checked for event in deleted.facts.events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
-    return settled
 
 
 def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
@@ -331,15 +336,16 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     run.enqueue_items(sorted(row.item_id for row in ignored_items))
 
 
-def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> pass_plan.DeletedPlan:
+def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> None:
     """Restore the record as a person chose; if NPD can't restore it, the person is asked again."""
-    restored = deleted_records.after_restoring(plan)
+    sentence = deleted_records.restored_sentence(plan)
     try:
-        restore_record(tombstone, item_id=plan.item_to_keep or WITHOUT_ITEM, sentence=restored.reason)
+        restore_record(tombstone, item_id=plan.item_to_keep or WITHOUT_ITEM, sentence=sentence)
     except RestoreError as error:
         policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
-        return deleted_records.ask_about_item(plan, policy, str(error))
-    return restored
+        deleted_records.ask_about_item(plan, policy, str(error))
+    else:
+        deleted_records.end_restored(plan)
 
 
 def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:

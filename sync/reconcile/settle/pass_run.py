@@ -35,7 +35,8 @@ from sync.outbox import enqueue, enqueue_unmatched, finish
 from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import answered_values
-from sync.reconcile.facts import HistoryLine, PassFacts
+from sync.reconcile.facts import PassFacts
+from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors

@@ -6,7 +6,6 @@ from typing import Any
 
 from sync.merge import Action, Field, FieldDecision
 from sync.monday.board_items import Reading
-from sync.reconcile.changes import RecordChanges
 from sync.reconcile.pass_plan import RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -42,10 +41,11 @@ base_not_updated = bug(
 )
 
 
-@instead_of(base_not_updated, "sync.reconcile.changes:field_changes")
-def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> RecordChanges:
-    changes: RecordChanges = right(plan, *args)
-    return replace(changes, plan=changes.plan.with_state(base=plan.sync_state.base))
+@instead_of(base_not_updated, "sync.reconcile.changes:settle_fields")
+def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> None:
+    base = plan.sync_state.base
+    right(plan, *args)
+    plan.sync_state.base = base
 
 
 unknown_read_as_empty = bug(

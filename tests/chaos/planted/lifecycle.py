@@ -15,13 +15,13 @@ delete_on_absence = bug(
 )
 
 
-@instead_of(delete_on_absence, "sync.reconcile.identity:_with_own_item")
-def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> RecordPlan:
+@instead_of(delete_on_absence, "sync.reconcile.identity:_take_own_item")
+def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
     if item is not None:
-        linked: RecordPlan = right(board, plan, item)
-        return linked
-    plan.record.delete()
-    return plan.end(Outcome.SETTLED)
+        right(board, plan, item)
+    else:
+        plan.record.delete()
+        plan.end(Outcome.SETTLED)
 
 
 guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act=acts.deletes_in_bulk)
@@ -44,7 +44,7 @@ def _takes_over(right: Wrong, rule: Any) -> Any:
     hits = rule._matching
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
         taken = replace(rule.item, id=hits[0].monday_id)
-        first = RecordFacts(rule.facts.claim, hits[0], new_sync_state(hits[0].entity_type(), hits[0].pk), item=taken)
-        rule.facts = replace(rule.facts, duplicate_of=first)
+        first = RecordFacts(rule.facts.claim, hits[0], new_sync_state(hits[0].entity_type(), hits[0].pk))
+        rule.facts = replace(rule.facts, duplicate_of=first, original_item=taken)
         return rule._assign(hits[0], f"Linked with {hits[0]}.")
     return right(rule)

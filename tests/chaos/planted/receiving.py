@@ -18,14 +18,13 @@ payload_trusted = bug(
 )
 
 
-@instead_of(payload_trusted, "sync.reconcile.identity:_with_own_item")
-def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> RecordPlan:
+@instead_of(payload_trusted, "sync.reconcile.identity:_take_own_item")
+def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
     for stored in plan.facts.events:
         event = stored.event
         if item is not None and event is not None and event.column_id and isinstance(event.value, dict):
             item = _as_told(item, event)
-    believed: RecordPlan = right(board, plan, item)
-    return believed
+    right(board, plan, item)
 
 
 def _as_told(item: Item, event: ItemEvent) -> Item:
