@@ -18,7 +18,6 @@ from sync import addresses, registry
 from sync.boards import availability
 from sync.fields import field_values, lookups
 from sync.fields.field_bases import base_of
-from sync.fields.lookups import FieldDisplay
 from sync.kernel import as_uuid, grouped, humanize
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
@@ -154,10 +153,10 @@ class RecordContext:
         return records_of(self.entity_type, [self.entity_id], self.mappings).get(self.entity_id)
 
     @cached_property
-    def display(self) -> FieldDisplay:
+    def display(self) -> lookups.FieldDisplay:
         """The display of the record's fields."""
         assert self.link is not None
-        return FieldDisplay(self.link, self.mappings, [self.record] if self.record else [])
+        return lookups.FieldDisplay(self.link, self.mappings, [self.record] if self.record else [])
 
     @cached_property
     def name(self) -> str:
@@ -422,7 +421,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     # Only the id of a record is a UUID.
     ids = [as_uuid(candidate["id"]) for candidate in candidates]
     records = records_of(conflict.entity_type, {conflict.entity_id, *filter(None, ids)}, context.mappings)
-    display = FieldDisplay(context.link, context.mappings, list(records.values()))
+    display = lookups.FieldDisplay(context.link, context.mappings, list(records.values()))
 
     def column(place: str, record: SyncedModel | None, stored: Mapping[str, Any], note: str = "") -> dict[str, Any]:
         if record is not None:

@@ -6,7 +6,6 @@ from enum import IntEnum
 
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.choices import CHOSEN_REASONS, UnmatchedReason
 from sync.kernel.acts import ACTS, APPROVAL_ACTS, Act
 from sync.models.activity_lines import UNREPORTED
 from sync.models.attention import AttentionKind as Kind
@@ -261,8 +260,8 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         for call in choices.CallKind
     },
     (Kind.UNMATCHED, ""): CauseFacts("No record belongs to it"),
-    **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in UnmatchedReason.choices},
-    **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in CHOSEN_REASONS},
+    **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in choices.UnmatchedReason.choices},
+    **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in choices.CHOSEN_REASONS},
 }
 
 

@@ -22,7 +22,6 @@ from sync.boards import availability
 from sync.clock import SyncNow
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
-from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.humanize import quote, shorten, within_sentence
 from sync.limits import api_quota, connector
@@ -454,7 +453,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[Pla
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
-    planned_passes = plan_passes(load_board(link), [record_claim], Gatherer())
+    planned_passes = plan_passes(lookups.load_board(link), [record_claim], Gatherer())
     return planned_passes[-1], [change for planned_pass in planned_passes for change in plan_changes(planned_pass)]
 
 
@@ -470,7 +469,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with limits.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
-        planned_pass = decide_pass(load_board(link), [claim], Gatherer(), {record.pk: linked})
+        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
         return [], planned_pass.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."
@@ -656,7 +655,7 @@ def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
     plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if plan.problem or link is None:
         return
-    listing = ListingGatherer(load_board(link))
+    listing = ListingGatherer(lookups.load_board(link))
     try:
         listing.read()
     except MondayError as error:

@@ -32,7 +32,6 @@ from sync.fields.field_values import (
     record_name,
     with_item,
 )
-from sync.fields.lookups import load_settings
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ActionError
 from sync.kernel.db import match_key_sql
@@ -138,7 +137,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     if choices.link is None:  # bases count for the board that is left only
         for mapping in mappings:
             mapping.version += 1
-    return BoardContext(link, mappings, chosen.spec.model, load_settings())
+    return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
 
 
 class SetupGatherer(preview.ListingGatherer):
