@@ -451,7 +451,9 @@ def compared_lines(context: RecordContext, columns: list[dict[str, Any]]) -> lis
     """Return a line for each field with a value: its label, the columns' texts, and whether each differs."""
     lines = []
     for key, mapping in context.mapped.items():
-        texts = [column["values"].get(key, "") for column in columns]
+        # A column without any value is of an item that nobody has read.
+        texts = [column["values"].get(key, "") if column["values"] else "not read" for column in columns]
         if any(texts):
-            lines.append((mapping.label, [(text, text != texts[0]) for text in texts]))
+            cells = [(text, text != texts[0] and text != "not read") for text in texts]
+            lines.append((mapping.label, cells))
     return lines

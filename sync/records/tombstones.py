@@ -31,7 +31,7 @@ from sync.models import ActivityLine, IgnoredItem, SyncedModel, SyncMetadata, To
 from sync.models.activity_lines import fold_alike
 from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
-from sync.records.authors import person_line
+from sync.records.authors import deletion_authors, person_line
 from sync.records.item_links import RECORD_RESTORED_KEY
 
 # States after which the deleted record has no item of its own on the board.
@@ -185,11 +185,22 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
         restored = person_line(record, ActivityKind.RESTORED, "Restored as it was when it was deleted.", by)
-        ActivityLine.objects.bulk_create(fold_alike([restored]))
+        ActivityLine.objects.bulk_create([*_unlogged_deletion(locked, record), *fold_alike([restored])])
         # A call of ours without an answer may be removing its item just now.
         payload = {RECORD_RESTORED_KEY: True, "by": by}
         enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
+
+
+def _unlogged_deletion(tombstone: Tombstone, record: SyncedModel) -> list[ActivityLine]:
+    """Return a line about the record's deletion by a person if no pass has logged it yet."""
+    deletion = deletion_authors([(tombstone.entity_type, tombstone.entity_id)]).get(tombstone.entity_id)
+    lines = ActivityLine.objects.filter(entity_id=tombstone.entity_id, at__gte=tombstone.deleted_at)
+    if deletion is None or any(line.is_of_deletion for line in lines):
+        return []
+    line = person_line(record, ActivityKind.DELETE, "Deleted in NPD.", deletion.by)
+    line.at = tombstone.deleted_at
+    return [line]
 
 
 def prune_tombstones() -> int:
