@@ -344,8 +344,9 @@ class Executor:
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
                 if _is_swallowed(self.board, kind, write, outcome):
                     # The next attempt reads the item, and sends it again if this answer was right.
-                    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow())
-                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED, intent=intent)
+                    ends = {"state": IntentState.VOID, "settled_at": SyncNow()} if kind is CallKind.CHANGE else {}
+                    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow(), **ends)
+                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED)
                     continue
                 answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:

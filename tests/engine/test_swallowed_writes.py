@@ -8,7 +8,8 @@ from conflicts.models import SyncConflict
 from conflicts.pages.case import conflict_progress
 from conflicts.pages.resolution import undo
 from npd.models import Contact
-from sync.models import BoardLink, SyncQueue, Tombstone
+from sync.models import BoardLink, Intent, SyncQueue, Tombstone
+from sync.records.item_links import request_unlink
 from tests.engine.conftest import choose, clash
 from tests.engine.test_relations import connected, organization
 from tests.support.world import World, mail
@@ -158,6 +159,7 @@ def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and
         world.hear(minutes=minutes)
     item = world.sandbox.item(item_id)
     tombstone = Tombstone.objects.get()
+    assert not times or not Intent.objects.filter(state="open").exists()
     done = {"archive": "archived", "delete": "deleted", "unlink": "unlinked"}[policy]
     if times:
         is_there = (item["state"], bool(item["values"]["npd_id"]))
@@ -165,6 +167,18 @@ def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and
         return
     assert (tombstone.state == done, "without carrying" in tombstone.note) == (False, True)
     assert SyncQueue.objects.filter(status="failed").exists()
+
+
+def test_a_record_is_unlinked_once_its_item_has_lost_its_npd_id(world: World) -> None:
+    ann = world.linked("Ann")
+    item_id = str(ann.monday_id)
+    world.sandbox.control("faults", swallow=True)
+    request_unlink("contact", [ann.pk], by="olga")
+    world.work(ann)
+    assert (ann.monday_id, "without carrying" in world.row(ann).error_message) == (item_id, True)
+    world.work(ann, minutes=1)
+    assert (ann.monday_id, world.sandbox.item(item_id)["values"]["npd_id"]) == (None, "")
+    assert not Intent.objects.filter(state="open").exists()
 
 
 @pytest.mark.parametrize("times", [1, None])
