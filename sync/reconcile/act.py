@@ -205,9 +205,7 @@ class Executor:
         for write in writes:
             if write.unit in answers and answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
                 only_name = copy(write)
-                only_name.fields = tuple(
-                    value for value in write.fields if value.column_id == board_items.NAME_COLUMN
-                )
+                only_name.fields = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
                 only_name.refused_at = self.read_at
                 name_only.append(only_name)
         if name_only and not self.stop_reason:
