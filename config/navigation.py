@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
@@ -127,6 +128,8 @@ SECTIONS = (
             about="Your keys with which other programs use the API."),
     Section(SETTINGS, "Jobs", "queue", "sync_syncqueue", LIVE_JOBS, block=SETTINGS, card_permissions=JOB_PERMISSIONS,
             about="What is pending, in progress or failed.", words="queue retry"),
+    Section(SETTINGS, ADVANCED, "build", url="npd-advanced", permission=SUPERUSERS, block=SETTINGS,
+            about="Lists that only operators read."),
     Section(SETTINGS, "Change password", "password", url="account_change_password", block=ACCOUNT, words="account"),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT,
             words="2fa two factor passkey authenticator account"),
@@ -134,16 +137,25 @@ SECTIONS = (
     Section(HELP, HELP, "help", url="npd-help-start", words="guide manual documentation",
             about="How to do what."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
-    Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED),
-    Section(SETTINGS, "Unmatched items", "add_link", UNMATCHED_ITEMS, block=ADVANCED),
-    Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED),
-    Section(SETTINGS, "Approvals", "gpp_maybe", "sync_approvalrequest", block=ADVANCED),
-    Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED),
-    Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED),
-    Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS, block=ADVANCED),
-    Section(SETTINGS, "Monday account", "account_circle", "sync_mondayaccount", permission=SUPERUSERS, block=ADVANCED),
-    Section(SETTINGS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", block=ADVANCED),
-    Section(SETTINGS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS, block=ADVANCED),
+    Section(SETTINGS, "Conflicts", "call_split", CONFLICTS, block=ADVANCED, about="Open and settled ones."),
+    Section(SETTINGS, "Unmatched items", "add_link", UNMATCHED_ITEMS, block=ADVANCED,
+            about="Items without a record, and why."),
+    Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED,
+            about="Items that never become a record."),
+    Section(SETTINGS, "Approvals", "gpp_maybe", "sync_approvalrequest", block=ADVANCED,
+            about="Of bulk deletions."),
+    Section(SETTINGS, "Sync states", "database", "sync_syncmetadata", permission=SUPERUSERS, block=ADVANCED,
+            about="Each record's last synced values."),
+    Section(SETTINGS, "API writes", "send", "sync_intent", permission=SUPERUSERS, block=ADVANCED,
+            about="Calls that write to Monday."),
+    Section(SETTINGS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS, block=ADVANCED,
+            about="What Monday has reported."),
+    Section(SETTINGS, "Monday account", "account_circle", "sync_mondayaccount", permission=SUPERUSERS, block=ADVANCED,
+            about="Stops, and the token's user."),
+    Section(SETTINGS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", block=ADVANCED,
+            about="When which task runs."),
+    Section(SETTINGS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS, block=ADVANCED,
+            about="Who did what on these pages."),
 )  # fmt: skip
 
 
@@ -260,15 +272,16 @@ def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
                 yield title, RECORDS, words, addresses.page_url(f"{opts.app_label}_{opts.model_name}_{page}")
 
 
-def settings_page(request: HttpRequest) -> HttpResponse:
-    """Show the settings' cards, and to superusers the technical lists."""
+def settings_page(request: HttpRequest, block: str = SETTINGS) -> HttpResponse:
+    """Show the settings' cards; as the page ADVANCED, to superusers, those of the technical lists."""
     from django.contrib import admin
 
+    if block == ADVANCED and not request.user.is_superuser:
+        raise PermissionDenied
     context = {
         **admin.site.each_context(request),
-        "title": SETTINGS,
-        "cards": [section for section in SECTIONS if section.block == SETTINGS and section.is_offered(request)],
-        "advanced": [section for section in SECTIONS if section.block == ADVANCED] if request.user.is_superuser else [],
+        "title": block,
+        "cards": [section for section in SECTIONS if section.block == block and section.is_offered(request)],
     }
     return TemplateResponse(request, "npd/settings.html", context)
 

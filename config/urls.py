@@ -22,7 +22,7 @@ from django.views.generic import RedirectView
 from requests import RequestException
 
 from config import help_pages, middleware
-from config.navigation import command_search, settings_page
+from config.navigation import ADVANCED, command_search, settings_page
 from npd.sign_in import SetPassword
 from sync.admin import home, home_acts
 from sync.admin.notifications_and_tokens import notifications_page
@@ -100,6 +100,7 @@ urlpatterns = [
     path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
     path("admin/search/", admin.site.admin_view(command_search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
+    path("admin/settings/advanced/", admin.site.admin_view(settings_page), {"block": ADVANCED}, name="npd-advanced"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
     path("admin/home/undo/", admin.site.admin_view(home_acts.undo_last_act), name="npd-home-undo"),

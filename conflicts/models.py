@@ -300,9 +300,9 @@ class SyncConflict(models.Model):
         return next((option for option in self.options if option.choose == side), None)
 
     def act_option(self, act: str) -> reports.Option | None:
-        """Return the option about the whole record that does this act, or None if it is not offered."""
-        options = self.options if self.is_about_record else []
-        return next((option for option in options if option.does == act), None)
+        """Return the option about the whole record that does this act; None unless there is exactly one."""
+        options = [option for option in self.options if option.does == act] if self.is_about_record else []
+        return options[0] if len(options) == 1 else None
 
     def selection_effect(self, key: str, selection: reports.FieldSelection) -> Effect:
         """Return the effect of a field's choice on the values that it was made for."""

@@ -48,7 +48,7 @@ NEW_ITEM = "new_item"
 
 # The acts of options (of `sync.kernel.acts`) that a person may choose for several conflicts at once.
 OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, ARCHIVE_COPY, UNLINK)
-NAMESAKE_ACTS = (SAME_NAME, NEW_ITEM)
+IDENTITY_ACTS = (ARCHIVE_COPY, SAME_NAME, NEW_ITEM, "link", "new_record", "leave_alone")
 
 
 class AnswerKind(StrEnum):

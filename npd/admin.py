@@ -111,7 +111,7 @@ class OrganizationAdmin(SyncedModelAdmin):
         *("name", "aliases", "address_street", "address_city", "address_state", "address_zip", "address_country"),
         "monday_id",
     )
-    search_help_text = "Name, other names, address or the number of the item on Monday"
+    search_help_text = "Name, other names, address …"
 
 
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."

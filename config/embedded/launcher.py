@@ -168,13 +168,12 @@ class Run:
         self.manage("demo", *([] if self.has_sandbox else ["--admin"]))
         say("Starting worker and beat …")
         self.start_honcho("worker", "beat")
+        if self.has_sandbox:
+            say("")
+            self.manage("demo", "--try")  # first, because README speaks of its links
         say(f"\nNPD             {site}/admin/\n                user: admin   password: {self.password}")
         say(f"API             {site}/api/v1/docs/")
-        if self.has_sandbox:
-            say(f"Monday sandbox  http://127.0.0.1:{self.variables['SANDBOX_PORT']}/\n")
-            self.manage("demo", "--try")
-        else:
-            say(OWN_ACCOUNT)
+        say(f"Monday sandbox  http://127.0.0.1:{self.variables['SANDBOX_PORT']}/" if self.has_sandbox else OWN_ACCOUNT)
         say("\nCtrl-C here or `make stop` elsewhere ends all of it; `make logs` shows what the processes say.")
 
     def start_honcho(self, *names: str) -> None:

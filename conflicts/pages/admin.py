@@ -24,7 +24,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, case_screen, rejections, resolution
-from conflicts.reports import ARCHIVE_COPY, NAMESAKE_ACTS, OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import IDENTITY_ACTS, OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import attention
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
@@ -65,7 +65,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("name", "fields_in_conflict", "npd", "monday", "state", "found_at")
     list_filter = (StateFilter, admin_base.EntityFilter, ("kind", ChoicesCheckboxFilter))
     search_fields = ("=monday_item_id",)
-    search_help_text = "A record's name, or the number of its item on Monday"
+    search_help_text = "Name, item's number"
     ordering = OPEN_FIRST
 
     @admin.display(description="Record")
@@ -393,7 +393,7 @@ def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
 
 
 @home_acts.does(Kind.CONFLICT, *OPTION_ACTS, question=_question)
-@home_acts.does(Kind.DUPLICATE, ARCHIVE_COPY, *NAMESAKE_ACTS, question=_question)
+@home_acts.does(Kind.DUPLICATE, *IDENTITY_ACTS, question=_question)
 def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     """Choose an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
     # The act always asks, and the form of its question has the conflicts as it showed them.

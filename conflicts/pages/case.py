@@ -18,7 +18,6 @@ from sync import addresses, registry
 from sync.boards import availability
 from sync.fields import field_values, lookups
 from sync.fields.field_bases import base_of
-from sync.fields.lookups import FieldDisplay
 from sync.kernel import as_uuid, grouped, humanize
 from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
@@ -154,10 +153,10 @@ class RecordContext:
         return records_of(self.entity_type, [self.entity_id], self.mappings).get(self.entity_id)
 
     @cached_property
-    def display(self) -> FieldDisplay:
+    def display(self) -> lookups.FieldDisplay:
         """The display of the record's fields."""
         assert self.link is not None
-        return FieldDisplay(self.link, self.mappings, [self.record] if self.record else [])
+        return lookups.FieldDisplay(self.link, self.mappings, [self.record] if self.record else [])
 
     @cached_property
     def name(self) -> str:
@@ -422,7 +421,7 @@ def candidate_columns(conflict: SyncConflict, context: RecordContext) -> list[di
     # Only the id of a record is a UUID.
     ids = [as_uuid(candidate["id"]) for candidate in candidates]
     records = records_of(conflict.entity_type, {conflict.entity_id, *filter(None, ids)}, context.mappings)
-    display = FieldDisplay(context.link, context.mappings, list(records.values()))
+    display = lookups.FieldDisplay(context.link, context.mappings, list(records.values()))
 
     def column(place: str, record: SyncedModel | None, stored: Mapping[str, Any], note: str = "") -> dict[str, Any]:
         if record is not None:
@@ -452,7 +451,9 @@ def compared_lines(context: RecordContext, columns: list[dict[str, Any]]) -> lis
     """Return a line for each field with a value: its label, the columns' texts, and whether each differs."""
     lines = []
     for key, mapping in context.mapped.items():
-        texts = [column["values"].get(key, "") for column in columns]
+        # A column without any value is of an item that nobody has read.
+        texts = [column["values"].get(key, "") if column["values"] else "not read" for column in columns]
         if any(texts):
-            lines.append((mapping.label, [(text, text != texts[0]) for text in texts]))
+            cells = [(text, text != texts[0] and text != "not read") for text in texts]
+            lines.append((mapping.label, cells))
     return lines

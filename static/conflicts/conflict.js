@@ -159,6 +159,7 @@
   const keys = {
     1: () => choose("npd"),
     3: () => choose("monday"),
+    b: () => choose("both"),
     j: () => (current < rows.length - 1 ? goTo(current + 1) : leave("after")),
     k: () => (current > 0 ? goTo(current - 1) : leave("before")),
     u: undo,

@@ -1,5 +1,5 @@
-// Home's keys: j and k move, Enter opens, x selects, 1 and 3 use a side, u undoes the last act.
-const STOPS = "#npd-home [data-row], #npd-home .npd-home-head > details > summary";
+// Home's keys: j and k move, Enter opens, x selects, 1 and 3 are a row's answers, u undoes the last act.
+const STOPS = "#npd-home [data-row], #npd-home .npd-home-head > details[data-cause] > summary";
 const stops = () => [...document.querySelectorAll(STOPS)].filter((stop) => stop.checkVisibility());
 const here = () => document.activeElement?.closest("[data-row]");
 const ticked = () => document.querySelectorAll("#npd-home .npd-home-tick:checked");
@@ -32,7 +32,11 @@ const keys = {
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");
   if (field || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
-  // Enter on a link or button does what that link or button does.
+  // Enter on a link or button does what that link or button does; an unfolded group leads to its first row.
+  if (event.key === "Enter" && event.target.matches("summary") && event.target.parentElement.open) {
+    event.preventDefault();
+    return move(1);
+  }
   if (event.key === "Enter" && event.target !== here()) return;
   event.preventDefault();
   keys[event.key]();

@@ -23,9 +23,7 @@ from sync.kernel import humanize
 from sync.kernel.acts import ACTS
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import ActivityLine, FieldMapping, SyncedModel, SyncMetadata, SyncQueue, Tombstone, activity_lines
-from sync.models.activity_lines import REQUEST_KINDS
 from sync.operations import activity_undo
-from sync.operations.activity_undo import is_undoable, may_undo, superseded_changes
 from sync.records import authors
 from sync.records.tombstones import deleted_names
 
@@ -74,7 +72,7 @@ def _mark_of(row: ActivityLine) -> tuple[str, str]:
 
 def actor_of(row: ActivityLine) -> str:
     """Return who did something; for a conflict, the person who requested it."""
-    requested_by = str(row.values.get("by") or "") if row.kind in REQUEST_KINDS else ""
+    requested_by = str(row.values.get("by") or "") if row.kind in activity_lines.REQUEST_KINDS else ""
     return requested_by or row.actor or authors.SYNC_ACTOR
 
 
@@ -116,7 +114,7 @@ def batch_offer(row: ActivityLine, user: Any, back_url: str) -> UndoOffer:
     if state := activity_undo.batch_undo_state(row.batch_id):
         return UndoOffer(label=state, is_undone=True)
     # The page that asks checks each entry.
-    if not may_undo(user, [row]):
+    if not activity_undo.may_undo(user, [row]):
         return NOTHING_TO_UNDO
     act = ACTS["redo" if row.kind == ActivityKind.UNDO else "undo"]
     return UndoOffer(batch_undo_url(row.batch_id, back_url), act.button)
@@ -132,14 +130,14 @@ class _UndoOffers:
         conflicts = {conflict for row in rows if (conflict := _conflict_of(row))}
         waiting = attention.waiting(kinds=(attention.Kind.CONFLICT, attention.Kind.DUPLICATE))
         self._open_conflicts = set(waiting.filter(source__in=conflicts).values_list("source", flat=True))
-        undoable = [row for row in rows if is_undoable(row)]
+        undoable = [row for row in rows if activity_undo.is_undoable(row)]
         stored = ActivityLine.objects.filter(entity_id__in={row.entity_id for row in undoable}, undoes__isnull=False)
         undos = list(stored.values_list("pk", "undoes"))
         taken_back = {undoes for _, undoes in undos}
         # The entries whose undo was not undone itself.
         self._undone = {undoes for undo, undoes in undos if undo not in taken_back}
         # What was changed again later can't be restored.
-        self._superseded = superseded_changes(undoable)
+        self._superseded = activity_undo.superseded_changes(undoable)
 
     def of(self, rows: Sequence[ActivityLine]) -> UndoOffer:
         """Return the undo of an act with these entries."""
@@ -151,8 +149,8 @@ class _UndoOffers:
                 # The answer about a whole record can't be undone by a button.
                 is_field_resolved = row.kind == ActivityKind.CONFLICT_SETTLED and row.key
                 return UndoOffer(url, ACTS["undo"].button) if is_field_resolved else NOTHING_TO_UNDO
-        undoable = [row for row in rows if is_undoable(row)]
-        if not undoable or not may_undo(self._reader, undoable):
+        undoable = [row for row in rows if activity_undo.is_undoable(row)]
+        if not undoable or not activity_undo.may_undo(self._reader, undoable):
             return NOTHING_TO_UNDO
         if all(row.pk in self._undone for row in undoable):
             return UndoOffer(is_undone=True)

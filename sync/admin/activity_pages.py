@@ -19,7 +19,7 @@ from django.urls import URLPattern, path, re_path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, ChoicesDropdownFilter, DropdownFilter, TextFilter
 
 from sync import addresses, permissions, registry
 from sync.admin import activity, admin_base, confirmed_action
@@ -31,7 +31,7 @@ from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.models import ActivityLine, SyncedModel, Tombstone, activity_lines
 from sync.operations import activity_undo
-from sync.records import authors, tombstones
+from sync.records import authors, item_links, tombstones
 
 ACTIVITY = "admin:sync_activityline_changelist"
 DELETED = "admin:sync_tombstone_changelist"
@@ -105,8 +105,45 @@ def _step_cells(step: activity_undo.UndoStep) -> tuple[object, ...]:
     return admin_base.link_to(url, step.name), step.label, now, outcome
 
 
+class PersonFilter(TextFilter):
+    """Filters the activity by a part of the name of who did something, or requested it."""
+
+    title = "person"
+    parameter_name = "person"
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        name = self.value()
+        return (
+            queryset.filter(models.Q(actor__icontains=name) | models.Q(values__by__icontains=name))
+            if name
+            else queryset
+        )
+
+
+class DeletedByFilter(PersonFilter):
+    """Filters deleted records by a part of the name of who deleted them, as the admin's log has it."""
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        name = self.value()
+        return queryset.filter(entity_id__in=authors.deleted_by(name)) if name else queryset
+
+
+class FieldFilter(DropdownFilter):
+    """Filters the activity by a field, also of acts on several."""
+
+    title = "field"
+    parameter_name = "field"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        labels = {mapping.key: mapping.label for spec in registry.entities() for mapping in spec.mappings}
+        return sorted(labels.items(), key=lambda label: label[1])
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        return queryset.filter(key=self.value()) if self.value() else queryset
+
+
 # With one of these parameters the list includes folded entries.
-SHOW_FOLDED_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id")
+SHOW_FOLDED_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id", "field")
 
 # The list shows the waiting edits of this many records at most; all of them are on the records' pages.
 MAX_WAITING = 20
@@ -128,11 +165,16 @@ class ActivityChangeList(TabbedChangeList):
             row.page_act = act
             # The link that takes the whole act back: the restore of deleted records, else its undo.
             row.page_offer = act.offer
-            if row.kind in activity_lines.DELETION_KINDS and row.page_lacks_record:
+            if row.is_of_deletion and row.page_folded_count:
+                number = registry.count_of_type(row.page_folded_count + 1, row.entity_type)
+                act.line.sentence = f"Deleted {number} in NPD."
+            if row.is_of_deletion and row.page_lacks_record:
                 ids_of_act_records = ActivityLine.objects.filter(fold_id=row.fold_id).values("entity_id")
                 record_ids = ids_of_act_records if row.page_folded_count else [row.entity_id]
                 url = restore_url(request.user, row.entity_type, record_ids, back_url)
                 row.page_offer = activity.UndoOffer(url, RESTORE.button)
+            elif row.kind == ActivityKind.UNLINKED and row.actor and not row.page_lacks_record:
+                row.page_offer = activity.UndoOffer(relink_url(request.user, row, back_url), ACTS["undo"].button)
             elif row.page_folded_count and row.kind in activity_lines.BATCH_KINDS:
                 row.page_offer = activity.batch_offer(row, request.user, back_url)
             elif row.page_folded_count:
@@ -169,9 +211,15 @@ class ActivityChangeList(TabbedChangeList):
 class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityChangeList
     list_display = ("moment", "record", "record_type", "change", "who")
-    list_filter = (admin_base.EntityFilter, ("at", admin_base.DateFilter))
+    list_filter = (
+        PersonFilter,
+        ("kind", ChoicesDropdownFilter),
+        FieldFilter,
+        admin_base.EntityFilter,
+        ("at", admin_base.DateFilter),
+    )
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
-    search_help_text = "A record's name, what happened, who did it, or an item's number"
+    search_help_text = "Name, what happened, who …"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"
     empty_title = "Nothing was synced yet"
@@ -212,7 +260,8 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         if row.page_folded_count:
             # An import's own entry is about no record.
             noun = "more record" if row.subject else "record"
-            more_records = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
+            count = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
+            more_records = "Show each" if row.is_of_deletion else f"… and {count}" if row.subject else count
         context = {"act": row.page_act, "offer": row.page_offer, "records": more_records, "records_url": url}
         context["refused_url"] = row.page_refused_url
         return SafeString(render_to_string("sync/activity_cell.html", context))
@@ -321,6 +370,24 @@ def restore_url(user: Any, entity_type: str, record_ids: Iterable[Any], back_url
     return reverse("admin:sync_tombstone_restore", args=[",".join(pks)], query={"back": back_url})
 
 
+def relink_url(user: Any, row: ActivityLine, back_url: str) -> str:
+    """Return the page that links the records of an unlinking again; empty for who may not, or if none is unlinked."""
+    ids = {row.entity_id}
+    if row.fold_id:
+        ids |= set(ActivityLine.objects.filter(fold_id=row.fold_id).values_list("entity_id", flat=True))
+    model = registry.entity(row.entity_type).model
+    unlinked = item_links.unlinked_items(row.entity_type, [*filter(None, ids)])
+    if (
+        not permissions.may_act(user, "change", row.entity_type)
+        or not model.objects.filter(pk__in=unlinked, monday_id=None).exists()
+    ):
+        return ""
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}_link"
+    if row.page_folded_count:  # type: ignore[attr-defined]  # prepare_page
+        return reverse(f"{name}_act_again", args=[row.fold_id], query={"back": back_url})
+    return reverse(f"{name}_again", args=[row.entity_id], query={"back": back_url})
+
+
 def item_after_restore(row: Tombstone) -> str:
     """Return which item a restored record gets; its next sync still links one that is back on the board meanwhile."""
     is_gone = not row.monday_id or row.state in tombstones.REMOVED_TOMBSTONE_STATES
@@ -338,9 +405,14 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     list_display = ("name", "record_type", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/list_tabs.html"
     fields = ("record_type", "deleted", "by", "outcome", "what_happened", "item_number", "deleted_values")
-    list_filter = (("state", ChoicesCheckboxFilter), admin_base.EntityFilter)
+    list_filter = (
+        DeletedByFilter,
+        ("state", ChoicesCheckboxFilter),
+        admin_base.EntityFilter,
+        ("deleted_at", admin_base.DateFilter),
+    )
     search_fields = ("monday_id", "entity_id", "data__name")
-    search_help_text = "A record's name, or the number of its item"
+    search_help_text = "Name, item's number"
     ordering = ("-deleted_at",)
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"

@@ -364,6 +364,9 @@ def _group_buttons(
     solved_by_mapping = is_about_column or group.kind is attention.Kind.REJECTED or group.code == BlockedCode.THROTTLED
     if link and solved_by_mapping and may_set_up(request.user):
         pages.append(Button("Change the mapping", url=reverse("admin:sync_boardlink_change", args=[link.pk])))
+    if group.kind is attention.Kind.BOARD and group.code.startswith("refused_"):
+        # Such as a board that is full: somebody has made room.
+        pages += filter(None, [queue_pages.go_on_button(request, "try_again")])
     if link and act_buttons and is_about_column:
         pages.append(Button("Open the board", url=addresses.board_url(link), is_on_monday=True))
     if group.kind is attention.Kind.REMOVED:

@@ -52,7 +52,7 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (admin_base.EntityFilter,)
     search_fields = ("name", "item_id")
-    search_help_text = "An item's name or number"
+    search_help_text = "Item's name or number"
     ordering = ("-first_seen", "-id")
     fields = ("item", "why", "board", "item_values", "since", "seen_at", "on_monday")
 
@@ -251,7 +251,7 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     list_display = ("item_id", "record_type", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "left_alone")
     search_fields = ("item_id", "reason", "entity_id")
-    search_help_text = "An item's number, or why it is ignored"
+    search_help_text = "Item's number, reason"
     ordering = ("-id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IgnoredItem]:
@@ -311,7 +311,7 @@ class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnl
     list_display_links = ("state_badge",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), admin_base.EntityFilter)
     search_fields = ("label", "remote_id", "entity_id")
-    search_help_text = "A record's name, or the number of its item"
+    search_help_text = "Name, item's number"
     ordering = ("-id",)
     fields = ("about", "change", "remote_id", "since", "state_badge", "decided", "decided_at")
 

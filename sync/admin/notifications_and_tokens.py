@@ -210,7 +210,7 @@ class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
     list_display = ("name", "owner", "begins_with", "created_at", "ends")
     list_display_links = ("begins_with",)
     search_fields = ("name", "token_key", "user__username", "user__first_name", "user__last_name")
-    search_help_text = "A token's name, how it begins, or its owner"
+    search_help_text = "Name, beginning, owner"
     ordering = ("-created",)
 
     begins_with = admin_base.plain_column("Begins with", lambda token: f"{token.token_key}…", "token_key")

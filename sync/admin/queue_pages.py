@@ -90,7 +90,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display_links = ("state",)
     list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))
     search_fields = ("remote_id", "error_message", "reason", "entity_id")
-    search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
+    search_help_text = "Name, item's number, error …"
     ordering = ("-id",)
 
     # Columns that only the engine reads are left out.

@@ -1,6 +1,6 @@
 """The admin of a synced model: its list with sync states, its form, and the actions on one or many records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -29,11 +29,11 @@ from sync import addresses, queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.import_and_export import RecordFilesMixin
-from sync.choices import SyncDirection
+from sync.choices import ActivityKind, SyncDirection
 from sync.fields import field_values, searches
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import limit_lock_waits, match_key_sql
-from sync.models import SyncedModel
+from sync.models import ActivityLine, SyncedModel
 from sync.monday.text_forms import match_key, unix_lines
 from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
@@ -186,8 +186,8 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
     @cached_property
     def search_help_text(self) -> str:
         fields = [self.opts.get_field(name.partition("__")[0]) for name in self.search_fields if name != "monday_id"]
-        labels = ", ".join(str(field.verbose_name) for field in fields)
-        return f"{capfirst(labels)} or the number of the item on Monday"
+        # The first ones, because more don't fit into the box.
+        return f"{capfirst(', '.join(str(field.verbose_name) for field in fields[:3]))} …"
 
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         super().prepare_page(request, rows)
@@ -300,6 +300,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         acts = {"direction": self.change_direction, "sync_now": self.sync_now, "link_again": self.link_again}
         return [
             *(path(f"<uuid:record_id>/{name}/", view(act), name=self._url_name(name)) for name, act in acts.items()),
+            path("unlinked/<uuid:fold_id>/", view(self.link_act_again), name=self._url_name("link_act_again")),
             *super().get_urls(),
         ]
 
@@ -383,17 +384,47 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
                 f"Link “{record}” with {item_name} again?", [act.effect, act.way_back], act.label, page_name=str(record)
             )
 
-        def run() -> str:
-            item_id = item_links.relink(record, request.user.get_username())
-            authors.log_action(request.user, record, f"Linked with item {item_id} again.")
-            return f"“{record}” is linked again. The next sync does the rest."
+        back_url = admin_base.back_url(request, self._page_url(record))
+        return confirmed_action.run_action(self, request, lambda: self._relink(request, [record]), back_url, question)
 
-        return confirmed_action.run_action(self, request, run, self._page_url(record), question)
+    def link_act_again(self, request: HttpRequest, fold_id: UUID) -> HttpResponse:
+        """Link the records that one act of the activity unlinked with their items again, after a question."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        ids = ActivityLine.objects.filter(fold_id=fold_id, kind=ActivityKind.UNLINKED).values("entity_id")
+        records = self.get_queryset(request).filter(pk__in=ids, monday_id=None)
+        act = ACTS["link_again"]
+
+        def question() -> confirmed_action.Question:
+            if not (number := records.count()):
+                return confirmed_action.Question("Nothing to link again", ["They have items, or were deleted."])
+            label = act.many.format(records=registry.count_of_type(number, self.model.entity_type()))
+            cells = [(str(record),) for record in records[: confirmed_action.MAX_ROWS_SHOWN]]
+            table = confirmed_action.RecordTable(("Record",), cells, number)
+            return confirmed_action.Question(f"{label}?", [act.effect], label, [table])
+
+        back_url = admin_base.back_url(request, reverse(activity_pages.ACTIVITY))
+        return confirmed_action.run_action(self, request, lambda: self._relink(request, records), back_url, question)
+
+    def _relink(self, request: HttpRequest, records: Iterable[SyncedModel]) -> confirmed_action.Report:
+        linked: list[SyncedModel] = []
+        problems = []
+        for record in records:
+            try:
+                item_id = item_links.relink(record, request.user.get_username())
+            except NotPossible as refused:
+                problems.append(str(refused))
+            else:
+                authors.log_action(request.user, record, f"Linked with item {item_id} again.")
+                linked.append(record)
+        subject = f"“{linked[0]}” is" if len(linked) == 1 else f"{len(linked):,} {self.opts.verbose_name_plural} are"
+        sentence = f"{subject} linked again. The next sync does the rest." if linked else ""
+        return confirmed_action.Report(sentence, problems)
 
     # Acts on the selected records of the list.
 
     def acts(self, request: HttpRequest) -> list[Act]:
-        codes = ("turn_sync_on", "turn_sync_off", "unlink")
+        codes = ("turn_sync_on", "turn_sync_off", "unlink", "link_again")
         return [ACTS[code] for code in codes] if self.has_change_permission(request) else []
 
     def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Any], act: Act) -> HttpResponse:
@@ -411,8 +442,10 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             effects = [act.effect, act.way_back]
             return confirmed_action.Question(f"{label}?", effects, label, [table], hidden, page_name=page_name)
 
-        def run() -> str:
+        def run() -> confirmed_action.Report | str:
             records = confirmed_action.confirmed_rows(request, rows, *shown_fields) if act.asks else rows
+            if act.code == "link_again":
+                return self._relink(request, records)
             if act.code != "unlink":
                 return self._turn_sync(request, records, on=act.code == "turn_sync_on")
             linked = records.exclude(monday_id=None)

@@ -10,7 +10,6 @@ from django.contrib.postgres.fields import ArrayField
 from sync import registry
 from sync.choices import Rule, SyncDirection
 from sync.fields import field_values, lookups
-from sync.fields.field_values import local_values
 from sync.fields.sync_filter import (
     GROUP_LABEL,
     MAX_CONDITIONS,
@@ -26,7 +25,6 @@ from sync.monday.columns import make_converter, selectable_labels
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.operations.setup import selection
 from sync.operations.setup.plan import planned_board
-from sync.registry import MappingSpec
 
 # Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"
@@ -34,7 +32,7 @@ SEPARATOR = ";"
 _FILLED_OPS = (FilterOp.FILLED, FilterOp.EMPTY)
 
 
-def rules_for(model: type[SyncedModel], mapping: MappingSpec) -> list[Rule]:
+def rules_for(model: type[SyncedModel], mapping: registry.MappingSpec) -> list[Rule]:
     """Return the rules that a person may choose for this field, in order; only lists can be united."""
     converter = make_converter(mapping.converter)
     # If its values may be single texts, NPD's side is a list only if every mapped field is an array.
@@ -223,7 +221,7 @@ class FilteredSide:
         mapping = self.mappings[key]
         if op in (FilterOp.IS, FilterOp.IS_NOT) and registry.relation_of(self.board.model, mapping.fields) is None:
             converter = self.board.converter(mapping)
-            empty = local_values(self.board.model(), mapping)
+            empty = field_values.local_values(self.board.model(), mapping)
             for text in texts:  # raises if the field can't have it
                 converter.canonical_local(converter.from_text(text, empty))
         return FilterCondition(key, op, tuple(texts), tuple(texts))

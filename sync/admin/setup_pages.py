@@ -28,7 +28,6 @@ from sync.api import monday_throttle_reason
 from sync.choices import SetupState
 from sync.clock import sync_now
 from sync.fields import lookups
-from sync.fields.lookups import phone_region
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
 from sync.limits import api_quota, connector, credentials, monday_account
@@ -173,7 +172,7 @@ class SetupWizardMixin(PageAdmin):
         self, request: HttpRequest, tested: connection.ConnectionTest | None, token_error: str = ""
     ) -> HttpResponse:
         account = monday_account()
-        region = phone_region()
+        region = lookups.phone_region()
         token = credentials.token_state()
         is_stopped = account.needs_probe or account.waits_at(sync_now())
         is_connected = token.is_usable and connection.has_answered_token(account) and not is_stopped

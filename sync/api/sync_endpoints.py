@@ -19,7 +19,6 @@ from rest_framework.routers import SimpleRouter
 
 from sync import attention, choices, registry
 from sync.api import api_base
-from sync.attention import Kind
 from sync.boards import availability
 from sync.kernel.acts import ACTS, NotPossible
 from sync.models import ActivityLine, ApprovalRequest, Attention, SyncMetadata, SyncQueue
@@ -267,7 +266,7 @@ class AttentionSerializer(serializers.Serializer[Any]):
 
     id = serializers.IntegerField(read_only=True)
     key = serializers.CharField(read_only=True, help_text="Stays the same as long as the same thing waits.")
-    kind = serializers.ChoiceField(choices=Kind.choices, read_only=True)
+    kind = serializers.ChoiceField(choices=attention.Kind.choices, read_only=True)
     code = serializers.CharField(read_only=True, help_text="Why, within its kind.")
     cause = serializers.CharField(read_only=True, help_text="Equal for things that are listed together.")
     title = serializers.CharField(read_only=True, help_text="The cause in words.")
@@ -292,7 +291,7 @@ class AttentionSerializer(serializers.Serializer[Any]):
 class AttentionFilter(filters.FilterSet):  # type: ignore[misc]
     """The filters of things that wait."""
 
-    kind = filters.MultipleChoiceFilter(choices=Kind.choices, help_text="May be given several times.")
+    kind = filters.MultipleChoiceFilter(choices=attention.Kind.choices, help_text="May be given several times.")
     monday_id = filters.CharFilter(field_name="item_id", help_text="The item.")
     since = filters.IsoDateTimeFilter(lookup_expr="gte", help_text="From this moment on.")
 

@@ -29,7 +29,7 @@ from django.urls import reverse
 
 from conflicts.reports import side_headings
 from sync import addresses, permissions, registry
-from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, WITH_OPTIONS, Severity, acts_of, cause_of
+from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode, UnmatchedReason
 from sync.clock import SyncNow
 from sync.fields import field_values, lookups
@@ -495,10 +495,18 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
     )
 
 
+# The labels of answers to “are these the same?” beside a row.
+_ANSWERS = {"link": "Link", "new_item": "New item", "new_record": "New record", "leave_alone": "Leave alone"}
+
+
 def _acts(row: Attention) -> tuple[Act, ...]:
     """Return the acts of a row's cause that are possible for it, in its words."""
     acts = acts_of(Kind(row.kind), row.code)
-    if row.kind == Kind.REMOVED or row.code in WITH_OPTIONS:
+    if row.kind == Kind.DUPLICATE:
+        # Of several answers with one act, such as two items to link with, a person chooses on the conflict's page.
+        options = row.values["acts"]
+        acts = [replace(act, label=_ANSWERS.get(act.code, act.label)) for act in acts if options.count(act.code) == 1]
+    elif row.kind == Kind.REMOVED or row.code in DELETIONS:
         # The direction of the record, or the conflict, decides.
         acts = [act for act in acts if act.code in row.values["acts"]]
     elif row.kind == Kind.REJECTED and not row.item_id:

@@ -6,7 +6,6 @@ from enum import IntEnum
 
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.choices import CHOSEN_REASONS, UnmatchedReason
 from sync.kernel.acts import ACTS, APPROVAL_ACTS, Act
 from sync.models.activity_lines import UNREPORTED
 from sync.models.attention import AttentionKind as Kind
@@ -137,9 +136,6 @@ CODE_SAME_NAME = "same_name"
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
 
-# The codes of conflicts whose own options say which acts are possible.
-WITH_OPTIONS = (*DELETIONS, CODE_SAME_NAME)
-
 # By kind and the code that definitions.py gives to an entry; an empty code is for all other codes of the kind.
 CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.STOP, ""): CauseFacts(
@@ -196,7 +192,9 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "somebody chooses: restore the records, too, or remove or unlink the items.",
         acts=_ACTS_ON_DELETED_RECORD,
     ),
-    (Kind.DUPLICATE, ""): CauseFacts("Are these the same {record}?"),
+    (Kind.DUPLICATE, ""): CauseFacts(
+        "Are these the same {record}?", acts=("link", "new_item", "new_record", "leave_alone")
+    ),
     (Kind.DUPLICATE, CODE_SAME_NAME): CauseFacts(
         "Is it the item of the same name?",
         "The board has items with the names of these records, and on one side nothing that tells whether they are the "
@@ -253,8 +251,8 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         for call in choices.CallKind
     },
     (Kind.UNMATCHED, ""): CauseFacts("No record belongs to it"),
-    **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in UnmatchedReason.choices},
-    **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in CHOSEN_REASONS},
+    **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in choices.UnmatchedReason.choices},
+    **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in choices.CHOSEN_REASONS},
 }
 
 

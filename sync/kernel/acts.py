@@ -119,7 +119,7 @@ _ACTS = (
     Act("link_again", "Link again",
         "Links the record with its former item, and turns its sync on. If the item has left the board, you are asked "
         f"what to do with the record. {_SYNC_ON}",
-        asks=True, way_back="To go back, unlink the record again."),
+        "Link {records} with their items again", asks=True, way_back="To go back, unlink the record again."),
     Act("undo", "Undo", "Puts the former value back in NPD, unless it has changed since; the next sync does the rest.",
         asks=True),
     Act("redo", "Redo", "Undoes an undo: puts the value back that NPD had before.", asks=True),
@@ -167,7 +167,7 @@ _ACTS = (
         "Both sides keep their values and aren't synced any more. If the item is on the board, its NPD ID is cleared; "
         f"it becomes no other record by itself. {_CONFLICTS_CLOSE}",
         "Unlink {records} from Monday", "{records} will be unlinked.", asks=True,
-        way_back="To go back, press “Link again…” on the record's page."),
+        way_back="To go back, choose “Link again” here or on a record's page, or “Undo” in the activity."),
     # Values that differ, that Monday rejected, and of edits on Monday that were lost.
     Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.",
         "Use NPD in {number}", "Resolved with NPD's values: {number}.", MAX_PER_REQUEST, asks_about_several=True,
@@ -193,7 +193,8 @@ _ACTS = (
     Act("consider_again", "Consider again", "Checks ignored items again, like new ones.",
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
     Act("link", "Link to", "Links the item with a record in NPD. From then on, both are synced.",
-        asks=True, record_right="change"),
+        "Link {records}", "{records} will be linked.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, press “Unlink…” on a record's page.", record_right="change", key="1"),
     Act("archive_copy", "Archive the copy",
         "Archives the item on Monday, unless it is edited before. What was written into it alone stays in Monday's "
         "archive.",
@@ -202,15 +203,19 @@ _ACTS = (
     Act("merge_records", "They are the same", "Deletes one of two records in NPD, and keeps one item.",
         deletes=True, asks=True, record_right="delete"),
     Act("two_records", "They are two", "Both records stay, and you are not asked again."),
-    Act("new_record", "It is somebody else: create a new record", "Creates a record in NPD, linked with the item."),
+    Act("new_record", "It is somebody else: create a new record", "Creates a record in NPD, linked with the item.",
+        "Create records from {items}", "{items} will become records.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, delete the new records.", record_right="add", key="3"),
     Act("same_name", "It is the same",
         "Links the record with the item of its name; what differs is synced field by field.",
         "Link {records} with the items of their names", "{records} will be linked with the items of their names.",
         asks=True, way_back="To go back, press “Unlink…” on a record's page."),
     Act("new_item", "None of them: create a new item", "Creates an item on Monday; those that were found stay.",
-        "Create new items for {records}", "New items will be created for {records}.", asks=True,
-        way_back="To go back, archive the new items on the board."),
-    Act("leave_alone", "Leave the item alone", "The item stays on the board and is not synced."),
+        "Create new items for {records}", "New items will be created for {records}.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, archive the new items on the board.", key="3"),
+    Act("leave_alone", "Leave the item alone", "The item stays on the board and is not synced.",
+        "Leave {items} alone", "{items} will be left alone.", MAX_PER_REQUEST, asks=True,
+        way_back="To go back, delete it under “Ignored items”."),
 )  # fmt: skip
 
 ACTS: Mapping[str, Act] = {act.code: act for act in _ACTS}

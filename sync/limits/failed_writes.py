@@ -29,7 +29,6 @@ from django.db import models, transaction
 from django.db.models.functions import TruncMinute
 
 from sync import choices
-from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.limits import api_quota, stops
@@ -219,7 +218,7 @@ def _set_write_stop(account: MondayAccount, error: MondayError, wait: float) -> 
         return
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(ActivityKind.STOP, f"Sync stopped: {choices.StopCode.WRITES.label}.")
+        log_event(choices.ActivityKind.STOP, f"Sync stopped: {choices.StopCode.WRITES.label}.")
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
     account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"

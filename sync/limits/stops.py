@@ -13,7 +13,6 @@ from django.conf import settings
 from django.db import transaction
 
 from sync import choices, registry
-from sync.choices import ActivityKind
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.limits import api_quota
@@ -60,11 +59,11 @@ def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) 
         # Locked, so that of two requests only the first logs the end.
         since = rows.select_for_update().values_list("stopped_since", flat=True).first()
         ended = rows.update(**{**NO_STOP, "free_since": SyncNow(), **(columns or {})})
-        kinds = (ActivityKind.STOP, ActivityKind.STOP_END)
+        kinds = (choices.ActivityKind.STOP, choices.ActivityKind.STOP_END)
         events = ActivityLine.objects.filter(entity_id=None, entity_type="", kind__in=kinds)
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
-        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == ActivityKind.STOP:
-            log_event(ActivityKind.STOP_END, "The sync runs again.", by=by)
+        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == choices.ActivityKind.STOP:
+            log_event(choices.ActivityKind.STOP_END, "The sync runs again.", by=by)
     return bool(ended)
 
 
@@ -83,7 +82,7 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     if before is None:
         title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
         sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.sentence}"
-        log_event(ActivityKind.STOP, sentence, entity_type=link.entity_type)
+        log_event(choices.ActivityKind.STOP, sentence, entity_type=link.entity_type)
 
 
 def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
@@ -92,7 +91,7 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
         return
     _store_stop(link, kind, None)
     sentence = f"The sync runs again: {registry.board_title(link.entity_type)}."
-    log_event(ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
+    log_event(choices.ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
     if kind != ALL_CALLS:
         transaction.on_commit(make_waiting_writes_due)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
-from sync.choices import ActivityKind
+from sync.choices import ActivityKind, TombstoneReason
 from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.db import EMPTY_OBJECT
@@ -26,6 +26,12 @@ REQUEST_KINDS: Mapping[str, ActivityKind] = {
 
 # The kinds of lines about a deleted record or its item; their actor is the person who deleted the record.
 DELETION_KINDS = (ActivityKind.DELETE, ActivityKind.DELETED, ActivityKind.ARCHIVED)
+
+
+def is_of_deletion(kind: str, values: Mapping[str, Any]) -> bool:
+    """Whether a line is about a record that was deleted in NPD, or what became of its item."""
+    return kind in DELETION_KINDS or values.get("reason") == TombstoneReason.PENDING_APPROVAL
+
 
 # The kinds of acts with which a person writes many records as one batch.
 BATCH_KINDS = (ActivityKind.IMPORT, ActivityKind.UNDO)
@@ -116,8 +122,15 @@ class ActivityLine(models.Model):
         return REFILLS in self.values
 
     @property
+    def is_of_deletion(self) -> bool:
+        return is_of_deletion(self.kind, self.values)
+
+    @property
     def fold_key(self) -> tuple[str, ...]:
         """Equal for lines of different records that may be one act: a person's on any field, the sync's on one."""
+        if self.is_of_deletion and self.actor and self.act:
+            # What was deleted at once is one act, whatever becomes of each item.
+            return (self.entity_type, ActivityKind.DELETE, "", "", self.actor, self.act)
         kind = self.kind
         if self.is_of_new_item:
             kind = ActivityKind.CREATE
@@ -220,6 +233,8 @@ def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
     # Recent listed lines that may belong to the same acts, with their age.
     types = {line.entity_type for line in lines}
     kinds = {line.kind for line in lines}
+    if any(line.is_of_deletion for line in lines):
+        kinds |= {*DELETION_KINDS, ActivityKind.APPROVAL}
     actors = {line.actor for line in lines}
     age = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
     rows = ActivityLine.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)

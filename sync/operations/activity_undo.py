@@ -16,7 +16,6 @@ from conflicts.store import open_conflicts
 from sync import permissions, registry
 from sync.choices import ActivityKind, SyncDirection, common_direction
 from sync.fields import field_values, lookups
-from sync.fields.lookups import FieldDisplay, read_related
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
@@ -173,7 +172,7 @@ class _UndoPlan:
         link = lookups.link_of(entity_type)
         mappings = list(link.mappings.all()) if link else []
         self.mappings = {mapping.key: mapping for mapping in mappings}
-        self.display = FieldDisplay(link, mappings, list(records.values())) if link else None
+        self.display = lookups.FieldDisplay(link, mappings, list(records.values())) if link else None
         self.conflicts = open_conflicts(entity_type, records)
         self.last_names = deleted_names(entity_type, {row.entity_id for row in rows if row.entity_id} - records.keys())
         created = [row.entity_id for row in rows if is_creation(row) and row.entity_id in records]
@@ -186,7 +185,7 @@ class _UndoPlan:
             raws = [raw for row in rows if (raw := row.values.get("raw_before", {})).keys() <= fields.keys()]
             relations = {name for raw in raws for name in raw if fields[name].is_relation}
             models.prefetch_related_objects(list(records.values()), *sorted(relations))
-            self.related = read_related(field_values.references_of(model, raws))
+            self.related = lookups.read_related(field_values.references_of(model, raws))
 
     def step(self, row: ActivityLine) -> UndoStep:
         """Return the step of a line, with the values to write or the reason against it."""

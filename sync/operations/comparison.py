@@ -23,7 +23,6 @@ from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import BoardContext, local_values, still_holds
-from sync.fields.lookups import load_board
 from sync.kernel import humanize, process
 from sync.limits import breaker, connector
 from sync.merge import Action
@@ -143,7 +142,7 @@ class BoardListing:
     """
 
     def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
-        self.board = load_board(link)
+        self.board = lookups.load_board(link)
         self._notes_unmatched = not is_preview
         self.listed: set[str] = set()
         self.started_at = sync_now()

@@ -20,7 +20,6 @@ from sync.boards import availability
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.fields.field_values import BoardContext
-from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.humanize import quote, shorten
 from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
@@ -251,7 +250,7 @@ def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnl
     claims = _claims_to_plan(spec, ids, listing.unmatched, size)
     gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
     while chunk := list(islice(claims, size)):
-        planned_passes = plan_passes(load_board(link), chunk, gatherer)
+        planned_passes = plan_passes(lookups.load_board(link), chunk, gatherer)
         first = planned_passes[0]
         if first.unread_reason:
             dry_run.problem = f"Monday could not be read to the end. {first.unread_reason}"
@@ -514,7 +513,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[Pla
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
-    planned_passes = plan_passes(load_board(link), [record_claim], Gatherer())
+    planned_passes = plan_passes(lookups.load_board(link), [record_claim], Gatherer())
     return planned_passes[-1], [change for planned_pass in planned_passes for change in plan_changes(planned_pass)]
 
 
@@ -530,7 +529,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with limits.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
-        planned_pass = decide_pass(load_board(link), [claim], Gatherer(), {record.pk: linked})
+        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
         return [], planned_pass.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."

@@ -83,6 +83,7 @@ def drain(
     `say` prints a line of progress every `progress_seconds`.
     """
     total = WorkSummary()
+    known = 0  # the largest number of jobs so far, because passes enqueue others
     types = _types(entity_type)
     while True:
         summary = work(entity_type, seconds=progress_seconds if say else None, wait_for_lease=True)
@@ -98,7 +99,8 @@ def drain(
             if not leases.filter(expires__gt=SyncNow()).exists():
                 return total
         if say:
-            say(f"{total.checked:,} checked, {due:,} to go …")
+            known = max(known, total.checked + due)
+            say(f"{total.checked:,} of at least {known:,} checked …")
 
 
 class _Run:

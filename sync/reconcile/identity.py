@@ -173,7 +173,7 @@ def identify(
     if not hits and not wants_new_item and unlinked is not None:
         former = facts.items.linked.get(unlinked.item_id)
         is_as_unlinked = former is not None and _is_as_unlinked(board, record_facts, former, owners)
-        asking = _asking(relink_question(record, unlinked))
+        asking = _asking(relink_question(board, record, unlinked, former))
         return pass_plan.IdentityPlan(item=former) if is_as_unlinked else asking
     if not hits and not wants_new_item and board.link.creates_held:
         return pass_plan.IdentityPlan(reason=board.link.creates_held)
@@ -365,12 +365,13 @@ def namesake_question(board: BoardContext, record: SyncedModel, items: Sequence[
     return question_data(f"{sentence}, {unsure}. {_UNANSWERED}", candidates, options) | {"by_name": True}
 
 
-def relink_question(record: SyncedModel, row: IgnoredItem) -> dict[str, Any]:
-    """Return the question whether a record that syncs again gets back the item that it was unlinked from."""
+def relink_question(board: BoardContext, record: SyncedModel, row: IgnoredItem, former: Item | None) -> dict[str, Any]:
+    """Return the question whether a record that syncs again gets back its `former` item, if that was read."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = Option.answer("link", effect, row.item_id, "Link it with that item again")
     sentence = f"“{record}” had this item before. {row.reason} {_UNANSWERED}"
-    candidate = {"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}
+    unread = {"id": row.item_id, "label": f"Item {row.item_id}"}
+    candidate = (field_values.item_data(board, former) if former else unread) | {"linked_to": None}
     return question_data(sentence, [candidate], [again, _new_item_option(record)])
 
 

@@ -25,7 +25,6 @@ from sync.choices import (
 )
 from sync.clock import SyncNow
 from sync.fields import lookups
-from sync.fields.lookups import link_of
 from sync.kernel import grouped, humanize
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping, SyncMetadata, Tombstone
 from sync.models.records_and_items import approval_payload_key
@@ -199,7 +198,7 @@ def records_due_soon(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
 
 def limit_exceeded_by_item_removals(entity_type: str, ids: Iterable[UUID]) -> str:
     """Return the limit that removing the items of these records now would exceed, as text, or an empty text."""
-    if (link := link_of(entity_type)) is None or not (deleted := set(ids)):
+    if (link := lookups.link_of(entity_type)) is None or not (deleted := set(ids)):
         return ""
     facts = read_approvals(link, [ApprovalKind.ITEMS])
     assert facts.limit is not None

@@ -11,8 +11,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import F, Model, Window
-from django.db.models.functions import RowNumber
+from django.db.models import F, Model, Q, QuerySet, UUIDField, Window
+from django.db.models.functions import Cast, RowNumber
 
 from sync import registry
 from sync.choices import ActivityKind
@@ -265,6 +265,17 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
     tombstones = Tombstone.objects.filter(entity_id__in=deletions).exclude(context_id=None)
     requests = dict(tombstones.values_list("entity_id", "context_id"))
     return {key: replace(deletion, request=str(requests.get(key, ""))) for key, deletion in deletions.items()}
+
+
+def deleted_by(name: str) -> QuerySet[LogEntry, Any]:
+    """Return the ids, as a subquery, of the records that somebody whose name contains this has deleted in the admin."""
+    user: Any = get_user_model()
+    named = user._default_manager.filter(
+        Q(**{f"{user.USERNAME_FIELD}__icontains": name}) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
+    )
+    types = [ContentType.objects.get_for_model(spec.model) for spec in registry.entities()]
+    rows = LogEntry.objects.filter(action_flag=DELETION, user__in=named, content_type__in=types)
+    return rows.values_list(Cast("object_id", UUIDField()), flat=True)
 
 
 def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE) -> None:

@@ -35,7 +35,6 @@ from sync.monday.board_events import (
     verify_jwt,
 )
 from sync.outbox import ITEM_UPSERT, RECORD_UPSERT, mark_pending, wakeups
-from sync.registry import configured_board_id
 
 log = structlog.get_logger(__name__)
 
@@ -204,7 +203,9 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         trigger_id = ""
     models = {spec.entity_type: spec.model for spec in registry.entities()}
     # The environment's board id wins over the stored one, as in `lookups.with_configured_board`.
-    board_ids = {entity_type: board_id for entity_type in models if (board_id := configured_board_id(entity_type))}
+    board_ids = {
+        entity_type: board_id for entity_type in models if (board_id := registry.configured_board_id(entity_type))
+    }
     params = {
         "trigger_id": trigger_id or hashlib.sha256(raw_body).hexdigest(),
         "board_id": event.board_id,

@@ -21,7 +21,8 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
-from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
+from sync.models import ActivityLine, BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
+from sync.models.activity_lines import fold_alike
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import ITEM_NAME_PATHS
 from sync.outbox import enqueue, enqueue_unmatched
@@ -183,7 +184,8 @@ def relink(record: SyncedModel, by: str) -> str:
         model.objects.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
-        person_line(current, ActivityKind.LINK, "Linked again with its item; its sync is on.", by).save()
+        line = person_line(current, ActivityKind.LINK, "Linked again with its item; its sync is on.", by)
+        ActivityLine.objects.bulk_create(fold_alike([line]))
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
     return item_id

@@ -25,17 +25,14 @@ from sync.choices import (
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.fields.field_values import tombstone_name
-from sync.fields.lookups import link_of
 from sync.kernel import as_uuid, grouped, humanize, process
 from sync.kernel.acts import ActionError, RestoreError
-from sync.kernel.humanize import plural
 from sync.models import ActivityLine, IgnoredItem, SyncedModel, SyncMetadata, Tombstone, history_of
 from sync.models.activity_lines import fold_alike
 from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
-from sync.records.authors import person_line
+from sync.records.authors import deletion_authors, person_line
 from sync.records.item_links import RECORD_RESTORED_KEY
-from sync.registry import entity
 
 # States after which the deleted record has no item of its own on the board.
 REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
@@ -188,11 +185,22 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
         restored = person_line(record, ActivityKind.RESTORED, "Restored as it was when it was deleted.", by)
-        ActivityLine.objects.bulk_create(fold_alike([restored]))
+        ActivityLine.objects.bulk_create([*_unlogged_deletion(locked, record), *fold_alike([restored])])
         # A call of ours without an answer may be removing its item just now.
         payload = {RECORD_RESTORED_KEY: True, "by": by}
         enqueue(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     return record
+
+
+def _unlogged_deletion(tombstone: Tombstone, record: SyncedModel) -> list[ActivityLine]:
+    """Return a line about the record's deletion by a person if no pass has logged it yet."""
+    deletion = deletion_authors([(tombstone.entity_type, tombstone.entity_id)]).get(tombstone.entity_id)
+    lines = ActivityLine.objects.filter(entity_id=tombstone.entity_id, at__gte=tombstone.deleted_at)
+    if deletion is None or any(line.is_of_deletion for line in lines):
+        return []
+    line = person_line(record, ActivityKind.DELETE, "Deleted in NPD.", deletion.by)
+    line.at = tombstone.deleted_at
+    return [line]
 
 
 def prune_tombstones() -> int:
@@ -260,7 +268,7 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     for field in _pointing_fields(type(next(iter(records)))) if ids else ():
         pointing = field.model.objects.filter(**{f"{field.name}__in": ids}).exclude(pk__in=[*ids, *deleted_with])
         if number := pointing.count():
-            whose = plural(number, "loses its", "lose their")
+            whose = humanize.plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
     relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
     linked = [record for record in records if record.monday_id]
@@ -271,28 +279,28 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     syncable = [record for record in linked if record.may_sync and not record.is_left_out]
     sent = [record for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
     if not sent:
-        stay = plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
+        stay = humanize.plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
         return DeletionConsequence(f"{items} {stay} synced to Monday.", False, relations)
-    link = link_of(entity_type)
+    link = lookups.link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_item_removals(entity_type, {record.pk for record in sent})):
         # Only these wait; the others stay on Monday.
-        waits = f"{_items_of(sent)} {plural(len(sent), 'waits', 'wait')} for approval on Home"
+        waits = f"{_items_of(sent)} {humanize.plural(len(sent), 'waits', 'wait')} for approval on Home"
         sentence = f"{waits}: NPD Sync removes at most {limit} within an hour without asking."
         return DeletionConsequence(sentence, True, relations)
-    sentences = [f"{items} {plural(len(linked), *_CONSEQUENCES[policy])}."]
+    sentences = [f"{items} {humanize.plural(len(linked), *_CONSEQUENCES[policy])}."]
     if len(sent) < len(linked):
         sentences.append("Those that aren't synced to Monday stay.")
     if policy is not DeletedRecordPolicy.ASK:
-        edited = plural(len(linked), "it", "one of them")
+        edited = humanize.plural(len(linked), "it", "one of them")
         sentences.append(f"If somebody has edited {edited} there since the last sync, we ask you first.")
     return DeletionConsequence(" ".join(sentences), False, relations)
 
 
 def _items_of(records: Sequence[SyncedModel]) -> str:
     """Return a phrase without a number, because a pass may ask about some of them instead."""
-    return plural(len(records), "Its item", f"The items of these {records[0]._meta.verbose_name_plural}")
+    return humanize.plural(len(records), "Its item", f"The items of these {records[0]._meta.verbose_name_plural}")
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
@@ -330,7 +338,7 @@ def find_record(entity_type: str, text: str) -> SyncedModel | Tombstone:
 
     Raises ActionError unless exactly one matches; UnknownEntity for an unknown type.
     """
-    spec = entity(entity_type)
+    spec = registry.entity(entity_type)
     text = text.strip()
     entity_id = as_uuid(text)
     if entity_id is not None:

@@ -200,6 +200,9 @@ def test_a_boards_problem_opens_the_boards_page_from_its_group(browser: Client, 
     entries = attention.entries(attention.waiting(kinds=[attention.Kind.BOARD]))
     assert [entry.url for entry in entries] == [f"/admin/sync/boardlink/{link.pk}/change/"] * 2
     assert f'href="/admin/sync/boardlink/{link.pk}/change/"' in html_of(browser)
+    buttons = {box.group.code: [button.label for button in box.buttons] for box in browser.get(HOME).context["boxes"]}
+    assert buttons["silence"] == ["Open the board"]
+    assert buttons["refused_create"] == ["Open the board", "Try again now"], "somebody may have made room"
 
 
 def test_each_group_says_how_long_ago_it_was(browser: Client) -> None:

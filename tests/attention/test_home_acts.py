@@ -437,6 +437,36 @@ def test_whoever_deleted_the_records_sees_their_removal_first_and_others_see_how
     assert [code for code, _, _ in acts_of(browser)] == ["reject", "approve"]
 
 
+def test_questions_who_is_who_are_answered_together_but_not_where_several_are_found(browser: Client) -> None:
+    link, other = ({"choose": "custom", "value": str(n), "does": "link", "label": "L", "effect": "E."} for n in (7, 8))
+    new = {"choose": "custom", "value": "new", "does": "new_item", "label": "N", "effect": "E."}
+    asked = []
+    for name, options in (("Ann", [link, new]), ("Bob", [link, new]), ("Cid", [link, other, new])):
+        about = {"what": f"Is it {name}?", "options": options, "candidates": [{"id": "7"}]}
+        contact = states.contact(name)
+        asked.append(
+            SyncConflict.objects.create(
+                entity_type="contact",
+                entity_id=contact.pk,
+                kind="identity",
+                monday_item_id="7",
+                about=about,
+                npd_data={},
+                monday_data={},
+                conflict_fields=[],
+            )
+        )
+    [box] = browser.get(HOME).context["boxes"]
+    assert [[act.code for act in row.acts] for row in box.rows] == [["link", "new_item"]] * 2 + [["new_item"]]
+    assert [button.code for button in box.buttons[1:]] == ["new_item"], "on all three"
+    keys = [row.entry.key for row in box.rows[:2]]
+    question = browser.post(ACT, {"cause": box.group.cause, "key": keys, "action": "link"})
+    assert "Link 2 contacts" in words_of(question.content.decode())
+    browser.post(ACT, answer_to_question(question.content.decode()))
+    chosen = [SyncConflict.objects.get(pk=conflict.pk).is_being_applied for conflict in asked]
+    assert chosen == [True, True, False]
+
+
 def one_of_each_cause() -> None:
     """Add to `kinds` what has other acts than the others of its kind."""
     for number, code in enumerate(BlockedCode):
@@ -453,7 +483,11 @@ def one_of_each_cause() -> None:
         if name == "deleted_record":
             contact.delete()
     rejected_too("Rejected", "75")
-    for item, acts in (("6501", ("same_name", "new_item")), ("6502", ("archive_copy",))):
+    for item, acts in (
+        ("6501", ("same_name", "new_item")),
+        ("6502", ("archive_copy",)),
+        ("6503", ("link", "new_record", "leave_alone")),
+    ):
         offered = [
             {"choose": "custom", "value": act, "label": act, "effect": "It is done.", "does": act} for act in acts
         ]

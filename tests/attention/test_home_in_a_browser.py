@@ -86,9 +86,17 @@ def test_a_whole_group_is_done_by_its_button_and_taken_back_by_u(open_page: Any,
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_each_key_does_what_it_says(open_page: Any, person: Any, kinds: Kinds, width: int, scheme: str) -> None:
     states.conflicting("Zoe", "5050")  # the same cause as Ann's
+    for number in range(6):
+        states.dead(f"Dead {number}")
     page, errors = open_page(width, scheme)
     page.goto(HOME)
     assert not barriers(page)
+    # A folded group is opened, and left for its first row.
+    page.locator("#npd-home summary", has_text="Failed").focus()
+    press(page, "Enter")
+    row_of(page, "Dead 5").wait_for()
+    press(page, "Enter")
+    assert focused_name(page) in ("Bob", "Dead 0")
     row_of(page, "Zoe").focus()
     press(page, "k")
     assert focused_name(page) == "Ann"

@@ -54,7 +54,7 @@ def test_progress_is_printed_while_this_board_has_more(world: World) -> None:
     world.sandbox.control("latency", call_ms=300)
     lines: list[str] = []
     assert drain("contact", lines.append, progress_seconds=0.25).checked == 5
-    assert lines[0] == "4 checked, 1 to go …"
+    assert lines[0] == "4 of at least 5 checked …"
 
 
 def test_a_record_whose_pass_fails_counts_once_as_checked_and_failed(

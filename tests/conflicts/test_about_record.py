@@ -211,3 +211,6 @@ def test_candidates_stand_side_by_side_with_what_differs(browser: Client, contac
     assert "Rear Admiral differs" in page
     assert "Belongs to another record already." in page
     assert page.count("grace@navy.test") == 2
+    SyncConflict.objects.update(about={"what": WHAT, "candidates": [{"id": "8", "label": "Item 8"}]})
+    unread = text_of(browser.get(screen(conflict_of(contact))))
+    assert ("not read" in unread, "differs" in unread) == (True, False)

@@ -212,6 +212,17 @@ def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bear
     assert plan.creates
 
 
+def test_the_question_about_a_former_item_shows_its_values() -> None:
+    record = ann()
+    items = BatchItems(linked={"9": shown("9", role_title="Chief")})
+    identity = IdentityFacts(unlinked={record.pk: ignored("9", record)})
+    facts_of_pass = PassFacts(BY_EMAIL, at(0), items=items, identity=identity)
+    plan = identify_without_item(facts_of_pass, [facts(record, item=None)])[record.pk]
+    assert plan.question is not None
+    [candidate] = plan.question["candidates"]
+    assert (candidate["id"], candidate["values"]["role_title"]) == ("9", "Chief")
+
+
 def test_none_of_them_makes_an_item_of_its_own() -> None:
     [plan] = identified(ann(), by_match=[shown(), shown("8"), shown("9")], as_new=True, owners={"9": uuid4()})
     assert plan == IdentityPlan(creates=True)

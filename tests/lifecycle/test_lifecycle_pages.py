@@ -1,6 +1,7 @@
 """The pages on which a person unlinks, links again, brings back, and considers an item again."""
 
 import re
+import uuid
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +13,9 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.models import ActivityLine, Tombstone
 from sync.models.activity_lines import fold_alike
+from sync.records.item_links import ignore_item
 from sync.records.tombstones import restore_by_person
+from tests.admin.test_records import words_of
 from tests.support.world import World
 
 CONTACTS = "/admin/npd/contact/"
@@ -44,11 +47,15 @@ def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_
 
 def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> None:
     keys = [Contact.objects.create(name=name).pk for name in ("ann", "bob", "eve", "dan")]
-    alike = {"entity_type": "contact", "kind": "archived", "actor": "ada", "sentence": "Deleted in NPD."}
-    lines = [ActivityLine(**alike, entity_id=key, cause={"act": "one"}) for key in keys[:3]]
-    ActivityLine.objects.bulk_create(
-        fold_alike([*lines, ActivityLine(**alike, entity_id=keys[3], cause={"act": "two"})])
-    )
+    alike = {"entity_type": "contact", "actor": "ada", "sentence": "Deleted in NPD."}
+    waits = {"kind": "approval", "values": {"reason": "pending_approval"}}
+    # What becomes of the items differs.
+    lines = [
+        ActivityLine(**alike, **rest, entity_id=key, cause={"act": "one"})
+        for key, rest in zip(keys, (waits, {"kind": "archived"}, waits), strict=False)
+    ]
+    lines.append(ActivityLine(**alike, **waits, entity_id=keys[3], cause={"act": "two"}))
+    ActivityLine.objects.bulk_create(fold_alike(lines))
 
     def offers() -> list[tuple[str, str]]:
         rows = away.get("/admin/sync/activityline/").context["cl"].result_list
@@ -57,6 +64,8 @@ def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> 
     assert offers() == []  # none is gone
     Contact.objects.filter(pk__in=keys).delete()
     [(label, one), (_, several)] = offers()
+    page = words_of(away.get("/admin/sync/activityline/").content.decode())
+    assert re.search(r"Deleted 3 contacts in NPD\. Show each Restore.* ada ", page)
     assert label == "Restore…"
     assert away.get(one).context["question"].button == "Restore 1 deleted record"
     assert away.get(several).context["question"].button == "Restore 3 deleted records"
@@ -65,6 +74,58 @@ def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> 
     assert [url for _, url in offers()] == [several]
     Tombstone.objects.update(reason_code="erased")
     assert offers() == []
+
+
+def test_the_activity_and_the_deleted_records_are_filtered_by_person_field_kind_and_day(away: Client) -> None:
+    for number, (actor, kind, key) in enumerate((("ada", "push", "phone"), ("ben", "pull", "email"), ("", "link", ""))):
+        ActivityLine.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), actor=actor, kind=kind, key=key, sentence=f"Line {number}."
+        )
+    for query, sentences in (
+        ("person=AD", ["Line 0."]), ("field=email", ["Line 1."]), ("kind__exact=link", ["Line 2."]),
+        ("person=ben&field=phone", []),
+    ):  # fmt: skip
+        rows = away.get(f"/admin/sync/activityline/?{query}").context["cl"].result_list
+        assert [row.sentence for row in rows] == sentences, query
+    keys = [Contact.objects.create(name=name).pk for name in ("ann", "bob")]
+    away.post(CONTACTS, {"action": "delete_selected", "_selected_action": [str(keys[0])], "post": "yes"})
+    Contact.objects.all().delete()
+    for query, number in (
+        ("person=ad", 1),
+        ("person=zoe", 0),
+        ("", 2),
+        ("deleted_at__gte=2999-01-01+00:00:00%2B00:00", 0),
+    ):
+        assert len(away.get(f"/admin/sync/tombstone/?{query}").context["cl"].result_list) == number, query
+
+
+def test_a_restored_record_names_who_deleted_and_who_restored_it(away: Client) -> None:
+    key = Contact.objects.create(name="ann").pk
+    away.post(CONTACTS, {"action": "delete_selected", "_selected_action": [str(key)], "post": "yes"})
+    restore_by_person(Tombstone.objects.get(), "ben")
+    lines = ActivityLine.objects.filter(entity_id=key).order_by("at").values_list("kind", "actor")
+    assert list(lines) == [("delete", "ada"), ("restored", "ben")]
+
+
+def test_what_was_unlinked_at_once_is_linked_again_from_the_activity_and_from_the_list(away: Client) -> None:
+    contacts = [Contact.objects.create(name=name, sync_enabled=False) for name in ("ann", "bob", "eve")]
+    alike = {"entity_type": "contact", "kind": "unlinked", "actor": "ada", "sentence": "Unlinked."}
+    ActivityLine.objects.bulk_create(fold_alike([ActivityLine(**alike, entity_id=each.pk) for each in contacts]))
+
+    def offer() -> str:
+        [row] = away.get("/admin/sync/activityline/?kind__exact=unlinked").context["cl"].result_list
+        return str(row.page_offer.url)
+
+    assert offer() == "", "there is no item to link"
+    for number, contact in enumerate(contacts):
+        ignore_item("contact", f"7{number}", contact.pk, "ada unlinked it.")
+    undo = offer()
+    assert away.get(undo).context["question"].button == "Link 3 contacts with their items again"
+    form = {"action": "link_again", "_selected_action": [str(contacts[0].pk)], "confirmed": "yes", "index": "0"}
+    away.post(CONTACTS, form)
+    assert away.post(undo, {"confirmed": "yes"}).headers["Location"].startswith("/admin/sync/activityline/")
+    assert set(Contact.objects.values_list("monday_id", "sync_enabled")) == {("70", True), ("71", True), ("72", True)}
+    assert offer() == ""
 
 
 def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives_it_back(away: Client) -> None:

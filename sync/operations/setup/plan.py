@@ -25,7 +25,6 @@ from sync.choices import RemovedItemPolicy
 from sync.clock import sync_now
 from sync.fields import lookups
 from sync.fields.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
-from sync.fields.lookups import load_settings
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
 from sync.kernel.db import match_key_sql
@@ -127,7 +126,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
             columns[spec.key] = chosen.columns.get(choices.choice_of(spec).column, new_column)
     synced = {spec.key for spec in chosen.synced}
     mappings = [mapping for mapping in board_setup.mappings_after(chosen, link, columns) if mapping.key in synced]
-    return BoardContext(link, mappings, chosen.spec.model, load_settings())
+    return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
 
 
 class ListingGatherer(Gatherer):

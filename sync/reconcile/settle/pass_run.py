@@ -27,7 +27,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.activity_lines import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike
+from sync.models.activity_lines import MAX_ACTOR_LENGTH, REFILLS, fold_alike, is_of_deletion
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.lag import LAG_BUCKETS
@@ -76,7 +76,9 @@ class PassHistory:
         edited = {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
         self.edits = authors.latest_events(model, edited, without_batch=str(batch_id))
         self.users = authors.users_of(event for events in self.edits.values() for event in events)
-        with_deletion_lines = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
+        with_deletion_lines = [
+            plan.id for plan in plans if any(is_of_deletion(line.kind, line.values) for line in plan.log)
+        ]
         self.deletions = authors.deletion_authors((model.entity_type(), entity_id) for entity_id in with_deletion_lines)
 
     def rows(self) -> list[ActivityLine]:
@@ -107,7 +109,7 @@ class PassHistory:
         if line.kind == ActivityKind.RETURNED and not actor:
             restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
             actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
-        if line.kind in DELETION_KINDS and (deletion := self.deletions.get(plan.id)):
+        if is_of_deletion(line.kind, line.values) and (deletion := self.deletions.get(plan.id)):
             actor = actor or deletion.by
             if deletion.message:
                 cause["deletion"] = deletion.message
