@@ -217,7 +217,7 @@ def test_the_question_about_a_former_item_shows_its_values() -> None:
     items = BatchItems(linked={"9": shown("9", role_title="Chief")})
     identity = IdentityFacts(unlinked={record.pk: ignored("9", record)})
     facts_of_pass = PassFacts(BY_EMAIL, at(0), items=items, identity=identity)
-    plan = identify_without_item(facts_of_pass, [facts(record, item=None)])[record.pk]
+    plan = identify_without_item(facts_of_pass, [facts(record)])[record.pk]
     assert plan.question is not None
     [candidate] = plan.question["candidates"]
     assert (candidate["id"], candidate["values"]["role_title"]) == ("9", "Chief")
