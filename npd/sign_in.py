@@ -116,7 +116,7 @@ class ProviderSession(requests.Session):
             return kept  # type: ignore[no-any-return]
         if cache.get(PROVIDER_IS_SILENT):
             raise requests.Timeout("The identity provider didn't answer less than half a minute ago.")
-        if not PROVIDER_CALLS.acquire(timeout=1):
+        if not PROVIDER_CALLS.acquire(timeout=0.5):
             raise requests.Timeout("Too many sign-ins wait for the identity provider.")
         try:
             answer = call_within(PROVIDER_SECONDS, super().request, method, url, timeout=PROVIDER_SECONDS, **options)

@@ -312,6 +312,7 @@ class UnmatchedReason(models.TextChoices):
     DUPLICATE = "duplicate", "A copy of another item"
     SYNC_OFF = "sync_off", "Its record's sync is off"
     NO_KEY = "no_key", "No {label}, so we can't tell who this is"
+    UNPLANNED = "unplanned", "Not in the set-up's plan"
     INVALID = "invalid", "A value is missing or wrong"
     RECORD_DELETED = "record_deleted", "Its record was deleted in NPD"
     DATABASE_REJECTED = "database_rejected", "NPD's database rejected it"

@@ -67,7 +67,8 @@ def _deletion_consequences(deleted: Sequence[SyncedModel]) -> list[tombstones.De
 
 
 def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action.Question:
-    steps = sorted(activity_undo.plan_undo(rows), key=lambda step: bool(step.refusal))
+    # What stays is shown first, because the table may be cut.
+    steps = sorted(activity_undo.plan_undo(rows), key=lambda step: (not step.refusal, step.deletes))
     values = [step for step in steps if not step.refusal and not step.deletes]
     deleted = [step.record for step in steps if not step.refusal and step.deletes and step.record]
     # The table shows what a value was and becomes.

@@ -155,7 +155,7 @@ class ConfirmForm(StepForm, ConfirmImportForm):
     resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
     shown_digest = forms.CharField(widget=forms.HiddenInput)
     leave_out_warned = forms.BooleanField(
-        required=False, label="Leave out the rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
+        required=False, label="Leave out namesakes and rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
     )
 
 

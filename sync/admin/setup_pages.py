@@ -5,6 +5,7 @@ set-up starts; a token is never in it, nor on a page.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -42,6 +44,9 @@ View = Callable[..., HttpResponse]
 
 CONNECTION_TITLE = "Monday connection"
 SESSION_KEY = "npd_set_up"
+
+# Records or items of a row of the plan on a page.
+ROWS_PER_PAGE = 100
 
 # The form field for the country of phone numbers without a country code.
 REGION = "phone_region"
@@ -116,6 +121,7 @@ class SetupWizardMixin(PageAdmin):
             ("fields/<str:entity_type>/", "fields", may_set_up(_to_boards_on_error(self.wizard_fields))),
             ("change/<str:entity_type>/", "change", may_set_up(require_POST(_to_boards_on_error(self.wizard_change)))),
             ("plan/", "plan", may_set_up(self.wizard_plan)),
+            ("plan/<str:entity_type>/<str:kind>/", "rows", may_set_up(require_GET(self.wizard_rows))),
             ("run/", "run", may_set_up(require_GET(self.wizard_run))),
         ]
         urls = [
@@ -134,7 +140,7 @@ class SetupWizardMixin(PageAdmin):
             ("fields", "Fields", _step_url("fields", first) if first else "", bool(first)),
             ("plan", "Plan", _step_url("plan"), is_mapped),
         ]
-        here = "plan" if step == "run" else step
+        here = "plan" if step in ("run", "rows") else step
         steps = [
             {"label": label, "url": url if is_open and name != step else "", "here": name == here}
             for name, label, url, is_open in rows
@@ -257,8 +263,13 @@ class SetupWizardMixin(PageAdmin):
         unmapped = (key for key, other in choices_in(request).items() if not other.is_mapped and key != entity_type)
         following = next(unmapped, "")
         if form.is_valid():
-            _store_choices(request, choices_in(request) | {entity_type: form.chosen.choices})
-            return _redirect_to("fields", following) if following else _redirect_to("plan")
+            choices_by_type = choices_in(request) | {entity_type: form.chosen.choices}
+            _store_choices(request, choices_by_type)
+            if following:
+                return _redirect_to("fields", following)
+            # A plan that was made before is another day's, or another hour's.
+            plan.request_plan(selection.plan_key(choices_by_type), choices_by_type.values(), again=True)
+            return _redirect_to("plan")
         chosen = form.chosen
         context = {
             "form": form,
@@ -281,6 +292,8 @@ class SetupWizardMixin(PageAdmin):
         if request.method != "POST":
             setup_plan = plan.request_plan(plan_key, choices.values())
             return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy})
+        if "namesakes" in request.POST:
+            return self._choose_namesakes(request, choices)
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")
@@ -301,6 +314,32 @@ class SetupWizardMixin(PageAdmin):
             return _redirect_to("plan")
         request.session.pop(SESSION_KEY, None)
         return _redirect_to("run")
+
+    @staticmethod
+    def _choose_namesakes(request: HttpRequest, choices: Mapping[str, selection.Choices]) -> HttpResponse:
+        """Store what records and items of one name are, each as chosen or all the same, and plan again."""
+        entity_type, _, answer = request.POST["namesakes"].partition(" ")
+        board_choices = choices.get(entity_type)
+        if board_choices is None:
+            return _redirect_to("plan")
+        namesakes = {selection.ALL: answer if answer in (selection.LINK, selection.APART) else selection.LEAVE}
+        if answer == "each":
+            pairs = [name for name in request.POST if name.startswith("pair-")]
+            chosen = {name.removeprefix("pair-"): str(request.POST[name]) for name in pairs}
+            namesakes = {**board_choices.namesakes, **chosen}
+        _store_choices(request, {**choices, entity_type: replace(board_choices, namesakes=namesakes)})
+        return _redirect_to("plan")
+
+    def wizard_rows(self, request: HttpRequest, entity_type: str, kind: str) -> HttpResponse:
+        """Show all records or items that a row of the plan counts."""
+        setup_plan = plan.stored_plan(selection.plan_key(choices_in(request)))
+        boards = setup_plan.boards if setup_plan is not None and not setup_plan.is_old else []
+        board = next((board for board in boards if board.entity_type == entity_type), None)
+        row = board.row(kind) if board is not None else None
+        if row is None:
+            return _redirect_to("plan")
+        page = Paginator(row.changes, ROWS_PER_PAGE).get_page(request.GET.get("p"))
+        return self._page(request, "rows", {"plan": setup_plan, "board": board, "row": row, "page": page})
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
         setups = setup.setup_progress()

@@ -133,6 +133,8 @@ CODE_COPY = "copy"  # a second item that had a linked record's NPD ID
 # The code of a question whether a record is the item of its name.
 CODE_SAME_NAME = "same_name"
 
+CODE_UNPLANNED = "unplanned"  # the set-up's plan had no new item for the record
+
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
 
@@ -200,6 +202,12 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "The board has items with the names of these records, and on one side nothing that tells whether they are the "
         "same. Nothing is created until somebody answers, or fills that in.",
         acts=("same_name", "new_item"),
+    ),
+    (Kind.DUPLICATE, CODE_UNPLANNED): CauseFacts(
+        "Not in the set-up's plan",
+        "They were in NPD when the board was set up, and the plan had no new item for them. Nothing is created until "
+        "somebody says so.",
+        acts=("new_item",),
     ),
     (Kind.DUPLICATE, CODE_COPY): CauseFacts(
         "Copied on the board",

@@ -23,6 +23,7 @@ from sync.attention.cause_table import (
     CODE_FIRST_MATCH,
     CODE_RESTORED_ITEM,
     CODE_SAME_NAME,
+    CODE_UNPLANNED,
 )
 from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, TombstoneReason
 from sync.models.activity_lines import UNREPORTED
@@ -210,6 +211,7 @@ DEFINITIONS = (
                             AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
                     THEN '{CODE_RESTORED_ITEM}' ELSE '{CODE_DELETED_RECORD}' END
             WHEN jsonb_exists(conflict.about, 'by_name') THEN '{CODE_SAME_NAME}'
+            WHEN jsonb_exists(conflict.about, 'is_unplanned') THEN '{CODE_UNPLANNED}'
             WHEN conflict.about @? '$.options[*] ? (@.does == "{ARCHIVE_COPY}")' THEN '{CODE_COPY}'
             ELSE conflict.kind END""",
         entity_type="conflict.entity_type",

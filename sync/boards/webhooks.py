@@ -17,7 +17,7 @@ from sync.limits import credentials
 from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
 from sync.monday.connector import MondayConnector
-from sync.monday.errors import WEBHOOKS_INCOMPLETE, MondayError
+from sync.monday.errors import PASSING_SCOPES, WEBHOOKS_INCOMPLETE, MondayError
 from sync.records.inbox import last_refusal
 from sync.registry import EntitySpec
 
@@ -93,6 +93,25 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
     # The address is too long for Monday.
     except ValueError as error:
         return steps, [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
+
+
+def delete_former_webhooks(link: BoardLink, connector: MondayConnector) -> list[str]:
+    """Delete our webhooks of a board that was left; return the steps. Raises MondayError if Monday can't be reached."""
+    steps = []
+    for hook_id, hook in list(link.webhooks.items()):
+        if hook.get("board", link.board_id) == link.board_id:
+            continue
+        try:
+            connector.delete_webhook(hook_id)
+            steps.append(f"deleted webhook {hook['event']} ({hook_id}) on board {hook['board']}")
+        except MondayError as error:
+            if error.scope in PASSING_SCOPES:
+                raise
+            # It went with its board, or isn't ours to delete any more; what it reports is about no board of ours.
+            log.warning("webhook not deleted", board=hook["board"], webhook=hook_id, reason=error.sentence)
+        del link.webhooks[hook_id]
+        link.save(update_fields=["webhooks"])
+    return steps
 
 
 def _store_problem(link: BoardLink, problem: str) -> None:

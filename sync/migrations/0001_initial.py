@@ -602,6 +602,12 @@ class Migration(migrations.Migration):
                     models.BooleanField(db_default=False, verbose_name="created from an item, unchanged in NPD"),
                 ),
                 (
+                    "is_unplanned",
+                    models.BooleanField(
+                        db_default=False, default=False, verbose_name="got no new item in the set-up's plan"
+                    ),
+                ),
+                (
                     "left_out",
                     models.CharField(
                         blank=True,
@@ -786,6 +792,12 @@ class Migration(migrations.Migration):
                 (
                     "last_seen",
                     models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="last seen on the board"),
+                ),
+                (
+                    "is_unplanned",
+                    models.BooleanField(
+                        db_default=False, default=False, verbose_name="got no new record in the set-up's plan"
+                    ),
                 ),
                 ("ignored_at", models.DateTimeField(blank=True, null=True, verbose_name="ignored")),
             ],

@@ -50,7 +50,8 @@ class BoardLink(models.Model):
     sync_filter: models.JSONField[Any, Any] = models.JSONField(
         "which records and items are synced", db_default=EMPTY_OBJECT, blank=True
     )
-    # Ours, `{id: {event, fingerprint}}`: the fingerprint of the address that it goes to, which may hold a secret.
+    # Ours, `{id: {event, fingerprint}}`: the fingerprint of the address that it goes to, which may hold a secret. Those
+    # of a former board also have its id, as `board`, until they are deleted there.
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     # `{by, at, why, until}`, of which `until` may be missing, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
@@ -136,9 +137,9 @@ class BoardLink(models.Model):
         """Point the link at another board and forget what belonged to the old one; doesn't save."""
         # Not forgotten: the pause and the set-up, which are people's; the stops and the NPD ID column, for which the
         # set-up, the only caller, sees itself; the batch limit, which adapts by itself.
+        self.webhooks = {hook_id: {"board": self.board_id, **hook} for hook_id, hook in self.webhooks.items()}
         self.board_id = board_id
         self.group_id = ""
-        self.webhooks = {}
         self.log_read_from = self.log_read_to = None
         self.swept_to = self.swept_at = self.compared_at = self.webhooks_checked_at = self.verified_at = None
         self.verified_records = self.differed_records = 0

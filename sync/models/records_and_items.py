@@ -106,6 +106,8 @@ class SyncMetadata(models.Model):
         "cells emptied without a word", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
     made_from_item = models.BooleanField("created from an item, unchanged in NPD", db_default=False)
+    # Until it has an item, a person is asked before one is made.
+    is_unplanned = models.BooleanField("got no new item in the set-up's plan", default=False, db_default=False)
     left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, default="", db_default="")
     # The items of open identity conflicts.
     asked_items = ArrayField(
@@ -426,6 +428,8 @@ class UnmatchedItem(models.Model):
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     first_seen = models.DateTimeField("since", db_default=SyncNow())
     last_seen = models.DateTimeField("last seen on the board", db_default=SyncNow())
+    # Then it becomes a record only if a person wants that.
+    is_unplanned = models.BooleanField("got no new record in the set-up's plan", default=False, db_default=False)
     # Not listed since; the item's IgnoredItem says why, and stays when this row goes.
     ignored_at = models.DateTimeField("ignored", null=True, blank=True)
 
@@ -478,6 +482,7 @@ _UNMATCHED_SENTENCES = {
     UnmatchedReason.DUPLICATE: "A copy: it had the NPD ID of {names}.",
     UnmatchedReason.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
     UnmatchedReason.INVALID: "No record can be created from it: {problems}",
+    UnmatchedReason.UNPLANNED: "It was on the board when that was set up, and the plan had no new {type} for it.",
     UnmatchedReason.RECORD_DELETED: "{problems}",
     UnmatchedReason.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
     UnmatchedReason.LEFT_OUT: "{filter}",

@@ -381,8 +381,7 @@ class MondayConnector:
             # Deleted last, so that no event is ever without a webhook.
             needed = {current[event] for event in board_events.WEBHOOK_EVENTS}
             for hook_id in [hook_id for hook_id in ours if hook_id not in needed]:
-                document = graphql.Document(board_events.DELETE_WEBHOOK, {"id": hook_id})
-                graphql.mutate_root(self.api, document, "delete_webhook")
+                self.delete_webhook(hook_id)
                 event = ours.pop(hook_id)["event"]
                 steps.append(f"deleted webhook {event} ({hook_id}), which went to another address or existed twice")
                 store(dict(ours))
@@ -392,6 +391,11 @@ class MondayConnector:
             raise error.as_kind(errors.WEBHOOKS_INCOMPLETE, message, [error]) from error
         store(dict(ours))
         return steps
+
+    def delete_webhook(self, hook_id: str) -> None:
+        """Delete a webhook; raises MondayError."""
+        document = graphql.Document(board_events.DELETE_WEBHOOK, {"id": hook_id})
+        graphql.mutate_root(self.api, document, "delete_webhook")
 
     def _create_webhook(self, board_id: str, url: str, event: str) -> str:
         variables = {"board": board_id, "url": url, "event": event}

@@ -113,13 +113,22 @@ def batch_undo_state(batch_id: UUID) -> str:
 def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
     """Return the step of each line, for display; `undo_lines` checks each of them again."""
     rows = list(lines)
-    # A reference from a record that the same undo deletes doesn't count.
-    deleted_with = {row.entity_id for row in rows if is_creation(row)}
+    # References from records that the same undo deletes, or whose reference it puts back, don't count.
+    released = {row.entity_id for row in rows if is_creation(row)}
     steps: dict[int, UndoStep] = {}
-    for entity_type, type_rows in grouped(rows, lambda row: row.entity_type).items():
-        plan = _UndoPlan(entity_type, type_rows, _records_of(type_rows), deleted_with)
-        steps |= {row.pk: plan.step(row) for row in type_rows}
+    # In the order of `undo_lines`.
+    for entity_type, type_rows in sorted(grouped(rows, lambda row: row.entity_type).items()):
+        plan = _UndoPlan(entity_type, type_rows, _records_of(type_rows), released)
+        for row in type_rows:
+            step = plan.step(row)
+            steps[row.pk] = step
+            if not step.refusal and step.record and _relations_of(step.record) & step.restored_values.keys():
+                released.add(row.entity_id)
     return [steps[row.pk] for row in rows]
+
+
+def _relations_of(record: SyncedModel) -> set[str]:
+    return {field.name for field in registry.own_relations(type(record))}
 
 
 def _records_of(rows: Sequence[ActivityLine], *, lock: bool = False) -> dict[UUID, SyncedModel]:
@@ -134,8 +143,8 @@ def _records_of(rows: Sequence[ActivityLine], *, lock: bool = False) -> dict[UUI
     return {record.pk: record for record in records}
 
 
-def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Collection[Any]) -> set[UUID]:
-    """Return the records that nobody changed since their creation, and to which no record points."""
+def _untouched_records(entity_type: str, ids: Sequence[Any], released: Collection[Any]) -> set[UUID]:
+    """Return the records that nobody changed since their creation, and to which no record points but `released`."""
     if not ids:
         return set()
     model = registry.entity(entity_type).model
@@ -147,7 +156,7 @@ def _untouched_records(entity_type: str, ids: Sequence[Any], deleted_with: Colle
         if issubclass(relation.related_model, SyncedModel):
             name = relation.field.attname
             pointing = relation.related_model.objects.filter(**{f"{name}__in": ids})
-            untouched -= set(pointing.exclude(pk__in=list(deleted_with)).values_list(name, flat=True))
+            untouched -= set(pointing.exclude(pk__in=list(released)).values_list(name, flat=True))
     return untouched
 
 
@@ -166,7 +175,7 @@ class _UndoPlan:
         entity_type: str,
         rows: Sequence[ActivityLine],
         records: Mapping[UUID, SyncedModel],
-        deleted_with: Collection[Any] = (),
+        released: Collection[Any] = (),
     ) -> None:
         self.records = records
         link = lookups.link_of(entity_type)
@@ -176,7 +185,7 @@ class _UndoPlan:
         self.conflicts = open_conflicts(entity_type, records)
         self.last_names = deleted_names(entity_type, {row.entity_id for row in rows if row.entity_id} - records.keys())
         created = [row.entity_id for row in rows if is_creation(row) and row.entity_id in records]
-        self.untouched = _untouched_records(entity_type, created, deleted_with)
+        self.untouched = _untouched_records(entity_type, created, released)
         self.related: field_values.RelatedRecords = {}
         if records:
             # Load the current and the earlier related records in few queries.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
-from itertools import islice
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -18,14 +20,17 @@ from conflicts.reports import AnswerKind, ConflictKind
 from sync import choices, limits, registry
 from sync.boards import availability
 from sync.clock import SyncNow
-from sync.fields import lookups
+from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
-from sync.kernel.humanize import quote, shorten
-from sync.models import BoardLink, Intent, IntentState, SyncedModel, SyncQueue
+from sync.kernel.humanize import quote, shorten, within_sentence
+from sync.limits import api_quota, connector
+from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue
+from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError
-from sync.operations.comparison import BoardListing, compared_records, records_without_item
+from sync.monday.text_forms import match_key
+from sync.operations.comparison import compared_records, records_with_jobs, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
@@ -34,7 +39,7 @@ from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.identity import ANSWERED, LINKED, answered_items
-from sync.reconcile.pass_results import conflict_reports
+from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
@@ -71,6 +76,18 @@ class PlannedPass:
     plan: pass_plan.Plan
     calls: int = 0  # that reading took
     unread_reason: str = ""  # why Monday could not be read
+
+    def needs_pass(self, *, includes_unfinished: bool = False) -> list[UUID]:
+        """Return the records that a pass would change; with `includes_unfinished`, also those that have a job or don't
+        say that they are synced.
+        """
+        busy = records_with_jobs(self.facts.board.link, self.plan.records)
+        changed = set(changed_records(self.facts, self.plan, busy))
+        if includes_unfinished:
+            synced = [plan for plan in self.plan.records.values() if plan.is_synced]
+            is_said = choices.RecordSyncStatus.SYNCED
+            changed |= {plan.id for plan in synced if plan.id in busy or plan.record.sync_status != is_said}
+        return sorted(changed)
 
 
 def plan_passes(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedPass]:
@@ -184,117 +201,6 @@ def calls_about_items(plan: pass_plan.Plan) -> int:
     return len(duplicate_acts) + 2 * len(answers)
 
 
-# The dry run of whole boards.
-
-# For each board: what has changed on it, and its columns.
-CALLS_BEFORE_LISTING = 2
-
-
-@dataclass
-class BoardDryRun:
-    """The changes that `sync_reconcile` would make on a board."""
-
-    entity_type: str
-    title: str
-    checked: int = 0
-    unchanged: int = 0
-    changes: list[PlannedChange] = field(default_factory=list)
-    calls: int = 0  # of the real run
-    unconfirmed: int = 0  # records that wait for the outcome of a call without an answer
-    problem: str = ""  # why the board, or a part of it, could not be planned
-    # A record may be linked twice in the plan: by its own job and by its item's.
-    linked: set[UUID | None] = field(default_factory=set)
-
-    def add(self, change: PlannedChange) -> None:
-        if change.kind is ChangeKind.LINK:
-            if change.entity_id in self.linked:
-                return
-            self.linked.add(change.entity_id)
-        self.changes.append(change)
-
-
-def plan_boards() -> tuple[list[BoardDryRun], ReadOnlyClient]:
-    """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
-    dry_runs = []
-    with read_only_client() as client:
-        for spec in registry.entities():
-            dry_run = BoardDryRun(spec.entity_type, spec.board_title)
-            dry_runs.append(dry_run)
-            _plan_board(dry_run, spec, client)
-    return dry_runs, client
-
-
-def _plan_board(dry_run: BoardDryRun, spec: registry.EntitySpec, client: ReadOnlyClient) -> None:
-    link = lookups.link_of(spec.entity_type)
-    dry_run.problem = availability.of(spec.entity_type, reads=True).blocked_reason
-    if dry_run.problem or link is None:
-        return
-    calls_before = client.calls
-    listing = BoardListing(link, is_preview=True)
-    ids = list[UUID]()
-    try:
-        for page in listing.pages():
-            unfinished = page.differing_or_unfinished
-            same = {plan.id for plan in page.synced_plans}.difference(unfinished)
-            dry_run.checked += len(same)
-            dry_run.unchanged += len(same)
-            ids += unfinished
-    except MondayError as error:
-        dry_run.problem = f"The board could not be listed. {error.sentence}"
-        return
-    ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
-    # The real run lists the board, too.
-    dry_run.calls = client.calls - calls_before + CALLS_BEFORE_LISTING
-    dry_run.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    size = limits.batch_size(link.pk)
-    claims = _claims_to_plan(spec, ids, listing.unmatched, size)
-    gatherer = Gatherer()  # for all chunks, because it remembers the approvals that they would ask for
-    while chunk := list(islice(claims, size)):
-        planned_passes = plan_passes(lookups.load_board(link), chunk, gatherer)
-        first = planned_passes[0]
-        if first.unread_reason:
-            dry_run.problem = f"Monday could not be read to the end. {first.unread_reason}"
-            return
-        dry_run.checked += len(chunk)
-        for planned_pass in planned_passes:
-            changes = list(plan_changes(planned_pass))
-            if planned_pass is first:
-                dry_run.unchanged += len(first.plan.records.keys() - {change.entity_id for change in changes})
-            dry_run.calls += calls_of_real_pass(planned_pass)
-            for change in changes:
-                dry_run.add(change)
-
-
-def _claims_to_plan(spec: registry.EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
-    """Yield the claims of these records and items after a comparison, and of all other due jobs."""
-    due = SyncQueue.objects.filter(
-        entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()
-    ).order_by("id")
-    # A comparison leaves out records that have no item, are disabled or deleted, but their jobs may be due.
-    extra_ids = {pk for pk in due.values_list("entity_id", flat=True) if pk}
-    compared = compared_records(spec.model).filter(pk__any_of=list(extra_ids))  # kernel/db.py: AnyOf
-    extra_ids -= set(compared.values_list("pk", flat=True))
-    all_ids = list(dict.fromkeys([*ids, *sorted(extra_ids)]))
-    for start in range(0, len(all_ids), size):
-        batch = all_ids[start : start + size]
-        pending = SyncQueue.objects.filter(
-            entity_type=spec.entity_type, entity_id__in=batch, status=choices.QueueStatus.PENDING
-        )
-        jobs = grouped(pending.order_by("priority", "id"), lambda job: job.entity_id)
-        intents = _unconfirmed_intents(spec).filter(entity_id__in=batch)
-        unconfirmed = set(intents.values_list("entity_id", flat=True))
-        yield from (comparison_claim(pk, jobs.get(pk, [])) for pk in batch if pk not in unconfirmed)
-    due_items = due.filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
-    for item in dict.fromkeys([*map(str, due_items), *items]):
-        yield Claim(None, item, [])
-
-
-def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
-    """Return the intents because of which a claim skips a record (sync/outbox/claim.py)."""
-    pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
-    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
-
-
 # The changes that a plan stands for.
 
 
@@ -312,7 +218,12 @@ class ChangeKind(models.TextChoices):
     DELETE_ITEM = "delete item", "items to delete"
     DELETE_RECORD = "delete record", "records to delete in NPD"
     UNLINK = "unlink", "to unlink"
+    UNPLANNED = "unplanned", "items that become no record until somebody says so"
     BLOCKED = "blocked", "blocked"
+    WAITING = "waiting", "items to check again later"
+    UNREADABLE = "unreadable", "items for which Monday answers an error"
+    FILTERED = "filtered", "left out by the filter"
+    SYNC_OFF = "sync_off", "with sync off"
     LEFT = "left as it is", "left as they are"
     FAILED = "failed", "that could not be synced"
 
@@ -357,6 +268,16 @@ class PlannedChange:
     after: str = ""
     reason: str = ""
 
+    @property
+    def why(self) -> str:
+        return f"{self.field}: {self.reason}" if self.field and self.reason else self.field or self.reason
+
+    @property
+    def subject(self) -> str:
+        """The id of the record, or of the item if there is none yet."""
+        is_made = self.kind is ChangeKind.NEW_RECORD and self.item_id
+        return str(self.item_id if is_made else self.entity_id or self.item_id)
+
 
 def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
     plan = planned_pass.plan
@@ -369,14 +290,14 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
         if reason := answer.result or answer.rejection_reason:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
-        yield from _record_changes(record_plan)
+        yield from _record_changes(planned_pass.facts.board, record_plan)
     for deleted in plan.deleted.values():
         yield from _deletion_changes(deleted)
     # An answer's own change says what becomes of its item.
     answered = answered_items(planned_pass.facts, plan)
     for item_plan in plan.items:
         item_id = item_plan.facts.item_id
-        kind = _ITEM_KINDS.get(item_plan.act, ChangeKind.LEFT)
+        kind = _ITEM_KINDS.get(item_plan.act) or _kind_of_left_item(planned_pass, item_plan)
         record = item_plan.record
         if item_id in answered:
             continue
@@ -387,14 +308,25 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
         if item_plan.act in pass_plan.DUPLICATES:
             kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
             reason = f"It is a second item of “{record}”."
-        yield PlannedChange(kind, entity_type, f"item {item_id}", None, item_id, reason=reason)
+        name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
+        yield PlannedChange(kind, entity_type, name, None, item_id, reason=reason)
 
 
-def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+def _kind_of_left_item(planned_pass: PlannedPass, item_plan: pass_plan.ItemPlan) -> ChangeKind:
+    """Return the kind of an item that neither a record gets nor anybody is asked about now."""
+    if item_plan.finding and item_plan.finding.reason is choices.UnmatchedReason.UNPLANNED:
+        return ChangeKind.UNPLANNED
+    # Without new records such an item mostly stays as it is.
+    is_checked_again = item_plan.outcome is pass_plan.Outcome.DEFERRED
+    creates_records = planned_pass.facts.board.link.creates_records
+    return ChangeKind.WAITING if is_checked_again and creates_records else ChangeKind.LEFT
+
+
+def _record_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
     if plan.ending == ANSWERED:
         return
-    changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
+    changes = [*_lifecycle_changes(board, plan), *_conflict_changes(plan)]
     for field_plan in plan.fields.values() if plan.is_open else ():
         reason = field_plan.decision.reason
         # The fields of a new item are part of its creation.
@@ -417,6 +349,11 @@ def _record_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
+    elif not changes and plan.identity.wait_seconds:
+        # The first of several records with one key gets an item, which the others find: a person is asked.
+        yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
+    elif not changes and plan.left_out:
+        yield _record_change(plan, ChangeKind.FILTERED, reason=plan.left_out)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
 
@@ -435,7 +372,7 @@ def _record_change(
     )
 
 
-def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+def _lifecycle_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removed_item is not None and plan.removed_item.act:
         reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
         yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
@@ -444,8 +381,11 @@ def _lifecycle_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     elif plan.is_open and plan.creates:
         yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
     elif plan.link_to:
-        name = plan.item.name if plan.item else plan.link_to
-        yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
+        assert plan.item is not None
+        is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
+        found_by = "its NPD ID" if is_by_npd_id else within_sentence(board.match_label)
+        reason = f"Its item was found by {found_by}."
+        yield _record_change(plan, ChangeKind.LINK, after=plan.item.name, reason=reason)
 
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
@@ -534,3 +474,241 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     if plan.item is None:
         return [], planned_pass.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."
     return [change for change in plan_changes(planned_pass) if change.kind is not ChangeKind.LEFT], ""
+
+
+# The dry run of whole boards.
+
+# For each board: what has changed on it, and its columns.
+CALLS_BEFORE_LISTING = 2
+
+
+class ListingGatherer(Gatherer):
+    """A Gatherer that reads a board's listing instead of calling Monday; what isn't listed is read by its id."""
+
+    def __init__(self, board: BoardContext) -> None:
+        super().__init__()
+        self.board = board
+        # The listed items: by item id, by NPD ID, by match key and by name.
+        self.items = dict[str, Item]()
+        self.by_name = defaultdict[str, list[Item]](list)
+        self._by_npd_id = defaultdict[str, list[Item]](list)
+        self._by_match = defaultdict[str, list[Item]](list)
+        self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
+        self.linked = dict[UUID, SyncedModel]()  # the records that the plan links, as they will be
+
+    def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
+        """List the board's items; raises MondayError."""
+        board = self.board
+        for page in connector().list_items(board.link.board_id, self.listed_columns(), board.types, self.unreadable):
+            self.calls += 1
+            for listed in page:
+                item = self.complete_item(listed)
+                self.items[item.id] = item
+                if npd_id := field_values.npd_id_of(board, item):
+                    self._by_npd_id[npd_id].append(item)
+                if key := field_values.match_key_of_item(board, item):
+                    self._by_match[key].append(item)
+                self.by_name[match_key(item.name)].append(item)
+            progress(len(self.items))
+
+    def listed_columns(self) -> Sequence[str]:
+        return self.board.columns
+
+    def complete_item(self, item: Item) -> Item:
+        return item
+
+    def find_items(
+        self,
+        board: BoardContext,
+        item_ids: Sequence[str],
+        npd_ids: Sequence[str],
+        texts: Sequence[str],
+        names: Collection[str] = (),
+    ) -> BatchItems:
+        named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
+        matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
+        namesakes = [item for name in names for item in self.by_name.get(name, ())]
+        # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
+        return BatchItems(self.items_by_id(board, item_ids), named, matched, namesakes)
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        listed = {key: self.items[key] for key in ids if key in self.items}
+        unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
+        return listed | {key: self.complete_item(item) for key, item in unlisted.items()}
+
+    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        """Read as a pass does, but with the records as the plan links them."""
+        facts = super().read_about_items(facts, plan)
+        unmatched = []
+        for item in facts.unmatched:
+            bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
+            matching = tuple(map(self.as_planned, item.matching))
+            namesakes = tuple(map(self.as_planned, item.namesakes))
+            unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
+        return replace(facts, unmatched=tuple(unmatched))
+
+    def records_without_item(self) -> set[UUID]:
+        return set(self.board.model.objects.filter(monday_id=None).values_list("pk", flat=True))
+
+    def as_planned(self, record: SyncedModel) -> SyncedModel:
+        return self.linked.get(record.pk, record)
+
+
+@dataclass
+class BoardPlan:
+    """What happens to a board's records and items, as the engine decides it now."""
+
+    entity_type: str
+    title: str
+    checked: int = 0
+    unchanged: int = 0
+    changes: list[PlannedChange] = field(default_factory=list)
+    calls: int = 0  # of the real run
+    unconfirmed: int = 0  # records that wait for the outcome of a call without an answer
+    problem: str = ""  # why the board, or a part of it, could not be planned
+
+    @cached_property
+    def subjects(self) -> dict[ChangeKind, dict[str, PlannedChange]]:
+        """By kind, the first change of each record, or of each item without one, by its id."""
+        subjects: dict[ChangeKind, dict[str, PlannedChange]] = {kind: {} for kind in ChangeKind}
+        for change in self.changes:
+            subjects[change.kind].setdefault(change.subject, change)
+        return {kind: by_id for kind, by_id in subjects.items() if by_id}
+
+    def ids(self, kind: ChangeKind) -> set[str]:
+        """The records, or the items without one, that such a change is about."""
+        return set(self.subjects.get(kind, ()))
+
+
+@dataclass(frozen=True)
+class PlannedBoard:
+    """The passes of a plan of a whole board: over records, over items that no record has, and the passes after them."""
+
+    records: Sequence[PlannedPass]
+    items: PlannedPass
+    following: Sequence[PlannedPass]
+
+    @property
+    def passes(self) -> Sequence[PlannedPass]:
+        return [*self.records, self.items, *self.following]
+
+    @property
+    def record_plans(self) -> Mapping[UUID, pass_plan.RecordPlan]:
+        return {key: plan for planned_pass in self.records for key, plan in planned_pass.plan.records.items()}
+
+
+def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterable[Claim]) -> PlannedBoard:
+    """Plan passes over all these records of a listed board, then over these items as far as they are still free."""
+    board = listing.board
+    # One pass decides together which records get which items. The others are as large as real passes, because these
+    # count what waits for approval.
+    ids_without_item = listing.records_without_item()
+    without_item = [claim for claim in records if claim.entity_id in ids_without_item]
+    others = [claim for claim in records if claim.entity_id not in ids_without_item]
+    size = limits.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
+    chunks = [others[start : start + size] for start in range(0, len(others), size)]
+    record_passes = list[PlannedPass]()
+    following = list[PlannedPass]()
+    for chunk in (*chunks, without_item):
+        first, *after = plan_passes(board, chunk, listing)
+        record_passes.append(first)
+        following += after
+    taken = set[str]()
+    for planned_pass in record_passes:
+        taken |= answered_items(planned_pass.facts, planned_pass.plan)
+        for record_plan in planned_pass.plan.records.values():
+            taken |= {record_plan.record.monday_id or "", record_plan.item_id}
+            question = record_plan.identity.question or {}
+            taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())}
+            if record_plan.link_to:
+                listing.linked[record_plan.id] = record_plan.linked_record
+    free = [claim for claim in items if claim.remote_id not in taken]
+    of_items, *after = plan_passes(board, free, listing)
+    return PlannedBoard(record_passes, of_items, [*following, *after])
+
+
+def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int:
+    """Return the calls of the real passes over so many of its records and items.
+
+    They are read together with `read_before` others.
+    """
+    reads = math.ceil((read_before + number) / api_quota.FULL_BATCH) - math.ceil(read_before / api_quota.FULL_BATCH)
+    # What is about second items and answers happens in one of them.
+    once = 0 if planned_pass.unread_reason else calls_about_items(planned_pass.plan)
+    writes_of_each = calls_of_real_pass(replace(planned_pass, calls=0)) - once
+    return planned_pass.calls + reads + math.ceil(number / api_quota.FULL_BATCH) * writes_of_each + once
+
+
+def plan_boards() -> tuple[list[BoardPlan], ReadOnlyClient]:
+    """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
+    plans = []
+    with read_only_client() as client:
+        for spec in registry.entities():
+            plan = BoardPlan(spec.entity_type, spec.board_title)
+            plans.append(plan)
+            _plan_comparison(plan, spec)
+    return plans, client
+
+
+def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
+    link = lookups.link_of(spec.entity_type)
+    plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
+    if plan.problem or link is None:
+        return
+    listing = ListingGatherer(lookups.load_board(link))
+    try:
+        listing.read()
+    except MondayError as error:
+        plan.problem = f"The board could not be listed. {error.sentence}"
+        return
+    # The real run lists the board, too.
+    plan.calls = listing.calls + CALLS_BEFORE_LISTING
+    plan.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
+    planned = plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
+    for planned_pass in planned.passes:
+        if planned_pass.unread_reason:
+            plan.problem = f"Monday could not be read to the end. {planned_pass.unread_reason}"
+            return
+        plan.changes += plan_changes(planned_pass)
+    records = planned.record_plans
+    items = len(planned.items.plan.items)
+    plan.checked = len(records) + items
+    plan.unchanged = len(records.keys() - {change.entity_id for change in plan.changes})
+    enqueued = 0
+    for planned_pass in planned.records:
+        number = len(planned_pass.needs_pass(includes_unfinished=True)) + len(planned_pass.plan.deleted)
+        plan.calls += cost_of(planned_pass, number, read_before=enqueued)
+        enqueued += number
+    plan.calls += cost_of(planned.items, items, read_before=enqueued)
+    plan.calls += sum(cost_of(planned_pass, len(planned_pass.plan.records)) for planned_pass in planned.following)
+
+
+def _record_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
+    """Return the claims of all records after a comparison, and of the records of all other due jobs."""
+    compared = compared_records(spec.model).exclude(monday_id__in=listing.unreadable)
+    pending = SyncQueue.objects.filter(entity_type=spec.entity_type, status=choices.QueueStatus.PENDING)
+    jobs = grouped(pending.order_by("priority", "id"), lambda job: job.entity_id)
+    # A comparison leaves out records that have no item, are disabled or deleted, but their jobs may be due.
+    due = [job.entity_id for job in pending.filter(next_retry__lte=SyncNow()).order_by("id") if job.entity_id]
+    unconfirmed = set(_unconfirmed_intents(spec).values_list("entity_id", flat=True))
+    ids = [*compared.order_by("pk").values_list("pk", flat=True), *records_without_item(spec), *due]
+    return [comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
+
+
+def _item_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
+    """Return the claims of all listed items that aren't left alone, and of the items of all other due jobs."""
+    due = SyncQueue.objects.filter(
+        entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None
+    )
+    due_items = due.exclude(remote_id=None).order_by("id").values_list("remote_id", flat=True)
+    owned = spec.model.objects.exclude(monday_id=None).values_list("monday_id", flat=True)
+    left_alone = IgnoredItem.objects.filter(entity_type=spec.entity_type, left_alone=True)
+    excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
+    listed = [item_id for item_id in listing.items if item_id not in excluded]
+    return [Claim(None, item_id, []) for item_id in dict.fromkeys([*map(str, due_items), *listed])]
+
+
+def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
+    """Return the intents because of which a claim skips a record (sync/outbox/claim.py)."""
+    pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
+    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)

@@ -311,6 +311,7 @@ class ItemFacts:
     duplicate_of: RecordFacts | None = None
     original_item: Item | None = None
     new_record_id: UUID | None = None  # the id of a record made from it
+    is_unplanned: bool = False  # the set-up's plan had no new record for it
 
     @property
     def item_id(self) -> str:

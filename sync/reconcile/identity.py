@@ -117,6 +117,8 @@ def identify_without_item(facts: PassFacts, records: Iterable[RecordFacts]) -> d
             items = by_name.get(match_key(field_values.record_name(record_facts.record)), ())
             if namesakes := _possible_items(facts, record_facts, items, owners):
                 plan = _asking(namesake_question(board, record_facts.record, namesakes))
+            elif plan.creates and record_facts.sync_state.is_unplanned:
+                plan = _asking(unplanned_question(record_facts.record))
         may_create = plan.creates and record_facts.record.sync_direction != SyncDirection.MONDAY_TO_NPD
         if plan.item is not None:
             owners[plan.item.id] = record_facts.id
@@ -197,10 +199,11 @@ def _possible_items(
     """Return those of the items with the record's name that may be its own.
 
     If both have a match key, they are two. But if a person is asked already, an answer counts more than what was filled
-    in since.
+    in since; and a person who left a namesake open in the set-up's plan is asked.
     """
     board = facts.board
-    key = field_values.match_key_of_record(board, record_facts.record)
+    is_unplanned = record_facts.sync_state.is_unplanned
+    key = "" if is_unplanned else field_values.match_key_of_record(board, record_facts.record)
     asked_items = record_facts.sync_state.asked_items or ()
     return [
         item
@@ -252,6 +255,7 @@ def _take_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item |
     sync_state.removed_since = None
     sync_state.removed_passes = 0
     sync_state.remote_state = field_values.ACTIVE
+    sync_state.is_unplanned = False
 
 
 def _asking(question: dict[str, Any], alternative: str = "") -> pass_plan.IdentityPlan:
@@ -365,6 +369,12 @@ def namesake_question(board: BoardContext, record: SyncedModel, items: Sequence[
     return question_data(f"{sentence}, {unsure}. {_UNANSWERED}", candidates, options) | {"by_name": True}
 
 
+def unplanned_question(record: SyncedModel) -> dict[str, Any]:
+    """Return the question whether a record for which the set-up's plan had no new item gets one."""
+    sentence = f"“{record}” was in NPD when the board was set up, and the plan had no new item for it."
+    return question_data(f"{sentence} {_UNANSWERED}", [], [_new_item_option(record)]) | {"is_unplanned": True}
+
+
 def relink_question(board: BoardContext, record: SyncedModel, row: IgnoredItem, former: Item | None) -> dict[str, Any]:
     """Return the question whether a record that syncs again gets back its `former` item, if that was read."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
@@ -376,7 +386,7 @@ def relink_question(board: BoardContext, record: SyncedModel, row: IgnoredItem, 
 
 
 def _new_item_option(record: SyncedModel) -> Option:
-    effect = f"A new item is created for “{record}”; those that were found stay as they are."
+    effect = f"A new item is created for “{record}”; what is on the board stays as it is."
     return Option.answer("new_item", effect, AnswerKind.NEW_ITEM)
 
 

@@ -63,6 +63,7 @@ def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: dat
         "emptied": sync_state.emptied,
         "removed_since": sync_state.removed_since,
         "removed_passes": sync_state.removed_passes,
+        "is_unplanned": sync_state.is_unplanned,
         "remote_id": plan.record.monday_id,
         "conflicts": conflicts,
         "asked_items": asked_items if ConflictKind.IDENTITY in conflicts else [],

@@ -308,7 +308,7 @@ class _ItemRule:
         """Return a plan that waits, because a new item's match key may still be filled in."""
         wait = timedelta(seconds=self.board.settings.new_item_wait_seconds)
         until = (self.facts.known_since or self.now) + wait
-        if self.match_key or until <= self.now or self.facts.is_creation_requested:
+        if self.match_key or until <= self.now or self.facts.is_creation_requested or self.facts.is_unplanned:
             return None
         words = _type_words(self.board)
         then = ""
@@ -355,11 +355,14 @@ class _ItemRule:
             return self._leave_to_namesakes(namesakes)
         if not self.board.link.creates_records and not facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
+        plan = self._create()
+        if plan.act is pass_plan.ItemAct.CREATE and facts.is_unplanned and not facts.is_creation_requested:
+            return self._leave(UnmatchedReason.UNPLANNED, until=None, **_type_words(self.board))
         # Held, because nobody could be recognized: an item with a match key can be.
         if self.board.link.creates_held and not self.match_key and not facts.is_creation_requested:
             until = self.now + CHECK_SELDOM
             return self._leave(UnmatchedReason.CREATES_HELD, until=until, **_type_words(self.board))
-        return self._create()
+        return plan
 
     @property
     def _namesakes(self) -> list[SyncedModel]:

@@ -15,7 +15,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview import BoardDryRun, ChangeKind, PlannedChange, plan_boards, read_only_client
+from sync.operations.preview import BoardPlan, ChangeKind, PlannedChange, plan_boards, read_only_client
 from tests.admin import states
 from tests.engine.conftest import choose
 from tests.support.world import World, mail, staged
@@ -40,7 +40,7 @@ def everything() -> dict[str, list[Any]]:
     return rows_by_table
 
 
-def plan() -> tuple[list[BoardDryRun], int]:
+def plan() -> tuple[list[BoardPlan], int]:
     """The plan, and how many calls it took."""
     boards, reading = plan_boards()
     return boards, reading.calls
@@ -52,7 +52,7 @@ def output() -> str:
     return out.getvalue()
 
 
-def changes_of(boards: list[BoardDryRun]) -> list[PlannedChange]:
+def changes_of(boards: list[BoardPlan]) -> list[PlannedChange]:
     return [change for board in boards for change in board.changes]
 
 
@@ -159,7 +159,7 @@ def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> Non
 
 def test_a_single_record_that_cannot_be_read_is_not_checked(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    world.edit(contact, "role_title", "Chair")
+    world.sandbox.act("archive", item_id=contact.monday_id)
     world.sandbox.control("faults", status=500, on="items", count=1)
     with pytest.raises(CommandError, match=r"Contacts: Monday could not be read to the end\."):
         output()

@@ -107,6 +107,19 @@ def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wa
     assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
 
 
+@pytest.mark.parametrize("items", [[], [shown("8", email="other@example.test")]])
+def test_what_the_plan_had_no_new_item_for_is_asked_about(items: list[Item]) -> None:
+    items = [replace(item, name="Ann") for item in items]
+    claimed = facts(ann(name="Ann"))
+    claimed.sync_state.is_unplanned = True
+    read = PassFacts(BY_EMAIL, at(0), items=BatchItems(by_name=items))
+    [plan] = identify_without_item(read, [claimed]).values()
+    assert plan.question is not None
+    assert [option["value"] for option in plan.question["options"]] == [*(item.id for item in items), "new"]
+    claimed.claim.jobs[0].payload = {NEW_ITEM_KEY: True}
+    assert list(identify_without_item(read, [claimed]).values()) == [IdentityPlan(creates=True)]
+
+
 @pytest.mark.parametrize("reason", ["", "Items of the board have no email."])
 @pytest.mark.parametrize(
     ("email", "items", "more", "asked"),

@@ -16,6 +16,7 @@ PAGE = "docs/reference/merge.md"
 DECIDE = {"tests/decide", "tests/merge"}
 # Test files outside tests/decide/test_*.py.
 PLACES = {
+    "another_board": "tests/wizard/test_another_board.py",
     "boards_had": "tests/setup/test_boards_that_people_have.py",
     "converters": "tests/connector/test_converters.py",
     "odd_answers": "tests/reports/test_odd_answers.py",
@@ -119,6 +120,11 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("whichever side is new", NEW_ITEM),
         ("may be for all", "boards_had.nobody_is_made_twice_on_a_board_where_few_emails_are_filled_in"),
         ("what can be recognized is linked", "boards_had.it_ends_once_each_item_is_filled_in_archived_or_ignored"),
+        ("another board was chosen", "identity.one_free_hit_is_linked"),
+        ("the former board stays", "another_board.a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays"),
+        ("is chosen again", "another_board.back_on_the_first_board_the_plans_rule_decides_what_differs"),
+        ("had no new item for it", "identity.what_the_plan_had_no_new_item_for_is_asked_about"),
+        ("had no new record for it", "unmatched.what_the_plan_had_no_new_record_for_waits_for_a_person"),
         ("found, on a board", "identity.none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it"),
         ("of several with one key,", "identity.the_oldest_of_one_key_gets_a_new_item_and_the_others_find_it_next_pass"),
         ("none | there, never linked", NEW_ITEM),

@@ -19,6 +19,7 @@ from sync.reconcile import unmatched_items
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.pass_plan import ItemAct, ItemPlan, Outcome, Plan
 from sync.reconcile.unmatched_items import after_rejection, decide_unmatched, decided_again
+from sync.records.item_links import MAY_CREATE_KEY
 from tests.decide import builders
 from tests.decide.builders import NOW, after, an_item, deletion, filtered, mapping, plain
 
@@ -386,3 +387,12 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
     refused = after_rejection(board(), plan, "too long", is_there=False)
     assert short(refused) == (ENDED, NOTHING, R.DATABASE_REJECTED)
     assert after_rejection(board(), plan, "twice", is_there=True).ending.rounds == 1
+
+
+@pytest.mark.parametrize("item", [an_item(), an_item("")])
+def test_what_the_plan_had_no_new_record_for_waits_for_a_person(item: Item) -> None:
+    unplanned = facts(item, is_unplanned=True)
+    assert short(decide_item(unplanned)) == (ENDED, NOTHING, R.UNPLANNED)
+    assert short(decide_item(replace(unplanned, matching=(contact(),)))) == (ENDED, LINK, None)
+    requested = replace(unplanned.claim, jobs=[plain(SyncQueue, payload={MAY_CREATE_KEY: True})])
+    assert short(decide_item(replace(unplanned, claim=requested)))[1] is CREATE

@@ -120,7 +120,7 @@ def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin
     world.work()
     # The record's page links to the repair of the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
-    assert re.findall(r'data-act="(\w+)"', page)[-2:] == ["map_field", "check_column"]
+    assert re.findall(r'data-act="(\w+)"', page)[:2] == ["map_field", "check_column"]
     replaced(owner)
     for _ in range(2):
         world.work()

@@ -608,6 +608,17 @@ def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:
     assert [organization.name for organization in Organization.objects.all()] == ["Nova"]
 
 
+def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Client) -> None:
+    ann = contact("Ann", "ann@x.org")
+    imported(browser, "Name,Email,Company\nAnn,ann@x.org,Nova\n", create_missing="on")
+    undo = f"/admin/sync/activityline/batch/{ActivityLine.objects.get(kind='import', folded=False).batch_id}/undo/"
+    question = browser.get(undo).content.decode()
+    assert ("Undo and delete 1 record" in question, "be undone here" in question) == (True, False)
+    browser.post(undo, {"confirmed": "yes"})
+    ann.refresh_from_db()
+    assert (ann.organization, Organization.objects.count()) == (None, 0)
+
+
 def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
     imported(browser, "Name,Email\nAnn,ann@x.org\n")
     batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id

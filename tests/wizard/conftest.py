@@ -16,7 +16,7 @@ from sync.admin.setup_forms import text_of_values
 from sync.admin.setup_pages import SESSION_KEY
 from sync.models import BoardLink
 from sync.operations.setup import advance_setups
-from sync.operations.setup.plan import BoardPlan, SetupPlan, make_plan, stored_plan
+from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, make_plan, stored_plan
 from sync.operations.setup.selection import Choices, plan_key
 from sync.queue import SyncQueueService
 from tests.admin.test_records import words_of
@@ -105,10 +105,10 @@ class Wizard:
         assert plan is not None
         return plan
 
-    def board_plan(self, kind: str = "contact") -> BoardPlan:
+    def board_plan(self, kind: str = "contact") -> SetupBoardPlan:
         return next(plan for plan in self.stored_plan().boards if plan.chosen.choices.entity_type == kind)
 
-    def planned(self, board: str, kind: str = "contact", **changes: str) -> BoardPlan:
+    def planned(self, board: str, kind: str = "contact", **changes: str) -> SetupBoardPlan:
         """Plan this board, with these changes of the suggestions."""
         self.post("boards/", shows=False, **{kind: board})
         self.fields(kind, shows=False, **changes)
@@ -116,7 +116,7 @@ class Wizard:
         self.mark = self.last_call()
         return self.board_plan(kind)
 
-    def change(self, kind: str = "contact", **changes: str) -> BoardPlan:
+    def change(self, kind: str = "contact", **changes: str) -> SetupBoardPlan:
         self.post(f"change/{kind}/", shows=False)
         self.fields(kind, shows=False, **changes)
         self.plan()
@@ -144,7 +144,7 @@ class Wizard:
 
     def plan_shown(self) -> dict[str, int]:
         html = self.client.get(START + "plan/").content.decode()
-        rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">([\d,]+)<', html, re.DOTALL)
+        rows = re.findall(r'<tr data-row="([\w ]+)">.*?"Number">.*?([\d,]+)</a>', html, re.DOTALL)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.models import BoardLink
 from sync.monday import connector
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, people, set_up
 
@@ -47,13 +46,6 @@ def test_one_board_for_both_kinds_is_refused_and_nothing_is_kept(wizard: Wizard)
     wizard.planned(board)
     wizard.start()
     assert "belongs to the contact records" in wizard.boards(organization=board)
-    assert not wizard.choices
-
-
-def test_another_board_is_refused_while_records_are_linked(wizard: Wizard) -> None:
-    BoardLink.objects.create(entity_type="contact", match_key="email", board_id="7")
-    Contact.objects.create(name="Ann", monday_id="77")
-    assert "1 record is linked with an item of board 7" in wizard.boards(contact="new")
     assert not wizard.choices
 
 

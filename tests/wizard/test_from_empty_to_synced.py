@@ -31,7 +31,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert set(Organization.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert "The set-up is done" in wizard.get("run/")
     lines = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
-    assert any("Set-up started: items to create on Monday: 2" in line for line in lines)
+    assert any("Set-up started: new items on Monday: 2" in line for line in lines)
     assert lines[-1] == "Set-up done."
     link = BoardLink.objects.get(entity_type="contact")
     assert link.webhooks

@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
 
 def plan_lines(
-    dry_runs: Sequence[preview.BoardDryRun], client: preview.ReadOnlyClient, *, every_line: bool
+    dry_runs: Sequence[preview.BoardPlan], client: preview.ReadOnlyClient, *, every_line: bool
 ) -> Iterator[str]:
     """Yield the changes of each board by their kind, then their sum and what it costs."""
     for dry_run in dry_runs:

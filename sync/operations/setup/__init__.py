@@ -7,9 +7,9 @@ It is stored on its board's row and carried out by a worker; each step is safe t
    with the person's choices instead of the suggested ones.
 3. Then it enqueues the items that the plan found. Ordinary passes do the rest.
 
-`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), the `items_to_check` of the plan, and
-its figures in words as `planned`; `made_board` once a worker has created the board; in the end `done`; and `problems`,
-also those that stopped or delayed it.
+`BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), what a worker needs of the plan
+(PLANNED, see `SetupBoardPlan`), and its figures in words as `planned`; `made_board` once a worker has created the
+board; in the end `done`; and `problems`, also those that stopped or delayed it.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,24 +21,28 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Count
 
 from sync import limits, registry
-from sync.choices import Cause, SetupState
+from sync.choices import Cause, QueueStatus, SetupState
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import breaker, monday_account
-from sync.models import BoardLink
+from sync.models import BoardLink, SyncQueue
 from sync.monday.errors import PASSING_SCOPES, MondayError
-from sync.operations.setup import board_setup, selection
-from sync.operations.setup.plan import BoardPlan, SetupPlan, new_named_records
+from sync.operations.setup import board_setup, item_links, selection
+from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, new_named_records
 from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
 from sync.records import authors
 
 log = structlog.get_logger(__name__)
+
+# The ids and names that the worker needs of a plan. They are dropped in the end, because an erasure wouldn't find them.
+PLANNED = ("items_to_check", "unplanned_records", "unplanned_items", "links", "new_items", "new_records")
 
 # Longer than a set-up takes: it may list a board's items. A killed worker's lease ends at once.
 LEASE_SECONDS = 600
@@ -73,7 +77,7 @@ def start(
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
 
 
-def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, plan: BoardPlan) -> None:
+def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, plan: SetupBoardPlan) -> None:
     """Check the choices again, because they were read before the lock, and store them."""
     choices = chosen.choices
     title = chosen.spec.board_title
@@ -89,17 +93,23 @@ def _start_board(link: BoardLink, user: User, chosen: selection.ChosenBoard, pla
         "by": user.get_username(),
         "started": sync_now().isoformat(),
         "choices": choices.to_json(),
-        "items_to_check": plan.items_to_check,
         "planned": plan.figures,
+        **{name: getattr(plan, name) for name in PLANNED},
     }
     link.save(update_fields=["setup"])
 
 
 def setup_progress() -> list[dict[str, Any]]:
-    """Return each started set-up with its board's title, its steps and its problems so far."""
+    """Return each started set-up with its board's title, its steps and problems so far, and how many jobs wait."""
     setups = dict(BoardLink.objects.exclude(setup=None).values_list("entity_type", "setup"))
     started = [(spec, setups[spec.entity_type]) for spec in registry.entities() if spec.entity_type in setups]
-    return [setup | {"title": spec.board_title, "state": SetupState(setup["state"])} for spec, setup in started]
+    pending = SyncQueue.objects.filter(status=QueueStatus.PENDING).order_by().values_list("entity_type")
+    waiting = dict(pending.annotate(jobs=Count("pk")))
+    return [
+        setup
+        | {"title": spec.board_title, "state": SetupState(setup["state"]), "waiting": waiting.get(spec.entity_type, 0)}
+        for spec, setup in started
+    ]
 
 
 # What a worker does.
@@ -169,15 +179,18 @@ def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome
     outcome = board_setup.set_up_board(chosen, connector, is_new=is_new, by=setup["by"])
     link = BoardLink.objects.get(pk=lease.link.pk)
     items = setup["items_to_check"]
-    enqueue_items(link, items.keys(), cause=Cause.SWEEP, names=items)
+    with lease.transaction():
+        item_links.link_chosen(link, setup["links"], by=setup["by"])
+        item_links.mark_unplanned(link, setup["unplanned_records"], setup["unplanned_items"])
+        item_links.request_new(link, setup["new_items"], setup["new_records"], by=setup["by"])
+        enqueue_items(link, items.keys(), cause=Cause.SWEEP, names=items)
     return outcome
 
 
 @retry_on_lock_timeout
 def _store(lease: Lease, **values: Any) -> dict[str, Any]:
     """Store values of the set-up unless another worker has the board's lease, and return all; raises LeaseLost."""
-    # Names of people, which an erasure wouldn't find here.
-    dropped = {"choices", "items_to_check"} if values.get("state") == SetupState.DONE else set()
+    dropped = {"choices", *PLANNED} if values.get("state") == SetupState.DONE else set()
     with lease.transaction():
         link = BoardLink.objects.select_for_update().get(pk=lease.link.pk)
         kept = {key: value for key, value in link.setup.items() if key not in dropped}

@@ -16,7 +16,7 @@ from django.db import transaction
 
 from sync import limits, registry
 from sync.boards import availability, board_columns
-from sync.boards.webhooks import register_webhooks
+from sync.boards.webhooks import delete_former_webhooks, register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
 from sync.fields import lookups
 from sync.kernel.acts import ActionError, NotPossible
@@ -29,7 +29,7 @@ from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, BoardSetup,
 from sync.monday.columns import make_converter
 from sync.monday.connector import MondayConnector
 from sync.monday.conversion import Converter, UnknownValue
-from sync.operations.setup import selection
+from sync.operations.setup import item_links, selection
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
@@ -132,6 +132,7 @@ def set_up_board(
         outcome.steps.append(f"no field uses the columns {join_first(chosen.unused_labels)}")
     # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
+    outcome.steps += delete_former_webhooks(link, connector)
     hooks, missing = register_webhooks(spec, link, connector)
     outcome.steps += hooks
     outcome.problems += missing
@@ -144,7 +145,7 @@ def _note_all(link: BoardLink, findings: Sequence[UnmatchedFinding]) -> None:
 
 
 def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
-    """Store another board for the link.
+    """Store another board for the link, and forget the items of the one that it leaves, which stays as it is.
 
     Permission to create records doesn't carry over: only a board that the set-up `created` surely holds nothing but
     items meant for NPD.
@@ -154,6 +155,8 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         link.refresh_from_db(from_queryset=BoardLink.objects.select_for_update())
         for kind in list(link.stops):
             stops.end_board_stop(link, kind)
+        if link.board_id:
+            item_links.forget_items(link)
         link.reset_for(board_id)
         link.creates_records = created
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
@@ -288,7 +291,8 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     spec = chosen.spec
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
     outcome = SetupOutcome(link, [f"made the {message}" for message in setup.created])
-    if link.board_id != setup.board.id:
+    is_switched = link.board_id != setup.board.id
+    if is_switched:
         switch_board(link, setup.board.id, created=is_new)
         if not is_new:
             outcome.steps.insert(0, f"now works with board {setup.board.id}")
@@ -328,7 +332,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
         if ids:
             outcome.steps.append(f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again")
-    if by or not column_before:
+    if by or is_switched or not column_before:
         without_item = spec.model.objects.exclude(unsynced()).filter(monday_id=None)
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)

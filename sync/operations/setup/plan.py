@@ -6,7 +6,7 @@ link and mappings that are never stored; a column that will be created has a sta
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -21,28 +21,38 @@ from django.core.exceptions import ValidationError
 
 from sync import registry
 from sync.boards.board_columns import InspectedColumns
-from sync.choices import RemovedItemPolicy
+from sync.choices import Cause, RemovedItemPolicy, UnmatchedReason
 from sync.clock import sync_now
 from sync.fields import lookups
-from sync.fields.field_values import BoardContext, Reference, match_key_of_item, npd_id_of, record_name
-from sync.kernel import humanize
+from sync.fields.field_values import (
+    BoardContext,
+    Reference,
+    match_key_of_item,
+    match_key_of_record,
+    record_name,
+    with_item,
+)
+from sync.kernel import grouped, humanize
 from sync.kernel.acts import ActionError
 from sync.kernel.db import match_key_sql
-from sync.limits import api_quota, connector
-from sync.models import BoardLink, SyncedModel
+from sync.limits import api_quota
+from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import BatchItems, BoardColumn, Item
+from sync.monday.board_items import BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
 from sync.operations import preview
+from sync.operations.preview import ChangeKind, PlannedChange
 from sync.operations.setup import board_setup, selection
+from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
 from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer
+from sync.reconcile.facts import AnswerFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
+from sync.reconcile.gather.item_facts import MAX_NAMESAKES
+from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
 
 log = structlog.get_logger(__name__)
 
@@ -60,38 +70,36 @@ CALLS_PER_BOARD = 3
 CALLS_PER_NEW_BOARD = 2
 
 SAMPLES_PER_ROW = 3
+NAMESAKES_SHOWN = 100
 
-# Rows of a plan beside the kinds of changes of a dry run.
-FILTERED = "filtered"
-SAME_NAME = "same_name"
-SYNC_OFF = "sync_off"
-UNREADABLE = "unreadable"
-WAITING = "waiting"
-
-# The rows of a plan by its parts, in the order of its page.
-ROWS: dict[str, dict[str, str]] = {
+# The rows of a plan by its parts, in the order of its page: words for what is planned, and for what was done.
+ROWS: dict[str, dict[ChangeKind, str]] = {
     "changes": {
-        preview.ChangeKind.CREATE: "items to create on Monday",
-        preview.ChangeKind.LINK: "records to link with their items",
-        preview.ChangeKind.PUSH: "items to update on Monday",
-        preview.ChangeKind.PULL: "records to update in NPD",
-        preview.ChangeKind.NEW_RECORD: "records to create from items",
-        preview.ChangeKind.ARCHIVE: "items to archive on Monday",
-        preview.ChangeKind.UNLINK: "records to unlink",
-        preview.ChangeKind.DELETE_RECORD: "records to delete in NPD",
+        ChangeKind.CREATE: "new items on Monday",
+        ChangeKind.LINK: "records linked with their items",
+        ChangeKind.PUSH: "items updated on Monday",
+        ChangeKind.PULL: "records updated in NPD",
+        ChangeKind.NEW_RECORD: "new records in NPD",
+        ChangeKind.ARCHIVE: "items archived on Monday",
+        ChangeKind.DELETE_ITEM: "items deleted on Monday",
+        ChangeKind.UNLINK: "records unlinked",
+        ChangeKind.DELETE_RECORD: "records deleted in NPD",
     },
     "asked": {
-        preview.ChangeKind.CONFLICT: "records with a conflict to resolve",
-        preview.ChangeKind.ASK: "records or items that need your choice",
-        preview.ChangeKind.BLOCKED: "records that sync without their blocked fields",
-        preview.ChangeKind.FAILED: "records that can't be synced",
-        SAME_NAME: "records with a new item, although an unmatched item has their name",
+        ChangeKind.CONFLICT: "records with a conflict to resolve",
+        ChangeKind.ASK: "records or items that need your choice",
+        ChangeKind.UNPLANNED: "items that become no record until you say so",
+        ChangeKind.BLOCKED: "records synced without their blocked fields",
+        ChangeKind.FAILED: "records that can't be synced",
     },
-    "waiting": {WAITING: "items to check again later", UNREADABLE: "items for which Monday answers an error"},
+    "waiting": {
+        ChangeKind.WAITING: "items that are checked again",
+        ChangeKind.UNREADABLE: "items for which Monday answers an error",
+    },
     "left": {
-        FILTERED: "records that the filter leaves out",
-        SYNC_OFF: "records with sync off",
-        preview.ChangeKind.LEFT: "other records or items",
+        ChangeKind.FILTERED: "records that the filter leaves out",
+        ChangeKind.SYNC_OFF: "records with sync off",
+        ChangeKind.LEFT: "other records or items",
     },
 }
 
@@ -126,35 +134,37 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
             columns[spec.key] = chosen.columns.get(choices.choice_of(spec).column, new_column)
     synced = {spec.key for spec in chosen.synced}
     mappings = [mapping for mapping in board_setup.mappings_after(chosen, link, columns) if mapping.key in synced]
+    if choices.link is None:  # bases count for the board that is left only
+        for mapping in mappings:
+            mapping.version += 1
     return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
 
 
-class ListingGatherer(Gatherer):
-    """A Gatherer that reads the board's listing instead of calling Monday, and NPD as it will be after the set-up.
+class SetupGatherer(preview.ListingGatherer):
+    """Reads the listing of a chosen board, and NPD as it will be after the set-up.
 
-    Items that aren't listed are read by their ids. `earlier` are the records of boards that are set up before this one,
-    as they will be then.
+    `earlier` are the records of boards that are set up before this one, as they will be then. What is stored about the
+    items of a board that is left is forgotten.
     """
 
     def __init__(self, chosen: selection.ChosenBoard, earlier: Sequence[SyncedModel]) -> None:
-        super().__init__()
-        self.board = planned_board(chosen)
+        super().__init__(planned_board(chosen))
+        self.chosen = chosen
+        self.is_other_board = chosen.choices.link is None
+        stored = lookups.link_of(chosen.spec.entity_type)
+        self.left_board = stored.board_id if stored is not None and self.is_other_board else ""
+        self.left_name = str(stored.shape.get("name", "")) if stored is not None else ""
         self._related_boards = frozenset(chosen.boards_by_type)
-        # What is stored about items is about the former board's, and is deleted as the set-up switches.
-        self._is_other_board = chosen.choices.link is None
         self._earlier = defaultdict[Reference, list[SyncedModel]](list)
         for record in earlier:
             names = {"pk": str(record.pk), "monday_id": record.monday_id, "name": match_key(record_name(record))}
             for by, value in names.items():
                 self._earlier[Reference(type(record), by, value or "")].append(record)
-        # The records that are linked with an item, by pk.
-        self.linked = dict[Any, SyncedModel]()
-        # The listed items: by item id, by NPD ID, by match key and by name.
-        self.items = dict[str, Item]()
-        self.unreadable = dict[str, MondayError]()  # by the item's id
-        self._by_npd_id = defaultdict[str, list[Item]](list)
-        self._by_match = defaultdict[str, list[Item]](list)
-        self._by_name = defaultdict[str, list[Item]](list)
+        # Whoever turns new records on says so of all items.
+        self._keeps_unplanned = not self.is_other_board and stored is not None and stored.creates_records
+        # The records and items whose namesakes a person left for later.
+        self.undecided_records = frozenset[UUID]()
+        self.undecided_items = frozenset[str]()
         types = {mapping.column_id: str(mapping.options.get("column_type")) for mapping in self.board.mappings}
         types[self.board.link.npd_id_column] = "text"
         self._new_cells = {
@@ -163,28 +173,33 @@ class ListingGatherer(Gatherer):
             if column_id.startswith(selection.NEW_COLUMN)
         }
 
-    def read(self, progress: Callable[[int], None]) -> None:
+    def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """List the items of a board that is there. Raises MondayError."""
-        if not self.board.link.board_id:
-            return
-        columns = [column for column in self.board.columns if column not in self._new_cells]
-        for page in connector().list_items(self.board.link.board_id, columns, self.board.types, self.unreadable):
-            for item in map(self._with_new_cells, page):
-                self.items[item.id] = item
-                if npd_id := npd_id_of(self.board, item):
-                    self._by_npd_id[npd_id].append(item)
-                if key := match_key_of_item(self.board, item):
-                    self._by_match[key].append(item)
-                self._by_name[match_key(item.name)].append(item)
-            progress(len(self.items))
+        if self.board.link.board_id:
+            super().read(progress)
 
-    def _with_new_cells(self, item: Item) -> Item:
+    def listed_columns(self) -> Sequence[str]:
+        return [column for column in self.board.columns if column not in self._new_cells]
+
+    def complete_item(self, item: Item) -> Item:
         return replace(item, values={**item.values, **self._new_cells}) if self._new_cells else item
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        return super().items_by_id(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
+
+    def records_without_item(self) -> set[UUID]:
+        if not self.left_board:
+            return super().records_without_item() - self.linked.keys()
+        return set(self.board.model.objects.values_list("pk", flat=True)) - self.linked.keys()
 
     def read_claims(
         self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> PassFacts:
+        """Read what NPD knows about the claims, as it will be after the set-up."""
         facts = super().read_claims(board, claims, planned)
+        facts = replace(facts, records=tuple(map(self._after_set_up, facts.records)))
+        if self.left_board:
+            facts = replace(facts, identity_answers=AnswerFacts())
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
             for _, relation in self.board.relations:
@@ -201,25 +216,23 @@ class ListingGatherer(Gatherer):
             raise facts.error
         return facts
 
-    def find_items(
-        self,
-        board: BoardContext,
-        item_ids: Sequence[str],
-        npd_ids: Sequence[str],
-        texts: Sequence[str],
-        names: Collection[str] = (),
-    ) -> BatchItems:
-        named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
-        matched = [item for key in dict.fromkeys(map(match_key, texts)) for item in self._by_match.get(key, ())]
-        namesakes = [item for name in names for item in self._by_name.get(name, ())]
-        # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
-        stored = [key for key in item_ids if not key.startswith(NEW_ITEM_PREFIX)]
-        return BatchItems(self.items_by_id(board, stored), named, matched, namesakes)
+    def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
+        """Return the facts about a record as the set-up leaves them."""
+        record = self.as_planned(facts.record)
+        sync_state = copy(facts.sync_state)
+        if self.left_board:
+            for name, value in STATE_WITHOUT_ITEM.items():
+                setattr(sync_state, name, value)
+            facts = replace(facts, conflicts=(), intents=(), events=(), owned_items=frozenset())
+            facts = replace(facts, history=RecordHistory(token_user=facts.history.token_user))
+        if facts.id in self.undecided_records:
+            sync_state.is_unplanned = True
+        return replace(facts, record=record, sync_state=sync_state)
 
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        listed = {key: self.items[key] for key in ids if key in self.items}
-        unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
-        return listed | {key: self._with_new_cells(item) for key, item in unlisted.items()}
+    def as_planned(self, record: SyncedModel) -> SyncedModel:
+        planned = super().as_planned(record)
+        is_left = self.left_board and planned.monday_id and planned.monday_id not in self.items
+        return with_item(planned, None) if is_left else planned
 
     def inspect_columns(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
         # The columns were just read, and those that will be created don't exist yet.
@@ -227,7 +240,7 @@ class ListingGatherer(Gatherer):
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         facts = super().read_about_items(facts, plan)
-        if self._is_other_board:
+        if self.is_other_board:
             ignored = {key: row for key, row in facts.identity.ignored.items() if row.erased}
             facts = replace(facts, identity=replace(facts.identity, ignored=ignored, unlinked={}))
         related: dict[Reference, Sequence[SyncedModel]] = {}
@@ -239,13 +252,13 @@ class ListingGatherer(Gatherer):
                 # By pk too, because relations are written by pk.
                 related[by_pk] = (records[pk],)
             related[reference] = list(records.values())
-        unmatched = []
-        for item in facts.unmatched:
-            matching = tuple(self.linked.get(record.pk, record) for record in item.matching)
-            bearer = self.linked.get(item.npd_id_record.pk, item.npd_id_record) if item.npd_id_record else None
-            namesakes = tuple(self.linked.get(record.pk, record) for record in item.namesakes)
-            unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
-        return replace(facts, unmatched=tuple(unmatched), related=related)
+        unmatched = tuple(replace(item, is_unplanned=self._is_unplanned(item)) for item in facts.unmatched)
+        return replace(facts, unmatched=unmatched, related=related)
+
+    def _is_unplanned(self, facts: ItemFacts) -> bool:
+        """Whether a listed item becomes a record only if a person wants that, because nobody can tell who it is."""
+        is_left = facts.item_id in self.undecided_items or (facts.is_unplanned and self._keeps_unplanned)
+        return is_left or (facts.item is not None and match_key_of_item(self.board, facts.item) == "")
 
     def _earlier_records(self, reference: Reference) -> Sequence[SyncedModel]:
         """Return the records of earlier boards that a reference will name."""
@@ -253,35 +266,82 @@ class ListingGatherer(Gatherer):
         return self._earlier.get(reference._replace(value=value), ())
 
 
-@dataclass
-class BoardPlan:
-    """How many records and items a set-up links, creates, asks about and leaves, with samples: a name and a reason."""
+@dataclass(frozen=True)
+class Namesake:
+    """A record and an item with one name that nothing else shows to be the same, and what a person chose for them."""
 
-    chosen: selection.ChosenBoard
-    stored: selection.Choices | None  # the board's settings when the plan was made
-    counts: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
-    missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
-    creates_held: str = ""  # why no items are created on the board
-    calls: int = 0
-    items_to_check: dict[str, str] = field(default_factory=dict)  # names of the items that need a pass, by id
-
-    def add(self, row: str, name: str, reason: str = "") -> None:
-        self.counts[row] += 1
-        if len(self.samples[row]) < SAMPLES_PER_ROW:
-            self.samples[row].append((name[:120], reason[:300]))
-
-    def add_unreadable(self, unreadable: Mapping[str, MondayError]) -> None:
-        for item_id, error in unreadable.items():
-            self.add(UNREADABLE, f"Item {item_id}", error.sentence)
+    record_id: str
+    item_id: str
+    name: str
+    record_key: str
+    item_key: str
+    choice: str = selection.LEAVE
 
     @property
-    def rows(self) -> dict[str, list[tuple[str, str, int, list[tuple[str, str]]]]]:
-        """The rows that count anything, by the part of the plan: their code, label, number and samples."""
+    def pair(self) -> str:
+        return selection.pair_of(self.record_id, self.item_id)
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """A number of a plan: the records, or the items without one, that it counts, each with its first change."""
+
+    kind: ChangeKind
+    label: str
+    changes: Sequence[PlannedChange]
+
+    @property
+    def reasons(self) -> list[tuple[str, Sequence[PlannedChange], int]]:
+        """The first reasons, each with the first that have it, and the number of the others."""
+        groups = grouped(self.changes, lambda change: change.why)
+        first = list(groups.items())[:SAMPLES_PER_ROW]
+        return [(why, changes[:SAMPLES_PER_ROW], len(changes) - SAMPLES_PER_ROW) for why, changes in first]
+
+
+@dataclass
+class SetupBoardPlan(preview.BoardPlan):
+    """What a set-up does with a board's records and items."""
+
+    chosen: selection.ChosenBoard = field(kw_only=True)
+    stored: selection.Choices | None = None  # the board's settings when the plan was made
+    namesakes: list[Namesake] = field(default_factory=list)
+    missing: dict[str, list[str]] = field(default_factory=dict)  # names of related records that NPD lacks, by type
+    creates_held: str = ""  # why no items are created on the board
+    items_to_check: dict[str, str] = field(default_factory=dict)  # names of the items that need a pass, by id
+    # What existed and gets nothing new: records, and items with their names.
+    unplanned_records: list[str] = field(default_factory=list)
+    unplanned_items: dict[str, str] = field(default_factory=dict)
+    # What a person chose for namesakes: the item of a record, records and items that get something new.
+    links: dict[str, str] = field(default_factory=dict)
+    new_items: list[str] = field(default_factory=list)
+    new_records: list[str] = field(default_factory=list)
+    left_board: str = ""  # the name and id of the board that is left, and how many records have an item there
+    left_links: int = 0
+
+    @property
+    def rows(self) -> dict[str, list[PlanRow]]:
+        """The rows that count anything, by the part of the plan."""
         return {
-            part: [(str(row), rows[row], self.counts[row], self.samples[row]) for row in rows if self.counts[row]]
-            for part, rows in ROWS.items()
+            part: [
+                PlanRow(kind, label, list(self.subjects[kind].values()))
+                for kind, label in labels.items()
+                if kind in self.subjects
+            ]
+            for part, labels in ROWS.items()
         }
+
+    @property
+    def match_label(self) -> str:
+        """The label of the field by which records and items are matched."""
+        spec = self.chosen.spec
+        return next(mapping.label for mapping in spec.mappings if mapping.key == spec.match_key)
+
+    @property
+    def shown_namesakes(self) -> Sequence[Namesake]:
+        return self.namesakes[:NAMESAKES_SHOWN]
+
+    def row(self, kind: str) -> PlanRow | None:
+        return next((row for rows in self.rows.values() for row in rows if row.kind == kind), None)
 
     @property
     def missing_text(self) -> str:
@@ -294,7 +354,7 @@ class BoardPlan:
     @property
     def figures(self) -> str:
         """The plan in short, for the page of its set-up and for the log."""
-        texts = [f"{label}: {number:,}" for rows in self.rows.values() for _, label, number, _ in rows]
+        texts = [f"{row.label}: {len(row.changes):,}" for rows in self.rows.values() for row in rows]
         return ", ".join(texts) or "nothing to link or create"
 
 
@@ -302,106 +362,199 @@ def plan_board(
     chosen: selection.ChosenBoard,
     earlier: Sequence[SyncedModel] = (),
     progress: Callable[[int], None] = lambda number: None,
-) -> tuple[BoardPlan, list[SyncedModel]]:
-    """Return the board's plan, and the records that the set-up links with an item or creates, as they will be.
+) -> tuple[SetupBoardPlan, list[SyncedModel]]:
+    """Return the board's plan, and its records as the set-up leaves them, those that it creates included.
 
     `earlier` are such records of the boards before this one. Raises MondayError.
     """
-    listing = ListingGatherer(chosen, earlier)
+    listing = SetupGatherer(chosen, earlier)
     board = listing.board
-    plan = BoardPlan(chosen, selection.stored_choices(chosen.choices.link))
+    spec = chosen.spec
+    plan = SetupBoardPlan(
+        spec.entity_type, spec.board_title, chosen=chosen, stored=selection.stored_choices(chosen.choices.link)
+    )
+    if listing.left_board:
+        name = listing.left_name
+        plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
+        plan.left_links = lookups.linked_records(spec.entity_type).count()
     listing.read(progress)
-    plan.add_unreadable(listing.unreadable)
-    if (match := board.match_mapping) is not None:
-        column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
-        plan.creates_held = board_setup.reason_to_hold(
-            board.link.entity_type, chosen.choices.link, column, board.link.npd_id_column, listing.items.values()
-        )
-    board.link.creates_held = plan.creates_held
+    _hold_creates(plan, listing, listing.items.values())
     all_records = board.model.objects.order_by("created_at", "pk")
-    taken_items = set[str]()  # ids of the items that a record has, gets or asks about
-    created = []  # records that are created, or that get a new item, with a stand-in for its id
-    for record in all_records.filter(unsynced()):
-        plan.add(SYNC_OFF, str(record))
-        taken_items.add(record.monday_id or "")
-    # The second pass compares the values of what the first one links or creates.
-    ids = all_records.exclude(unsynced()).values_list("pk", flat=True)
-    record_passes = preview.plan_passes(board, [Claim(key, None, []) for key in ids], listing)
-    for record_plan in record_passes[0].plan.records.values():
-        taken_items |= {record_plan.record.monday_id or "", record_plan.item_id}
-        if record_plan.identity.question:
-            taken_items |= {str(candidate["id"]) for candidate in record_plan.identity.question["candidates"]}
-        if record_plan.link_to:
-            listing.linked[record_plan.id] = record_plan.linked_record
-        if record_plan.is_open and record_plan.creates:
-            record = copy(record_plan.record)
-            record.monday_id = f"{NEW_ITEM_PREFIX}{record.pk}"
-            created.append(record)
-    free_items = {item_id: item for item_id, item in listing.items.items() if item_id not in taken_items}
-    item_passes = preview.plan_passes(board, [Claim(None, item_id, []) for item_id in free_items], listing)
-    # New items with the name of an item that no record has: names alone don't link.
-    free_names = {match_key(item.name) for item in free_items.values()}
-    for name in map(record_name, created):
-        if match_key(name) in free_names:
-            plan.add(SAME_NAME, name)
-    for item_plan in item_passes[0].plan.items:
-        item_id = item_plan.facts.item_id
-        if item_plan.act in (pass_plan.ItemAct.ASK, *pass_plan.DUPLICATES) or chosen.choices.creates_records:
-            plan.items_to_check[item_id] = free_items[item_id].name[:200]
-        if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
-            created.append(item_plan.record)
-    _count(plan, record_passes, listing)
-    _count(plan, item_passes, listing)
+    off = list(all_records.filter(unsynced()))
+    synced = all_records.exclude(unsynced()).exclude(monday_id__in=listing.unreadable)
+    ids = list(synced.values_list("pk", flat=True))
+    taken = {record.monday_id for record in off}
+    item_ids = [item_id for item_id in listing.items if item_id not in taken]
+    planned = _with_namesakes(plan, listing, ids, item_ids)
+    plan.changes += [PlannedChange(ChangeKind.SYNC_OFF, spec.entity_type, str(record), record.pk) for record in off]
+    for item_id, error in listing.unreadable.items():
+        name = f"Item {item_id}"
+        plan.changes.append(
+            PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=error.sentence)
+        )
+    for planned_pass in planned.passes:
+        plan.changes += preview.plan_changes(planned_pass)
+        number = len(planned_pass.plan.records) + len(planned_pass.plan.items)
+        plan.calls += preview.cost_of(planned_pass, number)
+    records = _note_outcome(plan, listing, planned)
+    _note_missing(plan, listing, planned)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
-    return plan, [*listing.linked.values(), *created]
+    return plan, records
 
 
-def _count(plan: BoardPlan, planned_passes: Sequence[preview.PlannedPass], listing: ListingGatherer) -> None:
-    """Count each record and item once in each of its rows."""
-    counted = set[tuple[str, object]]()
+def _hold_creates(plan: SetupBoardPlan, listing: SetupGatherer, items: Iterable[Item]) -> None:
+    """Plan that nothing new is created if one of these items can't be recognized."""
+    match = listing.board.match_mapping
+    if match is not None:
+        chosen = plan.chosen
+        column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
+        npd_id_column = listing.board.link.npd_id_column
+        plan.creates_held = board_setup.reason_to_hold(
+            plan.entity_type, chosen.choices.link, column, npd_id_column, items
+        )
+    listing.board.link.creates_held = plan.creates_held
+
+
+def _with_namesakes(
+    plan: SetupBoardPlan, listing: SetupGatherer, ids: Sequence[UUID], item_ids: Sequence[str]
+) -> preview.PlannedBoard:
+    """Plan the passes. Where a new item or record would have a namesake, plan again by what a person chose for them."""
+    records = [Claim(record_id, None, []) for record_id in ids]
+    items = [Claim(None, item_id, []) for item_id in item_ids]
+    planned = preview.plan_board(listing, records, items)
+    plan.namesakes = _namesakes(plan, listing, planned)
+    if not plan.namesakes:
+        return planned
+    listing.linked = {}
+    plan.links = _chosen_links(plan.namesakes)
+    for record in listing.board.model.objects.filter(pk__in=plan.links):
+        item_id = plan.links[str(record.pk)]
+        listing.linked[record.pk] = with_item(record, item_id)
+        reason = "As you chose."
+        plan.changes.append(
+            PlannedChange(ChangeKind.LINK, plan.entity_type, str(record), record.pk, item_id, reason=reason)
+        )
+    linked_items = set(plan.links.values())
+    open_pairs = [
+        namesake
+        for namesake in plan.namesakes
+        if namesake.record_id not in plan.links and namesake.item_id not in linked_items
+    ]
+    left = [namesake for namesake in open_pairs if namesake.choice != selection.APART]
+    listing.undecided_records = frozenset(UUID(namesake.record_id) for namesake in left)
+    listing.undecided_items = frozenset(namesake.item_id for namesake in left)
+    apart = [namesake for namesake in open_pairs if namesake.choice == selection.APART]
+    plan.new_items = sorted({pair.record_id for pair in apart} - {pair.record_id for pair in left})
+    if plan.chosen.choices.creates_records:
+        keyless = {pair.item_id for pair in apart if not pair.item_key}
+        plan.new_records = sorted(keyless - listing.undecided_items)
+    wants_item = [SyncQueue(causes=int(Cause.PERSON), payload={NEW_ITEM_KEY: True})]
+    wants_record = [SyncQueue(causes=int(Cause.PERSON), payload={AS_NEW_KEY: True})]
+    records = [Claim(record_id, None, wants_item if str(record_id) in plan.new_items else []) for record_id in ids]
+    # Of an item that is linked, or becomes a record, it is known whose it is.
+    known = linked_items.union(plan.new_records)
+    _hold_creates(plan, listing, [item for key, item in listing.items.items() if key not in known])
+    free_ids = [item_id for item_id in item_ids if item_id not in linked_items]
+    items = [Claim(None, item_id, wants_record if item_id in plan.new_records else []) for item_id in free_ids]
+    return preview.plan_board(listing, records, items)
+
+
+def _namesakes(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview.PlannedBoard) -> list[Namesake]:
+    """Return the pairs of a record that would get a new item, or is asked about, and a free item of its name."""
+    board = listing.board
+    free = {
+        item_plan.facts.item_id
+        for item_plan in planned.items.plan.items
+        if item_plan.act in (pass_plan.ItemAct.NOTHING, pass_plan.ItemAct.CREATE)
+        if item_plan.facts.ignored is None and not _is_left_out(item_plan)
+    }
+    namesakes = []
+    for record_plan in planned.record_plans.values():
+        question = record_plan.identity.question or {}
+        name = match_key(record_name(record_plan.record))
+        if not name or not (question.get("by_name") or (record_plan.is_open and record_plan.creates)):
+            continue
+        asked = {str(candidate["id"]) for candidate in question.get("candidates", ())}
+        items = [item for item in listing.by_name.get(name, ()) if item.id in free | asked]
+        for item in items[:MAX_NAMESAKES]:
+            record_key = match_key_of_record(board, record_plan.record)
+            item_key = match_key_of_item(board, item) or ""
+            namesake = Namesake(str(record_plan.id), item.id, str(record_plan.record), record_key, item_key)
+            namesakes.append(namesake)
+    chosen = plan.chosen.choices.namesakes
+    times_record = Counter(namesake.record_id for namesake in namesakes)
+    times_item = Counter(namesake.item_id for namesake in namesakes)
+    decided = []
+    for namesake in namesakes:
+        choice = chosen.get(namesake.pair)
+        if choice is None:
+            choice = chosen.get(selection.ALL, selection.LEAVE)
+            is_one_of_several = times_record[namesake.record_id] > 1 or times_item[namesake.item_id] > 1
+            # Who is who among several is no choice for all of them.
+            choice = selection.LEAVE if choice == selection.LINK and is_one_of_several else choice
+        decided.append(replace(namesake, choice=choice))
+    return decided
+
+
+def _chosen_links(namesakes: Iterable[Namesake]) -> dict[str, str]:
+    """Return the items that a person chose, by record; each record and each item once."""
+    links = dict[str, str]()
+    for namesake in namesakes:
+        if namesake.choice == selection.LINK and namesake.item_id not in links.values():
+            links.setdefault(namesake.record_id, namesake.item_id)
+    return links
+
+
+def _is_left_out(item_plan: pass_plan.ItemPlan) -> bool:
+    """Whether the filter leaves the item out."""
+    return item_plan.finding is not None and item_plan.finding.reason is UnmatchedReason.LEFT_OUT
+
+
+def _note_outcome(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview.PlannedBoard) -> list[SyncedModel]:
+    """Note what the set-up has to check and what it makes nothing new for; return the records as it leaves them."""
+    records = []
+    for record_plan in planned.record_plans.values():
+        record = listing.as_planned(record_plan.record)
+        if record_plan.is_open and record_plan.creates:
+            record = with_item(record, f"{NEW_ITEM_PREFIX}{record.pk}")
+        records.append(record)
+    unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
+    plan.unplanned_records = sorted(unplanned & {str(key) for key in planned.record_plans})
+    owned = {record_plan.record.monday_id for record_plan in planned.record_plans.values()} - set(plan.links.values())
+    left_out = set()
+    for item_plan in planned.items.plan.items:
+        item_id = item_plan.facts.item_id
+        asks = item_plan.act in (pass_plan.ItemAct.ASK, *pass_plan.DUPLICATES)
+        if asks or plan.chosen.choices.creates_records:
+            plan.items_to_check[item_id] = listing.items[item_id].name[:200]
+        if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
+            records.append(item_plan.record)
+        if _is_left_out(item_plan):
+            left_out.add(item_id)
+    skipped = {*owned, *left_out, *plan.ids(ChangeKind.NEW_RECORD)}
+    listed = {key: item.name[:200] for key, item in listing.items.items()} | dict.fromkeys(listing.unreadable, "")
+    plan.unplanned_items = {key: name for key, name in listed.items() if key not in skipped}
+    return records
+
+
+def _note_missing(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview.PlannedBoard) -> None:
+    """Note the related records that items name and NPD lacks."""
     relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}
     missing = defaultdict[type[SyncedModel], dict[str, str]](dict)
-    for planned_pass in planned_passes:
-        # It stands for so many real passes, each with a call that reads and those that write. What is about second
-        # items and answers happens in one of them.
-        real_passes = math.ceil((len(planned_pass.plan.records) + len(planned_pass.plan.items)) / api_quota.FULL_BATCH)
-        once = 0 if planned_pass.unread_reason else preview.calls_about_items(planned_pass.plan)
-        calls_of_each = 1 + preview.calls_of_real_pass(replace(planned_pass, calls=0)) - once
-        plan.calls += planned_pass.calls + real_passes * calls_of_each + once
-        for record_plan in planned_pass.plan.records.values():
-            for field_plan in record_plan.fields.values():
-                awaited = field_plan.awaited
-                if field_plan.blocked_reason and awaited is not None and awaited.by == "name" and awaited.is_missing:
-                    missing[relations[field_plan.key]].setdefault(match_key(awaited.value), awaited.value)
-        for change in preview.plan_changes(planned_pass):
-            row, reason = _row_of(plan, planned_pass, change)
-            key = (row, change.entity_id or change.item_id)
-            if key not in counted:
-                counted.add(key)
-                item = listing.items.get(change.item_id) if change.entity_id is None else None
-                plan.add(row, item.name if item is not None else change.name, reason)
+    field_plans = [
+        field_plan
+        for planned_pass in planned.passes
+        for record_plan in planned_pass.plan.records.values()
+        for field_plan in record_plan.fields.values()
+    ]
+    for field_plan in field_plans:
+        awaited = field_plan.awaited
+        if field_plan.blocked_reason and awaited is not None and awaited.by == "name" and awaited.is_missing:
+            missing[relations[field_plan.key]].setdefault(match_key(awaited.value), awaited.value)
     for model, names in missing.items():
         if records := new_named_records(model, list(names.values())):
             plan.missing[model.entity_type()] = [record_name(record) for record in records]
-
-
-def _row_of(plan: BoardPlan, planned_pass: preview.PlannedPass, change: preview.PlannedChange) -> tuple[str, str]:
-    """Return the row that counts a change, and the reason that a person reads."""
-    record_plan = planned_pass.plan.records.get(change.entity_id) if change.entity_id else None
-    row: str = change.kind
-    if record_plan is not None and record_plan.identity.wait_seconds:
-        row = preview.ChangeKind.ASK  # the first of several records with one key gets an item, which the others find
-    elif record_plan is not None and (record_plan.left_out or record_plan.left_out_after_pass):
-        row = FILTERED
-    elif row == preview.ChangeKind.LEFT and plan.chosen.choices.creates_records:
-        # Without new records such an item mostly stays as it is.
-        items = planned_pass.plan.items
-        deferred = {item.facts.item_id for item in items if item.outcome is pass_plan.Outcome.DEFERRED}
-        row = WAITING if change.item_id in deferred else row
-    if row in ROWS["changes"]:
-        return row, change.field
-    return row, f"{change.field}: {change.reason}" if change.field else change.reason
 
 
 def new_named_records(model: type[SyncedModel], names: Sequence[str]) -> list[SyncedModel]:
@@ -436,7 +589,7 @@ class SetupPlan:
     items_read: int = 0  # of that board, so far
     progressed_at: datetime = field(default_factory=sync_now)  # when it was requested, then of a worker's last step
     problem: str = ""
-    boards: list[BoardPlan] = field(default_factory=list)
+    boards: list[SetupBoardPlan] = field(default_factory=list)
 
     @property
     def is_busy(self) -> bool:
@@ -451,6 +604,10 @@ class SetupPlan:
     @property
     def is_old(self) -> bool:
         return sync_now() - self.progressed_at > PLAN_LIFETIME
+
+    @property
+    def made_text(self) -> str:
+        return f"Both sides were compared on {humanize.day_and_time(self.progressed_at)}."
 
     @property
     def calls(self) -> int:

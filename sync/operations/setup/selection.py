@@ -28,7 +28,6 @@ from sync.choices import Rule, SetupState, SyncDirection
 from sync.fields import field_values, lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
-from sync.kernel.humanize import plural
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.connector import MondayConnector
@@ -45,6 +44,12 @@ FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
 
 # Stands for a column to be created.
 NEW_COLUMN = "+"
+
+# What a person chooses for a record and an item of one name, by `pair_of`, or under ALL for every other pair.
+LEAVE = ""  # nothing is made for either until somebody says so
+LINK = "link"
+APART = "apart"
+ALL = "all"
 
 # If a board has one column of such a type, it is most likely the field's.
 _DISTINCTIVE_TYPES = ("email", "phone")
@@ -88,6 +93,7 @@ class Choices:
     first_match: str = Rule.ASK  # the rule for values that differ when a record is linked
     creates_records: bool = False  # whether items become records
     sync_filter: Mapping[str, Any] = field(default_factory=dict)
+    namesakes: Mapping[str, str] = field(default_factory=dict)  # LEAVE, LINK or APART, by `pair_of` or ALL
 
     @property
     def spec(self) -> EntitySpec:
@@ -114,6 +120,10 @@ class Choices:
     def parse(cls, stored: Mapping[str, Any]) -> Choices:
         fields = {key: FieldChoice(**choice) for key, choice in stored["fields"].items()}
         return cls(**{**stored, "fields": fields})
+
+
+def pair_of(record_id: str, item_id: str) -> str:
+    return f"{record_id}:{item_id}"
 
 
 def type_words(column_type: str) -> str:
@@ -471,13 +481,3 @@ def check_board_choice(entity_type: str, board_id: str) -> None:
         gets_board = is_setup_running(other) and other.setup["choices"]["board_id"] == board_id
         if board_id and (other.board_id == board_id or gets_board):
             raise ActionError(f"That board belongs to the {other.entity_type} records. Choose another.")
-    link = lookups.link_of(entity_type)
-    if link is None or link.board_id in ("", board_id):
-        return
-    if linked := lookups.linked_records(entity_type).count():
-        message = plural(
-            linked,
-            "%(count)d record is linked with an item of board %(board)s. Unlink it first, or keep that board.",
-            "%(count)d records are linked with items of board %(board)s. Unlink them first, or keep that board.",
-        )
-        raise ActionError(message % {"count": linked, "board": link.board_id})

@@ -462,6 +462,8 @@ def _with_present_rows(
     """Add what NPD has now: the records that may be the items', and which items are ignored."""
     ids = [item.item_id for item in items]
     rows = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids)
+    unplanned = UnmatchedItem.objects.filter(entity_type=board.link.entity_type, item_id__in=ids, is_unplanned=True)
+    unplanned_ids = set(unplanned.values_list("item_id", flat=True))
     questions = questions_about(board.link.entity_type, ids)
     ignored = _left_by_deleted_records(board, questions) | {row.item_id: row for row in rows}
     asking = records_seeking(board.link.entity_type, ids)
@@ -499,6 +501,7 @@ def _with_present_rows(
                 new_record_id=uuid.uuid4() if is_answered_as_new and has_records_id else item.new_record_id,
                 owner=owners.get(item.item_id),
                 ignored=ignored.get(item.item_id),
+                is_unplanned=item.item_id in unplanned_ids,
                 tombstones=tuple(item_tombstones),
                 npd_id_record=by_id.get(npd_id) if npd_id else None,
                 matching=tuple(by_key.get(key, ())) if key else (),

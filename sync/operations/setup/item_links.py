@@ -1,0 +1,144 @@
+"""What a set-up does with the links between records and items.
+
+Those of the board that is left are forgotten, and those that a person chose are made. What the plan had nothing new for
+is marked, so that nothing is created for it unasked.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F
+
+from conflicts.models import SyncConflict
+from conflicts.reports import ConflictReport
+from conflicts.store import reject_resolutions, save_reports
+from sync import registry
+from sync.choices import ActivityKind, Cause, Priority, QueueDirection, RecordSyncStatus, SyncStatus
+from sync.clock import SyncNow
+from sync.models import (
+    ActivityLine,
+    BoardLink,
+    FieldMapping,
+    Intent,
+    IntentState,
+    SyncMetadata,
+    Tombstone,
+    UnmatchedItem,
+    WriteLoop,
+)
+from sync.outbox import enqueue, enqueue_unmatched
+from sync.records import authors
+from sync.records.approvals import release_obsolete
+from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY, UnmatchedFinding, note_unmatched
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES
+
+BOARD_LEFT = "The records are synced with another board now."
+
+# What a sync state says after its record's board was left. The bases stay: they belong to an earlier version of their
+# mappings and so count as none, but still tell which values were emptied since.
+STATE_WITHOUT_ITEM: Mapping[str, Any] = {
+    "remote_id": None,
+    "remote_state": "",
+    "removed_since": None,
+    "removed_passes": 0,
+    "blocked_fields": {},
+    "altered": {},
+    "seen": {},
+    "emptied": {},
+    "conflicts": {},
+    "asked_items": [],
+    "note": "",
+    "left_out": "",
+    "is_unplanned": False,
+}
+
+CHOSEN = "Linked with the item of its name, as chosen in the set-up."
+
+# Rows that a statement takes at once.
+BATCH = 1_000
+
+
+def forget_items(link: BoardLink) -> None:
+    """Forget which items of its board the records have, and what is open about them, in the caller's transaction.
+
+    The board stays as it is. On the next one, each record is looked for by its NPD ID, then by its match key.
+    """
+    entity_type = link.entity_type
+    records = registry.entity(entity_type).model.objects.all()
+    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
+    linked = records.exclude(monday_id=None).order_by("pk").select_for_update(no_key=True, of=("self",))
+    ids = list(linked.values_list("pk", flat=True))
+    records.filter(pk__any_of=ids).update(monday_id=None)
+    records.exclude(sync_status=RecordSyncStatus.DISABLED).update(sync_status=RecordSyncStatus.PENDING)
+    FieldMapping.objects.filter(link=link).update(version=F("version") + 1)
+    WriteLoop.objects.filter(entity_type=entity_type).delete()
+    # A call without an answer may have changed the board that is left; nothing depends on it any more.
+    calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN)
+    calls.update(state=IntentState.VOID, settled_at=SyncNow())
+    reject_resolutions(entity_type, ids, BOARD_LEFT)
+    questions = SyncConflict.objects.filter(entity_type=entity_type, resolved_at=None).order_by("id")
+    save_reports(
+        [
+            ConflictReport(entity_type, row.entity_id, row.monday_item_id, row.kind, closing_reason=BOARD_LEFT)
+            for row in questions
+        ]
+    )
+    SyncMetadata.objects.of(entity_type).update(**STATE_WITHOUT_ITEM, sync_status=SyncStatus.PENDING)
+    release_obsolete(ids)
+    # Their passes find that their items are on another board, and leave them there.
+    deleted = Tombstone.objects.filter(entity_type=entity_type, state__in=OPEN_TOMBSTONE_STATES)
+    deleted_ids = sorted(deleted.values_list("entity_id", flat=True))
+    enqueue(entity_type, deleted_ids, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
+
+
+def mark_unplanned(link: BoardLink, record_ids: Sequence[str], items: Mapping[str, str]) -> None:
+    """Mark the records and items (names by id) for which the plan had nothing new, and no others.
+
+    Before the next pass, in the caller's transaction: until such a record or item is linked, a person is asked before
+    anything is created for it.
+    """
+    entity_type = link.entity_type
+    SyncMetadata.objects.of(entity_type).filter(is_unplanned=True).update(is_unplanned=False)
+    unmatched = UnmatchedItem.objects.filter(entity_type=entity_type)
+    unmatched.filter(is_unplanned=True).update(is_unplanned=False)
+    SyncMetadata.objects.bulk_create(
+        [SyncMetadata(entity_type=entity_type, entity_id=record_id, is_unplanned=True) for record_id in record_ids],
+        batch_size=BATCH,
+        update_conflicts=True,
+        unique_fields=["entity_type", "entity_id", "system"],
+        update_fields=["is_unplanned"],
+    )
+    findings = [UnmatchedFinding(item_id, name) for item_id, name in items.items()]
+    for start in range(0, len(findings), BATCH):
+        note_unmatched(link, findings[start : start + BATCH])
+    unmatched.filter(item_id__any_of=list(items)).update(is_unplanned=True)
+
+
+def link_chosen(link: BoardLink, items: Mapping[str, str], by: str) -> None:
+    """Link these records with the items that a person chose for them, unless one of the two has another by now.
+
+    `items` are their ids, by record; in the caller's transaction.
+    """
+    model = registry.entity(link.entity_type).model
+    taken = set(model.objects.filter(monday_id__in=items.values()).values_list("monday_id", flat=True))
+    records = model.objects.filter(pk__in=items, monday_id=None).order_by("pk")
+    linked = []
+    for record in records.select_for_update(no_key=True, of=("self",)):
+        record.monday_id = items[str(record.pk)]
+        if record.monday_id not in taken:
+            model.objects.filter(pk=record.pk).update(monday_id=record.monday_id)
+            linked.append(record)
+    ActivityLine.objects.bulk_create([authors.person_line(record, ActivityKind.LINK, CHOSEN, by) for record in linked])
+    ids = [record.pk for record in linked]
+    direction = QueueDirection.TO_NPD
+    enqueue(link.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
+
+
+def request_new(link: BoardLink, records: Sequence[str], items: Sequence[str], by: str) -> None:
+    """Request new items for these records, and new records for these items: a person said that they are others."""
+    entity_type = link.entity_type
+    new_item = {NEW_ITEM_KEY: True, "by": by}
+    enqueue(entity_type, map(UUID, records), cause=Cause.PERSON, priority=Priority.SWEEP, payload=new_item)
+    new_record = {AS_NEW_KEY: True, "by": by}
+    enqueue_unmatched(entity_type, items, cause=Cause.PERSON, priority=Priority.SWEEP, payload=new_record)

@@ -1,0 +1,296 @@
+"""Another board for records that have items: what becomes of the links, and the plan is what happens."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync import attention
+from sync.clock import sync_now
+from sync.kernel.db import run_sql
+from sync.models import BoardLink, SyncMetadata, UnmatchedItem
+from sync.operations.setup import board_setup
+from sync.operations.setup.plan import SetupBoardPlan
+from sync.operations.sweep import sweep_due_boards
+from sync.records.item_links import request_creation
+from tests.engine.conftest import choose
+from tests.support.world import mail
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, started
+
+WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
+
+
+def settle(wizard: Wizard) -> None:
+    """Let workers work until nothing is due within ten minutes; the clock goes on from where it was."""
+    offset = (sync_now() - datetime.now(UTC)).total_seconds()
+    for seconds in (20, 120, 600):
+        later(wizard.monday, offset + seconds)
+        wizard.drain()
+
+
+def items_of(wizard: Wizard, board: str) -> dict[str, dict[str, Any]]:
+    [shown] = [shown for shown in wizard.monday.boards() if shown["id"] == board]
+    return {item["id"]: item for item in shown["items"] if item["state"] == "active"}
+
+
+def duplicated(wizard: Wizard, board: str) -> str:
+    """A copy of the board with the values of its items, as Monday's “Duplicate board” makes it."""
+    copy = a_board(wizard.monday, "Copy", *WITH_NPD_ID)
+    for item in items_of(wizard, board).values():
+        values = item["values"] | {"mail": mail(item["values"]["mail"])}
+        an_item(wizard.monday, copy, item["name"], **{key: values[key] for key in ("mail", "job", "npd_id")})
+    return copy
+
+
+def first_board(wizard: Wizard, *names: str) -> str:
+    """A board with a linked item for each of these contacts."""
+    for name in names:
+        Contact.objects.create(name=name, email=f"{name.lower()}@x.org", role_title="Boss")
+    board = a_board(wizard.monday, "First", *WITH_NPD_ID)
+    wizard.planned(board)
+    wizard.apply()
+    settle(wizard)
+    assert Contact.objects.filter(sync_status="synced").count() == len(names)
+    return board
+
+
+def linked() -> dict[str, str | None]:
+    return dict(Contact.objects.values_list("name", "monday_id"))
+
+
+def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann", "Bob")
+    copy = duplicated(wizard, first)
+    before = items_of(wizard, first)
+    page = wizard.boards(contact=copy)
+    assert "Unlink" not in page
+    plan = wizard.planned(copy)
+    assert wizard.plan_shown() == {"link": 2}
+    assert (plan.left_board, plan.left_links) == (f"“First” ({first})", 2)
+    wizard.apply()
+    settle(wizard)
+    assert set(linked().values()) == set(items_of(wizard, copy))
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    assert items_of(wizard, first) == before
+    hooks = wizard.monday.control("webhooks", "GET")["webhooks"]
+    assert {hook["board_id"] for hook in hooks} == {copy}
+
+
+def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann", "Bob", "Cleo")
+    own = linked()
+    wizard.planned(duplicated(wizard, first))
+    wizard.apply()
+    settle(wizard)
+    Contact.objects.filter(name="Ann").update(role_title="Chair")
+    settle(wizard)
+    wizard.monday.act("edit", item_id=own["Bob"], column_id="job", value="Buyer")
+    plan = wizard.planned(first, first_match="npd_wins")
+    names = {str(pk): name for pk, name in Contact.objects.values_list("pk", "name")}
+    assert {names[key] for key in plan.ids("push")} == {"Ann", "Bob"}
+    wizard.apply()
+    settle(wizard)
+    assert linked() == own
+    assert {item["name"]: item["values"]["job"] for item in items_of(wizard, first).values()} == {
+        "Ann": "Chair",
+        "Bob": "Boss",
+        "Cleo": "Boss",
+    }
+
+
+@pytest.mark.parametrize("step", ["delete_former_webhooks", "register_webhooks", "board_columns.inspect_board"])
+def test_a_worker_killed_during_the_switch_is_followed_by_another(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    class Died(BaseException):
+        """Stands for kill -9."""
+
+    def dies(*arguments: object, **options: object) -> None:
+        raise Died
+
+    first = first_board(wizard, "Ann", "Bob")
+    before = items_of(wizard, first)
+    copy = duplicated(wizard, first)
+    Contact.objects.create(name="New", email="new@x.org")
+    wizard.planned(copy)
+    wizard.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{board_setup.__name__}.{step}", dies)
+        with pytest.raises(Died):
+            wizard.work()
+    wizard.drain()
+    wizard.work()
+    assert started()["state"] == "done", started()
+    settle(wizard)
+    assert items_of(wizard, first) == before
+    assert len(items_of(wizard, copy)) == 3
+    assert set(linked().values()) == set(items_of(wizard, copy))
+    hooks = wizard.monday.control("webhooks", "GET")["webhooks"]
+    assert {hook["board_id"] for hook in hooks} == {copy}
+    assert set(BoardLink.objects.get(entity_type="contact").webhooks) == {hook["id"] for hook in hooks}
+
+
+def test_what_was_open_about_the_items_of_the_board_that_is_left_ends(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann", "Gone", "Clash")
+    wizard.monday.act("edit", item_id=linked()["Clash"], column_id="job", value="Buyer")
+    Contact.objects.filter(name="Clash").update(role_title="Chair")
+    wizard.monday.act("archive", item_id=linked()["Gone"])
+    Contact.objects.get(name="Ann").delete()
+    copy = duplicated(wizard, first)
+    wizard.planned(copy)
+    wizard.apply()
+    settle(wizard)
+    copied = {item["name"]: item["id"] for item in items_of(wizard, copy).values()}
+    assert linked()["Clash"] == copied["Clash"]
+    # Ann's item on the first board stays, and its copy brings her back to nobody.
+    assert set(linked()) == {"Gone", "Clash"}
+    assert set(copied) == {"Ann", "Clash", "Gone"}
+    assert not SyncMetadata.objects.exclude(removed_since=None).exists()
+
+
+# Namesakes, and what the plan had nothing new for.
+
+
+@pytest.mark.parametrize("email", ["other@x.org", ""])
+@pytest.mark.parametrize(
+    ("answer", "shown", "made"),
+    [("", {"ask": 1}, (1, 1)), ("link", {"link": 1}, (1, 1)), ("apart", {"create": 1, "new record": 1}, (2, 2))],
+)
+def test_namesakes_are_asked_about_before_anything_is_made(
+    wizard: Wizard, email: str, answer: str, shown: dict[str, int], made: tuple[int, int]
+) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    values = {"mail": mail(email)} if email else {}
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "ANN", **values}])
+    wizard.planned(board, creates_records="on", first_match="npd_wins")
+    assert wizard.plan_shown() == {"ask": 1}
+    [pair] = wizard.board_plan().namesakes
+    assert (pair.record_key, pair.item_key, pair.choice) == ("ann@x.org", email, "")
+    wizard.post("plan/", namesakes="contact each", **{f"pair-{pair.pair}": answer})
+    wizard.plan()
+    assert {key: number for key, number in wizard.plan_shown().items() if key not in ("push", "pull")} == shown
+    wizard.apply()
+    settle(wizard)
+    assert (Contact.objects.count(), len(items_of(wizard, board))) == made
+    assert attention.counts()[attention.Kind.DUPLICATE] == (not answer)
+    if answer == "link":
+        [item] = items_of(wizard, board).values()
+        assert item["values"]["mail"] == "ann@x.org"
+
+
+def test_a_record_whose_planned_item_went_gets_no_new_one_until_a_person_says_so(wizard: Wizard) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Ann", "mail": mail("ann@x.org")}])
+    wizard.planned(board, creates_records="on")
+    assert wizard.plan_shown() == {"link": 1}
+    wizard.start()
+    wizard.monday.act("archive", item_id=wizard.monday.item_named("Ann")["id"])
+    Contact.objects.create(name="Late", email="late@x.org")
+    an_item(wizard.monday, board, "Later", mail=mail("later@x.org"))
+    wizard.work()
+    settle(wizard)
+    sweep_due_boards()
+    settle(wizard)
+    assert {item["name"] for item in items_of(wizard, board).values()} == {"Late", "Later"}
+    assert "Not in the set-up's plan" in [box.title for box in wizard.client.get("/admin/").context["boxes"]]
+    question = SyncConflict.objects.get(resolved_at=None)
+    choose(question, wizard.person, record={"choose": "custom", "value": "new"})
+    settle(wizard)
+    ann.refresh_from_db()
+    assert ann.monday_id in items_of(wizard, board)
+
+
+def test_an_item_without_a_key_becomes_no_record_until_a_person_says_so(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Bob"}])
+    wizard.planned(board, creates_records="on")
+    assert wizard.plan_shown() == {"unplanned": 1}
+    wizard.apply()
+    settle(wizard)
+    later(wizard.monday, 31 * 86_400)
+    wizard.drain()
+    assert not Contact.objects.exists()
+    assert UnmatchedItem.objects.get().reason_code == "unplanned"
+    request_creation(UnmatchedItem.objects.all(), "Dora")
+    settle(wizard)
+    assert Contact.objects.get().name == "Bob"
+
+
+# The law: the ids behind each number are what happens.
+
+NAMES = ["Ann", "Bob", "Cleo"]
+EMAILS = ["", "a@x.org", "b@x.org", "c@x.org"]
+ROLES = ["", "Boss", "Chair"]
+drawn_people = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(EMAILS), st.sampled_from(ROLES), st.integers(0, 3)), max_size=5
+)
+
+
+def values_of(item: dict[str, Any]) -> tuple[str, ...]:
+    return (item["name"], *(item["values"].get(key, "") for key in ("mail", "job")))
+
+
+def drawn_board(wizard: Wizard, title: str, people: list[tuple[str, str, str, int]]) -> str:
+    """A board of these people; every fourth bears the NPD ID of a record."""
+    board = a_board(wizard.monday, title, *WITH_NPD_ID)
+    ids = [str(pk) for pk in Contact.objects.order_by("created_at").values_list("pk", flat=True)]
+    for name, email, role, number in people:
+        values = {"mail": mail(email)} if email else {}
+        npd_id = ids.pop() if ids and number == 0 else ""
+        an_item(wizard.monday, board, name, job=role, npd_id=npd_id, **values)
+    return board
+
+
+def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: dict[str, Any]) -> None:
+    items, listed = items_of(wizard, board), before["items"]
+    records = {str(contact.pk): contact for contact in Contact.objects.all()}
+    got = {key: contact.monday_id for key, contact in records.items() if contact.monday_id in items}
+    assert plan.ids("create") == {key for key, item in got.items() if item not in listed}
+    assert plan.ids("link") == {key for key, item in got.items() if item in listed and key in before["records"]}
+    assert plan.ids("new record") == {records[key].monday_id for key in records.keys() - before["records"].keys()}
+    assert len(items) == len(listed) + len(plan.ids("create"))
+    changed = {item for item in listed if values_of(items[item]) != values_of(listed[item])}
+    assert {got.get(key) for key in plan.ids("push") & before["records"].keys()} == changed
+    pulled = {key for key, values in before["records"].items() if values != record_values(records[key])}
+    assert plan.ids("pull") & before["records"].keys() == pulled
+    in_conflict = SyncConflict.objects.filter(resolved_at=None, kind="fields").values_list("entity_id", flat=True)
+    assert plan.ids("conflict") == set(map(str, in_conflict))
+
+
+def record_values(contact: Contact) -> tuple[str, str, str]:
+    return (contact.name, contact.email, contact.role_title)
+
+
+@settings(max_examples=8, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(
+    records=drawn_people,
+    first=drawn_people,
+    second=drawn_people,
+    creates=st.booleans(),
+    answer=st.sampled_from(["leave", "link", "apart"]),
+)
+def test_the_plan_is_what_happens(
+    wizard: Wizard, records: Any, first: Any, second: Any, creates: bool, answer: str
+) -> None:
+    wizard.monday.reset()
+    for model in (BoardLink, Contact, SyncConflict, SyncMetadata, UnmatchedItem):
+        model.objects.all().delete()
+    run_sql("TRUNCATE sync_queue, sync_tombstones, sync_ignored_items, sync_webhook_events, sync_intents", {})
+    for name, email, role, number in records:
+        Contact.objects.create(name=name, email=email, role_title=role, sync_enabled=number > 0)
+    for title, people in (("First", first), ("Second", second)):
+        board = drawn_board(wizard, title, people)
+        wizard.planned(board, creates_records="on" if creates else "off")
+        wizard.post("plan/", namesakes=f"contact {answer}")
+        wizard.plan()
+        plan = wizard.board_plan()
+        before = {
+            "items": items_of(wizard, board),
+            "records": {str(contact.pk): record_values(contact) for contact in Contact.objects.all()},
+        }
+        wizard.apply()
+        settle(wizard)
+        assert_as_planned(wizard, board, plan, before)
