@@ -138,12 +138,11 @@ class _PageGatherer(Gatherer):
 class BoardListing:
     """Lists a board's items with their records; holds all ids, but only one page of anything else.
 
-    Stores the items without a record as unmatched, except in a preview.
+    Stores the items without a record as unmatched.
     """
 
-    def __init__(self, link: BoardLink, *, is_preview: bool = False) -> None:
+    def __init__(self, link: BoardLink) -> None:
         self.board = lookups.load_board(link)
-        self._notes_unmatched = not is_preview
         self.listed: set[str] = set()
         self.started_at = sync_now()
         self.left_out: set[str] = set()  # items that the filter leaves out
@@ -169,8 +168,7 @@ class BoardListing:
             facts = read_facts(board, [Claim(None, item_id, []) for item_id in fresh])
             without_record = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
             self._without_record += [item.id for item in without_record]
-            if self._notes_unmatched:
-                note_unmatched(link, [listed_finding(board, item) for item in without_record])
+            note_unmatched(link, [listed_finding(board, item) for item in without_record])
             if board.sync_filter.items:
                 self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             gatherer = _PageGatherer(fresh)

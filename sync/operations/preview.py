@@ -30,7 +30,7 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
-from sync.operations.comparison import compared_records, records_with_jobs, records_without_item
+from sync.operations.comparison import ListedPage, compared_records, records_with_jobs, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
@@ -77,17 +77,12 @@ class PlannedPass:
     calls: int = 0  # that reading took
     unread_reason: str = ""  # why Monday could not be read
 
-    def needs_pass(self, *, includes_unfinished: bool = False) -> list[UUID]:
-        """Return the records that a pass would change; with `includes_unfinished`, also those that have a job or don't
-        say that they are synced.
-        """
+    @property
+    def differing_or_unfinished(self) -> list[UUID]:
+        """The records that `sync_reconcile` gives a pass."""
         busy = records_with_jobs(self.facts.board.link, self.plan.records)
-        changed = set(changed_records(self.facts, self.plan, busy))
-        if includes_unfinished:
-            synced = [plan for plan in self.plan.records.values() if plan.is_synced]
-            is_said = choices.RecordSyncStatus.SYNCED
-            changed |= {plan.id for plan in synced if plan.id in busy or plan.record.sync_status != is_said}
-        return sorted(changed)
+        changed = changed_records(self.facts, self.plan, busy)
+        return ListedPage(self.facts, self.plan, changed, frozenset(), busy).differing_or_unfinished
 
 
 def plan_passes(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedPass]:
@@ -676,7 +671,7 @@ def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
     plan.unchanged = len(records.keys() - {change.entity_id for change in plan.changes})
     enqueued = 0
     for planned_pass in planned.records:
-        number = len(planned_pass.needs_pass(includes_unfinished=True)) + len(planned_pass.plan.deleted)
+        number = len(planned_pass.differing_or_unfinished) + len(planned_pass.plan.deleted)
         plan.calls += cost_of(planned_pass, number, read_before=enqueued)
         enqueued += number
     plan.calls += cost_of(planned.items, items, read_before=enqueued)
