@@ -1,6 +1,6 @@
 """Facts about records, items and their history: gather reads them, and nothing changes them after that.
 
-The rules decide by them; what they decide stands in drafts (drafts.py).
+The rules decide by them; what they decide stands in the plan (pass_plan.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
