@@ -209,6 +209,12 @@ class RecordFacts:
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
 
+    @property
+    def decided_by(self) -> str:
+        """The person who decided about the record or its item after one of them was deleted; empty for nobody."""
+        conflict = self.resolved_conflict(ConflictKind.DELETE, RECORD_KEY)
+        return conflict.by if conflict else ""
+
     def open_fields(self, *kinds: str) -> list[str]:
         """Return the keys of the fields in its open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
