@@ -78,7 +78,8 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
         lost = (mapping.key for mapping in emptied if not was_emptied(facts, record_plan, mapping))
         record_plan.lost_cells = frozenset(lost)
         plan_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
-    approve_deletions(planned, facts.approvals)
+    if planned:
+        approve_deletions(planned, facts.approvals)
 
 
 def requested_unlink(facts: RecordFacts) -> str:
