@@ -16,6 +16,7 @@ WORLDS = 1000 if os.environ.get("CI") == "true" else 75
 
 END = frozenset({"ending", "reason"})
 TOMBSTONE = frozenset({"new_state", "reason_code"})
+WAIT_FOR_LOOK = frozenset({"item", "set_aside", "reason", "look_in_seconds", "kept_events", "lost_updates"})
 
 # Of the drafts of records, deleted records and unmatched items, and of the plan.
 TOUCHED = {
@@ -26,15 +27,12 @@ TOUCHED = {
     "end_without_call": {*END, "sync_state"},
     "end_unmatchable": {*END},
     "take_items_of_deleted": {"item"},
-    "wait_for_stale_items": {*END},
+    "wait_for_stale_items": {*END, "look_in_seconds", "kept_events"},
     "identify_records": {*END, "identity", "item", "left_out", "log", "removed_item", "sync_state"},
-    "decide_removed_items": {*END, "removed_item", "unlink_reason", "lost_cells", "log", "sync_state"},
-    "apply_unlinks": {*END, "removed_item", "unlink_reason"},
-    "set_aside_stale_reads": {*("item", "set_aside", "reason", "look_in_seconds", "kept_events"), "lost_updates"},
-    "hold_emptied_cells": {
-        *("item", "set_aside", "reason", "look_in_seconds", "lost_cells", "unexplained_cells"),
-        "sync_state",
-    },
+    "decide_removed_items": {*END, "removed_item", "unlink_reason", "left_out", "lost_cells", "log", "sync_state"},
+    "apply_unlinks": {*END, "removed_item", "identity", "unlink_reason"},
+    "set_aside_stale_reads": {*WAIT_FOR_LOOK},
+    "hold_emptied_cells": {*WAIT_FOR_LOOK, "lost_cells", "unexplained_cells", "sync_state"},
     "filter_item": {*END, "identity", "left_out", "left_out_after_pass", "log", "sync_state"},
     "decide_unmatched": {*END, "items", "identity", "removed_item", "log"},
     "decide_deleted_records": {
