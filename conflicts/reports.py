@@ -164,7 +164,7 @@ class FieldConflict:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ConflictReport:
     """A pass's result for one record and kind; without `fields`, `undecided` and `data` the conflict is over.
 

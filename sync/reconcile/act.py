@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from copy import copy
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
@@ -34,7 +34,7 @@ from sync.reconcile import deleted_records, duplicates, gather, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.gather.item_facts import owners_of
-from sync.reconcile.pass_plan import NOTHING_SENT, Write, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import Write, WriteAnswer, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
@@ -153,7 +153,7 @@ class Executor:
                 wait = failed_writes.seconds_until_turn(place)
                 turn = WaitsFor.TURN
                 answer = WriteAnswer(WriteVerdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
-                answers |= {write.unit: answer for write in document}
+                answers |= {write.unit: copy(answer) for write in document}
                 continue
             sent = self._send_document(kind, document)
             answers |= sent
@@ -187,13 +187,12 @@ class Executor:
             for write in writes:
                 if write.unit not in answers:  # a trial on another record's item
                     continue
-                final_answers[write.unit] = replace(
-                    answers[write.unit],
-                    verdict=verdict,
-                    detail=detail,
-                    wait_seconds=judgement.wait_seconds,
-                    waits_for=judgement.waits_for,
-                )
+                answer = answers[write.unit]
+                answer.verdict = verdict
+                answer.detail = detail
+                answer.wait_seconds = judgement.wait_seconds
+                answer.waits_for = judgement.waits_for
+                final_answers[write.unit] = answer
         self.judged += len(self.unjudged)
         self.unjudged = []
         return final_answers
@@ -205,17 +204,21 @@ class Executor:
         name_only = []
         for write in writes:
             if write.unit in answers and answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
-                name = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
-                name_only.append(replace(write, fields=name, refused_at=self.read_at))
+                only_name = copy(write)
+                only_name.fields = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
+                only_name.refused_at = self.read_at
+                name_only.append(only_name)
         if name_only and not self.stop_reason:
             made |= self._search_items(name_only)
             made |= self._find_created([write for write in name_only if write.unit not in made])
         made |= self.send(CallKind.CREATE, [write for write in name_only if write.unit not in made])
         for unit, answer in made.items():
-            rejected = {**answers[unit].rejected, **answer.rejected} if unit in answers else {}
-            # If it is refused for a value again, nothing more can be left out.
-            verdict = WriteVerdict.FAILED if answer.verdict is WriteVerdict.NAME_ONLY else answer.verdict
-            answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_name_only=True)
+            answer.rejected = {**answers[unit].rejected, **answer.rejected} if unit in answers else {}
+            if answer.verdict is WriteVerdict.NAME_ONLY:
+                # If it is refused for a value again, nothing more can be left out.
+                answer.verdict = WriteVerdict.FAILED
+            answer.is_name_only = True
+            answers[unit] = answer
         return answers
 
     def _find_created(self, writes: Sequence[Write]) -> Answers:
@@ -248,8 +251,8 @@ class Executor:
             self._stop(error)
             return {write.unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence) for write in writes}
         if items is None:
-            unread = WriteAnswer(WriteVerdict.STOPPED, "The NPD IDs on the board can't be read.")
-            return {write.unit: unread for write in writes}
+            detail = "The NPD IDs on the board can't be read."
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, detail) for write in writes}
         answers = {}
         for write in writes:
             if item := items.get(str(write.record_id)):
@@ -295,7 +298,7 @@ class Executor:
             return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
         answer_of_stop = self._answer_of_stop(kind)
         if answer_of_stop.detail:
-            return {write.unit: answer_of_stop for write in writes}
+            return {write.unit: copy(answer_of_stop) for write in writes}
         key = uuid.uuid4().hex
         answers, announced, request = commit_intents(self, kind, writes, key)
         if request is None:
@@ -367,8 +370,11 @@ class Executor:
                 rejected[value.key] = outcome
             else:
                 answer = self._end_rejected(kind, announced, outcome)
-                unsent = frozenset(other.key for other in write.fields[number:])
-                return replace(answer, item=item, items_by_field=by_field, rejected=rejected, unsent=unsent)
+                answer.item = item
+                answer.items_by_field = by_field
+                answer.rejected = rejected
+                answer.unsent = frozenset(other.key for other in write.fields[number:])
+                return answer
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item
         return WriteAnswer(WriteVerdict.DONE, item=item, intent=intent, items_by_field=by_field, rejected=rejected)
@@ -416,12 +422,14 @@ class Executor:
             return WriteAnswer(verdict, error.sentence, rejected=rejected)
         if not write.fields:
             return WriteAnswer(WriteVerdict.FAILED, error.sentence)
-        fields = tuple(value for value in write.fields if value.key not in rejected)
-        remaining = replace(write, fields=fields, is_divided=True)
+        remaining = copy(write)
+        remaining.fields = tuple(value for value in write.fields if value.key not in rejected)
+        remaining.is_divided = True
         if not (remaining.fields or remaining.columns):
             return WriteAnswer(WriteVerdict.DONE, rejected=rejected)
         answer = self._send_document(kind, [remaining])[write.unit]
-        return replace(answer, rejected={**rejected, **answer.rejected})
+        answer.rejected = {**rejected, **answer.rejected}
+        return answer
 
     def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
@@ -442,10 +450,12 @@ class Executor:
             return self._send_without_columns(kind, forbidden, closed_columns)
         trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
         if trial is not None:
-            tried = self._send_document(kind, [replace(trial, is_divided=True)])[trial.unit]
+            trial.is_divided = True
+            tried = self._send_document(kind, [trial])[trial.unit]
             if tried.verdict is not WriteVerdict.DONE:
                 # Whether the board is closed isn't known: all is sent again when this answer allows it.
-                return {write.unit: replace(tried, intent=None) for write, _ in forbidden}
+                tried.intent = None
+                return {write.unit: copy(tried) for write, _ in forbidden}
             if tried.intent:
                 # The trial's record isn't in this pass, so nothing else ends this intent.
                 _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
@@ -454,8 +464,10 @@ class Executor:
         answers = {write.unit: WriteAnswer(WriteVerdict.FAILED, error.sentence) for write, error in forbidden}
         for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
-            columns = {self.board.link.npd_id_column: str(write.record_id), **write.columns}
-            answer = self._send_document(kind, [replace(write, columns=columns, is_divided=True)])[write.unit]
+            divided = copy(write)
+            divided.columns = {self.board.link.npd_id_column: str(write.record_id), **write.columns}
+            divided.is_divided = True
+            answer = self._send_document(kind, [divided])[write.unit]
             if answer.item is None and answer.rejected:
                 _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
                 if number > 0 and not self.has_written:
@@ -475,13 +487,15 @@ class Executor:
         remaining = []
         for write, error in forbidden:
             rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in closed_columns}
-            fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
-            remaining.append(replace(write, fields=fields))
+            without_closed = copy(write)
+            without_closed.fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
+            remaining.append(without_closed)
         sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
         answers = {}
         for write in remaining:
-            answer = sent_answers.get(write.unit, NOTHING_SENT)
-            answers[write.unit] = replace(answer, rejected={**rejected[write.unit], **answer.rejected})
+            answer = sent_answers.get(write.unit) or WriteAnswer(WriteVerdict.DONE)
+            answer.rejected = {**rejected[write.unit], **answer.rejected}
+            answers[write.unit] = answer
         return answers
 
     def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
@@ -644,9 +658,10 @@ def commit_intents(
             intents[0].body = dict(request.body)
         Intent.objects.bulk_create(intents)
         ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
-    # Its approval is stored now; a part of a divided write must not store it again.
-    announced = [(replace(write, approval=None), intent) for write, intent in zip(allowed, intents, strict=True)]
-    return unsent, announced, request
+    for write in allowed:
+        # Stored now: a part of a divided write must not store it again.
+        write.approval = None
+    return unsent, list(zip(allowed, intents, strict=True)), request
 
 
 def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:

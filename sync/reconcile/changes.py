@@ -175,7 +175,9 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
         plan.reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
         return
     removed_item.result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
-    plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, values={"reason": removed_item.state}))
+    by = plan.facts.decided_by if removed_item.is_chosen else ""
+    values = {"reason": removed_item.state}
+    plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, actor=by, values=values))
 
 
 def _wait_for_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
@@ -230,7 +232,7 @@ def _settle_removed_item(plan: pass_plan.RecordPlan) -> None:
         )
         plan.values |= {"monday_id": None, "sync_enabled": False}
         plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
-        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence))
+        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
         plan.forget_removed_state()
         if removed_item is not None:
             removed_item.result = "The record stays in NPD; its sync is off, and its item was unlinked."

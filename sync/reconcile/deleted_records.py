@@ -433,7 +433,7 @@ def restored_sentence(plan: pass_plan.DeletedPlan) -> str:
 
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
     sentence = restored_sentence(plan)
-    plan.add_lines(HistoryLine(ActivityKind.RESTORED, sentence))
+    plan.add_lines(HistoryLine(ActivityKind.RESTORED, sentence, actor=plan.facts.decided_by))
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 

@@ -1,6 +1,6 @@
 """Facts about records, items and their history: gather reads them, and nothing changes them after that.
 
-The rules decide by them; what they decide stands in drafts (drafts.py).
+The rules decide by them; what they decide stands in the plan (pass_plan.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -208,6 +208,12 @@ class RecordFacts:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
+
+    @property
+    def decided_by(self) -> str:
+        """The person who decided about the record or its item after one of them was deleted; empty for nobody."""
+        conflict = self.resolved_conflict(ConflictKind.DELETE, RECORD_KEY)
+        return conflict.by if conflict else ""
 
     def open_fields(self, *kinds: str) -> list[str]:
         """Return the keys of the fields in its open conflicts of these kinds."""

@@ -24,16 +24,16 @@ from sync.registry import target_of
 
 
 def base_with_intents(
-    draft: RecordPlan, mapping: FieldMapping, converter: conversion.Converter, remote_raw: Any
+    plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter, remote_raw: Any
 ) -> tuple[dict[str, Any] | None, list[Intent]]:
     """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
 
     Intents about another item don't count. Raises UnknownValue if the value of an intent isn't known any more.
     """
-    item_id = draft.item.id if draft.item else ""
-    base = base_of(draft.sync_state, mapping, item_id)
+    item_id = plan.item.id if plan.item else ""
+    base = base_of(plan.sync_state, mapping, item_id)
     confirmed = []
-    for intent in draft.intents_about_item:
+    for intent in plan.intents_about_item:
         entry = intent.values.get(mapping.key)
         if not entry or not mapping.is_current(entry):
             continue
@@ -71,7 +71,7 @@ def had_no_effect(intent: Intent, key: str, converter: conversion.Converter) -> 
     return False
 
 
-def sends_in_vain(draft: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
+def sends_in_vain(plan: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
     """Return how often Monday answered this value with the item as it was, while its cell said what it says now.
 
     What was sent before both sides agreed on the base doesn't count.
@@ -79,13 +79,13 @@ def sends_in_vain(draft: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
     mapping = field_plan.mapping
     converter = field_plan.converter
     agreed_at = (field_plan.base or {}).get("at")
-    writes = draft.history.writes
+    writes = plan.history.writes
     if agreed_at:
         writes = tuple(write for write in writes if write.created_at >= datetime.fromisoformat(agreed_at))
     number = 0
     for intent in writes:
         entry = intent.values.get(mapping.key)
-        is_about_item = draft.item is not None and intent.item_id == draft.item.id
+        is_about_item = plan.item is not None and intent.item_id == plan.item.id
         if intent.state != IntentState.APPLIED or not is_about_item or not entry or not mapping.is_current(entry):
             continue
         with suppress(conversion.UnknownValue):
@@ -96,26 +96,26 @@ def sends_in_vain(draft: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
     return number
 
 
-def resting_base(draft: RecordPlan, mapping: FieldMapping, converter: conversion.Converter) -> dict[str, Any] | None:
+def resting_base(plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter) -> dict[str, Any] | None:
     """Return the base of a field, if both its sides have exactly the base's raw values."""
-    item = draft.item
-    base = base_of(draft.sync_state, mapping, item.id) if item else None
+    item = plan.item
+    base = base_of(plan.sync_state, mapping, item.id) if item else None
     if item is None or base is None or base.get(AS_SENT):
         return None
-    is_local_same = base["local"] == field_values.local_values(draft.record, mapping)
+    is_local_same = base["local"] == field_values.local_values(plan.record, mapping)
     return base if is_local_same and base["remote"] == cell_of(converter, mapping, item) else None
 
 
-def is_field_resting(board: BoardContext, draft: RecordPlan, mapping: FieldMapping) -> bool:
+def is_field_resting(board: BoardContext, plan: RecordPlan, mapping: FieldMapping) -> bool:
     """Whether both sides of a field have exactly the base's raw values."""
-    return resting_base(draft, mapping, board.converter(mapping, draft.record)) is not None
+    return resting_base(plan, mapping, board.converter(mapping, plan.record)) is not None
 
 
-def is_resting(board: BoardContext, draft: RecordPlan) -> bool:
+def is_resting(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
-    if draft.facts.conflicts or draft.facts.intents or draft.history.void or draft.sync_state.blocked_fields:
+    if plan.facts.conflicts or plan.facts.intents or plan.history.void or plan.sync_state.blocked_fields:
         return False
-    return all(is_field_resting(board, draft, mapping) for mapping in board.mapped)
+    return all(is_field_resting(board, plan, mapping) for mapping in board.mapped)
 
 
 class EmptiedCell(NamedTuple):
@@ -126,14 +126,14 @@ class EmptiedCell(NamedTuple):
     item_id: str  # of the item with the empty cell
 
 
-def emptied_cells(board: BoardContext, draft: RecordPlan) -> set[EmptiedCell]:
-    item = draft.item
+def emptied_cells(board: BoardContext, plan: RecordPlan) -> set[EmptiedCell]:
+    item = plan.item
     emptied = set[EmptiedCell]()
     if item is None:
         return emptied
     for mapping, relation in board.relations:
-        converter = board.converter(mapping, draft.record)
-        base = base_of(draft.sync_state, mapping, item.id)
+        converter = board.converter(mapping, plan.record)
+        base = base_of(plan.sync_state, mapping, item.id)
         cell = cell_of(converter, mapping, item)
         if not converter.names_items or side_of(converter.canonical_remote, cell) is not None:
             continue
@@ -141,9 +141,7 @@ def emptied_cells(board: BoardContext, draft: RecordPlan) -> set[EmptiedCell]:
             expected = [side_of(partial(base_remote, converter), base)]
         else:
             # The values of an unanswered create count as the base.
-            creates = [
-                intent.values.get(mapping.key) for intent in (*draft.facts.intents, *draft.history.ended_creates)
-            ]
+            creates = [intent.values.get(mapping.key) for intent in (*plan.facts.intents, *plan.history.ended_creates)]
             expected = [side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
         # An empty base names no item.
         emptied |= {EmptiedCell(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
@@ -166,47 +164,47 @@ def take_bases(facts: PassFacts, plan: RecordPlan) -> None:
         plan.sync_state.base = {**plan.sync_state.base, **bases}
 
 
-def bases_of_late_writes(board: BoardContext, draft: RecordPlan) -> dict[str, dict[str, Any]]:
+def bases_of_late_writes(board: BoardContext, plan: RecordPlan) -> dict[str, dict[str, Any]]:
     """Return the bases of fields whose value on Monday was sent by a write that seemed to have had no effect.
 
     If the newest event with this value names another user than the token's, the value is an edit instead.
     """
-    item = draft.item
+    item = plan.item
     landed = dict[str, tuple[dict[str, Any], merge.Side]]()
-    for intent in draft.history.void:
+    for intent in plan.history.void:
         for mapping in board.mappings:
             entry = intent.values.get(mapping.key)
             if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
                 continue
-            base = base_of(draft.sync_state, mapping, item.id)
+            base = base_of(plan.sync_state, mapping, item.id)
             # A create that Monday answered without the value has left no base. A united list has elements that somebody
             # added on Monday, so it is merged as usual.
             if (base is None and intent.state == IntentState.VOID) or entry.get("united"):
                 continue
-            converter = board.converter(mapping, draft.record)
+            converter = board.converter(mapping, plan.record)
             cell = cell_of(converter, mapping, item)
             if not had_no_effect(intent, mapping.key, converter):
                 continue
-            if _was_sent_again(draft, intent, mapping.key, converter):
+            if _was_sent_again(plan, intent, mapping.key, converter):
                 continue
-            sides = sides_of(converter, base, local=field_values.local_values(draft.record, mapping), remote=cell)
+            sides = sides_of(converter, base, local=field_values.local_values(plan.record, mapping), remote=cell)
             sent = sides_of(converter, None, local=entry["local"], remote=cell)
             # The cell has the sent value, which is neither the base's nor NPD's.
             if sent.equal and sides.remote_changed and sides.differ:
                 landed[mapping.key] = (new_base(mapping, item.id, entry["local"], cell), sides.remote)
-    user = draft.history.token_user
+    user = plan.history.token_user
     if not landed or not user:
         return {key: base for key, (base, _) in landed.items()}
     # In the order of their arrival, because the last of several at one time counts.
-    events = sorted(draft.history.events, key=lambda received: received.pk)
-    changes = change_events(board, draft.record, events)
+    events = sorted(plan.history.events, key=lambda received: received.pk)
+    changes = change_events(board, plan.record, events)
     users: dict[tuple[str, merge.Side], str] = {(event.key, event.value): event.user_id for event in changes}
     return {key: base for key, (base, value) in landed.items() if users.get((key, value), "") in ("", user)}
 
 
-def _was_sent_again(draft: RecordPlan, intent: Intent, key: str, converter: conversion.Converter) -> bool:
+def _was_sent_again(plan: RecordPlan, intent: Intent, key: str, converter: conversion.Converter) -> bool:
     """Whether a later write sent the same value and took effect, so that the cell has it from that one."""
-    later = [write for write in draft.history.writes if write.created_at > intent.created_at and key in write.values]
+    later = [write for write in plan.history.writes if write.created_at > intent.created_at and key in write.values]
     return any(
         write.values[key]["local"] == intent.values[key]["local"]
         and write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
@@ -215,22 +213,22 @@ def _was_sent_again(draft: RecordPlan, intent: Intent, key: str, converter: conv
     )
 
 
-def lacks_base(board: BoardContext, draft: RecordPlan) -> bool:
+def lacks_base(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether a field of the record's item has no base, as after an unanswered create."""
-    item = draft.item
-    return item is not None and any(base_of(draft.sync_state, mapping, item.id) is None for mapping in board.mapped)
+    item = plan.item
+    return item is not None and any(base_of(plan.sync_state, mapping, item.id) is None for mapping in board.mapped)
 
 
-def bases_of_creates(board: BoardContext, draft: RecordPlan) -> dict[str, dict[str, Any]]:
+def bases_of_creates(board: BoardContext, plan: RecordPlan) -> dict[str, dict[str, Any]]:
     """Return the values that an unanswered create of ours gave the record's item, as the bases of its fields."""
-    item = draft.item
-    creates = [intent for intent in _unanswered_creates(draft) if _may_be_created_by(board, draft, intent)]
+    item = plan.item
+    creates = [intent for intent in _unanswered_creates(plan) if _may_be_created_by(board, plan, intent)]
     if item is None or not creates:
         return {}
-    lacking = [mapping for mapping in board.mappings if base_of(draft.sync_state, mapping, item.id) is None]
+    lacking = [mapping for mapping in board.mappings if base_of(plan.sync_state, mapping, item.id) is None]
     bases = {}
     for mapping in lacking:
-        converter = board.converter(mapping, draft.record)
+        converter = board.converter(mapping, plan.record)
         entries = [intent.values.get(mapping.key) for intent in creates]
         if any(entry is not None and not mapping.is_current(entry) for entry in entries):
             continue
@@ -254,35 +252,35 @@ def bases_of_creates(board: BoardContext, draft: RecordPlan) -> dict[str, dict[s
     return bases
 
 
-def _unanswered_creates(draft: RecordPlan) -> list[Intent]:
+def _unanswered_creates(plan: RecordPlan) -> list[Intent]:
     """Return creates without an answer whose deadline is over: linked since, given up, or found with another item."""
-    linked = [intent for intent in draft.facts.intents if intent.item_id]
-    return [intent for intent in (*linked, *draft.history.ended_creates) if is_create(intent)]
+    linked = [intent for intent in plan.facts.intents if intent.item_id]
+    return [intent for intent in (*linked, *plan.history.ended_creates) if is_create(intent)]
 
 
-def may_be_ours(board: BoardContext, draft: RecordPlan) -> bool:
+def may_be_ours(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether the item may be that of a create without an answer: it has the NPD ID. Then its creator is read.
 
     It isn't if a change of ours found no base: then the two were linked otherwise, and that change wrote the NPD ID.
     """
-    item = draft.item
-    if item is None or all(intent.item_id for intent in _unanswered_creates(draft)):
+    item = plan.item
+    if item is None or all(intent.item_id for intent in _unanswered_creates(plan)):
         return False
     was_linked_otherwise = any(
         change.item_id == item.id
         and not is_create(change)
         and not any(entry.get("base") for entry in change.values.values())
-        for change in draft.history.intents
+        for change in plan.history.intents
     )
-    return not was_linked_otherwise and field_values.npd_id_of(board, item) == str(draft.id)
+    return not was_linked_otherwise and field_values.npd_id_of(board, item) == str(plan.id)
 
 
-def _may_be_created_by(board: BoardContext, draft: RecordPlan, intent: Intent) -> bool:
+def _may_be_created_by(board: BoardContext, plan: RecordPlan, intent: Intent) -> bool:
     """Whether this create may have created the item: it is linked with it, or nobody else created it."""
     if intent.item_id:
-        return draft.item is not None and intent.item_id == draft.item.id
+        return plan.item is not None and intent.item_id == plan.item.id
     # An item that our create made has its NPD ID from the beginning, so nobody typed it.
-    creator = draft.history.creator
-    us = draft.history.token_user
+    creator = plan.history.creator
+    us = plan.history.token_user
     is_ours = not creator or not us or creator == us
-    return may_be_ours(board, draft) and not draft.history.is_npd_id_typed and is_ours
+    return may_be_ours(board, plan) and not plan.history.is_npd_id_typed and is_ours

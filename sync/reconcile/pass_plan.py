@@ -88,7 +88,7 @@ class FieldWrite:
     creates_labels: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Write:
     """A write about one unit: a record, a deleted record, or a record's duplicate."""
 

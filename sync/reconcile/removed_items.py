@@ -76,7 +76,8 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for record_plan in planned:
         record_plan.lost_cells = cells_that_nobody_emptied(facts, record_plan)
         plan_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
-    approve_deletions(planned, facts.approvals)
+    if planned:
+        approve_deletions(planned, facts.approvals)
 
 
 def requested_unlink(facts: RecordFacts) -> str:

@@ -16,7 +16,7 @@ fails and the next search finds nothing either, the items are created under anot
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache, partial
@@ -57,7 +57,7 @@ PAUSED_WAIT_SECONDS = 600
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class UnansweredDocument:
     """The unanswered creates of one document, which is one call, after their deadline."""
 
@@ -234,13 +234,15 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
     return "" if current_stop == stops.WRITES_STOPPED else current_stop
 
 
-def _with_created(document: UnansweredDocument, created: CreatedItems | None) -> UnansweredDocument:
-    """Return the document with those of the created items that are its creates'; None if the log can't be read."""
+def _add_created(document: UnansweredDocument, created: CreatedItems | None) -> None:
+    """Add those of the created items that are its creates' to the document; None if the log can't be read."""
     if created is None:
-        return replace(document, is_log_read=False)
+        document.is_log_read = False
+        return
     ids = {str(intent.entity_id) for intent in document.intents}
     items = {npd_id: item for npd_id, item in created.by_npd_id.items() if npd_id in ids}
-    return replace(document, items={**items, **(document.items or {})}, is_item_unknown=created.has_unknown)
+    document.items = {**items, **(document.items or {})}
+    document.is_item_unknown = created.has_unknown
 
 
 def _confirm_document(
@@ -253,15 +255,14 @@ def _confirm_document(
     # A search is never late for longer.
     is_recent = intents[0].created_at + lag.LONGEST_LAG > document.now
     if is_recent and any(plan.fate in (Fate.RESEND, Fate.VOID) for plan in plans):
-        document = _with_created(document, read_created())
+        _add_created(document, read_created())
         plans = after_search(document)
     item_count = len(document.items or ())
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=item_count)
     wants_resend = any(plan.fate is Fate.RESEND for plan in plans)  # all or none of a document
     if wants_resend and stop_reason:
         # Only the probe may write now. A document that was searched for isn't sent again: the next search voids it.
-        wait = document.wait_seconds
-        plans = [replace(plan, fate=Fate.LOOK_AGAIN, wait_seconds=wait) for plan in plans]
+        plans = _same_fate(document, Fate.LOOK_AGAIN, document.wait_seconds)
     elif wants_resend:
         executor = Executor(lease, board)
         answer = executor.resend(intents)

@@ -146,3 +146,34 @@ def test_while_the_search_is_open_every_key_is_typed_into_it(open_page: Any, per
     expect(field).to_be_focused()
     assert not SyncConflict.objects.filter(resolution__resolution_type__in=["keep_npd", "keep_monday"]).exists()
     assert not errors
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_questions_are_ticked_and_answered_by_one_key_and_the_activity_says_who(
+    open_page: Any, person: Any, db: None, width: int
+) -> None:
+    states.boards()
+    for name in ("Ida", "Jon"):
+        contact = states.contact(name)
+        option = {"choose": "custom", "value": "7", "does": "link", "label": "Link it", "effect": "Both are synced."}
+        about = {"what": f"Is it {name}?", "options": [option], "candidates": [{"id": "7", "label": name}]}
+        question = {"kind": "identity", "about": about, "npd_data": {}, "monday_data": {}, "conflict_fields": []}
+        SyncConflict.objects.create(entity_type="contact", entity_id=contact.pk, monday_item_id="7", **question)
+    page, errors = open_page(width, "light")
+    page.goto(HOME)
+    assert not barriers(page)
+    for name in ("Ida", "Jon"):
+        row_of(page, name).focus()
+        press(page, "x")
+    press(page, "1")
+    page.get_by_role("heading", name="Link 2 contacts?").wait_for()
+    assert not barriers(page)
+    page.get_by_role("button", name="Link 2 contacts").click()
+    page.get_by_text("2 contacts will be linked.").wait_for()
+    page.goto("/admin/sync/activityline/?person=dora")
+    expect(page.locator("tr.data-row", has_text="dora")).to_have_count(2)
+    assert not barriers(page)
+    page.locator(".npd-filter-button").click()
+    expect(page.get_by_label("By person")).to_have_value("dora")
+    assert not barriers(page)
+    assert not errors

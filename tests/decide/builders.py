@@ -371,7 +371,7 @@ def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def decided(choose: str, value: str | None = None, **shown: tuple[str | None, str | None]) -> OpenConflict:
     """An answered question about a removed record or item; `shown` are the edits that the person saw."""
     selection = FieldSelection(choose, value, seen=shown)
-    return OpenConflict(uuid4(), ConflictKind.DELETE, ITEM, tuple(shown), {RECORD_KEY: selection})
+    return OpenConflict(uuid4(), ConflictKind.DELETE, ITEM, tuple(shown), {RECORD_KEY: selection}, by="pat")
 
 
 def removing(policy: str) -> Intent:

@@ -426,5 +426,6 @@ def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_ke
     shown = replace(facts.item, state=state) if facts.item else None
     plan = after(end_restored, decide(changed(facts, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")
-    assert (plan.new_state, [line.kind for line in plan.log]) == (TombstoneState.RESTORED, ["restored"])
+    lines = [(line.kind, line.actor) for line in plan.log]
+    assert (plan.new_state, lines) == (TombstoneState.RESTORED, [("restored", "pat")])
     assert ("gets a new one" in plan.reason) is not is_kept

@@ -13,7 +13,6 @@ This file has the transaction and existing records; `items_and_deletions.py` has
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -202,7 +201,9 @@ def _write_dependent_rows(
     for record_plan in plans_there:
         duplicates.add_shown_values(run.board, record_plan)
     reports = [report for record_plan in plans_there for report in pass_results.conflict_reports(record_plan)]
-    save_reports([_with_editors(run, report) for report in reports])
+    for report in reports:
+        _add_editors(run, report)
+    save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     new_states = _store_sync_states(run, facts, existing, sync_states)
     _store_awaited(run, existing)
@@ -249,14 +250,14 @@ def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPla
     item_links.note_unmatched(run.link, by_item.values(), from_pass=True)
 
 
-def _with_editors(run: pass_run.PassRun, report: ConflictReport) -> ConflictReport:
-    """Return a report about fields with who wrote Monday's values."""
+def _add_editors(run: pass_run.PassRun, report: ConflictReport) -> None:
+    """Add to a report about fields who wrote Monday's values."""
     keys = {conflict.key for conflict in report.fields}
     if report.kind != ConflictKind.FIELDS or not keys:
-        return report
+        return
     columns = {mapping.column_id: mapping.key for mapping in run.board.mapped if mapping.key in keys}
     edits = authors.last_monday_edits(report.monday_item_id, columns)
-    return replace(report, editors={key: {"who": edit.who, "at": edit.at.isoformat()} for key, edit in edits.items()})
+    report.editors = {key: {"who": edit.who, "at": edit.at.isoformat()} for key, edit in edits.items()}
 
 
 def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
