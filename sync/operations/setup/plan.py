@@ -442,10 +442,14 @@ def _with_namesakes(
         if namesake.record_id not in plan.links and namesake.item_id not in linked_items
     ]
     left = [namesake for namesake in open_pairs if namesake.choice != selection.APART]
-    listing.undecided_records = frozenset(UUID(namesake.record_id) for namesake in left)
+    # A linked record sends its match key to its item, which other records with that key would then find: asked, too.
+    keys = {key: match_key_of_record(listing.board, entry.record) for key, entry in planned.record_plans.items()}
+    sent_keys = {keys[key] for key in listing.linked} - {""}
+    same_key = {key for key, value in keys.items() if value in sent_keys and key not in listing.linked}
+    listing.undecided_records = frozenset({UUID(namesake.record_id) for namesake in left} | same_key)
     listing.undecided_items = frozenset(namesake.item_id for namesake in left)
     apart = [namesake for namesake in open_pairs if namesake.choice == selection.APART]
-    plan.new_items = sorted({pair.record_id for pair in apart} - {pair.record_id for pair in left})
+    plan.new_items = sorted({pair.record_id for pair in apart} - {str(key) for key in listing.undecided_records})
     if plan.chosen.choices.creates_records:
         keyless = {pair.item_id for pair in apart if not pair.item_key}
         plan.new_records = sorted(keyless - listing.undecided_items)
