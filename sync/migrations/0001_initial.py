@@ -1,3 +1,4 @@
+
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.db.models.deletion
@@ -896,6 +897,7 @@ class Migration(migrations.Migration):
                             ("stop", "Stopped"),
                             ("stop_end", "Stop ended"),
                             ("column", "Board changed"),
+                            ("job", "Job retried or ended"),
                         ],
                         max_length=30,
                     ),
