@@ -34,8 +34,8 @@ _DASHES = (
     "\u058a\u05be\u1400\u1806\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\u2e5d"
     "\u301c\u3030\u30a0\U00010ead"
 )
-_PLAIN_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_DASHES, "-"))
-_CURLY_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES + "'", "’") | dict.fromkeys(_DASHES + "-", "–"))
+_PLAIN_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES + "´", "'") | dict.fromkeys(_DASHES, "-"))
+_CURLY_SIGNS = str.maketrans(dict.fromkeys(_APOSTROPHES + "´'", "’") | dict.fromkeys(_DASHES + "-", "–"))
 # What `plain_letters` makes of “´”, which people type for an apostrophe.
 _ACUTE = " \u0301"
 
@@ -62,7 +62,7 @@ _WITHOUT_MARKS_SQL = r"regexp_replace(normalize(__TEXT__, NFKD), '[\u0300-\u036f
 _WITHOUT_LIGATURES_SQL = f"replace(replace(replace({_WITHOUT_MARKS_SQL}, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe')"
 SORT_KEY_SQL = f"lower(translate({_WITHOUT_LIGATURES_SQL}, 'øØłŁđĐħĦŧŦıÆŒ', 'oollddhhttiao'))"
 # By which records are searched: as a key for sorting, with plain apostrophes and dashes.
-_SEARCHED_SQL = SORT_KEY_SQL.replace("__TEXT__", f"lower({PLAIN_LETTERS_SQL})")
+_SEARCHED_SQL = SORT_KEY_SQL.replace("__TEXT__", f"replace(lower({PLAIN_LETTERS_SQL}), '{_ACUTE}', '''')")
 _PLAIN_SIGNS_SQL = "''" * len(_APOSTROPHES) + "-" * len(_DASHES)
 SEARCH_KEY_SQL = f"translate({_SEARCHED_SQL}, '{_APOSTROPHES}{_DASHES}', '{_PLAIN_SIGNS_SQL}')"
 

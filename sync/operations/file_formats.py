@@ -10,10 +10,12 @@ from itertools import pairwise
 from typing import Any
 
 import tablib
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from import_export.formats import base_formats
 
 from sync.kernel import grouped
-from sync.monday.text_forms import fold_title
+from sync.monday.text_forms import email_address, fold_title
 from sync.operations.workbooks import (
     MAX_CELLS,
     MAX_COLUMNS,
@@ -83,20 +85,48 @@ _FORMULA = re.compile("['\\s\u00a0\u200b\ufeff]*[=+\\-@\t\r\n＝＋－＠]")
 
 # Programs write codes as ="01067", so that a spreadsheet keeps their zeros.
 _CODE = re.compile('="(.*)"', re.DOTALL)
+# People write '01067.
+_TYPED_CODE = re.compile("'+[0-9]+")
 
 
 def escape_formula(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if _FORMULA.match(text) or _TYPED_CODE.fullmatch(text) else text
 
 
 def unescape_formula(text: str) -> str:
     if code := _CODE.fullmatch(text):
         return code[1].replace('""', '"')
-    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+    is_escaped = text.startswith("'") and _FORMULA.match(text[1:])
+    return text[1:] if is_escaped or _TYPED_CODE.fullmatch(text) else text
 
 
 def plain_text(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+# So many words with an @ of one cell are looked at.
+MAX_ADDRESSES = 5
+# What stands around addresses; an apostrophe within an address is part of it.
+_BESIDE_ADDRESS = re.compile(r"""(?:^|[\s<>()\[\]"“”„,;:|/])'+|'*(?:[\s<>()\[\]"“”„,;:|/]|$)""")
+
+
+def email_addresses(text: str) -> list[str]:
+    """Return the valid addresses in a text, each once: of “Ann <a@x.org>; b@x.org” both."""
+    whole = email_address(text)
+    if _is_email_address(whole):
+        return [whole]
+    pieces = [piece for piece in _BESIDE_ADDRESS.split(text) if "@" in piece][:MAX_ADDRESSES]
+    by_key: dict[str, str] = {}
+    for address in filter(_is_email_address, map(email_address, pieces)):
+        by_key.setdefault(address.lower(), address)
+    return list(by_key.values())
+
+
+def _is_email_address(text: str) -> bool:
+    with suppress(ValidationError):
+        validate_email(text)
+        return True
+    return False
 
 
 class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types

@@ -32,8 +32,9 @@ from sync.fields.lookups import canonical_value, complete_phone, phone_region
 from sync.kernel import as_uuid, grouped, humanize
 from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import ActivityLine, SyncedModel, SyncQueue
+from sync.monday.columns.phones import first_phone
 from sync.monday.text_forms import key_spellings, match_key
-from sync.operations.file_formats import CONTENT, CSV, ROW_NUMBER, SURPLUS, plain_text, read_file
+from sync.operations.file_formats import CONTENT, CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text, read_file
 from sync.operations.import_columns import (
     NAME_PARTS,
     NPD_ID,
@@ -53,6 +54,8 @@ _NO_VALUE = re.compile(r"n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"
 REASON = "Reason"
+# No phone number has fewer; of several columns one with so many counts.
+PHONE_DIGITS = 5
 # So many made records are named in a sentence.
 NAMED = 5
 
@@ -166,7 +169,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.own_names = [field.attribute for field in self.own_fields]
         # The fields that identify the record of a row without an NPD ID.
         self.key_names = key_names(self.model)
-        self.phone_names = {mapping.fields[0] for mapping in self.spec.mappings if mapping.converter == "phone"}
+        self.converters = {mapping.fields[0]: mapping.converter for mapping in self.spec.mappings}
         self.batch_id = uuid.uuid4()
         # What each column of the file goes to: a field, a part of the name, or nothing.
         self.columns: list[str] = [name if name in self._targets() else "" for name in options.get("columns") or ()]
@@ -245,14 +248,16 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return
         is_new = instance._state.adding
         text = row[field.column_name]
-        if self.chosen_region and field.attribute in self.phone_names and has_value(text):
-            text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         if not is_new and self._is_unchanged(instance, field, text, row):
             return
-        if not has_value(text):
-            if is_new or not self.clears_empty:
-                return
+        if has_value(text):
+            text = self._first_in(instance, field.attribute, text)
+        elif is_new or not self.clears_empty:
+            return
+        else:
             text = ""
+        if not is_new and self._is_unchanged(instance, field, text, row):
+            return
         if field.attribute not in self.relations:
             if field.attribute in instance.tidied_fields:
                 text = instance.tidied(field.attribute, text)
@@ -261,6 +266,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             setattr(instance, field.attribute, None)
         elif target := self._related(field.attribute, text):
             setattr(instance, field.attribute, target)
+
+    def get_import_fields(self) -> list[Any]:
+        """Return relations first: phone numbers have the country of their record's organization."""
+        fields: list[Any] = super().get_import_fields()
+        return sorted(fields, key=lambda field: field.attribute not in self.relations)
 
     def skip_row(self, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
         return not instance._state.adding and not import_validation_errors and not instance.changed_fields()
@@ -384,10 +394,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         }
         for row in (*result.invalid_rows, *left_out):
             reasons[row.number] = row.reasons
-        dataset = tablib.Dataset(headers=[*self.titles, REASON])
+        # Such a file may be imported again as it is.
+        width = len(self.titles) - (self.titles[-1] == REASON)
+        dataset = tablib.Dataset(headers=[*self.titles[:width], REASON])
         for number, cells in self.file_rows.items():
             if number in reasons:
-                dataset.append([*cells, " ".join(reasons[number])])
+                dataset.append([*cells[:width], " ".join(reasons[number])])
         return str(CSV().export_data(dataset)).encode("utf-8-sig") if dataset else b""
 
     # --- columns ---
@@ -401,6 +413,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _cell(self, row: Mapping[str, Any], name: str) -> str:
         text = str(row.get(self._label(name), ""))
+        if self.converters.get(name) == "email":
+            text = next(iter(email_addresses(text)), text)
         return text if has_value(text) else ""
 
     def _read(self, dataset: Any) -> None:
@@ -426,7 +440,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         read = tablib.Dataset(headers=[*map(self._label, names), ROW_NUMBER, SURPLUS])
         for row in rows:
             cells = {
-                name: _first_filled([row[place] for place in field_places]) for name, field_places in places.items()
+                name: self._first_value(name, [row[place] for place in field_places])
+                for name, field_places in places.items()
             }
             parts = [part for name in NAME_PARTS if has_value(part := cells.get(name, ""))]
             if parts and not has_value(cells.get(name_field, "")):
@@ -435,6 +450,19 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         dataset.wipe()
         dataset.headers = read.headers
         dataset.extend(read)
+
+    def _first_value(self, name: str, cells: Sequence[str]) -> str:
+        """Return the first cell with a value, and of several values as Google joins them the first one.
+
+        A cell without an address, or with too few digits for a phone number, doesn't count beside one that has it.
+        """
+        filled = list(filter(has_value, cells)) or list(cells)
+        converter = self.converters.get(name)
+        if converter == "phone":
+            return next((text for text in filled if sum(map(str.isdecimal, text)) >= PHONE_DIGITS), filled[0])
+        if converter == "email":
+            return next(filter(email_addresses, filled), filled[0])
+        return filled[0].partition(" ::: ")[0]
 
     # --- records ---
 
@@ -477,7 +505,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if field.attribute in self.key_names and not self._cell(row, "id"):
             # The record was found by this field, ignoring case. A row with an NPD ID may correct the case.
             return match_key(text) == match_key(value)
-        region = instance.sync_region() or self.region
+        region = self.chosen_region or self.original.sync_region() or self.region
         canonical = canonical_value(self.spec.entity_type, field.attribute, text, region)
         return bool(canonical == canonical_value(self.spec.entity_type, field.attribute, value, region))
 
@@ -496,6 +524,22 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _leave_out(self, name: str, problem: str) -> None:
         self.left_out_values.setdefault(self.row_number, []).append((self._label(name), problem))
+
+    def _first_in(self, instance: SyncedModel, name: str, text: str) -> str:
+        """Return the first address or number in a cell, and say which others are left out; any other text as it is."""
+        converter = self.converters.get(name)
+        others = ""
+        if converter == "email" and (addresses := email_addresses(text)):
+            text = addresses[0]
+            others = "; ".join(addresses[1:])
+        elif converter == "phone":
+            text, rest = first_phone(text, self.chosen_region or instance.sync_region() or self.region)
+            others = rest.strip(" ,;:|/") if any(map(str.isdecimal, rest)) else ""
+        if others:
+            self._leave_out(name, f"{humanize.quote(others)} stands beside the first one.")
+        if converter == "phone" and self.chosen_region:
+            text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
+        return text
 
     def _warn_of_another_record(self, row: Mapping[str, Any], changed: Collection[str]) -> None:
         """Warn if a row may be about another record than the one that it changes."""
@@ -634,12 +678,6 @@ def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
 
 def has_value(cell: str) -> bool:
     return bool(cell) and not _NO_VALUE.fullmatch(cell)
-
-
-def _first_filled(cells: Sequence[str]) -> str:
-    """Return the first cell with a value, and of several values as Google joins them the first one."""
-    text = next(filter(has_value, cells), cells[0])
-    return text.partition(" ::: ")[0]
 
 
 def _quoted(text: str) -> str:

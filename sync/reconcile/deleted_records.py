@@ -25,6 +25,7 @@ from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import field_plan, pass_plan, removed_items
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.pass_plan import HistoryLine
@@ -106,6 +107,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     linked_now = assigned_items(plan)
     for deleted in planned:
+        deleted.lost_cells = cells_that_nobody_emptied(facts, deleted)
         decide_deleted(facts, deleted, linked_now)
     approve_item_removals(planned, facts.approvals)
 
@@ -311,13 +313,13 @@ def edited_cells(
     """Return the fields with cells that differ from Monday's half of the base, or can't be read.
 
     Nobody is asked about edits of fields that are only synced to Monday: the item goes, and `lost_edits` puts them into
-    the history. Columns that the board lacks don't count. Without a base, a filled cell counts if it differs from the
-    record's value.
+    the history. Columns that the board lacks and cells that nobody emptied don't count. Without a base, a filled cell
+    counts if it differs from the record's value.
     """
     edits: list[reports.FieldConflict] = []
     for mapping in board.mapped:
-        is_missing = mapping.problem_code == choices.ColumnProblem.MISSING
-        if is_missing or field_plan.direction_of(plan, mapping) not in directions:
+        tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.lost_cells
+        if tells_nothing or field_plan.direction_of(plan, mapping) not in directions:
             continue
         converter = board.converter(mapping, plan.record)
         cell = field_bases.cell_of(converter, mapping, item)

@@ -123,6 +123,12 @@ def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
     return datetime.fromisoformat(at) if at else plan.record.created_at
 
 
+def cells_that_nobody_emptied(facts: PassFacts, plan: pass_plan.RecordPlan) -> frozenset[str]:
+    """Return the fields of a removed item, or of a deleted record's, whose empty cell is nobody's edit."""
+    emptied = emptied_fields(facts.board, plan)
+    return frozenset(mapping.key for mapping in emptied if not was_emptied(facts, plan, mapping))
+
+
 def was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
     converter = facts.board.converter(mapping, plan.record)

@@ -323,9 +323,10 @@ def _reported_cells(board: BoardContext, plan: pass_plan.RecordPlan, now: dateti
         if not reports or direction_of(plan, mapping) is choices.SyncDirection.NONE:
             continue
         raw = field_bases.cell_of(converter, mapping, item)
-        value = field_bases.side_of(converter.canonical_remote, raw)
-        if isinstance(value, merge.Unknown):
+        if isinstance(raw, merge.Unknown):
             continue
+        # A cell that was read may still be unknown, as one with several connected items is.
+        value = field_bases.side_of(converter.canonical_remote, raw)
         base = None
         if entry := field_bases.base_of(plan.sync_state, mapping, item.id):
             base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])

@@ -27,7 +27,7 @@ from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPO
 from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, our_writes, pass_plan
-from sync.reconcile.emptied_cells import emptied_fields, was_emptied
+from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.pass_plan import HistoryLine
@@ -74,9 +74,7 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
     planned = [record_plan for record_plan in plan.open_records if record_plan.removed_item]
     for record_plan in planned:
-        emptied = emptied_fields(facts.board, record_plan)
-        lost = (mapping.key for mapping in emptied if not was_emptied(facts, record_plan, mapping))
-        record_plan.lost_cells = frozenset(lost)
+        record_plan.lost_cells = cells_that_nobody_emptied(facts, record_plan)
         plan_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
     if planned:
         approve_deletions(planned, facts.approvals)

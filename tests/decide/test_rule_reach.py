@@ -36,7 +36,7 @@ TOUCHED = {
     "filter_item": {*END, "identity", "left_out", "left_out_after_pass", "log", "sync_state"},
     "decide_unmatched": {*END, "items", "identity", "removed_item", "log"},
     "decide_deleted_records": {
-        *(*END, *TOMBSTONE, "item_removal", "approval", "question", "edits", "log", "sync_state")
+        *(*END, *TOMBSTONE, "item_removal", "approval", "question", "edits", "lost_cells", "log", "sync_state")
     },
     "find_possible_duplicates": {"identity"},
     "take_bases": {"history", "sync_state"},

@@ -257,15 +257,23 @@ def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_som
 
 
 @pytest.mark.parametrize("is_emptied", [False, True])
-def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item(world: World, is_emptied: bool) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item_or_a_deleted_record(
+    world: World, is_deleted: bool, is_emptied: bool
+) -> None:
     BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
     ann = world.linked("Ann", **VALUES)
+    item_id = str(ann.monday_id)
     hours_go_by(world, steps=4)
     if is_emptied:
         world.edit(ann, "role_title", "")
     move_away_and_back(world, ann)
-    world.sandbox.act("archive", item_id=ann.monday_id)
+    if is_deleted:
+        ann.delete()
+    else:
+        world.sandbox.act("archive", item_id=item_id)
     hours_go_by(world)
-    assert Contact.objects.exists() is is_emptied
+    is_kept = (Contact.objects.exists(), world.sandbox.item(item_id)["state"] == "active")
+    assert is_kept == (is_emptied and not is_deleted, is_emptied and is_deleted)
     questions = SyncConflict.objects.filter(resolved_at=None)
     assert [question.monday_data for question in questions] == ([{"role_title": None}] if is_emptied else [])

@@ -12,7 +12,10 @@ from sync.models import ActivityLine, SyncQueue, WebhookEvent
 from sync.operations.comparison import compare_board
 from sync.operations.worker import drain
 from sync.queue import push_record
+from tests.engine.test_relations import choose_on_board, connected, organization
 from tests.support.world import World, mail
+
+__all__ = ["connected"]
 
 LOOKS = (2.5, 4.5, 53, 540)
 
@@ -73,6 +76,20 @@ def test_a_replica_that_is_older_than_the_one_that_showed_an_edit_undoes_nothing
     for wait in (60, 540):
         world.hear(ann, seconds=wait)
     assert (world.status(ann), getattr(ann, column)) == ("synced", expected)
+
+
+def test_a_cell_of_several_connected_items_waits_for_the_edit_that_left_one(connected: World) -> None:
+    acme, beta = organization("Acme"), organization("Beta")
+    connected.work()
+    ann = connected.linked(organization=acme)
+    choose_on_board(connected, ann, acme, beta)
+    connected.hear(ann, minutes=30)
+    assert "2 items" in connected.block_of(ann, "organization")
+    lag(connected, edits=5)
+    choose_on_board(connected, ann, beta)
+    for wait in (0, *LOOKS[:2]):
+        connected.hear(ann, seconds=wait + 0.1)
+    assert (ann.organization, connected.status(ann)) == (beta, "synced")
 
 
 @pytest.mark.parametrize("is_new", [False, True])

@@ -176,7 +176,7 @@ def test_a_record_is_unlinked_once_its_item_has_lost_its_npd_id(world: World) ->
     request_unlink("contact", [ann.pk], by="olga")
     world.work(ann)
     assert (ann.monday_id, "without carrying" in world.row(ann).error_message) == (item_id, True)
-    world.work(ann, minutes=1)
+    world.work(ann, minutes=2)
     assert (ann.monday_id, world.sandbox.item(item_id)["values"]["npd_id"]) == (None, "")
     assert not Intent.objects.filter(state="open").exists()
 

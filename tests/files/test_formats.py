@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 AWKWARD = [
     "_x0041_", "_x0041__x0042_", "<r>x</r>",
     "=1+1", "==1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "'=already", "''-x", "' =x", "'quoted", "＝1",
-    "two\r\nlines", "_x000D_", "x" * 30_000, "007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
+    "two\r\nlines", "_x000D_", "x" * 30_000, "007", "'007", "''007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
 ]  # fmt: skip
 
 
@@ -80,7 +80,8 @@ def test_a_separator_is_judged_by_all_titles_and_rows() -> None:
     assert (row["Name"], row["Notes"]) == ('Ann "Ace"', "C:dir")
     [row] = rows_of(b'Name,Notes\n"Ann","C:\\dir\\"\n')
     assert row["Notes"] == "C:\\dir\\"
-    [row] = rows_of(b'Name, Email, Zip\nAnn, "a,b@x.org", ="01067"\n')
+    [row, other] = rows_of(b'Name, Email, Zip\nAnn, "a,b@x.org", ="01067"\nBob,,\'01067\n')
+    assert other["Zip"] == row["Zip"]
     assert (row["Name"], row["Email"], row["Zip"]) == ("Ann", "a,b@x.org", "01067")
 
 

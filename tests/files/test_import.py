@@ -341,6 +341,58 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
 
 
 @pytest.mark.parametrize(
+    ("cell", "address", "others"),
+    [
+        ("Ann <a@x.org>", "a@x.org", ""), ('"Ace, Ann" <A@X.org>', "A@X.org", ""), ("<mailto:a@x.org>", "a@x.org", ""),
+        ("a@x.org;", "a@x.org", ""), ("a@x.org (work)", "a@x.org", ""), ("'a@x.org'", "a@x.org", ""),
+        ("nil; o'n@x.org.", "o'n@x.org", ""), ("a@x.org, A@x.org", "a@x.org", ""), ("a@ x.org", "", "valid email"),
+        ("a@x.org; b@x.org\nc@x.org", "a@x.org", "“b@x.org; c@x.org” stands beside the first one. It is left out."),
+    ],
+)  # fmt: skip
+def test_of_a_cell_with_an_address_in_it_the_first_address_counts(
+    browser: Client, cell: str, address: str, others: str
+) -> None:
+    quoted = cell.replace('"', '""')
+    page = preview(browser, f'Name,Email,Email 2\nAnn,none,"{quoted}"\n')
+    assert [new for name, _, new in changes(page)[2] if name == "Email"] == [address] * bool(address)
+    said = warnings(page).get(2, "")
+    assert (others in said, bool(said)) == (True, bool(others))
+    if address:
+        Contact.objects.create(name="Ann", email=address)
+        assert counts(preview(browser, f'Name,Email\nAnn,"{quoted}"\n')) == {"skip": 1}
+
+
+@pytest.mark.parametrize(
+    ("cell", "phone", "others"),
+    [
+        ("Tel. 030 901820", "+49 30 901820", ""), ("030 901820 (work);", "+49 30 901820", ""),
+        ("callto:+4930901820", "+49 30 901820", ""), ("'030 901820", "+49 30 901820", ""),
+        ("030 901820 ext. 5", "+49 30 901820 ext. 5", ""), ("4.9E+11", "", "“4.9E+11” is not a phone number"),
+        ("030 901820 Durchwahl 5", "+49 30 901820", "“Durchwahl 5” stands beside the first one. It is left out."),
+        ("030 901820 / 0171 1234567", "+49 30 901820", "“0171 1234567” stands beside"),
+        ("0171 1234567\n030 901820", "+49 171 1234567", "“030 901820” stands beside"),
+    ],
+)  # fmt: skip
+def test_of_a_cell_with_a_phone_number_in_it_the_first_number_counts(
+    browser: Client, cell: str, phone: str, others: str
+) -> None:
+    Organization.objects.create(name="Nova", address_country="Germany")
+    page = preview(browser, f'Name,Phone,Mobile,Company\nAnn,"{cell}",ask,Nova\n')
+    assert [new for name, _, new in changes(page)[2] if name == "Phone"] == [phone] * bool(phone)
+    said = warnings(page).get(2, "")
+    assert (others in said, bool(said)) == (True, bool(others))
+
+
+def test_refused_rows_can_be_imported_again_as_they_are(browser: Client) -> None:
+    page = preview(browser, "Name;Email;Phone\nAnn;ann@;+49 30 901820\n;x@x.org;ask\n")
+    file = browser.get(page.context["refused_url"]).content
+    confirm(browser, page)
+    page = preview(browser, file)
+    assert counts(page) == {"skip": 1, "invalid": 1}
+    assert browser.get(page.context["refused_url"]).content == file
+
+
+@pytest.mark.parametrize(
     ("encoding", "text", "likely"),
     [
         ("mac_roman", "Jürgen Weiß-Müller", "Mac Roman"),

@@ -260,7 +260,8 @@ def test_an_organization_with_another_apostrophe_or_dash_on_the_board_is_found(w
 @pytest.mark.parametrize(
     ("stored", "typed"),
     [
-        ("O’Brien", "O'Brien"), ("L'Oréal", "L’Oréal"), ("Acme - Nova", "Acme – Nova"),
+        ("O’Brien", "O'Brien"), ("O'Brien", "O´Brien"), ("O´Brien", "o’brien"), ("L'Oréal", "L’Oréal"),
+        ("Acme - Nova", "Acme – Nova"),
         ("Acme—Nova", "Acme-Nova"), ("Müller", "Mueller"), ("Müller", "Muller"), ("Mueller", "Müller"),
         ("MÜLLER", "mueller"), ("Böhm-Lüders", "Boehm‐Lueders"), ("Søren", "Soren"),
     ],

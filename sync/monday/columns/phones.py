@@ -17,6 +17,10 @@ import phonenumbers
 from sync.monday import conversion, text_forms
 from sync.monday.board_items import Reading
 
+# Longer texts are no phone cells; searching them, or after so many numbers that aren't valid, would take long.
+MAX_SEARCHED = 100
+MAX_TRIES = 5
+
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
     "BN": "Brunei", "CC": "Cocos Islands", "CD": "Democratic Republic of the Congo", "CG": "Republic of the Congo",
@@ -239,6 +243,21 @@ def canonical_phone(text: str | None, region: str) -> str | None:
     plain = _plain_letters(text)
     number = _parse_phone(plain, region) if plain else None
     return plain if number is None else _canonical_form(number)
+
+
+def first_phone(text: str, region: str) -> tuple[str, str]:
+    """Return a text that is one number as it is, else the first number in it, “030 901820” of “Tel. 030 901820, ask”.
+
+    The second text is what stands beside that number. A text without a number is returned as it is.
+    """
+    plain = ", ".join(map(text_forms.plain_letters, text.strip().splitlines()))
+    region = region_code(region) or region
+    is_one = len(plain) > MAX_SEARCHED or _parse_phone(plain, region)
+    matches = phonenumbers.PhoneNumberMatcher(plain, region, max_tries=MAX_TRIES)
+    match = None if is_one else next(iter(matches), None)
+    if match is None:
+        return text, ""
+    return _international_form(match.number), plain[: match.start] + plain[match.end :]
 
 
 def _canonical_form(number: phonenumbers.PhoneNumber) -> str:

@@ -143,17 +143,18 @@ class Gatherer:
             match_events=item_facts.recent_events(board, [item.id for item in facts.items.by_match]),
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
-        if with_emptied := [record for record in (*not_resting, *removed) if any(emptied_fields(board, record))]:
+        compared = [*not_resting, *removed, *deleted]
+        if with_emptied := [record for record in compared if any(emptied_fields(board, record))]:
             events, unreported = item_facts.facts_about_emptied(board, with_emptied)
             facts = replace(facts, item_events=events, unreported=unreported)
         if not board.relations:
             return facts
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
         # record's item may have to pass, ignores it.
-        compared = [*not_resting, *(deleted if board.sync_filter.items else ())]
-        emptied = [cell for record in compared for cell in our_writes.emptied_cells(board, record)]
+        filtered = [*not_resting, *(deleted if board.sync_filter.items else ())]
+        emptied = [cell for record in filtered for cell in our_writes.emptied_cells(board, record)]
         off_board = self.items_off_board(board, emptied)
-        return with_related(facts, plan, [*not_resting, *removed, *deleted], off_board)
+        return with_related(facts, plan, compared, off_board)
 
     def with_hidden_items(self, facts: PassFacts) -> PassFacts:
         """Add which connected items people don't see, if a cell has several and NPD holds one; this takes a call.
