@@ -212,7 +212,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.DUPLICATE, CODE_COPY): CauseFacts(
         "Copied on the board",
         "They had the NPD ID of a record that has another item. None becomes a record until somebody answers.",
-        acts=("archive_copy",),
+        acts=("archive_copy", "new_record", "leave_alone"),
     ),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(

@@ -485,7 +485,7 @@ def one_of_each_cause() -> None:
     rejected_too("Rejected", "75")
     for item, acts in (
         ("6501", ("same_name", "new_item")),
-        ("6502", ("archive_copy",)),
+        ("6502", ("archive_copy", "new_record", "leave_alone")),
         ("6503", ("link", "new_record", "leave_alone")),
     ):
         offered = [
