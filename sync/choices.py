@@ -123,6 +123,7 @@ class ActivityKind(models.TextChoices):
     STOP = "stop", "Stopped"
     STOP_END = "stop_end", "Stop ended"
     COLUMN = "column", "Board changed"
+    JOB = "job", "Job retried or ended"  # by a person
 
 
 class ResolutionStrategy(models.TextChoices):

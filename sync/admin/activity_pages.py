@@ -169,6 +169,9 @@ class ActivityChangeList(TabbedChangeList):
             if row.is_of_deletion and row.page_folded_count:
                 number = registry.count_of_type(row.page_folded_count + 1, row.entity_type)
                 act.line.sentence = f"Deleted {number} in NPD."
+            if row.kind == ActivityKind.UNDO and row.page_folded_count and not row.values:
+                number = registry.count_of_type(row.page_folded_count + 1, row.entity_type)
+                act.line.sentence = f"Undid an import of {number}."
             if row.is_of_deletion and row.page_lacks_record:
                 ids_of_act_records = ActivityLine.objects.filter(fold_id=row.fold_id).values("entity_id")
                 record_ids = ids_of_act_records if row.page_folded_count else [row.entity_id]

@@ -434,7 +434,11 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         def question() -> confirmed_action.Question:
             hidden = confirmed_action.selection_fields(request, act.code, rows, *shown_fields)
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
-            cells = [(record, f"Item {record.monday_id}" if record.monday_id else "No item") for record in listed]
+            items = {record.pk: record.monday_id for record in listed}
+            if act.code == "link_again":
+                former = item_links.unlinked_items(self.model.entity_type(), list(items))
+                items |= {record_id: row.item_id for record_id, row in former.items()}
+            cells = [(each, f"Item {items[each.pk]}" if items[each.pk] else "No item") for each in listed]
             table = confirmed_action.RecordTable(("Record", "On Monday"), cells, rows.count())
             subject = self._subject(rows)
             label = act.many.format(records=subject)

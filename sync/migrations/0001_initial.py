@@ -896,6 +896,7 @@ class Migration(migrations.Migration):
                             ("stop", "Stopped"),
                             ("stop_end", "Stop ended"),
                             ("column", "Board changed"),
+                            ("job", "Job retried or ended"),
                         ],
                         max_length=30,
                     ),

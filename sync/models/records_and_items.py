@@ -482,7 +482,7 @@ _UNMATCHED_SENTENCES = {
     UnmatchedReason.DUPLICATE: "A copy: it had the NPD ID of {names}.",
     UnmatchedReason.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
     UnmatchedReason.INVALID: "No record can be created from it: {problems}",
-    UnmatchedReason.UNPLANNED: "It was on the board when that was set up, and the plan had no new {type} for it.",
+    UnmatchedReason.UNPLANNED: "It was on the board before its set-up, whose plan has no new {type} for it.",
     UnmatchedReason.RECORD_DELETED: "{problems}",
     UnmatchedReason.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
     UnmatchedReason.LEFT_OUT: "{filter}",

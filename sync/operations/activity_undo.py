@@ -319,6 +319,8 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
         line.batch_id = result.batch_id
         line.undoes = step.line.pk  # by which the undo can be undone
         lines.append(line)
+    # A deletion stands for the whole act in the list.
+    lines.sort(key=lambda line: not line.values)
     result.lines.extend(ActivityLine.objects.bulk_create(fold_alike(lines)))
     restored = [step.record for step in undone if step.record and not step.deletes]
     deleted = [step.record for step in undone if step.record and step.deletes]

@@ -11,9 +11,11 @@ from django.db.models import QuerySet
 
 from conflicts.store import reject_resolutions
 from sync import choices
+from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import is_lock_conflict, retry_on_lock_timeout, run_sql
-from sync.models import SyncMetadata, SyncQueue
+from sync.models import ActivityLine, SyncMetadata, SyncQueue
+from sync.models.activity_lines import fold_alike
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.outbox import wakeups
 from sync.outbox.claim import LOCK_TIMEOUT_MS
@@ -79,14 +81,6 @@ _MAKE_DUE = f"""
     WHERE id = ANY (%(ids)s)
 """  # noqa: S608 - a number of ours
 
-_ADD_DECISIONS = """
-    INSERT INTO sync_decisions (entity_type, entity_id, remote_id, kind, sentence, actor, cause)
-    SELECT entity_type, entity_id, coalesce(remote_id, ''), 'steered', %(sentence)s, %(by)s,
-        jsonb_build_object('by', %(by)s::text, 'causes', ARRAY['person'], 'rows', array_agg(id ORDER BY id))
-    FROM sync_queue WHERE id = ANY (%(ids)s) AND entity_id IS NOT NULL
-    GROUP BY entity_type, entity_id, remote_id
-"""
-
 
 @dataclass(frozen=True)
 class BulkResult:
@@ -107,7 +101,7 @@ def retry(jobs: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
         run_sql(_NAME_RETRY, {"ids": failed})
         complete_unclaimed(failed, f"retried by {by}")
         changed = [*failed, *pending]
-        _add_decisions(changed, by, "Retried.")
+        _add_lines(changed, by, "Retried.")
         jobs = SyncQueue.objects.filter(pk__in=changed).order_by()
         for entity_type in jobs.values_list("entity_type", flat=True).distinct():
             wakeups.wake_on_commit(entity_type)
@@ -129,7 +123,7 @@ def cancel(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
         for entity_type, item_id in of_items.values_list("entity_type", "remote_id"):
             reason = f"{by} cancelled the job that would have carried it out."
             reject_resolutions(entity_type, [], reason, item_ids=[str(item_id)])
-        _add_decisions(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
+        _add_lines(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
         _clear_failed(pending)
         return len(pending)
 
@@ -141,7 +135,7 @@ def discard(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
 
     def discard_chunk(failed: list[int], pending: list[int]) -> int:
         complete_unclaimed(failed, f"discarded by {by}")
-        _add_decisions(failed, by, f"{by} discarded the failed job. The next change of the record is synced again.")
+        _add_lines(failed, by, f"{by} discarded the failed job. The next change of the record is synced again.")
         _clear_failed(failed)
         return len(failed)
 
@@ -237,8 +231,18 @@ def _operate_chunk(act: ChunkAct, ids: Sequence[int]) -> tuple[int, int]:
         return act(by_status[choices.QueueStatus.FAILED], by_status[choices.QueueStatus.PENDING]), in_progress
 
 
-def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
-    run_sql(_ADD_DECISIONS, {"ids": list(ids), "by": by, "sentence": sentence})
+def _add_lines(ids: Sequence[int], by: str, sentence: str) -> None:
+    """Add a line of activity for each record of these jobs."""
+    jobs = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("pk")
+    lines = []
+    for (entity_type, entity_id), group in grouped(jobs, lambda job: (job.entity_type, job.entity_id)).items():
+        line = ActivityLine(entity_type=entity_type, entity_id=entity_id, kind=choices.ActivityKind.JOB)
+        line.remote_id = group[-1].remote_id or ""
+        line.sentence = sentence
+        line.actor = by
+        line.cause = {"act": sentence, "by": by, "causes": ["person"], "rows": [job.pk for job in group]}
+        lines.append(line)
+    ActivityLine.objects.bulk_create(fold_alike(lines))
 
 
 def _records_by_type(ids: Sequence[int]) -> dict[str, list[UUID]]:

@@ -397,13 +397,22 @@ def _order(change: ChangeEvent, other: ChangeEvent) -> int:
 
 
 def _echoes(writes: Sequence[OwnWrite], events: Sequence[ChangeEvent]) -> dict[str, ChangeEvent]:
-    """Return the event of each write, by the write's id, where it has arrived: the first since then with its value."""
+    """Return the event of each write, by the write's id, where it has arrived: the first since then with its value.
+
+    An undo puts back what a person wrote moments before, whose event is no echo: as a webhook it had arrived before,
+    and as a row of the log, which has Monday's time alone, it has replaced another value than the write had read.
+    """
     echoes: dict[str, ChangeEvent] = {}
     for write in writes:
-        since = write.intended_at - merge.CLOCK_TOLERANCE
-        later = (change for change in events if change.arrived >= since and change not in echoes.values())
-        if echo := next((change for change in later if change.is_known and write.wrote(change.value)), None):
-            echoes[write.id] = echo
+        for change in events:
+            if change.arrived == change.at:
+                is_since = change.arrived >= write.intended_at - merge.CLOCK_TOLERANCE
+                is_since = is_since and (not change.has_previous or change.previous == write.read)
+            else:
+                is_since = change.arrived >= write.intended_at
+            if is_since and change.is_known and write.wrote(change.value) and change not in echoes.values():
+                echoes[write.id] = change
+                break
     return echoes
 
 

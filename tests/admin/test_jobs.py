@@ -48,6 +48,8 @@ def test_ticked_jobs_are_retried_unless_in_flight_or_done(browser: Client, three
     assert {row.entity_id for row in three_dead} <= set(
         SyncQueue.objects.filter(status="pending", attempts=0).values_list("entity_id", flat=True)
     )
+    activity = words_of(browser.get("/admin/sync/activityline/").content.decode())
+    assert "Retried. … and 2 more records" in activity
 
 
 def test_a_reason_that_many_jobs_have_is_said_once(browser: Client, db: None) -> None:

@@ -121,8 +121,9 @@ def test_what_was_unlinked_at_once_is_linked_again_from_the_activity_and_from_th
         ignore_item("contact", f"7{number}", contact.pk, "ada unlinked it.")
     undo = offer()
     assert away.get(undo).context["question"].button == "Link 3 contacts with their items again"
-    form = {"action": "link_again", "_selected_action": [str(contacts[0].pk)], "confirmed": "yes", "index": "0"}
-    away.post(CONTACTS, form)
+    form = {"action": "link_again", "_selected_action": [str(contacts[0].pk)], "index": "0"}
+    assert [cells[1] for cells in away.post(CONTACTS, form).context["question"].tables[0].rows] == ["Item 70"]
+    away.post(CONTACTS, form | {"confirmed": "yes"})
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"].startswith("/admin/sync/activityline/")
     assert set(Contact.objects.values_list("monday_id", "sync_enabled")) == {("70", True), ("71", True), ("72", True)}
     assert offer() == ""
