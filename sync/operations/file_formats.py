@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -110,16 +111,17 @@ MAX_ADDRESSES = 5
 _BESIDE_ADDRESS = re.compile(r"""(?:^|[\s<>()\[\]"“”„,;:|/])'+|'*(?:[\s<>()\[\]"“”„,;:|/]|$)""")
 
 
-def email_addresses(text: str) -> list[str]:
+@lru_cache(maxsize=MAX_ROWS)  # an import asks several times for each cell
+def email_addresses(text: str) -> tuple[str, ...]:
     """Return the valid addresses in a text, each once: of “Ann <a@x.org>; b@x.org” both."""
     whole = email_address(text)
     if _is_email_address(whole):
-        return [whole]
+        return (whole,)
     pieces = [piece for piece in _BESIDE_ADDRESS.split(text) if "@" in piece][:MAX_ADDRESSES]
     by_key: dict[str, str] = {}
     for address in filter(_is_email_address, map(email_address, pieces)):
         by_key.setdefault(address.lower(), address)
-    return list(by_key.values())
+    return tuple(by_key.values())
 
 
 def _is_email_address(text: str) -> bool:
