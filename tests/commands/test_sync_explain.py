@@ -48,9 +48,9 @@ def test_a_pass_is_shown_by_its_facts_the_rules_that_changed_its_plan_and_what_i
     assert "record.role_title: 'Chair'" in facts
     assert f"item.id: '{contact.monday_id}'" in facts
     names = re.findall(r"^  (\w+): ", rules, re.MULTILINE)
-    assert "with_fields" in names
+    assert "fill_in_fields" in names
     assert "wait_for_stale_items" not in names
-    assert rules.index("with_fields") < rules.index("The next sync would:") < rules.index("“Boss” → “Chair”")
+    assert rules.index("fill_in_fields") < rules.index("The next sync would:") < rules.index("“Boss” → “Chair”")
 
 
 def test_a_deleted_record_and_one_without_a_board_have_a_pass_too(world: World) -> None:
