@@ -108,7 +108,7 @@ WAYS: dict[str, Callable[[Page], None]] = {
     "contacts": opened("/admin/npd/contact/"),
     "record": to_record,
     "conflict": to_conflict,
-    "decisions": opened("/admin/sync/activityline/"),
+    "activity": opened("/admin/sync/activityline/"),
     "import": to_import,
     "wizard": to_wizard,
 }
