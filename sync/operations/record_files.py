@@ -27,6 +27,7 @@ from import_export.widgets import Widget
 
 from sync import registry
 from sync.choices import ActivityKind, Priority, QueueStatus
+from sync.clock import SyncNow
 from sync.fields import field_values
 from sync.fields.lookups import canonical_value, complete_phone, phone_region
 from sync.kernel import as_uuid, grouped, humanize
@@ -592,6 +593,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             line.fold_id = self.batch_id
         ActivityLine.objects.bulk_create([*lines, summary])
         log_model_action(self.user, self.model, sentence)
+        # Until it commits, others save and a program may read on: what was written first would be older than its mark.
+        for model, records in grouped((*changed, *new, *new_related), type).items():
+            model.objects.filter(pk__in=[record.pk for record in records]).update(updated_at=SyncNow())
         for changed_type in {entity_type, *(record.entity_type() for record in new_related)}:
             wakeups.wake_on_commit(changed_type)
 
