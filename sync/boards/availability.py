@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
 from django.db import Error, models, transaction
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -265,8 +266,8 @@ def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime |
 
 
 NOT_SCHEDULED = (
-    "“Start due jobs” is switched off or was deleted, so retries, and changes whose message was lost, wait for ever. "
-    "Switch it on under Settings → Schedule; “manage.py migrate” makes it again."
+    "“Start due jobs” is switched off, was deleted or starts too rarely, so retries, and changes whose message was "
+    "lost, wait. Let it start every 10 seconds under Settings → Schedule; “manage.py migrate” makes it again."
 )
 
 # Clocks may differ by this much.
@@ -277,8 +278,12 @@ LONGEST_COUNT = timedelta(minutes=10)
 
 
 def schedule_problem() -> str:
-    """Return that no row of the schedule starts due jobs; empty if one does."""
-    return "" if PeriodicTask.objects.enabled().filter(task="sync.sweep").exists() else NOT_SCHEDULED
+    """Return that no row of the schedule starts due jobs as often as they have to move; empty if one does."""
+    has_begun = models.Q(start_time=None) | models.Q(start_time__lte=SyncNow())
+    rows = PeriodicTask.objects.filter(has_begun, enabled=True, task="sync.sweep").select_related("interval", "crontab")
+    longest = timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
+    is_started = any(row.schedule.remaining_estimate(row.schedule.now()) <= longest for row in rows)
+    return "" if is_started else NOT_SCHEDULED
 
 
 def write_problem() -> str:

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 from kombu import Connection
 from kombu.pools import producers
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 
 from sync.kernel import process
 from sync.models import SyncedModel
@@ -38,6 +38,9 @@ MAX_DELAY_SECONDS = 120.0
 BROKER_SECONDS = 5
 
 BROKER_DOWN = "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server."
+
+# Redis answers, and says why it does nothing.
+REDIS_REFUSALS = (AuthenticationError, BusyLoadingError, ResponseError)
 
 # Redis is nearly full if it uses so much of what it may.
 NEARLY_FULL = 0.9
@@ -109,9 +112,10 @@ def broker_problem() -> str:
     """Return why the broker takes no messages, if Redis says it in its own words; empty if it takes them."""
     try:
         return process.call_within(BROKER_SECONDS, _try_broker)
-    except ResponseError as error:
-        return f"Redis takes no messages: {error}"
     except Exception as error:  # any error of the broker's library, or our own timeout
+        refusal = error.__cause__ or error  # kombu wraps those that come while it connects
+        if isinstance(refusal, REDIS_REFUSALS):
+            return f"Redis takes no messages: {refusal}"
         log.warning("broker not reachable", error=type(error).__name__)
         return BROKER_DOWN
 
@@ -126,7 +130,7 @@ def _try_broker() -> str:
         client.set("_kombu.npd-sync", "written by /readyz", ex=60)
         client.delete("_kombu.npd-sync")
         memory = {}
-        with suppress(NoPermissionError):
+        with suppress(ResponseError):  # some servers refuse INFO, or don't know it
             memory = client.info("memory")
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys") and memory["used_memory"] > NEARLY_FULL * (memory["maxmemory"] or math.inf):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.test import Client
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from config.celery import PoolWatch
 from npd.models import Contact
@@ -135,11 +135,27 @@ def test_a_create_without_an_answer_waits_while_its_column_is_gone(client: Clien
     assert len(reasons(client)) == 1
 
 
-@pytest.mark.parametrize("is_deleted", [False, True])
-def test_a_schedule_that_starts_no_due_jobs_is_named(client: Client, is_deleted: bool) -> None:
-    rows = PeriodicTask.objects.filter(task="sync.sweep")
-    _deleted = rows.delete() if is_deleted else rows.update(enabled=False)
-    assert any("Start due jobs" in text for text in client.get("/readyz").json()["reasons"])
+def every(number: int, period: str) -> dict[str, Any]:
+    return {"interval": IntervalSchedule.objects.create(every=number, period=period)}
+
+
+@pytest.mark.parametrize(
+    ("change", "is_named"),
+    [
+        (lambda row: row.delete(), True),
+        (lambda row: row.update(enabled=False), True),
+        (lambda row: row.update(start_time=sync_now() + timedelta(days=1)), True),
+        (lambda row: row.update(**every(1, "days")), True),
+        (lambda row: row.update(interval=None, crontab=CrontabSchedule.objects.create(minute="0", hour="5")), True),
+        (lambda row: row.update(**every(1, "minutes"), start_time=sync_now()), False),
+        (lambda row: row.update(interval=None, crontab=CrontabSchedule.objects.create()), False),  # each minute
+    ],
+)
+def test_a_schedule_that_starts_no_due_jobs_is_named(
+    client: Client, change: Callable[[Any], object], is_named: bool
+) -> None:
+    change(PeriodicTask.objects.filter(task="sync.sweep"))
+    assert bool(said(client, "Start due jobs")) is is_named
 
 
 def test_clocks_that_ran_ahead_are_named_as_long_as_it_matters(client: Client, link: BoardLink) -> None:

@@ -137,6 +137,9 @@ def test_a_redis_that_takes_or_keeps_no_messages_is_said_in_its_own_words(own_br
     client.config_set("maxmemory", int(client.info("memory")["used_memory"] * 1.05))
     assert "maxmemory_policy allkeys-lru" in str(ready(site)["reasons"])
     client.config_set("maxmemory", 0)
+    client.config_set("requirepass", "changed")
+    assert "Redis takes no messages: Authentication required" in str(ready(site)["reasons"])
+    client.config_set("requirepass", "")
     site.wait_for("the worker carries it", lambda: synced("Ann"), 40)
     site.wait_for("readiness is back", lambda: ready(site)["ready"])
     assert [child.ended for child in site.processes.children.values()] == [None] * 3
