@@ -125,9 +125,18 @@ class ProviderSession(requests.Session):
             raise requests.Timeout("The identity provider doesn't answer.") from error
         finally:
             PROVIDER_CALLS.release()
-        if is_discovery and answer.ok and "token_endpoint" in answer.text:
+        if is_discovery and is_description(answer):
             cache.set(url, answer, 3_600)
         return answer
+
+
+def is_description(answer: requests.Response) -> bool:
+    """Return whether the identity provider says where it is asked, and not nonsense, which isn't to be kept."""
+    try:
+        addresses = [answer.json()[name] for name in ("authorization_endpoint", "token_endpoint")]
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return False
+    return answer.ok and all(isinstance(address, str) for address in addresses)
 
 
 class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]

@@ -170,7 +170,8 @@ def test_an_odd_answer_is_a_sentence(
 
 
 @pytest.mark.parametrize(
-    "text", [b"[" * 100_000, b"{", b"[]", b"null", b"<html>", b'{"token_endpoint": 5}', b"\xff\xfe"]
+    "text",
+    [b"[" * 100_000, b"{", b"[]", b"null", b"<html>", b'{"token_endpoint": 5}', b"<p>token_endpoint", b"\xff\xfe"],
 )
 @pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/userinfo"])
 def test_nonsense_in_place_of_an_answer_is_a_sentence(
@@ -185,6 +186,8 @@ def test_nonsense_in_place_of_an_answer_is_a_sentence(
         answer = client.get(BEGIN)
     assert answer.status_code < 500
     assert not is_in(client) or path == "/userinfo"  # the id_token alone may be enough
+    provider.reply = usual  # type: ignore[method-assign]
+    assert is_in(sign_in(provider)[0]), "nonsense isn't kept"
 
 
 def test_a_visitor_chooses_nothing_of_what_the_provider_is_asked(ada: User, provider: type[Provider]) -> None:
