@@ -273,7 +273,7 @@ NOT_SCHEDULED = (
 # Clocks may differ by this much.
 CLOCK_SECONDS = 60
 
-# Wrong passwords are counted for five minutes.
+# Sign-ins are counted for five minutes, and a silent identity provider isn't asked for half a minute (npd/sign_in.py).
 LONGEST_COUNT = timedelta(minutes=10)
 
 
@@ -312,7 +312,8 @@ def _write_problem(number: int) -> str:
 def clock_problems() -> list[str]:
     """Return which clocks are wrong, or ran ahead and left times that are still to come."""
     [[now, counted_until, latest_job]] = fetch_rows(
-        "SELECT sync_now(), (SELECT max(expires) FROM sync_cache WHERE cache_key LIKE '%:login_failed:%'), "
+        "SELECT sync_now(), (SELECT max(expires) FROM sync_cache "
+        "WHERE cache_key LIKE '%:rl:%' OR cache_key LIKE '%provider-is-silent'), "
         "(SELECT max(created_at) FROM sync_queue WHERE status = 'pending')"
     )
     problems = []
@@ -322,7 +323,7 @@ def clock_problems() -> list[str]:
         problems.append(f"This machine's clock is {humanize.time_span(abs(ahead))} {direction} PostgreSQL's: run NTP.")
     if counted_until and counted_until > now + LONGEST_COUNT:
         problems.append(
-            "A web process's clock ran ahead, so wrong passwords keep people out until "
+            "A web process's clock ran ahead, so sign-ins may be refused until "
             f"{counted_until:%Y-%m-%d %H:%M} UTC: type “TRUNCATE sync_cache” in “manage.py dbshell”."
         )
     if latest_job and latest_job > now + timedelta(seconds=CLOCK_SECONDS):
