@@ -41,10 +41,10 @@ from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
+from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.reconcile.our_writes import EmptiedCell
 from sync.reconcile.pass_results import changed_records
 from sync.reconcile.run import plan_pass
-from sync.reconcile.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 
 log = structlog.get_logger(__name__)
