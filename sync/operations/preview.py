@@ -16,13 +16,13 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import AnswerKind, ConflictKind
+from conflicts.reports import ConflictKind
 from sync import choices, limits, registry
 from sync.boards import availability
 from sync.clock import SyncNow
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
-from sync.kernel import grouped
+from sync.kernel import acts, grouped
 from sync.kernel.humanize import quote, shorten, within_sentence
 from sync.limits import api_quota, connector
 from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue
@@ -192,7 +192,7 @@ def calls_about_items(plan: pass_plan.Plan) -> int:
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
-    answers = _ANSWER_KINDS.keys() & {answer.kind for answer in plan.identity_answers if answer.result}
+    answers = {_ACT_KINDS.get(answer.act) for answer in plan.identity_answers if answer.result} - {None}
     return len(duplicate_acts) + 2 * len(answers)
 
 
@@ -223,22 +223,17 @@ class ChangeKind(models.TextChoices):
     FAILED = "failed", "that could not be synced"
 
 
-_ANSWER_KINDS = {
-    AnswerKind.LINK: ChangeKind.LINK,
-    AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-    AnswerKind.NEW_ITEM: ChangeKind.CREATE,
-}
-
-_DELETED_RECORD_KINDS = {
-    choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
-    choices.DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
-    choices.DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
-}
-
-_REMOVED_ITEM_KINDS = {
-    choices.RemovedItemPolicy.CREATE: ChangeKind.CREATE,
-    choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
-    choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
+# By the act that a person or a board's policy chose; other answers leave both sides as they are.
+_ACT_KINDS = {
+    acts.LINK: ChangeKind.LINK,
+    acts.SAME_NAME: ChangeKind.LINK,
+    acts.MERGE_RECORDS: ChangeKind.DELETE_RECORD,
+    acts.NEW_ITEM: ChangeKind.CREATE,
+    acts.CREATE_ITEM: ChangeKind.CREATE,
+    acts.DELETE_RECORD: ChangeKind.DELETE_RECORD,
+    acts.ARCHIVE_ITEM: ChangeKind.ARCHIVE,
+    acts.DELETE_ITEM: ChangeKind.DELETE_ITEM,
+    acts.UNLINK: ChangeKind.UNLINK,
 }
 _ITEM_KINDS = {
     pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
@@ -279,7 +274,7 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
     entity_type = planned_pass.facts.board.link.entity_type
     for answer in plan.identity_answers:
         # What a person's answer to “who is this?” does.
-        kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
+        kind = _ACT_KINDS.get(answer.act, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
         entity_id = answer.merged_id or answer.record_id or answer.asked_id
         name = str(planned_pass.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_id].record)
         if reason := answer.result or answer.rejection_reason:
@@ -370,7 +365,7 @@ def _record_change(
 def _lifecycle_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.removed_item is not None and plan.removed_item.act:
         reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
-        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
+        yield _record_change(plan, _ACT_KINDS[plan.removed_item.act], reason=reason)
     elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:
@@ -402,7 +397,7 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     if plan.ending == ANSWERED:
         return
     if plan.item_removal is not None:
-        kind = _DELETED_RECORD_KINDS[plan.item_removal]
+        kind = _ACT_KINDS[plan.item_removal]
         reason = "Its record was deleted in NPD."
     elif plan.question is not None:
         kind = ChangeKind.ASK

@@ -19,6 +19,7 @@ from conflicts.reports import KIND_UNDO
 from sync.choices import ActivityKind, BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
+from sync.kernel.acts import DELETE_RECORD
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
@@ -169,7 +170,7 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
     assert removed_item is not None
     if obstacle:
         # The person is asked again, and reads why the choice can't be carried out.
-        options = [option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION]
+        options = [option for option in removed_item.options if option.choose != DELETE_RECORD]
         removed_item.options = tuple(options)
         removed_item.problem = obstacle if removed_item.is_chosen else ""
         removed_item.act = None

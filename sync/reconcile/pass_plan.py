@@ -599,7 +599,7 @@ class IdentityAnswer:
     Linking gives the item to `record_id`; merging deletes `merged_id`, which was made from an item, for `record_id`.
     """
 
-    kind: reports.AnswerKind
+    act: str  # the code of its act
     asked_id: UUID  # the record that is asked about
     conflict: reports.OpenConflict
     item_id: str

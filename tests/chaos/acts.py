@@ -248,10 +248,10 @@ def change_mapping(cast: Cast) -> None:
 def change_policy(cast: Cast) -> None:
     """Change what happens to a record without its item, or to an item without its record."""
     if cast.rng.random() < 0.5:
-        value = cast.rng.choice(("ask", "unlink", "delete", "create"))
+        value = cast.rng.choice(("ask", "unlink", "delete_record", "create_item"))
         cast.do("change_policy", entity=cast.any_type(), name="removed_item_policy", value=value)
     else:
-        value = cast.rng.choice(("archive", "delete", "unlink", "ask"))
+        value = cast.rng.choice(("archive_item", "delete_item", "unlink", "ask"))
         cast.do("change_policy", entity=cast.any_type(), name="deleted_record_policy", value=value)
 
 

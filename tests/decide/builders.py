@@ -368,9 +368,9 @@ def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {key: entry["local"][key] for key, entry in entries.items()}
 
 
-def decided(choose: str, value: str | None = None, **shown: tuple[str | None, str | None]) -> OpenConflict:
+def decided(choose: str, **shown: tuple[str | None, str | None]) -> OpenConflict:
     """An answered question about a removed record or item; `shown` are the edits that the person saw."""
-    selection = FieldSelection(choose, value, seen=shown)
+    selection = FieldSelection(choose, seen=shown)
     return OpenConflict(uuid4(), ConflictKind.DELETE, ITEM, tuple(shown), {RECORD_KEY: selection}, by="pat")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import AnswerKind, OpenConflict
+from conflicts.reports import OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
 from sync.fields.field_values import BoardContext, Reference, is_active_on, npd_id_of
@@ -174,7 +174,7 @@ class World:
         job, tombstones = self.jobs.get(key, {}), [facts.tombstone for facts in self.deleted]
         question = self.questions.get(key)
         asked = next((record for record in records if question and record.pk == question[0]), None)
-        copied = asked if question and question[1].answer == AnswerKind.COPY else None
+        copied = asked if question and question[1].answer == "archive_copy" else None
         original = copied or named
         facts = ItemFacts(
             self._claim(key),
@@ -190,7 +190,7 @@ class World:
             question=question[1] if question else None,
             asked_record=asked,
             copied_record=None if AS_NEW_KEY in job else copied,
-            is_answered_as_new=bool(question and question[1].answer == AnswerKind.NEW_RECORD),
+            is_answered_as_new=bool(question and question[1].answer == "new_record"),
             duplicate_of=next(
                 (
                     self._with_intents(facts)

@@ -128,7 +128,7 @@ def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RemovedItemPol
     ],
 )
 def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dict[str, Any], stands: bool) -> None:
-    then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
+    then = {"version": 1, "direction": "bidirectional", "policy": "delete_record"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
     changes = after(settle_record, FACTS, plan, plan.record, board_now=settings)

@@ -77,9 +77,9 @@ def decide(
     return after(decide_deleted, of_pass, plan, linked_now) if plan.is_open else plan
 
 
-def chosen(*choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedPlan:
+def chosen(choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedPlan:
     """A deletion whose item was edited since, after somebody's decision."""
-    return deletion(role=role, tombstone=ASKED, conflicts=(decided(*choice, **shown or EDITED),))
+    return deletion(role=role, tombstone=ASKED, conflicts=(decided(choice, **shown or EDITED),))
 
 
 # deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask
@@ -95,7 +95,11 @@ def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> 
     plan = decide(deletion(), ASK)
     assert (plan.item_removal, plan.new_state, plan.reason_code) == (None, "asked", TombstoneReason.QUESTION)
     assert plan.question is not None
-    assert [option["choose"] for option in plan.question.data["options"]] == ["npd", "monday", "custom"]
+    assert [option["choose"] for option in plan.question.data["options"]] == [
+        "archive_item",
+        "restore_record",
+        "unlink",
+    ]
 
 
 # deleted | there, changed since the base | conflict "gone here, edited there"
@@ -148,13 +152,13 @@ def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
     assert [edit.key for edit in plan.edits] == ["notes"]
 
 
-@pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, ARCHIVE), (DELETE, DELETE)])
+@pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, UNLINK), (DELETE, DELETE)])
 def test_the_item_goes_as_a_person_chose(policy: DeletedRecordPolicy, removal: DeletedRecordPolicy) -> None:
-    assert decide(chosen("npd"), policy).item_removal is removal
+    assert decide(chosen(removal), policy).item_removal is removal
 
 
 def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwhile() -> None:
-    facts = chosen("monday")
+    facts = chosen("restore_record")
     assert facts.item is not None
     facts.sync_state.removed_since = at(-60)  # Monday didn't show its item then
     for item_now in (facts.item, replace(facts.item, state="archived"), None):
@@ -166,8 +170,8 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
-        (chosen("npd", role="President"), "The item was edited after you chose. Check it and choose again."),
-        (deletion(role="Director", conflicts=(decided("npd", **EDITED),)), "deleted in NPD since you"),
+        (chosen("archive_item", role="President"), "The item was edited after you chose. Check it and choose again."),
+        (deletion(role="Director", conflicts=(decided("archive_item", **EDITED),)), "deleted in NPD since you"),
     ],
     ids=["of other values", "made while the record was there"],
 )
@@ -197,7 +201,7 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 
 
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
-    call = removing("archive")
+    call = removing("archive_item")
     plan = decide(deletion(state="archived", intents=(call,)))
     assert (plan.new_state, after(take_lines_and_landed_intents, plan).landed_by_event) == ("archived", {call.pk})
 
@@ -302,7 +306,7 @@ def test_what_was_carried_out_before_the_record_was_restored_is_no_permission_fo
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = approval_facts(ApprovalKind.ITEMS, most=0)
-    plans = [decide(deletion(), UNLINK), decide(chosen("npd"))]
+    plans = [decide(deletion(), UNLINK), decide(chosen("archive_item"))]
     approve_item_removals(plans, none)
     assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
@@ -330,13 +334,13 @@ def answered(item: Item) -> WriteAnswer:
 
 
 def test_an_unlinking_empties_the_npd_id() -> None:
-    sent = item_removal_write(board(), decide(chosen("custom", "unlink")))
+    sent = item_removal_write(board(), decide(chosen("unlink")))
     assert (sent.values, sent.removes, sent.approval) == ({NPD_ID_COLUMN: None}, "unlink", None)
 
 
 @pytest.mark.parametrize(
     ("facts", "is_choice"),
-    [(deletion(), False), (chosen("npd"), True)],
+    [(deletion(), False), (chosen("archive_item"), True)],
     ids=["by the policy", "as a person chose, who saw the edit"],
 )
 def test_an_item_that_left_is_said_so_once(facts: DeletedPlan, is_choice: bool) -> None:
@@ -396,7 +400,7 @@ def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdic
 
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:
-    facts = chosen("monday")
+    facts = chosen("restore_record")
     plan = after(ask_about_item, decide(facts), ARCHIVE, "Its number is taken.")
     assert (plan.restores, plan.new_state) == (False, "asked")
     assert plan.question is not None
@@ -408,13 +412,13 @@ def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> 
 
 
 def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() -> None:
-    for plan in (decide(chosen("monday")), decide(deletion(), ASK)):
+    for plan in (decide(chosen("restore_record")), decide(deletion(), ASK)):
         locked = after(take_locked, plan, "", is_there=False)
         assert (locked.restores, locked.new_state, locked.question, locked.approval) == (False, None, None, None)
 
 
 def test_a_restore_waits_where_the_board_was_paused_since() -> None:
-    plan = after(take_locked, decide(chosen("monday")), "Paused by Pat.", is_there=True)
+    plan = after(take_locked, decide(chosen("restore_record")), "Paused by Pat.", is_there=True)
     assert (plan.restores, plan.ending.outcome, plan.ending.detail) == (False, Outcome.RELEASED, "Paused by Pat.")
     other = decide(deletion(), ASK)
     assert after(take_locked, other, "Paused by Pat.", is_there=True).question is other.question
@@ -422,7 +426,7 @@ def test_a_restore_waits_where_the_board_was_paused_since() -> None:
 
 @pytest.mark.parametrize(("state", "is_kept"), [("active", True), ("archived", False)])
 def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_kept: bool) -> None:
-    facts = chosen("monday")
+    facts = chosen("restore_record")
     shown = replace(facts.item, state=state) if facts.item else None
     plan = after(end_restored, decide(changed(facts, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")

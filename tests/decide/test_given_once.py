@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conflicts.reports import ARCHIVE_COPY, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync.choices import TombstoneState
 from sync.fields.field_values import item_values
 from sync.models import Tombstone
@@ -55,8 +55,8 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
 def copy_question(item: Item, shown_email: str = "") -> tuple[UUID, OpenConflict]:
     """The question whether this item copies Bea's, which a person answered so, as it showed the item."""
     values = item_values(builders.board(), shown(item.id, email=shown_email) if shown_email else item)
-    about = {"what": "One?", "item": {}, "options": [{"does": ARCHIVE_COPY}], "shown": {item.id: values}}
-    answer = {RECORD_KEY: FieldSelection("custom", AnswerKind.COPY, npd="One?")}
+    about = {"what": "One?", "item": {}, "options": [{"choose": "archive_copy"}], "shown": {item.id: values}}
+    answer = {RECORD_KEY: FieldSelection("archive_copy", npd="One?")}
     return BEA, OpenConflict(uuid4(), ConflictKind.IDENTITY, item.id, (), answer, about=about)
 
 

@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict, Option
 from npd.models import Contact
 from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
 from sync.reconcile.missing.duplicates import find_possible_duplicates
-from sync.reconcile.missing.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answers, identify_without_item
+from sync.reconcile.missing.identity import answers_of, decide_answers, identify_without_item
 from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
@@ -33,9 +33,10 @@ def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None 
     return an_item(email, npd_id, id=item_id, name=f"Item {item_id}", **differs)
 
 
-def question(value: str | None, *, kind: str = ConflictKind.IDENTITY) -> OpenConflict:
-    resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
-    return OpenConflict(uuid4(), kind, "7", (), resolutions)
+def question(act: str, value: str = "", *, kind: str = ConflictKind.IDENTITY, deletes: Any = "") -> OpenConflict:
+    """An open question with this answer; `deletes` is the record that merging deletes, which it shows."""
+    resolutions = {RECORD_KEY: FieldSelection(act, value or None)} if act else {}
+    return OpenConflict(uuid4(), kind, "7", (), resolutions, about={"shown": {str(deletes): {}}})
 
 
 def identified(
@@ -53,6 +54,10 @@ def identified(
         row.payload = {NEW_ITEM_KEY: True}
     plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
     return [plans[record.pk] for record in records]
+
+
+def answers_in(question: dict[str, Any]) -> list[str]:
+    return [Option(**option).name for option in question["options"]]
 
 
 def ignored(item_id: str, record: Contact | None = None, *, left_alone: bool = True) -> IgnoredItem:
@@ -115,7 +120,7 @@ def test_what_the_plan_had_no_new_item_for_is_asked_about(items: list[Item]) -> 
     read = PassFacts(BY_EMAIL, at(0), items=BatchItems(by_name=items))
     [plan] = identify_without_item(read, [claimed]).values()
     assert plan.question is not None
-    assert [option["value"] for option in plan.question["options"]] == [*(item.id for item in items), "new"]
+    assert answers_in(plan.question) == [*(f"same_name {item.id}" for item in items), "new_item"]
     claimed.claim.jobs[0].payload = {NEW_ITEM_KEY: True}
     assert list(identify_without_item(read, [claimed]).values()) == [IdentityPlan(creates=True)]
 
@@ -166,7 +171,7 @@ def test_several_hits_are_asked_about() -> None:
         == "2 items on the board could be this contact. Nothing is created until somebody answers."
     )
     assert candidates_of(plan) == [("7", None), ("8", None)]
-    assert [option["value"] for option in plan.question["options"]] == ["7", "8", AnswerKind.NEW_ITEM]
+    assert answers_in(plan.question) == ["link 7", "link 8", "new_item"]
     assert plan.reason.startswith("Who is this? 2 items on the board could be")
 
 
@@ -182,7 +187,7 @@ def test_a_hit_linked_elsewhere_is_asked_about(case: str) -> None:
     assert candidates_of(plan) == [("7", str(owner))]
     assert plan.question is not None
     assert plan.question["what"].startswith("The item that fits already belongs to another contact")
-    assert [option["value"] for option in plan.question["options"]] == [AnswerKind.NEW_ITEM]
+    assert answers_in(plan.question) == ["new_item"]
 
 
 def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_not_touched() -> None:
@@ -190,7 +195,7 @@ def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_no
     more: dict[str, Any] = {"by_match": [shown()], "owners": {"7": record.pk}}
     [plan] = identified(ann(5), **more, unedited={record.pk: record})
     assert plan.question is not None
-    assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{record.pk}", AnswerKind.NEW_ITEM]
+    assert answers_in(plan.question) == [f"merge_records {record.pk}", "new_item"]
 
 
 @pytest.mark.parametrize(
@@ -297,17 +302,14 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
     assert bool(question) is is_asked, case
     if question:
         assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
-        assert [option["value"] for option in question["options"]] == [
-            f"{SAME_AS}{original.pk}",
-            AnswerKind.TWO_RECORDS,
-        ]
+        assert answers_in(question) == [f"merge_records {original.pk}", "two_records"]
 
 
 # Answers.
 
 
-def answer(record: Contact, value: str) -> IdentityAnswer:
-    [parsed] = answers_of(facts(record, conflicts=(question(value),)))
+def answer(record: Contact, act: str, value: str = "", **more: Any) -> IdentityAnswer:
+    [parsed] = answers_of(facts(record, conflicts=(question(act, value, **more),)))
     return parsed
 
 
@@ -315,29 +317,30 @@ OTHER = UUID(int=5)
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "gets", "item_id"),
+    ("act", "value", "deletes", "gets", "item_id"),
     [
-        (str(OTHER), AnswerKind.LINK, OTHER, "7"),
-        ("8", AnswerKind.LINK, "own", "8"),
-        (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"),
-        (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
-        (AnswerKind.NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
-        (AnswerKind.LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
-        (AnswerKind.TWO_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
+        ("link", str(OTHER), None, OTHER, "7"),
+        ("link", "8", None, "own", "8"),
+        ("same_name", "8", None, "own", "8"),
+        ("merge_records", str(OTHER), "own", OTHER, "7"),
+        ("merge_records", str(OTHER), OTHER, "own", "7"),
+        ("new_item", "", None, None, "7"),
+        ("leave_alone", "", None, None, "7"),
+        ("two_records", "", None, None, "7"),
     ],
 )
-def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
+def test_what_an_answer_means(act: str, value: str, deletes: Any, gets: Any, item_id: str) -> None:
     record = ann()
-    parsed = answer(record, value)
-    assert (parsed.kind, parsed.record_id, parsed.item_id) == (kind, record.pk if gets == "own" else gets, item_id)
-    if kind is AnswerKind.MERGE:
-        assert {parsed.merged_id, parsed.record_id} == {record.pk, OTHER}
+    ids = {"own": record.pk}
+    deleted = ids.get(deletes, deletes)
+    parsed = answer(record, act, value, deletes=deleted)
+    assert (parsed.record_id, parsed.merged_id, parsed.item_id) == (ids.get(gets, gets), deleted, item_id)
 
 
-@pytest.mark.parametrize("value", [None, "", "else", *ITEM_ANSWERS])
-def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
+@pytest.mark.parametrize("act", ["", *ITEM_ANSWERS])
+def test_what_is_no_answer_to_a_question_of_identity(act: str) -> None:
     record = ann()
-    assert answers_of(facts(record, conflicts=(question(value), question("8", kind=ConflictKind.FIELDS)))) == []
+    assert answers_of(facts(record, conflicts=(question(act), question("npd", kind=ConflictKind.FIELDS)))) == []
 
 
 def npd(*records: Contact, **differs: Any) -> AnswerFacts:
@@ -355,7 +358,7 @@ def npd(*records: Contact, **differs: Any) -> AnswerFacts:
     ],
 )
 def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: dict[str, Any], problem: str) -> None:
-    plan = answer(record or ann(), "8")
+    plan = answer(record or ann(), "link", "8")
     decide_answers([plan], npd(*filter(None, [record]), **differs))
     result = "" if problem else "Linked “Ann” with the item 8, as somebody decided."
     assert (plan.rejection_reason, plan.result) == (problem, result), case
@@ -376,7 +379,7 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
     other = ann(name="Known", **differs)
     records = [record] if is_gone else [record, other]
     rest = npd(*records, unedited=frozenset() if is_edited else frozenset({record.pk}))
-    plan = answer(record, f"{SAME_AS}{other.pk}")
+    plan = answer(record, "merge_records", str(other.pk), deletes=record.pk)
     decide_answers([plan], rest)
     assert plan.rejection_reason.endswith(outdated), case
     assert plan.result.endswith(result), case
@@ -387,7 +390,7 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
 def test_an_item_is_given_to_one_of_two_answers() -> None:
     record, other = ann(), ann(5, name="Bea")
     before = npd(record, other)
-    answers = [answer(record, "8"), answer(other, "8"), answer(record, "9")]
+    answers = [answer(record, "link", "8"), answer(other, "link", "8"), answer(record, "link", "9")]
     decide_answers(answers, before)
     reasons = [entry.rejection_reason for entry in answers]
     assert reasons == ["", "The item now belongs to “Ann”.", "“Ann” now has another item."]
@@ -397,7 +400,11 @@ def test_an_item_is_given_to_one_of_two_answers() -> None:
 def test_a_record_is_deleted_for_one_of_two_answers() -> None:
     record, other, third = ann(monday_id="7"), ann(name="Known"), ann(5, name="Bea")
     before = npd(record, other, third, unedited=frozenset({record.pk}))
-    answers = [answer(record, f"{SAME_AS}{other.pk}"), answer(other, f"{TAKES_ITEM}{record.pk}"), answer(third, "7")]
+    answers = [
+        answer(record, "merge_records", str(other.pk), deletes=record.pk),
+        answer(other, "merge_records", str(record.pk), deletes=record.pk),
+        answer(third, "link", "7"),
+    ]
     decide_answers(answers, before)
     assert answers[1].rejection_reason == "one of the two records was deleted meanwhile."
     assert answers[2].rejection_reason == "The item now belongs to “Known”."

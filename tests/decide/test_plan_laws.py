@@ -12,7 +12,7 @@ import pytest
 from django.db.models import Model
 from hypothesis import example, given, settings
 
-from conflicts.reports import KIND_UNDO, AnswerKind
+from conflicts.reports import KIND_UNDO
 from sync.choices import Cause, DeletedRecordPolicy, RemovedItemPolicy
 from sync.fields.field_bases import new_base
 from sync.fields.field_values import BoardContext, is_active_on, local_values
@@ -63,15 +63,14 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    kinds = (AnswerKind.LINK, AnswerKind.MERGE)
-    answers = [reply for reply in plan.identity_answers if reply.result and reply.kind in kinds]
-    merged = [reply.merged_id for reply in answers if reply.kind is AnswerKind.MERGE]
+    answers = [reply for reply in plan.identity_answers if reply.result and reply.record_id]
+    merged = [reply.merged_id for reply in answers if reply.merged_id]
     # A record that is merged into another is gone before anything is read, and its item is free.
     staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
     given_to: set[Any] = {(record.monday_id, key) for key, record in staying.items() if record.monday_id}
     new = [(entry.link_to, key) for key, entry in plan.records.items() if entry.link_to]
     new += [(entry.facts.item_id, entry.record.pk) for entry in plan.items if entry.act in ASSIGNING and entry.record]
-    given_to |= {(reply.item_id, reply.record_id) for reply in answers if reply.kind is AnswerKind.LINK}
+    given_to |= {(reply.item_id, reply.record_id) for reply in answers if not reply.merged_id}
     assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
     assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]
     assert len(merged) == len(set(merged))
@@ -135,7 +134,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.context, deleted, item) if edit[0] == "monday"]
-    merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.kind is AnswerKind.MERGE]
+    merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.merged_id]
     assert set(merged) <= world.untouched
     for copy in [item for item in plan.items if item.is_ours]:
         own_item = world.items.get(copy.original_record.monday_id or "")

@@ -130,7 +130,7 @@ def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy
 @pytest.mark.parametrize("policy", POLICIES)
 def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(contact(role_title="Director")), policy)
-    assert (removed(plan).act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
+    assert (removed(plan).act, options(plan)) == (NOTHING, ["create_item", "delete_record", "unlink"])
     (edit,) = removed(plan).fields
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Boss", None)
 
@@ -235,7 +235,7 @@ def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy
         2,
     )
     plan = decide(removal(state="missing", sync_state={"removed_passes": 2}), policy)
-    assert (plan.sync_state.removed_passes, removed(plan).act, options(plan)) == (3, NOTHING, ["npd", "custom"])
+    assert (plan.sync_state.removed_passes, removed(plan).act, options(plan)) == (3, NOTHING, ["create_item", "unlink"])
     assert removed(plan).sentence.startswith("Monday doesn't show the item of “Ann” any more")
 
 
@@ -245,7 +245,7 @@ def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(state="moved"), policy)
-    assert (removed(plan).act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
+    assert (removed(plan).act, options(plan)) == (NOTHING, ["create_item", "delete_record", "unlink"])
     assert removed(plan).sentence.startswith(f"The item “Ann” is on another board now ({BOARD}).")
 
 
@@ -255,16 +255,16 @@ def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> N
 @pytest.mark.parametrize(
     ("differs", "expected"),
     [
-        ({"record": contact(sync_direction="monday_to_npd")}, ["monday", "custom"]),
-        ({"record": contact(sync_direction="npd_to_monday")}, ["npd", "custom"]),
-        ({"needed_by": "3 sprints in NPD can't be without “Ann”."}, ["npd", "custom"]),
-        ({"loss": " 3 contacts in NPD would no longer name it."}, ["npd", "monday", "custom"]),
+        ({"record": contact(sync_direction="monday_to_npd")}, ["delete_record", "unlink"]),
+        ({"record": contact(sync_direction="npd_to_monday")}, ["create_item", "unlink"]),
+        ({"needed_by": "3 sprints in NPD can't be without “Ann”."}, ["create_item", "unlink"]),
+        ({"loss": " 3 contacts in NPD would no longer name it."}, ["create_item", "delete_record", "unlink"]),
     ],
 )
 def test_options_and_policies_are_those_that_are_left(differs: dict[str, Any], expected: list[str]) -> None:
     plan = decide(removal(**differs))
     assert options(plan) == expected
-    policy = CREATE if "npd" not in expected else DELETE
+    policy = CREATE if "create_item" not in expected else DELETE
     assert removed(decide(removal(**differs), policy)).act is NOTHING
 
 
@@ -284,9 +284,9 @@ def test_of_a_record_without_sync_nothing_is_sent() -> None:
 # What a person chose.
 
 
-@pytest.mark.parametrize(("choice", "act"), [(("npd",), CREATE), (("monday",), DELETE), (("custom", "unlink"), UNLINK)])
-def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RemovedItemPolicy) -> None:
-    conflict = decided(*choice, role_title=("Director", None))
+@pytest.mark.parametrize("act", [CREATE, DELETE, UNLINK])
+def test_a_choice_is_carried_out_whatever_was_edited(act: RemovedItemPolicy) -> None:
+    conflict = decided(act, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
     assert (removed(plan).act, removed(plan).is_chosen, removed(plan).decided_by) == (act, True, "as somebody decided")
 
@@ -294,9 +294,13 @@ def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], ac
 @pytest.mark.parametrize(
     ("choice", "differs", "problem"),
     [
-        (decided("monday", role_title=("Other", None)), {}, "The record was edited after you chose."),
-        (decided("monday"), {"needed_by": "1 sprint in NPD can't be without “Ann”."}, "1 sprint in NPD can't be"),
-        (decided("npd"), {"record": contact(sync_direction="monday_to_npd")}, "This is not possible any more."),
+        (decided("delete_record", role_title=("Other", None)), {}, "The record was edited after you chose."),
+        (
+            decided("delete_record"),
+            {"needed_by": "1 sprint in NPD can't be without “Ann”."},
+            "1 sprint in NPD can't be",
+        ),
+        (decided("create_item"), {"record": contact(sync_direction="monday_to_npd")}, "This is not possible any more."),
     ],
 )
 def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str, Any], problem: str) -> None:
@@ -380,8 +384,8 @@ def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
     [
         ("rejected", (), NOTHING, ""),
         ("kept", (), NOTHING, ""),
-        ("rejected", (decided("monday"),), NOTHING, "Deleting this record was not approved."),
-        ("kept", (decided("monday"),), DELETE, ""),
+        ("rejected", (decided("delete_record"),), NOTHING, "Deleting this record was not approved."),
+        ("kept", (decided("delete_record"),), DELETE, ""),
     ],
     ids=["by the policy", "by the policy, later", "chosen before", "chosen afterwards"],
 )

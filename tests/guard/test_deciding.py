@@ -93,7 +93,7 @@ def test_selected_requests_of_the_list_are_decided_by_the_same_question(
     assert "Latest, by mary" in words_of(browser.post(page, chosen, follow=True).content.decode())
 
 
-@pytest.mark.parametrize("policy", ["archive", "delete"])
+@pytest.mark.parametrize("policy", ["archive_item", "delete_item"])
 def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(browser: Client, policy: str) -> None:
     states_of.boards()
     BoardLink.objects.update(deleted_record_policy=policy)

@@ -67,7 +67,7 @@ def edited_there(world: World) -> tuple[str, Any]:
 def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(world: World, pat: Any) -> None:
     item_id, key = edited_there(world)
     conflict = question(key)
-    choose(conflict, pat, "monday")
+    choose(conflict, pat, "restore_record")
     world.work()
     world.work()
     back = Contact.objects.get(pk=key)

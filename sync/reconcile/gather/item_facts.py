@@ -15,14 +15,14 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
-from conflicts.reports import AnswerKind, OpenConflict
+from conflicts.reports import OpenConflict
 from conflicts.store import questions_about, records_seeking
 from sync import choices, registry
 from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
-from sync.kernel import grouped
+from sync.kernel import acts, grouped
 from sync.kernel.db import match_key_sql
 from sync.models import (
     ActivityLine,
@@ -489,14 +489,14 @@ def _with_present_rows(
         # What somebody asked for since overrules the answer.
         is_overruled = any(key in item.claim.payload for key in REQUEST_KEYS)
         answer = question.answer if question and not is_overruled else ""
-        is_answered_as_new = answer == AnswerKind.NEW_RECORD
+        is_answered_as_new = answer == acts.NEW_RECORD
         has_records_id = item.new_record_id is not None and item.new_record_id == npd_id
         complete.append(
             replace(
                 item,
                 question=question,
                 asked_record=asked_record,
-                copied_record=asked_record if answer == AnswerKind.COPY else None,
+                copied_record=asked_record if answer == acts.ARCHIVE_COPY else None,
                 is_answered_as_new=is_answered_as_new,
                 asking_records=frozenset(asking.get(item.item_id, ())),
                 new_record_id=uuid.uuid4() if is_answered_as_new and has_records_id else item.new_record_id,

@@ -20,6 +20,7 @@ from sync.choices import ActivityKind, TombstoneReason
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
+from sync.kernel import acts
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
@@ -39,10 +40,6 @@ FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, ch
 
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.
 ITEM_IS_BACK = "restored"
-
-# The options of the question, as a stored choice names them, beside removed_items.UNLINK_OPTION.
-REMOVE_OPTION = "npd"
-RESTORE_OPTION = "monday"
 
 # Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
@@ -121,7 +118,7 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
     choice = plan.facts.choice
     if item is not None:
         plan.sync_state.removed_since = None
-    if is_removed and choice is not None and choice.choose == RESTORE_OPTION:
+    if is_removed and choice is not None and choice.choose == acts.RESTORE_RECORD:
         plan.new_state = choices.TombstoneState.RESTORED
         plan.end(pass_plan.Outcome.SETTLED)
     elif item is None:
@@ -213,14 +210,13 @@ def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: It
         plan.item_removal = policy
     elif choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
         ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
-    elif choice.choose == RESTORE_OPTION:
+    elif choice.choose == acts.RESTORE_RECORD:
         plan.new_state = choices.TombstoneState.RESTORED
         plan.end(pass_plan.Outcome.SETTLED)
-    elif choice.choose == removed_items.UNLINK_OPTION:
-        plan.item_removal = choices.DeletedRecordPolicy.UNLINK
+    elif choice.choose in REMOVAL_CALLS:
+        plan.item_removal = choices.DeletedRecordPolicy(choice.choose)
     else:
-        deletes = policy is choices.DeletedRecordPolicy.DELETE
-        plan.item_removal = policy if deletes else choices.DeletedRecordPolicy.ARCHIVE
+        ask_about_item(plan, policy, removed_items.NOT_POSSIBLE)
 
 
 def ask_about_item(plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPolicy, problem: str = "") -> None:
@@ -239,18 +235,16 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPol
     # Without a line: the conflict adds one to the history.
     _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
     removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
-    remove = reports.Option(REMOVE_OPTION, f"Archive the item{again}", removing, does=reports.ARCHIVE_ITEM)
+    remove = reports.Option(acts.ARCHIVE_ITEM, removing, label=f"Archive the item{again}")
     if policy is choices.DeletedRecordPolicy.DELETE:
         removing = f"{removing.removesuffix('.')} for 30 days."
-        remove = reports.Option(REMOVE_OPTION, f"Delete the item{again}", removing, does=reports.DELETE_ITEM)
+        remove = reports.Option(acts.DELETE_ITEM, removing, label=f"Delete the item{again}")
     restoring = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and becomes no new record."
     options = [
         remove,
-        reports.Option(RESTORE_OPTION, "Restore the record", restoring, does=reports.RESTORE_RECORD),
-        reports.Option(
-            removed_items.UNLINK_OPTION, "Unlink the item", unlinking, removed_items.UNLINK_VALUE, reports.UNLINK
-        ),
+        reports.Option(acts.RESTORE_RECORD, restoring, label="Restore the record"),
+        reports.Option(acts.UNLINK, unlinking, label="Unlink the item"),
     ]
     plan.question = plan.conflict_report(
         ConflictKind.DELETE,

@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conflicts import reports
-from conflicts.reports import AnswerKind, ConflictKind, Option
+from conflicts.reports import ConflictKind, Option
 from sync.choices import ActivityKind, ApprovalKind, ApprovalState
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
-from sync.kernel.acts import ACTS
+from sync.kernel import acts
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan
@@ -62,8 +62,8 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ma
         if other.monday_id:
             effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
         label = f"The same as “{other}”: delete “{record}”"
-        options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{identity.SAME_AS}{other.pk}", label))
-    options.append(Option.answer("two_records", ACTS["two_records"].effect, AnswerKind.TWO_RECORDS))
+        options.append(Option(acts.MERGE_RECORDS, effect, str(other.pk), label))
+    options.append(Option(acts.TWO_RECORDS, acts.ACTS[acts.TWO_RECORDS].effect))
     names = identity.quoted_names(others)
     sentence = f"“{record}”, which was made from an item on the board, has the same {match_label} as {names}."
     return identity.question_data(sentence, identity.record_candidates(others), options)
@@ -201,9 +201,9 @@ def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repor
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     leaving_alone = f"The item “{item.name}” stays on the board and is not synced."
     options = [
-        Option.answer(reports.ARCHIVE_COPY, archiving, AnswerKind.COPY, "It is a copy: archive it"),
-        Option.answer("new_record", creating, AnswerKind.NEW_RECORD),
-        Option.answer("leave_alone", leaving_alone, AnswerKind.LEAVE_ALONE),
+        Option(acts.ARCHIVE_COPY, archiving, label="It is a copy: archive it"),
+        Option(acts.NEW_RECORD, creating),
+        Option(acts.LEAVE_ALONE, leaving_alone),
     ]
     candidates = identity.record_candidates([record])
     data = identity.question_data(duplicate_question_text(duplicate), candidates, options)

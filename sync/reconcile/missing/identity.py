@@ -19,12 +19,12 @@ from uuid import UUID
 from django.utils.text import capfirst
 
 from conflicts import reports
-from conflicts.reports import AnswerKind, ConflictKind, Option
+from conflicts.reports import ConflictKind, Option
 from sync.choices import ActivityKind, SyncDirection
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
-from sync.kernel import as_uuid, grouped
+from sync.kernel import acts, as_uuid, grouped
 from sync.models import IgnoredItem, SyncedModel
 from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.monday.board_items import BatchItems, Item
@@ -41,9 +41,8 @@ SEARCH_SECONDS = 10
 # Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
-# The stored answers by which two records become one, each followed by a record's id.
-SAME_AS = "same:"  # the conflict's record, made from the item, is deleted for that record
-TAKES_ITEM = "takes:"  # that record, made from the item, is deleted for the conflict's record, which takes its item
+# The answers that give a record an item.
+LINKING = (acts.LINK, acts.SAME_NAME)
 
 # How a pass ends that only changes links: the next one reads and compares what is linked now.
 ANSWERED = pass_plan.Ending(
@@ -314,10 +313,10 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         leave_label = f"They are one {hits[0].entity_type()}: leave this item alone"
         leaving_alone = f"“{linked[0]}” keeps its item. {leaving_alone}"
     options = [
-        Option.answer("link", f"“{record}” {linking}", str(record.pk), f"It is “{record}”") for record in linkable(hits)
+        Option(acts.LINK, f"“{record}” {linking}", str(record.pk), f"It is “{record}”") for record in linkable(hits)
     ]
-    options.append(Option.answer("new_record", creating, AnswerKind.NEW_RECORD))
-    options.append(Option.answer("leave_alone", leaving_alone, AnswerKind.LEAVE_ALONE, leave_label))
+    options.append(Option(acts.NEW_RECORD, creating))
+    options.append(Option(acts.LEAVE_ALONE, leaving_alone, label=leave_label))
     return question_data(f"{sentence} {so_far}", record_candidates(hits), options) | {"item": dict(details)}
 
 
@@ -342,14 +341,14 @@ def item_question(
         sentence = f"The item that fits already belongs to another {record.entity_type()}"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
     options = [
-        Option.answer("link", linking, item.id, f"It is “{item.name}” ({item.id})")
+        Option(acts.LINK, linking, item.id, f"It is “{item.name}” ({item.id})")
         for item in hits
         if owners.get(item.id, record.pk) == record.pk
     ]
     for duplicate in duplicates:
         label = f"The same as “{duplicate}”, made from the item: delete that"
         effect = f"The record “{duplicate}” is deleted in NPD, and its item is linked with “{record}”."
-        options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{TAKES_ITEM}{duplicate.pk}", label))
+        options.append(Option(acts.MERGE_RECORDS, effect, str(duplicate.pk), label))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in hits}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in hits]
     return question_data(f"{sentence}. {_UNANSWERED}", candidates, [*options, _new_item_option(record)])
@@ -362,8 +361,8 @@ def namesake_question(board: BoardContext, record: SyncedModel, items: Sequence[
         sentence = f"{len(items)} items on the board have the name of “{record}”"
     unsure = f"but {board.match_label} doesn't tell whether they are the same"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
-    act = reports.SAME_NAME if len(items) == 1 else "link"
-    options = [Option.answer(act, linking, item.id, f"It is “{item.name}” ({item.id})") for item in items]
+    act = acts.SAME_NAME if len(items) == 1 else acts.LINK
+    options = [Option(act, linking, item.id, f"It is “{item.name}” ({item.id})") for item in items]
     candidates = [field_values.item_data(board, item) | {"linked_to": None} for item in items]
     options.append(_new_item_option(record))
     return question_data(f"{sentence}, {unsure}. {_UNANSWERED}", candidates, options) | {"by_name": True}
@@ -378,7 +377,7 @@ def unplanned_question(record: SyncedModel) -> dict[str, Any]:
 def relink_question(board: BoardContext, record: SyncedModel, row: IgnoredItem, former: Item | None) -> dict[str, Any]:
     """Return the question whether a record that syncs again gets back its `former` item, if that was read."""
     effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
-    again = Option.answer("link", effect, row.item_id, "Link it with that item again")
+    again = Option(acts.LINK, effect, row.item_id, "Link it with that item again")
     sentence = f"“{record}” had this item before. {row.reason} {_UNANSWERED}"
     unread = {"id": row.item_id, "label": f"Item {row.item_id}"}
     candidate = (field_values.item_data(board, former) if former else unread) | {"linked_to": None}
@@ -387,7 +386,7 @@ def relink_question(board: BoardContext, record: SyncedModel, row: IgnoredItem, 
 
 def _new_item_option(record: SyncedModel) -> Option:
     effect = f"A new item is created for “{record}”; what is on the board stays as it is."
-    return Option.answer("new_item", effect, AnswerKind.NEW_ITEM)
+    return Option(acts.NEW_ITEM, effect)
 
 
 def quoted_names(records: Sequence[SyncedModel]) -> str:
@@ -409,7 +408,7 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
         # An applied answer closes its question; a rejected answer leaves it open without the choice.
         if answer.result:
             record_plan.answered_questions |= {answer.conflict.conflict_id}
-        if answer.result and answer.kind is AnswerKind.TWO_RECORDS:
+        if answer.result and answer.act == acts.TWO_RECORDS:
             record_plan.sync_state.made_from_item = False
         for key in plan.records.keys() & {answer.asked_id, *answer.record_ids}:
             plan.records[key].ending = ANSWERED
@@ -433,28 +432,23 @@ def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
     for conflict in facts.conflicts:
         if conflict.kind != ConflictKind.IDENTITY:
             continue
-        resolution = conflict.resolutions.get(reports.RECORD_KEY)
-        value = str(resolution.value or "") if resolution is not None else ""
-        item_id = conflict.monday_item_id
+        selection = conflict.resolutions.get(reports.RECORD_KEY)
         # The item's own pass carries out what needs the item.
-        if value in reports.ITEM_ANSWERS:
+        if selection is None or selection.choose in reports.ITEM_ANSWERS:
             continue
-        kind = next((kind for kind in AnswerKind if kind == value), None)
+        value = selection.value or ""
+        item_id = conflict.monday_item_id
         merged_id = None
-        if (record_id := as_uuid(value)) is not None:
-            kind = AnswerKind.LINK
-        elif value.isdigit():
+        record_id = as_uuid(value)
+        if selection.choose in LINKING and record_id is None:
             # The chosen item may be another than the conflict's item.
-            kind = AnswerKind.LINK
             item_id = value
             record_id = facts.id
-        elif value.startswith((SAME_AS, TAKES_ITEM)):
-            kind = AnswerKind.MERGE
-            other = as_uuid(value.partition(":")[2])
-            merged_id = facts.id if value.startswith(SAME_AS) else other
-            record_id = other if value.startswith(SAME_AS) else facts.id
-        if kind is not None:
-            answers.append(pass_plan.IdentityAnswer(kind, facts.id, conflict, item_id, record_id, merged_id))
+        elif selection.choose == acts.MERGE_RECORDS:
+            # The question shows the values of the record that is deleted: this one, or one that was chosen.
+            merged_id = facts.id if str(facts.id) in conflict.shown else record_id
+            record_id = record_id if merged_id == facts.id else facts.id
+        answers.append(pass_plan.IdentityAnswer(selection.choose, facts.id, conflict, item_id, record_id, merged_id))
     return answers
 
 
@@ -466,7 +460,7 @@ def decide_answers(answers: Iterable[pass_plan.IdentityAnswer], facts: AnswerFac
     records = dict(facts.records)
     owners = dict(facts.owners)
     for answer in answers:
-        if answer.kind is AnswerKind.MERGE:
+        if answer.act == acts.MERGE_RECORDS:
             _decide_merge(answer, facts, records)
         else:
             _decide_answer(answer, records, owners)
@@ -486,13 +480,13 @@ def _decide_answer(
     answer: pass_plan.IdentityAnswer, records: Mapping[UUID, SyncedModel], owners: Mapping[str, SyncedModel]
 ) -> None:
     """Decide whether an answer can still be applied."""
-    if answer.kind is AnswerKind.LINK:
+    if answer.act in LINKING:
         record = records.get(answer.record_id) if answer.record_id else None
         answer.rejection_reason = link_problem(record, owners.get(answer.item_id))
         sentence = f"Linked “{record}” with the item {answer.item_id}, as somebody decided."
-    elif answer.kind is AnswerKind.NEW_ITEM:
+    elif answer.act == acts.NEW_ITEM:
         sentence = "None of them: it gets a new item."
-    elif answer.kind is AnswerKind.TWO_RECORDS:
+    elif answer.act == acts.TWO_RECORDS:
         sentence = "They are two; both stay."
     else:
         sentence = "The item is left alone."

@@ -21,6 +21,7 @@ from sync import choices
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
+from sync.kernel import acts
 from sync.merge import FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
@@ -33,13 +34,6 @@ from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
-
-# The options of the question, as a stored choice names them: “npd” if NPD's state stands, “monday” if Monday's does, as
-# in deleted_records.py.
-CREATE_OPTION = "npd"
-DELETE_OPTION = "monday"
-UNLINK_OPTION = "custom"
-UNLINK_VALUE = "unlink"
 
 # How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”).
 DAYS_IN_TRASH = 30
@@ -61,11 +55,7 @@ RESTORE_HINTS = {
     MOVED: "move it back",
     MISSING: "let NPD Sync's user on Monday see it again",
 }
-_OPTION_ACTS = {
-    CREATE_OPTION: choices.RemovedItemPolicy.CREATE,
-    DELETE_OPTION: choices.RemovedItemPolicy.DELETE,
-    UNLINK_OPTION: choices.RemovedItemPolicy.UNLINK,
-}
+NOT_POSSIBLE = "This is not possible any more. Choose another option."
 BY_PERSON = "as somebody decided"
 BY_POLICY = "as this board's setting says"
 
@@ -254,20 +244,20 @@ def removal_options(
             f"NPD Sync creates a new item with NPD's values, and links it with “{name}”. To get the old item back "
             f"instead, {RESTORE_HINTS[state]}: this question then closes by itself."
         )
-        options.append(reports.Option(CREATE_OPTION, label, effect, does=reports.CREATE_ITEM))
+        options.append(reports.Option(acts.CREATE_ITEM, effect, label=label))
     if state != MISSING and direction != choices.SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         label = "Delete the record in NPD too"
         effect = (
             f"NPD Sync deletes “{name}” in NPD, with all that was edited there.{facts.loss} You can restore it for "
             f"{settings.tombstone_days} days, under “Deleted records”."
         )
-        options.append(reports.Option(DELETE_OPTION, label, effect, does=reports.DELETE_RECORD))
+        options.append(reports.Option(acts.DELETE_RECORD, effect, label=label))
     label = "Keep the record and end its sync"
     effect = (
         f"“{name}” stays in NPD as it is, with its sync off. The item is unlinked: if somebody restores it, it "
         "becomes no record by itself."
     )
-    return (*options, reports.Option(UNLINK_OPTION, label, effect, UNLINK_VALUE, reports.UNLINK))
+    return (*options, reports.Option(acts.UNLINK, effect, label=label))
 
 
 def _choose_act(
@@ -291,16 +281,15 @@ def _choose_act(
         removed.is_chosen = True
         return
     choice = plan.facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY)
-    open_options = {(option.choose, option.value) for option in removed.options}
     if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
         removed.problem = "The record was edited after you chose. Check the current values, then choose again."
-    elif choice is not None and (choice.choose, choice.value or "") in open_options:
-        removed.act = _OPTION_ACTS[choice.choose]
+    elif choice is not None and choice.choose in [option.choose for option in removed.options]:
+        removed.act = choices.RemovedItemPolicy(choice.choose)
         removed.decided_by = BY_PERSON
         removed.is_chosen = True
     elif choice is not None:
-        needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
-        removed.problem = needed or "This is not possible any more. Choose another option."
+        needed = facts.needed_by if choice.choose == acts.DELETE_RECORD else ""
+        removed.problem = needed or NOT_POSSIBLE
     elif act := _act_by_policy(plan, facts, policy, removed):
         removed.act = act
         removed.decided_by = BY_POLICY

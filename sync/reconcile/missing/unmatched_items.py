@@ -21,10 +21,10 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts import reports
 from sync.choices import ActivityKind, SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
+from sync.kernel.acts import ARCHIVE_COPY
 from sync.kernel.humanize import time_span
 from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.models.records_and_items import OFF_BOARD_STATES, REPORTED_STATES, unmatched_sentence
@@ -181,7 +181,7 @@ class _ItemRule:
             return False
         if self._npd_id_record is not None:
             return False
-        return any(option["does"] == reports.ARCHIVE_COPY for option in question.about.get("options", ()))
+        return any(option["choose"] == ARCHIVE_COPY for option in question.about.get("options", ()))
 
     def _decide_copy(self) -> pass_plan.ItemPlan:
         """Plan to archive it if a person answered so about what it still is; else the question stays."""

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import RECORD_KEY, AnswerKind, ConflictKind, ConflictReport
+from conflicts.reports import RECORD_KEY, ConflictKind, ConflictReport
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import recheck_hold
 from sync.choices import ActivityKind, TombstoneReason
 from sync.clock import SyncNow, sync_now
 from sync.fields import field_bases, field_values
-from sync.kernel.acts import RestoreError
+from sync.kernel import acts
 from sync.kernel.db import update_many
 from sync.models import (
     ApprovalRequest,
@@ -78,7 +78,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
     """Write what a person's answer says; what needs a call is left to a pass, which this enqueues."""
     entity_type = run.entity_type
     by = plan.facts.requested_by
-    if answer.kind is AnswerKind.MERGE:
+    if answer.act == acts.MERGE_RECORDS:
         assert answer.merged_id is not None
         assert answer.record_id is not None
         merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
@@ -89,7 +89,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         for entity_id in (answer.merged_id, answer.record_id):
             run.log_line(entity_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
+    elif answer.act in identity.LINKING and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
@@ -97,7 +97,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.log_line(answer.record_id, answer.item_id, ActivityKind.LINK, answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_id:
             run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is AnswerKind.NEW_ITEM:
+    elif answer.act == acts.NEW_ITEM:
         asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
         owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
         free_items = sorted(asked_items.difference(map(str, owned)))
@@ -107,9 +107,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.enqueue_items(free_items)
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
-    elif answer.kind is AnswerKind.TWO_RECORDS:
+    elif answer.act == acts.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
-    elif answer.kind is AnswerKind.LEAVE_ALONE:
+    elif answer.act == acts.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
@@ -328,7 +328,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     for plan in (plan for plan in plans if plan.record.monday_id):
         asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
-        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == AnswerKind.COPY}
+        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == acts.ARCHIVE_COPY}
         for item_id in copies & second_items:
             ignore_item(run.entity_type, item_id, None, "A person said that it is a copy.")
         name = field_values.record_name(plan.record)
@@ -342,7 +342,7 @@ def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tomb
     sentence = deleted_records.restored_sentence(plan)
     try:
         restore_record(tombstone, item_id=plan.item_to_keep or WITHOUT_ITEM, sentence=sentence)
-    except RestoreError as error:
+    except acts.RestoreError as error:
         policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
         deleted_records.ask_about_item(plan, policy, str(error))
     else:
