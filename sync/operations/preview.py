@@ -32,12 +32,12 @@ from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import RULES, decide, end_unread
-from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.identity import ANSWERED, LINKED, answered_items
+from sync.reconcile.missing.deleted_records import new_item_removal_requests
+from sync.reconcile.missing.identity import ANSWERED, LINKED, answered_items
+from sync.reconcile.missing.removed_items import new_deletion_requests
 from sync.reconcile.pass_results import changed_records, conflict_reports
-from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
 
