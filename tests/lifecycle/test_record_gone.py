@@ -39,7 +39,7 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert stone(key).state == "archived"
     assert "archived" in stone(key).note
     assert stone(key).settled_at is not None
-    (intent,) = Intent.objects.filter(entity_id=key, body__removes="archive")
+    (intent,) = Intent.objects.filter(entity_id=key, body__removes="archive_item")
     assert intent.state == "applied"
     assert ActivityLine.objects.filter(entity_id=key, kind="archived").count() == 1
     assert not SyncQueue.objects.filter(status="pending").exists()
