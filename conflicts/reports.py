@@ -173,3 +173,17 @@ class ConflictReport:
     ended: Mapping[str, str] = field(default_factory=dict)  # reasons why fields of an overwritten edit left
     # By field {who, at}: the person on Monday who wrote the value in conflict, stored because events are pruned.
     editors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """The sentence of a question about the record."""
+        return str(self.data["what"])
+
+    @property
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        """The records or items that an identity's question is about."""
+        return list(self.data["candidates"])
+
+    def reject_answer(self, problem: str) -> None:
+        """Reject a person's answer to the question about the record for this reason; an empty one rejects nothing."""
+        self.rejected = {RECORD_KEY: problem} if problem else {}

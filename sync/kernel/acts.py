@@ -97,6 +97,7 @@ LINK = "link"
 SAME_NAME = "same_name"
 NEW_ITEM = "new_item"
 NEW_RECORD = "new_record"
+CREATE_RECORD = "create_record"
 LEAVE_ALONE = "leave_alone"
 ARCHIVE_COPY = "archive_copy"
 MERGE_RECORDS = "merge_records"
@@ -203,7 +204,7 @@ _ACTS = (
         "Restore edit: {number}", "Lost edit restored: {number}.", MAX_PER_REQUEST, asks_about_several=True,
         undo=True, key="3"),
     # Items that no record has, and records and items that may be the same.
-    Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
+    Act(CREATE_RECORD, "Create record", "Creates a record in NPD from the item.", "Create {records}",
         "The next sync creates {records}.", asks_about_several=True, record_right="add"),
     Act("ignore", "Ignore", "Leaves the item on Monday as it is. It never becomes a record.",
         "Ignore {number}", "Ignored: {number}.", undo=True, rights=("sync.change_unmatcheditem",)),

@@ -259,37 +259,6 @@ class RemovedItemFacts:
 
 
 @dataclass(frozen=True)
-class IdentityFacts:
-    """The owners of the items that a pass read for records without one, and what is stored about both."""
-
-    owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
-    existing: frozenset[UUID] = frozenset()  # the NPD IDs of the items that belong to existing records
-    ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
-    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
-    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
-    # The records with the match key of an item that a record was made from, by key.
-    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
-    # Records that were made from an item, not edited in NPD, and share its match key with another record.
-    possible_duplicates: frozenset[UUID] = frozenset()
-
-    def may_match(self, item_id: str, record_id: UUID) -> bool:
-        """Whether this item may be this record's: nobody has ignored or unlinked it."""
-        row = self.ignored.get(item_id)
-        return row is None or not (row.left_alone or row.entity_id == record_id)
-
-
-@dataclass(frozen=True)
-class AnswerFacts:
-    """The records and items named in answers to “who is this?”, as NPD has them now."""
-
-    records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
-    owners: Mapping[str, SyncedModel] = field(default_factory=dict)  # the records that have these items
-    unedited: frozenset[UUID] = frozenset()  # records to be merged that were not edited in NPD
-    needed: Mapping[UUID, str] = field(default_factory=dict)  # why a record to be merged can't be deleted
-    edited: frozenset[UUID] = frozenset()  # records to be merged that have other values than the question showed
-
-
-@dataclass(frozen=True)
 class ItemFacts:
     """An item that no record had when its job was claimed, and the facts about it."""
 
@@ -369,14 +338,25 @@ class PassFacts:
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
     unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
-    identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
+    # The records that people's answers to “who is this?” name, or whose items they name; and why a record can't be
+    # deleted for another, by the conflict that was answered so.
+    answer_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
+    merge_obstacles: Mapping[UUID, str] = field(default_factory=dict)
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
     match_events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)  # recent, of items.by_match, by id
     columns: InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
-    identity: IdentityFacts = field(default_factory=IdentityFacts)
+    # About the items that were found for records without one:
+    owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
+    known_npd_ids: frozenset[UUID] = frozenset()  # the NPD IDs of these items that belong to existing records
+    ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
+    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
+    # The records with the match key of an item that a record was made from, by key; and the records that were made from
+    # an item, not edited in NPD, and share its match key with another record.
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
+    possible_duplicates: frozenset[UUID] = frozenset()
     removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
     npd_id_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # that a deleted record's item names
     unmatched: tuple[ItemFacts, ...] = ()
@@ -390,3 +370,8 @@ class PassFacts:
     removed_related_items: frozenset[str] = frozenset()  # removed items that bases name
     # Of some records, in place of `RecordFacts.history`: also when fields were edited, and who created the item.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
+
+    def may_match(self, item_id: str, record_id: UUID) -> bool:
+        """Whether this item may be this record's: nobody has ignored or unlinked it."""
+        row = self.ignored.get(item_id)
+        return row is None or not (row.left_alone or row.entity_id == record_id)

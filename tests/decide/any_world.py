@@ -38,7 +38,8 @@ from sync.fields.field_values import BoardContext, field_of
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
-from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
+from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, change_events
+from sync.reconcile.missing.questions import answers_of
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -485,11 +486,13 @@ def any_world(seed: int) -> Drawn:
         unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)},
         edits={key: any_edits(draw) for key in ids},
         heard={key: change_events(on, by_id[key].record, history.events) for key, history in histories.items()},
-        answers=AnswerFacts(
-            {facts.id: facts.record for facts in records},
-            {facts.record.monday_id: facts.record for facts in records if facts.record.monday_id},
-            untouched,
-        ),
+        answer_records={facts.id: facts.record for facts in records},
+        merge_obstacles={
+            answer.conflict.conflict_id: "It was changed."
+            for facts in records
+            for answer in answers_of(facts)
+            if answer.merged_id not in untouched
+        },
         copies={key: (second_run(key),) for key in second_runs},
         untouched=untouched,
         overwritten=tuple(overwritten),

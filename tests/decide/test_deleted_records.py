@@ -88,12 +88,12 @@ def chosen(choice: str, role: str = "Director", **shown: tuple[str | None, str |
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
 def test_deleted_there_as_the_base_goes_by_the_policy(policy: DeletedRecordPolicy) -> None:
     plan = decide(deletion(), policy)
-    assert (plan.item_removal, plan.ending.outcome, plan.question) == (policy, Outcome.OPEN, None)
+    assert (plan.act, plan.ending.outcome, plan.question) == (policy, Outcome.OPEN, None)
 
 
 def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> None:
     plan = decide(deletion(), ASK)
-    assert (plan.item_removal, plan.new_state, plan.reason_code) == (None, "asked", TombstoneReason.QUESTION)
+    assert (plan.act, plan.new_state, plan.reason_code) == ("", "asked", TombstoneReason.QUESTION)
     assert plan.question is not None
     assert [option["choose"] for option in plan.question.data["options"]] == [
         "archive_item",
@@ -108,7 +108,7 @@ def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK, ASK])
 def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(policy: DeletedRecordPolicy) -> None:
     plan = decide(deletion(role="Director"), policy)
-    assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION_EDITED)
+    assert (plan.act, plan.reason_code) == ("", TombstoneReason.QUESTION_EDITED)
     assert plan.question is not None
     (edit,) = plan.question.fields
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", None, "Boss", "Director")
@@ -116,7 +116,7 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(
 
 def test_an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about() -> None:
     one_way = board(mapping(direction="npd_to_monday"))
-    assert decide(deletion(role="Director"), on=one_way).item_removal is ARCHIVE
+    assert decide(deletion(role="Director"), on=one_way).act == ARCHIVE
 
 
 def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too() -> None:
@@ -127,8 +127,8 @@ def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too()
 
 def test_what_a_call_of_ours_without_an_answer_sent_is_nobodys_edit() -> None:
     unanswered = wrote("Sent", "Boss", state=IntentState.OPEN, settled_at=None)
-    assert decide(deletion(role="Sent", intents=(unanswered,))).item_removal is ARCHIVE
-    assert decide(deletion(role="Theirs", intents=(unanswered,))).item_removal is None
+    assert decide(deletion(role="Sent", intents=(unanswered,))).act == ARCHIVE
+    assert decide(deletion(role="Theirs", intents=(unanswered,))).act == ""
 
 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
@@ -137,10 +137,10 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     shown = item(facts.record, unknown=["notes"])
     without = board(mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
     plan = decide(changed(facts, item=shown), policy, on=without)
-    assert (plan.item_removal, plan.question) == (policy, None)
+    assert (plan.act, plan.question) == (policy, None)
     edited = item(facts.record, role_title="Director", unknown=["notes"])
     plan = decide(changed(facts, item=edited), policy, on=without)
-    assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
+    assert (plan.act, [edit.key for edit in plan.edits]) == ("", ["role_title"])
 
 
 def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
@@ -148,13 +148,13 @@ def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
     hidden = board(mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
     unread = changed(facts, item=item(facts.record, unknown=["notes"]))
     plan = decide(unread, on=hidden)
-    assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION)
+    assert (plan.act, plan.reason_code) == ("", TombstoneReason.QUESTION)
     assert [edit.key for edit in plan.edits] == ["notes"]
 
 
 @pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, UNLINK), (DELETE, DELETE)])
 def test_the_item_goes_as_a_person_chose(policy: DeletedRecordPolicy, removal: DeletedRecordPolicy) -> None:
-    assert decide(chosen(removal), policy).item_removal is removal
+    assert decide(chosen(removal), policy).act == removal
 
 
 def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwhile() -> None:
@@ -163,7 +163,7 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
     facts.sync_state.removed_since = at(-60)  # Monday didn't show its item then
     for item_now in (facts.item, replace(facts.item, state="archived"), None):
         plan = decide(changed(facts, item=item_now))
-        assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
+        assert (plan.restores, plan.act, plan.ending.outcome) == (True, "", Outcome.SETTLED)
         assert (plan.sync_state.removed_since is None) is (item_now is not None)
 
 
@@ -177,7 +177,7 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
 )
 def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: DeletedPlan, problem: str) -> None:
     plan = decide(facts)
-    assert plan.item_removal is None
+    assert not plan.act
     assert plan.question is not None
     assert problem in plan.question.rejected["record"]
 
@@ -218,7 +218,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
     facts, other = deletion(), contact(name="Bea")
     assert item_npd_id(board(), facts.item) == facts.id
     plan = decide(changed(facts, item=item(other, role_title="Boss")), npd_id_records={facts.id: other})
-    assert (plan.new_state, plan.item_removal, plan.reason_code) == ("nothing_left", None, "other_npd_id")
+    assert (plan.new_state, plan.act, plan.reason_code) == ("nothing_left", "", "other_npd_id")
     assert "“Bea”" in plan.reason
 
 
@@ -287,10 +287,10 @@ def approved(approvals: ApprovalFacts, *many: DeletedPlan) -> list[DeletedPlan]:
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
     limit = approval_facts(ApprovalKind.ITEMS, counted=1, most=2)
     (plan,) = approved(limit, deletion())
-    assert (plan.item_removal, plan.approval) == (ARCHIVE, ApprovalState.DONE)
+    assert (plan.act, plan.approval) == (ARCHIVE, ApprovalState.DONE)
     plans = approved(limit, deletion(), deletion())
-    assert {(plan.item_removal, plan.approval, plan.new_state) for plan in plans} == {
-        (None, ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
+    assert {(plan.act, plan.approval, plan.new_state) for plan in plans} == {
+        ("", ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
     }
 
 
@@ -308,7 +308,7 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
     none = approval_facts(ApprovalKind.ITEMS, most=0)
     plans = [decide(deletion(), UNLINK), decide(chosen("archive_item"))]
     approve_item_removals(plans, none)
-    assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
+    assert [(plan.act, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
 
 @pytest.mark.parametrize(
@@ -316,14 +316,14 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
     [
         ("approved", ARCHIVE, None),
         ("done", ARCHIVE, None),
-        ("pending", None, "pending_approval"),
-        ("rejected", None, "kept"),
+        ("pending", "", "pending_approval"),
+        ("rejected", "", "kept"),
     ],
 )
-def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy | None, new_state: str | None) -> None:
+def test_a_removal_follows_its_request(state: str, removal: str, new_state: str | None) -> None:
     facts = deletion()
     (plan,) = approved(approval_facts(ApprovalKind.ITEMS, (facts.id, state)), facts)
-    assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)
+    assert (plan.act, plan.new_state, plan.approval) == (removal, new_state, None)
 
 
 # What is sent, and how Monday's answer is taken.
@@ -421,7 +421,7 @@ def test_a_restore_waits_where_the_board_was_paused_since() -> None:
     plan = after(take_locked, decide(chosen("restore_record")), "Paused by Pat.", is_there=True)
     assert (plan.restores, plan.ending.outcome, plan.ending.detail) == (False, Outcome.RELEASED, "Paused by Pat.")
     other = decide(deletion(), ASK)
-    assert after(take_locked, other, "Paused by Pat.", is_there=True).question is other.question
+    assert after(take_locked, other, "Paused by Pat.", is_there=True).question == other.question
 
 
 @pytest.mark.parametrize(("state", "is_kept"), [("active", True), ("archived", False)])

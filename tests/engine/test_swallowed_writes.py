@@ -160,7 +160,7 @@ def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and
     item = world.sandbox.item(item_id)
     tombstone = Tombstone.objects.get()
     assert not times or not Intent.objects.filter(state="open").exists()
-    done = {"archive": "archived", "delete": "deleted", "unlink": "unlinked"}[policy]
+    done = {"archive_item": "archived", "delete_item": "deleted", "unlink": "unlinked"}[policy]
     if times:
         is_there = (item["state"], bool(item["values"]["npd_id"]))
         assert (tombstone.state, is_there) == (done, (done, True) if policy != "unlink" else ("active", False))
