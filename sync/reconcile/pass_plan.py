@@ -431,6 +431,20 @@ class RecordPlan:
         item_id = (self.record.monday_id or "") if item_id is None else item_id
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
+    def approval_request(self, kind: choices.ApprovalKind, label: str, values: Mapping[str, Any]) -> ApprovalRequest:
+        """Return the request to store for its act: counted as done, or waiting."""
+        assert self.approval is not None
+        return ApprovalRequest(
+            entity_type=self.record.entity_type(),
+            entity_id=self.id,
+            remote_id=self.item_id or self.record.monday_id or "",
+            kind=kind,
+            key="",
+            label=label,
+            values=dict(values),
+            state=self.approval,
+        )
+
     @property
     def intents_about_item(self) -> list[Intent]:
         """The open intents that may be about its item; the intent of a create has no item yet."""
@@ -553,6 +567,11 @@ class DeletedPlan(RecordPlan):
     def restores(self) -> bool:
         """Whether the record is to come back, as a person chose."""
         return self.new_state is choices.TombstoneState.RESTORED
+
+    def restore(self) -> None:
+        """Have settling restore the record."""
+        self.new_state = choices.TombstoneState.RESTORED
+        self.end(Outcome.SETTLED)
 
     @property
     def item_id(self) -> str:

@@ -170,7 +170,7 @@ def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwh
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
-        (chosen("archive_item", role="President"), "The item was edited after you chose. Check it and choose again."),
+        (chosen("archive_item", role="President"), "The item was edited after you chose."),
         (deletion(role="Director", conflicts=(decided("archive_item", **EDITED),)), "deleted in NPD since you"),
     ],
     ids=["of other values", "made while the record was there"],

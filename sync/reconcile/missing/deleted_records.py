@@ -116,8 +116,7 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
     if item is not None:
         plan.sync_state.removed_since = None
     if is_removed and choice is not None and choice.choose == acts.RESTORE_RECORD:
-        plan.new_state = choices.TombstoneState.RESTORED
-        plan.end(pass_plan.Outcome.SETTLED)
+        plan.restore()
     elif item is None:
         _decide_without_item(facts, plan)
     elif is_removed:
@@ -199,20 +198,17 @@ def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: It
     if is_restored:
         plan.sync_state.remote_state = ITEM_IS_BACK
     plan.edits = edited_cells(board, plan, item)
-    choice = facts.choice
-    if choice is None and (is_restored or plan.edits or policy == choices.DeletedRecordPolicy.ASK):
-        ask_about_item(plan, policy)
-    elif choice is None:
-        plan.act = policy
-    elif choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
-        ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
-    elif choice.choose == acts.RESTORE_RECORD:
-        plan.new_state = choices.TombstoneState.RESTORED
-        plan.end(pass_plan.Outcome.SETTLED)
-    elif choice.choose in REMOVAL_CALLS:
-        plan.act = choice.choose
+    act = "" if is_restored or plan.edits or policy == choices.DeletedRecordPolicy.ASK else policy
+    problem = ""
+    if facts.choice is not None:
+        possible = (acts.RESTORE_RECORD, *REMOVAL_CALLS)
+        act, problem = questions.chosen_act(facts.choice, plan.edits, possible, "The item")
+    if act == acts.RESTORE_RECORD:
+        plan.restore()
+    elif act:
+        plan.act = act
     else:
-        ask_about_item(plan, policy, questions.NOT_POSSIBLE)
+        ask_about_item(plan, policy, problem)
 
 
 def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") -> None:
@@ -345,15 +341,10 @@ def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: A
 def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
     """Return the approval requests to store for planned removals: counted as done, or waiting."""
     return [
-        ApprovalRequest(
-            entity_type=plan.record.entity_type(),
-            entity_id=plan.id,
-            remote_id=plan.item_id,
-            kind=choices.ApprovalKind.ITEMS,
-            key="",
-            label=f"The item of “{plan.record}”, which was deleted in NPD",
-            values={"record": str(plan.record)},
-            state=plan.approval,
+        plan.approval_request(
+            choices.ApprovalKind.ITEMS,
+            f"The item of “{plan.record}”, which was deleted in NPD",
+            {"record": str(plan.record)},
         )
         for plan in plans
         if plan.approval is not None

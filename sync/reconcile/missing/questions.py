@@ -5,7 +5,7 @@ sync/kernel/acts.py, by whose code an answer is stored. removed_items.py and del
 questions of the kind delete, and unmatched_items.py those in ITEM_ANSWERS.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from conflicts.reports import (
     ConflictKind,
     ConflictReport,
     FieldConflict,
+    FieldSelection,
     OpenConflict,
     Option,
 )
@@ -43,6 +44,18 @@ def ask(
     """Return the question what becomes of a record or its item after the other one was deleted."""
     data = {"what": sentence, "options": [option.to_json() for option in options]}
     return ConflictReport(record.entity_type(), record.pk, item_id, ConflictKind.DELETE, fields=edits, data=data)
+
+
+def chosen_act(
+    choice: FieldSelection, edits: Iterable[FieldConflict], possible: Collection[str], edited: str
+) -> tuple[str, str]:
+    """Return the act that a person chose about a record or its item, or why it can't be carried out.
+
+    `edited` says what was edited if the values aren't those that the person saw.
+    """
+    if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in edits}:
+        return "", f"{edited} was edited after you chose. Check the current values, then choose again."
+    return (choice.choose, "") if choice.choose in possible else ("", NOT_POSSIBLE)
 
 
 def ask_who(
@@ -197,7 +210,7 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
     This pass only changes the links; the next pass syncs these records and items.
     """
-    plan.identity_answers = [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
+    plan.identity_answers = stored_answers(plan)
     decide_answers(plan.identity_answers, facts.answer_records, facts.merge_obstacles)
     for answer in plan.identity_answers:
         record_plan = plan.records[answer.asked_id]
@@ -212,6 +225,11 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for deleted in plan.deleted.values():
         if deleted.facts.tombstone.monday_id in items:
             deleted.ending = ANSWERED
+
+
+def stored_answers(plan: pass_plan.Plan) -> list[pass_plan.IdentityAnswer]:
+    """Return people's answers about the records of the pass, which nothing is decided about yet."""
+    return [answer for key in sorted(plan.records) for answer in answers_of(plan.records[key].facts)]
 
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:

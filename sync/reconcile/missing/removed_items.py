@@ -271,13 +271,11 @@ def _choose_act(
         plan.is_chosen = True
     elif choice is None:
         plan.act = _act_by_policy(board, plan, facts)
-    elif choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in plan.edits}:
-        problem = "The record was edited after you chose. Check the current values, then choose again."
-    elif choice.choose in possible:
-        plan.act = choice.choose
-        plan.is_chosen = True
     else:
-        problem = (facts.needed_by if choice.choose == acts.DELETE_RECORD else "") or questions.NOT_POSSIBLE
+        plan.act, problem = questions.chosen_act(choice, plan.edits, possible, "The record")
+        plan.is_chosen = bool(plan.act)
+        if choice.choose == acts.DELETE_RECORD and problem == questions.NOT_POSSIBLE:
+            problem = facts.needed_by or problem
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
     is_new_request = plan.is_chosen and not facts.is_rejection_new
     if facts.is_deletion_rejected and plan.act == acts.DELETE_RECORD and not is_new_request:
@@ -391,19 +389,15 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 
 def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     """Return the approval requests to store for planned deletions in NPD: counted as done, or waiting."""
+    stored = (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
     return [
-        ApprovalRequest(
-            entity_type=record_plan.record.entity_type(),
-            entity_id=record_plan.id,
-            remote_id=record_plan.record.monday_id or "",
-            kind=choices.ApprovalKind.RECORDS,
-            key="",
-            label=field_values.record_name(record_plan.record),
-            values={edit.key: edit.npd for edit in record_plan.edits},
-            state=record_plan.approval,
+        record_plan.approval_request(
+            choices.ApprovalKind.RECORDS,
+            field_values.record_name(record_plan.record),
+            {edit.key: edit.npd for edit in record_plan.edits},
         )
         for record_plan in plan.records.values()
-        if record_plan.approval in (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        if record_plan.approval in stored
     ]
 
 

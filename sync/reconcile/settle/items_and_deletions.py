@@ -42,11 +42,7 @@ from sync.records.tombstones import WITHOUT_ITEM, restore_record
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = [copy(answer) for answer in plan.identity_answers]
-    for answer in answers:
-        answer.result = ""
-        answer.rejection_reason = ""
-        answer.moves_item = False
+    answers = questions.stored_answers(plan)
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
