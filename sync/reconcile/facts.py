@@ -13,7 +13,7 @@ from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConf
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
 from sync.fields.field_values import ACTIVE, BoardContext, RelatedRecords
-from sync.kernel import as_uuid
+from sync.kernel import acts, as_uuid
 from sync.merge import Canonical, Side
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import LOG_PREFIX, EventKind
@@ -22,7 +22,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY
+from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -279,8 +279,6 @@ class ItemFacts:
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
     question: OpenConflict | None = None  # open, whose item it is
     asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted
-    copied_record: SyncedModel | None = None  # the record of which a person answered that it is a copy
-    is_answered_as_new: bool = False  # a person answered that it is a record of its own
     asking_records: frozenset[UUID] = frozenset()  # those without an item that are asked whether this is theirs
     # The facts about `copied_record`, else `npd_id_record`, if that has an item: with all intents; and that item.
     duplicate_of: RecordFacts | None = None
@@ -292,6 +290,22 @@ class ItemFacts:
     def item_id(self) -> str:
         """The item's id, even if Monday doesn't show the item."""
         return self.claim.remote_id or ""
+
+    @property
+    def answer(self) -> str:
+        """The code of a person's answer to the question about it, unless somebody asked for something else since."""
+        is_overruled = any(key in self.claim.payload for key in REQUEST_KEYS)
+        return self.question.answer if self.question and not is_overruled else ""
+
+    @property
+    def copied_record(self) -> SyncedModel | None:
+        """The record of which a person answered that it is a copy."""
+        return self.asked_record if self.answer == acts.ARCHIVE_COPY else None
+
+    @property
+    def is_answered_as_new(self) -> bool:
+        """Whether a person answered that it is a record of its own."""
+        return self.answer == acts.NEW_RECORD
 
     @property
     def original_item_id(self) -> str:

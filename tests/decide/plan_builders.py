@@ -182,8 +182,6 @@ class World:
             chosen_record=next((record for record in records if str(record.pk) == job.get(LINK_TO_KEY)), None),
             question=question[1] if question else None,
             asked_record=asked,
-            copied_record=None if AS_NEW_KEY in job else copied,
-            is_answered_as_new=bool(question and question[1].answer == "new_record"),
             duplicate_of=next(
                 (
                     self._with_intents(facts)

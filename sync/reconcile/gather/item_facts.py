@@ -22,7 +22,7 @@ from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
-from sync.kernel import acts, grouped
+from sync.kernel import grouped
 from sync.kernel.db import match_key_sql
 from sync.models import (
     ActivityLine,
@@ -50,7 +50,7 @@ from sync.reconcile.missing import deleted_records
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record
+from sync.records.item_links import AS_NEW_KEY, left_by_deleted_record
 
 DAY = timedelta(days=1)
 
@@ -477,31 +477,23 @@ def _with_present_rows(
         key = keys.get(item.item_id)
         item_tombstones = [row for row in tombstones if row.monday_id == item.item_id or row.entity_id == npd_id]
         asked_id, question = questions.get(item.item_id, (None, None))
-        asked_record = by_id.get(asked_id) if asked_id else None
-        # What somebody asked for since overrules the answer.
-        is_overruled = any(key in item.claim.payload for key in REQUEST_KEYS)
-        answer = question.answer if question and not is_overruled else ""
-        is_answered_as_new = answer == acts.NEW_RECORD
-        has_records_id = item.new_record_id is not None and item.new_record_id == npd_id
-        complete.append(
-            replace(
-                item,
-                question=question,
-                asked_record=asked_record,
-                copied_record=asked_record if answer == acts.ARCHIVE_COPY else None,
-                is_answered_as_new=is_answered_as_new,
-                asking_records=frozenset(asking.get(item.item_id, ())),
-                new_record_id=uuid.uuid4() if is_answered_as_new and has_records_id else item.new_record_id,
-                owner=owners.get(item.item_id),
-                ignored=ignored.get(item.item_id),
-                is_unplanned=item.item_id in unplanned_ids,
-                tombstones=tuple(item_tombstones),
-                npd_id_record=by_id.get(npd_id) if npd_id else None,
-                matching=tuple(by_key.get(key, ())) if key else (),
-                namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
-                chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
-            )
+        item_now = replace(
+            item,
+            question=question,
+            asked_record=by_id.get(asked_id) if asked_id else None,
+            asking_records=frozenset(asking.get(item.item_id, ())),
+            owner=owners.get(item.item_id),
+            ignored=ignored.get(item.item_id),
+            is_unplanned=item.item_id in unplanned_ids,
+            tombstones=tuple(item_tombstones),
+            npd_id_record=by_id.get(npd_id) if npd_id else None,
+            matching=tuple(by_key.get(key, ())) if key else (),
+            namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
+            chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
         )
+        if item_now.is_answered_as_new and npd_id is not None and item.new_record_id == npd_id:
+            item_now = replace(item_now, new_record_id=uuid.uuid4())
+        complete.append(item_now)
     return complete
 
 
