@@ -7,12 +7,12 @@ found out later: our write's event has a previous value that we had not read, or
 that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
 both sides.
 
-Implements, of docs/reference/merge.md:
+Implements, of docs/reference/merge:
 
-- in “After a write”, *lost update*: an overwritten edit is asked about, or only kept in the history where a person's
+- W22 to W25 in after-a-write.md: an overwritten edit is asked about, or only kept in the history where a person's
   answer would change nothing
-- also there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
-- in “Conflicts”, how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
+- W7 there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
+- C3 in conflicts.md: how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.fields.field_values import BoardContext
+from sync.kernel.acts import DELETE_RECORD
 from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
@@ -449,7 +450,7 @@ def _is_lost(
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
-    is_deleting = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.DELETE
+    is_deleting = plan.act == DELETE_RECORD
     is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
     is_bidirectional = direction_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS

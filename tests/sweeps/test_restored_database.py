@@ -20,8 +20,7 @@ from conflicts.models import SyncConflict
 from conflicts.pages.resolution import resolve
 from npd.models import Contact
 from sync.models import FieldMapping, Intent
-from sync.operations.comparison import reconcile_boards
-from sync.operations.preview import plan_boards
+from sync.operations.comparison import plan_boards, reconcile_boards
 from sync.operations.sweep import sweep_board
 from tests.lifecycle.conftest import choose, open_conflict, pat, quiet_passes
 from tests.support.people import unlink
@@ -211,9 +210,9 @@ class Day:
         self._made_on_the_board()
         self.flow()
         quiet_passes(world)
-        choose(open_conflict(self.contact("archived").pk), self.pat, "monday")
+        choose(open_conflict(self.contact("archived").pk), self.pat, "delete_record")
         for who in ("made_again", "made_again_and_edited"):
-            choose(open_conflict(self.contact(who).pk), self.pat, "npd")
+            choose(open_conflict(self.contact(who).pk), self.pat, "create_item")
         self.npd(moved="third")
         self.flow()
         self.board(made_again_and_edited="today")
