@@ -252,6 +252,11 @@ class FieldPlan:
         return field_values.display_local(self.converter, local_raw)
 
     @property
+    def is_resting(self) -> bool:
+        """Whether both sides have the base's raw values, so that there is nothing to decide."""
+        return self.decision is NOTHING
+
+    @property
     def is_agreed(self) -> bool:
         """Whether both sides have the same value after this pass, without a question."""
         agreeing = (merge.Action.NOTHING, merge.Action.AGREED, merge.Action.PUSH, merge.Action.PULL)

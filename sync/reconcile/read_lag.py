@@ -258,12 +258,11 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     board = facts.board
     if plan.item is None or not (plan.history.events or plan.history.writes):
         return  # nearly all records
-    # As it was read, because each cell that is set aside is taken out of the item.
-    as_read = plan.compared_with(plan.item)
-    stale = _stale_cells(_reported_cells(board, as_read, facts.now), facts.now)
+    stale = _stale_cells(_reported_cells(board, plan, facts.now), facts.now)
+    if plan.facts.is_pushed_by_name:
+        stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
     for key, (sentence, look) in stale.items():
-        if not (plan.facts.is_pushed_by_name and _will_be_sent(board, as_read, key)):
-            set_aside(board, plan, {key: sentence}, look_in_seconds=look)
+        set_aside(board, plan, {key: sentence}, look_in_seconds=look)
     _set_stale_group_aside(facts, plan)
 
 
