@@ -58,12 +58,14 @@ def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_pl
 
 def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
     """Return the write of a record: the planned values, and its NPD ID, which an unlinked record's item loses."""
-    fields = []
-    for field_plan in plan.fields.values():
+    values: dict[str, Any] = {}
+    entries: dict[str, dict[str, Any]] = {}
+    creates_labels = False
+    for key, field_plan in plan.fields.items():
         if field_plan.send_raw is None:
             continue
         mapping = field_plan.mapping
-        entry = {
+        entries[key] = {
             "local": field_plan.send_raw,
             "read": field_plan.remote_raw,
             "base": field_plan.base,
@@ -72,20 +74,25 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
-        if mapping.key in plan.lost_cells:
+        if key in plan.lost_cells:
             # If a late event says that somebody emptied it, they are asked.
-            entry[REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
-        converter = field_plan.converter
-        value = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, converter.has_labels))
-    columns: Mapping[str, Any] = {}
+            entries[key][REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
+        values[mapping.column_id] = field_plan.converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        creates_labels = creates_labels or field_plan.converter.has_labels
     if plan.unlink_reason:
-        columns = removed_items.cleared_columns(board, plan)
+        values |= removed_items.cleared_columns(board, plan)
     elif plan.sends_npd_id or plan.creates:
-        columns = {board.link.npd_id_column: str(plan.id)}
-    settings = settings_of(plan.record)
-    refused_at = plan.history.create_refused_at if plan.creates else None
-    return pass_plan.Write(str(plan.id), plan.id, plan.item_id, tuple(fields), columns, settings, refused_at=refused_at)
+        values[board.link.npd_id_column] = str(plan.id)
+    return pass_plan.Write(
+        str(plan.id),
+        plan.id,
+        plan.item_id,
+        values,
+        entries,
+        creates_labels,
+        settings=settings_of(plan.record),
+        refused_at=plan.history.create_refused_at if plan.creates else None,
+    )
 
 
 def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> None:

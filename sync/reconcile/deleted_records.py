@@ -380,7 +380,7 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
         str(plan.id),
         plan.id,
         plan.item_id,
-        columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
+        {board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
         removes=str(plan.item_removal),
         approval=next(iter(new_item_removal_requests([plan])), None),
     )

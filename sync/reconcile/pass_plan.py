@@ -77,17 +77,6 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
-@dataclass(frozen=True)
-class FieldWrite:
-    """A field's value as its column takes it."""
-
-    key: str
-    column_id: str
-    value: Any
-    entry: Mapping[str, Any]  # the intent's entry for it
-    creates_labels: bool = False
-
-
 @dataclass(eq=False)
 class Write:
     """A write about one unit: a record, a deleted record, or a record's duplicate."""
@@ -95,8 +84,9 @@ class Write:
     unit: str  # names it among the answers
     record_id: UUID
     item_id: str = ""
-    fields: tuple[FieldWrite, ...] = ()
-    columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
+    values: Mapping[str, Any] = field(default_factory=dict)  # as the columns take them, by the column's id
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for the intent, by the field's key
+    creates_labels: bool = False
     # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
     # was deleted, or the item is its duplicate.
     settings: tuple[bool, str, str | None] | None = None
@@ -107,8 +97,17 @@ class Write:
     approval: ApprovalRequest | None = None
 
     @property
-    def values(self) -> dict[str, Any]:
-        return {value.column_id: value.value for value in self.fields} | dict(self.columns)
+    def columns(self) -> dict[str, str]:
+        """The columns of its fields, by the field's key."""
+        return {key: entry["column"] for key, entry in self.entries.items()}
+
+    def without(self, keys: Iterable[str]) -> Self:
+        """Return the same write without these fields."""
+        other = copy(self)
+        left_out = {self.columns[key] for key in keys}
+        other.entries = {key: entry for key, entry in self.entries.items() if entry["column"] not in left_out}
+        other.values = {column_id: value for column_id, value in self.values.items() if column_id not in left_out}
+        return other
 
 
 class WriteVerdict(StrEnum):
