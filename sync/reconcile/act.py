@@ -373,7 +373,7 @@ class Executor:
                 answer.item = item
                 answer.items_by_field = by_field
                 answer.rejected = rejected
-                answer.unsent = write.entries.keys() - by_field.keys() - rejected.keys()
+                answer.unsent = frozenset(write.entries) - by_field.keys() - rejected.keys()
                 return answer
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
@@ -124,6 +124,9 @@ class OwnWrite:
         self.is_refill = REFILLED_SINCE in entry
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
+        # As an event has both.
+        self.at = self.until
+        self.arrived = self.until
         # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
         # somebody else may have written it.
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
@@ -132,6 +135,14 @@ class OwnWrite:
     def wrote(self, value: merge.Side) -> bool:
         """Whether the cell may have this value because of this write."""
         return value in (self.sent, self.answer)
+
+    def names(self, value: merge.Side, raw: Any) -> bool:
+        """Whether a cell with this value shows what was written."""
+        return self.wrote(value)
+
+    def replaced(self, value: merge.Side, raw: Any) -> bool:
+        """Whether such a cell shows what was there before the write."""
+        return value == self.read
 
     def may_have_made(self, event: ChangeEvent) -> bool:
         """Whether the event may be this write's own, by its value and time."""
@@ -146,13 +157,6 @@ class OwnWrite:
             is_later = is_later and event.arrived >= self.intended_at
         changed_the_cell = self.sent != self.read
         return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
-
-
-class Replacement(NamedTuple):
-    """What an event says: a value, and the value that it replaced."""
-
-    value: merge.Canonical
-    previous: merge.Canonical
 
 
 class _FieldHistory:
@@ -197,10 +201,9 @@ class _FieldHistory:
         for event in self.changes:
             may_be_ours = not us or event.user_id in ("", us)
             self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
+        # The values of our events, each with the value that it replaced.
         self.our_replacements = {
-            Replacement(event.value, event.previous)
-            for event, makers in self.makers.items()
-            if makers and event.has_previous
+            (event.value, event.previous) for event, makers in self.makers.items() if makers and event.has_previous
         }
         self.foreign = [event for event in self.changes if not self._is_own(event)]
 
@@ -222,8 +225,7 @@ class _FieldHistory:
         return [
             write
             for write in self.makers[event]
-            if Replacement(write.sent, write.read) not in self.our_replacements
-            and Replacement(write.answer, write.read) not in self.our_replacements
+            if self.our_replacements.isdisjoint({(write.sent, write.read), (write.answer, write.read)})
         ]
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
@@ -579,7 +581,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
         # After a stale choice, the conflict shows the current value.
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
         rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
-        if resolution and rejection and rejection.is_stale:
+        if resolution and rejection == resolutions.STALE_RESOLUTION:
             current = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
     keys = {conflict.key for conflict in fields}

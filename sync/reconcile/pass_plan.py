@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
@@ -179,13 +179,6 @@ class HistoryLine:
     item_id: str = ""
 
 
-class RejectedChoice(NamedTuple):
-    """Why a person's decision on a field can't be applied."""
-
-    reason: str
-    is_stale: bool = False  # it was made for other values
-
-
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -212,7 +205,7 @@ class FieldPlan:
     resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: dict[str, str | None] = field(default_factory=dict)
-    rejected: dict[str, RejectedChoice] = field(default_factory=dict)
+    rejected: dict[str, str] = field(default_factory=dict)
     # What settling finds:
     values: Mapping[str, Any] | None = None  # for the record's row
     new_base: Mapping[str, Any] | None = None  # None keeps the stored one, an empty one removes it
@@ -462,7 +455,7 @@ class RecordPlan:
             if field_plan.resolved_kind == kind and field_plan.blocked_reason:
                 reasons[key] = field_plan.blocked_reason
             elif kind in field_plan.rejected:
-                reasons[key] = field_plan.rejected[kind].reason
+                reasons[key] = field_plan.rejected[kind]
         return reasons
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
