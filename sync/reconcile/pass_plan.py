@@ -206,17 +206,6 @@ class FieldPlan:
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: dict[str, str | None] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
-    # What settling finds:
-    values: Mapping[str, Any] | None = None  # for the record's row
-    new_base: Mapping[str, Any] | None = None  # None keeps the stored one, an empty one removes it
-    # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
-    remark: Mapping[str, Any] | None = None
-    transfer: tuple[choices.ActivityKind, str, str, str] | None = (
-        None  # its line in the history: kind, phrase, before, after
-    )
-    is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
-    recheck: str = ""  # why both sides are soon read again
-    keeps_intent: bool = False  # the intent stays open until then
 
     @property
     def key(self) -> str:
