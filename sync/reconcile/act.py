@@ -58,16 +58,8 @@ Announced = tuple[Write, Intent]
 
 def send(executor: Executor, plan: pass_plan.Plan) -> None:
     """Send everything planned, and add Monday's answers to the plan; raises LeaseLost."""
-    send_item_removals(executor, plan)
-    # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
-    send_records(executor, plan)
-    send_duplicates(executor, plan)
-
-
-def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> None:
-    """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
+    # The items of deleted records leave the board, or lose their NPD IDs.
     to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
     answers: Answers = {}
     for policy, kind in deleted_records.REMOVAL_CALLS.items():
@@ -75,14 +67,14 @@ def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> None:
         answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in plans])
     for deleted in to_remove:
         deleted_records.take_removal_answer(board, deleted, answers[str(deleted.id)])
-
-
-def send_records(executor: Executor, plan: pass_plan.Plan) -> None:
-    """Send the records' values and create their items; raises LeaseLost."""
-    changes, creates = item_writes(executor.board, plan)
+    # Stored before their writes are sent, so that they count even after a crash.
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
+    # The records' values are sent, and their items created.
+    changes, creates = item_writes(board, plan)
     answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
     for write in (*changes, *creates):
         take_answer(plan.records[write.record_id], answers[write.unit])
+    send_duplicates(executor, plan)
 
 
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:

@@ -150,7 +150,11 @@ def settle_record(
         return
     settle_fields(plan, record, facts.now)
     is_overtaken = bool(plan.new_jobs)  # so far only an overtaken value has added one
-    _wait_for_npd_id(facts.board, plan)
+    made = plan.answer.item if plan.creates and plan.is_settled else None
+    if made is not None and npd_id_of(facts.board, made) == "":
+        # The next pass sends the NPD ID once more.
+        detail = "Monday made the item without its NPD ID."
+        plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
     _settle_removed_item(plan)
     if plan.link_to not in (None, record.monday_id):
         plan.values["monday_id"] = plan.link_to
@@ -184,13 +188,6 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
     by = plan.facts.decided_by if removed_item.is_chosen else ""
     values = {"reason": removed_item.state}
     plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, actor=by, values=values))
-
-
-def _wait_for_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
-    """Have the next pass send the NPD ID once more if Monday made the item without it."""
-    if plan.creates and plan.is_settled and plan.answer.item and npd_id_of(board, plan.answer.item) == "":
-        detail = "Monday made the item without its NPD ID."
-        plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
 
 
 def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:

@@ -232,7 +232,10 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
     for key, (sentence, look) in stale.items():
         set_aside(board, plan, {key: sentence}, look_in_seconds=look)
-    _set_stale_group_aside(facts, plan)
+    move = _unshown_move(board, plan)
+    if move is not None and (look := seconds_to_look(_arrival(move), facts.now)):
+        plan.item = plan.item.without_group()
+        plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
 
 
 def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tuple[str, float]]:
@@ -253,16 +256,6 @@ def _will_be_sent(board: BoardContext, plan: pass_plan.RecordPlan, key: str) -> 
     cell = field_bases.cell_of(converter, mapping, plan.item)
     sides = field_bases.sides_of(converter, base, local=field_values.local_values(plan.record, mapping), remote=cell)
     return base is not None and sides.local_changed and not sides.remote_changed
-
-
-def _set_stale_group_aside(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """Set the item's group aside if the newest event about it names another one."""
-    move = _unshown_move(facts.board, plan)
-    look = seconds_to_look(_arrival(move), facts.now) if move else 0.0
-    if plan.item is None or move is None or not look:
-        return
-    plan.item = plan.item.without_group()
-    plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
 
 
 def _unshown_move(board: BoardContext, plan: pass_plan.RecordPlan) -> WebhookEvent | None:
@@ -332,9 +325,12 @@ def _reports(
     events = []
     for change in changes:
         may_be_ours = not us or change.user_id in ("", us)
-        if not change.is_known and may_be_ours and any(_is_about(write, change) for write in writes):
-            continue  # our own echo, in a form that can't be read
-        events.append(change)
+        is_of_write = any(
+            write.intended_at - merge.CLOCK_TOLERANCE <= change.at <= write.until + merge.CLOCK_TOLERANCE
+            for write in writes
+        )
+        if change.is_known or not (may_be_ours and is_of_write):  # else our own echo, in a form that can't be read
+            events.append(change)
     events.sort(key=cmp_to_key(_order))
     if not writes and not any(change.is_new or change.arrived > now - LONGEST_LAG for change in events):
         return []
@@ -346,11 +342,6 @@ def _reports(
         reports += [*ended, change]
         writes = writes[len(ended) :]
     return [*reports, *writes]
-
-
-def _is_about(write: OwnWrite, change: ChangeEvent) -> bool:
-    begin = write.intended_at - merge.CLOCK_TOLERANCE
-    return begin <= change.at <= write.until + merge.CLOCK_TOLERANCE
 
 
 def _order(change: ChangeEvent, other: ChangeEvent) -> int:
