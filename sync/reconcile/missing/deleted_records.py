@@ -1,6 +1,6 @@
 """Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
+Implements D13 to D21 of docs/reference/merge/removed-and-deleted.md: the board's policy decides
 about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
 record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
 makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
