@@ -15,9 +15,10 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import ActivityKind, BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.choices import ActivityKind, BlockedCode, QueueDirection
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
+from sync.kernel.acts import DELETE_RECORD
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
@@ -111,7 +112,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             field_plan.send_raw = None
     if answer.item is not None and plan.creates:
-        plan.identity.item = answer.item
+        plan.link_to = answer.item.id
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
         plan.add_lines(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
@@ -123,7 +124,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         # It left the board after it was read; the next pass reads its state.
         plan.sync_state.remote_state = "inactive"
     if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
+        plan.start_anew(pass_plan.Outcome.RELEASED, answer.detail)
     elif answer.verdict is not pass_plan.WriteVerdict.DONE:
         plan.ending = answer.ending
 
@@ -140,12 +141,12 @@ def settle_record(
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if pause and plan.writes_npd:
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, pause)
+        plan.start_anew(pass_plan.Outcome.RELEASED, pause)
     if record is None:
         plan.is_there = False
         return
     if reason := _why_outdated(plan, record, board_now):
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, reason)
+        plan.start_anew(pass_plan.Outcome.RELEASED, reason)
         return
     settle_fields(plan, record, facts.now)
     is_overtaken = bool(plan.new_jobs)  # so far only an overtaken value has added one
@@ -154,7 +155,7 @@ def settle_record(
         # The next pass sends the NPD ID once more.
         detail = "Monday made the item without its NPD ID."
         plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
-    _settle_removed_item(plan)
+    removed_items.settle_removed_item(facts.board, plan)
     if plan.link_to not in (None, record.monday_id):
         plan.values["monday_id"] = plan.link_to
     plan.record = record
@@ -166,78 +167,26 @@ def settle_record(
         leave_out_after_write(facts.board, plan, plan.answer.item)
 
 
-def deletion_must_wait(plan: pass_plan.RecordPlan, loss: str) -> bool:
-    """Whether other records would lose something (`loss`) by a deletion that no person chose."""
-    return bool(loss) and plan.removed_item is not None and not plan.removed_item.is_chosen
-
-
-def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
-    """Take the result of the deletion; `obstacle` is why the record could not be deleted."""
-    removed_item = plan.removed_item
-    assert removed_item is not None
-    if obstacle:
-        # The person is asked again, and reads why the choice can't be carried out.
-        options = [option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION]
-        removed_item.options = tuple(options)
-        removed_item.problem = obstacle if removed_item.is_chosen else ""
-        removed_item.act = None
-        plan.reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
-        return
-    removed_item.result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
-    by = plan.facts.decided_by if removed_item.is_chosen else ""
-    values = {"reason": removed_item.state}
-    plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, actor=by, values=values))
-
-
 def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
     """Return why the plan doesn't hold any more, because the record or a setting has changed; empty if it does."""
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
         return SETTINGS_CHANGED
     if not plan.is_settled:
         return ""
-    removed_item = plan.removed_item
-    act = removed_item.act if removed_item else None
     if board_now is not None:
-        is_by_policy = removed_item is not None and act is not None and not removed_item.is_chosen
+        is_by_policy = bool(plan.act) and not plan.is_chosen
         taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
-        if is_mapped_otherwise or (is_by_policy and act != board_now.link.removed_item_policy):
+        if is_mapped_otherwise or (is_by_policy and plan.act != board_now.link.removed_item_policy):
             return SETTINGS_CHANGED
-    if act is None:
+    if not plan.act:
         return ""
     # Any field counts for a deletion, mapped or not.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    is_overtaken = record.monday_id != plan.record.monday_id or (act is RemovedItemPolicy.DELETE and is_edited)
+    is_overtaken = record.monday_id != plan.record.monday_id or (plan.act == DELETE_RECORD and is_edited)
     return CHANGED if is_overtaken else ""
-
-
-def _settle_removed_item(plan: pass_plan.RecordPlan) -> None:
-    """Fill in what is written for a record whose item was removed, or that is unlinked."""
-    if not plan.is_settled:
-        return
-    removed_item = plan.removed_item
-    if removed_item is not None and removed_item.act is RemovedItemPolicy.CREATE:
-        # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
-        job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
-        if removed_item.is_chosen:
-            job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
-        plan.new_jobs.append(job)
-        plan.values["monday_id"] = None
-        removed_items.unlink_for_new_item(plan, removed_item)
-    item_id = plan.record.monday_id
-    if plan.unlink_reason and item_id:
-        sentence = (
-            f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
-            "“Link again” on the record's page undoes it."
-        )
-        plan.values |= {"monday_id": None, "sync_enabled": False}
-        plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
-        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
-        plan.forget_removed_state()
-        if removed_item is not None:
-            removed_item.result = "The record stays in NPD; its sync is off, and its item was unlinked."
 
 
 def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> None:

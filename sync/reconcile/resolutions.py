@@ -389,6 +389,6 @@ def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
     reason = ""
     if not plan.is_synced:
         reason = f"{plan.off_reason} Nothing was restored."
-    elif plan.removed_item is not None and plan.removed_item.needs_answer:
+    elif plan.asks_about_removal:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
     return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

@@ -10,7 +10,7 @@ from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.reconcile.changes import settle_fields
-from sync.reconcile.pass_plan import SETTLED, FieldPlan, IdentityPlan, Outcome, RecordPlan, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan, WriteAnswer, WriteVerdict
 from tests.decide.builders import NOW, contact, draft
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
@@ -26,8 +26,7 @@ def settled(action: Action, answer: Item | None = None, *, creates: bool = False
     remote = TEXT.cell_value(item("Chair").reading("role"))
     field = FieldPlan(MAPPING, TEXT, FieldDecision(action), {KEY: "Boss"}, **{"remote_raw": remote} | values)
     ending = {"ending": SETTLED, "answer": WriteAnswer(WriteVerdict.DONE, item=answer)}
-    identity = IdentityPlan(creates=creates)
-    plan = draft(contact(role_title="Boss"), item=item("Chair"), identity=identity, fields={KEY: field}, **ending)
+    plan = draft(contact(role_title="Boss"), item=item("Chair"), creates=creates, fields={KEY: field}, **ending)
     settle_fields(plan, plan.record, NOW)
     return plan
 
