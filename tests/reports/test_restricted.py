@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from npd.models import Contact, Organization
 from sync import attention
-from sync.limits import breaker
+from sync.limits import probes
 from tests.support.world import World
 
 PHONE = "+442079460018"
@@ -83,7 +83,7 @@ def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: An
     assert edits_come_in(world, cara, "Theirs")
     world.sandbox.control("faults", "DELETE")
     world.pass_time(minutes=1)
-    assert breaker.try_again() == breaker.RESUMED
+    assert probes.try_again() == probes.RESUMED
     world.work()
     world.hear(minutes=1)
     assert [world.values(contact)["notes"] for contact in (ann, bob)] == ["New", "New"]
@@ -105,7 +105,7 @@ def test_a_board_closed_to_writes_is_still_read_at_little_cost(world: World, peo
     assert calls_while(world, 60, seconds=600) <= 6
     assert edits_come_in(world, bob, "Theirs")
     world.sandbox.control("faults", "DELETE")
-    assert breaker.try_again() == breaker.RESUMED
+    assert probes.try_again() == probes.RESUMED
     world.work(seconds=5)
     assert (world.values(ann)["role_title"], world.status(cyd)) == ("New", "synced")
 
@@ -122,7 +122,7 @@ def test_reads_that_are_refused_whatever_they_name_are_asked_for_ever_less_often
     assert calls_while(world, 60) <= 20
     assert calls_while(world, 60, seconds=600) <= 6
     world.sandbox.control("faults", "DELETE")
-    assert breaker.try_again() == breaker.RESUMED
+    assert probes.try_again() == probes.RESUMED
     for _ in range(3):
         world.hear(minutes=1)
     assert not Contact.objects.exclude(sync_status="synced").exists()
@@ -168,7 +168,7 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
     assert edits_come_in(world, bob, "Theirs")
     if obstacle is a_full_board:
         world.sandbox.control("boards", board_id=world.board_id(), items_limit=10)
-        assert breaker.try_again() == breaker.RESUMED
+        assert probes.try_again() == probes.RESUMED
         world.work()
         assert world.status(cyd) == "synced"
         assert not attention.entries()

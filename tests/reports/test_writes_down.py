@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.limits import breaker
+from sync.limits import breaker, probes
 from sync.models import MondayAccount, SyncQueue
 from sync.monday.errors import CONNECTION_LOST, LIMIT_REACHED, MondayError
 from sync.operations.sweep import sweep_due_boards
@@ -79,7 +79,7 @@ def test_a_wait_of_a_day_is_ended_by_whoever_tries_again(world: World, monday: P
     world.sandbox.control("faults", status=429, retry_after=86_400, on="mutation")
     world.save(ann, role_title="New")
     world.work(minutes=2)
-    assert breaker.try_again() == breaker.RESUMED
+    assert probes.try_again() == probes.RESUMED
     world.work()
     assert world.values(ann)["role_title"] == "New"
 
