@@ -41,7 +41,7 @@ from sync.operations.import_columns import (
     remember_columns,
     suggest_columns,
 )
-from sync.operations.record_files import REFUSE, Problem, is_creatable, problem_text, resource_of
+from sync.operations.record_files import REFUSE, is_creatable, resource_of
 from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
@@ -309,7 +309,7 @@ class RecordFilesMixin(ImportExportMixin):
         to_write = result.totals["new"] + result.totals["update"]
         name = confirm_form.initial["import_file_name"]
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
-        if not any(row.doubts for row in result.valid_rows()):
+        if not any(row.doubt for row in result.written):
             del confirm_form.fields["leave_out_warned"]
         cache.set(upload_key(self.model, "rows", name), lists, Uploads.CACHE_LIFETIME)
         shown_lists = []
@@ -392,7 +392,7 @@ class RecordFilesMixin(ImportExportMixin):
         refused = []
         if number := len(result.invalid_rows):
             refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} not imported.")
-        if number := len(result.left_out_values):
+        if number := sum(bool(row.left_out) for row in result.valid_rows()):
             refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} imported without a value.")
         if result.left_out:
             left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
@@ -434,46 +434,42 @@ def upload_key(model: Any, kind: str, name: str) -> str:
     return f"{Uploads.CACHE_PREFIX}{kind}-{model.entity_type()}-{name}"
 
 
-Line = tuple[str, Sequence[str], Sequence[Any]]  # a heading, sentences, and changes: label, old and new value
+Line = tuple[str, str, Sequence[Any]]  # a heading, a sentence, and changes: label, old and new value
 PreviewList = tuple[str, int, list[tuple[str, list[Line]]]]  # a title, the number of rows, their lines by reason
 
 
 def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
     """Return the lists of a preview that aren't empty."""
-    written = result.valid_rows()
-    names = {row.number: row.object_repr for row in written}
-    refused = [(_heading(row.number, row.object_repr), row.problems) for row in result.invalid_rows]
-    left_out = [(_heading(number, names.get(number, "")), texts) for number, texts in result.left_out_values.items()]
-    doubtful = [row for row in written if row.doubts]
-    rows_by_title = {
-        "Namesakes": [row for row in doubtful if row.is_namesake],
-        "With a warning": [row for row in doubtful if not row.is_namesake],
-        "New": [row for row in written if row.is_new() and not row.doubts],
-        "Changed": [row for row in written if row.is_update() and not row.doubts],
-        "Unchanged": result.unchanged_rows,
-    }
+    plain = [row for row in result.written if not row.doubt]
+    incomplete = [row for row in result.valid_rows() if row.left_out]
     lists: list[PreviewList] = [
-        ("Not imported", len(refused), grouped_problems(refused)),
-        ("Imported without a value", len(left_out), grouped_problems(left_out)),
-        (new_title, len(result.made_names), [("", [(name, (), ()) for name in result.made_names])]),
+        ("Not imported", len(result.invalid_rows), grouped_problems((row, row.reasons) for row in result.invalid_rows)),
+        ("Imported without a value", len(incomplete), grouped_problems((row, row.left_out) for row in incomplete)),
+        (new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]),
     ]
+    rows_by_title = {
+        "Namesakes": [row for row in result.written if row.doubt and row.is_new()],
+        "With a warning": [row for row in result.written if row.doubt and row.is_update()],
+        "New": [row for row in plain if row.is_new()],
+        "Changed": [row for row in plain if row.is_update()],
+        "Unchanged": [row for row in result.valid_rows() if row.is_skip()],
+    }
     for title, rows in rows_by_title.items():
-        lines: list[Line] = [(_heading(row.number, row.object_repr), row.doubts, row.diff) for row in rows]
-        lists.append((title, len(rows), [("", lines)]))
+        lists.append((title, len(rows), [("", [(_heading(row), row.doubt, row.diff) for row in rows])]))
     return [shown for shown in lists if shown[1]]
 
 
-def _heading(number: Any, name: str) -> str:
-    return f"Row {number}, {name}" if name else f"Row {number}"
+def _heading(row: Any) -> str:
+    return f"Row {row.number}, {row.object_repr}" if row.object_repr else f"Row {row.number}"
 
 
-def grouped_problems(rows: Iterable[tuple[str, Sequence[Problem]]]) -> list[tuple[str, list[Line]]]:
-    """Group rows, each with its heading and problems, by what is wrong, whatever the value; the largest group first."""
+def grouped_problems(rows: Iterable[tuple[Any, Sequence[str]]]) -> list[tuple[str, list[Line]]]:
+    """Group rows, each with its problems, by what is wrong, whatever the value; the largest group first."""
     groups: dict[str, list[Line]] = {}
-    for heading, problems in rows:
-        for text in map(problem_text, problems):
+    for row, problems in rows:
+        for text in problems:
             general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", text))
-            groups.setdefault(general, []).append((heading, [text], ()))
+            groups.setdefault(general, []).append((_heading(row), text, ()))
     return sorted(groups.items(), key=lambda group: -len(group[1]))
 
 
