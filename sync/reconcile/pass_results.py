@@ -3,7 +3,7 @@
 If its sync is off, or the filter leaves it out (it is not `is_synced`), all its open conflicts close with that reason
 (`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it returns.
 
-Implements “What sync_status may say” of docs/reference/merge.md.
+Implements docs/reference/merge/sync-status.md.
 """
 
 from collections.abc import Collection, Iterator, Mapping

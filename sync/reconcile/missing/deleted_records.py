@@ -1,6 +1,6 @@
 """Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
+Implements D13 to D21 of docs/reference/merge/removed-and-deleted.md: the board's policy decides
 about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
 record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
 makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
@@ -23,13 +23,14 @@ from sync.fields.sync_filter import FilterSide
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile import field_plan, pass_plan, removed_items
+from sync.reconcile import field_plan, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.lost_updates import edits_removed_with_item
+from sync.reconcile.missing import removed_items
+from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.reconcile.pass_plan import HistoryLine
-from sync.reconcile.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
