@@ -57,6 +57,8 @@ COLUMN_STEPS = ("columns", READ_AGAIN)
 
 REFUSED_SECONDS = 7 * 86_400
 
+ENCODINGS = [("", "As it seems"), *file_formats.ENCODINGS.items()]
+
 FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
 
@@ -74,18 +76,36 @@ class Uploads(CacheStorage):
 
 
 class StepForm(forms.Form):
-    """What a person chose about a file, in each step."""
+    """What a person chose about a file: the second step asks for it, each step carries it on."""
+
+    may_read_again = False
 
     import_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
     original_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
-    sheet = forms.CharField(required=False, widget=forms.HiddenInput)
-    encoding = forms.ChoiceField(choices=file_formats.ENCODINGS.items, required=False, widget=forms.HiddenInput)
     # What each column goes to, one after the other.
     columns = forms.Field(required=False, widget=forms.MultipleHiddenInput)
-    region = forms.ChoiceField(choices=phone_regions, required=False, widget=forms.HiddenInput)
-    bad_values = forms.CharField(required=False, widget=forms.HiddenInput)
-    create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
-    clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    sheet = forms.CharField(required=False)
+    encoding = forms.ChoiceField(choices=ENCODINGS, required=False, widget=UnfoldAdminSelectWidget)
+    region = forms.ChoiceField(
+        choices=lambda: [("", "As in the settings"), *phone_regions()],
+        required=False,
+        label="Country of phone numbers without one",
+        widget=UnfoldAdminSelectWidget,
+    )
+    bad_values = forms.ChoiceField(
+        choices=[("", "Import the row without it"), (REFUSE, "Leave the row out")],
+        required=False,
+        label="A value that isn't valid",
+        widget=UnfoldAdminSelectWidget,
+    )
+    create_missing = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
+    clear_empty = forms.BooleanField(
+        required=False, label="An empty cell empties its field", widget=UnfoldBooleanWidget
+    )
+
+    def hide(self, *names: str) -> None:
+        for name in names:
+            self.fields[name].widget = forms.HiddenInput()
 
 
 CHOICES = tuple(StepForm.base_fields)
@@ -118,30 +138,6 @@ class FileForm(StepForm, ImportForm):
         return data
 
 
-class ColumnsForm(StepForm):
-    """The second step: how the file is read, and what its columns go to."""
-
-    def __init__(self, creatable: str, sheets: Sequence[str], encoding: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.may_read_again = bool(sheets or encoding)
-        if sheets:
-            self._offer("sheet", "Sheet", [("", "All with the same columns"), *((name, name) for name in sheets)])
-        if encoding:
-            self._offer("encoding", "Encoding", list(file_formats.ENCODINGS.items()))
-        self._offer("region", "Country of phone numbers without one", [("", "As in the settings"), *phone_regions()])
-        outcomes = [("", "Import the row without it"), (REFUSE, "Leave the row out")]
-        self._offer("bad_values", "A value that isn't valid", outcomes)
-        labels = {"create_missing": creatable, "clear_empty": "An empty cell empties its field"}
-        for name, label in labels.items():
-            if label:
-                self.fields[name] = forms.BooleanField(required=False, label=label, widget=UnfoldBooleanWidget)
-        del self.fields["columns"]  # the page's own lists
-
-    def _offer(self, name: str, label: str, choices: Sequence[tuple[str, str]]) -> None:
-        widget = UnfoldAdminSelectWidget(choices=choices)
-        self.fields[name] = forms.ChoiceField(choices=choices, required=False, label=label, widget=widget)
-
-
 class ExportFileForm(ExportForm):
     def __init__(self, formats: Any, resources: Any, **kwargs: Any) -> None:
         super().__init__(formats, resources, **kwargs)
@@ -157,6 +153,10 @@ class ConfirmForm(StepForm, ConfirmImportForm):
     leave_out_warned = forms.BooleanField(
         required=False, label="Leave out namesakes and rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hide(*(name for name in CHOICES if name != "columns"))
 
 
 class RecordFilesMixin(ImportExportMixin):
@@ -276,21 +276,23 @@ class RecordFilesMixin(ImportExportMixin):
             )
         except FileError as error:
             form.add_error("import_file", str(error))
-            if not file_formats.is_workbook(content):
-                choices = [("", "As it seems"), *file_formats.ENCODINGS.items()]
-                form.fields["encoding"].widget = UnfoldAdminSelectWidget(choices=choices)
+            form.may_read_again = not file_formats.is_workbook(content)
             return None
         titles = rows.headers[:-2]
         columns = data["columns"] if len(data["columns"] or ()) == len(titles) else suggest_columns(self.model, titles)
-        creatable = self._creatable(request)
         initial = {name: data.get(name) for name in CHOICES}
         initial |= {"import_file_name": upload.name, "original_file_name": file.name, "encoding": encoding}
-        choices_form = ColumnsForm(
-            f"Create {' and '.join(creatable)} that aren't in NPD" if creatable else "",
-            sheets if len(sheets) > 1 else [],
-            encoding if encoding not in file_formats.CERTAIN else "",
-            initial=initial,
-        )
+        choices_form = StepForm(initial=initial)
+        del choices_form.fields["columns"]  # the page's own lists
+        is_uncertain = bool(encoding) and encoding not in file_formats.CERTAIN
+        choices_form.may_read_again = is_uncertain or len(sheets) > 1
+        choices = [("", "All with the same columns"), *((name, name) for name in sheets)]
+        choices_form.fields["sheet"].widget = UnfoldAdminSelectWidget(choices=choices)
+        choices_form.hide(*(["sheet"] if len(sheets) < 2 else []), *([] if is_uncertain else ["encoding"]))
+        if creatable := self._creatable(request):
+            choices_form.fields["create_missing"].label = f"Create {' and '.join(creatable)} that aren't in NPD"
+        else:
+            del choices_form.fields["create_missing"]
         values = list(zip(*rows, strict=True))[: len(titles)]
         samples = [", ".join(islice(filter(None, dict.fromkeys(column)), SAMPLES)) for column in values]
         labels = [(name, str(field.column_name)) for name, field in resource.fields.items()]

@@ -86,7 +86,7 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             return value
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        if value is None:
+        if value is None or value == "":
             return ""
         if isinstance(value, models.Model):
             return field_values.record_name(value)
@@ -233,7 +233,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
         """Set a field if its cell differs from the record."""
-        if field.attribute == "id" or field.column_name not in row:
+        if field.column_name not in row:
             return
         is_new = instance._state.adding
         text = row[field.column_name]
@@ -259,8 +259,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def get_import_fields(self) -> list[Any]:
         """Return relations first: phone numbers have the country of their record's organization."""
-        fields: list[Any] = super().get_import_fields()
-        return sorted(fields, key=lambda field: field.attribute not in self.relations)
+        return sorted(self.own_fields, key=lambda field: field.attribute not in self.relations)
 
     def skip_row(self, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
         return not instance._state.adding and not import_validation_errors and not instance.changed_fields()
