@@ -633,7 +633,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     organization = Organization.objects.get()
     assert summary.at < min(record.updated_at for record in (*Contact.objects.all(), organization))
     assert LogEntry.objects.get().change_message == MADE
-    undo = f"/admin/sync/activityline/batch/{batch_id}/undo/"
+    undo = f"/admin/sync/activityline/act/{batch_id}/undo/"
     activity = browser.get("/admin/sync/activityline/").content.decode()
     assert f'href="{undo}?' in activity
     assert f"{MADE} 5 records Undo…" in words_of(activity)
@@ -654,21 +654,21 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert "2 values" not in browser.get(undo).content.decode()
     activity = words_of(browser.get("/admin/sync/activityline/").content.decode())
     assert f"{MADE} 5 records Partly undone" in activity
-    assert "Undid an import of 3 contacts." in activity
+    assert "Undid an import of 4 records. Show each Restore…" in activity
 
 
 def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:
     imported(browser, "Name\nNova\nOrbit\n", "organization")
     contact("Ann", organization=Organization.objects.get(name="Nova"))
     batch_id = ActivityLine.objects.filter(kind="import").values_list("batch_id", flat=True)[0]
-    browser.post(f"/admin/sync/activityline/batch/{batch_id}/undo/", {"confirmed": "yes"})
+    browser.post(f"/admin/sync/activityline/act/{batch_id}/undo/", {"confirmed": "yes"})
     assert [organization.name for organization in Organization.objects.all()] == ["Nova"]
 
 
 def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Client) -> None:
     ann = contact("Ann", "ann@x.org")
     imported(browser, "Name,Email,Company\nAnn,ann@x.org,Nova\n", create_missing="on")
-    undo = f"/admin/sync/activityline/batch/{ActivityLine.objects.get(kind='import', folded=False).batch_id}/undo/"
+    undo = f"/admin/sync/activityline/act/{ActivityLine.objects.get(kind='import', folded=False).batch_id}/undo/"
     question = browser.get(undo).content.decode()
     assert ("Undo and delete 1 record" in question, "be undone here" in question) == (True, False)
     browser.post(undo, {"confirmed": "yes"})
@@ -680,7 +680,7 @@ def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person:
     imported(browser, "Name,Email\nAnn,ann@x.org\n")
     batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id
     browser.force_login(staff_who_may("change_contact", "view_contact"))
-    assert browser.post(f"/admin/sync/activityline/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
+    assert browser.post(f"/admin/sync/activityline/act/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
 
 
