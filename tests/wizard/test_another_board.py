@@ -1,6 +1,5 @@
 """Another board for records that have items: what becomes of the links, and the plan is what happens."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,10 +9,8 @@ from hypothesis import strategies as st
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
-from sync.clock import sync_now
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, SyncMetadata, UnmatchedItem
-from sync.operations.setup import board_setup
 from sync.operations.setup.plan import SetupBoardPlan
 from sync.operations.sweep import sweep_due_boards
 from sync.records.item_links import request_creation
@@ -22,14 +19,6 @@ from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, started
 
 WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
-
-
-def settle(wizard: Wizard) -> None:
-    """Let workers work until nothing is due within ten minutes; the clock goes on from where it was."""
-    offset = (sync_now() - datetime.now(UTC)).total_seconds()
-    for seconds in (20, 120, 600):
-        later(wizard.monday, offset + seconds)
-        wizard.drain()
 
 
 def items_of(wizard: Wizard, board: str) -> dict[str, dict[str, Any]]:
@@ -53,7 +42,7 @@ def first_board(wizard: Wizard, *names: str) -> str:
     board = a_board(wizard.monday, "First", *WITH_NPD_ID)
     wizard.planned(board)
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert Contact.objects.filter(sync_status="synced").count() == len(names)
     return board
 
@@ -72,7 +61,7 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert wizard.plan_shown() == {"link": 2}
     assert (plan.left_board, plan.left_links) == (f"“First” ({first})", 2)
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert set(linked().values()) == set(items_of(wizard, copy))
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert items_of(wizard, first) == before
@@ -85,15 +74,15 @@ def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wiz
     own = linked()
     wizard.planned(duplicated(wizard, first))
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     Contact.objects.filter(name="Ann").update(role_title="Chair")
-    settle(wizard)
+    wizard.settle()
     wizard.monday.act("edit", item_id=own["Bob"], column_id="job", value="Buyer")
     plan = wizard.planned(first, first_match="npd_wins")
     names = {str(pk): name for pk, name in Contact.objects.values_list("pk", "name")}
     assert {names[key] for key in plan.ids("push")} == {"Ann", "Bob"}
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert linked() == own
     assert {item["name"]: item["values"]["job"] for item in items_of(wizard, first).values()} == {
         "Ann": "Chair",
@@ -102,30 +91,19 @@ def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wiz
     }
 
 
-@pytest.mark.parametrize("step", ["delete_former_webhooks", "register_webhooks", "board_columns.inspect_board"])
-def test_a_worker_killed_during_the_switch_is_followed_by_another(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    class Died(BaseException):
-        """Stands for kill -9."""
-
-    def dies(*arguments: object, **options: object) -> None:
-        raise Died
-
+@pytest.mark.parametrize("step", ["delete_former_webhooks", "register_webhooks"])
+def test_a_worker_killed_during_the_switch_is_followed_by_another(wizard: Wizard, step: str) -> None:
     first = first_board(wizard, "Ann", "Bob")
     before = items_of(wizard, first)
     copy = duplicated(wizard, first)
     Contact.objects.create(name="New", email="new@x.org")
     wizard.planned(copy)
     wizard.start()
-    with monkeypatch.context() as patched:
-        patched.setattr(f"{board_setup.__name__}.{step}", dies)
-        with pytest.raises(Died):
-            wizard.work()
+    wizard.dies_at(f"board_setup.{step}")
     wizard.drain()
     wizard.work()
     assert started()["state"] == "done", started()
-    settle(wizard)
+    wizard.settle()
     assert items_of(wizard, first) == before
     assert len(items_of(wizard, copy)) == 3
     assert set(linked().values()) == set(items_of(wizard, copy))
@@ -143,7 +121,7 @@ def test_what_was_open_about_the_items_of_the_board_that_is_left_ends(wizard: Wi
     copy = duplicated(wizard, first)
     wizard.planned(copy)
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     copied = {item["name"]: item["id"] for item in items_of(wizard, copy).values()}
     assert linked()["Clash"] == copied["Clash"]
     # Ann's item on the first board stays, and its copy brings her back to nobody.
@@ -155,10 +133,14 @@ def test_what_was_open_about_the_items_of_the_board_that_is_left_ends(wizard: Wi
 # Namesakes, and what the plan had nothing new for.
 
 
-@pytest.mark.parametrize("email", ["other@x.org", ""])
 @pytest.mark.parametrize(
-    ("answer", "shown", "made"),
-    [("", {"ask": 1}, (1, 1)), ("link", {"link": 1}, (1, 1)), ("apart", {"create": 1, "new record": 1}, (2, 2))],
+    ("email", "answer", "shown", "made"),
+    [
+        ("other@x.org", "", {"ask": 1}, (1, 1)),
+        ("other@x.org", "link", {"link": 1}, (1, 1)),
+        ("", "link", {"link": 1}, (1, 1)),
+        ("", "apart", {"create": 1, "new record": 1}, (2, 2)),
+    ],
 )
 def test_namesakes_are_asked_about_before_anything_is_made(
     wizard: Wizard, email: str, answer: str, shown: dict[str, int], made: tuple[int, int]
@@ -174,7 +156,7 @@ def test_namesakes_are_asked_about_before_anything_is_made(
     wizard.plan()
     assert {key: number for key, number in wizard.plan_shown().items() if key not in ("push", "pull")} == shown
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert (Contact.objects.count(), len(items_of(wizard, board))) == made
     assert attention.counts()[attention.Kind.DUPLICATE] == (not answer)
     if answer == "link":
@@ -192,14 +174,14 @@ def test_a_record_whose_planned_item_went_gets_no_new_one_until_a_person_says_so
     Contact.objects.create(name="Late", email="late@x.org")
     an_item(wizard.monday, board, "Later", mail=mail("later@x.org"))
     wizard.work()
-    settle(wizard)
+    wizard.settle()
     sweep_due_boards()
-    settle(wizard)
+    wizard.settle()
     assert {item["name"] for item in items_of(wizard, board).values()} == {"Late", "Later"}
     assert "Not in the set-up's plan" in [box.title for box in wizard.client.get("/admin/").context["boxes"]]
     question = SyncConflict.objects.get(resolved_at=None)
     choose(question, wizard.person, record={"choose": "new_item"})
-    settle(wizard)
+    wizard.settle()
     ann.refresh_from_db()
     assert ann.monday_id in items_of(wizard, board)
 
@@ -209,13 +191,13 @@ def test_an_item_without_a_key_becomes_no_record_until_a_person_says_so(wizard: 
     wizard.planned(board, creates_records="on")
     assert wizard.plan_shown() == {"unplanned": 1}
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     later(wizard.monday, 31 * 86_400)
     wizard.drain()
     assert not Contact.objects.exists()
     assert UnmatchedItem.objects.get().reason_code == "unplanned"
     request_creation(UnmatchedItem.objects.all(), "Dora")
-    settle(wizard)
+    wizard.settle()
     assert Contact.objects.get().name == "Bob"
 
 
@@ -264,6 +246,7 @@ def record_values(contact: Contact) -> tuple[str, str, str]:
     return (contact.name, contact.email, contact.role_title)
 
 
+@pytest.mark.slow
 # The same examples each time; `max_examples` without `derandomize` looks for others.
 @settings(
     max_examples=8, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
@@ -303,5 +286,5 @@ def test_the_plan_is_what_happens(
             "records": {str(contact.pk): record_values(contact) for contact in Contact.objects.all()},
         }
         wizard.apply()
-        settle(wizard)
+        wizard.settle()
         assert_as_planned(wizard, board, plan, before)
