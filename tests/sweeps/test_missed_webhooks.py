@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ActivityLine, BoardLink, IgnoredItem
@@ -116,10 +115,6 @@ def test_after_months_idle_the_night_finds_what_is_too_old_for_the_sweep(world: 
     compare_board(world.link())
     world.work(contact)
     assert (contact.role_title, world.status(contact)) == ("Countess", "synced")
-
-
-def overwritten() -> list[SyncConflict]:
-    return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
 
 
 @pytest.mark.parametrize(("left_alone", "contacts"), [(False, 2), (True, 1)])
