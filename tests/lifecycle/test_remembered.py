@@ -137,14 +137,3 @@ def test_a_record_that_is_restored_and_deleted_again_has_the_context_of_its_last
         restore_by_person(tombstone, "ada")
     assert None not in contexts
     assert contexts[0] != contexts[1]
-
-
-def test_a_restore_gives_back_what_its_deletion_by_a_script_took_and_nothing_that_was_emptied_before() -> None:
-    acme = Organization.objects.create(name="Acme")
-    for name in ("Ann", "Bob"):
-        Contact.objects.create(name=name, organization=acme)
-    Contact.objects.filter(name="Bob").update(organization=None)
-    move_clock(timedelta(hours=1))
-    acme.delete()
-    restore_by_person(Tombstone.objects.get(), "ada")
-    assert [contact.name for contact in Contact.objects.exclude(organization=None)] == ["Ann"]

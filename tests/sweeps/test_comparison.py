@@ -207,25 +207,6 @@ def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_delete
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 
-def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post: Post) -> None:
-    for name in ("Ann", "Bo", "Cy"):
-        world.linked(name)
-    world.sandbox.faults({"listing": 0, "on": "items_page", "count": 1})
-    result = compared(post)
-    assert (result.unlisted, result.need_pass) == (0, 0)
-    assert not SyncQueue.objects.filter(status="pending").exists()
-    assert result.items == 0
-
-
-def test_every_page_is_compared(world: World, post: Post) -> None:
-    world.list_in_pages_of_eight()
-    rows = [{"name": f"Item {number}", "values": {}} for number in range(9)]
-    world.sandbox.control("items", board_id=world.board_id(), items=rows)
-    calls = world.calls()
-    assert compared(post).items == 9
-    assert world.calls() - calls == 3
-
-
 def test_on_request_a_record_that_a_cut_listing_lacked_gets_its_pass(world: World, post: Post) -> None:
     contact = world.linked("Ann", role_title="Analyst")
     post.edit(contact, "role_title", "Countess")
