@@ -137,11 +137,11 @@ class ResolutionStrategy(models.TextChoices):
 
 
 class WaitsFor(models.TextChoices):
-    """What makes a deferred job due before its time; its reason begins with these words."""
+    """What makes a deferred job due before its time; its reason begins with `waits_…` of the table of words."""
 
     NOTHING = "", ""
-    WRITES = "writes", "Monday doesn't store what is sent."
-    TURN = "turn", "Monday has failed on it before, so it is tried in its turn."
+    WRITES = "writes", "Monday stores what is sent"
+    TURN = "turn", "its turn"
 
 
 class QueueStatus(models.TextChoices):

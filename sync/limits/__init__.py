@@ -39,6 +39,7 @@ from sync.limits.metered_client import (
 from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount, SyncQueue
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
+from sync.words.message import Message, sentences
 
 __all__ = ["BoardAvailability", "LimitFacts", "PassGrant", "Wait", "WaitKind", "batch_size", "probed_availability"]
 __all__ += ["MeteredClient", "client", "client_override", "connector", "meter_board_calls", "urgent_calls"]
@@ -170,7 +171,7 @@ class LimitFacts:
         # A wait for the quota ends by itself, so the account is probed during it.
         if not self.account.needs_probe or not (board.is_available or board.waits_for_quota):
             return board
-        reason = f"{self.account.stop_reason} It continues once Monday has answered.".strip()
+        reason = sentences(self.account.stop_reason, Message("goes_on_once_answered"))
         return replace(board, reason_code=WaitKind.ACCOUNT, detail=reason, until=None)
 
     def availability(
@@ -198,7 +199,7 @@ class LimitFacts:
         if active_stops := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
             # Of two stops, the longer one decides.
             until, kind, reason = max(active_stops)
-            detail = f"{reason} Next attempt at {humanize.due_time(until, self.now)}."
+            detail = sentences(reason, Message("next_attempt_at", at=humanize.due_time(until, self.now)))
             return replace(board, reason_code=kind, detail=detail, until=until)
         ends_of_waits = [self.account.stopped_until, stop.until if stop else None, self.account.free_since]
         if self.quota.is_limited:
@@ -232,7 +233,8 @@ class LimitFacts:
         if only_urgent:
             room = self._room(link, wanted, urgent=True)
         if isinstance(room, Wait):
-            return replace(room, reason=f"{room.reason} Sync continues by itself at {humanize.due_time(room.until)}.")
+            goes_on = Message("goes_on_at", at=humanize.due_time(room.until))
+            return replace(room, reason=sentences(room.reason, goes_on))
         wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
@@ -294,8 +296,5 @@ class LimitFacts:
             return None
         every = humanize.interval_text(delay.total_seconds())
         at = humanize.due_time(until)
-        reason = (
-            f"Changes of this board are sent together every {every}, next at {at}, so that today's API quota lasts; "
-            "“Sync now” sends one record at once."
-        )
+        reason = Message("sent_together", every=every, at=at)
         return Wait(WaitKind.BATCHING, reason, until)

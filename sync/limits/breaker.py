@@ -19,6 +19,7 @@ from sync.models import BoardLink, MondayAccount, activity_lines
 from sync.monday import errors
 from sync.monday.account import AccountInfo
 from sync.outbox import pauses, wakeups
+from sync.words.message import Message, of_error
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ def stop_account(error: errors.MondayError) -> None:
             if account.stop_code != code or not (account.needs_probe or is_waiting):
                 account.stopped_since = now
             account.stop_code = code
-            account.stop_reason = error.sentence
+            account.stop_reason = of_error(error)
         account.stopped_since = account.stopped_since or now
         # A longer wait is never shortened by a later, milder failure.
         account.stopped_until = max(account.stopped_until or until, until)
@@ -95,7 +96,7 @@ def stop_account(error: errors.MondayError) -> None:
             account.answered_mark = ""
         account.save()
     if is_news:
-        activity_lines.log_event(ActivityKind.STOP, f"Sync stopped: {code.label}.")
+        activity_lines.log_event(ActivityKind.STOP, Message("stopped", why=code.label))
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 

@@ -38,6 +38,7 @@ from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.errors import MondayError
 from sync.outbox import wakeups
 from sync.outbox.pauses import IS_PAUSED
+from sync.words.message import Message, of_error, sentences
 
 log = structlog.get_logger(__name__)
 
@@ -218,10 +219,10 @@ def _set_write_stop(account: MondayAccount, error: MondayError, wait: float) -> 
         return
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(choices.ActivityKind.STOP, f"Sync stopped: {choices.StopCode.WRITES.label}.")
+        log_event(choices.ActivityKind.STOP, Message("stopped", why=choices.StopCode.WRITES.label))
     account.stopped_until = now + timedelta(seconds=wait)
     account.stop_code = choices.StopCode.WRITES
-    account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"
+    account.stop_reason = sentences(stops.WRITES_STOPPED, Message("edits_come_in"), of_error(error))
     log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
 
 

@@ -21,6 +21,7 @@ from sync.models.activity_lines import log_event
 from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.errors import INVALID_DOCUMENT, MondayError
 from sync.outbox import wakeups
+from sync.words.message import Message, of_error, sentences, to_json
 
 # The account's columns while nothing stops it.
 NO_STOP: Mapping[str, Any] = {
@@ -39,7 +40,7 @@ PERSON_WAITS = (60, 300, 900, 3_600)
 INVALID_DOCUMENT_WAIT = 900
 
 # How the reason of all that waits for writes begins.
-WRITES_STOPPED = choices.WaitsFor.WRITES.label
+WRITES_STOPPED = Message("waits_writes")
 
 
 def monday_account() -> MondayAccount:
@@ -63,7 +64,7 @@ def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) 
         events = ActivityLine.objects.filter(entity_id=None, entity_type="", kind__in=kinds)
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == choices.ActivityKind.STOP:
-            log_event(choices.ActivityKind.STOP_END, "The sync runs again.", by=by)
+            log_event(choices.ActivityKind.STOP_END, Message("runs_again"), by=by)
     return bool(ended)
 
 
@@ -76,12 +77,16 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
         wait = max(wait, INVALID_DOCUMENT_WAIT)
     now = sync_now()
     until = now + timedelta(seconds=wait)
-    reason = error.sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.sentence}"
+    reason = of_error(error) if kind == ALL_CALLS else sentences(WRITES_STOPPED, of_error(error))
     entry = {"since": (since or now).isoformat(), "until": until.isoformat(), "reason": reason}
     _store_stop(link, kind, entry)
     if before is None:
-        title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
-        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.sentence}"
+        sentence = Message(
+            "stopped_board",
+            why="Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label,
+            board=registry.board_title(link.entity_type),
+            error=of_error(error),
+        )
         log_event(choices.ActivityKind.STOP, sentence, entity_type=link.entity_type)
 
 
@@ -90,7 +95,8 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
     if kind not in link.stops:
         return
     _store_stop(link, kind, None)
-    sentence = f"The sync runs again: {registry.board_title(link.entity_type)}."
+    sentence = Message("runs_again", board=registry.board_title(link.entity_type))
+
     log_event(choices.ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
     if kind != ALL_CALLS:
         transaction.on_commit(make_waiting_writes_due)
@@ -120,7 +126,7 @@ _STORE_STOP = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE
 def _store_stop(link: BoardLink, kind: str, entry: dict[str, str] | None) -> None:
     """Store the stop of one kind of calls, or remove it if `entry` is None."""
     changed = {} if entry is None else {kind: entry}
-    run_sql(_STORE_STOP, [kind, json.dumps(changed), link.pk])
+    run_sql(_STORE_STOP, [kind, json.dumps(to_json(changed)), link.pk])
     others = {other: other_entry for other, other_entry in link.stops.items() if other != kind}
     link.stops = others | changed
 

@@ -19,6 +19,7 @@ from conflicts.reports import KIND_UNDO
 from sync.choices import ActivityKind, BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
+from sync.kernel.secret_texts import without_secrets
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
@@ -35,6 +36,7 @@ from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import SYNC_ACTOR
+from sync.words.message import Message
 
 # Within this time Monday fills in values that it computes.
 RECHECK_SECONDS = 10
@@ -97,10 +99,10 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
     for key, error in answer.rejected.items():
         field_plan = plan.fields[key]
         value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
-        advice = "Choose another value." if field_plan.choice else error.advice
-        problem = error.message.rstrip(" .")
-        field_plan.block(BlockedCode.REJECTED, f"Monday rejected “{value}”: {problem}. {advice}")
-        sentence = f"{field_plan.mapping.label} rejected: {problem}."
+        advice = Message("choose_another_value" if field_plan.choice else f"advice_{error.kind}")
+        problem = without_secrets(error.message.rstrip(" ."))
+        field_plan.block(BlockedCode.REJECTED, Message("monday_rejected", value=value, quote=problem, advice=advice))
+        sentence = Message("value_rejected", label=field_plan.mapping.label, quote=problem)
         plan.add_lines(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
     for key, field_plan in plan.fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
@@ -109,10 +111,10 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         plan.identity.item = answer.item
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
-        plan.add_lines(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
+        plan.add_lines(HistoryLine(ActivityKind.CREATE, Message("item_created", item=answer.item.name)))
     if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
-        plan.end_settled(f"It can't be put on the board: {answer.detail}")
+        plan.end_settled(Message("not_put_on_board", why=answer.detail))
         return
     if answer.verdict is pass_plan.WriteVerdict.GONE:
         # It left the board after it was read; the next pass reads its state.
@@ -172,9 +174,9 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
         removed_item.options = tuple(options)
         removed_item.problem = obstacle if removed_item.is_chosen else ""
         removed_item.act = None
-        plan.reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
+        plan.reason = Message("not_deleted_too", removal=removed_item.sentence, why=obstacle)
         return
-    removed_item.result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
+    removed_item.result = Message("deleted_too", removal=removed_item.sentence, decided_by=removed_item.decided_by)
     by = plan.facts.decided_by if removed_item.is_chosen else ""
     values = {"reason": removed_item.state}
     plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, actor=by, values=values))
@@ -183,7 +185,7 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
 def _wait_for_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
     """Have the next pass send the NPD ID once more if Monday made the item without it."""
     if plan.creates and plan.is_settled and plan.answer.item and npd_id_of(board, plan.answer.item) == "":
-        detail = "Monday made the item without its NPD ID."
+        detail = Message("made_without_npd_id")
         plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
 
 
@@ -226,16 +228,13 @@ def _settle_removed_item(plan: pass_plan.RecordPlan) -> None:
         removed_items.unlink_for_new_item(plan, removed_item)
     item_id = plan.record.monday_id
     if plan.unlink_reason and item_id:
-        sentence = (
-            f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
-            "“Link again” on the record's page undoes it."
-        )
+        sentence = Message("unlinked", why=plan.unlink_reason)
         plan.values |= {"monday_id": None, "sync_enabled": False}
-        plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
+        plan.ignored[item_id] = Message("item_unlinked", record=str(plan.record), why=plan.unlink_reason)
         plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
         plan.forget_removed_state()
         if removed_item is not None:
-            removed_item.result = "The record stays in NPD; its sync is off, and its item was unlinked."
+            removed_item.result = Message("unlinked_by_answer")
 
 
 def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> None:
@@ -338,7 +337,7 @@ def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
 
 def _leave_to_next_pass(field_plan: pass_plan.FieldPlan) -> None:
     """Keep base and intent, because the answer doesn't show the value."""
-    field_plan.recheck = "Monday's answer didn't show what was written."
+    field_plan.recheck = Message("answer_without_value")
     field_plan.keeps_intent = True
 
 
@@ -383,7 +382,7 @@ def _settle_swallowed(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> N
 
     A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
     """
-    recheck = "Monday answered the write, but didn't store it."
+    recheck = Message("answer_not_stored")
     if field_plan.resolved_conflict is not None:
         field_plan.new_base = field_plan.base
         field_plan.recheck = recheck
@@ -395,7 +394,7 @@ def _settle_swallowed(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> N
         field_plan.values = update_values(type(record), field_plan.write_raw)
         before = field_plan.display_local(field_plan.local_raw)
         after = field_plan.display_local(field_plan.write_raw)
-        field_plan.transfer = (ActivityKind.PULL, "updated from Monday", before, after)
+        field_plan.transfer = (ActivityKind.PULL, "pulled", before, after)
     field_plan.new_base = field_plan.base
     field_plan.sends_in_vain += 1
     field_plan.remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
@@ -420,12 +419,12 @@ def _settle_push(field_plan: pass_plan.FieldPlan, item: Item) -> None:
     field_plan.remark = {}
     if sent_value != stored_value:
         is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
-        advice = "Nothing is lost." if is_lossless else "Change it on either side."
+        code = "stored_lossless" if is_lossless else "stored_differently"
         stored_text = name_invisible(converter.display(stored_value))
-        reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
+        reason = Message(code, sent=name_invisible(after), stored=stored_text)
         field_plan.remark = {"reason": reason, "lossless": is_lossless}
     field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
-    field_plan.transfer = (ActivityKind.PUSH, "sent to Monday", before, after)
+    field_plan.transfer = (ActivityKind.PUSH, "sent", before, after)
     _note_applied(field_plan, after)
 
 
@@ -445,12 +444,7 @@ def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Ite
     field_plan.values = update_values(type(record), field_plan.write_raw)
     field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
     field_plan.remark = {}
-    field_plan.transfer = (
-        ActivityKind.PULL,
-        "written on both sides" if is_sent else "updated from Monday",
-        before,
-        after,
-    )
+    field_plan.transfer = (ActivityKind.PULL, "both" if is_sent else "pulled", before, after)
     _note_applied(field_plan, after)
 
 
@@ -464,7 +458,7 @@ def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool
             return
         converter = field_plan.converter
         if converter.canonical_remote(remote_raw) != converter.canonical_local(field_plan.local_raw):
-            field_plan.recheck = "Monday filled in a value of its own."
+            field_plan.recheck = Message("monday_filled_in")
             return
     field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
     field_plan.remark = {}
@@ -521,7 +515,7 @@ def _transfer_line(
     plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[ActivityKind, str, str, str]
 ) -> HistoryLine:
     """Return the history's line about a value that was sent to Monday or written in NPD."""
-    kind, phrase, before, after = transfer
+    kind, way, before, after = transfer
     mapping = field_plan.mapping
     reason = field_plan.decision.reason
     actor = ""
@@ -540,17 +534,22 @@ def _transfer_line(
         if is_refilled:
             # Nobody edited it.
             actor = SYNC_ACTOR
-            phrase = "filled into the new column"
+            way = "refilled"
         else:
             # The edit replaced the former value, not the empty column.
             before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
     if is_push and mapping.key in plan.lost_cells:
         actor = SYNC_ACTOR
-        phrase = "filled in again on Monday"
-    was = f" (was “{before}”)" if before else ""
-    because = "" if field_plan.decision.is_ordinary_pull else f": {reason}"
-    sentence = f"{mapping.label} “{after}”{was} {phrase}{because}."
+        way = "filled_again"
+    sentence = Message(
+        "transfer",
+        label=mapping.label,
+        after=after,
+        before=before,
+        way=Message(f"way_{way}"),
+        reason="" if field_plan.decision.is_ordinary_pull else reason,
+    )
     values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
     if is_refilled:
         values[REFILLS] = True

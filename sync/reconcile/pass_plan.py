@@ -22,7 +22,6 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices, merge
 from sync.fields import field_values
-from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday import board_items
@@ -31,6 +30,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.records.item_links import UnmatchedFinding
+from sync.words.message import Message
 
 
 class Outcome(StrEnum):
@@ -55,11 +55,6 @@ class Ending:
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
-
-    def __post_init__(self) -> None:
-        # People read why a job failed, and the text may quote a request.
-        if self.outcome is Outcome.FAILED:
-            object.__setattr__(self, "detail", without_secrets(self.detail))
 
 
 OPEN = Ending()
@@ -220,7 +215,7 @@ class FieldPlan:
     # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
     remark: Mapping[str, Any] | None = None
     transfer: tuple[choices.ActivityKind, str, str, str] | None = (
-        None  # its line in the history: kind, phrase, before, after
+        None  # its line in the history: kind, way (`way_…` of the table of words), before, after
     )
     is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
     recheck: str = ""  # why both sides are soon read again
@@ -428,7 +423,7 @@ class RecordPlan:
     @property
     def off_reason(self) -> str:
         """Why it isn't synced."""
-        return self.left_out if self.record.may_sync else "Sync was turned off for this record."
+        return self.left_out if self.record.may_sync else Message("sync_turned_off")
 
     @property
     def item_id(self) -> str:

@@ -27,6 +27,7 @@ from sync.models.synced_model import unsynced
 from sync.monday.board_events import ITEM_NAME_PATHS
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.authors import person_line
+from sync.words.message import Message
 
 # Payload keys of a record's job.
 UNLINK_KEY = "unlink"  # the reason to unlink it
@@ -184,7 +185,7 @@ def relink(record: SyncedModel, by: str) -> str:
         model.objects.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
-        line = person_line(current, ActivityKind.LINK, "Linked again with its item; its sync is on.", by)
+        line = person_line(current, ActivityKind.LINK, Message("linked_again"), by)
         ActivityLine.objects.bulk_create(fold_alike([line]))
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})

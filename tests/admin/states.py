@@ -12,6 +12,7 @@ from sync.clock import SyncNow, sync_now
 from sync.fields.field_values import local_values
 from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.columns import make_converter
+from tests.support.words import said
 
 
 def boards() -> dict[str, models.BoardLink]:
@@ -148,7 +149,9 @@ def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "arc
     rows = models.SyncMetadata.objects.filter(entity_id=str(record.pk))
     rows.update(remote_state=removal, removed_since=since, removed_passes=1, note=note)
     actor = f"{person} on Monday" if person else ""
-    models.ActivityLine.objects.create(**ids_of(record), remote_id=item, kind="removed", sentence=note, actor=actor)
+    models.ActivityLine.objects.create(
+        **ids_of(record), remote_id=item, kind="removed", sentence=said(note), actor=actor
+    )
     return record
 
 
@@ -171,7 +174,7 @@ def decided(
     record: models.SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any
 ) -> models.ActivityLine:
     return models.ActivityLine.objects.create(
-        entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=sentence, actor=actor,
+        entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=said(sentence), actor=actor,
         **values,
     )  # fmt: skip
 

@@ -184,8 +184,7 @@ def board_results(
         fix = f"Restore the group on the board, or let another one be chosen: {_RUN_SETUP}"
         yield CheckResult("problem", "board", message, fix)
     problems = [board_columns.column_problem(link, mapping, board)[1] for mapping in link.mappings.all()]
-    problems = [problem for problem in (*problems, board_columns.npd_id_problem(link, board)) if problem]
-    for problem in problems:
+    for problem in filter(None, (*problems, board_columns.npd_id_problem(link, board))):
         fix = f"Restore it on the board, or map the field to another column. {_RUN_SETUP}"
         yield CheckResult("problem", "columns", f"{title}: {problem}", fix)
     if not problems:
