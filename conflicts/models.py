@@ -80,6 +80,9 @@ class Effect:
         if kind == ConflictKind.OVERWRITTEN:
             # Until it is resolved, both sides have NPD's value.
             return cls(normalize_text(result), npd_changes, npd_changes)
+        if kind == reports.REJECTED and choose == NPD:
+            # “Leave both as they are”.
+            return cls(normalize_text(result), npd_changes=False, monday_changes=False)
         monday_changes = choose != MONDAY and not same_text(result, values[MONDAY])
         return cls(normalize_text(result), choose != NPD and npd_changes, monday_changes)
 

@@ -29,6 +29,9 @@ def side_headings(kind: str) -> tuple[str, str]:
 # report that rejects all such requests of a record; no row has it.
 KIND_UNDO = "undo"
 
+# The kind of a value that Monday rejected (pages/rejections.py), which its page shows like a conflict; no row has it.
+REJECTED = "rejected"
+
 # The key of a resolution about the whole record: a delete or an identity.
 RECORD_KEY = "record"
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from conflicts import models
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
-from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, FieldSelection, side_headings
+from conflicts.reports import EDITORS, RECORD_KEY, REJECTED, ConflictKind, FieldSelection, side_headings
 from sync import addresses, registry
 from sync.boards import availability
 from sync.fields import field_values, lookups
@@ -194,9 +194,6 @@ def names_of(conflicts: Iterable[SyncConflict]) -> dict[UUID, str]:
     return {pk: names.get(key) or f"a {registry.type_name(key[0])} that was deleted" for pk, key in keys.items()}
 
 
-# The kind of a field that is in no conflict: Monday rejected its value.
-REJECTED = "rejected"
-
 CHOICE_LABELS = {
     NPD: "NPD's value",
     BASE: "the last synced value",
@@ -208,6 +205,9 @@ LOST_CHOICE_LABELS = {**CHOICE_LABELS, NPD: "the value on both sides", MONDAY: "
 
 SHORTCUTS = {NPD: "1", MONDAY: "3"}
 
+# What choosing a side of a rejected value means.
+REJECTED_HINTS = {NPD: "Leave both as they are", MONDAY: "Use Monday's"}
+
 
 @dataclass
 class CaseField:
@@ -218,7 +218,7 @@ class CaseField:
     npd: str | None
     monday: str | None
     base: str | None = None  # None also if there is none
-    kind: str = ConflictKind.FIELDS  # the conflict's kind, or REJECTED
+    kind: str = ConflictKind.FIELDS  # a ConflictKind, or REJECTED
     converter: str = ""
     note: str = ""  # why it is in conflict, unless both sides just changed it
     undo_note: str = ""  # why its resolution wasn't undone, or that it is in conflict again
@@ -246,12 +246,7 @@ class CaseField:
         headings = side_headings(self.kind)
         npd = self._side(NPD, headings[0], self.npd, self._marked_parts(self.npd, self.monday))
         monday = self._side(MONDAY, headings[1], self.monday, self._marked_parts(self.monday, self.npd))
-        if self.kind == REJECTED:
-            npd["hint"] = "Leave both as they are"
-            npd["consequence"] = "Nothing changes. NPD's value isn't sent until it or its column changes"
-            monday["hint"] = "Use Monday's"
-            monday["consequence"] = "NPD changes, Monday stays"
-            monday["problem"] = self.monday_problem
+        monday["problem"] = self.monday_problem
         if self.kind in (ConflictKind.OVERWRITTEN, REJECTED):
             return [npd, monday]
         base = self._side(BASE, "Last synced", self.base, humanize.diff_parts(self.base, self.npd, self.monday))
@@ -268,6 +263,7 @@ class CaseField:
             # The base marks the parts that a side lacks; a side marks its new parts.
             "mark": "del" if name == BASE else "ins",
             "shortcut": SHORTCUTS.get(name, ""),
+            "hint": REJECTED_HINTS.get(name, "") if self.kind == REJECTED else "",
             "empties": self.effect_of(name).emptied_side,
             "is_missing": name == self.removed_side,
             "editor": self.editors.get(name),
@@ -295,24 +291,19 @@ class CaseField:
 
     @property
     def effect(self) -> Effect | None:
-        """What the choice does; None without one, and for a rejected value, whose sides say their consequence."""
-        if self.choose not in SELECTABLE or self.kind == REJECTED:
-            return None
-        return self.effect_of(self.choose, self.typed)
+        """What the choice does; None without one."""
+        return self.effect_of(self.choose, self.typed) if self.choose in SELECTABLE else None
 
     def effect_of(self, choose: str, typed: str | None = None) -> Effect:
-        if self.kind == REJECTED and choose == NPD:
-            # “Leave both as they are” changes nothing.
-            return Effect(self.npd, npd_changes=False, monday_changes=False)
         values = {NPD: self.npd, BASE: self.base, MONDAY: self.monday}
         return Effect.of(choose, values, typed, kind=self.kind)
 
     @property
     def input_value(self) -> str:
         """The text in the input: the choice's result, or NPD's value if Monday rejected it, to be corrected."""
-        if self.kind == REJECTED:
-            return {CUSTOM: self.typed, MONDAY: self.monday or ""}.get(self.choose, self.npd or "")
-        return (self.effect.value or "") if self.effect else ""
+        if self.effect:
+            return self.effect.value or ""
+        return (self.npd or "") if self.kind == REJECTED else ""
 
     @property
     def selected_label(self) -> str:

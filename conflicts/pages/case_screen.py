@@ -22,8 +22,8 @@ from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, rejections, resolution
-from conflicts.pages.case import SETTLED, Progress, conflict_progress
-from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection
+from conflicts.pages.case import OPEN, SETTLED, Progress, conflict_progress
+from conflicts.reports import RECORD_KEY, REJECTED, ConflictKind, FieldSelection
 from sync import addresses, attention, permissions
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
@@ -33,6 +33,7 @@ from sync.kernel import as_uuid, humanize
 from sync.kernel.acts import ActionError, NotAllowed, NotPossible
 from sync.models import ActivityLine
 from sync.models.records_and_items import KEPT_BY, FieldRef
+from sync.records import authors
 
 URL_NAME = "admin:conflicts_syncconflict"
 
@@ -70,7 +71,8 @@ def answer_strip(answer: ActivityLine, context: case.RecordContext) -> dict[str,
     changed_record = "raw_before" in answer.values
     keeps_both = KEPT_BY in answer.values
     progress = Progress(SETTLED, answer.sentence, is_undoable=changed_record or keeps_both)
-    return _strip(f"answer:{answer.pk}", context.name, rejection_url(rejections.field_ref_of(answer)), progress)
+    url = rejection_url(rejections.field_ref_of(answer))
+    return _strip(f"answer:{answer.pk}", context.name, url, progress)
 
 
 def _strip(key: str, name: str, url: str, progress: Progress) -> dict[str, Any]:
@@ -282,7 +284,8 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "may_change_record": resolution.may_change_record(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": case_context["kind"] == ConflictKind.OVERWRITTEN,
-            "hides_base": case_context["kind"] in (ConflictKind.OVERWRITTEN, case.REJECTED),
+            "is_rejected": case_context["kind"] == REJECTED,
+            "hides_base": case_context["kind"] in (ConflictKind.OVERWRITTEN, REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
             "keeps_choices": bool(self.chosen and case_context["is_waiting"]),
@@ -329,6 +332,7 @@ class ConflictView(CaseView):
         if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
             tags = [(humanize.count_with_noun(len(fields), "field differs", "fields differ"), "cfl-warn")]
         still_asked = (*conflict.conflict_fields, RECORD_KEY)
+        heading = "Who is this?" if conflict.kind == ConflictKind.IDENTITY else "What happened"
         return strip | {
             "kind": conflict.kind,
             "conflict": conflict,
@@ -339,6 +343,10 @@ class ConflictView(CaseView):
             "equal": case.equal_fields(conflict, self.context) if by_field else [],
             "blocked": case.problem_sentences(conflict, self.context) if by_field else [],
             "about": self.about_record() if conflict.is_about_record else None,
+            "heading": heading if conflict.is_about_record else "",
+            "question": conflict.question or "More than one record or item could be the same.",
+            "resolved_by": authors.full_name(conflict.resolved_by) if conflict.resolved_by else "",
+            "resolved_at": conflict.resolved_at,
             "is_waiting": conflict.is_open and not conflict.is_being_applied,
             "item_url": self.context.item_url(conflict.monday_item_id),
             "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
@@ -409,6 +417,9 @@ class ConflictView(CaseView):
         return ResolutionType.MERGE
 
 
+NOTHING_REJECTED = Progress(SETTLED, "The value was changed or sent since, is in conflict, or isn't synced any more.")
+
+
 class RejectionView(CaseView):
     """The page of a value that Monday rejected, with the last answer about it."""
 
@@ -427,23 +438,23 @@ class RejectionView(CaseView):
 
     def page(self) -> dict[str, Any]:
         rejection = self.rejection
-        answer = rejections.last_answer(rejection.field_ref)
         is_waiting = rejection.waits_for_choice
-        kept_by = str(rejection.kept_by.get("who", ""))
-        tag = ("Both left as they are", "") if kept_by else ("Not rejected any more", "cfl-ok")
+        tag = ("Both left as they are", "") if rejection.kept_by else ("Waits for no answer", "cfl-ok")
+        strip: dict[str, Any] = {"progress": NOTHING_REJECTED}
         if is_waiting:
             tag = ("Rejected by Monday", "cfl-warn")
+            strip = {"progress": Progress(OPEN, "")}
+        elif answer := rejections.last_answer(rejection.field_ref):
+            strip = answer_strip(answer, self.context) | {"resolved_by": answer.actor, "resolved_at": answer.at}
         fields = self.fields()
-        return {
-            "kind": case.REJECTED,
-            "is_rejected": True,
+        return strip | {
+            "kind": REJECTED,
             "fields": fields,
             "rows": fields if is_waiting else [],
             "is_waiting": is_waiting,
-            "answer": answer_strip(answer, self.context) if answer and not is_waiting else None,
+            "heading": f"Why {rejection.mapping.label} is not synced" if rejection.entry else "",
+            "question": admin_base.with_request_id(rejection.reason),
             "item_url": self.context.item_url(rejection.record.monday_id or ""),
-            "reason": admin_base.with_request_id(rejection.reason),
-            "kept_by": kept_by,
             "tags": [tag],
             "list_url": reverse("admin:index"),
         }
@@ -451,7 +462,7 @@ class RejectionView(CaseView):
     def fields(self) -> list[case.CaseField]:
         """Return the field, with its values if somebody has to choose."""
         rejection = self.rejection
-        row = case.CaseField(rejection.key, rejection.mapping.label, None, None, kind=case.REJECTED)
+        row = case.CaseField(rejection.key, rejection.mapping.label, None, None, kind=REJECTED)
         if not rejection.needs_answer:
             return [row]
         row.npd = rejection.sides[NPD]

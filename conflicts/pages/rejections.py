@@ -1,7 +1,8 @@
 """Values that Monday rejected: both sides, and a person's answer with its undo.
 
 An answer sends another value, uses Monday's, or keeps the difference. It writes only NPD, or a mark in the sync state,
-and enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict.
+and enqueues a pass, so it can't overwrite an edit on Monday: the pass would find a conflict. A rejection is no row of
+sync_conflicts, because the sync state's entry, which each pass rewrites, is the one place that says whether it holds.
 """
 
 from __future__ import annotations

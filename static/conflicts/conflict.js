@@ -25,10 +25,11 @@
   const outcome = (row) => {
     const choice = picked(row);
     const value = unified(result(row));
-    if ("overwritten" in row.dataset) {
+    if (row.dataset.kind === "overwritten") {
       const changes = value !== unified(row.dataset.npd); // both sides hold what stands now
       return { npd: changes, monday: changes };
     }
+    if (row.dataset.kind === "rejected" && choice === "npd") return { npd: false, monday: false }; // leaves both as they are
     const npd = choice !== "npd" && value !== unified(row.dataset.npd);
     const monday = choice !== "monday" && value !== unified(row.dataset.monday);
     return { npd, monday };
@@ -39,18 +40,9 @@
     return `→ ${npd && monday ? effects.both : effects[npd || monday ? side : "nothing"]}`;
   };
 
-  // For a value that Monday rejected the page itself says the consequence of a choice.
-  const statedConsequence = (row) => {
-    const { consequence, consequenceUnchanged } = row.querySelector("input[type=radio]:checked").dataset;
-    const isUnchanged = consequenceUnchanged && unified(field(row).value) === unified(row.dataset.npd);
-    const sentence = isUnchanged ? consequenceUnchanged : consequence;
-    return sentence ? `→ ${sentence}` : "";
-  };
-
-  // The side on which a choice removes a value; keeping a rejected value different changes nothing.
+  // The side on which a choice removes a value.
   const emptied = (row) => {
-    const choice = picked(row);
-    if (!choice || unified(result(row)) || ("rejected" in form.dataset && choice === "npd")) return "";
+    if (!picked(row) || unified(result(row))) return "";
     const { npd, monday } = outcome(row);
     return npd && monday ? "both" : (npd && "npd") || (monday && "monday") || "";
   };
@@ -64,7 +56,7 @@
     if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? "(empty)" : "");
     shown.placeholder = choice ? "(empty)" : "";
     const line = row.querySelector("[data-where]");
-    line.textContent = choice ? statedConsequence(row) || where(outcome(row)) : "";
+    line.textContent = choice ? where(outcome(row)) : "";
     line.classList.toggle("cfl-removes", Boolean(emptied(row)));
   };
 
@@ -80,10 +72,6 @@
   const summarise = () => {
     const removing = rows.filter(emptied);
     nameButtons(removing.length ? emptying(removing) : "");
-    if ("rejected" in form.dataset) {
-      say((picked(rows[0]) && statedConsequence(rows[0]).slice(2)) || ask);
-      return;
-    }
     const chosen = rows.filter(picked).map(outcome);
     const open = rows.length - chosen.length;
     const npd = chosen.some((changes) => changes.npd);

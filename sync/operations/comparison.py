@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from sync import choices, registry
 from sync.boards import availability, board_columns
@@ -23,28 +23,38 @@ from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import BoardContext, local_values, still_holds
-from sync.kernel import humanize, process
+from sync.kernel import grouped, humanize, process
 from sync.limits import breaker, connector
 from sync.merge import Action
-from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue, WebhookEvent
 from sync.models.synced_model import unsynced
 from sync.monday import errors, lag
 from sync.monday.board_events import LOG_PREFIX
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import Item
 from sync.monday.connector import ITEM_FAULT_SCOPES
 from sync.operations import worker
+from sync.operations.preview import (
+    BoardPlan,
+    ListingGatherer,
+    PlannedPass,
+    ReadOnlyClient,
+    comparison_claim,
+    cost_of,
+    decide_pass,
+    plan_board,
+    plan_changes,
+    read_only_client,
+    records_with_jobs,
+)
 from sync.operations.sweep import sweep_board
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.gather import Gatherer
 from sync.reconcile.gather.record_facts import read_facts
+from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.reconcile.our_writes import EmptiedCell
-from sync.reconcile.pass_results import changed_records
-from sync.reconcile.run import plan_pass
-from sync.reconcile.unmatched_items import listed_finding
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 from sync.words.message import Message, of_error, sentences
 
@@ -62,6 +72,9 @@ OVERDUE_AFTER = timedelta(hours=26)
 # Records without a listed item that are loaded at once.
 PAGE = 500
 
+# The calls of a board before its listing: what has changed on it, and its columns.
+CALLS_BEFORE_LISTING = 2
+
 # Drifted records that are stored for the board's page.
 MAX_DIFFERENCES = 20
 
@@ -69,53 +82,55 @@ MAX_DIFFERENCES = 20
 UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
 
 
-@dataclass(frozen=True)
-class ListedPage:
-    """A page of newly listed items, and the plan of a pass over their records."""
+class BoardListing(ListingGatherer):
+    """A board's listing, planned page by page: it holds all ids, but only one page of anything else.
 
-    facts: PassFacts
-    plan: pass_plan.Plan
-    changed: frozenset[UUID]  # records whose plan isn't empty
-    unread: frozenset[UUID]  # records whose plan needs items that aren't on this page
-    busy: frozenset[UUID]  # records with a job that is pending or in progress
-
-    @property
-    def synced_plans(self) -> list[pass_plan.RecordPlan]:
-        """The plans of the records that neither their own settings nor the filter keep from being synced."""
-        return [plan for plan in self.plan.records.values() if plan.is_synced]
-
-    @property
-    def need_pass(self) -> list[UUID]:
-        """The records that a pass would change, or may change."""
-        return sorted(self.changed | self.unread)
-
-    @property
-    def differing_or_unfinished(self) -> list[UUID]:
-        """The records that `sync_reconcile` gives a pass: also those that say otherwise than `synced` or have a job."""
-        unfinished = {
-            plan.id
-            for plan in self.synced_plans
-            if plan.id in self.busy or plan.record.sync_status != choices.RecordSyncStatus.SYNCED
-        }
-        return sorted(unfinished.union(self.need_pass))
-
-
-class _PageGatherer(Gatherer):
-    """A Gatherer that makes no call: it reads a page of the listing.
-
-    Items without which a plan can't be trusted are noted as `unread_items`; their records get a pass, which makes the
-    call. All items of the page are noted if a column seems to be missing, because only a call can tell.
+    It makes no other call. Items without which a plan can't be trusted are noted as `unread_items`; their records get a
+    pass, which makes the call. All items of the page are noted if a column seems to be missing, because only a call can
+    tell. Items without a record are stored as unmatched.
     """
 
-    def __init__(self, items: Mapping[str, Item]) -> None:
-        super().__init__()
-        self.items = items
+    def __init__(self, link: BoardLink) -> None:
+        super().__init__(lookups.load_board(link))
+        self.listed = set[str]()
+        self.started_at = sync_now()
+        self.left_out = set[str]()  # items that the filter leaves out
         self.unread_items = set[str]()
+        self._without_record: list[str] = []
 
-    def find_items(self, board: BoardContext, item_ids: Sequence[str], *_: Any) -> BatchItems:
-        return BatchItems(linked={key: self.items[key] for key in item_ids if key in self.items})
+    def passes(self) -> Iterator[PlannedPass]:
+        """Yield the plan of a pass over each page; raises MondayError."""
+        # What could not be read the last time is tried alone, so that it spoils no batch.
+        for item_id in self.board.link.listing_state.get("unreadable", ()):
+            try:
+                connector().read_items([item_id], self.board.columns, self.board.types)
+            except errors.MondayError as error:
+                if error.scope not in ITEM_FAULT_SCOPES:
+                    raise
+                self.unreadable[item_id] = error
+        for page in self.pages():
+            self.items = {item.id: item for item in page}
+            self.listed |= set(self.items)
+            self.unread_items = set()
+            if self.board.sync_filter.items:
+                self.left_out |= {item.id for item in page if item_verdict(self.board, item).holds is False}
+            planned_pass = decide_pass(self.board, [Claim(None, item.id, []) for item in page], self)
+            # A column that was found again stays found on later pages. The names of this page's related items are
+            # dropped, because they are many.
+            self.board = replace(planned_pass.facts.board, item_names=self.board.item_names)
+            synced = planned_pass.synced_plans
+            unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in self.unread_items}
+            yield replace(planned_pass, unread=unread)
+        self.listed |= set(self.unreadable)
 
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+    def read_claims(self, board: BoardContext, claims: Sequence[Claim], *_: Any) -> PassFacts:
+        facts = super().read_claims(board, claims)
+        without_record = [self.items[str(claim.remote_id)] for claim in facts.item_claims]
+        self._without_record += [item.id for item in without_record]
+        note_unmatched(board.link, [listed_finding(board, item) for item in without_record])
+        return replace(facts, item_claims=())
+
+    def read_unlisted(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         self.unread_items |= set(ids)
         return {}
 
@@ -135,55 +150,6 @@ class _PageGatherer(Gatherer):
         self.unread_items |= set(self.items) if suspect else set()
         return super().inspect_columns(board, (), healed) if healed else (board, board_columns.InspectedColumns())
 
-
-class BoardListing:
-    """Lists a board's items with their records; holds all ids, but only one page of anything else.
-
-    Stores the items without a record as unmatched.
-    """
-
-    def __init__(self, link: BoardLink) -> None:
-        self.board = lookups.load_board(link)
-        self.listed: set[str] = set()
-        self.started_at = sync_now()
-        self.left_out: set[str] = set()  # items that the filter leaves out
-        self.unreadable: dict[str, errors.MondayError] = {}  # listed items that can't be read, by id
-        self._without_record: list[str] = []
-
-    def pages(self) -> Iterator[ListedPage]:
-        """Yield each page with its records, loaded as a pass loads them; raises MondayError."""
-        link = self.board.link
-        monday = connector()
-        # What could not be read the last time is tried alone, so that it spoils no batch.
-        for item_id in link.listing_state.get("unreadable", ()):
-            try:
-                monday.read_items([item_id], self.board.columns, self.board.types)
-            except errors.MondayError as error:
-                if error.scope not in ITEM_FAULT_SCOPES:
-                    raise
-                self.unreadable[item_id] = error
-        for page in monday.list_items(link.board_id, self.board.columns, self.board.types, self.unreadable):
-            board = self.board
-            fresh = {item.id: item for item in page}
-            self.listed |= set(fresh)
-            facts = read_facts(board, [Claim(None, item_id, []) for item_id in fresh])
-            without_record = [fresh[str(unmatched.remote_id)] for unmatched in facts.item_claims]
-            self._without_record += [item.id for item in without_record]
-            note_unmatched(link, [listed_finding(board, item) for item in without_record])
-            if board.sync_filter.items:
-                self.left_out |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
-            gatherer = _PageGatherer(fresh)
-            facts, plan = plan_pass(gatherer, replace(facts, item_claims=()))
-            # A column that was found again stays found on later pages. The names of this page's related items are
-            # dropped, because they are many.
-            self.board = replace(facts.board, item_names=board.item_names)
-            busy = records_with_jobs(link, plan.records)
-            changed = changed_records(facts, plan, busy)
-            synced = [record_plan for record_plan in plan.records.values() if record_plan.is_synced]
-            unread = {record_plan.id for record_plan in synced if record_plan.record.monday_id in gatherer.unread_items}
-            yield ListedPage(facts, plan, changed, frozenset(unread), busy)
-        self.listed |= set(self.unreadable)
-
     @property
     def unmatched(self) -> list[str]:
         """The listed items that have no record and aren't left alone."""
@@ -199,12 +165,6 @@ class BoardListing:
         """Return the linked records whose items were not listed; the items may still exist."""
         rows = compared_records(self.board.model).order_by("pk").values_list("pk", "monday_id")
         return [pk for pk, item_id in rows.iterator(chunk_size=2_000) if item_id not in self.listed]
-
-
-def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
-    states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
-    jobs = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
-    return frozenset(pk for pk in jobs.values_list("entity_id", flat=True) if pk)
 
 
 def compared_records(model: type[SyncedModel]) -> QuerySet[SyncedModel]:
@@ -322,6 +282,86 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
     return report, problems
 
 
+# What `sync_reconcile --dry-run` shows of it.
+
+
+def plan_boards() -> tuple[list[BoardPlan], ReadOnlyClient]:
+    """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
+    plans = []
+    with read_only_client() as client:
+        for spec in registry.entities():
+            plan = BoardPlan(spec.entity_type, spec.board_title)
+            plans.append(plan)
+            _plan_comparison(plan, spec)
+    return plans, client
+
+
+def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
+    link = lookups.link_of(spec.entity_type)
+    plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
+    if plan.problem or link is None:
+        return
+    listing = ListingGatherer(lookups.load_board(link))
+    try:
+        listing.read()
+    except errors.MondayError as error:
+        plan.problem = f"The board could not be listed. {error.sentence}"
+        return
+    # The real run lists the board, too.
+    plan.calls = listing.calls + CALLS_BEFORE_LISTING
+    plan.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
+    planned_passes = plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
+    for planned_pass in planned_passes:
+        if planned_pass.unread_reason:
+            plan.problem = f"Monday could not be read to the end. {planned_pass.unread_reason}"
+            return
+        plan.changes += plan_changes(planned_pass)
+    records = {key for planned_pass in planned_passes for key in planned_pass.plan.records}
+    changed = {change.entity_id for change in plan.changes}
+    enqueued = 0
+    for planned_pass in planned_passes:
+        items = len(planned_pass.plan.items)
+        number = len(planned_pass.differing_or_unfinished) + len(planned_pass.plan.deleted) + items
+        plan.calls += cost_of(planned_pass, number, read_before=enqueued)
+        plan.checked += len(planned_pass.plan.records) + items
+        enqueued += number
+    plan.unchanged = len(records - changed)
+
+
+def _record_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
+    """Return the claims of all records after a comparison, and of the records of all other due jobs."""
+    compared = compared_records(spec.model).exclude(monday_id__in=listing.unreadable)
+    pending = SyncQueue.objects.filter(entity_type=spec.entity_type, status=choices.QueueStatus.PENDING)
+    jobs = grouped(pending.order_by("priority", "id"), lambda job: job.entity_id)
+    # A comparison leaves out records that have no item, are disabled or deleted, but their jobs may be due.
+    due = [job.entity_id for job in pending.filter(next_retry__lte=SyncNow()).order_by("id") if job.entity_id]
+    unconfirmed = set(_unconfirmed_intents(spec).values_list("entity_id", flat=True))
+    ids = [*compared.order_by("pk").values_list("pk", flat=True), *records_without_item(spec), *due]
+    return [comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
+
+
+def _item_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
+    """Return the claims of all listed items that aren't left alone, and of the items of all other due jobs."""
+    due = SyncQueue.objects.filter(
+        entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None
+    )
+    due_items = due.exclude(remote_id=None).order_by("id").values_list("remote_id", flat=True)
+    owned = spec.model.objects.exclude(monday_id=None).values_list("monday_id", flat=True)
+    left_alone = IgnoredItem.objects.filter(entity_type=spec.entity_type, left_alone=True)
+    excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
+    listed = [item_id for item_id in listing.items if item_id not in excluded]
+    return [Claim(None, item_id, []) for item_id in dict.fromkeys([*map(str, due_items), *listed])]
+
+
+def _unconfirmed_intents(spec: registry.EntitySpec) -> QuerySet[Intent]:
+    """Return the intents because of which a claim skips a record (sync/outbox/claim.py)."""
+    pending = Q(deadline__gt=SyncNow()) | Q(item_id="")
+    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
+
+
+# One board.
+
+
 def compare_board(link: BoardLink, *, includes_unfinished: bool = False) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result.
 
@@ -365,7 +405,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
         raise errors.MondayError(errors.BOARD_NOT_FOUND, "The board is missing, or not active")
     result = ComparisonResult()
     listing = BoardListing(link)
-    for page in listing.pages():
+    for page in listing.passes():
         if page.facts.columns is not None:
             board_columns.store_inspection(link, page.facts.columns)
         _verify_page(result, page)
@@ -447,7 +487,7 @@ def _log_silence(link: BoardLink, result: ComparisonResult, now: datetime) -> st
     return Message("log_silent", since=humanize.day_and_time(newest_row), source=source)
 
 
-def _verify_page(result: ComparisonResult, page: ListedPage) -> None:
+def _verify_page(result: ComparisonResult, page: PlannedPass) -> None:
     """Verify the records of a page that say `synced` and have nothing on its way."""
     drifted = []
     for plan in page.synced_plans:

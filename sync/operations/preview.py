@@ -17,30 +17,27 @@ from uuid import UUID
 from django.db import models
 
 from conflicts.reports import AnswerKind, ConflictKind
-from sync import choices, limits, registry
+from sync import choices, limits
 from sync.boards import availability
-from sync.clock import SyncNow
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
-from sync.kernel import grouped
 from sync.kernel.humanize import quote, shorten, within_sentence
 from sync.limits import api_quota, connector
-from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue
+from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.conversion import UnknownValue
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
-from sync.operations.comparison import ListedPage, compared_records, records_with_jobs, records_without_item
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import RULES, decide, end_unread
-from sync.reconcile.deleted_records import new_item_removal_requests
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.identity import ANSWERED, LINKED, answered_items
+from sync.reconcile.missing.deleted_records import new_item_removal_requests
+from sync.reconcile.missing.identity import ANSWERED, LINKED, answered_items
+from sync.reconcile.missing.removed_items import new_deletion_requests
 from sync.reconcile.pass_results import changed_records, conflict_reports
-from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
 from sync.words.message import of_error
@@ -71,42 +68,73 @@ def read_only_client() -> Iterator[ReadOnlyClient]:
 
 @dataclass(frozen=True)
 class PlannedPass:
-    """The facts and the plan of a pass."""
+    """The facts and the plan of a pass that isn't made."""
 
     facts: PassFacts
     plan: pass_plan.Plan
     calls: int = 0  # that reading took
     unread_reason: str = ""  # why Monday could not be read
+    unread: Collection[UUID] = ()  # records whose plan needs items that a page of a listing lacks
+    following: PlannedPass | None = None  # over the records that this pass would link or create
+
+    @property
+    def synced_plans(self) -> list[pass_plan.RecordPlan]:
+        """The plans of the records that neither their own settings nor the filter keep from being synced."""
+        return [plan for plan in self.plan.records.values() if plan.is_synced]
+
+    @cached_property
+    def busy(self) -> frozenset[UUID]:
+        """The records with a job that is pending or in progress."""
+        return records_with_jobs(self.facts.board.link, self.plan.records)
+
+    @cached_property
+    def changed(self) -> frozenset[UUID]:
+        """The records whose plan isn't empty."""
+        return changed_records(self.facts, self.plan, self.busy)
+
+    @property
+    def need_pass(self) -> list[UUID]:
+        """The records that a real pass would change, or may change."""
+        return sorted(self.changed.union(self.unread))
 
     @property
     def differing_or_unfinished(self) -> list[UUID]:
-        """The records that `sync_reconcile` gives a pass."""
-        busy = records_with_jobs(self.facts.board.link, self.plan.records)
-        changed = changed_records(self.facts, self.plan, busy)
-        return ListedPage(self.facts, self.plan, changed, frozenset(), busy).differing_or_unfinished
+        """The records that `sync_reconcile` gives a pass: also those that say otherwise than `synced` or have a job."""
+        unfinished = {
+            plan.id
+            for plan in self.synced_plans
+            if plan.id in self.busy or plan.record.sync_status != choices.RecordSyncStatus.SYNCED
+        }
+        return sorted(unfinished.union(self.need_pass))
 
 
-def plan_passes(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> list[PlannedPass]:
+def records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
+    states = (choices.QueueStatus.PENDING, choices.QueueStatus.IN_PROGRESS)
+    jobs = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
+    return frozenset(pk for pk in jobs.values_list("entity_id", flat=True) if pk)
+
+
+def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gatherer: Gatherer) -> PlannedPass:
     """Plan a pass over these records and items, and the pass that follows it at once, if any.
 
     The gatherer remembers the approvals that they would ask for, because these count in the passes that it plans later.
     """
-    first = decide_pass(board, claims, gatherer)
-    planned_passes = [first]
-    # The records that the first pass would link or create, as it would leave them.
-    plans = first.plan.records
-    created = [item.record for item in first.plan.items if item.act in pass_plan.ASSIGNING and item.record]
+    planned_pass = decide_pass(board, claims, gatherer)
+    # The records that the pass would link or create, as it would leave them.
+    plans = planned_pass.plan.records
+    created = [item.record for item in planned_pass.plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plans}
     records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending == LINKED}
     if records:
-        following = [Claim(pk, None, []) for pk in sorted(records)]
-        planned_passes.append(decide_pass(first.facts.board, following, gatherer, records))
-    for planned_pass in planned_passes:
-        clears = new_clear_requests(planned_pass.plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_item_removal_requests(planned_pass.plan.deleted.values())
-        requests = [*removals, *new_deletion_requests(planned_pass.plan), *clears]
-        gatherer.planned_requests = [*gatherer.planned_requests, *requests]
-    return planned_passes
+        claims = [Claim(pk, None, []) for pk in sorted(records)]
+        following = decide_pass(planned_pass.facts.board, claims, gatherer, records)
+        reason = planned_pass.unread_reason or following.unread_reason
+        planned_pass = replace(planned_pass, following=following, unread_reason=reason)
+    for plan in [each.plan for each in (planned_pass, planned_pass.following) if each is not None]:
+        clears = new_clear_requests(plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        removals = new_item_removal_requests(plan.deleted.values())
+        gatherer.planned_requests = [*gatherer.planned_requests, *removals, *new_deletion_requests(plan), *clears]
+    return planned_pass
 
 
 def decide_pass(
@@ -178,23 +206,23 @@ def comparison_claim(entity_id: UUID, jobs: Sequence[SyncQueue]) -> Claim:
     return Claim(entity_id, None, jobs)
 
 
-def calls_of_real_pass(planned_pass: PlannedPass) -> int:
-    """Return how many calls the real pass takes if Monday accepts them all."""
-    if planned_pass.unread_reason:
-        return planned_pass.calls
+def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int:
+    """Return the calls of the real passes over so many of its records and items, if Monday accepts them all.
+
+    They are read together with `read_before` others. The pass that follows is counted, too.
+    """
     plan = planned_pass.plan
-    writes = filter(None, item_writes(planned_pass.facts.board, plan))
+    batches = math.ceil(number / api_quota.FULL_BATCH)
+    reads = math.ceil((read_before + number) / api_quota.FULL_BATCH) - math.ceil(read_before / api_quota.FULL_BATCH)
+    writes = [*filter(None, item_writes(planned_pass.facts.board, plan))]
     removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
-    return planned_pass.calls + len([*writes, *removals]) + calls_about_items(plan)
-
-
-def calls_about_items(plan: pass_plan.Plan) -> int:
-    """Return how many of the calls are about second items and answered questions."""
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
     answers = _ANSWER_KINDS.keys() & {answer.kind for answer in plan.identity_answers if answer.result}
-    return len(duplicate_acts) + 2 * len(answers)
+    calls = planned_pass.calls + reads + batches * len([*writes, *removals]) + len(duplicate_acts) + 2 * len(answers)
+    following = planned_pass.following
+    return calls + (cost_of(following, len(following.plan.records)) if following else 0)
 
 
 # The changes that a plan stands for.
@@ -276,6 +304,7 @@ class PlannedChange:
 
 
 def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
+    """Yield what the pass would change, and the one that follows it."""
     plan = planned_pass.plan
     entity_type = planned_pass.facts.board.link.entity_type
     for answer in plan.identity_answers:
@@ -306,6 +335,8 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
             reason = f"It is a second item of “{record}”."
         name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
         yield PlannedChange(kind, entity_type, name, None, item_id, reason=reason)
+    if planned_pass.following:
+        yield from plan_changes(planned_pass.following)
 
 
 def _kind_of_left_item(planned_pass: PlannedPass, item_plan: pass_plan.ItemPlan) -> ChangeKind:
@@ -449,8 +480,8 @@ def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedPass, list[Pla
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
-    planned_passes = plan_passes(lookups.load_board(link), [record_claim], Gatherer())
-    return planned_passes[-1], [change for planned_pass in planned_passes for change in plan_changes(planned_pass)]
+    planned_pass = plan_pass_with_following(lookups.load_board(link), [record_claim], Gatherer())
+    return planned_pass.following or planned_pass, list(plan_changes(planned_pass))
 
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
@@ -474,12 +505,9 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
 
 # The dry run of whole boards.
 
-# For each board: what has changed on it, and its columns.
-CALLS_BEFORE_LISTING = 2
-
 
 class ListingGatherer(Gatherer):
-    """A Gatherer that reads a board's listing instead of calling Monday; what isn't listed is read by its id."""
+    """A Gatherer that finds a board's items in its listing; what isn't listed is read by its id."""
 
     def __init__(self, board: BoardContext) -> None:
         super().__init__()
@@ -492,17 +520,22 @@ class ListingGatherer(Gatherer):
         self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
         self.linked = dict[UUID, SyncedModel]()  # the records that the plan links, as they will be
 
-    def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
-        """List the board's items; raises MondayError."""
+    def pages(self) -> Iterator[list[Item]]:
+        """List the board's items, page by page; raises MondayError."""
         board = self.board
         for page in connector().list_items(board.link.board_id, self.listed_columns(), board.types, self.unreadable):
             self.calls += 1
+            yield page
+
+    def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
+        """Keep all listed items; raises MondayError."""
+        for page in self.pages():
             for listed in page:
                 item = self.complete_item(listed)
                 self.items[item.id] = item
-                if npd_id := field_values.npd_id_of(board, item):
+                if npd_id := field_values.npd_id_of(self.board, item):
                     self._by_npd_id[npd_id].append(item)
-                if key := field_values.match_key_of_item(board, item):
+                if key := field_values.match_key_of_item(self.board, item):
                     self._by_match[key].append(item)
                 self.by_name[match_key(item.name)].append(item)
             progress(len(self.items))
@@ -529,8 +562,10 @@ class ListingGatherer(Gatherer):
 
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         listed = {key: self.items[key] for key in ids if key in self.items}
-        unlisted = super().items_by_id(board, [key for key in ids if key not in listed])
-        return listed | {key: self.complete_item(item) for key, item in unlisted.items()}
+        return listed | self.read_unlisted(board, [key for key in ids if key not in listed])
+
+    def read_unlisted(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        return {key: self.complete_item(item) for key, item in super().items_by_id(board, ids).items()}
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         """Read as a pass does, but with the records as the plan links them."""
@@ -576,25 +611,8 @@ class BoardPlan:
         return set(self.subjects.get(kind, ()))
 
 
-@dataclass(frozen=True)
-class PlannedBoard:
-    """The passes of a plan of a whole board: over records, over items that no record has, and the passes after them."""
-
-    records: Sequence[PlannedPass]
-    items: PlannedPass
-    following: Sequence[PlannedPass]
-
-    @property
-    def passes(self) -> Sequence[PlannedPass]:
-        return [*self.records, self.items, *self.following]
-
-    @property
-    def record_plans(self) -> Mapping[UUID, pass_plan.RecordPlan]:
-        return {key: plan for planned_pass in self.records for key, plan in planned_pass.plan.records.items()}
-
-
-def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterable[Claim]) -> PlannedBoard:
-    """Plan passes over all these records of a listed board, then over these items as far as they are still free."""
+def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
+    """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
     # One pass decides together which records get which items. The others are as large as real passes, because these
     # count what waits for approval.
@@ -603,14 +621,9 @@ def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterab
     others = [claim for claim in records if claim.entity_id not in ids_without_item]
     size = limits.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
-    record_passes = list[PlannedPass]()
-    following = list[PlannedPass]()
-    for chunk in (*chunks, without_item):
-        first, *after = plan_passes(board, chunk, listing)
-        record_passes.append(first)
-        following += after
+    planned_passes = [plan_pass_with_following(board, chunk, listing) for chunk in (*chunks, without_item)]
     taken = set[str]()
-    for planned_pass in record_passes:
+    for planned_pass in planned_passes:
         taken |= answered_items(planned_pass.facts, planned_pass.plan)
         for record_plan in planned_pass.plan.records.values():
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
@@ -619,92 +632,4 @@ def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterab
             if record_plan.link_to:
                 listing.linked[record_plan.id] = record_plan.linked_record
     free = [claim for claim in items if claim.remote_id not in taken]
-    of_items, *after = plan_passes(board, free, listing)
-    return PlannedBoard(record_passes, of_items, [*following, *after])
-
-
-def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int:
-    """Return the calls of the real passes over so many of its records and items.
-
-    They are read together with `read_before` others.
-    """
-    reads = math.ceil((read_before + number) / api_quota.FULL_BATCH) - math.ceil(read_before / api_quota.FULL_BATCH)
-    # What is about second items and answers happens in one of them.
-    once = 0 if planned_pass.unread_reason else calls_about_items(planned_pass.plan)
-    writes_of_each = calls_of_real_pass(replace(planned_pass, calls=0)) - once
-    return planned_pass.calls + reads + math.ceil(number / api_quota.FULL_BATCH) * writes_of_each + once
-
-
-def plan_boards() -> tuple[list[BoardPlan], ReadOnlyClient]:
-    """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
-    plans = []
-    with read_only_client() as client:
-        for spec in registry.entities():
-            plan = BoardPlan(spec.entity_type, spec.board_title)
-            plans.append(plan)
-            _plan_comparison(plan, spec)
-    return plans, client
-
-
-def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
-    link = lookups.link_of(spec.entity_type)
-    plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
-    if plan.problem or link is None:
-        return
-    listing = ListingGatherer(lookups.load_board(link))
-    try:
-        listing.read()
-    except MondayError as error:
-        plan.problem = f"The board could not be listed. {error.sentence}"
-        return
-    # The real run lists the board, too.
-    plan.calls = listing.calls + CALLS_BEFORE_LISTING
-    plan.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    planned = plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
-    for planned_pass in planned.passes:
-        if planned_pass.unread_reason:
-            plan.problem = f"Monday could not be read to the end. {planned_pass.unread_reason}"
-            return
-        plan.changes += plan_changes(planned_pass)
-    records = planned.record_plans
-    items = len(planned.items.plan.items)
-    plan.checked = len(records) + items
-    plan.unchanged = len(records.keys() - {change.entity_id for change in plan.changes})
-    enqueued = 0
-    for planned_pass in planned.records:
-        number = len(planned_pass.differing_or_unfinished) + len(planned_pass.plan.deleted)
-        plan.calls += cost_of(planned_pass, number, read_before=enqueued)
-        enqueued += number
-    plan.calls += cost_of(planned.items, items, read_before=enqueued)
-    plan.calls += sum(cost_of(planned_pass, len(planned_pass.plan.records)) for planned_pass in planned.following)
-
-
-def _record_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
-    """Return the claims of all records after a comparison, and of the records of all other due jobs."""
-    compared = compared_records(spec.model).exclude(monday_id__in=listing.unreadable)
-    pending = SyncQueue.objects.filter(entity_type=spec.entity_type, status=choices.QueueStatus.PENDING)
-    jobs = grouped(pending.order_by("priority", "id"), lambda job: job.entity_id)
-    # A comparison leaves out records that have no item, are disabled or deleted, but their jobs may be due.
-    due = [job.entity_id for job in pending.filter(next_retry__lte=SyncNow()).order_by("id") if job.entity_id]
-    unconfirmed = set(_unconfirmed_intents(spec).values_list("entity_id", flat=True))
-    ids = [*compared.order_by("pk").values_list("pk", flat=True), *records_without_item(spec), *due]
-    return [comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
-
-
-def _item_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
-    """Return the claims of all listed items that aren't left alone, and of the items of all other due jobs."""
-    due = SyncQueue.objects.filter(
-        entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None
-    )
-    due_items = due.exclude(remote_id=None).order_by("id").values_list("remote_id", flat=True)
-    owned = spec.model.objects.exclude(monday_id=None).values_list("monday_id", flat=True)
-    left_alone = IgnoredItem.objects.filter(entity_type=spec.entity_type, left_alone=True)
-    excluded = {*owned, *left_alone.values_list("item_id", flat=True)}
-    listed = [item_id for item_id in listing.items if item_id not in excluded]
-    return [Claim(None, item_id, []) for item_id in dict.fromkeys([*map(str, due_items), *listed])]
-
-
-def _unconfirmed_intents(spec: registry.EntitySpec) -> models.QuerySet[Intent]:
-    """Return the intents because of which a claim skips a record (sync/outbox/claim.py)."""
-    pending = models.Q(deadline__gt=SyncNow()) | models.Q(item_id="")
-    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
+    return [*planned_passes, plan_pass_with_following(board, free, listing)]

@@ -30,10 +30,11 @@ from sync.monday.item_documents import prepare_archive, prepare_changes, prepare
 from sync.monday.lag import LOOKS
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, duplicates, gather, pass_plan
+from sync.reconcile import gather, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.gather.item_facts import owners_of
+from sync.reconcile.missing import deleted_records, duplicates
 from sync.reconcile.pass_plan import Write, WriteAnswer, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
 from sync.words.message import Message, of_error, sentences

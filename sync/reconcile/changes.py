@@ -30,10 +30,11 @@ from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.monday.text_forms import name_invisible
-from sync.reconcile import our_writes, pass_plan, removed_items, resolutions
+from sync.reconcile import our_writes, pass_plan, resolutions
 from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
+from sync.reconcile.missing import removed_items
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import SYNC_ACTOR
 from sync.words.message import Message

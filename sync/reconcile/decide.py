@@ -20,17 +20,21 @@ from sync.monday.board_items import NAME_COLUMN
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
-from sync.reconcile.deleted_records import decide_deleted_records, end_deleted_without_call, take_items_of_deleted
-from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import fill_in_fields
-from sync.reconcile.identity import apply_answers, identify_records
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
+from sync.reconcile.missing.deleted_records import (
+    decide_deleted_records,
+    end_deleted_without_call,
+    take_items_of_deleted,
+)
+from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
+from sync.reconcile.missing.identity import apply_answers, identify_records
+from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items, requested_unlink
+from sync.reconcile.missing.unmatched_items import decide_unmatched
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
-from sync.reconcile.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
-from sync.reconcile.unmatched_items import decide_unmatched
 from sync.words.message import Message, sentences
 
 

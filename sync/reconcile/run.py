@@ -19,7 +19,7 @@ from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.identity import ANSWERED, LINKED
+from sync.reconcile.missing.identity import ANSWERED, LINKED
 from sync.reconcile.pass_plan import Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun, count_read_lags

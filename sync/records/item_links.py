@@ -1,6 +1,6 @@
 """The link between a record and its item: unlink and link again; and the list of items that no record has.
 
-The list decides nothing; an item's pass does (sync/reconcile/unmatched_items.py).
+The list decides nothing; an item's pass does (sync/reconcile/missing/unmatched_items.py).
 """
 
 import json

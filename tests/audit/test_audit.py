@@ -70,14 +70,14 @@ def test_a_record_saved_during_the_read_is_left_out(world: World, monkeypatch: p
     world.edit(contacts[0], "role_title", "Chair")
     world.deliver(times=0)
     world.pass_time(minutes=20)
-    pages = BoardListing.pages
+    passes = BoardListing.passes
 
     def saved_meanwhile(listing: BoardListing) -> Iterator[Any]:
-        for page in pages(listing):
+        for page in passes(listing):
             Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
             yield page
 
-    monkeypatch.setattr(BoardListing, "pages", saved_meanwhile)
+    monkeypatch.setattr(BoardListing, "passes", saved_meanwhile)
     assert figures(verify(world)) == (2, 0)
 
 

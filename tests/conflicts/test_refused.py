@@ -185,7 +185,7 @@ def test_a_value_that_is_sent_once_more_is_asked_about_again_if_monday_refuses_i
     client.force_login(ada)
     client.post(page_of(contact), form("custom", REFUSED))
     case = client.get(page_of(contact)).context["case"]
-    assert (case["is_waiting"], "sent to Monday once more" in case["answer"]["progress"].sentence) == (False, True)
+    assert (case["is_waiting"], "sent to Monday once more" in case["progress"].sentence) == (False, True)
     world.work()
     page = client.get(page_of(contact))
     assert page.context["case"]["is_waiting"]

@@ -31,7 +31,7 @@ from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombs
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
 from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
-from sync.reconcile.identity import SAME_AS, TAKES_ITEM
+from sync.reconcile.missing.identity import SAME_AS, TAKES_ITEM
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (

@@ -15,7 +15,6 @@ from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import decide
-from sync.reconcile.deleted_records import item_npd_id
 from sync.reconcile.facts import (
     AnswerFacts,
     ChangeEvent,
@@ -26,8 +25,9 @@ from sync.reconcile.facts import (
     RecordFacts,
     RemovedItemFacts,
 )
+from sync.reconcile.missing.deleted_records import item_npd_id
+from sync.reconcile.missing.removed_items import removed_state
 from sync.reconcile.pass_plan import Plan, RecordPlan
-from sync.reconcile.removed_items import removed_state
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
 from tests.decide.builders import NOW, board

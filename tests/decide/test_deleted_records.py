@@ -18,7 +18,8 @@ from sync.choices import (
 from sync.fields.field_values import BoardContext
 from sync.models import IntentState
 from sync.monday.board_items import Item
-from sync.reconcile.deleted_records import (
+from sync.reconcile.facts import PassFacts
+from sync.reconcile.missing.deleted_records import (
     approve_item_removals,
     ask_about_item,
     decide_before_reading,
@@ -32,7 +33,6 @@ from sync.reconcile.deleted_records import (
     take_locked,
     take_removal_answer,
 )
-from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import DeletedPlan, Outcome, WriteAnswer, WriteVerdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide.builders import (

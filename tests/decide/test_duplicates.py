@@ -9,9 +9,9 @@ import pytest
 from sync.models import Intent, IntentState
 from sync.monday.board_items import Item
 from sync.outbox.claim import Claim
-from sync.reconcile import duplicates
-from sync.reconcile.duplicates import is_own_create, is_to_archive
 from sync.reconcile.facts import ItemFacts, RecordHistory
+from sync.reconcile.missing import duplicates
+from sync.reconcile.missing.duplicates import is_own_create, is_to_archive
 from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, WriteAnswer, WriteVerdict
 from tests.decide.builders import TOKEN_USER, TOM, board, contact, created, facts, item
 

@@ -19,9 +19,9 @@ from sync.reconcile.board_filter import (
     leave_out_after_write,
     matching_items,
 )
-from sync.reconcile.deleted_records import decide_deleted
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
+from sync.reconcile.missing.deleted_records import decide_deleted
 from sync.reconcile.pass_plan import SETTLED, DeletedPlan, IdentityPlan, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from sync.records.item_links import UNLINK_KEY

@@ -12,9 +12,9 @@ from npd.models import Contact
 from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
-from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
-from sync.reconcile.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answers, identify_without_item
+from sync.reconcile.missing.duplicates import find_possible_duplicates
+from sync.reconcile.missing.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answers, identify_without_item
 from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain

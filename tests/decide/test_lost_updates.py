@@ -15,7 +15,6 @@ from sync.fields.field_values import PassSettings
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile.deleted_records import take_lines_and_landed_intents
 from sync.reconcile.facts import PassFacts, RecordFacts, event_value
 from sync.reconcile.lost_updates import (
     confirm_losses,
@@ -24,6 +23,7 @@ from sync.reconcile.lost_updates import (
     note_lost_updates,
     open_lost_updates,
 )
+from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
 from sync.reconcile.pass_plan import (
     Ending,
     FieldPlan,

@@ -11,9 +11,14 @@ from sync.choices import ApprovalKind, ApprovalState, Cause, ColumnProblem, Remo
 from sync.fields.field_values import BoardContext
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.identity import identify_records
+from sync.reconcile.missing.identity import identify_records
+from sync.reconcile.missing.removed_items import (
+    approve_deletions,
+    plan_removed_item,
+    removed_state,
+    unlink_for_new_item,
+)
 from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan, RemovedItem
-from sync.reconcile.removed_items import approve_deletions, plan_removed_item, removed_state, unlink_for_new_item
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (

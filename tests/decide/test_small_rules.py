@@ -12,8 +12,8 @@ from sync.monday.board_items import Item, Reading
 from sync.reconcile.decide import end_unmatchable, end_without_call
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.gather import column_findings
+from sync.reconcile.missing.removed_items import apply_unlinks, cleared_columns
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, RemovedItem
-from sync.reconcile.removed_items import apply_unlinks, cleared_columns
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, NOW, after, base, board, contact, draft, facts, item, mapping, plain
 

@@ -15,10 +15,10 @@ from sync.fields.field_values import BoardContext, Reference, local_values
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.outbox.claim import Claim
-from sync.reconcile import unmatched_items
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
+from sync.reconcile.missing import unmatched_items
+from sync.reconcile.missing.unmatched_items import after_rejection, decide_unmatched, decided_again
 from sync.reconcile.pass_plan import ItemAct, ItemPlan, Outcome, Plan
-from sync.reconcile.unmatched_items import after_rejection, decide_unmatched, decided_again
 from sync.records.item_links import MAY_CREATE_KEY
 from tests.decide import builders
 from tests.decide.builders import NOW, after, an_item, deletion, filtered, mapping, plain

@@ -10,7 +10,7 @@ from sync.kernel import process
 from sync.kernel.humanize import count_with_noun, join_first, terminal_line
 from sync.limits import api_quota
 from sync.operations import preview
-from sync.operations.comparison import reconcile_boards
+from sync.operations.comparison import plan_boards, reconcile_boards
 from sync.operations.worker import remaining_lines
 
 # Changes of each kind that are listed without -v 2.
@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Reconcile and report; exit 1 if something could not be checked. Open conflicts are no failure."""
         if options["dry_run"]:
-            dry_runs, client = preview.plan_boards()
+            dry_runs, client = plan_boards()
             for line in plan_lines(dry_runs, client, every_line=options["verbosity"] > 1):
                 self.stdout.write(terminal_line(line))
             if problems := [f"{dry_run.title}: {dry_run.problem}" for dry_run in dry_runs if dry_run.problem]:

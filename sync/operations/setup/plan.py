@@ -184,8 +184,8 @@ class SetupGatherer(preview.ListingGatherer):
     def complete_item(self, item: Item) -> Item:
         return replace(item, values={**item.values, **self._new_cells}) if self._new_cells else item
 
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        return super().items_by_id(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
+    def read_unlisted(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        return super().read_unlisted(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
 
     def records_without_item(self) -> set[UUID]:
         if not self.left_board:
@@ -385,19 +385,19 @@ def plan_board(
     ids = list(synced.values_list("pk", flat=True))
     taken = {record.monday_id for record in off}
     item_ids = [item_id for item_id in listing.items if item_id not in taken]
-    planned = _with_namesakes(plan, listing, ids, item_ids)
+    planned_passes = _with_namesakes(plan, listing, ids, item_ids)
     plan.changes += [PlannedChange(ChangeKind.SYNC_OFF, spec.entity_type, str(record), record.pk) for record in off]
     for item_id, error in listing.unreadable.items():
         name = f"Item {item_id}"
         plan.changes.append(
             PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=error.sentence)
         )
-    for planned_pass in planned.passes:
+    for planned_pass in planned_passes:
         plan.changes += preview.plan_changes(planned_pass)
         number = len(planned_pass.plan.records) + len(planned_pass.plan.items)
         plan.calls += preview.cost_of(planned_pass, number)
-    records = _note_outcome(plan, listing, planned)
-    _note_missing(plan, listing, planned)
+    records = _note_outcome(plan, listing, planned_passes)
+    _note_missing(plan, listing, planned_passes)
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
     return plan, records
@@ -418,14 +418,14 @@ def _hold_creates(plan: SetupBoardPlan, listing: SetupGatherer, items: Iterable[
 
 def _with_namesakes(
     plan: SetupBoardPlan, listing: SetupGatherer, ids: Sequence[UUID], item_ids: Sequence[str]
-) -> preview.PlannedBoard:
+) -> list[preview.PlannedPass]:
     """Plan the passes. Where a new item or record would have a namesake, plan again by what a person chose for them."""
     records = [Claim(record_id, None, []) for record_id in ids]
     items = [Claim(None, item_id, []) for item_id in item_ids]
-    planned = preview.plan_board(listing, records, items)
-    plan.namesakes = _namesakes(plan, listing, planned)
+    planned_passes = preview.plan_board(listing, records, items)
+    plan.namesakes = _namesakes(plan, listing, planned_passes)
     if not plan.namesakes:
-        return planned
+        return planned_passes
     listing.linked = {}
     plan.links = _chosen_links(plan.namesakes)
     for record in listing.board.model.objects.filter(pk__in=plan.links):
@@ -443,7 +443,9 @@ def _with_namesakes(
     ]
     left = [namesake for namesake in open_pairs if namesake.choice != selection.APART]
     # A linked record sends its match key to its item, which other records with that key would then find: asked, too.
-    keys = {key: match_key_of_record(listing.board, entry.record) for key, entry in planned.record_plans.items()}
+    keys = {
+        key: match_key_of_record(listing.board, entry.record) for key, entry in _record_plans(planned_passes).items()
+    }
     sent_keys = {keys[key] for key in listing.linked} - {""}
     same_key = {key for key, value in keys.items() if value in sent_keys and key not in listing.linked}
     listing.undecided_records = frozenset({UUID(namesake.record_id) for namesake in left} | same_key)
@@ -464,17 +466,23 @@ def _with_namesakes(
     return preview.plan_board(listing, records, items)
 
 
-def _namesakes(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview.PlannedBoard) -> list[Namesake]:
+def _record_plans(planned_passes: Iterable[preview.PlannedPass]) -> dict[UUID, pass_plan.RecordPlan]:
+    return {key: plan for planned_pass in planned_passes for key, plan in planned_pass.plan.records.items()}
+
+
+def _namesakes(
+    plan: SetupBoardPlan, listing: SetupGatherer, planned_passes: Sequence[preview.PlannedPass]
+) -> list[Namesake]:
     """Return the pairs of a record that would get a new item, or is asked about, and a free item of its name."""
     board = listing.board
     free = {
         item_plan.facts.item_id
-        for item_plan in planned.items.plan.items
+        for item_plan in planned_passes[-1].plan.items
         if item_plan.act in (pass_plan.ItemAct.NOTHING, pass_plan.ItemAct.CREATE)
         if item_plan.facts.ignored is None and not _is_left_out(item_plan)
     }
     namesakes = []
-    for record_plan in planned.record_plans.values():
+    for record_plan in _record_plans(planned_passes).values():
         question = record_plan.identity.question or {}
         name = match_key(record_name(record_plan.record))
         if not name or not (question.get("by_name") or (record_plan.is_open and record_plan.creates)):
@@ -515,19 +523,22 @@ def _is_left_out(item_plan: pass_plan.ItemPlan) -> bool:
     return item_plan.finding is not None and item_plan.finding.reason is UnmatchedReason.LEFT_OUT
 
 
-def _note_outcome(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview.PlannedBoard) -> list[SyncedModel]:
+def _note_outcome(
+    plan: SetupBoardPlan, listing: SetupGatherer, planned_passes: Sequence[preview.PlannedPass]
+) -> list[SyncedModel]:
     """Note what the set-up has to check and what it makes nothing new for; return the records as it leaves them."""
     records = []
-    for record_plan in planned.record_plans.values():
+    record_plans = _record_plans(planned_passes)
+    for record_plan in record_plans.values():
         record = listing.as_planned(record_plan.record)
         if record_plan.is_open and record_plan.creates:
             record = with_item(record, f"{NEW_ITEM_PREFIX}{record.pk}")
         records.append(record)
     unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
-    plan.unplanned_records = sorted(unplanned & {str(key) for key in planned.record_plans})
-    owned = {record_plan.record.monday_id for record_plan in planned.record_plans.values()} - set(plan.links.values())
+    plan.unplanned_records = sorted(unplanned & {str(key) for key in record_plans})
+    owned = {record_plan.record.monday_id for record_plan in record_plans.values()} - set(plan.links.values())
     left_out = set()
-    for item_plan in planned.items.plan.items:
+    for item_plan in planned_passes[-1].plan.items:
         item_id = item_plan.facts.item_id
         asks = item_plan.act in (pass_plan.ItemAct.ASK, *pass_plan.DUPLICATES)
         if asks or plan.chosen.choices.creates_records:
@@ -542,14 +553,14 @@ def _note_outcome(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview
     return records
 
 
-def _note_missing(plan: SetupBoardPlan, listing: SetupGatherer, planned: preview.PlannedBoard) -> None:
+def _note_missing(plan: SetupBoardPlan, listing: SetupGatherer, planned_passes: Sequence[preview.PlannedPass]) -> None:
     """Note the related records that items name and NPD lacks."""
     relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}
     missing = defaultdict[type[SyncedModel], dict[str, str]](dict)
+    following = [planned_pass.following for planned_pass in planned_passes if planned_pass.following]
     field_plans = [
         field_plan
-        for planned_pass in planned.passes
-        for record_plan in planned_pass.plan.records.values()
+        for record_plan in [*_record_plans(planned_passes).values(), *_record_plans(following).values()]
         for field_plan in record_plan.fields.values()
     ]
     for field_plan in field_plans:

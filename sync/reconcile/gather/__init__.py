@@ -33,11 +33,12 @@ from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.outbox.claim import Claim
-from sync.reconcile import identity, our_writes, pass_plan, removed_items
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import longer_histories, read_facts, with_originals, with_related
+from sync.reconcile.missing import identity, removed_items
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
 

@@ -44,7 +44,7 @@ from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings, match_key
-from sync.reconcile import deleted_records, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import (
     EDIT_KINDS,
     AnswerFacts,
@@ -55,6 +55,7 @@ from sync.reconcile.facts import (
     RecordFacts,
     RemovedItemFacts,
 )
+from sync.reconcile.missing import deleted_records
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals

@@ -37,7 +37,7 @@ from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
-from sync.reconcile import identity, our_writes, pass_plan
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.facts import (
     EVENT_WINDOW,
     LOOP_WINDOW,
@@ -49,6 +49,7 @@ from sync.reconcile.facts import (
     change_events,
 )
 from sync.reconcile.gather.item_facts import MAX_EVENTS, answer_facts, deleted_facts, events_by_item
+from sync.reconcile.missing import identity
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records

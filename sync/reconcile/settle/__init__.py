@@ -34,12 +34,13 @@ from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import duplicates, pass_plan, pass_results
+from sync.reconcile import pass_plan, pass_results
 from sync.reconcile.changes import deletion_must_wait, settle_record, take_deletion_result
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
-from sync.reconcile.identity import quoted_names
 from sync.reconcile.lost_updates import seen_after
+from sync.reconcile.missing import duplicates
+from sync.reconcile.missing.identity import quoted_names
 from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests

@@ -28,10 +28,11 @@ from sync.models import (
 )
 from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import deleted_records, identity, pass_plan, unmatched_items
-from sync.reconcile.duplicates import question_report
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import answer_facts, reread_item
+from sync.reconcile.missing import deleted_records, identity, unmatched_items
+from sync.reconcile.missing.duplicates import question_report
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS

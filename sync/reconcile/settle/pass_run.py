@@ -36,8 +36,8 @@ from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import answered_values
 from sync.reconcile.facts import PassFacts
+from sync.reconcile.missing.removed_items import new_deletion_requests
 from sync.reconcile.pass_plan import HistoryLine
-from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete

@@ -15,7 +15,7 @@ delete_on_absence = bug(
 )
 
 
-@instead_of(delete_on_absence, "sync.reconcile.identity:_take_own_item")
+@instead_of(delete_on_absence, "sync.reconcile.missing.identity:_take_own_item")
 def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
     if item is not None:
         right(board, plan, item)
@@ -39,7 +39,7 @@ match_to_linked = bug(
 )
 
 
-@instead_of(match_to_linked, "sync.reconcile.unmatched_items:_ItemRule._match_or_create")
+@instead_of(match_to_linked, "sync.reconcile.missing.unmatched_items:_ItemRule._match_or_create")
 def _takes_over(right: Wrong, rule: Any) -> Any:
     hits = rule._matching
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:

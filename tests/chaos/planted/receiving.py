@@ -18,7 +18,7 @@ payload_trusted = bug(
 )
 
 
-@instead_of(payload_trusted, "sync.reconcile.identity:_take_own_item")
+@instead_of(payload_trusted, "sync.reconcile.missing.identity:_take_own_item")
 def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
     for stored in plan.facts.events:
         event = stored.event

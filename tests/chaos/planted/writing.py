@@ -37,7 +37,7 @@ def _gives_up_unseen(right: Wrong, document: UnansweredDocument) -> list[CreateP
     return [CreatePlan(intent, Fate.VOID) for intent in document.intents]
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.identity:identify")
+@instead_of(create_retried_blindly, "sync.reconcile.missing.identity:identify")
 def _makes_it_anew(right: Wrong, facts: Any, record: RecordFacts, named: Any, keyed: Any, owners: Any) -> Any:
     tried = Intent.objects.filter(entity_id=record.id, item_id="").exclude(state=IntentState.REJECTED).exists()
     return right(facts, record, {} if tried else named, {} if tried else keyed, owners)

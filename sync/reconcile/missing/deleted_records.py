@@ -23,13 +23,14 @@ from sync.fields.sync_filter import FilterSide
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile import field_plan, pass_plan, removed_items
+from sync.reconcile import field_plan, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.lost_updates import edits_removed_with_item
+from sync.reconcile.missing import removed_items
+from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.reconcile.pass_plan import HistoryLine
-from sync.reconcile.unmatched_items import assigned_items
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 

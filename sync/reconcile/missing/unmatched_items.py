@@ -31,10 +31,11 @@ from sync.models.records_and_items import OFF_BOARD_STATES, REPORTED_STATES, unm
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import ECHO_WINDOW
-from sync.reconcile import identity, pass_plan, read_lag
+from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
-from sync.reconcile.removed_items import edits_since_agreed
+from sync.reconcile.missing import identity
+from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES

@@ -32,8 +32,8 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import AnswerFacts, PassFacts, RecordFacts
+from sync.reconcile.missing.removed_items import edits_since_agreed, removed_state
 from sync.reconcile.pass_plan import HistoryLine
-from sync.reconcile.removed_items import edits_since_agreed, removed_state
 
 # How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10

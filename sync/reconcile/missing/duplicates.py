@@ -22,8 +22,9 @@ from sync.fields.field_values import BoardContext
 from sync.kernel.acts import ACTS
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import identity, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
+from sync.reconcile.missing import identity
 from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
 
 
