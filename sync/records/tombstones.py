@@ -218,8 +218,9 @@ def prune_tombstones() -> int:
             IgnoredItem(
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
-                reason=f"It belonged to “{tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
-                f"{row.deleted_at:%d %B %Y}; its item stayed.",
+                reason=Message(
+                    "item_stayed", record=tombstone_name(row) or "a record", day=f"{row.deleted_at:%d %B %Y}"
+                ),
             )
             for row in rows
             if row.state == TombstoneState.KEPT and row.monday_id

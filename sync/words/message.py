@@ -74,7 +74,10 @@ class Message(str):
         return type(self)(self.code, **{**self.params, **params})
 
     def to_json(self) -> dict[str, Any]:
-        return {"code": self.code, "params": {name: to_json(value) for name, value in self.params.items() if value}}
+        return {
+            "code": self.code,
+            "params": {name: to_json(value) for name, value in self.params.items() if value not in (None, "")},
+        }
 
 
 def to_json(value: Any) -> Any:
@@ -125,8 +128,8 @@ class JSONWithMessages(models.JSONField):
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.JSONField", args, kwargs
 
-    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        return super().get_db_prep_value(to_json(value), connection, prepared)
+    def get_prep_value(self, value: Any) -> Any:
+        return super().get_prep_value(to_json(value))
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return from_json(super().from_db_value(value, expression, connection))
@@ -160,3 +163,16 @@ def reason_of(error: Exception) -> Message:
 def message_of(sentence: str) -> Message:
     """Return the sentence of a rule that has no code yet."""
     return sentence if isinstance(sentence, Message) else Message("unworded", sentence=sentence)
+
+
+@MessageField.register_lookup
+class Says(models.lookups.IRegex):
+    """Whether the message says a text: one of its values does, or the words of its code do."""
+
+    lookup_name = "says"
+
+    def get_prep_lookup(self) -> str:
+        text = str(self.rhs)
+        stored = re.escape(json.dumps(text, ensure_ascii=False)[1:-1])
+        codes = [code for code, template in TEMPLATES.items() if text.casefold() in template.casefold()]
+        return f'": "[^"]*{stored}|"code": "({"|".join(codes) or "-"})"'

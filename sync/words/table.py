@@ -255,6 +255,9 @@ TEMPLATES: Mapping[str, str] = {
     "unlinked_by_answer": "The record stays in NPD; its sync is off, and its item was unlinked.",
     # Why an item becomes no record.
     "item_unlinked": "Unlinked from “{record}”: {why}.",
+    "item_stayed": "It belonged to “{record}”, which was deleted in NPD on {day}; its item stayed.",
+    "ignored_by": "{by} ignored it.",
+    "left_by_deleted": "It was not known yet whether it is “{record}” when that record was deleted in NPD.",
     # A board as a whole.
     "log_not_asked": "What changed on the board could not be asked.",
     "log_silent": "Monday's activity log has shown no change since {since}, although {source} brought some. So what "
