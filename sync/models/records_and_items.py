@@ -20,7 +20,7 @@ from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT, match_key_sql
 from sync.kernel.humanize import within_sentence
 from sync.monday import board_items
-from sync.words.message import JSONWithMessages, MessageField
+from sync.words.message import JSONWithMessages, Message, MessageField
 
 # Other code may keep sync states with other systems (sync/state). In this one's rows `remote_id` is also `jira_id`.
 JIRA = "jira"
@@ -469,36 +469,9 @@ class UnmatchedItem(models.Model):
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
 
 
-_UNMATCHED_SENTENCES = {
-    UnmatchedReason.QUEUED: "NPD Sync has found it on the board and checks it next.",
-    UnmatchedReason.UNCONFIRMED: "Monday hasn't confirmed yet what NPD Sync did with it.",
-    UnmatchedReason.BEING_EDITED: "Somebody is still filling it in.",
-    UnmatchedReason.NO_KEY_YET: f"{UnmatchedReason.NO_KEY_YET.label}. {{then}}",
-    UnmatchedReason.NO_KEY: (
-        f"{UnmatchedReason.NO_KEY.label}. On this board, new items don't become {{types}} by themselves."
-    ),
-    UnmatchedReason.KEY_UNREADABLE: "Its {label} can't be read.",
-    UnmatchedReason.NPD_ID_UNREADABLE: "Its NPD ID can't be read.",
-    UnmatchedReason.AMBIGUOUS: "It could be {names}. Answer “Who is this?” among the conflicts.",
-    UnmatchedReason.DUPLICATE: "A copy: it had the NPD ID of {names}.",
-    UnmatchedReason.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
-    UnmatchedReason.INVALID: "No record can be created from it: {problems}",
-    UnmatchedReason.UNPLANNED: "It was on the board before its set-up, whose plan has no new {type} for it.",
-    UnmatchedReason.RECORD_DELETED: "{problems}",
-    UnmatchedReason.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
-    UnmatchedReason.LEFT_OUT: "{filter}",
-    UnmatchedReason.CREATES_HELD: (
-        "Items on the board have no {label}, so nothing new is created. See the board's page."
-    ),
-    UnmatchedReason.CREATION_OFF: (
-        "No {type} has its {label}. On this board, new items don't become {types} by themselves."
-    ),
-}
-
-
-def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
+def unmatched_sentence(reason: UnmatchedReason, **params: object) -> Message:
     """Return why an item has no record; `params` fill the placeholders, defaults the others."""
-    defaults = {"label": "value", "type": "record", "types": "records", "names": "A record", "problems": "", "then": ""}
-    words = {**defaults, "filter": "The filter of what is synced leaves it out.", **params}
+    defaults = {"label": "value", "type": "record", "types": "records", "names": "A record"}
+    words = {**defaults, "filter": Message("filter_leaves_item_out"), **params}
     words["label"] = within_sentence(str(words["label"]))
-    return _UNMATCHED_SENTENCES[reason].format(**words).strip()
+    return Message(f"unmatched_{reason}", **words)

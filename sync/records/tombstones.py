@@ -123,10 +123,13 @@ def restore_record(
         raise
     except DatabaseError as error:
         message = str(error).strip().splitlines()[0]
-        raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
+        raise RestoreError(Message("not_restored", record=str(record), quote=message)) from error
     _give_back(record, tombstone)
     Tombstone.objects.filter(pk=tombstone.pk).update(
-        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Restored by {by}.", reason_code=""
+        state=TombstoneState.RESTORED,
+        settled_at=SyncNow(),
+        note=sentence or Message("restored_by", by=by),
+        reason_code="",
     )
     if record.monday_id:
         IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id).delete()

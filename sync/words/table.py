@@ -7,6 +7,7 @@ unless each value in it is given.
 
 from collections.abc import Mapping
 
+from sync.choices import UnmatchedReason
 from sync.monday import errors
 
 _SILENT = (
@@ -44,6 +45,8 @@ TEMPLATES: Mapping[str, str] = {
     "item_back": "Its item is on the board again.",
     "linked_again": "Linked again with its item; its sync is on.",
     "record_deleted": "Deleted in NPD.",
+    "restored_by": "Restored by {by}.",
+    "not_restored": "NPD's database can't take “{record}” back: {quote}",
     "record_restored": "Restored as it was when it was deleted.",
     "unlinked": "Unlinked from its item: {why}. Its sync is off; both sides keep what they have. “Link again” on "
     "the record's page undoes it.",
@@ -161,6 +164,12 @@ TEMPLATES: Mapping[str, str] = {
     "no_item_and_only_to_npd": "There is no item for it on Monday, and its direction lets nothing be sent. Create the "
     "item on the board, or change the direction.",
     # Limits and pauses.
+    "not_connected": "Monday isn't connected. Enter an API token under Settings, Monday connection.",
+    "token_unreadable": "The stored API token can't be read, because the server's encryption key was changed. Enter "
+    "the token again under Settings, Monday connection.",
+    "no_board": "There is no board for {type} records yet: choose one under Boards, “Set up…”.",
+    "board_not_set_up": "The board {board} of {setting} isn't set up yet: run `manage.py monday_setup`, or press “Set "
+    "up…” under Boards.",
     "next_attempt_at": "Next attempt at {at}.",
     "goes_on_at": "Sync continues by itself at {at}.",
     "goes_on_once_answered": "It continues once Monday has answered.",
@@ -254,6 +263,25 @@ TEMPLATES: Mapping[str, str] = {
     "not_deleted_too": "{removal} It can't be deleted in NPD: {why}",
     "unlinked_by_answer": "The record stays in NPD; its sync is off, and its item was unlinked.",
     # Why an item becomes no record.
+    "unmatched_queued": "NPD Sync has found it on the board and checks it next.",
+    "unmatched_unconfirmed": "Monday hasn't confirmed yet what NPD Sync did with it.",
+    "unmatched_being_edited": "Somebody is still filling it in.",
+    "unmatched_no_key_yet": f"{UnmatchedReason.NO_KEY_YET.label}.[[ {{then}}]]",
+    "unmatched_no_key": f"{UnmatchedReason.NO_KEY.label}. On this board, new items don't become {{types}} by "
+    "themselves.",
+    "unmatched_key_unreadable": "Its {label} can't be read.",
+    "unmatched_npd_id_unreadable": "Its NPD ID can't be read.",
+    "unmatched_ambiguous": "It could be {names}. Answer “Who is this?” among the conflicts.",
+    "unmatched_duplicate": "A copy: it had the NPD ID of {names}.",
+    "unmatched_sync_off": "It has the NPD ID of {names}, whose sync is off.",
+    "unmatched_invalid": "No record can be created from it: {problems}",
+    "unmatched_unplanned": "It was on the board before its set-up, whose plan has no new {type} for it.",
+    "unmatched_record_deleted": "{problems}",
+    "unmatched_database_rejected": "NPD's database rejected it: {problems}",
+    "unmatched_left_out": "{filter}",
+    "unmatched_creates_held": "Items on the board have no {label}, so nothing new is created. See the board's page.",
+    "unmatched_creation_off": "No {type} has its {label}. On this board, new items don't become {types} by themselves.",
+    "filter_leaves_item_out": "The filter of what is synced leaves it out.",
     "item_unlinked": "Unlinked from “{record}”: {why}.",
     "item_stayed": "It belonged to “{record}”, which was deleted in NPD on {day}; its item stayed.",
     "ignored_by": "{by} ignored it.",
