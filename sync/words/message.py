@@ -166,7 +166,7 @@ def message_of(sentence: str) -> Message:
 
 
 @MessageField.register_lookup
-class Says(models.lookups.IRegex):
+class Says(models.Lookup):
     """Whether the message says a text: one of its values does, or the words of its code do."""
 
     lookup_name = "says"
@@ -175,4 +175,9 @@ class Says(models.lookups.IRegex):
         text = str(self.rhs)
         stored = re.escape(json.dumps(text, ensure_ascii=False)[1:-1])
         codes = [code for code, template in TEMPLATES.items() if text.casefold() in template.casefold()]
-        return f'": "[^"]*{stored}|"code": "({"|".join(codes) or "-"})"'
+        return f'"(?!code")[^"]*": "[^"]*{stored}|"code": "({"|".join(codes) or "-"})"'
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        stored, stored_params = self.process_lhs(compiler, connection)
+        pattern, pattern_params = self.process_rhs(compiler, connection)
+        return f"{stored} ~* {pattern}", (*stored_params, *pattern_params)
