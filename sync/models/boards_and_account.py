@@ -104,7 +104,7 @@ class BoardLink(models.Model):
     verified_at = models.DateTimeField("last verified", null=True, blank=True)
     verified_records = models.IntegerField("records verified", db_default=0)
     differed_records = models.IntegerField("records that differed", db_default=0)
-    differences: models.JSONField[Any, Any] = models.JSONField(
+    differences: models.JSONField[Any, Any] = JSONWithMessages(
         "which fields of which records differed", db_default=EMPTY_LIST, blank=True
     )
     npd_id_problem = MessageField("what is wrong with the NPD ID column", blank=True, db_default="")

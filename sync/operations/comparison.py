@@ -79,7 +79,7 @@ CALLS_BEFORE_LISTING = 2
 MAX_DIFFERENCES = 20
 
 # Takes the place of the fields of a drifted record whose item isn't listed.
-UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
+UNLISTED = {"key": "", "words": Message("item_not_shown")}
 
 
 class BoardListing(ListingGatherer):
@@ -519,12 +519,11 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
         npd = field_plan.display_local(field_plan.local_raw)
         monday = field_plan.converter.display_remote(field_plan.remote_raw)
         entry = {"key": field_plan.key, "npd": npd, "monday": monday}
-        words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
-        if field_plan.base is None:
-            entry["words"] = f"{words}; it was never synced."
-        else:
+        code = "differs_unsynced"
+        if field_plan.base is not None:
+            code = "differs"
             entry["agreed"] = field_plan.display_local(field_plan.base["local"])
-            entry["words"] = f"{words}, last synced was “{entry['agreed']}”."
+        entry["words"] = Message(code, label=field_plan.mapping.label, **entry)
         differing.append(entry)
     return differing
 

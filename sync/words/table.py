@@ -294,6 +294,9 @@ TEMPLATES: Mapping[str, str] = {
     "again.",
     "comparison_failed": "The comparison could not be finished. {why} It is made again the next night.",
     "compared": "{items} on the board, {linked:,} of them linked: {differences}.",
+    "item_not_shown": "Monday doesn't show its item.",
+    "differs": "{label}: NPD says “{npd}”, Monday “{monday}”, last synced was “{agreed}”.",
+    "differs_unsynced": "{label}: NPD says “{npd}”, Monday “{monday}”; it was never synced.",
     "listing_short": "Monday lists {listed:,} of the board's {number:,} items, for two nights now, so nothing is "
     "concluded from what is missing. Check that NPD Sync's user on Monday sees all of the board's items.",
     "items_unreadable": "Monday answers an error for {items}, so nothing of that is compared. Open it on the board and "
