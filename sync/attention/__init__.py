@@ -610,7 +610,7 @@ class Wording:
         title = ""
         # Monday's own words, or a column's problem, which all rows of the cause have.
         if kind is Kind.FAILED:
-            title = shared_error or _NAMES.sub("…", row.values["error"])
+            title = humanize.without_request_id(shared_error or _NAMES.sub("…", row.values["error"]))
         elif _is_about_column(row):
             title = row.values["reason"]
         elif kind is Kind.STOP:

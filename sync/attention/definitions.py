@@ -130,7 +130,7 @@ _JOBS = Definition(
     concerned="job.entity_type = its_type AND job.entity_id = its_id",
     tables="""sync_queue AS job
         CROSS JOIN LATERAL (SELECT CASE WHEN job.status = 'failed' THEN nullif(job.error_message, '')::jsonb
-            ELSE coalesce(nullif(job.error_message, '')::jsonb, nullif(job.payload #> '{retried,error}', 'null')) END
+            ELSE coalesce(nullif(job.error_message, '')::jsonb, nullif(job.payload #> '{retried,error}', '""')) END
             #- '{params,request}') AS plain (error)""",
     # Not the jobs of records whose sync is off, unless a person asked for them by “Sync now” or “Unlink”: turning sync
     # off answers them, and turning it on writes another job.

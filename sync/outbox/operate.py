@@ -37,7 +37,7 @@ CHUNK = 1_000
 _RETRIED = """
     jsonb_build_object('retried', jsonb_build_object(
         'job', {job}, 'attempts', attempts + coalesce((payload #>> '{{retried,attempts}}')::int, 0),
-        'error', coalesce(nullif(error_message, '')::jsonb, payload #> '{{retried,error}}')))
+        'error', coalesce(nullif(error_message, '')::jsonb, payload #> '{{retried,error}}', '""')))
 """
 
 # If several failed jobs are about one record, the new job has the newest one's operation, and what all asked for.

@@ -309,7 +309,7 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
         "due and not worked": "SELECT entity_type, coalesce(entity_id::text, remote_id), reason FROM sync_queue"
         " WHERE status = 'pending' AND next_retry <= sync_now()",
         "failed for good": "SELECT entity_type, coalesce(entity_id::text, remote_id), error_message"
-        " FROM sync_queue WHERE status = 'failed' AND error_message NOT LIKE 'The worker ended while%'",
+        " FROM sync_queue WHERE status = 'failed' AND error_message NOT LIKE '%worker_ended_alone%'",
     }
     for words, query in queries.items():
         yield from (f"{words}: {row}" for row in fetch_rows(query))

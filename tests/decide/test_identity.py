@@ -18,6 +18,7 @@ from sync.reconcile.missing.identity import SAME_AS, TAKES_ITEM, answers_of, dec
 from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
+from tests.support.words import said
 
 EMAIL = "ann@example.com"
 BY_EMAIL = board()
@@ -57,7 +58,11 @@ def identified(
 
 def ignored(item_id: str, record: Contact | None = None, *, left_alone: bool = True) -> IgnoredItem:
     return plain(
-        IgnoredItem, item_id=item_id, entity_id=record.pk if record else None, left_alone=left_alone, reason="Mary did."
+        IgnoredItem,
+        item_id=item_id,
+        entity_id=record.pk if record else None,
+        left_alone=left_alone,
+        reason=said("Mary did."),
     )
 
 

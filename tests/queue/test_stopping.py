@@ -126,7 +126,7 @@ def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(world: Wo
 
 def test_a_comparison_cut_short_is_repeated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sync_now() - timedelta(hours=30)
-    BoardLink.objects.update(compared_at=before, compared="All the same.")
+    BoardLink.objects.update(compared_at=before, compared=said("All the same."))
     stop_after(monkeypatch, 1)
     [first] = compare_due_boards()
     assert "had to end" in first.problem

@@ -15,7 +15,8 @@ _SENTENCE = re.compile(r"(\S+ ){3,}\S*[.?!]\Z")
 
 
 def said(text: str) -> Message:
-    return Message("monday_error", quote=text.removesuffix("."))
+    words, _, request = text.removesuffix("]").partition(" [Monday request ")
+    return Message("monday_error", quote=words.removesuffix("."), request=request)
 
 
 def stored_sentences() -> Iterator[str]:
