@@ -69,10 +69,10 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
 def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> None:
     """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
-    to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
+    to_remove = [deleted for deleted in plan.open_deleted if deleted.act]
     answers: Answers = {}
     for policy, kind in deleted_records.REMOVAL_CALLS.items():
-        plans = [deleted for deleted in to_remove if deleted.item_removal is policy]
+        plans = [deleted for deleted in to_remove if deleted.act == policy]
         answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in plans])
     for deleted in to_remove:
         deleted_records.take_removal_answer(board, deleted, answers[str(deleted.id)])
@@ -95,7 +95,7 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     clearings = [
         Write(units[item.facts.item_id], item.original_record.pk, item.item.id, columns=without_npd_id)
         for item in planned
-        if item.act is pass_plan.ItemAct.DUPLICATE
+        if item.act == pass_plan.CLEAR_NPD_ID
     ]
     cleared = executor.send(CallKind.CHANGE, clearings)
     archives = []
@@ -107,7 +107,7 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     archived = executor.send(CallKind.ARCHIVE, archives)
     for item in planned:
         unit = units[item.facts.item_id]
-        duplicates.take_answers(item, [sent[unit] for sent in (cleared, archived) if unit in sent])
+        duplicates.take_answers(board, item, [sent[unit] for sent in (cleared, archived) if unit in sent])
 
 
 class Executor:

@@ -125,7 +125,7 @@ def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writt
         field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
         for field_plan in field_plans
     )
-    if plan.unlink_reason or plan.removed_item or is_waiting:
+    if plan.unlink_reason or plan.removal or is_waiting:
         return
     if plan.left_out_after_pass:
         leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
@@ -151,9 +151,8 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     # The first pass after its return reads the item.
     plan.forget_removed_state()
     plan.left_out = sentence
-    plan.identity.creates = False
-    plan.identity.question = None
-    plan.identity.duplicate_question = None
+    plan.creates = False
+    plan.question = None
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
@@ -167,7 +166,7 @@ def _leave_undecided(plan: pass_plan.RecordPlan, verdict: FilterVerdict, no_item
     if plan.record.monday_id or plan.item:
         plan.reason = verdict.sentence
         return
-    plan.identity.creates = False
+    plan.creates = False
     plan.end_settled(sentences(verdict.sentence, no_item))
 
 

@@ -16,9 +16,10 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import ActivityKind, BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.choices import ActivityKind, BlockedCode, QueueDirection
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
+from sync.kernel.acts import DELETE_RECORD
 from sync.kernel.secret_texts import without_secrets
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
@@ -109,7 +110,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             field_plan.send_raw = None
     if answer.item is not None and plan.creates:
-        plan.identity.item = answer.item
+        plan.link_to = answer.item.id
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
         plan.add_lines(HistoryLine(ActivityKind.CREATE, Message("item_created", item=answer.item.name)))
@@ -121,7 +122,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         # It left the board after it was read; the next pass reads its state.
         plan.sync_state.remote_state = "inactive"
     if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
+        plan.start_anew(pass_plan.Outcome.RELEASED, answer.detail)
     elif answer.verdict is not pass_plan.WriteVerdict.DONE:
         plan.ending = answer.ending
 
@@ -138,17 +139,17 @@ def settle_record(
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if pause and plan.writes_npd:
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, pause)
+        plan.start_anew(pass_plan.Outcome.RELEASED, pause)
     if record is None:
         plan.is_there = False
         return
     if reason := _why_outdated(plan, record, board_now):
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, reason)
+        plan.start_anew(pass_plan.Outcome.RELEASED, reason)
         return
     settle_fields(plan, record, facts.now)
     is_overtaken = bool(plan.new_jobs)  # so far only an overtaken field has added one
     _wait_for_npd_id(facts.board, plan)
-    _settle_removed_item(plan)
+    removed_items.settle_removed_item(facts.board, plan)
     if plan.link_to not in (None, record.monday_id):
         plan.values["monday_id"] = plan.link_to
     plan.record = record
@@ -158,29 +159,6 @@ def settle_record(
             setattr(plan.record, name, value)
     if not is_overtaken:
         leave_out_after_write(facts.board, plan, plan.answer.item)
-
-
-def deletion_must_wait(plan: pass_plan.RecordPlan, loss: str) -> bool:
-    """Whether other records would lose something (`loss`) by a deletion that no person chose."""
-    return bool(loss) and plan.removed_item is not None and not plan.removed_item.is_chosen
-
-
-def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
-    """Take the result of the deletion; `obstacle` is why the record could not be deleted."""
-    removed_item = plan.removed_item
-    assert removed_item is not None
-    if obstacle:
-        # The person is asked again, and reads why the choice can't be carried out.
-        options = [option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION]
-        removed_item.options = tuple(options)
-        removed_item.problem = obstacle if removed_item.is_chosen else ""
-        removed_item.act = None
-        plan.reason = Message("not_deleted_too", removal=removed_item.sentence, why=obstacle)
-        return
-    removed_item.result = Message("deleted_too", removal=removed_item.sentence, decided_by=removed_item.decided_by)
-    by = plan.facts.decided_by if removed_item.is_chosen else ""
-    values = {"reason": removed_item.state}
-    plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, actor=by, values=values))
 
 
 def _wait_for_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
@@ -196,46 +174,20 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
         return SETTINGS_CHANGED
     if not plan.is_settled:
         return ""
-    removed_item = plan.removed_item
-    act = removed_item.act if removed_item else None
     if board_now is not None:
-        is_by_policy = removed_item is not None and act is not None and not removed_item.is_chosen
+        is_by_policy = bool(plan.act) and not plan.is_chosen
         taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
-        if is_mapped_otherwise or (is_by_policy and act != board_now.link.removed_item_policy):
+        if is_mapped_otherwise or (is_by_policy and plan.act != board_now.link.removed_item_policy):
             return SETTINGS_CHANGED
-    if act is None:
+    if not plan.act:
         return ""
     # Any field counts for a deletion, mapped or not.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    is_overtaken = record.monday_id != plan.record.monday_id or (act is RemovedItemPolicy.DELETE and is_edited)
+    is_overtaken = record.monday_id != plan.record.monday_id or (plan.act == DELETE_RECORD and is_edited)
     return CHANGED if is_overtaken else ""
-
-
-def _settle_removed_item(plan: pass_plan.RecordPlan) -> None:
-    """Fill in what is written for a record whose item was removed, or that is unlinked."""
-    if not plan.is_settled:
-        return
-    removed_item = plan.removed_item
-    if removed_item is not None and removed_item.act is RemovedItemPolicy.CREATE:
-        # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
-        job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
-        if removed_item.is_chosen:
-            job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
-        plan.new_jobs.append(job)
-        plan.values["monday_id"] = None
-        removed_items.unlink_for_new_item(plan, removed_item)
-    item_id = plan.record.monday_id
-    if plan.unlink_reason and item_id:
-        sentence = Message("unlinked", why=plan.unlink_reason)
-        plan.values |= {"monday_id": None, "sync_enabled": False}
-        plan.ignored[item_id] = Message("item_unlinked", record=str(plan.record), why=plan.unlink_reason)
-        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
-        plan.forget_removed_state()
-        if removed_item is not None:
-            removed_item.result = Message("unlinked_by_answer")
 
 
 def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> None:

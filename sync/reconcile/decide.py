@@ -30,7 +30,8 @@ from sync.reconcile.missing.deleted_records import (
     take_items_of_deleted,
 )
 from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.missing.identity import apply_answers, identify_records
+from sync.reconcile.missing.identity import identify_records
+from sync.reconcile.missing.questions import apply_answers
 from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.missing.unmatched_items import decide_unmatched
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items

@@ -28,6 +28,7 @@ from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.fields.field_values import BoardContext
+from sync.kernel.acts import DELETE_RECORD
 from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
@@ -451,7 +452,7 @@ def _is_lost(
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
-    is_deleting = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.DELETE
+    is_deleting = plan.act == DELETE_RECORD
     is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
     is_bidirectional = direction_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS

@@ -393,6 +393,6 @@ def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
     reason = ""
     if not plan.is_synced:
         reason = sentences(plan.off_reason, Message("nothing_restored"))
-    elif plan.removed_item is not None and plan.removed_item.needs_answer:
+    elif plan.asks_about_removal:
         reason = Message("undo_item_removed")
     return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

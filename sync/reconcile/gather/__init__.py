@@ -137,7 +137,7 @@ class Gatherer:
         facts = replace(
             facts,
             npd_id_records=item_facts.records_that_items_name(board, deleted) if deleted else {},
-            identity=item_facts.identity_facts(facts, plan.open_records, with_items),
+            **item_facts.identity_facts(facts, plan.open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=longer_histories(board, not_resting),
