@@ -279,7 +279,8 @@ class SyncConflict(models.Model):
 
     @property
     def question(self) -> str:
-        return str(self.about.get("what", ""))
+        what: str = self.about.get("what", "")
+        return what
 
     @property
     def left_open(self) -> list[str]:

@@ -48,8 +48,8 @@ TEMPLATES: Mapping[str, str] = {
     "restored_by": "Restored by {by}.",
     "not_restored": "NPD's database can't take “{record}” back: {quote}",
     "record_restored": "Restored as it was when it was deleted.",
-    "unlinked": "Unlinked from its item: {why}. Its sync is off; both sides keep what they have. “Link again” on "
-    "the record's page undoes it.",
+    "unlinked": "Unlinked from its item: {why}. Its sync is off; both sides keep what they have. “Link again” on the "
+    "record's page undoes it.",
     "deleted_too": "{removal} So it was deleted in NPD too, {decided_by}.",
     # The filter.
     "filter_leaves_out": "Left out by the filter: {condition}.",
@@ -193,10 +193,10 @@ TEMPLATES: Mapping[str, str] = {
     "changed_on_monday_too": "It was changed on Monday too, so it was not sent. Turn sync on to resolve it.",
     "clear_waits": "It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
     "{filled}, and is emptied there when somebody approves it on Home. Or fill it in again.",
-    "refill_waits": "It is empty on Monday, and nobody is known to have emptied it. NPD has “{value}”. Choose on Home: "
-    "“Fill in again”, or “Empty in NPD too”.",
-    "kept_one_way": "Somebody decided that “{value}” stays {filled}; its direction lets nothing be put back {emptied}. "
-    "Fill it in there, or change the direction.",
+    "refill_waits": "It is empty on Monday, and nobody is known to have emptied it. NPD has “{value}”. Choose on "
+    "Home: “Fill in again”, or “Empty in NPD too”.",
+    "kept_one_way": "Somebody decided that “{value}” stays {filled}; its direction lets nothing be put back "
+    "{emptied}. Fill it in there, or change the direction.",
     "swallowed_once": "Monday took “{value}” without an error, but still has “{shown}”. It is sent once more.",
     "swallowed_twice": "Monday took “{value}” without an error, but still has “{shown}”. It was sent twice. Change it "
     "on either side, or press “Sync now”.",
@@ -260,6 +260,207 @@ TEMPLATES: Mapping[str, str] = {
     "item_is_known": "It is now known which item it is.",
     "board_left": "The records are synced with another board now.",
     # Removed items.
+    "item_removed": "The item “{name}” was {state} on Monday.",
+    "item_removed_by": "The item “{name}” was {state} by {actor}.",
+    "item_moved": "The item “{name}” is on another board now ({board}).",
+    "item_missing": "Monday doesn't show the item of “{name}” any more: it may be deleted permanently, or hidden from "
+    "NPD Sync's user on Monday.",
+    "missed_edit": "It was changed on Monday before the item left the board, and never synced.",
+    "removed_too_often": "It was created several times within a day, and removed each time: look for an automation on "
+    "the board that archives or deletes it.",
+    "edited_since_sync": "Edited since the last sync: {fields}.",
+    "nothing_edited": "Nothing was edited since the last sync.",
+    "fields_unreadable": "These fields can't be read on Monday and may have edits: {fields}.",
+    "nothing_sent": "Nothing was sent.",
+    "nothing_changed_or_sent": "Nothing was changed in NPD, and nothing is sent.",
+    "asked_about_removal": "You are asked what happens to the record.",
+    "deletion_needs_approval": "So many records would be deleted at once that this waits for approval on Home.",
+    "deletion_not_approved": "Deleting this record was not approved.",
+    "its_item_was": "its item was {event}, {by_whom}",
+    "as_somebody_decided": "as somebody decided",
+    "as_the_setting_says": "as this board's setting says",
+    "recreated": "The record stays, and its item is created again with NPD's values.",
+    "recreated_next": "Its item is created again at the next sync.",
+    "left_with_that": "the item left the board with that.",
+    "left_with_deleted_record": "the item left the board with that, because its record was deleted in NPD. Once the "
+    "record is restored, that can be undone here.",
+    "needs_record": "{others} in NPD can't be without “{record}”.",
+    "deleted_with_record": "{others} in NPD would be deleted with “{record}”.",
+    "would_lose_record": "{others} in NPD would no longer name it.",
+    "label_create_item": "Keep the record and create its item again",
+    "effect_create_item": "NPD Sync creates a new item with NPD's values, and links it with “{name}”. To get the old "
+    "item back instead, {instead}: this question then closes by itself.",
+    "get_back_archived": "restore it from Monday's archive",
+    "get_back_deleted": "restore it from Monday's recycle bin within {days} days",
+    "get_back_moved": "move it back",
+    "get_back_missing": "let NPD Sync's user on Monday see it again",
+    "label_delete_record": "Delete the record in NPD too",
+    "effect_delete_record": "NPD Sync deletes “{name}” in NPD, with all that was edited there.[[ {loss}]] You can "
+    "restore it for {days} days, under “Deleted records”.",
+    "label_unlink": "Keep the record and end its sync",
+    "effect_unlink": "“{name}” stays in NPD as it is, with its sync off. The item is unlinked: if somebody restores "
+    "it, it becomes no record by itself.",
+    # Deleted records.
+    "because_no_item": "Deleted in NPD. It had no item on Monday.",
+    "because_other_owner": "Deleted in NPD. Its item now belongs to “{owner}”, so nothing is sent.",
+    "because_other_npd_id": "Deleted in NPD. Its item “{item}” now has the NPD ID of “{owner}”, so nothing is sent.",
+    "because_sync_off": "Deleted in NPD. Its sync was off, so its item stays on Monday as it is.",
+    "because_left_out": "Deleted in NPD. {filter} Its item stays on Monday as it is.",
+    "because_one_way": "Deleted in NPD. Its direction didn't allow sending, so its item stays on Monday as it is.",
+    "because_moved": "Deleted in NPD. Its item “{item}” was moved to another board ({board}); it stays there.",
+    "because_not_shown": "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do.",
+    "because_removed_before": "Deleted in NPD. Its item “{item}” was {state} on Monday already.",
+    "because_removed_meanwhile": "Deleted in NPD. {error} Nothing is left to do.",
+    "because_archived": "Deleted in NPD, so its item “{item}” was archived on Monday. People can restore it from the "
+    "board's archive.",
+    "because_deleted": "Deleted in NPD, so its item “{item}” was deleted on Monday. People can restore it from "
+    "Monday's recycle bin, for 30 days.",
+    "because_unlinked": "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: no new record is "
+    "created from it.",
+    "because_removal_rejected": "Deleted in NPD. A person rejected the removal of its item, so the item stays as it "
+    "is.",
+    "because_pending_approval": "Deleted in NPD. Its item waits for approval on Home.",
+    "because_erased": "This person was erased: nothing of the record is kept, and it can't be restored.",
+    "because_question": "“{record}” was deleted in NPD. What should become of its item {item}?",
+    "because_question_edited": "“{record}” was deleted in NPD, but its item {item} was edited on Monday after the "
+    "last sync.",
+    "because_question_restored": "“{record}” was deleted in NPD and its item left the board, but somebody restored "
+    "the item {item}. Should the record come back too?",
+    "deleted_item_not_shown": "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few "
+    "minutes.",
+    "item_not_removed": "Deleted in NPD. Its item could not be removed from the board: {why}",
+    "item_being_linked": "Another record is being linked with its item.",
+    "edits_in_activity": "What was edited there before is in its activity: {fields}.",
+    "deleted_since_choice": "The record was deleted in NPD since you chose. Choose again.",
+    "record_there_again": "The record is there again.",
+    "restored_with_item": "Restored as somebody decided, with what was edited on Monday.",
+    "restored_without_item": "Restored as somebody decided, as it was when it was deleted: its item has left the "
+    "board meanwhile, so it gets a new one. What was edited there is in the conflict.",
+    "label_archive_item": "Archive the item",
+    "label_archive_item_again": "Archive the item again",
+    "effect_archive_item": "The deletion stays. The item leaves the board; people can restore it on Monday.",
+    "label_delete_item": "Delete the item",
+    "label_delete_item_again": "Delete the item again",
+    "effect_delete_item": "The deletion stays. The item leaves the board; people can restore it on Monday for 30 days.",
+    "label_restore_record": "Restore the record",
+    "effect_restore_record": "The record comes back as it was, linked with its item, and is updated with what was "
+    "edited on Monday.",
+    "label_unlink_item": "Unlink the item",
+    "effect_unlink_item": "The record stays deleted; the item stays on the board without an NPD ID, and becomes no "
+    "new record.",
+    # “Who is this?”
+    "who_is_this": "Who is this? {question}",
+    "answer_there": "Answer it among the conflicts.",
+    "answer_or_make_unique": "Answer it among the conflicts; or make the email or name unique, or fill in the item's "
+    "NPD ID.",
+    "unanswered": "Nothing is created until somebody answers.",
+    "answer_first": "NPD Sync first applies a person's answer, and syncs the rest next.",
+    "linked_differs_next": "It was linked with its item; what differs is synced next.",
+    "not_possible_any_more": "This is not possible any more. Choose another option.",
+    "edited_after_choice": "{edited} was edited after you chose. Check the current values, then choose again.",
+    "edited_since_asked": "Edited since this was asked: {edits}.",
+    "other_comes_first": "“{other}” has the same {key}, and gets an item first. You are then asked whether this is "
+    "the same, unless the {key} is changed.",
+    "key_of_item_unreadable": "{key} of the item “{item}” on the board can't be read, so it isn't known whether it is "
+    "this record's. Nothing is created meanwhile. Check the column's type and that NPD Sync's user may see it, then "
+    "run the set-up again (Boards, “Set up…”).",
+    "npd_id_of_item_unreadable": "The NPD ID of the item “{item}” on the board can't be read, so it isn't known "
+    "whether it is this record's. Nothing is created meanwhile. Check that it is a text column that NPD Sync's user "
+    "may see.",
+    "could_be": "The item “{item}” could be {names}.",
+    "could_be_linked": "The item “{item}” could be {names}. {linked} has an item already.",
+    "could_be_linked_ones": "The item “{item}” could be {names}. {linked} have an item already.",
+    "two_look_like": "Two items look like {names}. Are they one {kind}? One is linked with it; the other waits for "
+    "your answer.",
+    "items_could_be": "{number} items on the board could be this {kind}.",
+    "fitting_item_taken": "The item that fits already belongs to another {kind}.",
+    "namesake": "An item on the board has the name of “{record}”, but {key} doesn't tell whether they are the same.",
+    "namesakes": "{number} items on the board have the name of “{record}”, but {key} doesn't tell whether they are "
+    "the same.",
+    "unplanned": "“{record}” was in NPD when the board was set up, and the plan had no new item for it.",
+    "had_this_item": "“{record}” had this item before. {why}",
+    "is_it_a_copy": "The item “{item}” had the NPD ID of “{record}”, which already has another item. NPD Sync removed "
+    "the NPD ID from this one. Are they one {kind}?",
+    "same_key": "“{record}”, which was made from an item on the board, has the same {key} as {names}.",
+    "label_link": "It is “{name}”",
+    "label_link_item": "It is “{name}” ({item})",
+    "effect_link": "“{record}” is linked with the item “{item}”; what differs is synced field by field.",
+    "effect_link_item": "“{record}” is linked with this item; what differs is synced field by field.",
+    "label_relink": "Link it with that item again",
+    "effect_relink": "“{record}” and the item {item} sync as before; what changed since is synced or asked about.",
+    "label_merge": "The same as “{other}”: delete “{record}”",
+    "label_merge_made": "The same as “{other}”, made from the item: delete that",
+    "effect_merge": "The record “{record}” is deleted in NPD, and its item is linked with “{other}”.",
+    "effect_merge_both": "The record “{record}” is deleted in NPD, and its item with it as the board's setting says. "
+    "“{other}” keeps its own item.",
+    "effect_two_records": "Both records stay, and you are not asked again.",
+    "effect_new_record": "A new record is created from “{item}” and linked with it.",
+    "effect_new_record_beside": "A new record is created from the item “{item}” and linked with it; “{record}” stays "
+    "as it is.",
+    "effect_new_item": "A new item is created for “{record}”; what is on the board stays as it is.",
+    "effect_leave_alone": "This item stays on the board and is not synced.",
+    "label_leave_second": "They are one {kind}: leave this item alone",
+    "effect_leave_second": "“{record}” keeps its item. This item stays on the board and is not synced.",
+    "effect_leave_copy": "The item “{item}” stays on the board and is not synced.",
+    "label_archive_copy": "It is a copy: archive it",
+    "effect_archive_copy": "The item “{item}” is archived on Monday; “{record}” keeps the item that it has. What was "
+    "written into the copy alone stays in Monday's archive.",
+    "answered_link": "Linked “{record}” with the item {item}, as somebody decided.",
+    "answered_same_name": "Linked “{record}” with the item {item}, as somebody decided.",
+    "answered_new_item": "None of them: it gets a new item.",
+    "answered_two_records": "They are two; both stay.",
+    "answered_leave_alone": "The item is left alone.",
+    "merged": "“{merged}” was the same as “{record}”: it was deleted in NPD, and its item with it as the board's "
+    "setting says.",
+    "merged_with_item": "“{merged}” was the same as “{record}”: it was deleted in NPD, and its item {item} is the "
+    "item of “{record}” now.",
+    "merged_edited": "“{record}” was edited since this was asked. Look at its values, then choose again.",
+    "merged_changed": "“{record}” was changed in NPD meanwhile, so it isn't deleted. Choose again.",
+    "one_was_deleted": "one of the two records was deleted meanwhile.",
+    "chosen_was_deleted": "That record was deleted meanwhile.",
+    "chosen_has_item": "“{record}” now has another item.",
+    "chosen_sync_off": "Sync is off for “{record}”. Turn it on, then choose again.",
+    "item_belongs_to": "The item now belongs to “{owner}”.",
+    "could_belong_to_another": "The item “{item}” could be another record's now.",
+    # A second item with a record's NPD ID.
+    "copy_archived": "The item “{item}” was a copy of “{record}”; it was archived on Monday.",
+    "second_item_cleared": "A second item “{item}” had this NPD ID. It was removed from that one; the link stays.",
+    "second_item_of_ours": "A second item “{item}” was on the board, created by a call whose answer was lost; nobody "
+    "had touched it, so it was archived.",
+    "second_item_gone": "A second item “{item}” had this NPD ID; it is not on the board any more.",
+    "copy_is_the_last": "The item of “{record}” has left the board, so this copy is its last one. It was not archived.",
+    "copy_edited": "The item “{item}” was edited since this was asked. It was not archived: choose again.",
+    # What becomes of an item without a record.
+    "record_created": "Created from the item “{item}” on the board.",
+    "item_linked_by_person": "Linked with the item “{item}”, as somebody decided.",
+    "took_its_place": "Its item left the board; “{item}” has its NPD ID, and is its item now.",
+    "linked_with": "Linked with {record}.",
+    "became": "Became {record}.",
+    "not_linked": "It could not be linked.",
+    "has_another_item_now": "It is linked with another item now.",
+    "no_such_item": "There is no such active item on the board.",
+    "item_of_other_kind": "It is the item of the {kind} “{owner}”, moved here. Home asks what to do with it.",
+    "item_of_owner_by_now": "It is the item of “{owner}” by now.",
+    "is_ignored": "It is ignored: {why}",
+    "created_after": "If nobody fills it in, a {type} is created from it {after} after it appeared.",
+    "problem_of_field": "{label}: {quote}",
+    "npd_id_of_left_out": "It has the NPD ID of “{record}”, which the filter leaves out. Both items keep it.",
+    "about_who_would_get_it": "This is about “{record}”, which would get the item.",
+    "record_would_not_match": "A record created from it would not match, so none was created.",
+    "original_left_unsynced": "“{item}”, the item of “{record}”, left the board with values that were never synced. "
+    "First decide what happens to the record.",
+    "belongs_to_deleted": "It belongs to “{record}”, which was deleted in NPD.",
+    "item_stays": "The item stays, and becomes no new record.",
+    "decided_by_this_sync": "This sync decided what happens to it.",
+    "left_as_we_know": "It has left the board, as far as we know.",
+    "first_item_first": "NPD Sync first decides about its first item.",
+    "synced_with_that": "It is synced with that record.",
+    "over_item_removed": "The item “{item}” was {state} on Monday, so there is nothing to ask any more.",
+    "over_ignored": "The item “{item}” is ignored, so there is nothing to ask any more.",
+    "over_linked": "The item “{item}” was linked with “{record}”, so there is nothing to ask any more.",
+    "over_new_record": "“{item}” became a record of its own, so there is nothing to ask any more.",
+    "nothing_asked": "Nothing is asked about “{item}” any more.",
+    "no_record_created": "No record was created from the item “{item}”.",
     "not_deleted_too": "{removal} It can't be deleted in NPD: {why}",
     "unlinked_by_answer": "The record stays in NPD; its sync is off, and its item was unlinked.",
     # Why an item becomes no record.
@@ -282,6 +483,12 @@ TEMPLATES: Mapping[str, str] = {
     "unmatched_creates_held": "Items on the board have no {label}, so nothing new is created. See the board's page.",
     "unmatched_creation_off": "No {type} has its {label}. On this board, new items don't become {types} by themselves.",
     "filter_leaves_item_out": "The filter of what is synced leaves it out.",
+    "not_the_item_of": "A person said that it is not the item of “{record}”.",
+    "not_needed": "A person said that NPD doesn't need it.",
+    "record_of_its_own": "A person said that it is a record of its own.",
+    "is_a_copy": "A person said that it is a copy.",
+    "person_erased": "Its person was erased in NPD.",
+    "unlinked_from_deleted": "Its record “{record}” was deleted in NPD, and the item was unlinked.",
     "item_unlinked": "Unlinked from “{record}”: {why}.",
     "item_stayed": "It belonged to “{record}”, which was deleted in NPD on {day}; its item stayed.",
     "ignored_by": "{by} ignored it.",
@@ -299,8 +506,8 @@ TEMPLATES: Mapping[str, str] = {
     "differs_unsynced": "{label}: NPD says “{npd}”, Monday “{monday}”; it was never synced.",
     "listing_short": "Monday lists {listed:,} of the board's {number:,} items, for two nights now, so nothing is "
     "concluded from what is missing. Check that NPD Sync's user on Monday sees all of the board's items.",
-    "items_unreadable": "Monday answers an error for {items}, so nothing of that is compared. Open it on the board and "
-    "look for a value that can't be right. It is tried again, alone, the next night.",
+    "items_unreadable": "Monday answers an error for {items}, so nothing of that is compared. Open it on the board "
+    "and look for a value that can't be right. It is tried again, alone, the next night.",
     "webhooks_unreadable": "The board's webhooks could not be read. Give the API token the scope webhooks:read.",
     "webhooks_unregistered": "{board}: the webhooks could not be registered. {quote}. Monday must reach this site at "
     "{url}: have an administrator see to it, then run the set-up again. Everything else is done.",
@@ -321,15 +528,15 @@ TEMPLATES: Mapping[str, str] = {
     "column_usable": "{column} can be used again",
     "column_missing": "{column} was deleted, or is hidden from NPD Sync's user on Monday",
     "column_retyped": "{column} is of the type {type} now; it was {former}",
-    "column_problem": "{happened}. The field is blocked: edits are kept on both sides, and synced once it has a column "
-    "again.",
+    "column_problem": "{happened}. The field is blocked: edits are kept on both sides, and synced once it has a "
+    "column again.",
     "column_hidden": "{column} is on the board, but Monday doesn't show its values to NPD Sync's user. The field is "
     "blocked: edits are kept on both sides. Give the user the right to see the column, or choose another one on the "
     "board's page.",
     "npd_id_missing": "The column “{title}” ({id}), which holds the NPD ID, was deleted, or is hidden from NPD Sync's "
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,
-    "creates_held": "{items} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is empty for all of them. "
-    "So it creates nothing new on either side: everybody could be there twice. Fill in “{title}” on Monday, or choose "
-    "another column (Boards, “Set up…”), or press “Create new ones anyway” on the board's page.",
+    "creates_held": "{items} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is empty for all of "
+    "them. So it creates nothing new on either side: everybody could be there twice. Fill in “{title}” on Monday, or "
+    "choose another column (Boards, “Set up…”), or press “Create new ones anyway” on the board's page.",
 }
