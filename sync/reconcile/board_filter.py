@@ -1,6 +1,6 @@
 """Applies the board's filter: which records and items a pass leaves out, and how a pair returns.
 
-Implements “What a filter leaves out” of docs/reference/merge.md. unmatched_items.py and identity.py use its verdicts
+Implements docs/reference/merge/filter.md. unmatched_items.py and identity.py use its verdicts
 for items without a record and for matches.
 
 A pair is synced while the conditions of both sides hold. A pair that is left out keeps its link, base and NPD ID, and

@@ -1,12 +1,11 @@
 """Compute what a pass writes: to Monday from a record's plan, and into NPD from Monday's answer and the locked row.
 
-act.py sends the one, settle/ stores the other. Implements, of docs/reference/merge.md:
+act.py sends the one, settle/ stores the other. Implements, of docs/reference/merge:
 
-- in “A field, both ways”, that only the field is blocked whose value Monday refuses; in “A record and its item”, *never
-  linked … none → create the item*, if it is created with only its name
-- in “After a write”, *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull
-  what NPD stored and what was read
-- there, *a write without effect*: the base stays as it was, and the value is sent once more
+- M11, M13 in limits-and-stops.md: a refused value blocks its field; an item is made with its name alone
+- W1, W2 in after-a-write.md: after a push the base is what was sent and what Monday answered, after a pull what NPD
+  stored and what was read
+- W8 there: after a write without effect the base stays as it was, and the value is sent once more
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
 Each rule takes the facts, which stay as they are, and fills in the draft. The rules in this file end records that need
-no call, for example because a webhook only reports our own write (the end of *lost update* in docs/reference/merge.md),
-or that can't be decided yet; the others have modules of their own.
+no call, for example because a webhook only reports our own write (W26 in docs/reference/merge/after-a-write.md), or
+that can't be decided yet; the others have modules of their own.
 
 What depends on Monday's answer to a write is no rule: changes.py, with `leave_out_after_write` of board_filter.py.
 """

@@ -3,7 +3,7 @@
 An item that goes to another board and back has lost its cells, and reads were seen to show connected items as none;
 nobody did that, and no event tells of it.
 
-Implements “A cell that nobody emptied” of docs/reference/merge.md. `request_approvals` (restraints.py) holds what is
+Implements docs/reference/merge/empty-cells.md. `request_approvals` (restraints.py) holds what is
 too many.
 """
 

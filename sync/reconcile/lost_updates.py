@@ -7,12 +7,12 @@ found out later: our write's event has a previous value that we had not read, or
 that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
 both sides.
 
-Implements, of docs/reference/merge.md:
+Implements, of docs/reference/merge:
 
-- in “After a write”, *lost update*: an overwritten edit is asked about, or only kept in the history where a person's
+- W22 to W25 in after-a-write.md: an overwritten edit is asked about, or only kept in the history where a person's
   answer would change nothing
-- also there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
-- in “Conflicts”, how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
+- W7 there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
+- C3 in conflicts.md: how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -446,7 +446,7 @@ class RecordPlan:
         return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
 
     @property
-    def questions(self) -> list[reports.OpenConflict]:
+    def open_questions(self) -> list[reports.OpenConflict]:
         """The open conflicts about its identity, without those that an answer of this pass closes."""
         questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
         return [question for question in questions if question.conflict_id not in self.answered_questions]

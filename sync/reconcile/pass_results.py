@@ -3,7 +3,7 @@
 If its sync is off, or the filter leaves it out (it is not `is_synced`), all its open conflicts close with that reason
 (`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it returns.
 
-Implements “What sync_status may say” of docs/reference/merge.md.
+Implements docs/reference/merge/sync-status.md.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -117,7 +117,7 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
             conflicts[ConflictKind.FIELDS] = fields
-        if not plan.questions:
+        if not plan.open_questions:
             # Its item's pass has closed the question.
             conflicts.pop(ConflictKind.IDENTITY, None)
         if plan.question is not None and plan.asks_which_item:
@@ -338,7 +338,7 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
     # No question is left where this pass links, creates or asks for another item, or where the record needs none.
     needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.asks_which_item
     has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
-    for conflict in plan.questions:
+    for conflict in plan.open_questions:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id

@@ -4,7 +4,7 @@ Monday answers reads from replicas, which may be behind what its webhooks report
 contradicts the newest report about a field, and shows what was there before, is *stale*: the field waits, and the item
 is read again a little later (`LOOKS`). *Sync now* sends NPD's change all the same.
 
-Implements “A read that lags behind” of docs/reference/merge.md. `ReportedCell.unshown_report` decides about one cell.
+Implements docs/reference/merge/reads-that-lag.md. `ReportedCell.unshown_report` decides about one cell.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

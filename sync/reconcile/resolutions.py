@@ -1,6 +1,6 @@
 """Apply people's decisions about fields: in a conflict, about an overwritten edit, or to undo one.
 
-Implements “Conflicts” of docs/reference/merge.md, from *a resolution … is stored* on. A choice is only for the values
+Implements C11 to C14 of docs/reference/merge/conflicts.md. A choice is only for the values
 that the person saw: if they are still the same, it is applied, else it is rejected with the reason. An overwritten
 value stays lost or is written to both sides again; an undo is applied if neither side has changed.
 """

@@ -1,11 +1,11 @@
 """Slows down fields that something on the board keeps rewriting, and holds deletes and clears over the limit.
 
-Implements two parts of docs/reference/merge.md:
+Implements two rows of docs/reference/merge:
 
-- in “After a write”, *the same field rewritten by someone n times within an hour*: nothing is sent to it for an hour,
-  and for twice as long after each further rewrite
-- in “A record and its item”, that deletes and clears are counted: those over the limit of an hour wait for approval.
-  Which may go is `ApprovalFacts.verdicts` in sync/records/approvals.py.
+- W29 in after-a-write.md: nothing is sent to a field in an update loop for an hour, and for twice as long after each
+  further rewrite
+- D26 in removed-and-deleted.md: deletes and clears over the limit of an hour wait for approval. Which may go is
+  `ApprovalFacts.verdicts` in sync/records/approvals.py.
 """
 
 from collections.abc import Iterator, Mapping

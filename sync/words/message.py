@@ -137,7 +137,9 @@ class JSONWithMessages(models.JSONField):
 
 def as_text(message: str) -> str:
     """Return a message, or an empty text, as a column has it."""
-    return json.dumps(message_of(message).to_json(), ensure_ascii=False) if message else ""
+    if message and not isinstance(message, Message):
+        raise TypeError(f"A sentence without a code can't be stored: {message}")
+    return json.dumps(message.to_json(), ensure_ascii=False) if isinstance(message, Message) else ""
 
 
 class MessageField(models.TextField):  # type: ignore[type-arg]
@@ -158,11 +160,6 @@ def reason_of(error: Exception) -> Message:
     """Return the message of an error of ours, or the words of another, such as of a column's rules."""
     reason = error.args[0] if error.args else ""
     return reason if isinstance(reason, Message) else Message("quoted", quote=str(error))
-
-
-def message_of(sentence: str) -> Message:
-    """Return the sentence of a rule that has no code yet."""
-    return sentence if isinstance(sentence, Message) else Message("unworded", sentence=sentence)
 
 
 @MessageField.register_lookup

@@ -26,7 +26,6 @@ _NPD_ID = (
 
 TEMPLATES: Mapping[str, str] = {
     "sentences": "{parts}",
-    "unworded": "{sentence}",
     # Monday's refusals (sync/monday/errors.py), in Monday's words or ours.
     "monday_error": "{quote}[[ (column {column})]].[[ {advice}]][[ [Monday request {request}]]]",
     **{f"advice_{kind}": kind.advice for kind in errors.KINDS.values()},

@@ -1,4 +1,4 @@
-"""What Monday's answers mean: merge.md, "a field … held" where a value is refused, and "create the item"."""
+"""What Monday's answers mean where a value is refused, and where an item is made."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""merge.md, the rows "deleted | …" of a record and its item, from facts alone."""
+"""A deleted record whose item is there (docs/reference/merge/removed-and-deleted.md), from facts alone."""
 
 from collections.abc import Collection
 from dataclasses import replace

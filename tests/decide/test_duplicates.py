@@ -1,4 +1,4 @@
-"""merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy's NPD ID is cleared."""
+"""A second item with an NPD ID: the link stays, the copy's NPD ID is cleared (docs/reference/merge, R18)."""
 
 from copy import copy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What becomes of a record's fields, by the rows of merge.md, from facts alone."""
+"""What becomes of a record's fields, by the rows of docs/reference/merge/field.md, from facts alone."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which item belongs to which record, and answers to that question: docs/reference/merge.md."""
+"""Which item belongs to which record, and answers to that question: docs/reference/merge/record-and-item.md."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Lost updates by docs/reference/merge.md (“After a write”), from facts alone."""
+"""Lost updates by docs/reference/merge/after-a-write.md, from facts alone."""
 
 from copy import copy
 from dataclasses import replace

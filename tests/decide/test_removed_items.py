@@ -1,4 +1,4 @@
-"""merge.md, the rows of an existing record whose item is gone, from facts alone."""
+"""An existing record whose item is gone (docs/reference/merge/removed-and-deleted.md), from facts alone."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""merge.md: a second item has a linked record's NPD ID, or a second record is the same person."""
+"""A second item has a linked record's NPD ID, or a second record is the same person (merge, R14 to R20)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""merge.md, table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
+"""A linked record whose item is archived, deleted, not shown or elsewhere: merge/removed-and-deleted.md."""
 
 from datetime import timedelta
 from typing import Any

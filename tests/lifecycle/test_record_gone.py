@@ -1,4 +1,4 @@
-"""The record was deleted in NPD: merge.md, rows "deleted | …" of the table "A record and its item"."""
+"""The record was deleted in NPD: D13 to D21 of docs/reference/merge/removed-and-deleted.md."""
 
 from typing import Any
 

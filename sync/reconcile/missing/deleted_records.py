@@ -1,6 +1,6 @@
 """Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
+Implements D13 to D21 of docs/reference/merge/removed-and-deleted.md: the board's policy decides
 about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
 record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
 makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
@@ -80,7 +80,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
     elif tombstone.monday_id is None:
         _end_deletion(plan, nothing_left, TombstoneReason.NO_ITEM)
     elif facts.owner is not None:
-        _end_deletion(plan, nothing_left, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+        _end_deletion(plan, nothing_left, TombstoneReason.OTHER_OWNER, owner=str(facts.owner))
     elif not record.may_sync:
         _end_deletion(plan, kept, TombstoneReason.SYNC_OFF)
     # A verdict that isn't known leaves it in or out as it was.
@@ -127,7 +127,7 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
         _end_deletion(plan, kept, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     elif owner := facts.npd_id_records.get(plan.id):
         state = choices.TombstoneState.NOTHING_LEFT
-        _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=owner)
+        _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=str(owner))
     else:
         _decide_by_present_item(facts, plan, item, linked_now)
 
@@ -226,7 +226,7 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
         again = True
     item_name = f"“{plan.item.name}”" if plan.item else "its item"
     # Without a line: the conflict adds one to the history.
-    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
+    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=str(facts.record), item=item_name)
     removing = acts.DELETE_ITEM if policy == acts.DELETE_ITEM else acts.ARCHIVE_ITEM
     label = Message(f"label_{removing}_again" if again else f"label_{removing}")
     options = [
@@ -245,7 +245,7 @@ def _end_deletion(
     *,
     kind: ActivityKind | None = ActivityKind.DELETE,
     more: Message | None = None,
-    **params: object,
+    **params: str | None,
 ) -> None:
     """End the deleted record's pass with this state and reason.
 

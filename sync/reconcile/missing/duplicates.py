@@ -1,10 +1,10 @@
 """Decides about duplicates: a second item with a record's NPD ID, and a record that may be the same as another one.
 
-Implements, of “A record and its item” in docs/reference/merge.md:
+Implements, of docs/reference/merge/record-and-item.md:
 
-- *there, linked | a second item bears its NPD ID*: the second item loses its NPD ID. If our own create made it and
+- R18 to R20: the second item loses its NPD ID. If our own create made it and
   nobody touched it, it is archived, too; else a person is asked whether it is the same.
-- the last sentence of *none | there, never linked*: a person is also asked whether two records are the same, if one was
+- R14: a person is also asked whether two records are the same, if one was
   made from an item and has got the match key of the other.
 
 An `ItemPlan` with the act DUPLICATE is such a second item. One with the act COPY is only archived, because a person

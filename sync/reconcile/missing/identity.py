@@ -1,12 +1,12 @@
 """Decides which item belongs to a record: by link, NPD ID or match key, or by asking a person.
 
-Implements, of “A record and its item” in docs/reference/merge.md:
+Implements, of docs/reference/merge/record-and-item.md:
 
-- *there, never linked | not known*: one item that no other record has is linked. Several, or one of another record,
+- R1 to R4: one item that no other record has is linked. Several, or one of another record,
   are asked about (“who is this?”). If there is none, it is created.
-- *there, never linked | none found, but an item has its name*: a person is asked, because without a match key on both
+- R5: a person is asked, because without a match key on both
   sides nobody knows whether they are the same
-- *unlinked by policy or a person*: if the record syncs again, a person is asked whether it gets back its item.
+- D23 of removed-and-deleted.md: if an unlinked record syncs again, a person is asked whether it gets back its item.
 
 `Gatherer.find_items` searches the board by NPD ID and match key; `identify` chooses among what was found.
 """

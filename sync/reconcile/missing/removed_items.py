@@ -1,10 +1,10 @@
 """Decides what happens to a record whose item was archived, deleted or moved, or is not shown any more.
 
-Implements the rows *there | …* for removed items of “A record and its item” in docs/reference/merge.md: the pass first
+Implements D1 to D12 of docs/reference/merge/removed-and-deleted.md: the pass first
 waits, because Monday has an undo. Then the board's policy decides about a record that nobody edited since both sides
 agreed, and a person about all others. No policy acts on an item that was moved or isn't shown: it may still exist.
-deleted_records.py does the same for deleted records. Also *unlinked by policy or a person*: the sync goes off, and the
-item loses its NPD ID.
+deleted_records.py does the same for deleted records. Also D22, unlinked: the sync goes off, and the item loses its NPD
+ID.
 
 An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
 the quiet time.

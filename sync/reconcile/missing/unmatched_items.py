@@ -1,15 +1,15 @@
 """Decides what happens to an item that no record has.
 
-Implements, of “A record and its item” in docs/reference/merge.md:
+Implements, of docs/reference/merge/record-and-item.md:
 
-- *none | …*: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match key,
-  or asked about if there are several, or becomes a record. A removed item ends its job.
-- *a second item bears its NPD ID*: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
+- R10 to R16, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match
+  key, or asked about if there are several, or becomes a record. A removed item ends its job.
+- R18, R21, R22: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
-- an item about which a question is open becomes no record meanwhile; one that a person called a copy of a record's
+- R17: an item about which a question is open becomes no record meanwhile; one that a person called a copy of a record's
   item is archived, unless it was edited since or that item has left: then the question stays, with the reason
-- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record never makes a new record;
+- D20 of removed-and-deleted.md: an item with the NPD ID of a deleted record never makes a new record;
   the deleted record's pass decides about it.
 """
 

@@ -276,7 +276,7 @@ def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.
     item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
     for record_plan in plans:
         if record_plan.creates or record_plan.link_to:
-            item_ids |= {question.monday_item_id for question in record_plan.questions if not question.seeks_item}
+            item_ids |= {question.monday_item_id for question in record_plan.open_questions if not question.seeks_item}
     run.enqueue_items(sorted(item_ids))
 
 

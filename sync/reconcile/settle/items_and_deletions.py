@@ -144,7 +144,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         # Events about a deleted record's item are left for that record's plan.
         is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
-            pass_run.end_events(item_plan.ending.detail, pk__in=item_facts.new_events)
+            pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=item_facts.new_events)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
