@@ -16,7 +16,10 @@ WITHOUT_SENTENCES = ("sync/fields", "sync/models", "sync/reconcile", "conflicts"
 DOORS = ("conflicts/pages", "sync/admin", "sync/api", "sync/management")
 TABLE = ROOT / "sync/words/table.py"
 # Codes that a name ends: of a kind of error, a line about a conflict, a way, a wait, a side, a reason.
-NAMED = ("advice_", "conflict_", "way_", "waits_", "overruled_", "deleted_because_", "unmatched_")
+NAMED = (
+    *("advice_", "answered_", "because_", "conflict_", "effect_", "get_back_", "label_", "overruled_", "unmatched_"),
+    *("waits_", "way_"),
+)
 LABELS = ("Who is this?",)  # of a kind of conflict
 SENTENCE = re.compile(r"[A-Z“{].*[a-z] .*[.?!]( |\Z)", re.DOTALL)
 

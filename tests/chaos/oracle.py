@@ -23,6 +23,7 @@ from tests.chaos.people_npd import UNDO
 from tests.chaos.quiet import last_call, mutations_since
 from tests.chaos.stage import MODELS, Stage, local_value, same
 from tests.support.attention import untrue_rows
+from tests.support.words import stored_sentences
 
 TWO_WAYS = ("bidirectional",)
 
@@ -328,6 +329,11 @@ def what_waits_is_listed(evidence: Evidence) -> Iterator[str]:
         yield f"{difference} of what waits for a person: {row}"
 
 
+def sentences_have_codes(_evidence: Evidence) -> Iterator[str]:
+    """No stored text for people is a finished sentence: each is a code with its values."""
+    yield from stored_sentences()
+
+
 def nothing_changes(stage: Stage) -> Iterator[str]:
     """What a replay of all webhooks changes."""
     before, since = _picture(stage), last_call(stage)
@@ -371,5 +377,6 @@ CHECKS: dict[str, Check] = {
     "conflicts have two sides": conflicts_have_two_sides,
     "the queue is at rest": the_queue_is_at_rest,
     "what waits is listed": what_waits_is_listed,
+    "sentences have codes": sentences_have_codes,
     "calls follow from changes": calls_follow_from_changes,
 }
