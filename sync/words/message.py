@@ -136,10 +136,11 @@ class JSONWithMessages(models.JSONField):
 
 
 def as_text(message: str) -> str:
-    """Return a message, or an empty text, as a column has it."""
-    if message and not isinstance(message, Message):
-        raise TypeError(f"A sentence without a code can't be stored: {message}")
-    return json.dumps(message.to_json(), ensure_ascii=False) if isinstance(message, Message) else ""
+    """Return a message, or an empty text, as a column has it; other text gets a code that the laws refuse."""
+    if not message:
+        return ""
+    coded = message if isinstance(message, Message) else Message("uncoded", text=message)
+    return json.dumps(coded.to_json(), ensure_ascii=False)
 
 
 class MessageField(models.TextField):  # type: ignore[type-arg]

@@ -26,6 +26,7 @@ _NPD_ID = (
 
 TEMPLATES: Mapping[str, str] = {
     "sentences": "{parts}",
+    "uncoded": "{text}",
     # Monday's refusals (sync/monday/errors.py), in Monday's words or ours.
     "monday_error": "{quote}[[ (column {column})]].[[ {advice}]][[ [Monday request {request}]]]",
     **{f"advice_{kind}": kind.advice for kind in errors.KINDS.values()},
