@@ -44,8 +44,9 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
 
     @wraps(rule)
     def apply(facts: PassFacts, plan: pass_plan.Plan) -> None:
-        for record_plan in plan.open_records:
-            rule(facts, record_plan)
+        for record_plan in plan.records.values():
+            if record_plan.is_open:
+                rule(facts, record_plan)
 
     return apply
 

@@ -74,7 +74,10 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
             is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
             lost |= {mapping.key} if is_held else set()
         else:
-            was_off_board = _was_off_board(facts, plan, mapping)
+            # The item is known to have been off its board since both sides agreed on the field.
+            events = _events_since_agreed(facts, plan, mapping)
+            was_off_board = plan.facts.sync_state.remote_state in _OFF_BOARD
+            was_off_board = was_off_board or any(event.type in OFF_BOARD_TYPES for event in events)
             lost |= {mapping.key} if was_off_board else set()
             unreported += [] if was_off_board else [mapping]
     _note_unreported(facts, plan, unreported)
@@ -145,13 +148,6 @@ def _last_change(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMap
     events = _events_since_agreed(facts, plan, mapping)
     changes = [change for change in reported_changes(facts.board, plan.record, events) if change.key == mapping.key]
     return changes[-1] if changes else None
-
-
-def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
-    """Whether the item is known to have been off its board since both sides agreed on the field."""
-    stored = plan.facts.sync_state
-    events = _events_since_agreed(facts, plan, mapping)
-    return stored.remote_state in _OFF_BOARD or any(event.type in OFF_BOARD_TYPES for event in events)
 
 
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:

@@ -56,6 +56,10 @@ class ChangeEvent:
         """Whether a cell with this value, compared and as it was read, shows the event's value."""
         return value == self.value if self.is_known else may_be_same(self.payload, raw)
 
+    def replaced(self, value: Side, raw: Any) -> bool:
+        """Whether such a cell shows what was there before the event."""
+        return value == self.previous if self.has_previous else may_be_same(self.previous_payload, raw)
+
 
 # The events that report a changed value.
 EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)

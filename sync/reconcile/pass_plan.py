@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
@@ -73,17 +73,6 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
-@dataclass(frozen=True)
-class FieldWrite:
-    """A field's value as its column takes it."""
-
-    key: str
-    column_id: str
-    value: Any
-    entry: Mapping[str, Any]  # the intent's entry for it
-    creates_labels: bool = False
-
-
 @dataclass(eq=False)
 class Write:
     """A write about one unit: a record, a deleted record, or a record's duplicate."""
@@ -91,8 +80,9 @@ class Write:
     unit: str  # names it among the answers
     record_id: UUID
     item_id: str = ""
-    fields: tuple[FieldWrite, ...] = ()
-    columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
+    values: Mapping[str, Any] = field(default_factory=dict)  # as the columns take them, by the column's id
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for the intent, by the field's key
+    creates_labels: bool = False
     # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
     # was deleted, or the item is its duplicate.
     settings: tuple[bool, str, str | None] | None = None
@@ -103,8 +93,17 @@ class Write:
     approval: ApprovalRequest | None = None
 
     @property
-    def values(self) -> dict[str, Any]:
-        return {value.column_id: value.value for value in self.fields} | dict(self.columns)
+    def columns(self) -> dict[str, str]:
+        """The columns of its fields, by the field's key."""
+        return {key: entry["column"] for key, entry in self.entries.items()}
+
+    def without(self, keys: Iterable[str]) -> Self:
+        """Return the same write without these fields."""
+        other = copy(self)
+        left_out = {self.columns[key] for key in keys}
+        other.entries = {key: entry for key, entry in self.entries.items() if entry["column"] not in left_out}
+        other.values = {column_id: value for column_id, value in self.values.items() if column_id not in left_out}
+        return other
 
 
 class WriteVerdict(StrEnum):
@@ -176,13 +175,6 @@ class HistoryLine:
     item_id: str = ""
 
 
-class RejectedChoice(NamedTuple):
-    """Why a person's decision on a field can't be applied."""
-
-    reason: str
-    is_stale: bool = False  # it was made for other values
-
-
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -209,18 +201,7 @@ class FieldPlan:
     resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: dict[str, str | None] = field(default_factory=dict)
-    rejected: dict[str, RejectedChoice] = field(default_factory=dict)
-    # What settling finds:
-    values: Mapping[str, Any] | None = None  # for the record's row
-    new_base: Mapping[str, Any] | None = None  # None keeps the stored one, an empty one removes it
-    # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
-    remark: Mapping[str, Any] | None = None
-    transfer: tuple[choices.ActivityKind, str, str, str] | None = (
-        None  # its line in the history: kind, way (`way_…` of the table of words), before, after
-    )
-    is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
-    recheck: str = ""  # why both sides are soon read again
-    keeps_intent: bool = False  # the intent stays open until then
+    rejected: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -246,6 +227,11 @@ class FieldPlan:
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
         return field_values.display_local(self.converter, local_raw)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether both sides have the base's raw values, so that there is nothing to decide."""
+        return self.decision is NOTHING
 
     @property
     def is_agreed(self) -> bool:
@@ -418,7 +404,7 @@ class RecordPlan:
             if field_plan.resolved_kind == kind and field_plan.blocked_reason:
                 reasons[key] = field_plan.blocked_reason
             elif kind in field_plan.rejected:
-                reasons[key] = field_plan.rejected[kind].reason
+                reasons[key] = field_plan.rejected[kind]
         return reasons
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:

@@ -21,7 +21,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records.authors import UNDONE_COLUMNS_KEY
 from sync.words.message import Message, reason_of, sentences
 
@@ -39,10 +39,6 @@ class ResolutionRejected(Exception):
 
     def __init__(self, code: str, **params: Any) -> None:
         super().__init__(Message(code, **params))
-
-
-def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> None:
-    field_plan.rejected[kind] = RejectedChoice(reason, is_stale)
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
@@ -99,9 +95,9 @@ def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         _check_unchanged(plan, field_plan, field, request.inverse[field_plan.key])
         _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        _reject(field_plan, reports.KIND_UNDO, Message("undo_value_unknown", quote=str(unknown)))
+        field_plan.rejected[reports.KIND_UNDO] = Message("undo_value_unknown", quote=str(unknown))
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
-        _reject(field_plan, reports.KIND_UNDO, reason_of(rejection))
+        field_plan.rejected[reports.KIND_UNDO] = reason_of(rejection)
 
 
 def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
@@ -217,7 +213,7 @@ def apply_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, 
     try:
         value = _chosen_value(facts, plan, field_plan, field)
     except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-        _reject(field_plan, conflict.kind, reason_of(rejection))
+        field_plan.rejected[conflict.kind] = reason_of(rejection)
         field_plan.resolved_conflict = None
         return
     is_gone = _is_value_gone(plan, field_plan, field)
@@ -240,7 +236,7 @@ def _restores_overwritten(
             # A call whose answer was lost may have restored one side already.
             expected.add(display(value) or None)
         if not {display(field.local) or None, display(field.remote) or None} <= expected:
-            _reject(field_plan, overwritten.kind, STALE_RESOLUTION, is_stale=True)
+            field_plan.rejected[overwritten.kind] = STALE_RESOLUTION
         elif resolution.choose == "npd":
             # The edit stays overwritten: there is nothing to write.
             field_plan.applied = {overwritten.kind: resolution.npd or None}
@@ -250,7 +246,7 @@ def _restores_overwritten(
             field.restore_reason = "a person restored an overwritten value"
             return True
     except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-        _reject(field_plan, overwritten.kind, reason_of(rejection))
+        field_plan.rejected[overwritten.kind] = reason_of(rejection)
     return False
 
 

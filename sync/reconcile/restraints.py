@@ -44,6 +44,8 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         return
     for key, field_plan in plan.fields.items():
         stored = history.loops.get(key)
+        if stored is None and (field_plan.is_resting or key not in history.last_writes):
+            continue
         loop = _loop_after_pass(plan, field_plan, facts.now, facts.board.settings)
         if loop is None:
             continue
@@ -203,10 +205,10 @@ def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
     if plan.facts.is_pushed_by_name or plan.item is None:
         return
     for field_plan in plan.fields.values():
-        if field_plan.choice or (field_plan.send_raw is None and field_plan.write_raw is None):
-            continue
         send_raw = field_plan.send_raw
         write_raw = field_plan.write_raw
+        if (send_raw is None and write_raw is None) or field_plan.choice:
+            continue
         converter = field_plan.converter
         # Nobody can say of an unknown value that it would be emptied.
         with suppress(UnknownValue):

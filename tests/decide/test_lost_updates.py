@@ -24,7 +24,7 @@ from sync.reconcile.lost_updates import (
     open_lost_updates,
 )
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
-from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan, RejectedChoice
+from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide import builders
 from tests.decide.builders import (
@@ -430,7 +430,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Boss", monday="Theirs")),)
     )
-    stale = chosen(rejected=RejectedChoice(STALE_RESOLUTION, is_stale=True))["role_title"]
+    stale = chosen(rejected=STALE_RESOLUTION)["role_title"]
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, fields=rejections))
     assert report

@@ -350,7 +350,7 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
         str(plan.id),
         plan.id,
         plan.item_id,
-        columns={board.link.npd_id_column: None} if plan.act == acts.UNLINK else {},
+        {board.link.npd_id_column: None} if plan.act == acts.UNLINK else {},
         removes=plan.act,
         approval=next(iter(new_item_removal_requests([plan])), None),
     )

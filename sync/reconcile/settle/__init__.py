@@ -86,14 +86,6 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
     return attempt()
 
 
-def _end_open(plan: pass_plan.RecordPlan) -> None:
-    """Settle an open plan; release a record whose item has only its name, for the next pass to send the rest."""
-    if plan.answer.is_name_only and plan.answer.item is not None:
-        plan.end(pass_plan.Outcome.RELEASED, Message("other_fields_follow"))
-    elif plan.is_open:
-        plan.end(pass_plan.Outcome.SETTLED)
-
-
 def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.Plan, plan: pass_plan.Plan) -> None:
     """Lock, compare and write the claimed records and the rows that depend on them.
 
@@ -114,7 +106,10 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
         item_links.clear_unmatched(run.entity_type, facts.claimed_linked_items)
     items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
     for record_plan in plan.records.values():
-        _end_open(record_plan)
+        if record_plan.answer.is_name_only and record_plan.answer.item is not None:
+            record_plan.end(pass_plan.Outcome.RELEASED, Message("other_fields_follow"))
+        elif record_plan.is_open:
+            record_plan.end(pass_plan.Outcome.SETTLED)
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
