@@ -364,7 +364,7 @@ def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
         is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
         code = "stored_lossless" if is_lossless else "stored_differently"
         stored_text = name_invisible(converter.display(stored_value))
-        reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
+        reason = Message(code, sent=name_invisible(after), stored=stored_text)
         plan.sync_state.altered[field_plan.key] = {"reason": reason, "lossless": is_lossless}
     _note_applied(field_plan, after)
 

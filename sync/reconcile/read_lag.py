@@ -239,7 +239,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
 
 
-def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tuple[str, float]]:
+def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tuple[Message, float]]:
     """Return why the cells of these fields count as unknown, and the seconds until they are read again."""
     stale = {}
     for key, report in reports.items():
