@@ -238,7 +238,7 @@ def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.Confli
 
     While the question is open, choices for fields are rejected, and their conflict stays.
     """
-    if plan.question is not None and plan.asks_about_removal and not plan.unlink_reason:
+    if plan.question is not None and plan.asks_about_removal:
         yield plan.question
         detail = Message("choice_item_removed")
         for conflict in plan.facts.conflicts:
