@@ -41,6 +41,7 @@ def rows_of(content: bytes) -> list[dict[str, Any]]:
         "Name\tRole\nZoë\ta,b\n".encode("utf-16"),
         "Name|Role\n\n\nZoë|a,b\n".encode(),
         'Name,Role\nZoë,"a,b"\n'.encode("utf-16-le"),
+        'Name,Role\nZoë,"a,b"\n'.encode("utf-16-be"),
         "Name;Role;\r\r\nZoë;a,b;\r\r\n".encode(),
         "\ufeffsep=;\r\nName;Role;;;\nZoë;a,b;;;\r".encode(),
         *(f'\n \nName{sign}Role\nZoë{sign}"a,b"\n'.encode() for sign in ",;\t|"),
@@ -219,9 +220,10 @@ def test_a_workbook_is_read_whatever_its_program_wrote_beside_the_cells(change: 
         (2125551234, "[<=9999999]###\\-####;\\(###\\)\\ ###\\-####", "(212) 555-1234"), (0.5, "0%", "50%"),
         (123456789, "000-00-0000", "123-45-6789"), (12, '"K-"0000', "K-0012"), (-5, "0;(0)", "(5)"),
         (1234567.891, "#,##0.00", "1,234,567.89"), (1e15, "General", "1000000000000000"), (0.1 + 0.2, "General", "0.3"),
-        (46346, "dd.mm.yyyy", "20.11.2026"), (46346, "mm-dd-yy", "2026-11-20"), (0.75, "h:mm AM/PM", "6:00 PM"),
+        (46346, "dd.mm.yyyy", "2026-11-20"), (46346, "mm-dd-yy", "2026-11-20"), (0.75, "h:mm AM/PM", "18:00"),
         (46346.5, "yyyy-mm-dd hh:mm", "2026-11-20 12:00"), (46346, "[$-407]d. mmmm yyyy", "2026-11-20"),
         (1.5, "[h]:mm", "36:00"), (5e6, '0.0,,"M"', "5.0M"), (True, "General", "TRUE"),
+        (2.5, "0.##", "2.5"), (2, "0.##", "2"), (1234.5, '#,##0.00\\ "€"', "1,234.50 €"),
     ],
 )  # fmt: skip
 def test_a_number_is_what_its_cell_shows(number: Any, number_format: str, shown: str) -> None:
