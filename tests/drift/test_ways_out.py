@@ -16,6 +16,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.drift.conftest import Owner
+from tests.support.words import said
 from tests.support.world import World
 
 INBOX, ACT = "/admin/", "/admin/home/act/"
@@ -72,7 +73,7 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
 
 @responses.activate
 def test_monday_that_does_not_answer_is_said_and_nothing_changes(mapped: Client, settings: Any) -> None:
-    FieldMapping.objects.filter(key="role_title").update(problem="Its column is gone.", problem_code="missing")
+    FieldMapping.objects.filter(key="role_title").update(problem=said("Its column is gone."), problem_code="missing")
     responses.post(settings.MONDAY_API_URL, status=503)
     assert "503" in answer_to(mapped, CHECK)[0]
     assert role().problem_code == "missing"

@@ -17,6 +17,7 @@ from sync.operations.retention import prune
 from sync.records.authors import deletion_authors, log_action_many
 from sync.records.tombstones import deleted_names, restore_by_person
 from tests.support.clock import move_clock
+from tests.support.words import said
 
 pytestmark = pytest.mark.django_db
 
@@ -94,7 +95,9 @@ def test_a_deleted_records_name_is_kept_as_long_as_its_activity(settings: Any) -
     key = navy.pk
     move_clock(timedelta(days=1_000))
     navy.delete()
-    ActivityLine.objects.create(entity_type="organization", entity_id=key, kind="delete", sentence="Deleted in NPD.")
+    ActivityLine.objects.create(
+        entity_type="organization", entity_id=key, kind="delete", sentence=said("Deleted in NPD.")
+    )
     assert deleted_names("organization", [key]) == {key: "Navy (deleted)"}
     Tombstone.objects.update(state="nothing_left")
     move_clock(timedelta(days=1_100))

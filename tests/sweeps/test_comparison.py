@@ -14,6 +14,7 @@ from sync.clock import sync_now
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
 from sync.outbox import enqueue
+from tests.support.words import said
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
@@ -76,7 +77,7 @@ def job(**values: Any) -> Trouble:
 
 
 def snoozed(world: World, contact: Contact) -> None:
-    job(attempts=1, next_retry=sync_now() + timedelta(hours=1), error_message="a failure")(world, contact)
+    job(attempts=1, next_retry=sync_now() + timedelta(hours=1), error_message=said("a failure"))(world, contact)
 
 
 def with_an_open_intent(world: World, contact: Contact) -> None:
@@ -117,7 +118,7 @@ TROUBLES: dict[str, Trouble] = {
     "no sync state": without_sync_state,
     "a sync state of another item": lambda world, c: SyncMetadata.objects.filter(entity_id=c.pk).update(remote_id="1"),
     "a job in backoff": snoozed,
-    "a failed job": job(status="failed", error_message="a failure"),
+    "a failed job": job(status="failed", error_message=said("a failure")),
     "an open intent": with_an_open_intent,
     "an event that nobody weighed": with_an_event_that_nobody_weighed,
     "a conflict that is over": with_a_conflict_that_is_over,
