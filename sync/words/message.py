@@ -12,7 +12,7 @@ from django.db import models
 
 from sync.kernel import humanize
 from sync.kernel.secret_texts import without_secrets
-from sync.monday.errors import MondayError
+from sync.monday.errors import ADVICE_ON_SERVER, MondayError
 from sync.words.table import TEMPLATES
 
 MAX_QUOTED_LENGTH = 60
@@ -116,7 +116,7 @@ def of_error(error: MondayError) -> Message:
         "monday_error",
         quote=f"{quote[:1].upper()}{quote[1:]}",
         column=error.column_id,
-        advice=Message(f"advice_{error.kind}"),
+        advice=Message("advice_on_server" if error.advice == ADVICE_ON_SERVER else f"advice_{error.kind}"),
         request=error.request_id,
     )
 

@@ -29,6 +29,7 @@ TEMPLATES: Mapping[str, str] = {
     "uncoded": "{text}",
     # Monday's refusals (sync/monday/errors.py), in Monday's words or ours.
     "monday_error": "{quote}[[ (column {column})]].[[ {advice}]][[ [Monday request {request}]]]",
+    "advice_on_server": errors.ADVICE_ON_SERVER,
     **{f"advice_{kind}": kind.advice for kind in errors.KINDS.values()},
     # Values that moved.
     "transfer": "{label} “{after}”[[ (was “{before}”)]] {way}[[: {reason}]].",
