@@ -147,9 +147,7 @@ def test_while_the_search_is_open_every_key_is_typed_into_it(open_page: Any, per
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_questions_are_ticked_and_answered_by_one_key_and_the_activity_says_who(
-    open_page: Any, person: Any, db: None, width: int
-) -> None:
+def test_questions_are_ticked_and_answered_by_one_key(open_page: Any, person: Any, db: None, width: int) -> None:
     states.boards()
     for name in ("Ida", "Jon"):
         option = {"choose": "link", "value": "7", "label": "Link it", "effect": "Both are synced."}
@@ -165,9 +163,4 @@ def test_questions_are_ticked_and_answered_by_one_key_and_the_activity_says_who(
     assert not barriers(page)
     page.get_by_role("button", name="Link 2 contacts").click()
     page.get_by_text("2 contacts will be linked.").wait_for()
-    page.goto("/admin/sync/activityline/?person=dora")
-    expect(page.locator("tr.data-row", has_text="dora")).to_have_count(2)
-    page.locator(".npd-filter-button").click()
-    expect(page.get_by_label("By person")).to_have_value("dora")
-    assert not barriers(page)
     assert not errors
