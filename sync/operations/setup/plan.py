@@ -39,7 +39,7 @@ from sync.limits import api_quota
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import BoardColumn, Item
+from sync.monday.board_items import RELATION, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
@@ -240,9 +240,6 @@ class SetupGatherer(preview.ListingGatherer):
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         facts = super().read_about_items(facts, plan)
-        if self.is_other_board:
-            ignored = {key: row for key, row in facts.identity.ignored.items() if row.erased}
-            facts = replace(facts, identity=replace(facts.identity, ignored=ignored, unlinked={}))
         related: dict[Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}
@@ -317,6 +314,8 @@ class SetupBoardPlan(preview.BoardPlan):
     new_records: list[str] = field(default_factory=list)
     left_board: str = ""  # the name and id of the board that is left, and how many records have an item there
     left_links: int = 0
+    # Fields of other types whose columns lead to the board that is left, not to the chosen one: (field, board's title).
+    cut_relations: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def rows(self) -> dict[str, list[PlanRow]]:
@@ -377,6 +376,7 @@ def plan_board(
         name = listing.left_name
         plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
         plan.left_links = lookups.linked_records(spec.entity_type).count()
+        plan.cut_relations = _cut_relations(chosen)
     listing.read(progress)
     _hold_creates(plan, listing, listing.items.values())
     all_records = board.model.objects.order_by("created_at", "pk")
@@ -401,6 +401,23 @@ def plan_board(
     plan.calls += CALLS_PER_BOARD + len(chosen.new_titles) + len(WEBHOOK_EVENTS)
     plan.calls += CALLS_PER_NEW_BOARD if chosen.board is None else 0
     return plan, records
+
+
+def _cut_relations(chosen: selection.ChosenBoard) -> list[tuple[str, str]]:
+    """Return the fields, with their boards, that can't name this type's items on the chosen board.
+
+    Boards that are set up together with this one have plans of their own.
+    """
+    cut = []
+    for link in BoardLink.objects.exclude(board_id="").exclude(entity_type__in=chosen.boards_by_type):
+        for mapping, relation in lookups.load_board(link).relations:
+            column = BoardColumn(
+                mapping.column_id, mapping.label, mapping.options["column_type"], mapping.options["settings"]
+            )
+            is_to_this_type = registry.target_of(relation) is chosen.spec.model
+            if is_to_this_type and column.type == RELATION and chosen.choices.board_id not in column.target_boards:
+                cut.append((mapping.label, registry.board_title(link.entity_type)))
+    return cut
 
 
 def _hold_creates(plan: SetupBoardPlan, listing: SetupGatherer, items: Iterable[Item]) -> None:
