@@ -298,13 +298,9 @@ class SyncConflict(models.Model):
         choice = selection.choose, selection.value or ""
         return next((option for option in self.options if (option.choose, option.value) == choice), None)
 
-    def side_option(self, side: str) -> reports.Option | None:
-        """Return the option with which one side wins, or None if it is not offered."""
-        return next((option for option in self.options if option.choose == side), None)
-
     def act_option(self, act: str) -> reports.Option | None:
         """Return the option about the whole record that does this act; None unless there is exactly one."""
-        options = [option for option in self.options if option.does == act] if self.is_about_record else []
+        options = [option for option in self.options if option.choose == act] if self.is_about_record else []
         return options[0] if len(options) == 1 else None
 
     def selection_effect(self, key: str, selection: reports.FieldSelection) -> Effect:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from django.db import models
 
-from sync.kernel.acts import ACTS
+from sync.kernel import acts
 
 
 class ConflictKind(models.TextChoices):
@@ -38,36 +37,17 @@ RECORD_KEY = "record"
 # The key of `SyncConflict.about` with who wrote Monday's values.
 EDITORS = "editors"
 
-CREATE_ITEM = "create_item"
-RESTORE_RECORD = "restore_record"
-DELETE_RECORD = "delete_record"
-ARCHIVE_ITEM = "archive_item"
-DELETE_ITEM = "delete_item"
-ARCHIVE_COPY = "archive_copy"
-UNLINK = "unlink"
-MERGE_RECORDS = "merge_records"
-SAME_NAME = "same_name"
-NEW_ITEM = "new_item"
+# The answers to the question about a record after its item, or the record itself, was deleted.
+DELETE_ANSWERS = (
+    *(acts.CREATE_ITEM, acts.RESTORE_RECORD, acts.DELETE_RECORD, acts.ARCHIVE_ITEM, acts.DELETE_ITEM, acts.UNLINK),
+)
 
-# The acts of options (of `sync.kernel.acts`) that a person may choose for several conflicts at once.
-OPTION_ACTS = (CREATE_ITEM, RESTORE_RECORD, DELETE_RECORD, ARCHIVE_ITEM, DELETE_ITEM, ARCHIVE_COPY, UNLINK)
-IDENTITY_ACTS = (ARCHIVE_COPY, SAME_NAME, NEW_ITEM, "link", "new_record", "leave_alone")
-
-
-class AnswerKind(StrEnum):
-    """What a person answered to “who is this?”, as the stored choice names it."""
-
-    LINK = "link"  # stored is the id of the record or of the item
-    MERGE = "merge"  # stored is SAME_AS or TAKES_ITEM with a record's id (identity.py)
-    TWO_RECORDS = "different"  # nobody is asked again
-    NEW_RECORD = "record"  # the item is none of the records'; it becomes a new record
-    NEW_ITEM = "new"  # none of the items is the record's; it gets a new item
-    LEAVE_ALONE = "leave alone"  # the item stays on the board and is not matched
-    COPY = "archive"  # the item is a duplicate of the record's own
-
+# The answers to “who is this?”; the first ones may be chosen for several conflicts at once.
+BULK_IDENTITY_ANSWERS = (acts.ARCHIVE_COPY, acts.SAME_NAME, acts.NEW_ITEM, acts.LINK, acts.NEW_RECORD, acts.LEAVE_ALONE)
+IDENTITY_ANSWERS = (*BULK_IDENTITY_ANSWERS, acts.MERGE_RECORDS, acts.TWO_RECORDS)
 
 # The answers that the item's own pass carries out, because they need the item as it is then.
-ITEM_ANSWERS = (AnswerKind.NEW_RECORD, AnswerKind.COPY)
+ITEM_ANSWERS = (acts.NEW_RECORD, acts.ARCHIVE_COPY)
 
 
 @dataclass(frozen=True)
@@ -77,8 +57,8 @@ class FieldSelection:
     Its names are those of the API and of the stored resolution.
     """
 
-    choose: str  # npd, base, monday or custom; about a record, one of the conflict's options
-    value: str | None = None  # the typed text, or an argument of the option, such as a record's id
+    choose: str  # npd, base, monday or custom; about a record, the code of the act that answers the question
+    value: str | None = None  # the typed text; of an answer, the record or item that it names
     npd: str | None = None  # the value that was shown; about a record, the sentence on what happened
     monday: str | None = None
     # About a deletion: the values of the edited fields that were shown, each as (NPD's, Monday's).
@@ -92,18 +72,15 @@ class FieldSelection:
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a conflict about a whole record."""
+    """One answer to a question about a whole record."""
 
-    choose: str  # "npd", "monday", or "custom" with a `value`
-    label: str  # the button's text
+    choose: str  # the code of its act in `sync.kernel.acts`
     effect: str  # a sentence
-    value: str = ""
-    does: str = ""  # the code of its act
+    value: str = ""  # the id of the record or item that it names
+    label: str = ""  # the button's text; the act's own if it is empty
 
-    @classmethod
-    def answer(cls, act: str, effect: str, value: str, label: str = "") -> Option:
-        """Return an answer to “who is this?”, in the words of its act if it has no own label."""
-        return cls("custom", label or ACTS[act].label, effect, value, act)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or acts.ACTS[self.choose].label)
 
     @property
     def name(self) -> str:
@@ -112,7 +89,7 @@ class Option:
 
     @property
     def deletes(self) -> bool:
-        return bool(self.does) and ACTS[self.does].deletes
+        return acts.ACTS[self.choose].deletes
 
     def to_json(self) -> dict[str, str]:
         return asdict(self)
@@ -140,9 +117,9 @@ class OpenConflict:
 
     @property
     def answer(self) -> str:
-        """The value of the option that a person chose about the whole record; empty without a choice."""
+        """The code of the act that a person chose about the whole record; empty without a choice."""
         selection = self.resolutions.get(RECORD_KEY)
-        return (selection.value or "") if selection else ""
+        return selection.choose if selection else ""
 
     @property
     def shown(self) -> Mapping[str, Any]:
@@ -196,3 +173,17 @@ class ConflictReport:
     ended: Mapping[str, str] = field(default_factory=dict)  # reasons why fields of an overwritten edit left
     # By field {who, at}: the person on Monday who wrote the value in conflict, stored because events are pruned.
     editors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """The sentence of a question about the record."""
+        return str(self.data["what"])
+
+    @property
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        """The records or items that an identity's question is about."""
+        return list(self.data["candidates"])
+
+    def reject_answer(self, problem: str) -> None:
+        """Reject a person's answer to the question about the record for this reason; an empty one rejects nothing."""
+        self.rejected = {RECORD_KEY: problem} if problem else {}

@@ -192,19 +192,19 @@ class SetupState(models.TextChoices):
 
 
 class RemovedItemPolicy(models.TextChoices):
-    """What happens to an unchanged record after its item was archived or deleted on Monday."""
+    """What happens to an unchanged record after its item was archived or deleted on Monday: asked, or an act's code."""
 
     ASK = "ask", "Ask"
     UNLINK = "unlink", "Unlink the record"
-    DELETE = "delete", "Delete the record"
-    CREATE = "create", "Create the item again"
+    DELETE = "delete_record", "Delete the record"
+    CREATE = "create_item", "Create the item again"
 
 
 class DeletedRecordPolicy(models.TextChoices):
-    """What happens to an unchanged item after its record was deleted in NPD."""
+    """What happens to an unchanged item after its record was deleted in NPD: asked, or an act's code."""
 
-    ARCHIVE = "archive", "Archive the item"
-    DELETE = "delete", "Delete the item"
+    ARCHIVE = "archive_item", "Archive the item"
+    DELETE = "delete_item", "Delete the item"
     UNLINK = "unlink", "Unlink the item"
     ASK = "ask", "Ask"
 

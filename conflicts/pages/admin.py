@@ -24,7 +24,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, case_screen, rejections, resolution
-from conflicts.reports import IDENTITY_ACTS, OPTION_ACTS, RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import BULK_IDENTITY_ANSWERS, DELETE_ANSWERS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import attention
 from sync.admin import admin_base, confirmed_action, home_acts
 from sync.admin.confirmed_action import Question, RecordTable, Report
@@ -209,13 +209,13 @@ def question_about_conflicts(
     ways_back: list[str] = []
     for conflict in batch:
         name = admin_base.link_to(case_screen.screen_url(conflict.pk), names[conflict.pk])
-        option = _option(conflict, act)
+        option = conflict.act_option(act.code)
         if problem := _problem(conflict, act, option, by=by):
             left_out.append((name, problem))
             continue
         digests[str(conflict.pk)] = confirmed_action.digest_of_rows(resolution.current_values(conflict).items())
         if option is not None:
-            option_act = ACTS[option.does]
+            option_act = ACTS[option.choose]
             cells = (name, "", conflict.question, f"{option.label}: {option.effect}")
             effects.setdefault((not option_act.deletes, option_act.many), []).append(cells)
             ways_back.append(option_act.way_back)
@@ -256,13 +256,6 @@ def question_about_conflicts(
     return Question(f"{title}?", lines, button if digests else "", tables, fields, deletes=deletes)
 
 
-def _option(conflict: SyncConflict, act: Act) -> Option | None:
-    """Return the option of a conflict about a whole record that an act chooses; None if it has none."""
-    if side := resolution.SIDE_OF_TYPE.get(TYPE_OF_ACT.get(act.code, "")):
-        return conflict.side_option(side)
-    return conflict.act_option(act.code)
-
-
 def _problem(conflict: SyncConflict, act: Act, option: Option | None, *, by: User) -> str:
     """Return why an act isn't possible on a conflict; empty if it is."""
     if not conflict.is_open:
@@ -297,7 +290,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     names_by_problem: dict[str, list[str]] = {}
     for conflict in conflicts:
         values = resolution.current_values(conflict)
-        option = _option(conflict, act)
+        option = conflict.act_option(act.code)
         selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)} if option else {}
         try:
             if confirmed_action.digest_of_rows(values.items()) != digests[str(conflict.pk)]:
@@ -392,8 +385,8 @@ def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
     return case_screen.sides_seen(values.get(field) if isinstance(values, dict) else None)
 
 
-@home_acts.does(Kind.CONFLICT, *OPTION_ACTS, question=_question)
-@home_acts.does(Kind.DUPLICATE, *IDENTITY_ACTS, question=_question)
+@home_acts.does(Kind.CONFLICT, *DELETE_ANSWERS, question=_question)
+@home_acts.does(Kind.DUPLICATE, *BULK_IDENTITY_ANSWERS, question=_question)
 def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     """Choose an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
     # The act always asks, and the form of its question has the conflicts as it showed them.

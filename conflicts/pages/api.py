@@ -18,7 +18,7 @@ from rest_framework.routers import SimpleRouter
 
 from conflicts.models import BEING_APPLIED, CUSTOM, OPEN_FIRST, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.pages import case, resolution
-from conflicts.reports import ConflictKind, FieldSelection
+from conflicts.reports import DELETE_ANSWERS, IDENTITY_ANSWERS, ConflictKind, FieldSelection
 from sync.api.api_base import ApiView, MayChange, ModelPermissions
 from sync.api.errors import ErrorSerializer, error_body
 from sync.clock import sync_now
@@ -42,7 +42,7 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
     )
     about = serializers.JSONField(
         read_only=True,
-        help_text="Of delete and identity: {what, options: [{choose, value, label, effect, does}], candidates, item}; "
+        help_text="Of delete and identity: {what, options: [{choose, value, label, effect}], candidates, item}; "
         "of fields: {editors: {field: {who, at}}}, who wrote the value on Monday.",
     )
     resolution = serializers.JSONField(
@@ -80,20 +80,20 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
 
 
 class SelectionSerializer(serializers.Serializer[Any]):
-    """One field's choice; under `record` one of the options."""
+    """One field's choice, npd, base, monday or custom; under `record` one of the options."""
 
-    choose = serializers.ChoiceField(choices=SELECTABLE)
+    choose = serializers.ChoiceField(choices=[*SELECTABLE, *DELETE_ANSWERS, *IDENTITY_ANSWERS])
     value = serializers.CharField(
         required=False,
         allow_null=True,
         allow_blank=True,
         trim_whitespace=False,
-        help_text="For custom: the text, or the option's value.",
+        help_text="For custom: the text; of an option that has a value: that.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["choose"] == CUSTOM and attrs.get("value") is None:
-            raise ValidationError({"value": "Say which value, or option, is chosen. An empty text clears a field."})
+            raise ValidationError({"value": "Say which value is chosen. An empty text clears a field."})
         return attrs
 
 

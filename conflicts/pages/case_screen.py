@@ -102,8 +102,8 @@ BOTH = "both"
 def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
     """Return the choices and the seen values by field.
 
-    `option` is the choice about a whole record: “npd”, “monday”, or “custom” and a value (Option.name). Seen values
-    travel as JSON, because browsers rewrite line ends.
+    `option` is the answer about a whole record: an act's code, and the id that it names, if any (Option.name). Seen
+    values travel as JSON, because browsers rewrite line ends.
     """
     chosen: dict[str, FieldSelection] = {}
     seen_values: dict[str, Sides] = {}
@@ -407,12 +407,8 @@ class ConflictView(CaseView):
     def resolution_type(self) -> str:
         """Return a side's type if that side was chosen for all fields, or a merge."""
         choices = {selection.choose for selection in self.chosen.values()}
-        option = self.conflict.chosen_option(self.chosen.get(RECORD_KEY, FieldSelection("")))
         for side, kind in ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY)):
-            is_side = set(self.chosen) == set(self.seen_values) and choices == {side}
-            if self.conflict.is_about_record:
-                is_side = option is not None and option == self.conflict.side_option(side)
-            if is_side:
+            if set(self.chosen) == set(self.seen_values) and choices == {side}:
                 return kind
         return ResolutionType.MERGE
 

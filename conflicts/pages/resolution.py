@@ -14,13 +14,13 @@ from conflicts import models
 from conflicts.lifecycle import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
 from conflicts.pages.case import RecordContext
-from conflicts.reports import ITEM_ANSWERS, MERGE_RECORDS, RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import permissions, registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.fields.field_values import RelatedNotFound, clean_values
 from sync.fields.lookups import read_and_parse_input
-from sync.kernel.acts import ACTS, ActionError, NotAllowed, NotPossible
+from sync.kernel.acts import ACTS, MERGE_RECORDS, ActionError, NotAllowed, NotPossible
 from sync.models import FieldMapping
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records import authors
@@ -169,7 +169,9 @@ def field_selections(
         no_base = "choose the current value (npd), the overwritten value (monday), or type one (custom)."
     problems = {}
     for key, selection in chosen.items():
-        if selection.choose == BASE and conflict.base_data.get(key) is None:
+        if selection.choose not in models.SELECTABLE:
+            problems[key] = f"{conflict.label(key)}: choose npd, base, monday or custom."
+        elif selection.choose == BASE and conflict.base_data.get(key) is None:
             problems[key] = f"{conflict.label(key)}: {no_base}"
         elif problem := _selection_problem(conflict, context, key, selection):
             problems[key] = problem
@@ -202,14 +204,11 @@ def selected_option(
     conflict: SyncConflict, resolution_type: str, selections: Selections, seen_values: SeenValues
 ) -> Option:
     """Return the offered option that was chosen for the whole record; raises NotAsSeen or InvalidResolution."""
-    if side := SIDE_OF_TYPE.get(resolution_type):
-        option = conflict.side_option(side)
-    elif set(selections) == {RECORD_KEY}:
-        option = conflict.chosen_option(selections[RECORD_KEY])
-    else:
-        # Anything beside the one option would be dropped silently.
+    # Anything beside the one option would be dropped silently.
+    if resolution_type in SIDE_OF_TYPE or set(selections) != {RECORD_KEY}:
         advice = f"choose one of its options, under “{RECORD_KEY}”."
         raise InvalidResolution(f"Nothing was stored. This conflict is about the record itself: {advice}")
+    option = conflict.chosen_option(selections[RECORD_KEY])
     if option is None:
         raise InvalidResolution("Nothing was stored. This isn't offered here: choose one of the conflict's options.")
     # API callers may leave out a delete's question, but not its edited fields.
@@ -270,7 +269,7 @@ def resolve(
                 values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
                 history.log("chosen", conflict, key, values, actor=authors.full_name(by), changes=effect.what_changes)
         store_resolution(conflict, resolution_type, chosen, history, by=by)
-        if conflict.kind == ConflictKind.IDENTITY and option.value in ITEM_ANSWERS:
+        if conflict.is_about_record and option.choose in ITEM_ANSWERS:
             item_ids = [conflict.monday_item_id]
             enqueue_unmatched(conflict.entity_type, item_ids, cause=Cause.PERSON, priority=Priority.PERSON)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)
@@ -353,7 +352,7 @@ def undo_problem(conflict: SyncConflict, context: RecordContext) -> str:
 def _record_undo_problem(conflict: SyncConflict) -> str:
     entry = conflict.merge_selections[RECORD_KEY]
     option = conflict.chosen_option(FieldSelection(entry["choose"], entry["value"]))
-    if option and option.does == MERGE_RECORDS:
+    if option and option.choose == MERGE_RECORDS:
         return (
             "The two records were merged. Restore the deleted one from the deleted records; it gets an item of its own "
             "then, or the one that was archived, once somebody restores that on Monday."
@@ -363,7 +362,7 @@ def _record_undo_problem(conflict: SyncConflict) -> str:
             "The answer to “Who is this?” can't be undone automatically. Unlink the record from Monday on its page, "
             "then link it again: its next sync asks again."
         )
-    return f"It can't be undone automatically. {ACTS[option.does].way_back if option and option.does else ''}".strip()
+    return f"It can't be undone automatically. {ACTS[option.choose].way_back if option else ''}".strip()
 
 
 def _fields_undo_problem(conflict: SyncConflict, context: RecordContext) -> str:

@@ -121,10 +121,10 @@
     else form.requestSubmit(document.querySelector("button[name=next]"));
   };
 
-  // Chooses a side for the focused field, or the option that means this side.
-  const choose = (side) => {
-    if (!rows.length) options.find((option) => option.value === side && !option.disabled)?.click();
-    else if (pick(rows[current], side)) goTo(current + 1);
+  // Chooses a side for the focused field, or the option with this number.
+  const choose = (side, number) => {
+    if (!rows.length) options[number - 1]?.click();
+    else if (side && pick(rows[current], side)) goTo(current + 1);
   };
 
   // Goes to the next or previous conflict, if another one waits.
@@ -145,8 +145,9 @@
   };
 
   const keys = {
-    1: () => choose("npd"),
-    3: () => choose("monday"),
+    1: () => choose("npd", 1),
+    2: () => choose("", 2),
+    3: () => choose("monday", 3),
     b: () => choose("both"),
     j: () => (current < rows.length - 1 ? goTo(current + 1) : leave("after")),
     k: () => (current > 0 ? goTo(current - 1) : leave("before")),

@@ -15,7 +15,6 @@ from typing import Any
 
 from django.db import connections
 
-from conflicts.reports import ARCHIVE_COPY, RESTORE_RECORD
 from sync import registry
 from sync.attention.cause_table import (
     CODE_COPY,
@@ -26,6 +25,7 @@ from sync.attention.cause_table import (
     CODE_UNPLANNED,
 )
 from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, TombstoneReason
+from sync.kernel.acts import ARCHIVE_COPY, RESTORE_RECORD
 from sync.models.activity_lines import UNREPORTED
 from sync.models.jobs import FAILING_ATTEMPTS
 from sync.monday.board_items import ARCHIVED, DELETED
@@ -205,14 +205,14 @@ DEFINITIONS = (
         source="conflict.id::text",
         code=f"""CASE WHEN conflict.kind = 'fields' AND NOT conflict.base_data @? '$.* ? (@ != null)'
                 THEN '{CODE_FIRST_MATCH}'
-            WHEN conflict.kind = 'delete' AND conflict.about @? '$.options[*] ? (@.does == "{RESTORE_RECORD}")'
+            WHEN conflict.kind = 'delete' AND conflict.about @? '$.options[*] ? (@.choose == "{RESTORE_RECORD}")'
                 THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
                         WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                             AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
                     THEN '{CODE_RESTORED_ITEM}' ELSE '{CODE_DELETED_RECORD}' END
             WHEN jsonb_exists(conflict.about, 'by_name') THEN '{CODE_SAME_NAME}'
             WHEN jsonb_exists(conflict.about, 'is_unplanned') THEN '{CODE_UNPLANNED}'
-            WHEN conflict.about @? '$.options[*] ? (@.does == "{ARCHIVE_COPY}")' THEN '{CODE_COPY}'
+            WHEN conflict.about @? '$.options[*] ? (@.choose == "{ARCHIVE_COPY}")' THEN '{CODE_COPY}'
             ELSE conflict.kind END""",
         entity_type="conflict.entity_type",
         entity_id="conflict.entity_id",
@@ -222,7 +222,7 @@ DEFINITIONS = (
         values="""jsonb_build_object('npd', conflict.npd_data, 'base', conflict.base_data,
             'monday', conflict.monday_data, 'what', coalesce(conflict.about ->> 'what', ''), 'acts',
             CASE WHEN conflict.kind IN ('delete', 'identity')
-                THEN jsonb_path_query_array(conflict.about, '$.options[*].does') ELSE '[]' END)""",
+                THEN jsonb_path_query_array(conflict.about, '$.options[*].choose') ELSE '[]' END)""",
     ),
     # Records whose items somebody removed, both during the quiet time and once a conflict asks about them. Not those
     # with an answer that a job still carries out, and those that wait for an approval.

@@ -85,6 +85,24 @@ class Act:
         return bool(user.has_perms(self.rights))
 
 
+# The acts that answer a question about a whole record. A board's policies, the API, stored choices and Home name them
+# by these codes, too.
+CREATE_ITEM = "create_item"
+RESTORE_RECORD = "restore_record"
+DELETE_RECORD = "delete_record"
+ARCHIVE_ITEM = "archive_item"
+DELETE_ITEM = "delete_item"
+UNLINK = "unlink"
+LINK = "link"
+SAME_NAME = "same_name"
+NEW_ITEM = "new_item"
+NEW_RECORD = "new_record"
+CREATE_RECORD = "create_record"
+LEAVE_ALONE = "leave_alone"
+ARCHIVE_COPY = "archive_copy"
+MERGE_RECORDS = "merge_records"
+TWO_RECORDS = "two_records"
+
 # So that the page answers within seconds: resolving a conflict takes about 50 ms.
 MAX_PER_REQUEST = 200
 
@@ -140,30 +158,30 @@ _ACTS = (
     Act("reject", "Reject", "Keeps what would be lost, and restores it on the other side.", asks=True,
         rights=("sync.change_approvalrequest",)),
     # Records and items that are gone on the other side.
-    Act("create_item", "Create again",
+    Act(CREATE_ITEM, "Create again",
         "Creates a new item on Monday with NPD's values. If somebody restores the old item later, Home lists it as a "
         "possible duplicate.",
         "Create {items} again on Monday", "{items} will be created again.", asks=True,
         way_back="To go back, archive the new items on the board."),
-    Act("restore_record", "Restore",
+    Act(RESTORE_RECORD, "Restore",
         "Restores it in NPD with its id and the values that it had when it was deleted. If its item is still on the "
         "board, both are linked again; if not, a new item is created.",
         "Restore {records} in NPD", "{records} will be restored in NPD.", asks=True,
         way_back="To go back, delete the records again."),
-    Act("delete_record", "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
+    Act(DELETE_RECORD, "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
         "Delete {records} in NPD", "Deleted in NPD: {records}.", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
         record_right="delete"),
-    Act("archive_item", "Archive item", "Archives the item on Monday.",
+    Act(ARCHIVE_ITEM, "Archive item", "Archives the item on Monday.",
         "Archive {items} on Monday", "{items} will be archived on Monday.",
         asks=True, deletes=True, way_back="To go back, restore the items from Monday's archive.",
         record_right="delete"),
-    Act("delete_item", "Delete item", "Deletes the item on Monday.",
+    Act(DELETE_ITEM, "Delete item", "Deletes the item on Monday.",
         "Delete {items} on Monday", "{items} will be deleted on Monday.",
         asks=True, deletes=True,
         way_back="To go back, restore the items from Monday's recycle bin, within 30 days.",
         record_right="delete"),
-    Act("unlink", "Unlink from Monday",
+    Act(UNLINK, "Unlink from Monday",
         "Both sides keep their values and aren't synced any more. If the item is on the board, its NPD ID is cleared; "
         f"it becomes no other record by itself. {_CONFLICTS_CLOSE}",
         "Unlink {records} from Monday", "{records} will be unlinked.", asks=True,
@@ -186,34 +204,34 @@ _ACTS = (
         "Restore edit: {number}", "Lost edit restored: {number}.", MAX_PER_REQUEST, asks_about_several=True,
         undo=True, key="3"),
     # Items that no record has, and records and items that may be the same.
-    Act("create_record", "Create record", "Creates a record in NPD from the item.", "Create {records}",
+    Act(CREATE_RECORD, "Create record", "Creates a record in NPD from the item.", "Create {records}",
         "The next sync creates {records}.", asks_about_several=True, record_right="add"),
     Act("ignore", "Ignore", "Leaves the item on Monday as it is. It never becomes a record.",
         "Ignore {number}", "Ignored: {number}.", undo=True, rights=("sync.change_unmatcheditem",)),
     Act("consider_again", "Consider again", "Checks ignored items again, like new ones.",
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
-    Act("link", "Link to", "Links the item with a record in NPD. From then on, both are synced.",
+    Act(LINK, "Link to", "Links the item with a record in NPD. From then on, both are synced.",
         "Link {records}", "{records} will be linked.", MAX_PER_REQUEST, asks=True,
         way_back="To go back, press “Unlink…” on a record's page.", record_right="change", key="1"),
-    Act("archive_copy", "Archive the copy",
+    Act(ARCHIVE_COPY, "Archive the copy",
         "Archives the item on Monday, unless it is edited before. What was written into it alone stays in Monday's "
         "archive.",
         "Archive all copies", "{items} will be archived.", MAX_PER_REQUEST, asks=True, deletes=True,
         way_back="To go back, restore the items from Monday's archive.", record_right="delete"),
-    Act("merge_records", "They are the same", "Deletes one of two records in NPD, and keeps one item.",
+    Act(MERGE_RECORDS, "They are the same", "Deletes one of two records in NPD, and keeps one item.",
         deletes=True, asks=True, record_right="delete"),
-    Act("two_records", "They are two", "Both records stay, and you are not asked again."),
-    Act("new_record", "It is somebody else: create a new record", "Creates a record in NPD, linked with the item.",
+    Act(TWO_RECORDS, "They are two", "Both records stay, and you are not asked again."),
+    Act(NEW_RECORD, "It is somebody else: create a new record", "Creates a record in NPD, linked with the item.",
         "Create records from {items}", "{items} will become records.", MAX_PER_REQUEST, asks=True,
         way_back="To go back, delete the new records.", record_right="add", key="3"),
-    Act("same_name", "It is the same",
+    Act(SAME_NAME, "It is the same",
         "Links the record with the item of its name; what differs is synced field by field.",
         "Link {records} with the items of their names", "{records} will be linked with the items of their names.",
         asks=True, way_back="To go back, press “Unlink…” on a record's page."),
-    Act("new_item", "None of them: create a new item", "Creates an item on Monday; those that were found stay.",
+    Act(NEW_ITEM, "None of them: create a new item", "Creates an item on Monday; those that were found stay.",
         "Create new items for {records}", "New items will be created for {records}.", MAX_PER_REQUEST, asks=True,
         way_back="To go back, archive the new items on the board.", key="3"),
-    Act("leave_alone", "Leave the item alone", "The item stays on the board and is not synced.",
+    Act(LEAVE_ALONE, "Leave the item alone", "The item stays on the board and is not synced.",
         "Leave {items} alone", "{items} will be left alone.", MAX_PER_REQUEST, asks=True,
         way_back="To go back, delete it under “Ignored items”."),
 )  # fmt: skip

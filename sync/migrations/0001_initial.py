@@ -65,8 +65,8 @@ class Migration(migrations.Migration):
                         choices=[
                             ("ask", "Ask"),
                             ("unlink", "Unlink the record"),
-                            ("delete", "Delete the record"),
-                            ("create", "Create the item again"),
+                            ("delete_record", "Delete the record"),
+                            ("create_item", "Create the item again"),
                         ],
                         db_default="ask",
                         max_length=20,
@@ -77,12 +77,12 @@ class Migration(migrations.Migration):
                     "deleted_record_policy",
                     models.CharField(
                         choices=[
-                            ("archive", "Archive the item"),
-                            ("delete", "Delete the item"),
+                            ("archive_item", "Archive the item"),
+                            ("delete_item", "Delete the item"),
                             ("unlink", "Unlink the item"),
                             ("ask", "Ask"),
                         ],
-                        db_default="archive",
+                        db_default="archive_item",
                         max_length=20,
                         verbose_name="when a record is deleted in NPD",
                     ),

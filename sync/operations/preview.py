@@ -16,11 +16,12 @@ from uuid import UUID
 
 from django.db import models
 
-from conflicts.reports import AnswerKind, ConflictKind
+from conflicts.reports import ConflictKind
 from sync import choices, limits
 from sync.boards import availability
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
+from sync.kernel import acts
 from sync.kernel.humanize import quote, shorten, within_sentence
 from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel, SyncQueue
@@ -35,8 +36,9 @@ from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.deleted_records import new_item_removal_requests
-from sync.reconcile.missing.identity import ANSWERED, LINKED, answered_items
-from sync.reconcile.missing.removed_items import new_deletion_requests
+from sync.reconcile.missing.identity import LINKED
+from sync.reconcile.missing.questions import ANSWERED, answered_items
+from sync.reconcile.missing.removed_items import by_whom, new_deletion_requests
 from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
@@ -214,11 +216,11 @@ def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int
     batches = math.ceil(number / api_quota.FULL_BATCH)
     reads = math.ceil((read_before + number) / api_quota.FULL_BATCH) - math.ceil(read_before / api_quota.FULL_BATCH)
     writes = [*filter(None, item_writes(planned_pass.facts.board, plan))]
-    removals = {deleted.item_removal for deleted in plan.deleted.values()} - {None}
+    removals = {deleted.act for deleted in plan.deleted.values()} - {""}
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
-    answers = _ANSWER_KINDS.keys() & {answer.kind for answer in plan.identity_answers if answer.result}
+    answers = {_ACT_KINDS.get(answer.act) for answer in plan.identity_answers if answer.result} - {None}
     calls = planned_pass.calls + reads + batches * len([*writes, *removals]) + len(duplicate_acts) + 2 * len(answers)
     following = planned_pass.following
     return calls + (cost_of(following, len(following.plan.records)) if following else 0)
@@ -251,29 +253,20 @@ class ChangeKind(models.TextChoices):
     FAILED = "failed", "that could not be synced"
 
 
-_ANSWER_KINDS = {
-    AnswerKind.LINK: ChangeKind.LINK,
-    AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
-    AnswerKind.NEW_ITEM: ChangeKind.CREATE,
-}
-
-_DELETED_RECORD_KINDS = {
-    choices.DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
-    choices.DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
-    choices.DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
-}
-
-_REMOVED_ITEM_KINDS = {
-    choices.RemovedItemPolicy.CREATE: ChangeKind.CREATE,
-    choices.RemovedItemPolicy.DELETE: ChangeKind.DELETE_RECORD,
-    choices.RemovedItemPolicy.UNLINK: ChangeKind.UNLINK,
-}
-_ITEM_KINDS = {
-    pass_plan.ItemAct.CREATE: ChangeKind.NEW_RECORD,
-    pass_plan.ItemAct.LINK: ChangeKind.LINK,
-    pass_plan.ItemAct.ASK: ChangeKind.ASK,
-    pass_plan.ItemAct.DUPLICATE: ChangeKind.ASK,
-    pass_plan.ItemAct.COPY: ChangeKind.ARCHIVE,
+# By the act that a person or a board's policy chose; other answers leave both sides as they are.
+_ACT_KINDS = {
+    acts.LINK: ChangeKind.LINK,
+    acts.SAME_NAME: ChangeKind.LINK,
+    acts.MERGE_RECORDS: ChangeKind.DELETE_RECORD,
+    acts.NEW_ITEM: ChangeKind.CREATE,
+    acts.CREATE_ITEM: ChangeKind.CREATE,
+    acts.DELETE_RECORD: ChangeKind.DELETE_RECORD,
+    acts.ARCHIVE_ITEM: ChangeKind.ARCHIVE,
+    acts.DELETE_ITEM: ChangeKind.DELETE_ITEM,
+    acts.UNLINK: ChangeKind.UNLINK,
+    acts.CREATE_RECORD: ChangeKind.NEW_RECORD,
+    acts.ARCHIVE_COPY: ChangeKind.ARCHIVE,
+    pass_plan.CLEAR_NPD_ID: ChangeKind.ASK,
 }
 
 
@@ -308,9 +301,9 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
     entity_type = planned_pass.facts.board.link.entity_type
     for answer in plan.identity_answers:
         # What a person's answer to “who is this?” does.
-        kind = _ANSWER_KINDS.get(answer.kind, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
+        kind = _ACT_KINDS.get(answer.act, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
         entity_id = answer.merged_id or answer.record_id or answer.asked_id
-        name = str(planned_pass.facts.identity_answers.records.get(entity_id) or plan.records[answer.asked_id].record)
+        name = str(planned_pass.facts.answer_records.get(entity_id) or plan.records[answer.asked_id].record)
         if reason := answer.result or answer.rejection_reason:
             yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
     for record_plan in plan.records.values():
@@ -321,7 +314,7 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
     answered = answered_items(planned_pass.facts, plan)
     for item_plan in plan.items:
         item_id = item_plan.facts.item_id
-        kind = _ITEM_KINDS.get(item_plan.act) or _kind_of_left_item(planned_pass, item_plan)
+        kind = _ACT_KINDS.get(item_plan.act) or _kind_of_left_item(planned_pass, item_plan)
         record = item_plan.record
         if item_id in answered:
             continue
@@ -339,7 +332,9 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
 
 
 def _kind_of_left_item(planned_pass: PlannedPass, item_plan: pass_plan.ItemPlan) -> ChangeKind:
-    """Return the kind of an item that neither a record gets nor anybody is asked about now."""
+    """Return the kind of an item that no record gets."""
+    if item_plan.candidates:
+        return ChangeKind.ASK
     if item_plan.finding and item_plan.finding.reason is choices.UnmatchedReason.UNPLANNED:
         return ChangeKind.UNPLANNED
     # Without new records such an item mostly stays as it is.
@@ -375,7 +370,7 @@ def _record_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.identity.wait_seconds:
+    elif not changes and plan.waits_for_other:
         # The first of several records with one key gets an item, which the others find: a person is asked.
         yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
     elif not changes and plan.left_out:
@@ -399,9 +394,8 @@ def _record_change(
 
 
 def _lifecycle_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.removed_item is not None and plan.removed_item.act:
-        reason = f"{plan.removed_item.sentence} {plan.removed_item.decided_by}".strip()
-        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removed_item.act], reason=reason)
+    if plan.act:
+        yield _record_change(plan, _ACT_KINDS[plan.act], reason=f"{plan.removal} {by_whom(plan)}")
     elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:
@@ -432,8 +426,8 @@ def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
     if plan.ending == ANSWERED:
         return
-    if plan.item_removal is not None:
-        kind = _DELETED_RECORD_KINDS[plan.item_removal]
+    if plan.act:
+        kind = _ACT_KINDS[plan.act]
         reason = "Its record was deleted in NPD."
     elif plan.question is not None:
         kind = ChangeKind.ASK
@@ -626,7 +620,7 @@ def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterab
         taken |= answered_items(planned_pass.facts, planned_pass.plan)
         for record_plan in planned_pass.plan.records.values():
             taken |= {record_plan.record.monday_id or "", record_plan.item_id}
-            question = record_plan.identity.question or {}
+            question = record_plan.question.data if record_plan.question else {}
             taken |= {str(candidate["id"]) for candidate in question.get("candidates", ())}
             if record_plan.link_to:
                 listing.linked[record_plan.id] = record_plan.linked_record

@@ -58,31 +58,23 @@ Announced = tuple[Write, Intent]
 
 def send(executor: Executor, plan: pass_plan.Plan) -> None:
     """Send everything planned, and add Monday's answers to the plan; raises LeaseLost."""
-    send_item_removals(executor, plan)
-    # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
-    send_records(executor, plan)
-    send_duplicates(executor, plan)
-
-
-def send_item_removals(executor: Executor, plan: pass_plan.Plan) -> None:
-    """Remove the items of deleted records from the board, or NPD IDs from these items; raises LeaseLost."""
     board = executor.board
-    to_remove = [deleted for deleted in plan.open_deleted if deleted.item_removal]
+    # The items of deleted records leave the board, or lose their NPD IDs.
+    to_remove = [deleted for deleted in plan.open_deleted if deleted.act]
     answers: Answers = {}
     for policy, kind in deleted_records.REMOVAL_CALLS.items():
-        plans = [deleted for deleted in to_remove if deleted.item_removal is policy]
+        plans = [deleted for deleted in to_remove if deleted.act == policy]
         answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in plans])
     for deleted in to_remove:
         deleted_records.take_removal_answer(board, deleted, answers[str(deleted.id)])
-
-
-def send_records(executor: Executor, plan: pass_plan.Plan) -> None:
-    """Send the records' values and create their items; raises LeaseLost."""
-    changes, creates = item_writes(executor.board, plan)
+    # Stored before their writes are sent, so that they count even after a crash.
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
+    # The records' values are sent, and their items created.
+    changes, creates = item_writes(board, plan)
     answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
     for write in (*changes, *creates):
         take_answer(plan.records[write.record_id], answers[write.unit])
+    send_duplicates(executor, plan)
 
 
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
@@ -92,9 +84,9 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     units = {item.facts.item_id: f"{item.original_record.pk} {item.item.id} {item.act}" for item in planned}
     without_npd_id = {board.link.npd_id_column: None}
     clearings = [
-        Write(units[item.facts.item_id], item.original_record.pk, item.item.id, columns=without_npd_id)
+        Write(units[item.facts.item_id], item.original_record.pk, item.item.id, without_npd_id)
         for item in planned
-        if item.act is pass_plan.ItemAct.DUPLICATE
+        if item.act == pass_plan.CLEAR_NPD_ID
     ]
     cleared = executor.send(CallKind.CHANGE, clearings)
     archives = []
@@ -106,7 +98,7 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     archived = executor.send(CallKind.ARCHIVE, archives)
     for item in planned:
         unit = units[item.facts.item_id]
-        duplicates.take_answers(item, [sent[unit] for sent in (cleared, archived) if unit in sent])
+        duplicates.take_answers(board, item, [sent[unit] for sent in (cleared, archived) if unit in sent])
 
 
 class Executor:
@@ -205,8 +197,8 @@ class Executor:
         name_only = []
         for write in writes:
             if write.unit in answers and answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
-                only_name = copy(write)
-                only_name.fields = tuple(value for value in write.fields if value.column_id == board_items.NAME_COLUMN)
+                others = [key for key, column in write.columns.items() if column != board_items.NAME_COLUMN]
+                only_name = write.without(others)
                 only_name.refused_at = self.read_at
                 name_only.append(only_name)
         if name_only and not self.stop_reason:
@@ -348,7 +340,7 @@ class Executor:
                     answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED)
                     continue
                 answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
-            elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.fields:
+            elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.entries:
                 _close_intents([intent], IntentState.REJECTED)
                 forbidden.append((write, outcome))
             else:
@@ -363,18 +355,18 @@ class Executor:
         item: board_items.Item | None = None
         by_field: dict[str, board_items.Item] = {}
         rejected: dict[str, MondayError] = {}
-        for number, value in enumerate(write.fields):
+        for number, key in enumerate(write.entries):
             outcome = result.by_alias[f"v{number}"]
             if isinstance(outcome, board_items.Item):
-                item = by_field[value.key] = outcome
+                item = by_field[key] = outcome
             elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
-                rejected[value.key] = outcome
+                rejected[key] = outcome
             else:
                 answer = self._end_rejected(kind, announced, outcome)
                 answer.item = item
                 answer.items_by_field = by_field
                 answer.rejected = rejected
-                answer.unsent = frozenset(other.key for other in write.fields[number:])
+                answer.unsent = frozenset(write.entries) - by_field.keys() - rejected.keys()
                 return answer
         if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
             item = npd_id_item
@@ -386,7 +378,7 @@ class Executor:
         if error.scope is Scope.BOARD:
             _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
-            is_name_only = all(value.column_id == board_items.NAME_COLUMN for value in write.fields)
+            is_name_only = set(write.columns.values()) <= {board_items.NAME_COLUMN}
             if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
                 return WriteAnswer(WriteVerdict.NAME_ONLY, error.sentence)
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
@@ -418,15 +410,14 @@ class Executor:
             return self._answer_of_stop(kind)
         rejected = rejected_fields(write, error)
         if kind is CallKind.CREATE:
-            is_name = any(value.column_id == board_items.NAME_COLUMN for value in write.fields if value.key in rejected)
+            is_name = any(write.columns[key] == board_items.NAME_COLUMN for key in rejected)
             verdict = WriteVerdict.FAILED if is_name else WriteVerdict.NAME_ONLY
             return WriteAnswer(verdict, error.sentence, rejected=rejected)
-        if not write.fields:
+        if not write.entries:
             return WriteAnswer(WriteVerdict.FAILED, error.sentence)
-        remaining = copy(write)
-        remaining.fields = tuple(value for value in write.fields if value.key not in rejected)
+        remaining = write.without(rejected)
         remaining.is_divided = True
-        if not (remaining.fields or remaining.columns):
+        if not remaining.values:
             return WriteAnswer(WriteVerdict.DONE, rejected=rejected)
         answer = self._send_document(kind, [remaining])[write.unit]
         answer.rejected = {**rejected, **answer.rejected}
@@ -442,11 +433,7 @@ class Executor:
            closed, and the other records are sent without them. If it takes none, it is closed. Without another record
            in sync, the second such item closes the board.
         """
-        closed_columns = {
-            error.column_id
-            for write, error in forbidden
-            if any(value.column_id == error.column_id for value in write.fields)
-        }
+        closed_columns = {error.column_id for write, error in forbidden if error.column_id in write.columns.values()}
         if closed_columns:
             return self._send_without_columns(kind, forbidden, closed_columns)
         trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
@@ -466,7 +453,7 @@ class Executor:
         for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
             divided = copy(write)
-            divided.columns = {self.board.link.npd_id_column: str(write.record_id), **write.columns}
+            divided.values = {self.board.link.npd_id_column: str(write.record_id), **write.values}
             divided.is_divided = True
             answer = self._send_document(kind, [divided])[write.unit]
             if answer.item is None and answer.rejected:
@@ -475,7 +462,7 @@ class Executor:
                     return self._stop_kind(kind, forbidden)
                 continue
             answers[write.unit] = answer
-            closed_columns = {value.column_id for value in write.fields if value.key in answer.rejected}
+            closed_columns = {write.columns[key] for key in answer.rejected}
             if closed_columns:
                 return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
         return answers
@@ -487,11 +474,9 @@ class Executor:
         rejected = {}
         remaining = []
         for write, error in forbidden:
-            rejected[write.unit] = {value.key: error for value in write.fields if value.column_id in closed_columns}
-            without_closed = copy(write)
-            without_closed.fields = tuple(value for value in write.fields if value.column_id not in closed_columns)
-            remaining.append(without_closed)
-        sent_answers = self._send_document(kind, [write for write in remaining if write.fields or write.columns])
+            rejected[write.unit] = {key: error for key, column in write.columns.items() if column in closed_columns}
+            remaining.append(write.without(rejected[write.unit]))
+        sent_answers = self._send_document(kind, [write for write in remaining if write.values])
         answers = {}
         for write in remaining:
             answer = sent_answers.get(write.unit) or WriteAnswer(WriteVerdict.DONE)
@@ -600,7 +585,7 @@ def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> 
     if kind in (CallKind.ARCHIVE, CallKind.DELETE):
         prepare = prepare_delete if kind is CallKind.DELETE else prepare_archive
         return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
-    labels = any(value.creates_labels for write in writes for value in write.fields)
+    labels = any(write.creates_labels for write in writes)
     if kind is CallKind.CREATE:
         creates = [board_items.ItemWrite(alias, write.values) for alias, write in aliased]
         group = link.group_id or None
@@ -609,11 +594,11 @@ def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> 
     if writes[0].is_divided:
         [write] = writes
         changes = [
-            board_items.ItemWrite(f"v{number}", {value.column_id: value.value}, write.item_id)
-            for number, value in enumerate(write.fields)
+            board_items.ItemWrite(f"v{number}", {column_id: write.values[column_id]}, write.item_id)
+            for number, column_id in enumerate(write.columns.values())
         ]
-        if write.columns:
-            changes.append(board_items.ItemWrite("npdid", write.columns, write.item_id))
+        if others := write.without(write.entries).values:
+            changes.append(board_items.ItemWrite("npdid", others, write.item_id))
     return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
 
 
@@ -647,7 +632,7 @@ def commit_intents(
                 item_id=write.item_id,
                 idempotency_key=key,
                 alias=f"r{number}",
-                values={value.key: {**value.entry, **read_at} for value in write.fields},
+                values={key: {**entry, **read_at} for key, entry in write.entries.items()},
                 body={"removes": write.removes} if write.removes else None,
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),
@@ -712,9 +697,9 @@ def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
 def rejected_fields(write: Write, error: MondayError) -> dict[str, MondayError]:
     """Return the refused values by the columns that Monday names, or the only value that was sent."""
     columns = error.columns or {board_items.NAME_COLUMN if error.kind is errors.NAME_REJECTED else error.column_id}
-    rejected = {value.key: error.of_column(value.column_id) for value in write.fields if value.column_id in columns}
-    is_only = len(write.fields) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
-    return rejected or ({write.fields[0].key: error} if is_only else {})
+    rejected = {key: error.of_column(column) for key, column in write.columns.items() if column in columns}
+    is_only = len(write.entries) == 1 and not (error.columns or error.kind is errors.NAME_REJECTED)
+    return rejected or (dict.fromkeys(write.entries, error) if is_only else {})
 
 
 def is_refused(error: MondayError) -> bool:
@@ -726,8 +711,8 @@ def _is_swallowed(board: BoardContext, kind: CallKind, write: Write, item: board
     """Whether the answer to a removal shows the item on the board, or with the NPD ID that it was to lose."""
     if kind in (CallKind.ARCHIVE, CallKind.DELETE):
         return item.state == ACTIVE
-    column = board.link.npd_id_column
-    return column in write.columns and write.columns[column] is None and bool(npd_id_of(board, item))
+    is_cleared = write.values.get(board.link.npd_id_column, "") is None
+    return is_cleared and bool(npd_id_of(board, item))
 
 
 def _has_item(result: board_items.WriteResult) -> bool:
@@ -741,5 +726,5 @@ def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, Monday
     record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
     if record is None:
         return None
-    columns = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    return Write(str(record.pk), record.pk, str(record.monday_id), columns=columns, settings=settings_of(record))
+    values = {board.link.npd_id_column: str(record.pk)}  # which its item has already
+    return Write(str(record.pk), record.pk, str(record.monday_id), values, settings=settings_of(record))

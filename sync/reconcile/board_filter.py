@@ -1,6 +1,6 @@
 """Applies the board's filter: which records and items a pass leaves out, and how a pair returns.
 
-Implements “What a filter leaves out” of docs/reference/merge.md. unmatched_items.py and identity.py use its verdicts
+Implements docs/reference/merge/filter.md. unmatched_items.py and identity.py use its verdicts
 for items without a record and for matches.
 
 A pair is synced while the conditions of both sides hold. A pair that is left out keeps its link, base and NPD ID, and
@@ -125,7 +125,7 @@ def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writt
         field_plan.blocked_code is BlockedCode.APPROVAL and field_plan.decision.action is not merge.Action.PUSH
         for field_plan in field_plans
     )
-    if plan.unlink_reason or plan.removed_item or is_waiting:
+    if plan.unlink_reason or plan.removal or is_waiting:
         return
     if plan.left_out_after_pass:
         leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
@@ -151,9 +151,8 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     # The first pass after its return reads the item.
     plan.forget_removed_state()
     plan.left_out = sentence
-    plan.identity.creates = False
-    plan.identity.question = None
-    plan.identity.duplicate_question = None
+    plan.creates = False
+    plan.question = None
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
@@ -167,7 +166,7 @@ def _leave_undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence
     if plan.record.monday_id or plan.item:
         plan.reason = sentence
         return
-    plan.identity.creates = False
+    plan.creates = False
     plan.end_settled(f"{sentence} {no_item_sentence}")
 
 

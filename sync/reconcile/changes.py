@@ -1,12 +1,11 @@
 """Compute what a pass writes: to Monday from a record's plan, and into NPD from Monday's answer and the locked row.
 
-act.py sends the one, settle/ stores the other. Implements, of docs/reference/merge.md:
+act.py sends the one, settle/ stores the other. Implements, of docs/reference/merge:
 
-- in “A field, both ways”, that only the field is blocked whose value Monday refuses; in “A record and its item”, *never
-  linked … none → create the item*, if it is created with only its name
-- in “After a write”, *the pair becomes*: after a push the base is what was sent and what Monday answered, after a pull
-  what NPD stored and what was read
-- there, *a write without effect*: the base stays as it was, and the value is sent once more
+- M11, M13 in limits-and-stops.md: a refused value blocks its field; an item is made with its name alone
+- W1, W2 in after-a-write.md: after a push the base is what was sent and what Monday answered, after a pull what NPD
+  stored and what was read
+- W8 there: after a write without effect the base stays as it was, and the value is sent once more
 """
 
 from collections.abc import Mapping
@@ -16,9 +15,10 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import ActivityKind, BlockedCode, Cause, Priority, QueueDirection, RemovedItemPolicy
+from sync.choices import ActivityKind, BlockedCode, QueueDirection
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
+from sync.kernel.acts import DELETE_RECORD
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
@@ -40,8 +40,6 @@ from sync.records.authors import SYNC_ACTOR
 # Within this time Monday fills in values that it computes.
 RECHECK_SECONDS = 10
 
-# The kind of the line about a value that was sent.
-
 _NOT_SHOWN = object()
 
 
@@ -59,12 +57,14 @@ def item_writes(board: BoardContext, plan: pass_plan.Plan) -> tuple[list[pass_pl
 
 def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write:
     """Return the write of a record: the planned values, and its NPD ID, which an unlinked record's item loses."""
-    fields = []
-    for field_plan in plan.fields.values():
+    values: dict[str, Any] = {}
+    entries: dict[str, dict[str, Any]] = {}
+    creates_labels = False
+    for key, field_plan in plan.fields.items():
         if field_plan.send_raw is None:
             continue
         mapping = field_plan.mapping
-        entry = {
+        entries[key] = {
             "local": field_plan.send_raw,
             "read": field_plan.remote_raw,
             "base": field_plan.base,
@@ -73,20 +73,25 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
-        if mapping.key in plan.lost_cells:
+        if key in plan.lost_cells:
             # If a late event says that somebody emptied it, they are asked.
-            entry[REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
-        converter = field_plan.converter
-        value = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
-        fields.append(pass_plan.FieldWrite(mapping.key, mapping.column_id, value, entry, converter.has_labels))
-    columns: Mapping[str, Any] = {}
+            entries[key][REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
+        values[mapping.column_id] = field_plan.converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
+        creates_labels = creates_labels or field_plan.converter.has_labels
     if plan.unlink_reason:
-        columns = removed_items.cleared_columns(board, plan)
+        values |= removed_items.cleared_columns(board, plan)
     elif plan.sends_npd_id or plan.creates:
-        columns = {board.link.npd_id_column: str(plan.id)}
-    settings = settings_of(plan.record)
-    refused_at = plan.history.create_refused_at if plan.creates else None
-    return pass_plan.Write(str(plan.id), plan.id, plan.item_id, tuple(fields), columns, settings, refused_at=refused_at)
+        values[board.link.npd_id_column] = str(plan.id)
+    return pass_plan.Write(
+        str(plan.id),
+        plan.id,
+        plan.item_id,
+        values,
+        entries,
+        creates_labels,
+        settings=settings_of(plan.record),
+        refused_at=plan.history.create_refused_at if plan.creates else None,
+    )
 
 
 def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> None:
@@ -107,7 +112,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             field_plan.send_raw = None
     if answer.item is not None and plan.creates:
-        plan.identity.item = answer.item
+        plan.link_to = answer.item.id
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
         plan.add_lines(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
@@ -119,7 +124,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         # It left the board after it was read; the next pass reads its state.
         plan.sync_state.remote_state = "inactive"
     if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, answer.detail)
+        plan.start_anew(pass_plan.Outcome.RELEASED, answer.detail)
     elif answer.verdict is not pass_plan.WriteVerdict.DONE:
         plan.ending = answer.ending
 
@@ -136,17 +141,21 @@ def settle_record(
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if pause and plan.writes_npd:
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, pause)
+        plan.start_anew(pass_plan.Outcome.RELEASED, pause)
     if record is None:
         plan.is_there = False
         return
     if reason := _why_outdated(plan, record, board_now):
-        plan.end_unapplied(pass_plan.Outcome.RELEASED, reason)
+        plan.start_anew(pass_plan.Outcome.RELEASED, reason)
         return
     settle_fields(plan, record, facts.now)
-    is_overtaken = bool(plan.new_jobs)  # so far only an overtaken field has added one
-    _wait_for_npd_id(facts.board, plan)
-    _settle_removed_item(plan)
+    is_overtaken = bool(plan.new_jobs)  # so far only an overtaken value has added one
+    made = plan.answer.item if plan.creates and plan.is_settled else None
+    if made is not None and npd_id_of(facts.board, made) == "":
+        # The next pass sends the NPD ID once more.
+        detail = "Monday made the item without its NPD ID."
+        plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
+    removed_items.settle_removed_item(facts.board, plan)
     if plan.link_to not in (None, record.monday_id):
         plan.values["monday_id"] = plan.link_to
     plan.record = record
@@ -158,177 +167,96 @@ def settle_record(
         leave_out_after_write(facts.board, plan, plan.answer.item)
 
 
-def deletion_must_wait(plan: pass_plan.RecordPlan, loss: str) -> bool:
-    """Whether other records would lose something (`loss`) by a deletion that no person chose."""
-    return bool(loss) and plan.removed_item is not None and not plan.removed_item.is_chosen
-
-
-def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
-    """Take the result of the deletion; `obstacle` is why the record could not be deleted."""
-    removed_item = plan.removed_item
-    assert removed_item is not None
-    if obstacle:
-        # The person is asked again, and reads why the choice can't be carried out.
-        options = [option for option in removed_item.options if option.choose != removed_items.DELETE_OPTION]
-        removed_item.options = tuple(options)
-        removed_item.problem = obstacle if removed_item.is_chosen else ""
-        removed_item.act = None
-        plan.reason = f"{removed_item.sentence} It can't be deleted in NPD: {obstacle}"
-        return
-    removed_item.result = f"{removed_item.sentence} So it was deleted in NPD too, {removed_item.decided_by}."
-    by = plan.facts.decided_by if removed_item.is_chosen else ""
-    values = {"reason": removed_item.state}
-    plan.add_lines(HistoryLine(ActivityKind.DELETE, removed_item.result, actor=by, values=values))
-
-
-def _wait_for_npd_id(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
-    """Have the next pass send the NPD ID once more if Monday made the item without it."""
-    if plan.creates and plan.is_settled and plan.answer.item and npd_id_of(board, plan.answer.item) == "":
-        detail = "Monday made the item without its NPD ID."
-        plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
-
-
 def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
     """Return why the plan doesn't hold any more, because the record or a setting has changed; empty if it does."""
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
         return SETTINGS_CHANGED
     if not plan.is_settled:
         return ""
-    removed_item = plan.removed_item
-    act = removed_item.act if removed_item else None
     if board_now is not None:
-        is_by_policy = removed_item is not None and act is not None and not removed_item.is_chosen
+        is_by_policy = bool(plan.act) and not plan.is_chosen
         taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
-        if is_mapped_otherwise or (is_by_policy and act != board_now.link.removed_item_policy):
+        if is_mapped_otherwise or (is_by_policy and plan.act != board_now.link.removed_item_policy):
             return SETTINGS_CHANGED
-    if act is None:
+    if not plan.act:
         return ""
     # Any field counts for a deletion, mapped or not.
     names = [column.attname for column in record._meta.concrete_fields if column.attname not in BOOKKEEPING]
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    is_overtaken = record.monday_id != plan.record.monday_id or (act is RemovedItemPolicy.DELETE and is_edited)
+    is_overtaken = record.monday_id != plan.record.monday_id or (plan.act == DELETE_RECORD and is_edited)
     return CHANGED if is_overtaken else ""
-
-
-def _settle_removed_item(plan: pass_plan.RecordPlan) -> None:
-    """Fill in what is written for a record whose item was removed, or that is unlinked."""
-    if not plan.is_settled:
-        return
-    removed_item = plan.removed_item
-    if removed_item is not None and removed_item.act is RemovedItemPolicy.CREATE:
-        # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
-        job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
-        if removed_item.is_chosen:
-            job |= {"cause": Cause.PERSON, "priority": Priority.PERSON}
-        plan.new_jobs.append(job)
-        plan.values["monday_id"] = None
-        removed_items.unlink_for_new_item(plan, removed_item)
-    item_id = plan.record.monday_id
-    if plan.unlink_reason and item_id:
-        sentence = (
-            f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
-            "“Link again” on the record's page undoes it."
-        )
-        plan.values |= {"monday_id": None, "sync_enabled": False}
-        plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
-        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
-        plan.forget_removed_state()
-        if removed_item is not None:
-            removed_item.result = "The record stays in NPD; its sync is off, and its item was unlinked."
 
 
 def settle_fields(plan: pass_plan.RecordPlan, record: SyncedModel, read_at: datetime) -> None:
     """Fill in the values, bases, remarks and lines about its fields; `record` has NPD's current values."""
     sync_state = plan.sync_state
-    base = dict(sync_state.base)
-    altered = _current_remarks(plan)
-    settled = []
+    stored = sync_state.base
+    stored_remarks = sync_state.altered
+    sync_state.base = dict(stored)
+    # Without the remarks on values that NPD has no more.
+    sync_state.altered = {
+        key: entry
+        for key, entry in stored_remarks.items()
+        if key not in plan.fields or entry.get(SWALLOWED, plan.fields[key].local_raw) == plan.fields[key].local_raw
+    }
     for key, field_plan in plan.fields.items():
         has_news = field_plan.resolved_conflict is not None or field_plan.confirmed_entry is not None
         has_news = has_news or field_plan.sends_in_vain > 0
-        has_same_base = field_plan.base is sync_state.base.get(key)
-        if has_same_base and field_plan.decision.action is Action.NOTHING and not has_news:  # nearly all fields
-            continue
-        settle_field(field_plan, record, plan.item, plan.answer.item_of(key), creates=plan.creates)
-        settled.append(field_plan)
-        plan.values |= field_plan.values or {}
-        if field_plan.new_base and field_plan.new_base != base.get(key):
-            # Pages compare this time with that of a read, which may be older.
-            base[key] = {**field_plan.new_base, "at": read_at.isoformat()}
-        elif field_plan.new_base is not None and not field_plan.new_base:
-            base.pop(key, None)
-        if field_plan.remark is not None:
-            altered.pop(key, None)
-            altered |= {key: field_plan.remark} if field_plan.remark else {}
-        # A person's choice is in the history of its conflict already.
-        if field_plan.transfer and not field_plan.resolved_conflict:
-            plan.add_lines(_transfer_line(plan, field_plan, field_plan.transfer))
-    for key in sync_state.altered.keys() - altered.keys():
-        if key in base and key in plan.fields and plan.fields[key].decision.action is Action.NOTHING:
-            # Both sides agree again, so what was sent in vain before that doesn't count any more.
-            base[key] = {**base[key], "at": read_at.isoformat()}
-    # Only now, because the lines tell of the former bases.
-    sync_state.base = base
-    sync_state.altered = altered
-    rechecks = [field_plan.recheck for field_plan in settled if field_plan.recheck]
-    if rechecks and plan.is_settled:
-        plan.end(pass_plan.Outcome.DEFERRED, rechecks[0], wait_seconds=RECHECK_SECONDS)
-    if any(field_plan.is_overtaken for field_plan in settled):
-        # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
-        plan.new_jobs.append({"direction": QueueDirection.TO_NPD})
-    plan.keeps_intent = any(field_plan.keeps_intent for field_plan in settled)
+        has_same_base = field_plan.base is stored.get(key)
+        if not has_same_base or field_plan.decision.action is not Action.NOTHING or has_news:  # few fields
+            settle_field(plan, field_plan, record)
+    # Pages compare this time with that of a read, which may be older.
+    changed = {key for key, base in sync_state.base.items() if base != stored.get(key)}
+    # Where both sides agree again, what was sent in vain before that doesn't count any more.
+    agreed = {key for key, field_plan in plan.fields.items() if field_plan.decision.action is Action.NOTHING}
+    changed |= (stored_remarks.keys() - sync_state.altered.keys()) & sync_state.base.keys() & agreed
+    for key in changed:
+        sync_state.base[key] = {**sync_state.base[key], "at": read_at.isoformat()}
 
 
-def _current_remarks(plan: pass_plan.RecordPlan) -> dict[str, Any]:
-    """Return the remarks on values that Monday stored differently, without those on values that NPD has no more."""
-    remarks = {}
-    for key, entry in plan.sync_state.altered.items():
-        field_plan = plan.fields.get(key)
-        if field_plan is None or entry.get(SWALLOWED, field_plan.local_raw) == field_plan.local_raw:
-            remarks[key] = entry
-    return remarks
-
-
-def settle_field(
-    field_plan: pass_plan.FieldPlan,
-    record: SyncedModel,
-    read_item: Item | None,
-    answered_item: Item | None,
-    *,
-    creates: bool = False,
-) -> None:
+def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
     """Fill in what becomes of a field; `record` has NPD's current values.
 
-    `read_item` is the item before the call, `answered_item` the one in the answer; with `creates`, the call created it.
+    Its line in the history comes before its base, because it tells of the former one.
     """
-    item = answered_item or read_item
+    answered_item = plan.answer.item_of(field_plan.key)
+    item = answered_item or plan.item
     if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
-        # A blocked field, or one in conflict, keeps its base.
-        field_plan.new_base = field_plan.base if read_item is not None else None
+        if plan.item is not None:
+            _keep_base(plan, field_plan)
         return
     action = field_plan.decision.action
     is_sent = field_plan.send_raw is not None and answered_item is not None
     if is_sent and _is_swallowed(field_plan, item):
-        _settle_swallowed(field_plan, record)
+        _settle_swallowed(plan, field_plan, record)
     elif field_plan.resolved_conflict is not None and field_plan.resolved_kind == KIND_UNDO:
-        inverse = field_plan.resolved_conflict.inverse[field_plan.key]
-        _settle_undo(field_plan, inverse["before"]["base"], record, item, is_sent=is_sent)
+        _settle_undo(plan, field_plan, record, item, is_sent=is_sent)
     elif action is Action.PULL or (action is Action.BOTH and is_sent):
-        _settle_pull(field_plan, record, item, is_sent=is_sent)
+        _settle_pull(plan, field_plan, record, item, is_sent=is_sent)
     elif action is Action.PUSH and is_sent:
-        _settle_push(field_plan, item)
-        _complete_value(field_plan, record)
+        _settle_push(plan, field_plan, record, item)
     elif action is Action.AGREED:
-        _settle_agreed(field_plan, item, creates=creates)
-        _complete_value(field_plan, record)
+        _settle_agreed(plan, field_plan, record, item)
     elif action is Action.NOTHING and (field_plan.base is not None or field_plan.sends_in_vain):
-        field_plan.new_base = field_plan.base
+        _keep_base(plan, field_plan)
         if field_plan.sends_in_vain:
-            field_plan.remark = _swallowed_remark(field_plan, field_plan.local_raw)
+            plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.local_raw)
         if field_plan.confirmed_entry is not None:
             _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
+
+
+def _keep_base(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> None:
+    """Leave the field with the base that it had, or that our unanswered writes left."""
+    if field_plan.base is not None:
+        plan.sync_state.base[field_plan.key] = field_plan.base
+
+
+def _agree(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, item: Item, local: Any, remote: Any) -> None:
+    """Make these raw values the base, about which nothing needs a remark."""
+    plan.sync_state.base[field_plan.key] = field_bases.new_base(field_plan.mapping, item.id, local, remote)
+    plan.sync_state.altered.pop(field_plan.key, None)
 
 
 def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
@@ -337,37 +265,53 @@ def _note_applied(field_plan: pass_plan.FieldPlan, value: str) -> None:
         field_plan.applied[field_plan.resolved_kind] = value or None
 
 
-def _leave_to_next_pass(field_plan: pass_plan.FieldPlan) -> None:
+def _read_again(plan: pass_plan.RecordPlan, why: str) -> None:
+    if plan.is_settled:
+        plan.end(pass_plan.Outcome.DEFERRED, why, wait_seconds=RECHECK_SECONDS)
+
+
+def _leave_to_next_pass(plan: pass_plan.RecordPlan) -> None:
     """Keep base and intent, because the answer doesn't show the value."""
-    field_plan.recheck = "Monday's answer didn't show what was written."
-    field_plan.keeps_intent = True
+    _read_again(plan, "Monday's answer didn't show what was written.")
+    plan.keeps_intent = True
 
 
-def _complete_value(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
-    """Write the value in a form that keeps its meaning, such as a phone number with its country code."""
-    raw = field_plan.local_raw
+def _write(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> bool:
+    """Write the value in NPD if the record still has the one that was merged; else the job of its save goes on."""
+    assert field_plan.write_raw is not None
+    if still_holds(record, field_plan.local_raw):
+        plan.values |= update_values(type(record), field_plan.write_raw)
+        return True
+    # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
+    plan.new_jobs = [{"direction": QueueDirection.TO_NPD}]
+    return False
+
+
+def _completed(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, raw: dict[str, Any]
+) -> Mapping[str, Any]:
+    """Return the value in a form that keeps its meaning, such as a phone number with its country code; NPD gets it."""
     complete = field_plan.converter.completed(raw)
-    if complete == raw or not field_plan.new_base or not still_holds(record, raw):
-        return
-    field_plan.values = update_values(type(record), complete)
-    field_plan.new_base = {**field_plan.new_base, "local": dict(complete)}
+    if complete == raw or not still_holds(record, raw):
+        return raw
+    plan.values |= update_values(type(record), complete)
+    return dict(complete)
 
 
 def _settle_undo(
-    field_plan: pass_plan.FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, is_sent: bool
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool
 ) -> None:
-    """Undo a resolution if both sides still have the values of the plan; `base` is the one before the resolution."""
+    """Undo a resolution if both sides still have the values of the plan; the base is the one before it."""
     if field_plan.send_raw is not None and not is_sent:
         return
     if field_plan.send_raw is not None and _answered_value(field_plan, item) is _NOT_SHOWN:
-        _leave_to_next_pass(field_plan)
-    elif field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
-        field_plan.is_overtaken = True
-    else:
-        if field_plan.write_raw is not None:
-            field_plan.values = update_values(type(record), field_plan.write_raw)
-        field_plan.new_base = base or {}
-        field_plan.remark = {}
+        _leave_to_next_pass(plan)
+    elif field_plan.write_raw is None or _write(plan, field_plan, record):
+        assert field_plan.resolved_conflict is not None
+        base = field_plan.resolved_conflict.inverse[field_plan.key]["before"]["base"]
+        plan.sync_state.base.pop(field_plan.key, None)
+        plan.sync_state.base |= {field_plan.key: base} if base else {}
+        plan.sync_state.altered.pop(field_plan.key, None)
         _note_applied(field_plan, "")
 
 
@@ -379,98 +323,83 @@ def _is_swallowed(field_plan: pass_plan.FieldPlan, item: Item) -> bool:
     return our_writes.was_swallowed(field_plan.converter, field_plan.send_raw, field_plan.remote_raw, answered_raw)
 
 
-def _settle_swallowed(field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
+def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel) -> None:
     """Keep the base, so that the value is sent once more, and an edit on Monday meanwhile becomes a conflict.
 
     A person's choice isn't applied until Monday has stored it; a list that unites both sides' is stored in NPD.
     """
-    recheck = "Monday answered the write, but didn't store it."
-    if field_plan.resolved_conflict is not None:
-        field_plan.new_base = field_plan.base
-        field_plan.recheck = recheck
-        return
-    if field_plan.write_raw is not None:
-        if not still_holds(record, field_plan.local_raw):
-            field_plan.is_overtaken = True
-            return
-        field_plan.values = update_values(type(record), field_plan.write_raw)
-        before = field_plan.display_local(field_plan.local_raw)
-        after = field_plan.display_local(field_plan.write_raw)
-        field_plan.transfer = (ActivityKind.PULL, "updated from Monday", before, after)
-    field_plan.new_base = field_plan.base
-    field_plan.sends_in_vain += 1
-    field_plan.remark = _swallowed_remark(field_plan, field_plan.send_raw or {})
-    field_plan.recheck = recheck if field_plan.sends_in_vain < MAX_SENDS else ""
+    if field_plan.resolved_conflict is None:
+        if field_plan.write_raw is not None:
+            if not _write(plan, field_plan, record):
+                return
+            _log_pull(plan, field_plan, "updated from Monday")
+        field_plan.sends_in_vain += 1
+        plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.send_raw or {})
+    _keep_base(plan, field_plan)
+    if field_plan.sends_in_vain < MAX_SENDS:
+        _read_again(plan, "Monday answered the write, but didn't store it.")
 
 
 def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> dict[str, Any]:
     return {"reason": swallowed_reason(field_plan, raw), "lossless": False, SWALLOWED: raw}
 
 
-def _settle_push(field_plan: pass_plan.FieldPlan, item: Item) -> None:
+def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item) -> None:
     """Make what was sent and what Monday answered the base, and note if Monday altered it."""
     converter = field_plan.converter
     answered_raw = _answered_value(field_plan, item)
     if answered_raw is _NOT_SHOWN:
-        _leave_to_next_pass(field_plan)
+        _leave_to_next_pass(plan)
         return
-    sent_value = converter.canonical_local(field_plan.send_raw or {})
+    send_raw = field_plan.send_raw or {}
+    sent_value = converter.canonical_local(send_raw)
     stored_value = converter.canonical_remote(answered_raw)
     before = "" if field_plan.remote_raw is None else converter.display_remote(field_plan.remote_raw)
     after = converter.display(sent_value)
-    field_plan.remark = {}
+    _log_push(plan, field_plan, before, after)
+    _agree(plan, field_plan, item, _completed(plan, field_plan, record, send_raw), answered_raw)
     if sent_value != stored_value:
         is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
         advice = "Nothing is lost." if is_lossless else "Change it on either side."
         stored_text = name_invisible(converter.display(stored_value))
         reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
-        field_plan.remark = {"reason": reason, "lossless": is_lossless}
-    field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.send_raw, answered_raw)
-    field_plan.transfer = (ActivityKind.PUSH, "sent to Monday", before, after)
+        plan.sync_state.altered[field_plan.key] = {"reason": reason, "lossless": is_lossless}
     _note_applied(field_plan, after)
 
 
-def _settle_pull(field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool) -> None:
-    """Write the value if the record still has the one that was merged; else the job of its save goes on."""
+def _settle_pull(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item, *, is_sent: bool
+) -> None:
+    """Write the value, and make it and what was read, or answered, the base."""
     if field_plan.write_raw is None:
         return
-    if not still_holds(record, field_plan.local_raw):
-        field_plan.is_overtaken = True
-        return
     answered_raw = _answered_value(field_plan, item) if is_sent else field_plan.remote_raw
-    if answered_raw is _NOT_SHOWN:
-        _leave_to_next_pass(field_plan)
-        return
-    before = field_plan.display_local(field_plan.local_raw)
-    after = field_plan.display_local(field_plan.write_raw)
-    field_plan.values = update_values(type(record), field_plan.write_raw)
-    field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.write_raw, answered_raw)
-    field_plan.remark = {}
-    field_plan.transfer = (
-        ActivityKind.PULL,
-        "written on both sides" if is_sent else "updated from Monday",
-        before,
-        after,
-    )
-    _note_applied(field_plan, after)
+    if answered_raw is _NOT_SHOWN and still_holds(record, field_plan.local_raw):
+        _leave_to_next_pass(plan)
+    elif _write(plan, field_plan, record):
+        _log_pull(plan, field_plan, "written on both sides" if is_sent else "updated from Monday")
+        _agree(plan, field_plan, item, field_plan.write_raw, answered_raw)
+        _note_applied(field_plan, field_plan.display_local(field_plan.write_raw))
 
 
-def _settle_agreed(field_plan: pass_plan.FieldPlan, item: Item, *, creates: bool) -> None:
+def _settle_agreed(
+    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: SyncedModel, item: Item
+) -> None:
     """Make equal values the base; for a new item, if its answer shows that Monday left the field empty."""
     remote_raw = field_plan.remote_raw
-    if creates:
+    local_raw = field_plan.local_raw
+    if plan.creates:
         remote_raw = _answered_value(field_plan, item)
         if remote_raw is _NOT_SHOWN:
-            _leave_to_next_pass(field_plan)
+            _leave_to_next_pass(plan)
             return
         converter = field_plan.converter
-        if converter.canonical_remote(remote_raw) != converter.canonical_local(field_plan.local_raw):
-            field_plan.recheck = "Monday filled in a value of its own."
+        if converter.canonical_remote(remote_raw) != converter.canonical_local(local_raw):
+            _read_again(plan, "Monday filled in a value of its own.")
             return
-    field_plan.new_base = field_bases.new_base(field_plan.mapping, item.id, field_plan.local_raw, remote_raw)
-    field_plan.remark = {}
+    _agree(plan, field_plan, item, _completed(plan, field_plan, record, local_raw), remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
-    _note_applied(field_plan, field_plan.display_local(field_plan.local_raw))
+    _note_applied(field_plan, field_plan.display_local(local_raw))
 
 
 def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
@@ -518,43 +447,51 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
 
 
-def _transfer_line(
-    plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, transfer: tuple[ActivityKind, str, str, str]
-) -> HistoryLine:
-    """Return the history's line about a value that was sent to Monday or written in NPD."""
-    kind, phrase, before, after = transfer
-    mapping = field_plan.mapping
-    reason = field_plan.decision.reason
-    actor = ""
+def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, phrase: str) -> None:
+    """Add the history's line about a value that was written in NPD."""
+    before = field_plan.display_local(field_plan.local_raw)
+    after = field_plan.display_local(field_plan.write_raw)
     raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-    is_push = kind is ActivityKind.PUSH
-    if is_push:
-        raws = _values_of_push(field_plan)
-    is_refilled = False
+    line = HistoryLine(ActivityKind.PULL, phrase, field_plan.key, values={"before": before, "after": after, **raws})
+    _log_transfer(plan, field_plan, line, field_plan.decision.reason)
+
+
+def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before: str, after: str) -> None:
+    """Add the history's line about a value that was sent to Monday."""
+    key = field_plan.key
+    mapping = field_plan.mapping
+    values = {"before": before, "after": after, **_values_of_push(field_plan)}
+    line = HistoryLine(ActivityKind.PUSH, "sent to Monday", key, values=values)
+    reason = field_plan.decision.reason
     # A column that was only missing for a time, or had another type, is no new one.
-    entry = plan.sync_state.base.get(mapping.key) or plan.sync_state.blocked_fields.get(mapping.key, {})
+    entry = plan.sync_state.base.get(key) or plan.sync_state.blocked_fields.get(key, {})
     is_new_column = entry.get("column", "") not in ("", mapping.column_id)
-    if is_push and not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
+    if not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
         reason = "its column was replaced"
-        former = plan.sync_state.base.get(mapping.key, {}).get("local", field_plan.local_raw)
-        is_refilled = former == field_plan.local_raw
-        if is_refilled:
+        former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
+        if former == field_plan.local_raw:
             # Nobody edited it.
-            actor = SYNC_ACTOR
-            phrase = "filled into the new column"
+            line.actor = SYNC_ACTOR
+            line.sentence = "filled into the new column"
+            values[REFILLS] = True
         else:
             # The edit replaced the former value, not the empty column.
-            before = field_plan.display_local(former)
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
-    if is_push and mapping.key in plan.lost_cells:
-        actor = SYNC_ACTOR
-        phrase = "filled in again on Monday"
-    was = f" (was “{before}”)" if before else ""
-    because = "" if field_plan.decision.is_ordinary_pull else f": {reason}"
-    sentence = f"{mapping.label} “{after}”{was} {phrase}{because}."
-    values = {"before": before, "after": after, "overridden": field_plan.decision.overrides, **raws}
-    if is_refilled:
-        values[REFILLS] = True
-    if is_push and mapping.key in plan.lost_cells:
+            values |= {"before": field_plan.display_local(former), **raws}
+    if key in plan.lost_cells:
+        line.actor = SYNC_ACTOR
+        line.sentence = "filled in again on Monday"
         values["reason"] = UNREPORTED
-    return HistoryLine(kind, sentence, mapping.key, actor, values=values)
+    _log_transfer(plan, field_plan, line, reason)
+
+
+def _log_transfer(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, line: HistoryLine, reason: str) -> None:
+    """Add a line whose sentence is a phrase so far; a person's choice is in the history of its conflict already."""
+    if field_plan.resolved_conflict:
+        return
+    values = line.values
+    was = f" (was “{values['before']}”)" if values["before"] else ""
+    because = "" if field_plan.decision.is_ordinary_pull else f": {reason}"
+    line.sentence = f"{field_plan.mapping.label} “{values['after']}”{was} {line.sentence}{because}."
+    line.values = {**values, "overridden": field_plan.decision.overrides}
+    plan.add_lines(line)

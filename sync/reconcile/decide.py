@@ -1,8 +1,8 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
 Each rule takes the facts, which stay as they are, and fills in the draft. The rules in this file end records that need
-no call, for example because a webhook only reports our own write (the end of *lost update* in docs/reference/merge.md),
-or that can't be decided yet; the others have modules of their own.
+no call, for example because a webhook only reports our own write (W26 in docs/reference/merge/after-a-write.md), or
+that can't be decided yet; the others have modules of their own.
 
 What depends on Monday's answer to a write is no rule: changes.py, with `leave_out_after_write` of board_filter.py.
 """
@@ -30,7 +30,8 @@ from sync.reconcile.missing.deleted_records import (
     take_items_of_deleted,
 )
 from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.missing.identity import apply_answers, identify_records
+from sync.reconcile.missing.identity import identify_records
+from sync.reconcile.missing.questions import apply_answers
 from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.missing.unmatched_items import decide_unmatched
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
@@ -42,8 +43,9 @@ def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
 
     @wraps(rule)
     def apply(facts: PassFacts, plan: pass_plan.Plan) -> None:
-        for record_plan in plan.open_records:
-            rule(facts, record_plan)
+        for record_plan in plan.records.values():
+            if record_plan.is_open:
+                rule(facts, record_plan)
 
     return apply
 

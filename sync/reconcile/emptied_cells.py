@@ -3,7 +3,7 @@
 An item that goes to another board and back has lost its cells, and reads were seen to show connected items as none;
 nobody did that, and no event tells of it.
 
-Implements “A cell that nobody emptied” of docs/reference/merge.md. `request_approvals` (restraints.py) holds what is
+Implements docs/reference/merge/empty-cells.md. `request_approvals` (restraints.py) holds what is
 too many.
 """
 
@@ -73,7 +73,10 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
             is_held = UNREPORTED in request.values and request.state != ApprovalState.APPROVED
             lost |= {mapping.key} if is_held else set()
         else:
-            was_off_board = _was_off_board(facts, plan, mapping)
+            # The item is known to have been off its board since both sides agreed on the field.
+            events = _events_since_agreed(facts, plan, mapping)
+            was_off_board = plan.facts.sync_state.remote_state in _OFF_BOARD
+            was_off_board = was_off_board or any(event.type in OFF_BOARD_TYPES for event in events)
             lost |= {mapping.key} if was_off_board else set()
             unreported += [] if was_off_board else [mapping]
     _note_unreported(facts, plan, unreported)
@@ -144,13 +147,6 @@ def _last_change(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMap
     events = _events_since_agreed(facts, plan, mapping)
     changes = [change for change in reported_changes(facts.board, plan.record, events) if change.key == mapping.key]
     return changes[-1] if changes else None
-
-
-def _was_off_board(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
-    """Whether the item is known to have been off its board since both sides agreed on the field."""
-    stored = plan.facts.sync_state
-    events = _events_since_agreed(facts, plan, mapping)
-    return stored.remote_state in _OFF_BOARD or any(event.type in OFF_BOARD_TYPES for event in events)
 
 
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:

@@ -13,7 +13,7 @@ from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConf
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
 from sync.fields.field_values import ACTIVE, BoardContext, RelatedRecords
-from sync.kernel import as_uuid
+from sync.kernel import acts, as_uuid
 from sync.merge import Canonical, Side
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import LOG_PREFIX, EventKind
@@ -22,7 +22,7 @@ from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY
+from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
 
 # Why a pass ends without writing: somebody changed the record first.
 CHANGED = "It changed while it was synced."
@@ -54,6 +54,10 @@ class ChangeEvent:
     def names(self, value: Side, raw: Any) -> bool:
         """Whether a cell with this value, compared and as it was read, shows the event's value."""
         return value == self.value if self.is_known else may_be_same(self.payload, raw)
+
+    def replaced(self, value: Side, raw: Any) -> bool:
+        """Whether such a cell shows what was there before the event."""
+        return value == self.previous if self.has_previous else may_be_same(self.previous_payload, raw)
 
 
 # The events that report a changed value.
@@ -259,37 +263,6 @@ class RemovedItemFacts:
 
 
 @dataclass(frozen=True)
-class IdentityFacts:
-    """The owners of the items that a pass read for records without one, and what is stored about both."""
-
-    owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
-    existing: frozenset[UUID] = frozenset()  # the NPD IDs of the items that belong to existing records
-    ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
-    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
-    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
-    # The records with the match key of an item that a record was made from, by key.
-    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
-    # Records that were made from an item, not edited in NPD, and share its match key with another record.
-    possible_duplicates: frozenset[UUID] = frozenset()
-
-    def may_match(self, item_id: str, record_id: UUID) -> bool:
-        """Whether this item may be this record's: nobody has ignored or unlinked it."""
-        row = self.ignored.get(item_id)
-        return row is None or not (row.left_alone or row.entity_id == record_id)
-
-
-@dataclass(frozen=True)
-class AnswerFacts:
-    """The records and items named in answers to “who is this?”, as NPD has them now."""
-
-    records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
-    owners: Mapping[str, SyncedModel] = field(default_factory=dict)  # the records that have these items
-    unedited: frozenset[UUID] = frozenset()  # records to be merged that were not edited in NPD
-    needed: Mapping[UUID, str] = field(default_factory=dict)  # why a record to be merged can't be deleted
-    edited: frozenset[UUID] = frozenset()  # records to be merged that have other values than the question showed
-
-
-@dataclass(frozen=True)
 class ItemFacts:
     """An item that no record had when its job was claimed, and the facts about it."""
 
@@ -310,8 +283,6 @@ class ItemFacts:
     chosen_record: SyncedModel | None = None  # the record that a person wants it linked with
     question: OpenConflict | None = None  # open, whose item it is
     asked_record: SyncedModel | None = None  # the record of that question; None if it was deleted
-    copied_record: SyncedModel | None = None  # the record of which a person answered that it is a copy
-    is_answered_as_new: bool = False  # a person answered that it is a record of its own
     asking_records: frozenset[UUID] = frozenset()  # those without an item that are asked whether this is theirs
     # The facts about `copied_record`, else `npd_id_record`, if that has an item: with all intents; and that item.
     duplicate_of: RecordFacts | None = None
@@ -323,6 +294,22 @@ class ItemFacts:
     def item_id(self) -> str:
         """The item's id, even if Monday doesn't show the item."""
         return self.claim.remote_id or ""
+
+    @property
+    def answer(self) -> str:
+        """The code of a person's answer to the question about it, unless somebody asked for something else since."""
+        is_overruled = any(key in self.claim.payload for key in REQUEST_KEYS)
+        return self.question.answer if self.question and not is_overruled else ""
+
+    @property
+    def copied_record(self) -> SyncedModel | None:
+        """The record of which a person answered that it is a copy."""
+        return self.asked_record if self.answer == acts.ARCHIVE_COPY else None
+
+    @property
+    def is_answered_as_new(self) -> bool:
+        """Whether a person answered that it is a record of its own."""
+        return self.answer == acts.NEW_RECORD
 
     @property
     def original_item_id(self) -> str:
@@ -369,14 +356,25 @@ class PassFacts:
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
     unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
-    identity_answers: AnswerFacts = field(default_factory=AnswerFacts)  # people's
+    # The records that people's answers to “who is this?” name, or whose items they name; and why a record can't be
+    # deleted for another, by the conflict that was answered so.
+    answer_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
+    merge_obstacles: Mapping[UUID, str] = field(default_factory=dict)
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
     match_events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)  # recent, of items.by_match, by id
     columns: InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
-    identity: IdentityFacts = field(default_factory=IdentityFacts)
+    # About the items that were found for records without one:
+    owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
+    known_npd_ids: frozenset[UUID] = frozenset()  # the NPD IDs of these items that belong to existing records
+    ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
+    unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
+    # The records with the match key of an item that a record was made from, by key; and the records that were made from
+    # an item, not edited in NPD, and share its match key with another record.
+    same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
+    possible_duplicates: frozenset[UUID] = frozenset()
     removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
     npd_id_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # that a deleted record's item names
     unmatched: tuple[ItemFacts, ...] = ()
@@ -390,3 +388,8 @@ class PassFacts:
     removed_related_items: frozenset[str] = frozenset()  # removed items that bases name
     # Of some records, in place of `RecordFacts.history`: also when fields were edited, and who created the item.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
+
+    def may_match(self, item_id: str, record_id: UUID) -> bool:
+        """Whether this item may be this record's: nobody has ignored or unlinked it."""
+        row = self.ignored.get(item_id)
+        return row is None or not (row.left_alone or row.entity_id == record_id)

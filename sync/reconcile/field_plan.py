@@ -1,11 +1,11 @@
 """Decide what a pass sends or writes for a field, or why it is blocked, by merge.py's decision.
 
-Implements, of docs/reference/merge.md:
+Implements, of docs/reference/merge:
 
-- “A field, both ways”: a change of one side goes to the other; if both changed, the field's rule decides
-- “A field, one way”: the source's value is written to the other side, whatever that side has
-- “Unknown is not ∅”: a field with a side that can't be read is blocked, not emptied
-- in “After a write”, *an intent without an answer*: if Monday shows the value that it sent, that is the base
+- field.md: a change of one side goes to the other; if both changed, the field's rule decides; one way the source's
+  value is written to the other side, whatever that side has
+- V17 in values.md: a field with a side that can't be read is blocked, not emptied
+- W14 in after-a-write.md: if Monday shows the value that an intent without an answer sent, that is the base
 - the values of a new item
 
 The functions at the end are about values that Monday refused. A person may keep one in NPD only, until the value, its

@@ -7,19 +7,19 @@ found out later: our write's event has a previous value that we had not read, or
 that no pass read, or undid a write that we took to be without effect. The values are suspected until a pass has read
 both sides.
 
-Implements, of docs/reference/merge.md:
+Implements, of docs/reference/merge:
 
-- in “After a write”, *lost update*: an overwritten edit is asked about, or only kept in the history where a person's
+- W22 to W25 in after-a-write.md: an overwritten edit is asked about, or only kept in the history where a person's
   answer would change nothing
-- also there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
-- in “Conflicts”, how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
+- W7 there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
+- C3 in conflicts.md: how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
@@ -28,6 +28,7 @@ from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.fields.field_values import BoardContext
+from sync.kernel.acts import DELETE_RECORD
 from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
@@ -124,6 +125,9 @@ class OwnWrite:
         self.is_refill = REFILLED_SINCE in entry
         self.intended_at = intent.created_at
         self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
+        # As an event has both.
+        self.at = self.until
+        self.arrived = self.until
         # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
         # somebody else may have written it.
         self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
@@ -132,6 +136,14 @@ class OwnWrite:
     def wrote(self, value: merge.Side) -> bool:
         """Whether the cell may have this value because of this write."""
         return value in (self.sent, self.answer)
+
+    def names(self, value: merge.Side, raw: Any) -> bool:
+        """Whether a cell with this value shows what was written."""
+        return self.wrote(value)
+
+    def replaced(self, value: merge.Side, raw: Any) -> bool:
+        """Whether such a cell shows what was there before the write."""
+        return value == self.read
 
     def may_have_made(self, event: ChangeEvent) -> bool:
         """Whether the event may be this write's own, by its value and time."""
@@ -148,13 +160,6 @@ class OwnWrite:
         return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
 
 
-class Replacement(NamedTuple):
-    """What an event says: a value, and the value that it replaced."""
-
-    value: merge.Canonical
-    previous: merge.Canonical
-
-
 class _FieldHistory:
     """The events of one field beside our writes of it, to tell which edits our writes overwrote.
 
@@ -167,8 +172,7 @@ class _FieldHistory:
 
     1. Our own event says that it replaced B, though we had read A (`_lost_by_our_event`).
     2. Our event is missing, or doesn't say what it replaced. But Ann's event is newer than our read, and no pass has
-       read B (`_lost_by_their_event`).
-       The value of such an event may be one that can't be read (`_lost_unread`).
+       read B (`_lost_by_their_event`). If its value can't be read, only the history can have it.
     3. Our call had no answer. It took effect, and then Ann wrote A again. The next pass reads A as before the call,
        takes the call to be without effect, and sends C once more, over her edit (`_lost_by_putting_back`).
     """
@@ -197,10 +201,9 @@ class _FieldHistory:
         for event in self.changes:
             may_be_ours = not us or event.user_id in ("", us)
             self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
+        # The values of our events, each with the value that it replaced.
         self.our_replacements = {
-            Replacement(event.value, event.previous)
-            for event, makers in self.makers.items()
-            if makers and event.has_previous
+            (event.value, event.previous) for event, makers in self.makers.items() if makers and event.has_previous
         }
         self.foreign = [event for event in self.changes if not self._is_own(event)]
 
@@ -222,8 +225,7 @@ class _FieldHistory:
         return [
             write
             for write in self.makers[event]
-            if Replacement(write.sent, write.read) not in self.our_replacements
-            and Replacement(write.answer, write.read) not in self.our_replacements
+            if self.our_replacements.isdisjoint({(write.sent, write.read), (write.answer, write.read)})
         ]
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
@@ -231,8 +233,8 @@ class _FieldHistory:
         _, losses = seen_rows(self.plan.sync_state, self.mapping.key)
         reported = [(loss.value, loss.write_id) for loss in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
-        by_their_event = (*self._lost_by_their_event(), *self._lost_unread())
-        for lost_update in (*self._lost_by_our_event(), *by_their_event, *self._lost_by_putting_back()):
+        in_each_way = (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back())
+        for lost_update in in_each_way:
             value = _as_json(lost_update.value)
             if not any((value, write_id) in reported for write_id in lost_update.writes):
                 lost_updates.setdefault(lost_update.value, lost_update)
@@ -290,34 +292,23 @@ class _FieldHistory:
 
     def _lost_by_their_event(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield somebody's values, newer than our pass's read, that no pass read and nobody else replaced."""
-        for event in self.foreign:
-            # A write without effect counts only if the event may be ours.
-            is_value_we_wrote = any(
-                write.wrote(event.value) and (write.may_have_taken_effect or self.makers[event])
-                for write in self.writes
-            )
-            if not event.is_new or is_value_we_wrote or self._was_read(event):
-                continue
-            write = self._overwriting_write(event)
-            if write is not None and not self._is_replaced_by_other(event, write):
-                yield self._lost_to(event, write)
-
-    def _lost_unread(self) -> Iterator[pass_plan.LostUpdate]:
-        """Yield such edits whose event can't be read, so that only the history can have them."""
         us = self.plan.history.token_user
-        for event in self.unread:
-            may_be_ours = not us or event.user_id in ("", us)
-            is_ours = may_be_ours and any(may_be_same(event.payload, write.entry["local"]) for write in self.writes)
+        for event in (*self.foreign, *self.unread):
+            if event.is_known:
+                # A write without effect counts only if the event may be ours.
+                is_ours = any(
+                    write.wrote(event.value) and (write.may_have_taken_effect or self.makers[event])
+                    for write in self.writes
+                )
+            else:
+                may_be_ours = not us or event.user_id in ("", us)
+                is_ours = may_be_ours and any(may_be_same(event.payload, write.entry["local"]) for write in self.writes)
             if not event.is_new or is_ours or self._was_read(event):
                 continue
             write = self._overwriting_write(event)
-            text = ", ".join(texts_in(event.payload))
-            if text and write is not None and not self._is_replaced_by_other(event, write):
-                lost_update = self._lost_to(event, write)
-                lost_update.value = text
-                lost_update.payload = event.payload
-                lost_update.is_known = False
-                yield lost_update
+            has_value = event.is_known or any(texts_in(event.payload))
+            if has_value and write is not None and not self._is_replaced_by_other(event, write):
+                yield self._lost_to(event, write)
 
     def _was_read(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value at that time or later; clocks may differ by seconds."""
@@ -381,12 +372,14 @@ class _FieldHistory:
     def _lost_to(self, event: ChangeEvent, write: OwnWrite) -> pass_plan.LostUpdate:
         return pass_plan.LostUpdate(
             self.mapping.key,
-            event.value,
+            event.value if event.is_known else ", ".join(texts_in(event.payload)),
             event.user_id,
             event.at,
             writes=(write.id,),
             is_outcome_open=write.state == IntentState.OPEN,
             sent=write.sent,
+            payload=event.payload,
+            is_known=event.is_known,
         )
 
 
@@ -419,7 +412,7 @@ def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: boo
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
-        line = _line_about_overwritten_edit(board, plan, mapping, lost_update)
+        line = overridden_line(board, plan, mapping, lost_update, "while {sent} was being sent, which overwrote it.")
         can_choose = lost_update.is_known and mapping.key not in asked_keys
         if asks and can_choose and _may_ask(plan, mapping):
             asked_keys.add(mapping.key)
@@ -449,7 +442,7 @@ def _is_lost(
 
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
-    is_deleting = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.DELETE
+    is_deleting = plan.act == DELETE_RECORD
     is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
     is_bidirectional = direction_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS
@@ -463,13 +456,6 @@ def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
         update.is_known and _may_ask(plan, mapping) and _is_lost(board, plan, mapping, update)
         for mapping, update in suspected
     )
-
-
-def _line_about_overwritten_edit(
-    board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
-) -> HistoryLine:
-    """Return the line as the history keeps it, without what a person may do about the lost value."""
-    return overridden_line(board, plan, mapping, lost_update, "while {sent} was being sent, which overwrote it.")
 
 
 def overridden_line(
@@ -579,7 +565,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
         # After a stale choice, the conflict shows the current value.
         resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
         rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
-        if resolution and rejection and rejection.is_stale:
+        if resolution and rejection == resolutions.STALE_RESOLUTION:
             current = field_plan.display_local(field_plan.local_raw) or None
             fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
     keys = {conflict.key for conflict in fields}

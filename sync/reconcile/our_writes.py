@@ -2,8 +2,8 @@
 
 Also whether both sides of a field rest on its base, and which cells lost the item that their base names.
 
-Implements, in “After a write” of docs/reference/merge.md, *an intent without an answer*, but for creates until their
-items are looked for (unanswered_creates.py).
+Implements W14 to W19 of docs/reference/merge/after-a-write.md, but for creates until their items are looked for
+(unanswered_creates.py).
 """
 
 from contextlib import suppress

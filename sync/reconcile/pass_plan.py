@@ -15,13 +15,14 @@ from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import choices, merge
 from sync.fields import field_values
+from sync.kernel import acts
 from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
@@ -77,17 +78,6 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
-@dataclass(frozen=True)
-class FieldWrite:
-    """A field's value as its column takes it."""
-
-    key: str
-    column_id: str
-    value: Any
-    entry: Mapping[str, Any]  # the intent's entry for it
-    creates_labels: bool = False
-
-
 @dataclass(eq=False)
 class Write:
     """A write about one unit: a record, a deleted record, or a record's duplicate."""
@@ -95,8 +85,9 @@ class Write:
     unit: str  # names it among the answers
     record_id: UUID
     item_id: str = ""
-    fields: tuple[FieldWrite, ...] = ()
-    columns: Mapping[str, Any] = field(default_factory=dict)  # other columns, by id
+    values: Mapping[str, Any] = field(default_factory=dict)  # as the columns take them, by the column's id
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for the intent, by the field's key
+    creates_labels: bool = False
     # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
     # was deleted, or the item is its duplicate.
     settings: tuple[bool, str, str | None] | None = None
@@ -107,8 +98,17 @@ class Write:
     approval: ApprovalRequest | None = None
 
     @property
-    def values(self) -> dict[str, Any]:
-        return {value.column_id: value.value for value in self.fields} | dict(self.columns)
+    def columns(self) -> dict[str, str]:
+        """The columns of its fields, by the field's key."""
+        return {key: entry["column"] for key, entry in self.entries.items()}
+
+    def without(self, keys: Iterable[str]) -> Self:
+        """Return the same write without these fields."""
+        other = copy(self)
+        left_out = {self.columns[key] for key in keys}
+        other.entries = {key: entry for key, entry in self.entries.items() if entry["column"] not in left_out}
+        other.values = {column_id: value for column_id, value in self.values.items() if column_id not in left_out}
+        return other
 
 
 class WriteVerdict(StrEnum):
@@ -180,13 +180,6 @@ class HistoryLine:
     item_id: str = ""
 
 
-class RejectedChoice(NamedTuple):
-    """Why a person's decision on a field can't be applied."""
-
-    reason: str
-    is_stale: bool = False  # it was made for other values
-
-
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -213,18 +206,7 @@ class FieldPlan:
     resolved_conflict: reports.OpenConflict | None = None
     # People's choices by the conflict's kind: the value after an applied one, or why one was rejected.
     applied: dict[str, str | None] = field(default_factory=dict)
-    rejected: dict[str, RejectedChoice] = field(default_factory=dict)
-    # What settling finds:
-    values: Mapping[str, Any] | None = None  # for the record's row
-    new_base: Mapping[str, Any] | None = None  # None keeps the stored one, an empty one removes it
-    # Why Monday has another value than was sent; None keeps the stored reason, an empty one removes it.
-    remark: Mapping[str, Any] | None = None
-    transfer: tuple[choices.ActivityKind, str, str, str] | None = (
-        None  # its line in the history: kind, phrase, before, after
-    )
-    is_overtaken: bool = False  # the record was saved meanwhile, and has a job for that
-    recheck: str = ""  # why both sides are soon read again
-    keeps_intent: bool = False  # the intent stays open until then
+    rejected: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -250,6 +232,11 @@ class FieldPlan:
 
     def display_local(self, local_raw: dict[str, Any] | None) -> str:
         return field_values.display_local(self.converter, local_raw)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether both sides have the base's raw values, so that there is nothing to decide."""
+        return self.decision is NOTHING
 
     @property
     def is_agreed(self) -> bool:
@@ -282,41 +269,6 @@ class FieldPlan:
         self.blocked_reason = reason
         self.send_raw = None
         self.write_raw = None
-
-
-@dataclass
-class RemovedItem:
-    """A removed item: its state, the edits since both sides agreed, and what is asked or done about it."""
-
-    state: str
-    sentence: str = ""  # what happened
-    fields: tuple[reports.FieldConflict, ...] = ()
-    options: tuple[reports.Option, ...] = ()  # a person has to choose one
-    act: choices.RemovedItemPolicy | None = None  # what the board's policy or a person decided
-    decided_by: str = ""  # who decided on the act, as a phrase
-    is_chosen: bool = False  # a person decided, in the record's conflict or on its page
-    result: str = ""  # what was done, as a sentence
-    problem: str = ""  # why a choice can't be carried out, as a sentence
-    lost_edits: tuple[HistoryLine, ...] = ()  # edits on the removed item that nobody was shown
-    # The state to store for the request to approve the record's deletion: done, pending, or released.
-    approval: choices.ApprovalState | None = None
-
-    @property
-    def needs_answer(self) -> bool:
-        return bool(self.options) and not self.result
-
-
-@dataclass
-class IdentityPlan:
-    """Which item belongs to a record without one, and whether another record may be the same."""
-
-    item: board_items.Item | None = None  # the item to link; the next pass compares the two
-    creates: bool = False  # the record gets a new item
-    question: dict[str, Any] | None = None  # the question which of several items is the record's
-    duplicate_question: dict[str, Any] | None = None  # the question whether the record is the same as another one
-    reason: str = ""  # why its pass ends
-    is_left_out: bool = False  # the filter leaves out every item that may be the record's
-    wait_seconds: float = 0  # of a record with another's match key; set-up's plan counts it as a question
 
 
 @dataclass
@@ -362,12 +314,22 @@ class RecordPlan:
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
     event_faults: list[Exception] = field(default_factory=list)  # ours, that kept a field's events from being checked
+    # What a person is asked about the record or its item as a whole.
+    question: reports.ConflictReport | None = None
+    # What the board's policy or a person decided about a record with a removed item, or about a deleted record's item:
+    act: str = ""  # the code of an act (sync/kernel/acts.py)
+    is_chosen: bool = False  # a person decided, in the record's conflict or on its page
+    edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
+    approval: choices.ApprovalState | None = None  # of the request to approve the act: done, pending or released
     # Only for existing records:
-    identity: IdentityPlan = field(default_factory=IdentityPlan)
+    link_to: str | None = None  # the id of the item that this pass links or creates
+    creates: bool = False  # the record gets a new item
+    waits_for_other: bool = False  # another record with its match key gets an item first; set-up's plan asks about it
+    removal: str = ""  # what happened to its removed item, as a sentence
+    result: str = ""  # what was done about that, as a sentence
     answered_questions: frozenset[UUID] = frozenset()  # conflicts about identity that an answer of this pass closes
     left_out: str = ""  # why the filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
-    removed_item: RemovedItem | None = None
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
@@ -407,15 +369,6 @@ class RecordPlan:
         return self.is_settled and (pulls or self.deletes or bool(self.unlink_reason))
 
     @property
-    def creates(self) -> bool:
-        return self.identity.creates
-
-    @property
-    def link_to(self) -> str | None:
-        """The id of the item that this pass links."""
-        return self.identity.item.id if self.identity.item else None
-
-    @property
     def linked_record(self) -> SyncedModel:
         """The record as it will be when it is linked with that item."""
         return field_values.with_item(self.record, self.link_to)
@@ -443,9 +396,7 @@ class RecordPlan:
     @property
     def is_deleted(self) -> bool:
         """Whether this pass has deleted the record, because its item was removed."""
-        if self.removed_item is None or self.removed_item.act is not choices.RemovedItemPolicy.DELETE:
-            return False
-        return bool(self.removed_item.result)
+        return self.act == acts.DELETE_RECORD and bool(self.result)
 
     def applied_choices(self, kind: str) -> dict[str, str | None]:
         """Return the values after people's choices that were applied, by field."""
@@ -458,7 +409,7 @@ class RecordPlan:
             if field_plan.resolved_kind == kind and field_plan.blocked_reason:
                 reasons[key] = field_plan.blocked_reason
             elif kind in field_plan.rejected:
-                reasons[key] = field_plan.rejected[kind].reason
+                reasons[key] = field_plan.rejected[kind]
         return reasons
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
@@ -466,13 +417,27 @@ class RecordPlan:
         item_id = (self.record.monday_id or "") if item_id is None else item_id
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
+    def approval_request(self, kind: choices.ApprovalKind, label: str, values: Mapping[str, Any]) -> ApprovalRequest:
+        """Return the request to store for its act: counted as done, or waiting."""
+        assert self.approval is not None
+        return ApprovalRequest(
+            entity_type=self.record.entity_type(),
+            entity_id=self.id,
+            remote_id=self.item_id or self.record.monday_id or "",
+            kind=kind,
+            key="",
+            label=label,
+            values=dict(values),
+            state=self.approval,
+        )
+
     @property
     def intents_about_item(self) -> list[Intent]:
         """The open intents that may be about its item; the intent of a create has no item yet."""
         return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
 
     @property
-    def questions(self) -> list[reports.OpenConflict]:
+    def open_questions(self) -> list[reports.OpenConflict]:
         """The open conflicts about its identity, without those that an answer of this pass closes."""
         questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
         return [question for question in questions if question.conflict_id not in self.answered_questions]
@@ -480,16 +445,24 @@ class RecordPlan:
     @property
     def deletes(self) -> bool:
         """Whether settling deletes the record, because its item was removed."""
-        removed_item = self.removed_item
-        return self.is_settled and removed_item is not None and removed_item.act is choices.RemovedItemPolicy.DELETE
+        return self.is_settled and self.act == acts.DELETE_RECORD
+
+    @property
+    def asks_which_item(self) -> bool:
+        """Whether a person is asked which item is its own."""
+        return self.question is not None and self.facts.record.monday_id is None and not self.removal
+
+    @property
+    def asks_about_removal(self) -> bool:
+        """Whether a person is asked what becomes of the record, because its item was removed."""
+        return bool(self.removal and self.question and not self.act)
 
     def copied(self) -> Self:
         """Return a draft with the same content, to go on with; this one stays as it is."""
         other = copy(self)
         other.sync_state = copy(self.sync_state)
         other.log = [*self.log]
-        other.identity = copy(self.identity)
-        other.removed_item = copy(self.removed_item)
+        other.question = copy(self.question)
         other.fields = {key: copy(field_plan) for key, field_plan in self.fields.items()}
         for field_plan in other.fields.values():
             field_plan.applied = dict(field_plan.applied)
@@ -514,14 +487,18 @@ class RecordPlan:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
         self.end(Outcome.SETTLED, reason=reason)
 
-    def end_unapplied(self, outcome: Outcome, detail: str) -> None:
-        """End it and apply nothing that was planned; the next pass finds out which sent values took effect."""
-        self.drop_fields()
-        self.identity.item = None
-        self.removed_item = None
-        self.answer = copy(self.answer)
-        self.answer.intent = None
-        self.end(outcome, detail)
+    def start_anew(self, outcome: Outcome, detail: str) -> None:
+        """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
+
+        What our writes overwrote holds however it ends.
+        """
+        answer = copy(self.answer)
+        answer.intent = None
+        anew = type(self)(self.facts, self.item, Ending(outcome, detail), answer=answer)
+        anew.lost_updates = self.lost_updates
+        anew.landed_by_event = self.landed_by_event
+        anew.event_faults = self.event_faults
+        vars(self).update(vars(anew))
 
     def forget_removed_state(self) -> None:
         """Keep nothing of what passes noted of its removed item."""
@@ -553,11 +530,11 @@ class RecordPlan:
         `why` is a clause without a full stop, such as “its item was deleted on Monday”; the record's history and the
         ignored item show it.
         """
-        self.identity.item = None
-        self.identity.creates = False
-        if self.removed_item is not None and self.removed_item.act is not choices.RemovedItemPolicy.UNLINK:
-            self.removed_item.act = None
-            self.removed_item.approval = None
+        self.link_to = None
+        self.creates = False
+        if self.act != acts.UNLINK:
+            self.act = ""
+            self.approval = None
         self.drop_fields()
         self.unlink_reason = why
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
@@ -571,15 +548,16 @@ class DeletedPlan(RecordPlan):
     facts: DeletedFacts
     new_state: choices.TombstoneState | None = None  # of the tombstone; None if it stays
     reason_code: str = ""  # of the tombstone; empty if it stays
-    item_removal: choices.DeletedRecordPolicy | None = None  # how the item is to be removed
-    approval: choices.ApprovalState | None = None  # the state to store for that removal's request: done, or pending
-    question: reports.ConflictReport | None = None  # the question to a person about the item and the edits on it
-    edits: tuple[reports.FieldConflict, ...] = ()
 
     @property
     def restores(self) -> bool:
         """Whether the record is to come back, as a person chose."""
         return self.new_state is choices.TombstoneState.RESTORED
+
+    def restore(self) -> None:
+        """Have settling restore the record."""
+        self.new_state = choices.TombstoneState.RESTORED
+        self.end(Outcome.SETTLED)
 
     @property
     def item_id(self) -> str:
@@ -599,7 +577,7 @@ class IdentityAnswer:
     Linking gives the item to `record_id`; merging deletes `merged_id`, which was made from an item, for `record_id`.
     """
 
-    kind: reports.AnswerKind
+    act: str  # the code of its act
     asked_id: UUID  # the record that is asked about
     conflict: reports.OpenConflict
     item_id: str
@@ -614,23 +592,13 @@ class IdentityAnswer:
         return {key for key in (self.record_id, self.merged_id) if key is not None}
 
 
-class ItemAct(StrEnum):
-    """What a pass does with an item that no record has."""
+# What a pass does with an item that no record has, beside `acts.LINK`, `acts.CREATE_RECORD` and `acts.ARCHIVE_COPY`: it
+# bears the NPD ID of a linked record, and loses it.
+CLEAR_NPD_ID = "clear_npd_id"
 
-    NOTHING = ""
-    OWNED = "owned"  # a record has it by now
-    LINK = "link"  # a record without an item gets it, or one whose item was removed
-    CREATE = "create"  # it becomes a record
-    ASK = "ask"
-    DUPLICATE = "duplicate"  # it bears the NPD ID of a linked record
-    COPY = "copy"  # a person says that it is a duplicate
-
-
-# The acts that assign the item to a record.
-ASSIGNING = (ItemAct.LINK, ItemAct.CREATE)
-
-# The acts that are calls to Monday.
-DUPLICATES = (ItemAct.DUPLICATE, ItemAct.COPY)
+# The acts that assign the item to a record, and those that are calls to Monday.
+ASSIGNING = (acts.LINK, acts.CREATE_RECORD)
+DUPLICATES = (CLEAR_NPD_ID, acts.ARCHIVE_COPY)
 
 
 @dataclass(eq=False)
@@ -639,16 +607,15 @@ class ItemPlan:
 
     facts: ItemFacts
     ending: Ending = SETTLED  # how its job ends
-    act: ItemAct = ItemAct.NOTHING
+    act: str = ""  # one of ASSIGNING or DUPLICATES
     record: SyncedModel | None = None  # as it will be: the record that gets or has it, or that it is a duplicate of
-    candidates: tuple[SyncedModel, ...] = ()  # the records that a person has to choose from
-    question: Mapping[str, Any] = field(default_factory=dict)
+    candidates: tuple[SyncedModel, ...] = ()  # the records of which a person is newly asked whether it is theirs
+    question: reports.ConflictReport | None = None  # about it; of a duplicate, once the call is made
     tombstone: Tombstone | None = None  # its deleted record's, as it will be
     to_enqueue: tuple[UUID, ...] = ()  # records, also deleted ones, that get a pass
     finding: UnmatchedFinding | None = None  # what pages show about it; None clears the stored one
     keeps_finding: bool = False  # keep the stored finding, although `finding` is None
     closing_reason: str = ""  # why a question about it is closed
-    rejection: str = ""  # why a person's answer about it can't be carried out, so that the question stays
     sentence: str = ""  # for the record's history
     # Only for duplicates:
     answered_item: board_items.Item | None = None  # as the answer to its clearing has it

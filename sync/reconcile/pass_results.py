@@ -3,7 +3,7 @@
 If its sync is off, or the filter leaves it out (it is not `is_synced`), all its open conflicts close with that reason
 (`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it returns.
 
-Implements “What sync_status may say” of docs/reference/merge.md.
+Implements docs/reference/merge/sync-status.md.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -33,8 +33,8 @@ def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: dat
     sync_state = plan.sync_state
     conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
     asked_items = sync_state.asked_items
-    if plan.identity.question:
-        asked_items = [candidate["id"] for candidate in plan.identity.question["candidates"]]
+    if plan.question is not None and plan.asks_which_item:
+        asked_items = [candidate["id"] for candidate in plan.question.candidates]
     blocked = before.blocked_fields
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
     if plan.fields:
@@ -105,22 +105,22 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         return {}
     lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
     conflicts = {kind: fields for kind, fields in before.items() if kind != ConflictKind.OVERWRITTEN}
-    if plan.removed_item is not None:
+    if plan.removal:
         # Only the question about the record is decided again; conflicts about fields stay.
         conflicts.pop(ConflictKind.DELETE, None)
-        if plan.removed_item.needs_answer:
-            conflicts[ConflictKind.DELETE] = [plan.removed_item.sentence]
+        if plan.asks_about_removal:
+            conflicts[ConflictKind.DELETE] = [plan.removal]
     else:
-        if plan.fields or plan.identity.question is not None or plan.identity.wait_seconds:
+        if plan.fields or plan.asks_which_item or plan.waits_for_other:
             conflicts = {}  # this pass compared the fields, or searched for the item
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
             conflicts[ConflictKind.FIELDS] = fields
-        if not plan.questions:
+        if not plan.open_questions:
             # Its item's pass has closed the question.
             conflicts.pop(ConflictKind.IDENTITY, None)
-        if plan.identity.question:
-            conflicts[ConflictKind.IDENTITY] = [plan.identity.question["what"]]
+        if plan.question is not None and plan.asks_which_item:
+            conflicts[ConflictKind.IDENTITY] = [plan.question.what]
     if lost_fields:
         conflicts[ConflictKind.OVERWRITTEN] = lost_fields
     return conflicts
@@ -182,8 +182,8 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     facts = plan.facts
     ends_rows = (plan.item and facts.events) or (plan.fields and (facts.intents or facts.has_failed_job))
     return bool(
-        (plan.removed_item or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
-        or plan.identity.duplicate_question
+        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
+        or plan.question
         or (plan.log or plan.sends_npd_id)
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
@@ -237,11 +237,8 @@ def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.Confli
 
     While the question is open, choices for fields are rejected, and their conflict stays.
     """
-    removed_item = plan.removed_item
-    if removed_item is not None and removed_item.needs_answer and not plan.unlink_reason:
-        rejected = {reports.RECORD_KEY: removed_item.problem} if removed_item.problem else {}
-        data = {"what": removed_item.sentence, "options": [option.to_json() for option in removed_item.options]}
-        yield plan.conflict_report(ConflictKind.DELETE, fields=removed_item.fields, rejected=rejected, data=data)
+    if plan.question is not None and plan.asks_about_removal and not plan.unlink_reason:
+        yield plan.question
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:
             if conflict.kind == ConflictKind.FIELDS and conflict.resolutions:
@@ -253,21 +250,20 @@ def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.Confli
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.DELETE), None)
     reason = _why_question_ended(plan) if question else ""
     if question and reason:
-        is_chosen = removed_item is not None and removed_item.result and removed_item.is_chosen
-        applied = {reports.RECORD_KEY: reason} if is_chosen else {}
+        applied = {reports.RECORD_KEY: reason} if plan.result and plan.is_chosen else {}
         yield plan.conflict_report(ConflictKind.DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 
 
 def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
     """Return why the question about the record is closed; empty if it stays open."""
-    if plan.removed_item is not None and plan.removed_item.result:
-        return plan.removed_item.result
+    if plan.result:
+        return plan.result
     if plan.unlink_reason:
         return "The record was unlinked from its item."
     if not plan.is_synced:
         return plan.off_reason
     is_active = plan.item is not None and plan.sync_state.remote_state == ACTIVE
-    return "The item is on the board again." if is_active and plan.removed_item is None else ""
+    return "The item is on the board again." if is_active and not plan.removal else ""
 
 
 def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
@@ -334,21 +330,18 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
 
     They ask which item is the record's, or whether another record is the same person.
     """
-    questions: dict[str, dict[str, Any]] = {}
-    if question := plan.identity.question:
-        questions[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
-    if plan.identity.duplicate_question:
-        questions[plan.record.monday_id or ""] = plan.identity.duplicate_question
-    for item_id, question in questions.items():
-        yield plan.conflict_report(ConflictKind.IDENTITY, item_id, data=question)
+    asked_item = None
+    if plan.question is not None and plan.question.kind == ConflictKind.IDENTITY:
+        asked_item = plan.question.monday_item_id
+        yield plan.question
     # No question is left where this pass links, creates or asks for another item, or where the record needs none.
-    needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.identity.question is not None
+    needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.asks_which_item
     has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
-    for conflict in plan.questions:
+    for conflict in plan.open_questions:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
         is_over = needs_none or is_known or is_owned
-        if item_id not in questions and is_over:
+        if item_id != asked_item and is_over:
             reason = plan.left_out or "It is now known which item it is."
             yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)

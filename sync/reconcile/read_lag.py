@@ -4,14 +4,14 @@ Monday answers reads from replicas, which may be behind what its webhooks report
 contradicts the newest report about a field, and shows what was there before, is *stale*: the field waits, and the item
 is read again a little later (`LOOKS`). *Sync now* sends NPD's change all the same.
 
-Implements “A read that lags behind” of docs/reference/merge.md. `ReportedCell.unshown_report` decides about one cell.
+Implements docs/reference/merge/reads-that-lag.md. `unshown_report` decides about one cell.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cmp_to_key, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sync import choices, merge
 from sync.fields import field_bases, field_values
@@ -69,80 +69,49 @@ def set_aside(
     plan.wait_for_look(look_in_seconds, events, next(iter(plan.set_aside.values())))
 
 
-class Report(NamedTuple):
-    """What an event, or a write of ours, says about a field's value on Monday."""
-
-    at: datetime  # by Monday's clock; when our write was done
-    arrived: datetime
-    event: ChangeEvent | None = None
-    write: OwnWrite | None = None
-
-    def names(self, value: merge.Side, raw: Any) -> bool:
-        """Whether a cell with this value shows what it says."""
-        if self.write is not None:
-            return value in (self.write.answer, self.write.sent)
-        assert self.event is not None
-        return self.event.names(value, raw)
-
-    def replaced(self, value: merge.Side, raw: Any) -> bool:
-        """Whether it says that a cell with this value shows what was there before."""
-        if self.write is not None:
-            return value == self.write.read
-        assert self.event is not None
-        if self.event.has_previous:
-            return value == self.event.previous
-        return may_be_same(self.event.previous_payload, raw)
-
+# What says something about a field's value on Monday.
+Report = ChangeEvent | OwnWrite
 
 # A cell's value as it is compared, and as it was read.
 Shown = tuple[merge.Side, Any]
 
 
-class ReportedCell(NamedTuple):
-    """A field's cell as it was read, beside what is known of it."""
+def unshown_report(
+    reports: Sequence[Report], cell: Shown, base: Shown | None, earlier_reads: Sequence[tuple[merge.Side, datetime]]
+) -> Report | None:
+    """Return the report that a read `cell` doesn't show yet, because it shows what was there before; None if it does.
 
-    mapping: FieldMapping
-    reports: Sequence[Report]  # the oldest first
-    cell: Shown
-    base: Shown | None
-    earlier_reads: Sequence[tuple[Shown, datetime]]  # what earlier reads have shown, and when
-
-    @property
-    def unshown_report(self) -> Report | None:
-        """The report that the read doesn't show yet, because it shows what was there before; None if there is none."""
-        value = self.cell[0]
-        newest = self.reports[-1]
-        base = self.base
-        if newest.names(*self.cell):
-            return None
-        # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
-        for number, report in enumerate(self.reports):
-            covers = report.write and any(earlier.names(*self.cell) for earlier in self.reports[:number])
-            if covers and not any(later.names(*self.cell) for later in self.reports[number:]):
-                return report
-        if newest.write is not None and base is not None and not newest.write.wrote(base[0]):
+    The oldest report, and the oldest of the values that earlier passes have read, comes first.
+    """
+    newest = reports[-1]
+    if newest.names(*cell):
+        return None
+    # What a write of ours went over is over, whatever a read shows, until somebody reports it again.
+    for number, report in enumerate(reports):
+        covers = isinstance(report, OwnWrite) and any(earlier.names(*cell) for earlier in reports[:number])
+        if covers and not any(later.names(*cell) for later in reports[number:]):
+            return report
+    is_base = base is not None and base[0] == cell[0]
+    was_read_before = False
+    if isinstance(newest, OwnWrite):
+        if base is not None and not newest.wrote(base[0]):
             return None  # both sides have agreed on another value since
-        is_base = base is not None and base[0] == value
-        if newest.event is not None and not newest.event.is_known:
-            # It may name the same value in another form, which the raw value shows.
-            is_base = is_base and base == self.cell
-        was_before = any(report.replaced(*self.cell) for report in self.reports)
-        is_named = any(report.names(*self.cell) for report in self.reports[:-1])
-        if not (is_base or was_before or is_named or self._was_read_before(newest)):
+    else:
+        # An unknown value may be the same one in another form, which the raw value shows.
+        is_base = is_base and (newest.is_known or base == cell)
+        if not newest.has_previous:
+            before = [value for value, at in earlier_reads if at < newest.arrived]
+            was_read_before = before[-1:] == [cell[0]]
+    was_before = any(report.replaced(*cell) for report in reports)
+    is_named = any(report.names(*cell) for report in reports[:-1])
+    if not (is_base or was_before or is_named or was_read_before):
+        return None
+    for value, at in earlier_reads:
+        # A read from before the report arrived tells its order only if clocks can't be wrong about it.
+        is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
+        if value == cell[0] and is_later:
             return None
-        for shown, at in self.earlier_reads:
-            # A read from before the report arrived tells its order only if clocks can't be wrong about it.
-            is_later = at >= newest.arrived + SAME_TIME or (at > newest.at + merge.CLOCK_TOLERANCE and not was_before)
-            if shown[0] == value and is_later:
-                return None
-        return newest
-
-    def _was_read_before(self, report: Report) -> bool:
-        """Whether the last read before an event that doesn't tell what it replaced showed this value."""
-        if report.event is None or report.event.has_previous:
-            return False
-        values = [shown[0] for shown, at in self.earlier_reads if at < report.arrived]
-        return values[-1:] == [self.cell[0]]
+    return newest
 
 
 def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
@@ -209,11 +178,11 @@ def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, e
 
 
 def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
-    cells = _reported_cells(facts.board, plan, facts.now)
+    reports = _unshown_reports(facts.board, plan, facts.now)
     waits = [_wait_for_item(facts, plan, plan.item)]
     if move := _unshown_move(facts.board, plan):
         waits.append(seconds_to_look(_arrival(move), facts.now))
-    waits += [look for _, look in _stale_cells(cells, facts.now).values()]
+    waits += [look for _, look in _stale_cells(reports, facts.now).values()]
     return min(filter(None, waits), default=0.0)
 
 
@@ -258,23 +227,23 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     board = facts.board
     if plan.item is None or not (plan.history.events or plan.history.writes):
         return  # nearly all records
-    # As it was read, because each cell that is set aside is taken out of the item.
-    as_read = plan.compared_with(plan.item)
-    stale = _stale_cells(_reported_cells(board, as_read, facts.now), facts.now)
+    stale = _stale_cells(_unshown_reports(board, plan, facts.now), facts.now)
+    if plan.facts.is_pushed_by_name:
+        stale = {key: cell for key, cell in stale.items() if not _will_be_sent(board, plan, key)}
     for key, (sentence, look) in stale.items():
-        if not (plan.facts.is_pushed_by_name and _will_be_sent(board, as_read, key)):
-            set_aside(board, plan, {key: sentence}, look_in_seconds=look)
-    _set_stale_group_aside(facts, plan)
+        set_aside(board, plan, {key: sentence}, look_in_seconds=look)
+    move = _unshown_move(board, plan)
+    if move is not None and (look := seconds_to_look(_arrival(move), facts.now)):
+        plan.item = plan.item.without_group()
+        plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
 
 
-def _stale_cells(cells: Iterable[ReportedCell], now: datetime) -> dict[str, tuple[str, float]]:
+def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tuple[str, float]]:
     """Return why the cells of these fields count as unknown, and the seconds until they are read again."""
     stale = {}
-    for cell in cells:
-        report = cell.unshown_report
-        look = seconds_to_look(report.arrived, now) if report else 0.0
-        if report and look:
-            stale[cell.mapping.key] = (UNSHOWN_WRITE if report.write else UNSHOWN_EDIT, look)
+    for key, report in reports.items():
+        if look := seconds_to_look(report.arrived, now):
+            stale[key] = (UNSHOWN_WRITE if isinstance(report, OwnWrite) else UNSHOWN_EDIT, look)
     return stale
 
 
@@ -289,16 +258,6 @@ def _will_be_sent(board: BoardContext, plan: pass_plan.RecordPlan, key: str) -> 
     return base is not None and sides.local_changed and not sides.remote_changed
 
 
-def _set_stale_group_aside(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
-    """Set the item's group aside if the newest event about it names another one."""
-    move = _unshown_move(facts.board, plan)
-    look = seconds_to_look(_arrival(move), facts.now) if move else 0.0
-    if plan.item is None or move is None or not look:
-        return
-    plan.item = plan.item.without_group()
-    plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
-
-
 def _unshown_move(board: BoardContext, plan: pass_plan.RecordPlan) -> WebhookEvent | None:
     """Return the newest event about the item's group, if the filter asks for it and another one is shown."""
     if not board.sync_filter.asks_group or plan.item is None:
@@ -310,11 +269,12 @@ def _unshown_move(board: BoardContext, plan: pass_plan.RecordPlan) -> WebhookEve
     return newest
 
 
-def _reported_cells(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> Iterator[ReportedCell]:
-    """Yield the cells of a record's item about which an event or a write of ours says something."""
+def _unshown_reports(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> dict[str, Report]:
+    """Return by field what an event, or a write of ours, says that the item as it was read doesn't show yet."""
     item = plan.item
+    unshown: dict[str, Report] = {}
     if item is None:
-        return
+        return unshown
     changes = grouped(reported_changes(board, plan.record, plan.history.events), lambda change: change.key)
     reported = changes.keys() | {key for write in _recent_writes(plan, now) for key in write.values}
     for mapping in (mapping for mapping in board.mapped if mapping.key in reported):
@@ -331,10 +291,12 @@ def _reported_cells(board: BoardContext, plan: pass_plan.RecordPlan, now: dateti
         if entry := field_bases.base_of(plan.sync_state, mapping, item.id):
             base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
         earlier_reads = [
-            ((field_bases.side_of(converter.canonical_remote, row.value), row.value), datetime.fromisoformat(row.at))
+            (field_bases.side_of(converter.canonical_remote, row.value), datetime.fromisoformat(row.at))
             for row in seen_rows(plan.sync_state, mapping.key)[0]
         ]
-        yield ReportedCell(mapping, reports, (value, raw), base, earlier_reads)
+        if report := unshown_report(reports, (value, raw), base, earlier_reads):
+            unshown[mapping.key] = report
+    return unshown
 
 
 def _recent_writes(plan: pass_plan.RecordPlan, now: datetime) -> list[Intent]:
@@ -363,9 +325,12 @@ def _reports(
     events = []
     for change in changes:
         may_be_ours = not us or change.user_id in ("", us)
-        if not change.is_known and may_be_ours and any(_is_about(write, change) for write in writes):
-            continue  # our own echo, in a form that can't be read
-        events.append(change)
+        is_of_write = any(
+            write.intended_at - merge.CLOCK_TOLERANCE <= change.at <= write.until + merge.CLOCK_TOLERANCE
+            for write in writes
+        )
+        if change.is_known or not (may_be_ours and is_of_write):  # else our own echo, in a form that can't be read
+            events.append(change)
     events.sort(key=cmp_to_key(_order))
     if not writes and not any(change.is_new or change.arrived > now - LONGEST_LAG for change in events):
         return []
@@ -374,15 +339,9 @@ def _reports(
     for change in events:
         earlier = [number for number, write in enumerate(writes) if _is_after(change, write, echoes.get(write.id))]
         ended = writes[: earlier[-1] + 1] if earlier else []
-        reports += [Report(write.until, write.until, write=write) for write in ended]
+        reports += [*ended, change]
         writes = writes[len(ended) :]
-        reports.append(Report(change.at, change.arrived, event=change))
-    return reports + [Report(write.until, write.until, write=write) for write in writes]
-
-
-def _is_about(write: OwnWrite, change: ChangeEvent) -> bool:
-    begin = write.intended_at - merge.CLOCK_TOLERANCE
-    return begin <= change.at <= write.until + merge.CLOCK_TOLERANCE
+    return [*reports, *writes]
 
 
 def _order(change: ChangeEvent, other: ChangeEvent) -> int:
@@ -435,11 +394,9 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
     if not plan.facts.events or all(field_plan.send_raw is None for field_plan in plan.fields.values()):
         return
-    for cell in _reported_cells(facts.board, plan, facts.now):
-        field_plan = plan.fields.get(cell.mapping.key)
-        report = cell.unshown_report
-        event = report.event if report else None
-        if field_plan is None or field_plan.send_raw is None or event is None:
+    for key, event in _unshown_reports(facts.board, plan, facts.now).items():
+        field_plan = plan.fields.get(key)
+        if field_plan is None or field_plan.send_raw is None or isinstance(event, OwnWrite):
             continue
         converter = field_plan.converter
         sent = field_bases.side_of(converter.canonical_local, field_plan.send_raw)
@@ -448,4 +405,4 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         if event.is_new and not is_sent:
             restoring = " You can restore it from here." if event.is_known else ""
             what_happened = f"and its answers never showed it. {{sent}} was sent over it.{restoring}"
-            plan.add_lines(overridden_line(facts.board, plan, cell.mapping, event, what_happened))
+            plan.add_lines(overridden_line(facts.board, plan, field_plan.mapping, event, what_happened))

@@ -1,6 +1,6 @@
 """Apply people's decisions about fields: in a conflict, about an overwritten edit, or to undo one.
 
-Implements “Conflicts” of docs/reference/merge.md, from *a resolution … is stored* on. A choice is only for the values
+Implements C11 to C14 of docs/reference/merge/conflicts.md. A choice is only for the values
 that the person saw: if they are still the same, it is applied, else it is rejected with the reason. An overwritten
 value stays lost or is written to both sides again; an undo is applied if neither side has changed.
 """
@@ -21,7 +21,7 @@ from sync.monday.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records.authors import UNDONE_COLUMNS_KEY
 
 STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
@@ -35,10 +35,6 @@ _SOURCE = {SyncDirection.NPD_TO_MONDAY: ("npd", "NPD"), SyncDirection.MONDAY_TO_
 
 class ResolutionRejected(Exception):
     """A person's choice, or its undo, can't be applied; the message says why."""
-
-
-def _reject(field_plan: FieldPlan, kind: str, reason: str, *, is_stale: bool = False) -> None:
-    field_plan.rejected[kind] = RejectedChoice(reason, is_stale)
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
@@ -95,9 +91,9 @@ def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         _check_unchanged(plan, field_plan, field, request.inverse[field_plan.key])
         _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        _reject(field_plan, reports.KIND_UNDO, f"A previous value is no longer known: {unknown}.")
+        field_plan.rejected[reports.KIND_UNDO] = f"A previous value is no longer known: {unknown}."
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
-        _reject(field_plan, reports.KIND_UNDO, str(rejection))
+        field_plan.rejected[reports.KIND_UNDO] = str(rejection)
 
 
 def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
@@ -213,7 +209,7 @@ def apply_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, 
     try:
         value = _chosen_value(facts, plan, field_plan, field)
     except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-        _reject(field_plan, conflict.kind, str(rejection))
+        field_plan.rejected[conflict.kind] = str(rejection)
         field_plan.resolved_conflict = None
         return
     is_gone = _is_value_gone(plan, field_plan, field)
@@ -236,7 +232,7 @@ def _restores_overwritten(
             # A call whose answer was lost may have restored one side already.
             expected.add(display(value) or None)
         if not {display(field.local) or None, display(field.remote) or None} <= expected:
-            _reject(field_plan, overwritten.kind, STALE_RESOLUTION, is_stale=True)
+            field_plan.rejected[overwritten.kind] = STALE_RESOLUTION
         elif resolution.choose == "npd":
             # The edit stays overwritten: there is nothing to write.
             field_plan.applied = {overwritten.kind: resolution.npd or None}
@@ -246,7 +242,7 @@ def _restores_overwritten(
             field.restore_reason = "a person restored an overwritten value"
             return True
     except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-        _reject(field_plan, overwritten.kind, str(rejection))
+        field_plan.rejected[overwritten.kind] = str(rejection)
     return False
 
 
@@ -393,6 +389,6 @@ def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
     reason = ""
     if not plan.is_synced:
         reason = f"{plan.off_reason} Nothing was restored."
-    elif plan.removed_item is not None and plan.removed_item.needs_answer:
+    elif plan.asks_about_removal:
         reason = "The item left the board, so nothing was restored. First decide what happens to the record."
     return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

@@ -1,11 +1,11 @@
 """Slows down fields that something on the board keeps rewriting, and holds deletes and clears over the limit.
 
-Implements two parts of docs/reference/merge.md:
+Implements two rows of docs/reference/merge:
 
-- in “After a write”, *the same field rewritten by someone n times within an hour*: nothing is sent to it for an hour,
-  and for twice as long after each further rewrite
-- in “A record and its item”, that deletes and clears are counted: those over the limit of an hour wait for approval.
-  Which may go is `ApprovalFacts.verdicts` in sync/records/approvals.py.
+- W29 in after-a-write.md: nothing is sent to a field in an update loop for an hour, and for twice as long after each
+  further rewrite
+- D26 in removed-and-deleted.md: deletes and clears over the limit of an hour wait for approval. Which may go is
+  `ApprovalFacts.verdicts` in sync/records/approvals.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,6 +43,8 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         return
     for key, field_plan in plan.fields.items():
         stored = history.loops.get(key)
+        if stored is None and (field_plan.is_resting or key not in history.last_writes):
+            continue
         loop = _loop_after_pass(plan, field_plan, facts.now, facts.board.settings)
         if loop is None:
             continue
@@ -206,10 +208,10 @@ def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
     if plan.facts.is_pushed_by_name or plan.item is None:
         return
     for field_plan in plan.fields.values():
-        if field_plan.choice or (field_plan.send_raw is None and field_plan.write_raw is None):
-            continue
         send_raw = field_plan.send_raw
         write_raw = field_plan.write_raw
+        if (send_raw is None and write_raw is None) or field_plan.choice:
+            continue
         converter = field_plan.converter
         # Nobody can say of an unknown value that it would be emptied.
         with suppress(UnknownValue):

@@ -19,7 +19,8 @@ from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.missing.identity import ANSWERED, LINKED
+from sync.reconcile.missing.identity import LINKED
+from sync.reconcile.missing.questions import ANSWERED
 from sync.reconcile.pass_plan import Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun, count_read_lags

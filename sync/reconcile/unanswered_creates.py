@@ -4,7 +4,7 @@ The creates of one call are a document: they have one idempotency key, under whi
 at all. One read searches for all items of a board; `after_search` and `after_resending` decide; each document's
 decisions are stored in their own transaction.
 
-Implements, of *an intent without an answer* in docs/reference/merge.md: a create found by its NPD ID is linked. If
+Implements W14, W20 and W21 of docs/reference/merge/after-a-write.md: a create found by its NPD ID is linked. If
 nothing of a document is found, it is sent again unchanged under its own key, for which Monday replays its answer. If a
 part is found, or it can't be sent again, the records' passes create the missing items.
 

@@ -99,7 +99,7 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Clien
     archives = consequence(synced)
     assert "archived" in archives
     assert consequence(world["waiting"]) == ""
-    BoardLink.objects.update(deleted_record_policy="delete")
+    BoardLink.objects.update(deleted_record_policy="delete_item")
     assert "deleted" in consequence(synced)
     assert consequence(synced) != archives
     Contact.objects.filter(pk=synced.pk).update(phone="+442079460018")

@@ -222,7 +222,7 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     assert entry.own_detail == detail
     assert str(conflict.pk) in entry.url
     # An answer on the conflict's page, and one given to the record.
-    resolution = {"fields": {"record": {"choose": "npd"}}, "handed_back": {}}
+    resolution = {"fields": {"record": {"choose": "create_item"}}, "handed_back": {}}
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution=resolution)
     assert attention.entries() == []
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution=None)

@@ -283,7 +283,10 @@ def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: Non
     contacts = [Contact.objects.create(name=f"Gone {number}", monday_id=f"600{number}") for number in range(3)]
     record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts))
     _, again, edited = (conflict_of(contact) for contact in contacts)
-    restores = {"what": "Asked.", "options": [{"does": "archive_item"}, {"does": "restore_record"}, {"does": "unlink"}]}
+    restores = {
+        "what": "Asked.",
+        "options": [{"choose": "archive_item"}, {"choose": "restore_record"}, {"choose": "unlink"}],
+    }
     SyncConflict.objects.filter(pk__in=[again.pk, edited.pk]).update(about=restores)
     SyncConflict.objects.filter(pk=edited.pk).update(conflict_fields=["phone"])
     Tombstone.objects.create(entity_type="contact", entity_id=again.entity_id, reason_code="question_restored")
@@ -377,7 +380,7 @@ def test_a_resolver_is_offered_the_answers_that_are_hers_and_no_word_of_others(c
 def test_deletions_that_wait_for_approval_are_announced_so(browser: Client, settings: Any) -> None:
     settings.GUARD_RECORDS = 3
     gone = removed_ones(2)
-    BoardLink.objects.update(removed_item_policy="delete")
+    BoardLink.objects.update(removed_item_policy="delete_record")
     [box] = browser.get(HOME).context["boxes"]
     assert "After that, NPD Sync deletes the records in NPD" in box.lead
     gone += [states.removed(f"Deleted {n}", f"7{n:03}", removal="deleted") for n in range(3)]
@@ -438,8 +441,8 @@ def test_whoever_deleted_the_records_sees_their_removal_first_and_others_see_how
 
 
 def test_questions_who_is_who_are_answered_together_but_not_where_several_are_found(browser: Client) -> None:
-    link, other = ({"choose": "custom", "value": str(n), "does": "link", "label": "L", "effect": "E."} for n in (7, 8))
-    new = {"choose": "custom", "value": "new", "does": "new_item", "label": "N", "effect": "E."}
+    link, other = ({"choose": "link", "value": str(n), "label": "L", "effect": "E."} for n in (7, 8))
+    new = {"choose": "new_item", "label": "N", "effect": "E."}
     asked = []
     for name, options in (("Ann", [link, new]), ("Bob", [link, new]), ("Cid", [link, other, new])):
         about = {"what": f"Is it {name}?", "options": options, "candidates": [{"id": "7"}]}
@@ -479,7 +482,7 @@ def one_of_each_cause() -> None:
     }
     for number, (name, codes) in enumerate(options.items()):
         contact = states.contact(f"Gone {name}", monday_id=f"63{number:02}")
-        record(gone(contact, options=[Option("custom", code, "It is done.", code, code) for code in codes]))
+        record(gone(contact, options=[Option(code, "It is done.") for code in codes]))
         if name == "deleted_record":
             contact.delete()
     rejected_too("Rejected", "75")
@@ -488,9 +491,7 @@ def one_of_each_cause() -> None:
         ("6502", ("archive_copy", "new_record", "leave_alone")),
         ("6503", ("link", "new_record", "leave_alone")),
     ):
-        offered = [
-            {"choose": "custom", "value": act, "label": act, "effect": "It is done.", "does": act} for act in acts
-        ]
+        offered = [{"choose": act, "label": act, "effect": "It is done."} for act in acts]
         about = {"what": "Who?", "options": offered} | ({"by_name": True} if "same_name" in acts else {})
         _, conflict = states.conflicting(f"Perhaps {item}", item)
         SyncConflict.objects.filter(pk=conflict.pk).update(kind="identity", conflict_fields=[], about=about)

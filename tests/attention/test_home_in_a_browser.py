@@ -155,7 +155,7 @@ def test_questions_are_ticked_and_answered_by_one_key_and_the_activity_says_who(
     states.boards()
     for name in ("Ida", "Jon"):
         contact = states.contact(name)
-        option = {"choose": "custom", "value": "7", "does": "link", "label": "Link it", "effect": "Both are synced."}
+        option = {"choose": "link", "value": "7", "label": "Link it", "effect": "Both are synced."}
         about = {"what": f"Is it {name}?", "options": [option], "candidates": [{"id": "7", "label": name}]}
         question = {"kind": "identity", "about": about, "npd_data": {}, "monday_data": {}, "conflict_fields": []}
         SyncConflict.objects.create(entity_type="contact", entity_id=contact.pk, monday_item_id="7", **question)

@@ -184,7 +184,7 @@ def edits_a_copy(cast: Cast) -> None:
     cast.work()
     key = cast.key_of(handle, may_be_empty=True)
     steps = [
-        ("answer_copy", {"choose": "archive"}),
+        ("answer_copy", {"choose": "archive_copy"}),
         ("edit_copy", {"handle": handle, "key": key, "number": cast.token()}),
     ]
     for name, args in steps if cast.rng.random() < 0.8 else steps[::-1]:
@@ -248,10 +248,10 @@ def change_mapping(cast: Cast) -> None:
 def change_policy(cast: Cast) -> None:
     """Change what happens to a record without its item, or to an item without its record."""
     if cast.rng.random() < 0.5:
-        value = cast.rng.choice(("ask", "unlink", "delete", "create"))
+        value = cast.rng.choice(("ask", "unlink", "delete_record", "create_item"))
         cast.do("change_policy", entity=cast.any_type(), name="removed_item_policy", value=value)
     else:
-        value = cast.rng.choice(("archive", "delete", "unlink", "ask"))
+        value = cast.rng.choice(("archive_item", "delete_item", "unlink", "ask"))
         cast.do("change_policy", entity=cast.any_type(), name="deleted_record_policy", value=value)
 
 

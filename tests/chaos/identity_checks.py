@@ -26,7 +26,7 @@ def one_item_a_record(evidence: Evidence) -> Iterator[str]:
         if not owner and not _explained(evidence, item_id) and item_id not in evidence.journal.copied:
             yield f"item {item_id} ({item['name']!r}) was made by the sync and belongs to no record"
     asked_to_delete = {str(c.entity_id) for c in evidence.conflicts if c.kind == "delete" and not c.resolved_at}
-    # merge.md: nothing is sent to copies of items whose record is switched off, or was deleted with the item kept.
+    # merge/filter: nothing is sent to copies of items whose record is switched off, or was deleted with the item kept.
     left_alone = {e.record_id for e in evidence.entities if e.record and not e.may_sync}
     left_alone |= {str(stone.entity_id) for stone in evidence.stones if stone.state == TombstoneState.KEPT}
     for npd_id, items in bearers.items():

@@ -237,7 +237,7 @@ def answer_copy(stage: Stage, choose: str) -> str | None:
     look_at_conflicts(stage)
     for conflict in stage.seen_conflicts.values():
         options = conflict["about"].get("options") or []
-        option = next((option for option in options if option.get("value") == choose), None)
+        option = next((option for option in options if option["choose"] == choose), None)
         if option is None:
             continue
         body = _record_resolution(conflict, options.index(option), {})

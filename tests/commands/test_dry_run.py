@@ -179,7 +179,7 @@ def test_what_a_person_has_answered_is_planned(world: World) -> None:
     item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
     world.hear(seconds=11)
     question = SyncConflict.objects.get(monday_item_id=item)
-    choose(question, world.administrator("mary"), record={"choose": "custom", "value": str(records[1].pk)})
+    choose(question, world.administrator("mary"), record={"choose": "link", "value": str(records[1].pk)})
     before = everything()
     [entry] = [entry for entry in changes_of(plan()[0]) if entry.name == "Two"]
     assert everything() == before
@@ -192,7 +192,7 @@ def test_a_second_item_of_a_record_is_asked_about_and_archived_as_its_copy(world
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("ask", copy)]
     world.hear(seconds=11)
-    answer = {"choose": "custom", "value": "archive"}
+    answer = {"choose": "archive_copy"}
     choose(SyncConflict.objects.get(monday_item_id=copy), mary, record=answer)
     assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("archive item", copy)]
 
@@ -204,7 +204,7 @@ def test_the_calls_of_a_new_item_after_none_of_them_are_counted(world: World) ->
     for name in ("A", "B"):
         world.add(name, email=mail("ann@example.com"))
     world.work()
-    answer = {"choose": "custom", "value": "new"}
+    answer = {"choose": "new_item"}
     choose(SyncConflict.objects.get(entity_id=contact.pk), mary, record=answer)
     boards, _ = plan()
     assert [entry.kind for entry in changes_of(boards)] == ["create", "left as it is"]

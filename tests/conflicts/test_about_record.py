@@ -24,9 +24,10 @@ from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 
-AGAIN = Option("npd", "Make the item again", "A new item is made from the record.", does="create_item")
-DELETE = Option("monday", "Delete the record", "The record is deleted in NPD too.", does="delete_record")
-UNLINK = Option("custom", "Unlink", "Both stay as they are.", "unlink", "unlink")
+AGAIN = Option("create_item", "A new item is made from the record.", label="Make the item again")
+DELETE = Option("delete_record", "The record is deleted in NPD too.", label="Delete the record")
+RESTORE = Option("restore_record", "It comes back.")
+UNLINK = Option("unlink", "Both stay as they are.", label="Unlink")
 WHAT = "The item of Grace Hopper was archived on Monday, but the record was edited here."
 ROLE = FieldConflict("role_title", "Admiral", "Captain", None)
 EDITED = {"role_title": {"npd": "Admiral", "monday": None}}
@@ -45,7 +46,7 @@ def over(contact: Contact, **more: Any) -> ConflictReport:
 
 
 def identity_report(contact: Contact, item: str = "8", **more: Any) -> ConflictReport:
-    options = [Option("custom", "It is Grace H.", "They are linked.", "8"), Option("custom", "None", "New.", "new")]
+    options = [Option("link", "They are linked.", "8", "It is Grace H."), Option("new_item", "New.")]
     data = {
         "what": WHAT,
         "options": [option.to_json() for option in options],
@@ -70,10 +71,10 @@ def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", shown_v
 
 def test_a_chosen_option_reaches_the_engine(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     SyncQueue.objects.all().delete()
-    assert pick(conflict, ada, "custom", "unlink").is_being_applied
+    assert pick(conflict, ada, "unlink").is_being_applied
     (wish,) = open_conflicts("contact", [contact.pk])[contact.pk]
     choice = wish.resolutions[RECORD_KEY]
-    assert (choice.choose, choice.value, choice.npd) == ("custom", "unlink", WHAT)
+    assert (choice.choose, choice.value, choice.npd) == ("unlink", None, WHAT)
     assert choice.seen == {"role_title": ["Admiral", None]}
     row = SyncQueue.objects.get()
     assert (row.entity_id, row.priority, row.causes) == (contact.pk, Priority.PERSON, Cause.PERSON)
@@ -85,26 +86,26 @@ def test_a_chosen_option_reaches_the_engine(conflict: SyncConflict, ada: User, c
 def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_it_and_others_read_who_that_is(
     conflict: SyncConflict, ada: User, contact: Contact, client: Client, act: str
 ) -> None:
-    delete = {"choose": "monday", "label": "Delete it", "effect": "It is deleted.", "does": act}
+    delete = {"choose": act, "label": "Delete it", "effect": "It is deleted."}
     SyncConflict.objects.update(about={**conflict.about, "options": [delete, *conflict.about["options"][1:]]})
     rights = ("view_syncconflict", "change_syncconflict", "view_contact")
     clerk, editor = staff_who_may(*rights), staff_who_may(*rights, "delete_contact", name="editor")
     with pytest.raises(NotAllowed, match=r"editor and Ada"):
-        resolve(conflict.pk, by=clerk, resolution_type="keep_monday", seen=EDITED)
+        pick(conflict, clerk, act)
     offered = {}
     for user in (clerk, editor):
         client.force_login(user)
         answer = client.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
         offered[user] = answer.context["case"]["about"]["deletion_problem"] == ""
     assert offered == {clerk: False, editor: True}
-    assert resolve(conflict.pk, by=editor, resolution_type="keep_monday", seen=EDITED).is_being_applied
+    assert pick(conflict, editor, act).is_being_applied
 
 
 def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada: User, contact: Contact) -> None:
-    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=EDITED)
+    pick(conflict, ada, "create_item")
     record(over(contact, applied={RECORD_KEY: "The item was made again."}))
     settled = conflict_of(contact)
-    assert (settled.resolution_type, settled.resolved_by, settled.resolution) == ("keep_npd", ada, None)
+    assert (settled.resolution_type, settled.resolved_by, settled.resolution) == ("merge", ada, None)
     assert settled.resolved_data == {RECORD_KEY: "The item was made again."}
     assert settled.merge_selections[RECORD_KEY]["label"] == "Make the item again"
     assert (settled.question, settled.npd_data, settled.base_data) == (
@@ -114,7 +115,7 @@ def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada
 
 
 def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
-    pick(conflict, ada, "monday")
+    pick(conflict, ada, "delete_record")
     record(over(contact, closing_reason="The item is on the board again."))
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.npd_data) == ("auto", {"role_title": "Admiral"})
@@ -127,8 +128,8 @@ def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User,
 def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: User) -> None:
     record(gone(contact, ROLE, options=[DELETE]))
     refused: list[tuple[str, Any, str]] = [
-        ("keep_npd", {}, "isn't offered here"),
-        ("merge", {RECORD_KEY: FieldSelection("custom", "nope")}, "isn't offered here"),
+        ("keep_npd", {}, "under “record”"),
+        ("merge", {RECORD_KEY: FieldSelection("create_item")}, "isn't offered here"),
         ("merge", {}, "under “record”"),
         ("merge", {"role_title": FieldSelection("npd")}, "under “record”"),
     ]
@@ -147,20 +148,20 @@ def test_what_was_not_seen_as_it_is_answers_with_the_present_values(conflict: Sy
         IT,
     ):
         with pytest.raises(NotAsSeen) as stale:
-            pick(conflict, ada, "npd", shown_values=shown_values)
+            pick(conflict, ada, "create_item", shown_values=shown_values)
         assert stale.value.current == {**EDITED, **IT}
     assert SyncConflict.objects.get().resolution is None
 
 
 def test_a_deleted_record_is_called_by_its_name_and_can_be_decided_on(contact: Contact, ada: User) -> None:
     Contact.objects.filter(pk=contact.pk).delete()
-    record(gone(contact, FieldConflict("role_title", None, "Captain", "Admiral")))
+    record(gone(contact, FieldConflict("role_title", None, "Captain", "Admiral"), options=[RESTORE]))
     conflict = conflict_of(contact)
     shown_values = {"role_title": {"npd": None, "monday": "Admiral"}}
-    assert pick(conflict, ada, "monday", shown_values=shown_values).is_being_applied
+    assert pick(conflict, ada, "restore_record", shown_values=shown_values).is_being_applied
     assert SyncQueue.objects.filter(entity_id=contact.pk, priority=Priority.PERSON).exists()
     with pytest.raises(NotOpen, match=r"Grace Hopper \(deleted\)"):
-        pick(conflict, ada, "monday", shown_values=shown_values)
+        pick(conflict, ada, "restore_record", shown_values=shown_values)
 
 
 def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: User) -> None:
@@ -168,9 +169,9 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     conflict = conflict_of(contact)
     with pytest.raises(NotAsSeen):
         resolve(conflict.pk, by=ada, resolution_type="merge",
-                selections={RECORD_KEY: FieldSelection("custom", "8")},
+                selections={RECORD_KEY: FieldSelection("link", "8")},
                 seen={})  # fmt: skip
-    pick(conflict, ada, "custom", "8", shown_values=IT)
+    pick(conflict, ada, "link", "8", shown_values=IT)
     record(identity_report(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.resolved_by) == ("merge", ada)
@@ -184,7 +185,7 @@ def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncC
     assert answered["about"]["what"] == WHAT
     assert answered["about"]["options"][2] == UNLINK.to_json()
     assert answered["left_open"] == [RECORD_KEY]
-    selections = {RECORD_KEY: {"choose": "custom", "value": "unlink"}}
+    selections = {RECORD_KEY: {"choose": "unlink"}}
     body = {"resolution_type": "merge", "selections": selections, "seen": EDITED}
     answer = api.post(f"{address}resolve", body)
     assert (answer.status_code, answer.json()["state"]) == (200, "applying")
@@ -194,7 +195,7 @@ def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncC
 def test_an_api_undo_answers_400_or_409(api: APIClient, conflict: SyncConflict, contact: Contact, ada: User) -> None:
     address = f"/api/v1/sync/conflicts/{conflict.pk}/undo"
     assert code_of(api.post(address)) == "not_waiting"
-    pick(conflict, ada, "npd")
+    pick(conflict, ada, "create_item")
     record(over(contact, applied={RECORD_KEY: "Done."}))
     refused = api.post(address)
     assert refused.status_code == 400

@@ -1,6 +1,5 @@
 """One side for all ticked conflicts: a page says what that does, then each is resolved by itself."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -15,20 +14,18 @@ from npd.models import Contact
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, values_seen
-from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
+from tests.conflicts.test_about_record import gone
 from tests.conflicts.test_screen import LIST, screen, text_of
-from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def contacts(db: None) -> list[Contact]:
-    """Two contacts whose phone differs, three whose item is gone."""
+    """Four contacts whose phone differs, one whose item is gone."""
     states.boards()
     contacts = [Contact.objects.create(name=name, monday_id=f"8{n}") for n, name in enumerate("ABCDE")]
-    record(finding(contacts[0], PHONE), finding(contacts[1], PHONE))
-    record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in contacts[2:]))
+    record(*(finding(contact, PHONE) for contact in contacts[:4]), gone(contacts[4]))
     return contacts
 
 
@@ -48,27 +45,21 @@ def chosen(contact: Contact) -> str:
     return conflict_of(contact).stored_resolution.resolution_type
 
 
-def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client, contacts: list[Contact]) -> None:
+def test_the_page_names_what_is_overwritten_and_leaves_out_questions_about_records(
+    browser: Client, contacts: list[Contact]
+) -> None:
     question = ask(browser, "keep_monday", *contacts)
     page = text_of(question)
-    assert "Use Monday in 5 conflicts?" in page
-    assert "Delete 3 contacts in NPD" in page
-    assert "Overwrite 2 values in NPD" in page
+    assert "Use Monday in 4 conflicts?" in page
+    assert "Overwrite 4 values in NPD" in page
+    assert "1 conflict left out" in page
     for value in (PHONE.npd, PHONE.monday):
-        assert page.count(str(value)) == 2
+        assert page.count(str(value)) == 4
     html = question.content.decode()
     assert all(f'href="{screen(conflict_of(contact))}">{contact.name}</a>' in html for contact in contacts)
-    # The red button doesn't speak of values alone.
-    [button] = re.findall(
-        r'npd-button-deletes"\s+type="submit"\s*>(.*?)</button>', question.content.decode(), re.DOTALL
-    )
-    assert " ".join(button.split()) == "Use Monday in 5 conflicts; delete 3 contacts in NPD"
+    assert "npd-button-deletes" not in html
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-
-    question = ask(browser, "keep_npd", *contacts)
-    assert "Create 3 items again on Monday" in text_of(question)
-    assert "Overwrite 2 values on Monday" in text_of(question)
-    assert "npd-button-deletes" not in question.content.decode()
+    assert "Overwrite 4 values on Monday" in text_of(ask(browser, "keep_npd", *contacts))
 
 
 def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts: list[Contact], ada: User) -> None:
@@ -100,14 +91,14 @@ def test_during_a_stop_it_says_what_the_choices_wait_for(browser: Client, contac
 
 def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Client, contacts: list[Contact]) -> None:
     question = ask(browser, "keep_npd", contacts[0], query="?kind__in=fields", select_across="1")
-    assert "Use NPD in 2 conflicts?" in text_of(question)
+    assert "Use NPD in 4 conflicts?" in text_of(question)
     late = Contact.objects.create(name="Late", monday_id="99")
     record(finding(late, PHONE))
     confirm(browser, question)
-    assert [chosen(contact) for contact in (*contacts[:2], late)] == ["keep_npd", "keep_npd", ""]
+    assert [chosen(contact) for contact in (*contacts, late)] == [*["keep_npd"] * 4, "", ""]
     question = ask(browser, "keep_monday", late, query="?kind__in=fields", select_across="1")
     assert "Use Monday in 1 conflict?" in text_of(question)
-    assert "2 conflicts left out" in text_of(question)  # those that are being applied
+    assert "4 conflicts left out" in text_of(question)  # those that are being applied
 
 
 def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,23 +107,7 @@ def test_the_oldest_are_resolved(browser: Client, contacts: list[Contact], monke
     assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(question)
     confirm(browser, question)
     assert [bool(chosen(contact)) for contact in contacts] == [True, True, True, False, False]
-    assert "Use NPD in 2 conflicts?" in text_of(ask(browser, "keep_npd", contacts[4], select_across="1"))
-
-
-def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, contacts: list[Contact]) -> None:
-    client.force_login(staff_who_may("view_syncconflict", "change_syncconflict", "view_contact"))
-    question = ask(client, "keep_monday", *contacts)
-    assert "Use Monday in 2 conflicts?" in text_of(question)
-    assert "3 conflicts left out" in text_of(question)
-    assert "Only who may delete contacts can choose this" in text_of(question)
-    # A question shown to one person doesn't confirm these deletions for another.
-    client.force_login(ada)
-    question_of_ada = ask(client, "keep_monday", *contacts)
-    client.force_login(User.objects.get(username="clerk"))
-    answer = confirm(client, question_of_ada)
-    assert "2 conflicts. It takes effect" in answer
-    assert "Not resolved: C, D and E." in answer
-    assert [chosen(contact) for contact in contacts[2:]] == [""] * 3
+    assert "Use NPD in 1 conflict?" in text_of(ask(browser, "keep_npd", contacts[4], select_across="1"))
 
 
 @pytest.mark.parametrize("sent", ["", "[]", "nonsense", '{"x": "y"}', '{"x": ' * 2000])

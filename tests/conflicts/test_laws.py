@@ -21,7 +21,7 @@ from sync.models import ActivityLine
 KEYS = ("role_title", "notes")
 SIDES = ("npd", "base", "monday")
 VALUES = st.sampled_from(["one", "two", "three", None])
-OPTIONS = [Option("npd", "Keep", "It stays.").to_json(), Option("custom", "Part", "Both stay.", "unlink").to_json()]
+OPTIONS = [Option("create_item", "It stays.").to_json(), Option("unlink", "Both stay.").to_json()]
 
 
 @dataclass
@@ -73,8 +73,9 @@ def _as_stored(conflict_id: UUID) -> list[FieldConflict]:
 def choose(record: UUID, side: str, by: User, tally: Told) -> None:
     for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at=None).order_by("kind"):
         keys = [RECORD_KEY] if conflict.is_about_record else conflict.conflict_fields
-        value = "unlink" if conflict.is_about_record else "typed"
-        picked = dict.fromkeys(keys, FieldSelection(side, value if side == "custom" else None))
+        act = "create_item" if side == "npd" else "unlink"
+        selection = FieldSelection(side, "typed" if side == "custom" else None)
+        picked = dict.fromkeys(keys, FieldSelection(act) if conflict.is_about_record else selection)
         try:
             resolve(conflict.pk, by=by, resolution_type="merge", selections=picked, seen=current_values(conflict))
             tally.choices += 1

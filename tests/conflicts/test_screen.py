@@ -151,16 +151,16 @@ def press_red_button(browser: Client, url: str, question: Any) -> str:
 
 def test_a_red_button_asks_about_an_option_that_deletes(browser: Client, contact: Contact) -> None:
     about = {"what": "The item was archived.", "options": [
-        {"choose": "monday", "label": "Delete the record", "effect": "It is deleted.", "does": "delete_record"},
-        {"choose": "npd", "label": "Create it again", "effect": "It is created.", "does": "create_item"},
+        {"choose": "delete_record", "label": "Delete the record", "effect": "It is deleted."},
+        {"choose": "create_item", "label": "Create it again", "effect": "It is created."},
     ]}  # fmt: skip
     record(ConflictReport("contact", contact.pk, "71", "delete", data=about))
     conflict = conflict_of(contact)
-    sent = {"option": "monday", "seen-record": json.dumps([conflict.question, None]), "resolve": "1"}
+    sent = {"option": "delete_record", "seen-record": json.dumps([conflict.question, None]), "resolve": "1"}
     question = browser.post(screen(conflict), sent)
     assert (question.status_code, conflict_of(contact).resolution) == (200, None)
     assert press_red_button(browser, screen(conflict), question) == "Delete the record"
-    assert conflict_of(contact).stored_resolution.resolution_type == "keep_monday"
+    assert conflict_of(contact).stored_resolution.fields["record"].choose == "delete_record"
 
 
 @pytest.mark.parametrize(

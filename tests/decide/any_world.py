@@ -14,7 +14,15 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from conflicts.reports import KIND_UNDO, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import (
+    DELETE_ANSWERS,
+    IDENTITY_ANSWERS,
+    KIND_UNDO,
+    RECORD_KEY,
+    ConflictKind,
+    FieldSelection,
+    OpenConflict,
+)
 from npd.models import Contact
 from sync.choices import (
     ApprovalKind,
@@ -30,8 +38,8 @@ from sync.fields.field_values import BoardContext, field_of
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
-from sync.reconcile.facts import AnswerFacts, DeletedFacts, RecordFacts, RecordHistory, change_events
-from sync.reconcile.missing.identity import SAME_AS, TAKES_ITEM
+from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, change_events
+from sync.reconcile.missing.questions import answers_of
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -210,7 +218,7 @@ def any_conflicts(
         conflicts.append(conflict if draw.maybe(70) else replace(conflict, resolutions={}))
     if draw.maybe(4 if state == "active" else 40):
         shown = {"role_title": (here["role_title"], there["role_title"])} if draw.maybe(50) else {}
-        selection = FieldSelection(draw.choice(CHOICES), draw.choice(["", "unlink"]), seen=shown)
+        selection = FieldSelection(draw.choice(DELETE_ANSWERS), seen=shown)
         answer = {RECORD_KEY: selection} if draw.maybe(80) else {}
         conflicts.append(
             OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.DELETE, item_id, tuple(shown), answer)
@@ -328,7 +336,7 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
         data={"name": record.name},
         deleted_at=at(-600),
     )
-    intents = (plain(Intent, item_id=record.monday_id, body={"removes": "archive"}, values={}),)
+    intents = (plain(Intent, item_id=record.monday_id, body={"removes": "archive_item"}, values={}),)
     values = vars(facts) | {"events": (), "intents": intents if draw.maybe(10) else ()}
     if any(c.kind == ConflictKind.DELETE and c.resolutions for c in facts.conflicts):
         tombstone.state = TombstoneState.ASKED
@@ -338,16 +346,12 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
 def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Sequence[str]) -> OpenConflict:
     others = [str(key) for key in ids if key != facts.id] or [str(UUID(int=9))]
     other, item_id = draw.choice(others), draw.choice([*items, "99"])
-    words = [
-        AnswerKind.NEW_ITEM,
-        AnswerKind.NEW_RECORD,
-        AnswerKind.LEAVE_ALONE,
-        AnswerKind.TWO_RECORDS,
-        AnswerKind.COPY,
-    ]
-    value = draw.choice([*words, item_id, other, f"{SAME_AS}{other}", f"{TAKES_ITEM}{other}"])
-    selection = {RECORD_KEY: FieldSelection("custom", value)} if draw.maybe(85) else {}
-    return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection)
+    act = draw.choice([*IDENTITY_ANSWERS, "merge_records"])
+    named = {"link": draw.choice([item_id, other]), "same_name": item_id, "merge_records": other}
+    selection = {RECORD_KEY: FieldSelection(act, named.get(act))} if draw.maybe(85) else {}
+    # The record that merging deletes: its own, or the other one.
+    about = {"shown": {draw.choice([str(facts.id), other]): {}}}
+    return OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.IDENTITY, item_id, (), selection, about=about)
 
 
 def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalRequest]:
@@ -482,11 +486,13 @@ def any_world(seed: int) -> Drawn:
         unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)},
         edits={key: any_edits(draw) for key in ids},
         heard={key: change_events(on, by_id[key].record, history.events) for key, history in histories.items()},
-        answers=AnswerFacts(
-            {facts.id: facts.record for facts in records},
-            {facts.record.monday_id: facts.record for facts in records if facts.record.monday_id},
-            untouched,
-        ),
+        answer_records={facts.id: facts.record for facts in records},
+        merge_obstacles={
+            answer.conflict.conflict_id: "It was changed."
+            for facts in records
+            for answer in answers_of(facts)
+            if answer.merged_id not in untouched
+        },
         copies={key: (second_run(key),) for key in second_runs},
         untouched=untouched,
         overwritten=tuple(overwritten),

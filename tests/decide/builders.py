@@ -33,7 +33,7 @@ from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
-from sync.reconcile.pass_plan import DeletedPlan, FieldPlan, IdentityPlan, Plan, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import DeletedPlan, FieldPlan, Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -258,7 +258,7 @@ def field_facts(
     """A plain contact's fields: NPD's values `local`, Monday's `remote`; `extra` are more facts of the pass."""
     context = on or board()
     shown = None if creates else item(unknown=unknown, **remote or {})
-    plan = RecordPlan(record_facts(local, on=context, **record), shown, identity=IdentityPlan(creates=creates))
+    plan = RecordPlan(record_facts(local, on=context, **record), shown, creates=creates)
     return FieldFacts(PassFacts(context, NOW, **extra or {}), plan)
 
 
@@ -368,9 +368,9 @@ def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {key: entry["local"][key] for key, entry in entries.items()}
 
 
-def decided(choose: str, value: str | None = None, **shown: tuple[str | None, str | None]) -> OpenConflict:
+def decided(choose: str, **shown: tuple[str | None, str | None]) -> OpenConflict:
     """An answered question about a removed record or item; `shown` are the edits that the person saw."""
-    selection = FieldSelection(choose, value, seen=shown)
+    selection = FieldSelection(choose, seen=shown)
     return OpenConflict(uuid4(), ConflictKind.DELETE, ITEM, tuple(shown), {RECORD_KEY: selection}, by="pat")
 
 
@@ -394,7 +394,7 @@ def deletion(
 
 
 class Removal(NamedTuple):
-    """The arguments of `plan_removed_item`."""
+    """The arguments of `decide_removed_item`."""
 
     plan: RecordPlan
     facts: RemovedItemFacts
@@ -407,12 +407,14 @@ def removal(
     record = record or contact()
     seen_gone = {"removed_since": at(since), "removed_passes": 3, "remote_state": state}
     sync_state = {"base": {"role_title": base("Boss")}} | seen_gone | differs.pop("sync_state", {})
-    shown = (
-        None if state == "missing" else item(record, role_title=role, state=state if state == "deleted" else ARCHIVED)
-    )
+    shown: Item | None = item(record, role_title=role, state=state)
+    if state == "moved":
+        shown = replace(shown, state="active", board_id="2")
+    elif state == "missing":
+        shown = None
     shown = differs.pop("item") if "item" in differs else shown
     of_record = {name: differs.pop(name) for name in ("conflicts", "intents", "claim") if name in differs}
-    plan = RecordPlan(facts(record, sync_state=sync_state, **of_record), shown, removed_item=RemovedItem(state))
+    plan = RecordPlan(facts(record, sync_state=sync_state, **of_record), shown)
     return Removal(plan, RemovedItemFacts(**differs))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import AnswerKind, OpenConflict
+from conflicts.reports import OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
 from sync.fields.field_values import BoardContext, Reference, is_active_on, npd_id_of
@@ -15,16 +15,7 @@ from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import decide
-from sync.reconcile.facts import (
-    AnswerFacts,
-    ChangeEvent,
-    DeletedFacts,
-    IdentityFacts,
-    ItemFacts,
-    PassFacts,
-    RecordFacts,
-    RemovedItemFacts,
-)
+from sync.reconcile.facts import ChangeEvent, DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.missing.deleted_records import item_npd_id
 from sync.reconcile.missing.removed_items import removed_state
 from sync.reconcile.pass_plan import Plan, RecordPlan
@@ -72,7 +63,8 @@ class World:
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)
     events: Mapping[str, datetime] = field(default_factory=dict)
     unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)
-    answers: AnswerFacts | None = None
+    answer_records: dict[UUID, SyncedModel] | None = None
+    merge_obstacles: dict[UUID, str] = field(default_factory=dict)
     removal_policy: RemovedItemPolicy = RemovedItemPolicy.ASK
     removals: Mapping[UUID, Mapping[str, Any]] = field(default_factory=dict)
     deletion_policy: DeletedRecordPolicy = DeletedRecordPolicy.ARCHIVE
@@ -92,7 +84,7 @@ class World:
     def pass_facts(self) -> PassFacts:
         jobs = tuple(self._claim(key) for key in self.unmatched)
         records = {facts.id: facts.record for facts in self.records}
-        owners = {facts.record.monday_id: facts.record for facts in self.records if facts.record.monday_id}
+        with_items = {key: record for key, record in records.items() if record.monday_id}
         linked = [
             RecordPlan(facts, self.items.get(facts.record.monday_id))
             for facts in self.records
@@ -108,9 +100,11 @@ class World:
             deleted=tuple(self.deleted),
             npd_id_records={key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records},
             item_claims=jobs,
-            identity_answers=self.answers or AnswerFacts(owners=owners),
+            answer_records=self.answer_records if self.answer_records is not None else with_items,
+            merge_obstacles=self.merge_obstacles,
             items=self._batch_items(),
-            identity=self._identity(),
+            unlinked=self.unlinked,
+            **self._identity(),
             removed_item_facts={key: RemovedItemFacts(**self.removals.get(key, {})) for key in gone},
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
@@ -141,21 +135,20 @@ class World:
             by_match=[item for item in active if _email(item) in keys],
         )
 
-    def _identity(self) -> IdentityFacts:
+    def _identity(self) -> dict[str, Any]:
         owners = {facts.record.monday_id: facts.id for facts in self.records if facts.record.monday_id}
         records = {facts.id: facts.record for facts in self.records}
         same_key: dict[str, list[SyncedModel]] = {}
         for record in sorted(records.values(), key=lambda record: record.pk):
             same_key.setdefault(record.email, []).append(record)
         unedited = {key: record for key, record in records.items() if key in self.untouched}
-        return IdentityFacts(
-            owners,
-            frozenset(records),
-            unlinked=self.unlinked,
-            unedited=unedited,
-            same_key=same_key,
-            possible_duplicates=self.untouched,
-        )
+        return {
+            "owners": owners,
+            "known_npd_ids": frozenset(records),
+            "unedited": unedited,
+            "same_key": same_key,
+            "possible_duplicates": self.untouched,
+        }
 
     def _claim(self, key: str) -> Claim:
         payload, direction = dict(self.jobs.get(key, {})), QueueDirection.TO_NPD
@@ -174,7 +167,7 @@ class World:
         job, tombstones = self.jobs.get(key, {}), [facts.tombstone for facts in self.deleted]
         question = self.questions.get(key)
         asked = next((record for record in records if question and record.pk == question[0]), None)
-        copied = asked if question and question[1].answer == AnswerKind.COPY else None
+        copied = asked if question and question[1].answer == "archive_copy" else None
         original = copied or named
         facts = ItemFacts(
             self._claim(key),
@@ -189,8 +182,6 @@ class World:
             chosen_record=next((record for record in records if str(record.pk) == job.get(LINK_TO_KEY)), None),
             question=question[1] if question else None,
             asked_record=asked,
-            copied_record=None if AS_NEW_KEY in job else copied,
-            is_answered_as_new=bool(question and question[1].answer == AnswerKind.NEW_RECORD),
             duplicate_of=next(
                 (
                     self._with_intents(facts)

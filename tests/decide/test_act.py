@@ -1,4 +1,4 @@
-"""What Monday's answers mean: merge.md, "a field … held" where a value is refused, and "create the item"."""
+"""What Monday's answers mean where a value is refused, and where an item is made."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
 from sync.reconcile.changes import take_answer, write_of
-from sync.reconcile.pass_plan import FieldPlan, IdentityPlan, Outcome, RecordPlan, Write, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordPlan, Write, WriteAnswer, WriteVerdict
 from tests.decide.builders import after, board, contact, draft, item, mapping
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
@@ -29,7 +29,7 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
 
 def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     shown = None if creates else item(ANN)
-    return draft(ANN, item=shown, identity=IdentityPlan(creates=creates), fields=plans(**sends), sends_npd_id=True)
+    return draft(ANN, item=shown, creates=creates, fields=plans(**sends), sends_npd_id=True)
 
 
 def write(**sends: bool) -> Write:

@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 
+from conflicts.reports import Option
 from sync.choices import Cause, RemovedItemPolicy
 from sync.models import BoardLink, FieldMapping, Intent
 from sync.monday.board_items import ARCHIVED, Item
-from sync.reconcile.changes import answered_values, deletion_must_wait, settle_record, take_deletion_result
+from sync.reconcile.changes import answered_values, settle_record
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, RemovedItem, WriteAnswer, WriteVerdict
+from sync.reconcile.missing.questions import ask
+from sync.reconcile.missing.removed_items import deletion_must_wait, take_deletion_result
+from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, WriteAnswer, WriteVerdict
 from tests.decide.builders import ITEM, after, board, changed, contact, item, record_draft, record_facts
 from tests.decide.plan_builders import NOW, World
 
 ROLE, BOARD = "role_title", board()
 FACTS = PassFacts(BOARD, NOW)
 OPEN_INTENT = Intent()
-GONE = RemovedItem(ARCHIVED, "It is gone.", decided_by="as the board says")
 
 
 def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -> RecordPlan:
@@ -28,7 +30,10 @@ def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -
 
 
 def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
-    plan = record_draft(removed_item=replace(GONE, act=act, **more))
+    plan = record_draft(removal="It is gone.", act=act, sync_state={"remote_state": ARCHIVED}, **more)
+    plan.question = ask(
+        plan.record, ITEM, "It is gone.", [Option("delete_record", "It goes."), Option("unlink", "It stays.")], []
+    )
     if act is RemovedItemPolicy.UNLINK:
         plan.unlink("its item is gone")
     return changed(plan, ending=SETTLED)
@@ -87,8 +92,9 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     assert (deletes.deletes, deletes.values) == (True, {})
     assert after(take_deletion_result, deletes, "").is_deleted
     remaining = after(take_deletion_result, deletes, "Something needs it.")
-    assert remaining.removed_item is not None
-    assert (remaining.is_deleted, remaining.removed_item.act) == (False, None)
+    assert remaining.question is not None
+    assert (remaining.is_deleted, remaining.asks_about_removal) == (False, True)
+    assert [option["choose"] for option in remaining.question.data["options"]] == ["unlink"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +134,7 @@ def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RemovedItemPol
     ],
 )
 def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dict[str, Any], stands: bool) -> None:
-    then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
+    then = {"version": 1, "direction": "bidirectional", "policy": "delete_record"} | now
     mapping = FieldMapping(key=ROLE, version=then["version"], direction=then["direction"])
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
     changes = after(settle_record, FACTS, plan, plan.record, board_now=settings)

@@ -1,4 +1,4 @@
-"""merge.md, the rows "deleted | …" of a record and its item, from facts alone."""
+"""A deleted record whose item is there (docs/reference/merge/removed-and-deleted.md), from facts alone."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -77,9 +77,9 @@ def decide(
     return after(decide_deleted, of_pass, plan, linked_now) if plan.is_open else plan
 
 
-def chosen(*choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedPlan:
+def chosen(choice: str, role: str = "Director", **shown: tuple[str | None, str | None]) -> DeletedPlan:
     """A deletion whose item was edited since, after somebody's decision."""
-    return deletion(role=role, tombstone=ASKED, conflicts=(decided(*choice, **shown or EDITED),))
+    return deletion(role=role, tombstone=ASKED, conflicts=(decided(choice, **shown or EDITED),))
 
 
 # deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask
@@ -88,14 +88,18 @@ def chosen(*choice: str, role: str = "Director", **shown: tuple[str | None, str 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
 def test_deleted_there_as_the_base_goes_by_the_policy(policy: DeletedRecordPolicy) -> None:
     plan = decide(deletion(), policy)
-    assert (plan.item_removal, plan.ending.outcome, plan.question) == (policy, Outcome.OPEN, None)
+    assert (plan.act, plan.ending.outcome, plan.question) == (policy, Outcome.OPEN, None)
 
 
 def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> None:
     plan = decide(deletion(), ASK)
-    assert (plan.item_removal, plan.new_state, plan.reason_code) == (None, "asked", TombstoneReason.QUESTION)
+    assert (plan.act, plan.new_state, plan.reason_code) == ("", "asked", TombstoneReason.QUESTION)
     assert plan.question is not None
-    assert [option["choose"] for option in plan.question.data["options"]] == ["npd", "monday", "custom"]
+    assert [option["choose"] for option in plan.question.data["options"]] == [
+        "archive_item",
+        "restore_record",
+        "unlink",
+    ]
 
 
 # deleted | there, changed since the base | conflict "gone here, edited there"
@@ -104,7 +108,7 @@ def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK, ASK])
 def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(policy: DeletedRecordPolicy) -> None:
     plan = decide(deletion(role="Director"), policy)
-    assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION_EDITED)
+    assert (plan.act, plan.reason_code) == ("", TombstoneReason.QUESTION_EDITED)
     assert plan.question is not None
     (edit,) = plan.question.fields
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", None, "Boss", "Director")
@@ -112,7 +116,7 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(
 
 def test_an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about() -> None:
     one_way = board(mapping(direction="npd_to_monday"))
-    assert decide(deletion(role="Director"), on=one_way).item_removal is ARCHIVE
+    assert decide(deletion(role="Director"), on=one_way).act == ARCHIVE
 
 
 def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too() -> None:
@@ -123,8 +127,8 @@ def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too()
 
 def test_what_a_call_of_ours_without_an_answer_sent_is_nobodys_edit() -> None:
     unanswered = wrote("Sent", "Boss", state=IntentState.OPEN, settled_at=None)
-    assert decide(deletion(role="Sent", intents=(unanswered,))).item_removal is ARCHIVE
-    assert decide(deletion(role="Theirs", intents=(unanswered,))).item_removal is None
+    assert decide(deletion(role="Sent", intents=(unanswered,))).act == ARCHIVE
+    assert decide(deletion(role="Theirs", intents=(unanswered,))).act == ""
 
 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
@@ -133,10 +137,10 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     shown = item(facts.record, unknown=["notes"])
     without = board(mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
     plan = decide(changed(facts, item=shown), policy, on=without)
-    assert (plan.item_removal, plan.question) == (policy, None)
+    assert (plan.act, plan.question) == (policy, None)
     edited = item(facts.record, role_title="Director", unknown=["notes"])
     plan = decide(changed(facts, item=edited), policy, on=without)
-    assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
+    assert (plan.act, [edit.key for edit in plan.edits]) == ("", ["role_title"])
 
 
 def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
@@ -144,36 +148,36 @@ def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit() -> None:
     hidden = board(mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
     unread = changed(facts, item=item(facts.record, unknown=["notes"]))
     plan = decide(unread, on=hidden)
-    assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION)
+    assert (plan.act, plan.reason_code) == ("", TombstoneReason.QUESTION)
     assert [edit.key for edit in plan.edits] == ["notes"]
 
 
-@pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, ARCHIVE), (DELETE, DELETE)])
+@pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, UNLINK), (DELETE, DELETE)])
 def test_the_item_goes_as_a_person_chose(policy: DeletedRecordPolicy, removal: DeletedRecordPolicy) -> None:
-    assert decide(chosen("npd"), policy).item_removal is removal
+    assert decide(chosen(removal), policy).act == removal
 
 
 def test_the_record_comes_back_as_a_person_chose_also_where_its_item_left_meanwhile() -> None:
-    facts = chosen("monday")
+    facts = chosen("restore_record")
     assert facts.item is not None
     facts.sync_state.removed_since = at(-60)  # Monday didn't show its item then
     for item_now in (facts.item, replace(facts.item, state="archived"), None):
         plan = decide(changed(facts, item=item_now))
-        assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
+        assert (plan.restores, plan.act, plan.ending.outcome) == (True, "", Outcome.SETTLED)
         assert (plan.sync_state.removed_since is None) is (item_now is not None)
 
 
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
-        (chosen("npd", role="President"), "The item was edited after you chose. Check it and choose again."),
-        (deletion(role="Director", conflicts=(decided("npd", **EDITED),)), "deleted in NPD since you"),
+        (chosen("archive_item", role="President"), "The item was edited after you chose."),
+        (deletion(role="Director", conflicts=(decided("archive_item", **EDITED),)), "deleted in NPD since you"),
     ],
     ids=["of other values", "made while the record was there"],
 )
 def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: DeletedPlan, problem: str) -> None:
     plan = decide(facts)
-    assert plan.item_removal is None
+    assert not plan.act
     assert plan.question is not None
     assert problem in plan.question.rejected["record"]
 
@@ -197,7 +201,7 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 
 
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
-    call = removing("archive")
+    call = removing("archive_item")
     plan = decide(deletion(state="archived", intents=(call,)))
     assert (plan.new_state, after(take_lines_and_landed_intents, plan).landed_by_event) == ("archived", {call.pk})
 
@@ -214,7 +218,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
     facts, other = deletion(), contact(name="Bea")
     assert item_npd_id(board(), facts.item) == facts.id
     plan = decide(changed(facts, item=item(other, role_title="Boss")), npd_id_records={facts.id: other})
-    assert (plan.new_state, plan.item_removal, plan.reason_code) == ("nothing_left", None, "other_npd_id")
+    assert (plan.new_state, plan.act, plan.reason_code) == ("nothing_left", "", "other_npd_id")
     assert "“Bea”" in plan.reason
 
 
@@ -283,10 +287,10 @@ def approved(approvals: ApprovalFacts, *many: DeletedPlan) -> list[DeletedPlan]:
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
     limit = approval_facts(ApprovalKind.ITEMS, counted=1, most=2)
     (plan,) = approved(limit, deletion())
-    assert (plan.item_removal, plan.approval) == (ARCHIVE, ApprovalState.DONE)
+    assert (plan.act, plan.approval) == (ARCHIVE, ApprovalState.DONE)
     plans = approved(limit, deletion(), deletion())
-    assert {(plan.item_removal, plan.approval, plan.new_state) for plan in plans} == {
-        (None, ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
+    assert {(plan.act, plan.approval, plan.new_state) for plan in plans} == {
+        ("", ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
     }
 
 
@@ -302,9 +306,9 @@ def test_what_was_carried_out_before_the_record_was_restored_is_no_permission_fo
 
 def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> None:
     none = approval_facts(ApprovalKind.ITEMS, most=0)
-    plans = [decide(deletion(), UNLINK), decide(chosen("npd"))]
+    plans = [decide(deletion(), UNLINK), decide(chosen("archive_item"))]
     approve_item_removals(plans, none)
-    assert [(plan.item_removal, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
+    assert [(plan.act, plan.approval) for plan in plans] == [(UNLINK, None), (ARCHIVE, None)]
 
 
 @pytest.mark.parametrize(
@@ -312,14 +316,14 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
     [
         ("approved", ARCHIVE, None),
         ("done", ARCHIVE, None),
-        ("pending", None, "pending_approval"),
-        ("rejected", None, "kept"),
+        ("pending", "", "pending_approval"),
+        ("rejected", "", "kept"),
     ],
 )
-def test_a_removal_follows_its_request(state: str, removal: DeletedRecordPolicy | None, new_state: str | None) -> None:
+def test_a_removal_follows_its_request(state: str, removal: str, new_state: str | None) -> None:
     facts = deletion()
     (plan,) = approved(approval_facts(ApprovalKind.ITEMS, (facts.id, state)), facts)
-    assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)
+    assert (plan.act, plan.new_state, plan.approval) == (removal, new_state, None)
 
 
 # What is sent, and how Monday's answer is taken.
@@ -330,13 +334,13 @@ def answered(item: Item) -> WriteAnswer:
 
 
 def test_an_unlinking_empties_the_npd_id() -> None:
-    sent = item_removal_write(board(), decide(chosen("custom", "unlink")))
+    sent = item_removal_write(board(), decide(chosen("unlink")))
     assert (sent.values, sent.removes, sent.approval) == ({NPD_ID_COLUMN: None}, "unlink", None)
 
 
 @pytest.mark.parametrize(
     ("facts", "is_choice"),
-    [(deletion(), False), (chosen("npd"), True)],
+    [(deletion(), False), (chosen("archive_item"), True)],
     ids=["by the policy", "as a person chose, who saw the edit"],
 )
 def test_an_item_that_left_is_said_so_once(facts: DeletedPlan, is_choice: bool) -> None:
@@ -396,7 +400,7 @@ def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdic
 
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:
-    facts = chosen("monday")
+    facts = chosen("restore_record")
     plan = after(ask_about_item, decide(facts), ARCHIVE, "Its number is taken.")
     assert (plan.restores, plan.new_state) == (False, "asked")
     assert plan.question is not None
@@ -408,21 +412,21 @@ def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> 
 
 
 def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() -> None:
-    for plan in (decide(chosen("monday")), decide(deletion(), ASK)):
+    for plan in (decide(chosen("restore_record")), decide(deletion(), ASK)):
         locked = after(take_locked, plan, "", is_there=False)
         assert (locked.restores, locked.new_state, locked.question, locked.approval) == (False, None, None, None)
 
 
 def test_a_restore_waits_where_the_board_was_paused_since() -> None:
-    plan = after(take_locked, decide(chosen("monday")), "Paused by Pat.", is_there=True)
+    plan = after(take_locked, decide(chosen("restore_record")), "Paused by Pat.", is_there=True)
     assert (plan.restores, plan.ending.outcome, plan.ending.detail) == (False, Outcome.RELEASED, "Paused by Pat.")
     other = decide(deletion(), ASK)
-    assert after(take_locked, other, "Paused by Pat.", is_there=True).question is other.question
+    assert after(take_locked, other, "Paused by Pat.", is_there=True).question == other.question
 
 
 @pytest.mark.parametrize(("state", "is_kept"), [("active", True), ("archived", False)])
 def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_kept: bool) -> None:
-    facts = chosen("monday")
+    facts = chosen("restore_record")
     shown = replace(facts.item, state=state) if facts.item else None
     plan = after(end_restored, decide(changed(facts, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")

@@ -1,4 +1,4 @@
-"""merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy's NPD ID is cleared."""
+"""A second item with an NPD ID: the link stays, the copy's NPD ID is cleared (docs/reference/merge, R18)."""
 
 from copy import copy
 from dataclasses import replace
@@ -12,7 +12,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.duplicates import is_own_create, is_to_archive
-from sync.reconcile.pass_plan import OPEN, ItemAct, ItemPlan, Outcome, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, WriteAnswer, WriteVerdict
 from tests.decide.builders import TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
@@ -26,11 +26,11 @@ def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool 
     """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history."""
     first = facts(ANN, history=RecordHistory(**{"intents": (created("Boss"),)} | about))
     item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first, original_item=own)
-    return ItemPlan(item_facts, OPEN, act=ItemAct.DUPLICATE, record=ANN, is_ours=is_ours)
+    return ItemPlan(item_facts, OPEN, act=CLEAR_NPD_ID, record=ANN, is_ours=is_ours)
 
 
 def copy_of_hers() -> ItemPlan:
-    return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act=ItemAct.COPY, record=ANN)
+    return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act="archive_copy", record=ANN)
 
 
 OURS: dict[str, tuple[ItemPlan, bool]] = {
@@ -98,7 +98,7 @@ RESULTS: dict[str, tuple[ItemPlan, list[WriteAnswer], str, str]] = {
 def test_what_is_said_of_it(row: str) -> None:
     plan, answers, kind, detail = RESULTS[row]
     result = copy(plan)
-    duplicates.take_answers(result, answers)
+    duplicates.take_answers(board(), result, answers)
     assert (result.outcome, result.kind) == (Outcome.SETTLED, kind)
     assert detail in result.sentence
     assert len(result.intents) == answers.count(DONE)
@@ -116,5 +116,5 @@ def test_what_is_said_of_it(row: str) -> None:
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: WriteVerdict, outcome: Outcome) -> None:
     for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
         result = copy(OWN)
-        duplicates.take_answers(result, answers)
+        duplicates.take_answers(board(), result, answers)
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", None)

@@ -1,4 +1,4 @@
-"""An empty cell whose base has a value, by docs/reference/merge.md, from facts alone."""
+"""An empty cell whose base has a value, by docs/reference/merge/empty-cells.md, from facts alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace

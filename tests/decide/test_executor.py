@@ -29,12 +29,12 @@ from sync.monday.errors import (
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
 from sync.reconcile.gather import CreatedItems
-from sync.reconcile.pass_plan import FieldWrite, Outcome, Write, WriteVerdict
+from sync.reconcile.pass_plan import Outcome, Write, WriteVerdict
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
 CHANGE = CallKind.CHANGE
-NAME, ROLE, NOTES = (FieldWrite(key, key, key.upper(), {"local": {}}) for key in ("name", "role_title", "notes"))
+NAME, ROLE, NOTES = ("name", "role_title", "notes")
 OK = Item("7", "Ann", "active")
 
 
@@ -140,12 +140,13 @@ def executor(*, was_isolated: bool = False) -> Executor:
     return Executor(lease, board(mapping("name"), mapping(), mapping("notes")))
 
 
-def change(unit: str, *fields: FieldWrite, npd_id: bool = False) -> Write:
-    columns = {NPD_ID_COLUMN: unit} if npd_id else {}
-    return Write(unit, uuid4(), f"item {unit}", fields or (ROLE, NOTES), columns)
+def change(unit: str, *fields: str, npd_id: bool = False) -> Write:
+    keys = fields or (ROLE, NOTES)
+    values = {key: key.upper() for key in keys} | ({NPD_ID_COLUMN: unit} if npd_id else {})
+    return Write(unit, uuid4(), f"item {unit}", values, {key: {"local": {}, "column": key} for key in keys})
 
 
-def create(unit: str, *fields: FieldWrite) -> Write:
+def create(unit: str, *fields: str) -> Write:
     write = change(unit, *(fields or (NAME, ROLE, NOTES)), npd_id=True)
     return replace(write, item_id="")
 
@@ -327,7 +328,7 @@ def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday)
 
 def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout it isn't known whether another record's item takes a write: all is sent again later."""
-    trial = Write("t", uuid4(), "item t", columns={NPD_ID_COLUMN: "t"})
+    trial = Write("t", uuid4(), "item t", {NPD_ID_COLUMN: "t"})
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: trial)
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed

@@ -1,4 +1,4 @@
-"""What becomes of a record's fields, by the rows of merge.md, from facts alone."""
+"""What becomes of a record's fields, by the rows of docs/reference/merge/field.md, from facts alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from sync.fields.field_values import Reference, RelatedRecords, reference_to
 from sync.merge import Action
 from sync.monday.board_items import Reading
 from sync.reconcile.field_plan import decide_fields, fill_in_fields
-from sync.reconcile.pass_plan import FieldPlan, RecordPlan, RejectedChoice
+from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide.builders import (
     ITEM,
@@ -415,7 +415,7 @@ def test_a_choice_that_holds_is_applied(choose: str, value: str | None, sent: st
 )
 def test_a_choice_may_be_rejected(row: str, selection: FieldSelection, more: dict[str, Any], words: str) -> None:
     plans = decide_fields(*roles("Mine", "Theirs", conflicts=(chosen("role_title", selection),), **more))
-    assert words in plans["role_title"].rejected[ConflictKind.FIELDS].reason, row
+    assert words in plans["role_title"].rejected[ConflictKind.FIELDS], row
     assert plans["role_title"].resolved_conflict is None
 
 
@@ -438,7 +438,7 @@ def test_a_lost_value_stays_lost_or_goes_back_to_both_sides() -> None:
 def test_a_choice_on_a_lost_value_is_outdated_when_a_side_moves(choose: str, local: str, remote: str) -> None:
     conflict = chosen("role_title", FieldSelection(choose, None, "Boss", "Lost"), ConflictKind.OVERWRITTEN)
     plans = decide_fields(*roles(local, remote, conflicts=(conflict,)))
-    assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: RejectedChoice(STALE_RESOLUTION, is_stale=True)}
+    assert plans["role_title"].rejected == {ConflictKind.OVERWRITTEN: STALE_RESOLUTION}
 
 
 def undo(on: Any, **now: str) -> FieldFacts:
@@ -454,8 +454,8 @@ def test_an_undo_puts_both_sides_back_while_neither_moved() -> None:
     plan = planned("role_title", undo(board()))
     assert (plan.send_raw, plan.write_raw) == ({"role_title": "Theirs"}, {"role_title": "Mine"})
     late = decide_fields(*undo(board(), role_title="Newer"))
-    assert "changed since" in late["role_title"].rejected[KIND_UNDO].reason
+    assert "changed since" in late["role_title"].rejected[KIND_UNDO]
     moved_case = undo(board())
     moved_case.plan.item = item(role_title="Newer")
     moved = decide_fields(*moved_case)
-    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO].reason
+    assert "Monday's value has changed since" in moved["role_title"].rejected[KIND_UNDO]

@@ -22,7 +22,7 @@ from sync.reconcile.board_filter import (
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.missing.deleted_records import decide_deleted
-from sync.reconcile.pass_plan import SETTLED, DeletedPlan, IdentityPlan, RecordPlan
+from sync.reconcile.pass_plan import SETTLED, DeletedPlan, RecordPlan
 from sync.reconcile.pass_results import changed_records
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import (
@@ -107,7 +107,7 @@ def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out
     ],
 )
 def test_an_item_is_weighed_by_what_it_says(row: str, draft: RecordPlan, plan: str) -> None:
-    weighed = after(filter_item, of_pass(ITEMS), changed(draft, identity=IdentityPlan(creates=draft.item is None)))
+    weighed = after(filter_item, of_pass(ITEMS), changed(draft, creates=draft.item is None))
     outcomes = {
         "left_out": weighed.left_out,
         "left_out_after_pass": weighed.left_out_after_pass,

@@ -1,4 +1,4 @@
-"""Which item belongs to which record, and answers to that question: docs/reference/merge.md."""
+"""Which item belongs to which record, and answers to that question: docs/reference/merge/record-and-item.md."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,15 +7,24 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, AnswerKind, ConflictKind, FieldSelection, OpenConflict
+from conflicts.reports import (
+    ITEM_ANSWERS,
+    RECORD_KEY,
+    ConflictKind,
+    ConflictReport,
+    FieldSelection,
+    OpenConflict,
+    Option,
+)
 from npd.models import Contact
 from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
-from sync.reconcile.facts import AnswerFacts, IdentityFacts, PassFacts
+from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.missing.duplicates import find_possible_duplicates
-from sync.reconcile.missing.identity import SAME_AS, TAKES_ITEM, answers_of, decide_answers, identify_without_item
-from sync.reconcile.pass_plan import IdentityAnswer, IdentityPlan, Plan
+from sync.reconcile.missing.identity import identify_without_item
+from sync.reconcile.missing.questions import answers_of, decide_answers
+from sync.reconcile.pass_plan import IdentityAnswer, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
 
@@ -33,9 +42,10 @@ def shown(item_id: str = "7", npd_id: UUID | str | None = "", email: str | None 
     return an_item(email, npd_id, id=item_id, name=f"Item {item_id}", **differs)
 
 
-def question(value: str | None, *, kind: str = ConflictKind.IDENTITY) -> OpenConflict:
-    resolutions = {RECORD_KEY: FieldSelection("custom", value)} if value is not None else {}
-    return OpenConflict(uuid4(), kind, "7", (), resolutions)
+def question(act: str, value: str = "", *, kind: str = ConflictKind.IDENTITY, deletes: Any = "") -> OpenConflict:
+    """An open question with this answer; `deletes` is the record that merging deletes, which it shows."""
+    resolutions = {RECORD_KEY: FieldSelection(act, value or None)} if act else {}
+    return OpenConflict(uuid4(), kind, "7", (), resolutions, about={"shown": {str(deletes): {}}})
 
 
 def identified(
@@ -46,13 +56,26 @@ def identified(
     on: BoardContext = BY_EMAIL,
     as_new: bool = False,
     **more: Any,
-) -> list[IdentityPlan]:
+) -> list[RecordPlan]:
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match), by_name=list(by_name))
     claimed = [facts(record) for record in records]
     for row in (row for record_facts in claimed for row in record_facts.claim.jobs if as_new):
         row.payload = {NEW_ITEM_KEY: True}
-    plans = identify_without_item(PassFacts(on, at(0), items=read_items, identity=IdentityFacts(**more)), claimed)
-    return [plans[record.pk] for record in records]
+    return identified_in(PassFacts(on, at(0), items=read_items, **more), *claimed)
+
+
+def identified_in(pass_facts: PassFacts, *claimed: RecordFacts) -> list[RecordPlan]:
+    plans = [RecordPlan(record_facts) for record_facts in claimed]
+    identify_without_item(pass_facts, plans)
+    return plans
+
+
+def is_new(plan: RecordPlan) -> bool:
+    return plan.creates and plan.is_open and (plan.question, plan.reason, plan.link_to) == (None, "", None)
+
+
+def answers_in(question: ConflictReport) -> list[str]:
+    return [Option(**option).name for option in question.data["options"]]
 
 
 def ignored(item_id: str, record: Contact | None = None, *, left_alone: bool = True) -> IgnoredItem:
@@ -61,9 +84,9 @@ def ignored(item_id: str, record: Contact | None = None, *, left_alone: bool = T
     )
 
 
-def candidates_of(plan: IdentityPlan) -> list[tuple[str, str | None]]:
+def candidates_of(plan: RecordPlan) -> list[tuple[str, str | None]]:
     assert plan.question is not None
-    return [(candidate["id"], candidate["linked_to"]) for candidate in plan.question["candidates"]]
+    return [(candidate["id"], candidate["linked_to"]) for candidate in plan.question.candidates]
 
 
 # There, never linked | not known.
@@ -84,7 +107,7 @@ KEY = UUID(int=7)
 )
 def test_one_free_hit_is_linked(by_npd_id: list[Item], by_match: list[Item], item: str, as_new: bool) -> None:
     [plan] = identified(ann(pk=KEY), by_npd_id=by_npd_id, by_match=by_match, as_new=as_new)
-    assert (plan.item and plan.item.id, plan.creates, plan.reason) == (item, False, "")
+    assert (plan.link_to, plan.creates, plan.reason) == (item, False, "")
 
 
 @pytest.mark.parametrize(
@@ -97,14 +120,15 @@ def test_one_free_hit_is_linked(by_npd_id: list[Item], by_match: list[Item], ite
     ],
 )
 def test_none_the_item_is_created(case: str, items: list[Item], more: dict[str, Any]) -> None:
-    assert identified(ann(), by_match=items, **more) == [IdentityPlan(creates=True)], case
+    assert all(map(is_new, identified(ann(), by_match=items, **more))), case
 
 
 def test_none_on_a_board_that_holds_creates_nothing_is_created_until_a_person_wants_it() -> None:
     reason = "Items of the board have no email."
     holding = board(creates_held=reason)
-    assert identified(ann(), on=holding) == [IdentityPlan(reason=reason)]
-    assert identified(ann(), on=holding, as_new=True) == [IdentityPlan(creates=True)]
+    [plan] = identified(ann(), on=holding)
+    assert (plan.creates, plan.reason) == (False, reason)
+    assert all(map(is_new, identified(ann(), on=holding, as_new=True)))
 
 
 @pytest.mark.parametrize("items", [[], [shown("8", email="other@example.test")]])
@@ -113,11 +137,11 @@ def test_what_the_plan_had_no_new_item_for_is_asked_about(items: list[Item]) -> 
     claimed = facts(ann(name="Ann"))
     claimed.sync_state.is_unplanned = True
     read = PassFacts(BY_EMAIL, at(0), items=BatchItems(by_name=items))
-    [plan] = identify_without_item(read, [claimed]).values()
+    [plan] = identified_in(read, claimed)
     assert plan.question is not None
-    assert [option["value"] for option in plan.question["options"]] == [*(item.id for item in items), "new"]
+    assert answers_in(plan.question) == [*(f"same_name {item.id}" for item in items), "new_item"]
     claimed.claim.jobs[0].payload = {NEW_ITEM_KEY: True}
-    assert list(identify_without_item(read, [claimed]).values()) == [IdentityPlan(creates=True)]
+    assert all(map(is_new, identified_in(read, claimed)))
 
 
 @pytest.mark.parametrize("reason", ["", "Items of the board have no email."])
@@ -140,15 +164,17 @@ def test_a_name_on_an_item_is_asked_about_where_a_key_is_missing(
         by_name = [replace(item, name=name) for item in items]
         record = ann(name="item 7", email=email)
         [plan] = identified(record, by_name=by_name, on=board(creates_held=reason), **more)
-        without_question = IdentityPlan(creates=not reason, reason=reason)
-        assert candidates_of(plan) == [(key, None) for key in asked] if asked else plan == without_question
-        assert identified(record, by_name=by_name, as_new=True, **more) == [IdentityPlan(creates=True)]
+        if asked:
+            assert candidates_of(plan) == [(key, None) for key in asked]
+        else:
+            assert (plan.question, plan.creates, plan.reason) == (None, not reason, reason)
+        assert all(map(is_new, identified(record, by_name=by_name, as_new=True, **more)))
 
 
 def test_an_item_that_is_asked_about_by_name_stays_so_whatever_is_filled_in() -> None:
     record_facts = facts(ann(name="Item 7"), sync_state={"asked_items": ["7"]})
     items = BatchItems(by_name=[shown(email="b@x.org")])
-    [plan] = identify_without_item(PassFacts(BY_EMAIL, at(0), items=items), [record_facts]).values()
+    [plan] = identified_in(PassFacts(BY_EMAIL, at(0), items=items), record_facts)
     assert candidates_of(plan) == [("7", None)]
 
 
@@ -162,11 +188,10 @@ def test_several_hits_are_asked_about() -> None:
     [plan] = identified(ann(), by_match=[shown(), shown("8")])
     assert plan.question is not None
     assert (
-        plan.question["what"]
-        == "2 items on the board could be this contact. Nothing is created until somebody answers."
+        plan.question.what == "2 items on the board could be this contact. Nothing is created until somebody answers."
     )
     assert candidates_of(plan) == [("7", None), ("8", None)]
-    assert [option["value"] for option in plan.question["options"]] == ["7", "8", AnswerKind.NEW_ITEM]
+    assert answers_in(plan.question) == ["link 7", "link 8", "new_item"]
     assert plan.reason.startswith("Who is this? 2 items on the board could be")
 
 
@@ -177,12 +202,12 @@ def test_a_hit_linked_elsewhere_is_asked_about(case: str) -> None:
     owners = {} if case == "by its NPD ID" else {"7": owner}
     item = shown(npd_id=npd_id)
     by_npd_id = [item] if npd_id == record.pk else []
-    more = {"owners": owners, "existing": frozenset({record.pk, owner})}
+    more = {"owners": owners, "known_npd_ids": frozenset({record.pk, owner})}
     [plan] = identified(record, by_npd_id=by_npd_id, by_match=[item], **more)
     assert candidates_of(plan) == [("7", str(owner))]
     assert plan.question is not None
-    assert plan.question["what"].startswith("The item that fits already belongs to another contact")
-    assert [option["value"] for option in plan.question["options"]] == [AnswerKind.NEW_ITEM]
+    assert plan.question.what.startswith("The item that fits already belongs to another contact")
+    assert answers_in(plan.question) == ["new_item"]
 
 
 def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_not_touched() -> None:
@@ -190,7 +215,7 @@ def test_a_question_offers_to_delete_a_record_that_was_made_from_the_item_and_no
     more: dict[str, Any] = {"by_match": [shown()], "owners": {"7": record.pk}}
     [plan] = identified(ann(5), **more, unedited={record.pk: record})
     assert plan.question is not None
-    assert [option["value"] for option in plan.question["options"]] == [f"{TAKES_ITEM}{record.pk}", AnswerKind.NEW_ITEM]
+    assert answers_in(plan.question) == [f"merge_records {record.pk}", "new_item"]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +235,7 @@ def test_what_cant_be_read_makes_nothing(by_npd_id: list[Item], by_match: list[I
 def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_item_has_a_record() -> None:
     [plan] = identified(ann(), by_match=[shown(email=None), shown("8")])
     assert plan.item is not None
-    assert identified(ann(), by_match=[shown(email=None)], owners={"7": uuid4()}) == [IdentityPlan(creates=True)]
+    assert all(map(is_new, identified(ann(), by_match=[shown(email=None)], owners={"7": uuid4()})))
 
 
 @pytest.mark.parametrize("bears_its_npd_id", [False, True], ids=["cleared", "it was gone then, and is back"])
@@ -228,24 +253,23 @@ def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bear
 def test_the_question_about_a_former_item_shows_its_values() -> None:
     record = ann()
     items = BatchItems(linked={"9": shown("9", role_title="Chief")})
-    identity = IdentityFacts(unlinked={record.pk: ignored("9", record)})
-    facts_of_pass = PassFacts(BY_EMAIL, at(0), items=items, identity=identity)
-    plan = identify_without_item(facts_of_pass, [facts(record)])[record.pk]
+    facts_of_pass = PassFacts(BY_EMAIL, at(0), items=items, unlinked={record.pk: ignored("9", record)})
+    [plan] = identified_in(facts_of_pass, facts(record))
     assert plan.question is not None
-    [candidate] = plan.question["candidates"]
+    [candidate] = plan.question.candidates
     assert (candidate["id"], candidate["values"]["role_title"]) == ("9", "Chief")
 
 
 def test_none_of_them_makes_an_item_of_its_own() -> None:
     [plan] = identified(ann(), by_match=[shown(), shown("8"), shown("9")], as_new=True, owners={"9": uuid4()})
-    assert plan == IdentityPlan(creates=True)
+    assert is_new(plan)
 
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:
     [plan] = identified(ann(), by_match=[shown(role_title="Clerk")], on=filtered("items", "Boss"))
-    assert (plan.is_left_out, plan.creates, plan.item) == (True, False, None)
+    assert (bool(plan.left_out), plan.creates, plan.item) == (True, False, None)
     [plan] = identified(ann(), by_match=[shown(unknown=["role_title"])], on=filtered("items", "Boss"))
-    assert (plan.is_left_out, plan.creates, plan.item) == (False, False, None)
+    assert (bool(plan.left_out), plan.creates, plan.item) == (False, False, None)
     assert "may be this record's, so none was linked or created" in plan.reason
 
 
@@ -258,7 +282,7 @@ def test_the_oldest_of_one_key_gets_a_new_item_and_the_others_find_it_next_pass(
     claimed = [other, later, oldest] if is_turned else [oldest, later, other]
     plans = dict(zip(claimed, identified(*claimed), strict=True))
     assert [plans[record].creates for record in (oldest, later, other)] == [True, False, True]
-    assert plans[later].wait_seconds > 0
+    assert plans[later].ending.wait_seconds > 0
     assert "has the same email, and gets an item first" in plans[later].reason
     [asked_about] = identified(later, by_match=[shown()], owners={"7": oldest.pk})
     assert candidates_of(asked_about) == [("7", str(oldest.pk))]
@@ -290,24 +314,21 @@ def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: b
     record, original = ann(monday_id="7", email=""), ann(name="Known")
     plan = draft(record, item=shown(email=email), sync_state={"made_from_item": made_from_item})
     unedited = frozenset({record.pk} if is_unedited else ())
-    identity = IdentityFacts(same_key={EMAIL: [record, original]}, possible_duplicates=unedited)
-    pass_facts = PassFacts(BY_EMAIL, at(0), records=(plan.facts,), identity=identity)
+    same_key = {EMAIL: [record, original]}
+    pass_facts = PassFacts(BY_EMAIL, at(0), records=(plan.facts,), same_key=same_key, possible_duplicates=unedited)
     find_possible_duplicates(pass_facts, Plan({record.pk: plan}))
-    question = plan.identity.duplicate_question
+    question = plan.question
     assert bool(question) is is_asked, case
     if question:
-        assert question["what"] == "“Ann”, which was made from an item on the board, has the same email as “Known”."
-        assert [option["value"] for option in question["options"]] == [
-            f"{SAME_AS}{original.pk}",
-            AnswerKind.TWO_RECORDS,
-        ]
+        assert question.what == "“Ann”, which was made from an item on the board, has the same email as “Known”."
+        assert answers_in(question) == [f"merge_records {original.pk}", "two_records"]
 
 
 # Answers.
 
 
-def answer(record: Contact, value: str) -> IdentityAnswer:
-    [parsed] = answers_of(facts(record, conflicts=(question(value),)))
+def answer(record: Contact, act: str, value: str = "", **more: Any) -> IdentityAnswer:
+    [parsed] = answers_of(facts(record, conflicts=(question(act, value, **more),)))
     return parsed
 
 
@@ -315,48 +336,51 @@ OTHER = UUID(int=5)
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "gets", "item_id"),
+    ("act", "value", "deletes", "gets", "item_id"),
     [
-        (str(OTHER), AnswerKind.LINK, OTHER, "7"),
-        ("8", AnswerKind.LINK, "own", "8"),
-        (f"{SAME_AS}{OTHER}", AnswerKind.MERGE, OTHER, "7"),
-        (f"{TAKES_ITEM}{OTHER}", AnswerKind.MERGE, "own", "7"),
-        (AnswerKind.NEW_ITEM, AnswerKind.NEW_ITEM, None, "7"),
-        (AnswerKind.LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
-        (AnswerKind.TWO_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
+        ("link", str(OTHER), None, OTHER, "7"),
+        ("link", "8", None, "own", "8"),
+        ("same_name", "8", None, "own", "8"),
+        ("merge_records", str(OTHER), "own", OTHER, "7"),
+        ("merge_records", str(OTHER), OTHER, "own", "7"),
+        ("new_item", "", None, None, "7"),
+        ("leave_alone", "", None, None, "7"),
+        ("two_records", "", None, None, "7"),
     ],
 )
-def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
+def test_what_an_answer_means(act: str, value: str, deletes: Any, gets: Any, item_id: str) -> None:
     record = ann()
-    parsed = answer(record, value)
-    assert (parsed.kind, parsed.record_id, parsed.item_id) == (kind, record.pk if gets == "own" else gets, item_id)
-    if kind is AnswerKind.MERGE:
-        assert {parsed.merged_id, parsed.record_id} == {record.pk, OTHER}
+    ids = {"own": record.pk}
+    deleted = ids.get(deletes, deletes)
+    parsed = answer(record, act, value, deletes=deleted)
+    assert (parsed.record_id, parsed.merged_id, parsed.item_id) == (ids.get(gets, gets), deleted, item_id)
 
 
-@pytest.mark.parametrize("value", [None, "", "else", *ITEM_ANSWERS])
-def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
+@pytest.mark.parametrize("act", ["", *ITEM_ANSWERS])
+def test_what_is_no_answer_to_a_question_of_identity(act: str) -> None:
     record = ann()
-    assert answers_of(facts(record, conflicts=(question(value), question("8", kind=ConflictKind.FIELDS)))) == []
+    assert answers_of(facts(record, conflicts=(question(act), question("npd", kind=ConflictKind.FIELDS)))) == []
 
 
-def npd(*records: Contact, **differs: Any) -> AnswerFacts:
-    return AnswerFacts({record.pk: record for record in records}, **differs)
+def decided(answers: list[IdentityAnswer], *records: Contact, obstacle: str = "") -> None:
+    """Decide these answers, with these records in NPD; `obstacle` keeps one from being deleted."""
+    obstacles = {entry.conflict.conflict_id: obstacle for entry in answers}
+    decide_answers(answers, {record.pk: record for record in records}, obstacles)
 
 
 @pytest.mark.parametrize(
-    ("case", "record", "differs", "problem"),
+    ("case", "record", "others", "problem"),
     [
-        ("free", ann(), {}, ""),
-        ("deleted", None, {}, "That record was deleted meanwhile."),
-        ("has an item by now", ann(monday_id="9"), {}, "“Ann” now has another item."),
-        ("its sync is off", ann(sync_enabled=False), {}, "Sync is off for “Ann”. Turn it on, then choose again."),
-        ("taken", ann(), {"owners": {"8": ann(name="Bea")}}, "The item now belongs to “Bea”."),
+        ("free", ann(), [], ""),
+        ("deleted", None, [], "That record was deleted meanwhile."),
+        ("has an item by now", ann(monday_id="9"), [], "“Ann” now has another item."),
+        ("its sync is off", ann(sync_enabled=False), [], "Sync is off for “Ann”. Turn it on, then choose again."),
+        ("taken", ann(), [ann(name="Bea", monday_id="8")], "The item now belongs to “Bea”."),
     ],
 )
-def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: dict[str, Any], problem: str) -> None:
-    plan = answer(record or ann(), "8")
-    decide_answers([plan], npd(*filter(None, [record]), **differs))
+def test_an_item_is_given_if_it_can(case: str, record: Contact | None, others: list[Contact], problem: str) -> None:
+    plan = answer(record or ann(), "link", "8")
+    decided([plan], *filter(None, [record]), *others)
     result = "" if problem else "Linked “Ann” with the item 8, as somebody decided."
     assert (plan.rejection_reason, plan.result) == (problem, result), case
 
@@ -367,17 +391,16 @@ def test_an_item_is_given_if_it_can(case: str, record: Contact | None, differs: 
         ("the other takes the item", {}, "", "and its item 7 is the item of “Known” now."),
         ("the other has one", {"monday_id": "9"}, "", "its item with it as the board's setting says."),
         ("the other's sync is off", {"sync_enabled": False}, "", "its item with it as the board's setting says."),
-        ("it was edited", {"edited": True}, "was changed in NPD meanwhile, so it isn't deleted. Choose again.", ""),
+        ("it was edited", {"obstacle": "It was changed."}, "It was changed.", ""),
         ("the other is gone", {"gone": True}, "one of the two records was deleted meanwhile.", ""),
     ],
 )
 def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], outdated: str, result: str) -> None:
-    record, is_gone, is_edited = ann(monday_id="7"), differs.pop("gone", False), differs.pop("edited", False)
+    record, is_gone, obstacle = ann(monday_id="7"), differs.pop("gone", False), differs.pop("obstacle", "")
     other = ann(name="Known", **differs)
     records = [record] if is_gone else [record, other]
-    rest = npd(*records, unedited=frozenset() if is_edited else frozenset({record.pk}))
-    plan = answer(record, f"{SAME_AS}{other.pk}")
-    decide_answers([plan], rest)
+    plan = answer(record, "merge_records", str(other.pk), deletes=record.pk)
+    decided([plan], *records, obstacle=obstacle)
     assert plan.rejection_reason.endswith(outdated), case
     assert plan.result.endswith(result), case
     assert bool(plan.rejection_reason) is bool(outdated)
@@ -386,18 +409,20 @@ def test_two_that_are_the_same_become_one(case: str, differs: dict[str, Any], ou
 
 def test_an_item_is_given_to_one_of_two_answers() -> None:
     record, other = ann(), ann(5, name="Bea")
-    before = npd(record, other)
-    answers = [answer(record, "8"), answer(other, "8"), answer(record, "9")]
-    decide_answers(answers, before)
+    answers = [answer(record, "link", "8"), answer(other, "link", "8"), answer(record, "link", "9")]
+    decided(answers, record, other)
     reasons = [entry.rejection_reason for entry in answers]
     assert reasons == ["", "The item now belongs to “Ann”.", "“Ann” now has another item."]
-    assert before.records[record.pk].monday_id is None
+    assert record.monday_id is None
 
 
 def test_a_record_is_deleted_for_one_of_two_answers() -> None:
     record, other, third = ann(monday_id="7"), ann(name="Known"), ann(5, name="Bea")
-    before = npd(record, other, third, unedited=frozenset({record.pk}))
-    answers = [answer(record, f"{SAME_AS}{other.pk}"), answer(other, f"{TAKES_ITEM}{record.pk}"), answer(third, "7")]
-    decide_answers(answers, before)
+    answers = [
+        answer(record, "merge_records", str(other.pk), deletes=record.pk),
+        answer(other, "merge_records", str(record.pk), deletes=record.pk),
+        answer(third, "link", "7"),
+    ]
+    decided(answers, record, other, third)
     assert answers[1].rejection_reason == "one of the two records was deleted meanwhile."
     assert answers[2].rejection_reason == "The item now belongs to “Known”."

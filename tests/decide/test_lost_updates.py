@@ -1,4 +1,4 @@
-"""Lost updates by docs/reference/merge.md (“After a write”), from facts alone."""
+"""Lost updates by docs/reference/merge/after-a-write.md, from facts alone."""
 
 from copy import copy
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 
 from conflicts.reports import ConflictKind, ConflictReport, FieldConflict, FieldSelection, OpenConflict
 from npd.models import Contact
-from sync.choices import BlockedCode, RemovedItemPolicy
+from sync.choices import BlockedCode
 from sync.fields.field_bases import AS_SENT
 from sync.fields.field_values import PassSettings
 from sync.merge import Action
@@ -24,16 +24,7 @@ from sync.reconcile.lost_updates import (
     open_lost_updates,
 )
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
-from sync.reconcile.pass_plan import (
-    Ending,
-    FieldPlan,
-    LostUpdate,
-    Outcome,
-    Plan,
-    RecordPlan,
-    RejectedChoice,
-    RemovedItem,
-)
+from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide import builders
 from tests.decide.builders import (
@@ -248,7 +239,6 @@ def lost_update(value: Any = "Theirs", seconds: float = -60, **differs: Any) -> 
     return LostUpdate(value=value, **values)
 
 
-GOES = RemovedItem("archived", act=RemovedItemPolicy.DELETE)
 OUTCOME_OPEN = {"is_outcome_open": True, "sent": "Boss"}
 
 
@@ -278,7 +268,7 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
             {}, {"left_out_after_pass": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
         ),
         pytest.param({}, {"unlink_reason": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
-        pytest.param({}, {"removed_item": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
+        pytest.param({}, {"act": "delete_record"}, [False, False], id="nor of one that goes with its item"),
     ],
 )
 def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:
@@ -440,7 +430,7 @@ def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
     waits = facts(
         conflicts=(open_conflict("role_title", role_title=FieldSelection("monday", npd="Boss", monday="Theirs")),)
     )
-    stale = chosen(rejected=RejectedChoice(STALE_RESOLUTION, is_stale=True))["role_title"]
+    stale = chosen(rejected=STALE_RESOLUTION)["role_title"]
     rejections = {"role_title": replace(stale, local_raw=NEWER)}
     report = report_of(ended(waits, fields=rejections))
     assert report

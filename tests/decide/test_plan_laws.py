@@ -12,10 +12,11 @@ import pytest
 from django.db.models import Model
 from hypothesis import example, given, settings
 
-from conflicts.reports import KIND_UNDO, AnswerKind
-from sync.choices import Cause, DeletedRecordPolicy, RemovedItemPolicy
+from conflicts.reports import KIND_UNDO
+from sync.choices import Cause
 from sync.fields.field_bases import new_base
 from sync.fields.field_values import BoardContext, is_active_on, local_values
+from sync.kernel.acts import ARCHIVE_ITEM, DELETE_ITEM, DELETE_RECORD
 from sync.merge import Action
 from sync.models import ApprovalRequest, FieldMapping
 from sync.monday.board_items import Item, Reading
@@ -32,7 +33,7 @@ from tests.decide.plan_builders import World
 # Parts that can run side by side, and the worlds of each. Each world is planned four times: 10,000 plans in CI.
 SHARES, WORLDS = 4, 625 if os.environ.get("CI") == "true" else 75
 
-REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
+REMOVALS = (ARCHIVE_ITEM, DELETE_ITEM)
 
 
 def sends(plan: RecordPlan) -> bool:
@@ -44,7 +45,7 @@ def writes(plan: RecordPlan) -> bool:
 
 
 def deletes(plan: RecordPlan) -> bool:
-    return plan.removed_item is not None and plan.removed_item.act is RemovedItemPolicy.DELETE
+    return plan.act == DELETE_RECORD
 
 
 # Nothing is planned twice, and nothing where nothing may be done.
@@ -63,20 +64,19 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    kinds = (AnswerKind.LINK, AnswerKind.MERGE)
-    answers = [reply for reply in plan.identity_answers if reply.result and reply.kind in kinds]
-    merged = [reply.merged_id for reply in answers if reply.kind is AnswerKind.MERGE]
+    answers = [reply for reply in plan.identity_answers if reply.result and reply.record_id]
+    merged = [reply.merged_id for reply in answers if reply.merged_id]
     # A record that is merged into another is gone before anything is read, and its item is free.
     staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
     given_to: set[Any] = {(record.monday_id, key) for key, record in staying.items() if record.monday_id}
     new = [(entry.link_to, key) for key, entry in plan.records.items() if entry.link_to]
     new += [(entry.facts.item_id, entry.record.pk) for entry in plan.items if entry.act in ASSIGNING and entry.record]
-    given_to |= {(reply.item_id, reply.record_id) for reply in answers if reply.kind is AnswerKind.LINK}
+    given_to |= {(reply.item_id, reply.record_id) for reply in answers if not reply.merged_id}
     assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
     assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
-    taken = {str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted if deleted.item_removal}
+    taken = {str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted if deleted.act}
     taken |= {item.item.id for item in plan.items if item.is_ours}
     assert not taken & {item for item, _ in {*given_to, *new}}
     assert sorted(entry.facts.item_id for entry in plan.items) == sorted(world.unmatched)
@@ -96,10 +96,10 @@ def makes_nothing_that_is_there_already(world: Drawn, plan: Plan) -> None:
 
 def asks_each_question_once(plan: Plan) -> None:
     for entry in plan.records.values():
-        assert [bool(entry.identity.question), bool(entry.link_to), entry.creates and entry.is_open].count(True) <= 1
+        assert [bool(entry.question), bool(entry.link_to), entry.creates and entry.is_open].count(True) <= 1
         assert not (deletes(entry) and (sends(entry) or writes(entry) or entry.unlink_reason))
     for deleted in plan.deleted.values():
-        assert [bool(deleted.question), deleted.item_removal is not None, deleted.restores].count(True) <= 1
+        assert [bool(deleted.question), bool(deleted.act), deleted.restores].count(True) <= 1
 
 
 def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassFacts, plan: Plan) -> None:
@@ -114,11 +114,11 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert {entry.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
         if not entry.record.may_sync and not entry.facts.is_pushed_by_name:
             assert not any([writes(entry), deletes(entry), entry.creates, entry.link_to])
-        asks = entry.identity.question or entry.removed_item or entry.reason or entry.log
+        asks = entry.question or entry.removal or entry.reason or entry.log
         blocks = any(p.conflict or p.blocked_code for p in entry.fields.values())
         if sends(entry) or writes(entry) or blocks or asks or entry.creates or entry.link_to or entry.unlink_reason:
             assert key in changed
-    assert not [deleted for deleted in plan.deleted.values() if deleted.item_removal and not deleted.is_open]
+    assert not [deleted for deleted in plan.deleted.values() if deleted.act and not deleted.is_open]
 
 
 # No person's value is lost: what was typed since both sides agreed is on one side, in a question, or in the history as
@@ -132,10 +132,10 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deletes(entry):
             assert not list(gone_unseen(world.context, entry, world.items[entry.record.monday_id or ""]))
     for deleted in plan.open_deleted:
-        if deleted.item_removal in REMOVALS:
+        if deleted.act in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.context, deleted, item) if edit[0] == "monday"]
-    merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.kind is AnswerKind.MERGE]
+    merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.merged_id]
     assert set(merged) <= world.untouched
     for copy in [item for item in plan.items if item.is_ours]:
         own_item = world.items.get(copy.original_record.monday_id or "")

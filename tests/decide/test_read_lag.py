@@ -247,7 +247,7 @@ def test_sync_now_sends_what_was_changed_in_npd_over_an_edit_that_is_not_shown(
     assert plan.set_aside.keys() == set_aside_keys
 
 
-# --- the table of docs/reference/merge.md -----------------------------------------------------------------------------
+# --- the table of docs/reference/merge/stale-cells.md -----------------------------------------------------------------
 
 EDITS = {
     "nothing": [],
@@ -275,16 +275,27 @@ def decided(reported: str, agreed: str | None, shown: str, here: str) -> str:
     return "waits" if "role_title" in plan.set_aside else str(plan.fields["role_title"].decision.action)
 
 
+WITHOUT_BASE = {"nothing": "agreed", "push": "conflict", "pull": "conflict"}
+
+
 def test_every_combination_of_shown_reported_base_and_edit_is_decided_by_its_row() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs/reference/merge.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs/reference/merge/stale-cells.md").read_text()
     rows = []
-    for reported in EDITS:
+    for number, reported in enumerate(EDITS, start=1):
         last = "O" if "O" in reported else "A"
-        for agreed in (last, None):
-            both = [[decided(reported, agreed, shown, here) for here in (last, "N")] for shown in "ABCO"]
-            cells = [", ".join(dict.fromkeys(decisions)) for decisions in both]
-            rows.append(f"| {' | '.join([reported, agreed or 'none', *cells])} |")
+        cells = {shown: [decided(reported, last, shown, here) for here in (last, "N")] for shown in "ABCO"}
+        rows.append(f"S{number} {reported} | {' | '.join(map(words, cells.values()))}")
+        for shown, decisions in cells.items():
+            without = [decided(reported, None, shown, here) for here in (last, "N")]
+            if reported == "what can't be read" and shown == last:
+                assert without == ["agreed", "conflict"]
+            else:
+                assert without == [WITHOUT_BASE.get(decision, decision) for decision in decisions]
     assert "\n".join(rows) in page
+
+
+def words(decisions: list[str]) -> str:
+    return ", ".join(dict.fromkeys(decisions))
 
 
 @pytest.mark.parametrize(("group", "seconds", "shown"), [("new", -5, None), ("old", -5, "old"), ("new", -600, "old")])

@@ -1,4 +1,4 @@
-"""merge.md, the rows of an existing record whose item is gone, from facts alone."""
+"""An existing record whose item is gone (docs/reference/merge/removed-and-deleted.md), from facts alone."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,11 +14,12 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.identity import identify_records
 from sync.reconcile.missing.removed_items import (
     approve_deletions,
-    plan_removed_item,
+    by_whom,
+    decide_removed_item,
     removed_state,
     unlink_for_new_item,
 )
-from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -46,7 +47,7 @@ from tests.decide.builders import (
 ASK, UNLINK = RemovedItemPolicy.ASK, RemovedItemPolicy.UNLINK
 DELETE, CREATE = RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE
 POLICIES = [ASK, UNLINK, DELETE, CREATE]
-NOTHING = None
+NOTHING = ""
 
 
 def decide(
@@ -54,17 +55,16 @@ def decide(
 ) -> RecordPlan:
     on = on or board()
     on.link.removed_item_policy = policy
-    plan: RecordPlan = after(plan_removed_item, on, changed(case.plan, **differs), case.facts, NOW)
+    plan: RecordPlan = after(decide_removed_item, on, changed(case.plan, **differs), case.facts, NOW)
     return plan
 
 
-def removed(plan: RecordPlan) -> RemovedItem:
-    assert plan.removed_item is not None
-    return plan.removed_item
+def problem_of(plan: RecordPlan) -> str:
+    return plan.question.rejected.get("record", "") if plan.question else ""
 
 
 def options(plan: RecordPlan) -> list[str]:
-    return [option.choose for option in removed(plan).options]
+    return [option["choose"] for option in plan.question.data["options"]] if plan.question else []
 
 
 # How an item can be gone.
@@ -106,7 +106,7 @@ def test_a_base_whose_item_is_gone_goes_by_policy(
     policy: RemovedItemPolicy, act: RemovedItemPolicy, state: str
 ) -> None:
     plan = decide(removal(state=state), policy)
-    assert (removed(plan).act, plan.ending.outcome) == (act, Outcome.SETTLED)
+    assert (plan.act, plan.ending.outcome) == (act, Outcome.SETTLED)
     assert bool(plan.unlink_reason) is (act is UNLINK)
     assert ("You are asked" in plan.reason) is (act is NOTHING)
 
@@ -115,7 +115,7 @@ def test_a_base_whose_item_is_gone_goes_by_policy(
 def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy) -> None:
     fresh = removal(actor="Tom on Monday", sync_state={"removed_since": None, "remote_state": "active"})
     plan = decide(fresh, policy)
-    assert (removed(plan).act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
+    assert (plan.act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
     assert (plan.sync_state.removed_since, plan.sync_state.removed_passes) == (NOW, 1)
     (line,) = plan.log
     expected = ("removed", "Tom on Monday", "The item “Ann” was archived by Tom on Monday.")
@@ -130,14 +130,15 @@ def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy
 @pytest.mark.parametrize("policy", POLICIES)
 def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(contact(role_title="Director")), policy)
-    assert (removed(plan).act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
-    (edit,) = removed(plan).fields
+    assert (plan.act, options(plan)) == (NOTHING, ["create_item", "delete_record", "unlink"])
+    (edit,) = plan.edits
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Boss", None)
 
 
 def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple[Removal, BoardContext]:
     record = contact(role_title=role)
-    shown = item(record, unknown=["role_title"], state="active" if state == "moved" else state)
+    shown = item(record, unknown=["role_title"], state=state)
+    shown = replace(shown, state="active", board_id="2") if state == "moved" else shown
     return removal(record, state=state, item=shown), board(mapping(**of_role))
 
 
@@ -145,31 +146,31 @@ def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple
 def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, edited: list[str]) -> None:
     facts, on = unread(role, problem="Its column is gone.", problem_code=ColumnProblem.MISSING)
     plan = decide(facts, UNLINK, on=on)
-    assert [(edit.key, edit.monday) for edit in removed(plan).fields] == [(key, None) for key in edited]
-    assert removed(plan).act is (NOTHING if edited else UNLINK)
+    assert [(edit.key, edit.monday) for edit in plan.edits] == [(key, None) for key in edited]
+    assert plan.act == (NOTHING if edited else UNLINK)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: RemovedItemPolicy) -> None:
     facts, on = unread()
     plan = decide(facts, policy, on=on)
-    (edit,) = removed(plan).fields
+    (edit,) = plan.edits
     expected = (NOTHING, "role_title", "Boss", "Boss", None)
-    assert (removed(plan).act, edit.key, edit.npd, edit.base, edit.monday) == expected
+    assert (plan.act, edit.key, edit.npd, edit.base, edit.monday) == expected
     assert "can't be read" in edit.reason
-    assert ("Edited since" in removed(plan).sentence, "can't be read" in removed(plan).sentence) == (False, True)
+    assert ("Edited since" in plan.removal, "can't be read" in plan.removal) == (False, True)
 
 
 @pytest.mark.parametrize("differs", [{"state": "moved"}, {"direction": "npd_to_monday"}])
 def test_an_unread_cell_counts_only_where_it_could_hold_an_edit(differs: dict[str, Any]) -> None:
     """Another board has other columns; a field that only flows to Monday is NPD's."""
     facts, on = unread(**differs)
-    assert removed(decide(facts, on=on)).fields == ()
+    assert decide(facts, on=on).edits == ()
 
 
 def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None:
     facts = removal(sync_state={"base": {"role_title": base("Boss") | {"remote": {"text": 5}}}})
-    (edit,) = removed(decide(facts, DELETE)).fields
+    (edit,) = decide(facts, DELETE).edits
     assert "not known any more" in edit.reason
 
 
@@ -195,8 +196,8 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
         shown = item(record, unknown=["notes"] if cell is None else [], notes=cell or "", state="archived")
         sync_state = {"base": {"role_title": base("Boss"), **agreed}}
         plan = decide(removal(record, item=shown, sync_state=sync_state), policy)
-        assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
-        assert not is_edited or removed(plan).act is NOTHING
+        assert [edit.key for edit in plan.edits] == ["notes"] * is_edited, row
+        assert not is_edited or plan.act == NOTHING
 
 
 @pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("relation_skipped", [])])
@@ -206,13 +207,13 @@ def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(c
     entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw}
     sync_state = {"base": {"role_title": base("Boss")}, "blocked_fields": {"organization": entry}}
     facts = removal(contact(organization=acme), sync_state=sync_state)
-    assert [edit.key for edit in removed(decide(facts, DELETE)).fields] == edited
+    assert [edit.key for edit in decide(facts, DELETE).edits] == edited
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: RemovedItemPolicy) -> None:
     conflict = OpenConflict(uuid4(), ConflictKind.FIELDS, ITEM, ("role_title",))
-    assert removed(decide(removal(conflicts=(conflict,)), policy)).act is NOTHING
+    assert decide(removal(conflicts=(conflict,)), policy).act == NOTHING
 
 
 @pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", DELETE)])
@@ -220,7 +221,7 @@ def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it
     rule: str, act: RemovedItemPolicy
 ) -> None:
     updates = [LostUpdate("role_title", "Theirs", TOM, NOW, ("w",))]
-    assert removed(decide(removal(), DELETE, on=board(mapping(rule=rule)), lost_updates=updates)).act is act
+    assert decide(removal(), DELETE, on=board(mapping(rule=rule)), lost_updates=updates).act == act
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete
@@ -235,8 +236,8 @@ def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy
         2,
     )
     plan = decide(removal(state="missing", sync_state={"removed_passes": 2}), policy)
-    assert (plan.sync_state.removed_passes, removed(plan).act, options(plan)) == (3, NOTHING, ["npd", "custom"])
-    assert removed(plan).sentence.startswith("Monday doesn't show the item of “Ann” any more")
+    assert (plan.sync_state.removed_passes, plan.act, options(plan)) == (3, NOTHING, ["create_item", "unlink"])
+    assert plan.removal.startswith("Monday doesn't show the item of “Ann” any more")
 
 
 # there | on another board | as gone from this board, but said so: ask
@@ -245,8 +246,8 @@ def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(state="moved"), policy)
-    assert (removed(plan).act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
-    assert removed(plan).sentence.startswith(f"The item “Ann” is on another board now ({BOARD}).")
+    assert (plan.act, options(plan)) == (NOTHING, ["create_item", "delete_record", "unlink"])
+    assert plan.removal.startswith("The item “Ann” is on another board now (2).")
 
 
 # What the record's direction, NPD's other records and an automation allow.
@@ -255,54 +256,58 @@ def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> N
 @pytest.mark.parametrize(
     ("differs", "expected"),
     [
-        ({"record": contact(sync_direction="monday_to_npd")}, ["monday", "custom"]),
-        ({"record": contact(sync_direction="npd_to_monday")}, ["npd", "custom"]),
-        ({"needed_by": "3 sprints in NPD can't be without “Ann”."}, ["npd", "custom"]),
-        ({"loss": " 3 contacts in NPD would no longer name it."}, ["npd", "monday", "custom"]),
+        ({"record": contact(sync_direction="monday_to_npd")}, ["delete_record", "unlink"]),
+        ({"record": contact(sync_direction="npd_to_monday")}, ["create_item", "unlink"]),
+        ({"needed_by": "3 sprints in NPD can't be without “Ann”."}, ["create_item", "unlink"]),
+        ({"loss": " 3 contacts in NPD would no longer name it."}, ["create_item", "delete_record", "unlink"]),
     ],
 )
 def test_options_and_policies_are_those_that_are_left(differs: dict[str, Any], expected: list[str]) -> None:
     plan = decide(removal(**differs))
     assert options(plan) == expected
-    policy = CREATE if "npd" not in expected else DELETE
-    assert removed(decide(removal(**differs), policy)).act is NOTHING
+    policy = CREATE if "create_item" not in expected else DELETE
+    assert decide(removal(**differs), policy).act == NOTHING
 
 
 def test_an_item_that_is_removed_each_time_it_is_made_again_is_asked_about() -> None:
     plan = decide(removal(is_removed_too_often=True), CREATE)
-    assert removed(plan).act is NOTHING
+    assert plan.act == NOTHING
     assert "look for an automation" in plan.reason
-    assert removed(decide(removal(is_removed_too_often=True), DELETE)).act is DELETE
+    assert decide(removal(is_removed_too_often=True), DELETE).act == DELETE
 
 
 def test_of_a_record_without_sync_nothing_is_sent() -> None:
     plan = decide(removal(contact(sync_enabled=False), since=-1), DELETE)
-    assert (plan.ending.outcome, removed(plan).options, plan.log) == (Outcome.SETTLED, (), [])
+    assert (plan.ending.outcome, options(plan), plan.log) == (Outcome.SETTLED, [], [])
     assert plan.reason.endswith("Nothing was sent.")
 
 
 # What a person chose.
 
 
-@pytest.mark.parametrize(("choice", "act"), [(("npd",), CREATE), (("monday",), DELETE), (("custom", "unlink"), UNLINK)])
-def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RemovedItemPolicy) -> None:
-    conflict = decided(*choice, role_title=("Director", None))
+@pytest.mark.parametrize("act", [CREATE, DELETE, UNLINK])
+def test_a_choice_is_carried_out_whatever_was_edited(act: RemovedItemPolicy) -> None:
+    conflict = decided(act, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
-    assert (removed(plan).act, removed(plan).is_chosen, removed(plan).decided_by) == (act, True, "as somebody decided")
+    assert (plan.act, plan.is_chosen, by_whom(plan)) == (act, True, "as somebody decided")
 
 
 @pytest.mark.parametrize(
     ("choice", "differs", "problem"),
     [
-        (decided("monday", role_title=("Other", None)), {}, "The record was edited after you chose."),
-        (decided("monday"), {"needed_by": "1 sprint in NPD can't be without “Ann”."}, "1 sprint in NPD can't be"),
-        (decided("npd"), {"record": contact(sync_direction="monday_to_npd")}, "This is not possible any more."),
+        (decided("delete_record", role_title=("Other", None)), {}, "The record was edited after you chose."),
+        (
+            decided("delete_record"),
+            {"needed_by": "1 sprint in NPD can't be without “Ann”."},
+            "1 sprint in NPD can't be",
+        ),
+        (decided("create_item"), {"record": contact(sync_direction="monday_to_npd")}, "This is not possible any more."),
     ],
 )
 def test_a_choice_that_fails_is_rejected(choice: OpenConflict, differs: dict[str, Any], problem: str) -> None:
     plan = decide(removal(conflicts=(choice,), **differs), DELETE)
-    assert removed(plan).act is NOTHING
-    assert removed(plan).problem.startswith(problem)
+    assert plan.act == NOTHING
+    assert problem_of(plan).startswith(problem)
 
 
 def with_payload(case: Removal, **payload: Any) -> Removal:
@@ -312,7 +317,7 @@ def with_payload(case: Removal, **payload: Any) -> Removal:
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
-    assert (removed(plan).act, removed(plan).is_chosen) == (CREATE, True)
+    assert (plan.act, plan.is_chosen) == (CREATE, True)
     unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
@@ -322,16 +327,16 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 @pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
 def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: Removal, lost: list[Any]) -> None:
     plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
-    lines = [line for line in after(unlink_for_new_item, plan, removed(plan)).log if line.kind == "overridden"]
+    lines = [line for line in after(unlink_for_new_item, board(), plan).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_record_that_was_restored_gets_a_new_item_where_its_own_has_left_meanwhile(policy: RemovedItemPolicy) -> None:
     restored = {RECORD_RESTORED_KEY: True, "by": "pat"}
-    assert removed(decide(with_payload(removal(since=-1), **restored), policy)).act is CREATE
+    assert decide(with_payload(removal(since=-1), **restored), policy).act == CREATE
     # An item that was moved to another board still exists.
-    assert removed(decide(with_payload(removal(state="moved"), **restored), policy)).act is NOTHING
+    assert decide(with_payload(removal(state="moved"), **restored), policy).act == NOTHING
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -339,7 +344,7 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
     """Its direction was changed after the person asked for it: the policy still waits as usual."""
     one_way = with_payload(removal(contact(sync_direction="monday_to_npd"), since=-1), **{RECREATE_KEY: True})
     plan = decide(one_way, policy)
-    assert (removed(plan).act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
+    assert (plan.act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
 
 
 # What must wait for a person's approval.
@@ -354,10 +359,10 @@ def approved(approvals: ApprovalFacts, *many: Removal, policy: RemovedItemPolicy
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
     limit = approval_facts(ApprovalKind.RECORDS, counted=1, most=2)
     (plan,) = approved(limit, removal())
-    assert (removed(plan).act, removed(plan).approval) == (DELETE, ApprovalState.DONE)
+    assert (plan.act, plan.approval) == (DELETE, ApprovalState.DONE)
     plans = approved(limit, removal(), removal())
-    assert {(removed(plan).act, removed(plan).approval) for plan in plans} == {(NOTHING, ApprovalState.PENDING)}
-    assert all("waits for approval" in plan.reason and not removed(plan).needs_answer for plan in plans)
+    assert {(plan.act, plan.approval) for plan in plans} == {(NOTHING, ApprovalState.PENDING)}
+    assert all("waits for approval" in plan.reason and not plan.asks_about_removal for plan in plans)
 
 
 def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went() -> None:
@@ -367,12 +372,12 @@ def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went
         approvals.requests[0].id = 1
         approvals.requests[0].at = at(seconds)
         (plan,) = approved(approvals, facts)
-        assert removed(plan).approval is approval
+        assert plan.approval is approval
 
 
 def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
     (plan,) = approved(approval_facts(ApprovalKind.RECORDS), removal(), policy=ASK)
-    assert removed(plan).approval is ApprovalState.RELEASED
+    assert plan.approval is ApprovalState.RELEASED
 
 
 @pytest.mark.parametrize(
@@ -380,8 +385,8 @@ def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
     [
         ("rejected", (), NOTHING, ""),
         ("kept", (), NOTHING, ""),
-        ("rejected", (decided("monday"),), NOTHING, "Deleting this record was not approved."),
-        ("kept", (decided("monday"),), DELETE, ""),
+        ("rejected", (decided("delete_record"),), NOTHING, "Deleting this record was not approved."),
+        ("kept", (decided("delete_record"),), DELETE, ""),
     ],
     ids=["by the policy", "by the policy, later", "chosen before", "chosen afterwards"],
 )
@@ -390,4 +395,4 @@ def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_a
 ) -> None:
     facts = removal(is_deletion_rejected=True, is_rejection_new=rejected == "rejected", conflicts=choices)
     (plan,) = approved(approval_facts(ApprovalKind.RECORDS), facts)
-    assert (removed(plan).act, removed(plan).problem) == (act, problem)
+    assert (plan.act, problem_of(plan)) == (act, problem)

@@ -18,6 +18,11 @@ END = frozenset({"ending", "reason"})
 TOMBSTONE = frozenset({"new_state", "reason_code"})
 WAIT_FOR_LOOK = frozenset({"item", "set_aside", "reason", "look_in_seconds", "kept_events", "lost_updates"})
 
+LINK = {"link_to", "creates", "item"}
+# A draft that is started anew.
+ANEW = {*END, "left_out", "log", "sync_state", "look_in_seconds", "kept_events"}
+REMOVAL = {"removal", "act", "is_chosen", "edits", "question", "approval"}
+
 # Of the drafts of records, deleted records and unmatched items, and of the plan.
 TOUCHED = {
     "apply_answers": {"identity_answers", "answered_questions", "ending", "sync_state"},
@@ -28,17 +33,26 @@ TOUCHED = {
     "end_unmatchable": {*END},
     "take_items_of_deleted": {"item"},
     "wait_for_stale_items": {*END, "look_in_seconds", "kept_events"},
-    "identify_records": {*END, "identity", "item", "left_out", "log", "removed_item", "sync_state"},
-    "decide_removed_items": {*END, "removed_item", "unlink_reason", "left_out", "lost_cells", "log", "sync_state"},
-    "apply_unlinks": {*END, "removed_item", "identity", "unlink_reason"},
+    "identify_records": {*ANEW, *LINK, "waits_for_other", "question"},
+    "decide_removed_items": {*END, *REMOVAL, "unlink_reason", "lost_cells", "log", "sync_state"},
+    "apply_unlinks": {*END, "act", "approval", "link_to", "creates", "unlink_reason"},
     "set_aside_stale_reads": {*WAIT_FOR_LOOK},
     "hold_emptied_cells": {*WAIT_FOR_LOOK, "lost_cells", "unexplained_cells", "sync_state"},
-    "filter_item": {*END, "identity", "left_out", "left_out_after_pass", "log", "sync_state"},
-    "decide_unmatched": {*END, "items", "identity", "removed_item", "log"},
-    "decide_deleted_records": {
-        *(*END, *TOMBSTONE, "item_removal", "approval", "question", "edits", "lost_cells", "log", "sync_state")
+    "filter_item": {*END, "creates", "left_out", "left_out_after_pass", "log", "sync_state"},
+    "decide_unmatched": {
+        *ANEW,
+        *LINK,
+        *REMOVAL,
+        *WAIT_FOR_LOOK,
+        "items",
+        "lost_cells",
+        "unexplained_cells",
+        "left_out_after_pass",
     },
-    "find_possible_duplicates": {"identity"},
+    "decide_deleted_records": {
+        *(*END, *TOMBSTONE, "act", "approval", "question", "edits", "lost_cells", "log", "sync_state")
+    },
+    "find_possible_duplicates": {"question"},
     "take_bases": {"history", "sync_state"},
     "fill_in_fields": {*END, "fields", "sends_npd_id"},
     "keep_only_pulls": {"fields", "sends_npd_id"},

@@ -1,4 +1,4 @@
-"""merge.md: "An intent without an answer", of a create: sent again under its key or made anew, never twice."""
+"""A create without an answer (docs/reference/merge, W14): sent again under its key or made anew, never twice."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Unanswered intents by docs/reference/merge.md, from facts alone."""
+"""Unanswered intents by docs/reference/merge/after-a-write.md, from facts alone."""
 
 from dataclasses import replace
 from typing import Any

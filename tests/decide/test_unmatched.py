@@ -1,4 +1,4 @@
-"""Items without a record, from facts alone: merge.md, rows "none | …", and those of duplicates and deleted records."""
+"""Items without a record, from facts alone: R10 to R25 of docs/reference/merge/record-and-item.md."""
 
 import uuid
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts
 from sync.reconcile.missing import unmatched_items
 from sync.reconcile.missing.unmatched_items import after_rejection, decide_unmatched, decided_again
-from sync.reconcile.pass_plan import ItemAct, ItemPlan, Outcome, Plan
+from sync.reconcile.pass_plan import CLEAR_NPD_ID, ItemPlan, Outcome, Plan
 from sync.records.item_links import MAY_CREATE_KEY
 from tests.decide import builders
 from tests.decide.builders import NOW, after, an_item, deletion, filtered, mapping, plain
@@ -70,8 +70,12 @@ def named(record: SyncedModel, **differs: Any) -> ItemFacts:
     return facts(an_item(npd_id=str(record.pk)), npd_id_record=record, **differs)
 
 
+def act_of(plan: ItemPlan) -> str:
+    return ASK if plan.candidates else plan.act
+
+
 def short(plan: ItemPlan) -> tuple[Any, ...]:
-    return plan.outcome, plan.act, plan.finding.reason if plan.finding else None
+    return plan.outcome, act_of(plan), plan.finding.reason if plan.finding else None
 
 
 def first(record: Contact, item: Item) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def first(record: Contact, item: Item) -> dict[str, Any]:
 
 
 ENDED, WAITS, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.OPEN
-NOTHING, LINK, CREATE, ASK = ItemAct.NOTHING, ItemAct.LINK, ItemAct.CREATE, ItemAct.ASK
+NOTHING, LINK, CREATE, ASK = "", "link", "create_record", "ask"
 R = UnmatchedReason
 LINKED, DISABLED, SECOND = contact(monday_id="6"), contact(sync_enabled=False), contact(name="Bob")
 GONE = an_item(id="6", state="archived")
@@ -97,7 +101,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "one matches whose sync is off: who is this?": (facts(matching=(DISABLED,)), (ENDED, ASK, R.AMBIGUOUS)),
     "the NPD ID of a record without an item: linked": (named(contact()), (ENDED, LINK, None)),
     "the NPD ID counts before the match key": (named(contact(), matching=(LINKED,)), (ENDED, LINK, None)),
-    "the NPD ID of a linked record: a duplicate": (named(LINKED), (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE)),
+    "the NPD ID of a linked record: a duplicate": (named(LINKED), (GOES_ON, CLEAR_NPD_ID, R.DUPLICATE)),
     "the NPD ID of a linked record whose sync is off": (
         named(contact(monday_id="6", sync_enabled=False)),
         (ENDED, NOTHING, R.SYNC_OFF),
@@ -118,7 +122,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     ),
     "it was archived, but another key was typed here": (
         replace(named(LINKED, **first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
-        (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
+        (GOES_ON, CLEAR_NPD_ID, R.DUPLICATE),
     ),
     "somebody still types": (facts(last_event=NOW - timedelta(seconds=4)), (WAITS, NOTHING, R.BEING_EDITED)),
     "a call about it is in the air": (facts(unconfirmed_until=NOW), (WAITS, NOTHING, R.UNCONFIRMED)),
@@ -132,7 +136,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "Monday doesn't show it": (replace(facts(), item=None), (ENDED, NOTHING, None)),
     "it is on another board": (facts(an_item(board_id="200")), (ENDED, NOTHING, None)),
     "another type's record has it": (facts(owner=plain(Organization, name="Acme")), (ENDED, NOTHING, None)),
-    "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, ItemAct.OWNED, None)),
+    "a record got it meanwhile": (facts(owner=contact(monday_id="7")), (ENDED, NOTHING, None)),
     "it is ignored": (facts(ignored=ignored(left_alone=True)), (ENDED, NOTHING, None)),
     "its record was deleted long ago": (facts(ignored=ignored()), (ENDED, NOTHING, R.RECORD_DELETED)),
     "it is not this record's, as a person said": (
@@ -266,8 +270,8 @@ def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
 
 def test_an_unlinked_item_of_a_deleted_record_is_as_any_other() -> None:
     unlinked = tombstone(monday_id="7", state=TombstoneState.UNLINKED)
-    assert decide_item(facts(tombstones=(unlinked,))).act is CREATE
-    assert decide_item(facts(tombstones=(unlinked,), ignored=ignored(left_alone=True))).act is NOTHING
+    assert decide_item(facts(tombstones=(unlinked,))).act == CREATE
+    assert decide_item(facts(tombstones=(unlinked,), ignored=ignored(left_alone=True))).act == NOTHING
 
 
 def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
@@ -293,13 +297,13 @@ def second(**differs: Any) -> ItemFacts:
     return facts(an_item(id="8", name="Ann again"), **{"new_record_id": uuid.UUID(int=98)} | differs)
 
 
-def acts(items: Sequence[ItemFacts]) -> list[ItemAct]:
-    return [plan.act for plan in decide_items(items)]
+def acts(items: Sequence[ItemFacts]) -> list[str]:
+    return [act_of(plan) for plan in decide_items(items)]
 
 
 def test_a_later_item_sees_the_record_that_an_earlier_one_became() -> None:
     first, then = decide_items([facts(), second()])
-    assert (first.act, then.act) == (CREATE, ASK)
+    assert (act_of(first), act_of(then)) == (CREATE, ASK)
     assert then.candidates == (first.record,)
     assert then.record_ids == {uuid.UUID(int=99)}
     assert "Are they one contact?" in then.ending.detail
@@ -309,14 +313,14 @@ def test_of_two_items_that_could_take_a_place_the_later_one_waits_until_the_firs
     late = replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))
     copies = [named(LINKED, **first(LINKED, GONE)), late]
     copies[1] = replace(copies[1], npd_id_record=LINKED, **first(LINKED, GONE))
-    assert acts(copies) == [LINK, ItemAct.NOTHING]
+    assert acts(copies) == [LINK, NOTHING]
 
 
 def test_two_items_with_a_lost_npd_id_make_one_record_and_the_other_waits_until_it_is_there() -> None:
     lost = str(uuid.UUID(int=4))
     items = [facts(an_item(npd_id=lost), new_record_id=uuid.UUID(int=4))]
     items.append(replace(second(), item=an_item(id="8", npd_id=lost)))
-    assert acts(items) == [CREATE, ItemAct.NOTHING]
+    assert acts(items) == [CREATE, NOTHING]
 
 
 def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() -> None:
@@ -372,8 +376,8 @@ def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
 
 def test_a_question_is_asked_about_the_records_as_they_are_once_locked() -> None:
     plan = again(AMBIGUOUS, matching=(LINKED, saved(SECOND, monday_id="5")))
-    assert plan.act is ASK
-    assert "have an item already" in plan.question["what"]
+    assert act_of(plan) == ASK
+    assert "have an item already" in plan.question.what
 
 
 def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:

@@ -1,4 +1,4 @@
-"""Fields that are rewritten again and again by docs/reference/merge.md, from facts alone."""
+"""Fields that are rewritten again and again by docs/reference/merge/after-a-write.md, from facts alone."""
 
 from dataclasses import replace
 from datetime import timedelta

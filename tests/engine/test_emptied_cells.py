@@ -261,7 +261,7 @@ def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_som
 def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item_or_a_deleted_record(
     world: World, is_deleted: bool, is_emptied: bool
 ) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete_record")
     ann = world.linked("Ann", **VALUES)
     item_id = str(ann.monday_id)
     hours_go_by(world, steps=4)

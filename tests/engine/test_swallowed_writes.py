@@ -145,7 +145,7 @@ def test_an_undo_that_monday_does_not_store_restores_neither_side(world: World, 
     assert SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-@pytest.mark.parametrize("policy", ["archive", "delete", "unlink"])
+@pytest.mark.parametrize("policy", ["archive_item", "delete_item", "unlink"])
 @pytest.mark.parametrize("times", [1, None])
 def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and_then_said(
     world: World, policy: str, times: int | None
@@ -160,7 +160,7 @@ def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and
     item = world.sandbox.item(item_id)
     tombstone = Tombstone.objects.get()
     assert not times or not Intent.objects.filter(state="open").exists()
-    done = {"archive": "archived", "delete": "deleted", "unlink": "unlinked"}[policy]
+    done = {"archive_item": "archived", "delete_item": "deleted", "unlink": "unlinked"}[policy]
     if times:
         is_there = (item["state"], bool(item["values"]["npd_id"]))
         assert (tombstone.state, is_there) == (done, (done, True) if policy != "unlink" else ("active", False))
@@ -188,7 +188,7 @@ def test_a_copy_that_monday_does_not_archive_stays_in_its_question(world: World,
     for _ in range(3):
         world.hear(seconds=15)
     question = SyncConflict.objects.get(resolved_at=None)
-    choose(question, world.administrator("lead"), record={"choose": "custom", "value": "archive"})
+    choose(question, world.administrator("lead"), record={"choose": "archive_copy"})
     world.sandbox.control("faults", swallow=True, on="archive_item", count=times)
     for minutes in (1, 2, 6, 16, 61):
         world.hear(minutes=minutes)

@@ -93,8 +93,10 @@ def test_selected_requests_of_the_list_are_decided_by_the_same_question(
     assert "Latest, by mary" in words_of(browser.post(page, chosen, follow=True).content.decode())
 
 
-@pytest.mark.parametrize("policy", ["archive", "delete"])
-def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(browser: Client, policy: str) -> None:
+@pytest.mark.parametrize(("policy", "done"), [("archive_item", "archived"), ("delete_item", "deleted")])
+def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(
+    browser: Client, policy: str, done: str
+) -> None:
     states_of.boards()
     BoardLink.objects.update(deleted_record_policy=policy)
     contact = Contact.objects.create(name="Ann", monday_id="51")
@@ -107,7 +109,7 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(b
     assert "Keep 1 item on Monday?" in pages["reject"]
     assert "The records stay deleted in NPD. Their items stay on Monday as they are" in pages["reject"]
     assert "Remove 1 item on Monday?" in pages["approve"]
-    assert f"The items are {policy}d on Monday, as the board's setting says." in pages["approve"]
+    assert f"The items are {done} on Monday, as the board's setting says." in pages["approve"]
     assert "Ann (deleted)" in pages["approve"]
     home = words_of(browser.get("/admin/").content.decode())
     assert "Items would be removed on Monday" in home

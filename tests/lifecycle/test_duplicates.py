@@ -1,4 +1,4 @@
-"""merge.md: a second item has a linked record's NPD ID, or a second record is the same person."""
+"""A second item has a linked record's NPD ID, or a second record is the same person (merge, R14 to R20)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from conflicts.pages.resolution import NotAsSeen, resolve
-from conflicts.reports import AnswerKind, FieldSelection
+from conflicts.reports import FieldSelection
 from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
@@ -33,8 +33,8 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert world.values(contact)["npd_id"] == str(contact.pk)
     asks = open_conflict(contact.pk, "identity")
     assert asks.monday_item_id == copy
-    assert [o["value"] for o in asks.about["options"]] == ["archive", AnswerKind.NEW_RECORD, AnswerKind.LEAVE_ALONE]
-    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    assert [o["choose"] for o in asks.about["options"]] == ["archive_copy", "new_record", "leave_alone"]
+    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.work()
     assert world.sandbox.item(copy)["state"] == "archived"
     assert world.status(contact) == "synced"
@@ -47,7 +47,7 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
 def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
-    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.work()
     world.hear(minutes=11)
     world.sandbox.act("restore", item_id=copy)
@@ -57,10 +57,10 @@ def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: A
 
 
 def test_the_last_item_of_a_record_is_not_archived_as_its_copy(world: World, pat: Any) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete_record")
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
-    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.sandbox.act("delete", item_id=contact.monday_id)
     newcomers(world, seconds=11)
     newcomers(world, seconds=11)
@@ -75,7 +75,7 @@ def test_the_last_item_of_a_record_is_not_archived_as_its_copy(world: World, pat
 def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lost(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
-    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.sandbox.faults({"timeout": "after", "on": "archive_item"})
     world.work()
     for _ in range(2):
@@ -88,7 +88,7 @@ def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lo
 def test_a_copy_that_can_not_be_archived_brings_back_no_deleted_record(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
-    choose(open_conflict(contact.pk, "identity"), pat, "custom", "archive")
+    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.sandbox.faults({"timeout": "before", "on": "archive_item"})
     world.work(contact)
     contact.delete()
@@ -102,8 +102,8 @@ def test_a_copy_that_can_not_be_archived_brings_back_no_deleted_record(world: Wo
 def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     new, ignored = (duplicate(world, contact) for _ in range(2))
-    for copy, choice in ((new, AnswerKind.NEW_RECORD), (ignored, AnswerKind.LEAVE_ALONE)):
-        choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, "custom", choice)
+    for copy, choice in ((new, "new_record"), (ignored, "leave_alone")):
+        choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, choice)
     world.work()
     world.sandbox.act("edit", item_id=ignored, column_id="role_title", text="edited")
     newcomers(world, seconds=11)
@@ -149,17 +149,17 @@ def test_a_copy_that_is_edited_after_it_was_shown_is_asked_about_again(world: Wo
     if when == "before the page was loaded again":
         newcomers(world, seconds=11)
         sides: Any = {"record": {"npd": question.question, "monday": None}}
-        answer = {"record": FieldSelection("custom", AnswerKind.COPY)}
+        answer = {"record": FieldSelection("archive_copy")}
         with pytest.raises(NotAsSeen):
             resolve(question.pk, by=pat, resolution_type="merge", selections=answer, seen=sides)
     else:
-        choose(question, pat, "custom", AnswerKind.COPY)
+        choose(question, pat, "archive_copy")
         newcomers(world, seconds=11)
         [question] = questions()
         assert "edited since" in question.resolution_problem
     question.refresh_from_db()
     assert (world.sandbox.item(copy)["state"], "“Chief”" in question.question) == ("active", True)
-    choose(question, pat, "custom", AnswerKind.COPY)
+    choose(question, pat, "archive_copy")
     world.work()
     assert (world.sandbox.item(copy)["state"], questions()) == ("archived", [])
 
@@ -179,7 +179,7 @@ def test_a_record_is_not_merged_away_with_an_edit_that_its_question_did_not_show
     [question] = questions()
     assert "“Chief”" in question.question
     Contact.objects.filter(pk=newer.pk).update(notes="more")
-    choose(question, pat, "custom", value)
+    choose(question, pat, "merge_records", value)
     world.work()
     [question] = questions()
     assert ("edited since" in question.resolution_problem, Contact.objects.count()) == (True, 2)
@@ -207,7 +207,7 @@ def test_an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question(wo
     copy = duplicate(world, contact)
     [question] = questions()
     board = {"board_id": world.sandbox.add_board("Elsewhere"), "group_id": "topics"}
-    choose(question, pat, "custom", AnswerKind.COPY)
+    choose(question, pat, "archive_copy")
     world.sandbox.act("move_to_board", item_id=contact.monday_id, **board)
     newcomers(world, seconds=11)
     [question] = questions()
@@ -295,7 +295,7 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     world.hear()
     world.edit(newer, "email", mail("ann@example.com"))
     world.hear(newer)
-    choose(open_conflict(newer.pk, "identity"), pat, "custom", f"same:{original.pk}")
+    choose(open_conflict(newer.pk, "identity"), pat, "merge_records", str(original.pk))
     world.work()
     world.work()
     assert list(Contact.objects.all()) == [original]
@@ -323,7 +323,7 @@ def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: 
     first = Contact.objects.get(monday_id=item)
     second = world.contact("Ann", email="ann@example.com")
     world.work()
-    choose(open_conflict(second.pk, "identity"), pat, "custom", f"takes:{first.pk}")
+    choose(open_conflict(second.pk, "identity"), pat, "merge_records", str(first.pk))
     world.work()
     world.work(second)
     assert (second.monday_id, Contact.objects.count()) == (item, 1)
@@ -340,7 +340,7 @@ def test_a_record_that_none_of_the_items_is_gets_one_of_its_own_and_is_not_asked
     others = [world.add(f"Ann {number}", email=mail("ann@example.com")) for number in (1, 2)]
     contact = world.contact("Ann", email="ann@example.com")
     world.work()
-    choose(open_conflict(contact.pk, "identity"), pat, "custom", AnswerKind.NEW_ITEM)
+    choose(open_conflict(contact.pk, "identity"), pat, "new_item")
     world.work()
     contact.refresh_from_db()
     assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))

@@ -1,4 +1,4 @@
-"""merge.md, table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
+"""A linked record whose item is archived, deleted, not shown or elsewhere: merge/removed-and-deleted.md."""
 
 from datetime import timedelta
 from typing import Any
@@ -69,7 +69,7 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
 
 def test_a_board_that_is_gone_takes_no_record_with_it(world: World) -> None:
     contact = world.linked()
-    set_policy("delete")
+    set_policy("delete_record")
     world.sandbox.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=world.board_id())
     world.run_pass(contact)
     quiet_passes(world, 3)
@@ -82,7 +82,7 @@ def test_a_board_that_is_gone_takes_no_record_with_it(world: World) -> None:
 
 def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    set_policy("delete")
+    set_policy("delete_record")
     key = contact.pk
     item = take_away(world, contact, "delete")
     SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message="it failed")
@@ -129,7 +129,7 @@ def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: 
     contact = connected.linked(organization=acme)
     take_away(connected, acme, "delete")
     quiet_passes(connected)
-    choose(open_conflict(acme.pk), pat, "monday")
+    choose(open_conflict(acme.pk), pat, "delete_record")
     connected.work()
     settled(connected)
     assert connected.status(contact) == "synced", connected.sync_state(contact).blocked_fields

@@ -1,4 +1,4 @@
-"""The record was deleted in NPD: merge.md, rows "deleted | …" of the table "A record and its item"."""
+"""The record was deleted in NPD: D13 to D21 of docs/reference/merge/removed-and-deleted.md."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(world
     assert stone(key).state == "archived"
     assert "archived" in stone(key).note
     assert stone(key).settled_at is not None
-    (intent,) = Intent.objects.filter(entity_id=key, body__removes="archive")
+    (intent,) = Intent.objects.filter(entity_id=key, body__removes="archive_item")
     assert intent.state == "applied"
     assert ActivityLine.objects.filter(entity_id=key, kind="archived").count() == 1
     assert not SyncQueue.objects.filter(status="pending").exists()
@@ -67,7 +67,7 @@ def edited_there(world: World) -> tuple[str, Any]:
 def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(world: World, pat: Any) -> None:
     item_id, key = edited_there(world)
     conflict = question(key)
-    choose(conflict, pat, "monday")
+    choose(conflict, pat, "restore_record")
     world.work()
     world.work()
     back = Contact.objects.get(pk=key)

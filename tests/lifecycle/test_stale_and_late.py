@@ -16,7 +16,7 @@ from tests.support.world import World, mail
 
 def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    set_policy("create")
+    set_policy("create_item")
     made_by = WebhookEvent.objects.get(type="create_pulse").body["event"]["userId"]
     MondayAccount.objects.update_or_create(id=1, defaults={"user_id": str(made_by)})
     old = take_away(world, contact)

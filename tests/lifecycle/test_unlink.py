@@ -1,4 +1,4 @@
-"""Unlinked by policy or a person: merge.md, last row of the table "A record and its item", and the way back."""
+"""Unlinked by policy or a person: D22 and D23 of docs/reference/merge/removed-and-deleted.md."""
 
 import pytest
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from conflicts.models import SyncConflict
 from conflicts.pages.resolution import current_values, resolve
-from conflicts.reports import RECORD_KEY, AnswerKind, FieldSelection
+from conflicts.reports import RECORD_KEY, FieldSelection
 from npd.models import Contact
 from sync import attention, registry
 from sync.choices import Cause, UnmatchedReason
@@ -240,7 +240,7 @@ def test_a_record_with_the_name_of_an_item_is_asked_about_whenever_it_comes(worl
     assert items_of(world, link.board_id) == ["ANN  Smith", "Bob"]
     assert Contact.objects.count() == 2, "nor does the item become a record"
     [conflict] = SyncConflict.objects.filter(resolved_at=None)
-    selection = FieldSelection("custom", AnswerKind.NEW_ITEM)
+    selection = FieldSelection("new_item")
     seen = current_values(conflict)
     person = world.administrator("ada")
     resolve(conflict.pk, by=person, resolution_type="merge", selections={RECORD_KEY: selection}, seen=seen)

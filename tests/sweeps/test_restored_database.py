@@ -210,9 +210,9 @@ class Day:
         self._made_on_the_board()
         self.flow()
         quiet_passes(world)
-        choose(open_conflict(self.contact("archived").pk), self.pat, "monday")
+        choose(open_conflict(self.contact("archived").pk), self.pat, "delete_record")
         for who in ("made_again", "made_again_and_edited"):
-            choose(open_conflict(self.contact(who).pk), self.pat, "npd")
+            choose(open_conflict(self.contact(who).pk), self.pat, "create_item")
         self.npd(moved="third")
         self.flow()
         self.board(made_again_and_edited="today")

@@ -258,7 +258,7 @@ def test_a_record_whose_planned_item_went_gets_no_new_one_until_a_person_says_so
     assert {item["name"] for item in items_of(wizard, board).values()} == {"Late", "Later"}
     assert "Not in the set-up's plan" in [box.title for box in wizard.client.get("/admin/").context["boxes"]]
     question = SyncConflict.objects.get(resolved_at=None)
-    choose(question, wizard.person, record={"choose": "custom", "value": "new"})
+    choose(question, wizard.person, record={"choose": "new_item"})
     settle(wizard)
     ann.refresh_from_db()
     assert ann.monday_id in items_of(wizard, board)

@@ -33,7 +33,7 @@ from sync.fields.field_values import (
     with_item,
 )
 from sync.kernel import grouped, humanize
-from sync.kernel.acts import ActionError
+from sync.kernel.acts import CREATE_RECORD, ActionError
 from sync.kernel.db import match_key_sql
 from sync.limits import api_quota
 from sync.models import BoardLink, SyncedModel, SyncQueue
@@ -50,7 +50,7 @@ from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
 from sync.outbox.claim import Claim
 from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import AnswerFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.gather.item_facts import MAX_NAMESAKES
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
 
@@ -198,8 +198,6 @@ class SetupGatherer(preview.ListingGatherer):
         """Read what NPD knows about the claims, as it will be after the set-up."""
         facts = super().read_claims(board, claims, planned)
         facts = replace(facts, records=tuple(map(self._after_set_up, facts.records)))
-        if self.left_board:
-            facts = replace(facts, identity_answers=AnswerFacts())
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
             for _, relation in self.board.relations:
@@ -495,12 +493,12 @@ def _namesakes(
     free = {
         item_plan.facts.item_id
         for item_plan in planned_passes[-1].plan.items
-        if item_plan.act in (pass_plan.ItemAct.NOTHING, pass_plan.ItemAct.CREATE)
+        if item_plan.act == CREATE_RECORD or not (item_plan.act or item_plan.record_ids)
         if item_plan.facts.ignored is None and not _is_left_out(item_plan)
     }
     namesakes = []
     for record_plan in _record_plans(planned_passes).values():
-        question = record_plan.identity.question or {}
+        question = record_plan.question.data if record_plan.question else {}
         name = match_key(record_name(record_plan.record))
         if not name or not (question.get("by_name") or (record_plan.is_open and record_plan.creates)):
             continue
@@ -557,10 +555,10 @@ def _note_outcome(
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:
         item_id = item_plan.facts.item_id
-        asks = item_plan.act in (pass_plan.ItemAct.ASK, *pass_plan.DUPLICATES)
+        asks = item_plan.candidates or item_plan.act in pass_plan.DUPLICATES
         if asks or plan.chosen.choices.creates_records:
             plan.items_to_check[item_id] = listing.items[item_id].name[:200]
-        if item_plan.act is pass_plan.ItemAct.CREATE and item_plan.record is not None:
+        if item_plan.act == CREATE_RECORD and item_plan.record is not None:
             records.append(item_plan.record)
         if _is_left_out(item_plan):
             left_out.add(item_id)

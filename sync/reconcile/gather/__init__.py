@@ -23,7 +23,6 @@ from sync.boards import board_columns
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
-from sync.kernel import grouped
 from sync.limits import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.monday import board_events, lag
@@ -140,7 +139,7 @@ class Gatherer:
         facts = replace(
             facts,
             npd_id_records=item_facts.records_that_items_name(board, deleted) if deleted else {},
-            identity=item_facts.identity_facts(facts, plan.open_records, with_items),
+            **item_facts.identity_facts(facts, plan.open_records, with_items),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=longer_histories(board, not_resting),
@@ -167,16 +166,17 @@ class Gatherer:
         names it, because it may come back.
         """
         board = facts.board
-        crowded = _crowded_cells(board, facts.items)
-        if not crowded:
-            return facts
-        relations = {mapping.key for mapping, _ in board.relations}
-        bases = [entry for record in facts.records for key, entry in record.sync_state.base.items() if key in relations]
-        in_bases = {item_id for base in bases for item_id in (base["remote"] or {}).get("item_ids", ())}
+        items = (*facts.items.linked.values(), *facts.items.by_npd_id, *facts.items.by_match)
         hidden: dict[str, str] = {}
-        for entity_type, cells in grouped(crowded, lambda cell: cell.entity_type).items():
-            named = sorted({item_id for cell in cells for item_id in cell.related_ids})
-            related = self.related_items(entity_type, named, [cell.item_id for cell in cells])
+        for mapping, relation in board.relations:
+            cells = {item.id: item.reading(mapping.column_id).extra.get("linked_item_ids") or () for item in items}
+            crowded = {item_id: related_ids for item_id, related_ids in cells.items() if len(related_ids) > 1}
+            if not crowded:
+                continue
+            bases = [record.sync_state.base.get(mapping.key) for record in facts.records]
+            in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
+            named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
+            related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
             for item_id in named if related is not None else ():
                 item = related.get(item_id) if related else None
                 state = item.state if item else "not shown to NPD Sync"
@@ -374,26 +374,6 @@ def read_created_items(board: BoardContext, since: datetime) -> CreatedItems | N
     has_unknown = len(items) < len(unowned) or None in by_npd_id or "" in by_npd_id
     active = {key: item for key, item in by_npd_id.items() if key and field_values.is_active_on(board, item)}
     return CreatedItems(active, has_unknown)
-
-
-class CrowdedCell(NamedTuple):
-    """A cell with several connected items where NPD holds one record of this type."""
-
-    entity_type: str
-    related_ids: tuple[str, ...]
-    item_id: str  # of the item with the cell
-
-
-def _crowded_cells(board: BoardContext, items: BatchItems) -> list[CrowdedCell]:
-    """Return the relations' cells with several connected items, each once."""
-    cells = dict[CrowdedCell, None]()
-    for mapping, relation in board.relations:
-        for item in (*items.linked.values(), *items.by_npd_id, *items.by_match):
-            ids = item.reading(mapping.column_id).extra.get("linked_item_ids") or ()
-            if len(ids) > 1:
-                entity_type = target_of(relation).entity_type()
-                cells[CrowdedCell(entity_type, tuple(map(str, ids)), item.id)] = None
-    return list(cells)
 
 
 def _column_problems(board: BoardContext) -> set[str]:

@@ -15,7 +15,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import RowNumber
 from pghistory.core import event_models
 
-from conflicts.reports import AnswerKind, OpenConflict
+from conflicts.reports import OpenConflict
 from conflicts.store import questions_about, records_seeking
 from sync import choices, registry
 from sync.choices import ActivityKind
@@ -45,21 +45,12 @@ from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings, match_key
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import (
-    EDIT_KINDS,
-    AnswerFacts,
-    DeletedFacts,
-    IdentityFacts,
-    ItemFacts,
-    PassFacts,
-    RecordFacts,
-    RemovedItemFacts,
-)
+from sync.reconcile.facts import EDIT_KINDS, DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.missing import deleted_records
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
-from sync.records.item_links import AS_NEW_KEY, REQUEST_KEYS, left_by_deleted_record
+from sync.records.item_links import AS_NEW_KEY, left_by_deleted_record
 
 DAY = timedelta(days=1)
 
@@ -292,30 +283,32 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
     return owners
 
 
-def answer_facts(board: BoardContext, answers: Sequence[pass_plan.IdentityAnswer]) -> AnswerFacts:
-    """Return the records and items that these answers name."""
-    linked = board.model.objects.filter(monday_id__in={answer.item_id for answer in answers})
-    owners = {str(record.monday_id): record for record in linked}
-    named = board.model.objects.in_bulk({key for answer in answers for key in answer.record_ids})
-    merged = {answer.merged_id for answer in answers if answer.merged_id is not None}
-    needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
-    unedited = unedited_records(board.model, merged)
-    return AnswerFacts(named, owners, unedited, needed, _edited_since_shown(board, answers, named))
+def records_in_answers(
+    board: BoardContext, answers: Sequence[pass_plan.IdentityAnswer]
+) -> tuple[dict[UUID, SyncedModel], dict[UUID, str]]:
+    """Return the records that these answers name, or whose items they name, and why some can't be deleted for another.
 
-
-def _edited_since_shown(
-    board: BoardContext, answers: Iterable[pass_plan.IdentityAnswer], named: Mapping[UUID, SyncedModel]
-) -> frozenset[UUID]:
-    """Return the records to be merged whose values aren't those that the question showed."""
-    edited = set[UUID]()
+    The latter is by the conflict that was answered so.
+    """
+    ids = {key for answer in answers for key in answer.record_ids}
+    is_named = models.Q(pk__in=ids) | models.Q(monday_id__in={answer.item_id for answer in answers})
+    records = {record.pk: record for record in board.model.objects.filter(is_named)}
+    unedited = unedited_records(board.model, {answer.merged_id for answer in answers if answer.merged_id is not None})
+    obstacles = {}
     for answer in answers:
-        merged = named.get(answer.merged_id) if answer.merged_id else None
+        merged = records.get(answer.merged_id) if answer.merged_id else None
         if merged is None:
             continue
-        is_as_shown = answer.conflict.shown.get(str(merged.pk)) == field_values.record_values(board, merged)
-        if not (is_as_shown and answer.conflict.is_answered_as_shown):
-            edited.add(merged.pk)
-    return frozenset(edited)
+        conflict = answer.conflict
+        is_as_shown = conflict.shown.get(str(merged.pk)) == field_values.record_values(board, merged)
+        if not (is_as_shown and conflict.is_answered_as_shown):
+            problem = f"“{merged}” was edited since this was asked. Look at its values, then choose again."
+        elif merged.pk not in unedited:
+            problem = f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again."
+        else:
+            problem, _ = deletion_obstacles(merged)
+        obstacles[conflict.conflict_id] = problem
+    return records, obstacles
 
 
 def records_with_keys(board: BoardContext, keys: Iterable[str], condition: models.Q) -> list[SyncedModel]:
@@ -348,15 +341,15 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
 
 def identity_facts(
     facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], with_items: Sequence[pass_plan.RecordPlan]
-) -> IdentityFacts:
-    """Return the owners of the items that were read for records without one, and what is stored about both.
+) -> dict[str, Any]:
+    """Return the facts about the owners of the items that were read for records without one, by the facts' names.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear; for
     records that were made from an item, other records with the same match key.
     """
     board = facts.board
     entity_type = board.link.entity_type
-    identity = IdentityFacts()
+    identity: dict[str, Any] = {}
     if without_item := [plan.id for plan in plans if not plan.record.monday_id]:
         matching = [*facts.items.by_match, *facts.items.by_name]
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
@@ -369,13 +362,12 @@ def identity_facts(
         linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
         from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
         unedited = unedited_records(board.model, [UUID(key) for key in from_items])
-        identity = IdentityFacts(
-            owners,
-            frozenset(existing),
-            ignored={row.item_id: row for row in rows},
-            unlinked=facts.unlinked,
-            unedited=board.model.objects.in_bulk(unedited),
-        )
+        identity = {
+            "owners": owners,
+            "known_npd_ids": frozenset(existing),
+            "ignored": {row.item_id: row for row in rows},
+            "unedited": board.model.objects.in_bulk(unedited),
+        }
     keys = {
         plan.id: key
         for plan in with_items
@@ -388,7 +380,7 @@ def identity_facts(
     same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
     possible_duplicates = unedited_records(board.model, with_shared_key)
-    return replace(identity, same_key=same_key, possible_duplicates=possible_duplicates)
+    return identity | {"same_key": same_key, "possible_duplicates": possible_duplicates}
 
 
 def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
@@ -485,31 +477,23 @@ def _with_present_rows(
         key = keys.get(item.item_id)
         item_tombstones = [row for row in tombstones if row.monday_id == item.item_id or row.entity_id == npd_id]
         asked_id, question = questions.get(item.item_id, (None, None))
-        asked_record = by_id.get(asked_id) if asked_id else None
-        # What somebody asked for since overrules the answer.
-        is_overruled = any(key in item.claim.payload for key in REQUEST_KEYS)
-        answer = question.answer if question and not is_overruled else ""
-        is_answered_as_new = answer == AnswerKind.NEW_RECORD
-        has_records_id = item.new_record_id is not None and item.new_record_id == npd_id
-        complete.append(
-            replace(
-                item,
-                question=question,
-                asked_record=asked_record,
-                copied_record=asked_record if answer == AnswerKind.COPY else None,
-                is_answered_as_new=is_answered_as_new,
-                asking_records=frozenset(asking.get(item.item_id, ())),
-                new_record_id=uuid.uuid4() if is_answered_as_new and has_records_id else item.new_record_id,
-                owner=owners.get(item.item_id),
-                ignored=ignored.get(item.item_id),
-                is_unplanned=item.item_id in unplanned_ids,
-                tombstones=tuple(item_tombstones),
-                npd_id_record=by_id.get(npd_id) if npd_id else None,
-                matching=tuple(by_key.get(key, ())) if key else (),
-                namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
-                chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
-            )
+        item_now = replace(
+            item,
+            question=question,
+            asked_record=by_id.get(asked_id) if asked_id else None,
+            asking_records=frozenset(asking.get(item.item_id, ())),
+            owner=owners.get(item.item_id),
+            ignored=ignored.get(item.item_id),
+            is_unplanned=item.item_id in unplanned_ids,
+            tombstones=tuple(item_tombstones),
+            npd_id_record=by_id.get(npd_id) if npd_id else None,
+            matching=tuple(by_key.get(key, ())) if key else (),
+            namesakes=tuple(without_item.get(match_key(item.item.name), ())) if item.item else (),
+            chosen_record=by_id.get(item.chosen_id) if item.chosen_id else None,
         )
+        if item_now.is_answered_as_new and npd_id is not None and item.new_record_id == npd_id:
+            item_now = replace(item_now, new_record_id=uuid.uuid4())
+        complete.append(item_now)
     return complete
 
 

@@ -41,15 +41,14 @@ from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.facts import (
     EVENT_WINDOW,
     LOOP_WINDOW,
-    AnswerFacts,
     ItemFacts,
     PassFacts,
     RecordFacts,
     RecordHistory,
     change_events,
 )
-from sync.reconcile.gather.item_facts import MAX_EVENTS, answer_facts, deleted_facts, events_by_item
-from sync.reconcile.missing import identity
+from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
+from sync.reconcile.missing import questions
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
@@ -91,7 +90,8 @@ def read_facts(
     unknown = tuple(claims_by_record.pop(record_id) for record_id in missing if record_id not in tombstones)
     all_facts = facts_of_records(board, now, claims_by_record, all_records, tombstones)
     records = tuple(record for record in all_facts if record.id in stored)
-    answers = [answer for record in records for answer in identity.answers_of(record)]
+    answers = [answer for record in records for answer in questions.answers_of(record)]
+    answer_records, merge_obstacles = records_in_answers(board, answers) if answers else ({}, {})
     return PassFacts(
         board,
         now,
@@ -100,7 +100,8 @@ def read_facts(
         unknown=unknown,
         item_claims=tuple(item_claims),
         claimed_linked_items=tuple(map(str, owners)),
-        identity_answers=answer_facts(board, answers) if answers else AnswerFacts(),
+        answer_records=answer_records,
+        merge_obstacles=merge_obstacles,
     )
 
 

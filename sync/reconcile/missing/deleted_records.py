@@ -1,6 +1,6 @@
 """Decides what happens to an item after its record was deleted in NPD (removed_items.py has the reverse case).
 
-Implements the rows *deleted | …* of “A record and its item” in docs/reference/merge.md: the board's policy decides
+Implements D13 to D21 of docs/reference/merge/removed-and-deleted.md: the board's policy decides
 about an item that nobody edited since both sides agreed, a person about an edited or restored one. If the deleted
 record was not synced to Monday (sync off, left out, one way), its item stays as it is (KEPT), with its NPD ID, and
 makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
@@ -20,6 +20,7 @@ from sync.choices import ActivityKind, TombstoneReason
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
+from sync.kernel import acts
 from sync.merge import Unknown
 from sync.models import ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
@@ -28,7 +29,7 @@ from sync.reconcile.board_filter import linked_item_verdict, record_verdict
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.lost_updates import edits_removed_with_item
-from sync.reconcile.missing import removed_items
+from sync.reconcile.missing import questions, removed_items
 from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
@@ -40,17 +41,10 @@ FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, ch
 # The sync state's `remote_state` of an item that somebody restored after it had been removed.
 ITEM_IS_BACK = "restored"
 
-# The options of the question, as a stored choice names them, beside removed_items.UNLINK_OPTION.
-REMOVE_OPTION = "npd"
-RESTORE_OPTION = "monday"
-
 # Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
 
-STATE_AFTER = {
-    choices.DeletedRecordPolicy.ARCHIVE: choices.TombstoneState.ARCHIVED,
-    choices.DeletedRecordPolicy.DELETE: choices.TombstoneState.DELETED,
-}
+STATE_AFTER = {acts.ARCHIVE_ITEM: choices.TombstoneState.ARCHIVED, acts.DELETE_ITEM: choices.TombstoneState.DELETED}
 
 _TO_NPD = (choices.SyncDirection.BIDIRECTIONAL, choices.SyncDirection.MONDAY_TO_NPD)
 # With fields that are synced to Monday only: nobody is asked about an edit of these, but the history keeps it.
@@ -61,9 +55,9 @@ _BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
 
 # The calls that carry out an item's removal; unlinking only clears its NPD ID.
 REMOVAL_CALLS = {
-    choices.DeletedRecordPolicy.ARCHIVE: choices.CallKind.ARCHIVE,
-    choices.DeletedRecordPolicy.DELETE: choices.CallKind.DELETE,
-    choices.DeletedRecordPolicy.UNLINK: choices.CallKind.CHANGE,
+    acts.ARCHIVE_ITEM: choices.CallKind.ARCHIVE,
+    acts.DELETE_ITEM: choices.CallKind.DELETE,
+    acts.UNLINK: choices.CallKind.CHANGE,
 }
 
 
@@ -121,9 +115,8 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
     choice = plan.facts.choice
     if item is not None:
         plan.sync_state.removed_since = None
-    if is_removed and choice is not None and choice.choose == RESTORE_OPTION:
-        plan.new_state = choices.TombstoneState.RESTORED
-        plan.end(pass_plan.Outcome.SETTLED)
+    if is_removed and choice is not None and choice.choose == acts.RESTORE_RECORD:
+        plan.restore()
     elif item is None:
         _decide_without_item(facts, plan)
     elif is_removed:
@@ -200,30 +193,25 @@ def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: It
     Open conflicts about fields don't stop it: `deletion_reports` closes them.
     """
     facts = plan.facts
-    policy = choices.DeletedRecordPolicy(board.link.deleted_record_policy)
+    policy = board.link.deleted_record_policy
     is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.sync_state.remote_state == ITEM_IS_BACK
     if is_restored:
         plan.sync_state.remote_state = ITEM_IS_BACK
     plan.edits = edited_cells(board, plan, item)
-    choice = facts.choice
-    asks = is_restored or plan.edits or policy is choices.DeletedRecordPolicy.ASK
-    if choice is None and asks:
-        ask_about_item(plan, policy)
-    elif choice is None:
-        plan.item_removal = policy
-    elif choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}:
-        ask_about_item(plan, policy, "The item was edited after you chose. Check it and choose again.")
-    elif choice.choose == RESTORE_OPTION:
-        plan.new_state = choices.TombstoneState.RESTORED
-        plan.end(pass_plan.Outcome.SETTLED)
-    elif choice.choose == removed_items.UNLINK_OPTION:
-        plan.item_removal = choices.DeletedRecordPolicy.UNLINK
+    act = "" if is_restored or plan.edits or policy == choices.DeletedRecordPolicy.ASK else policy
+    problem = ""
+    if facts.choice is not None:
+        possible = (acts.RESTORE_RECORD, *REMOVAL_CALLS)
+        act, problem = questions.chosen_act(facts.choice, plan.edits, possible, "The item")
+    if act == acts.RESTORE_RECORD:
+        plan.restore()
+    elif act:
+        plan.act = act
     else:
-        deletes = policy is choices.DeletedRecordPolicy.DELETE
-        plan.item_removal = policy if deletes else choices.DeletedRecordPolicy.ARCHIVE
+        ask_about_item(plan, policy, problem)
 
 
-def ask_about_item(plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPolicy, problem: str = "") -> None:
+def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") -> None:
     """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
     if facts.choice is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
@@ -239,26 +227,19 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: choices.DeletedRecordPol
     # Without a line: the conflict adds one to the history.
     _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
     removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
-    remove = reports.Option(REMOVE_OPTION, f"Archive the item{again}", removing, does=reports.ARCHIVE_ITEM)
-    if policy is choices.DeletedRecordPolicy.DELETE:
+    remove = reports.Option(acts.ARCHIVE_ITEM, removing, label=f"Archive the item{again}")
+    if policy == acts.DELETE_ITEM:
         removing = f"{removing.removesuffix('.')} for 30 days."
-        remove = reports.Option(REMOVE_OPTION, f"Delete the item{again}", removing, does=reports.DELETE_ITEM)
+        remove = reports.Option(acts.DELETE_ITEM, removing, label=f"Delete the item{again}")
     restoring = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and becomes no new record."
     options = [
         remove,
-        reports.Option(RESTORE_OPTION, "Restore the record", restoring, does=reports.RESTORE_RECORD),
-        reports.Option(
-            removed_items.UNLINK_OPTION, "Unlink the item", unlinking, removed_items.UNLINK_VALUE, reports.UNLINK
-        ),
+        reports.Option(acts.RESTORE_RECORD, restoring, label="Restore the record"),
+        reports.Option(acts.UNLINK, unlinking, label="Unlink the item"),
     ]
-    plan.question = plan.conflict_report(
-        ConflictKind.DELETE,
-        facts.tombstone.monday_id or "",
-        fields=plan.edits,
-        rejected={reports.RECORD_KEY: problem} if problem else {},
-        data={"what": plan.reason, "options": [option.to_json() for option in options]},
-    )
+    plan.question = questions.ask(plan.record, plan.item_id, plan.reason, options, plan.edits)
+    plan.question.reject_answer(problem)
 
 
 def _end_deletion(
@@ -282,7 +263,7 @@ def _end_deletion(
         plan.add_lines(HistoryLine(kind, sentence, values={"reason": code}))
     plan.new_state = new_state
     plan.reason_code = reason
-    plan.item_removal = None
+    plan.act = ""
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
@@ -346,7 +327,7 @@ def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: A
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
     states = approvals.states(choices.ApprovalKind.ITEMS)
     # A person's choice and an unlinking need no approval.
-    acts = [(plan.id, "") for plan in planned if plan.item_removal in STATE_AFTER and plan.facts.choice is None]
+    acts = [(plan.id, "") for plan in planned if plan.act in STATE_AFTER and plan.facts.choice is None]
     verdicts = approvals.verdicts(choices.ApprovalKind.ITEMS, acts)
     for plan in planned:
         may_go, plan.approval = verdicts.get((plan.id, ""), (True, None))
@@ -360,15 +341,10 @@ def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: A
 def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
     """Return the approval requests to store for planned removals: counted as done, or waiting."""
     return [
-        ApprovalRequest(
-            entity_type=plan.record.entity_type(),
-            entity_id=plan.id,
-            remote_id=plan.item_id,
-            kind=choices.ApprovalKind.ITEMS,
-            key="",
-            label=f"The item of “{plan.record}”, which was deleted in NPD",
-            values={"record": str(plan.record)},
-            state=plan.approval,
+        plan.approval_request(
+            choices.ApprovalKind.ITEMS,
+            f"The item of “{plan.record}”, which was deleted in NPD",
+            {"record": str(plan.record)},
         )
         for plan in plans
         if plan.approval is not None
@@ -381,8 +357,8 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
         str(plan.id),
         plan.id,
         plan.item_id,
-        columns={board.link.npd_id_column: None} if plan.item_removal is choices.DeletedRecordPolicy.UNLINK else {},
-        removes=str(plan.item_removal),
+        {board.link.npd_id_column: None} if plan.act == acts.UNLINK else {},
+        removes=plan.act,
         approval=next(iter(new_item_removal_requests([plan])), None),
     )
 
@@ -398,8 +374,8 @@ def take_removal_answer(board: BoardContext, plan: pass_plan.DeletedPlan, answer
         if answer.verdict is pass_plan.WriteVerdict.FAILED:
             plan.reason = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
         plan.ending = answer.ending
-    elif plan.item_removal in STATE_AFTER:
-        _end_after_our_removal(board, plan, STATE_AFTER[plan.item_removal], answer.item)
+    elif plan.act in STATE_AFTER:
+        _end_after_our_removal(board, plan, STATE_AFTER[plan.act], answer.item)
     else:
         unlinked = TombstoneReason.UNLINKED
         _end_deletion(
@@ -418,8 +394,7 @@ def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> N
         plan.approval = None
         plan.lost_updates = []
     elif plan.restores and pause:
-        plan.new_state = None
-        plan.end(pass_plan.Outcome.RELEASED, pause)
+        plan.start_anew(pass_plan.Outcome.RELEASED, pause)
 
 
 def restored_sentence(plan: pass_plan.DeletedPlan) -> str:

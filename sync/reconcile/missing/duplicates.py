@@ -1,10 +1,10 @@
 """Decides about duplicates: a second item with a record's NPD ID, and a record that may be the same as another one.
 
-Implements, of “A record and its item” in docs/reference/merge.md:
+Implements, of docs/reference/merge/record-and-item.md:
 
-- *there, linked | a second item bears its NPD ID*: the second item loses its NPD ID. If our own create made it and
+- R18 to R20: the second item loses its NPD ID. If our own create made it and
   nobody touched it, it is archived, too; else a person is asked whether it is the same.
-- the last sentence of *none | there, never linked*: a person is also asked whether two records are the same, if one was
+- R14: a person is also asked whether two records are the same, if one was
   made from an item and has got the match key of the other.
 
 An `ItemPlan` with the act DUPLICATE is such a second item. One with the act COPY is only archived, because a person
@@ -14,17 +14,16 @@ answered that it is a copy.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from conflicts import reports
-from conflicts.reports import AnswerKind, ConflictKind, Option
+from conflicts.reports import ConflictKind, ConflictReport, Option
 from sync.choices import ActivityKind, ApprovalKind, ApprovalState
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
-from sync.kernel.acts import ACTS
+from sync.kernel import acts
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
-from sync.reconcile.missing import identity
+from sync.reconcile.missing import questions
 from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
 
 
@@ -42,18 +41,17 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
             for conflict in record_plan.facts.conflicts
         )
         # Who is asked already stays asked after an edit in NPD, which only keeps the record from being deleted.
-        is_possible = is_asked or record_plan.id in facts.identity.possible_duplicates
+        is_possible = is_asked or record_plan.id in facts.possible_duplicates
         if not (is_possible and record_plan.sync_state.made_from_item) or record_plan.item is None:
             continue
         key = field_values.match_key_of_item(board, record_plan.item)
-        same_key = facts.identity.same_key.get(key, ()) if key else ()
+        same_key = facts.same_key.get(key, ()) if key else ()
         others = [other for other in same_key if other.pk not in (record_plan.id, *merged)]
         if others:
-            question = _same_record_question(record_plan.record, others, board.match_label)
-            record_plan.identity.duplicate_question = question
+            record_plan.question = _whether_same_record(record_plan.record, others, board.match_label)
 
 
-def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], match_label: str) -> dict[str, Any]:
+def _whether_same_record(record: SyncedModel, others: Sequence[SyncedModel], match_label: str) -> ConflictReport:
     """Return the question whether a record that was made from an item is the same as one of these others."""
     deletion = f"The record “{record}” is deleted in NPD"
     options = []
@@ -62,27 +60,26 @@ def _same_record_question(record: SyncedModel, others: Sequence[SyncedModel], ma
         if other.monday_id:
             effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
         label = f"The same as “{other}”: delete “{record}”"
-        options.append(Option.answer(reports.MERGE_RECORDS, effect, f"{identity.SAME_AS}{other.pk}", label))
-    options.append(Option.answer("two_records", ACTS["two_records"].effect, AnswerKind.TWO_RECORDS))
-    names = identity.quoted_names(others)
+        options.append(Option(acts.MERGE_RECORDS, effect, str(other.pk), label))
+    options.append(Option(acts.TWO_RECORDS, acts.ACTS[acts.TWO_RECORDS].effect))
+    names = questions.quoted_names(others)
     sentence = f"“{record}”, which was made from an item on the board, has the same {match_label} as {names}."
-    return identity.question_data(sentence, identity.record_candidates(others), options)
+    return questions.ask_who(record, record.monday_id or "", sentence, questions.record_candidates(others), options)
 
 
 def add_shown_values(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
-    """Add to its question what that shows of its record, as it was written: an answer may delete that."""
-    question = plan.identity.duplicate_question
-    if question is None:
+    """Add to the question about its record what that shows of it, as it was written: an answer may delete that."""
+    if plan.question is None or plan.question.kind != ConflictKind.IDENTITY or plan.asks_which_item:
         return
-    questions = (conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.IDENTITY)
-    before = next((conflict for conflict in questions if conflict.monday_item_id == plan.record.monday_id), None)
+    asked = (conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.IDENTITY)
+    before = next((conflict for conflict in asked if conflict.monday_item_id == plan.record.monday_id), None)
     shown = {str(plan.id): field_values.record_values(board, plan.record)}
-    plan.identity.duplicate_question = identity.with_edits_named(board, question, shown, before)
+    questions.name_edits(board, plan.question, shown, before)
 
 
 def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Find the duplicates that our own creates made: they are archived; over the limit, people are asked about them."""
-    duplicates = [item for item in plan.items if item.act is pass_plan.ItemAct.DUPLICATE]
+    duplicates = [item for item in plan.items if item.act == pass_plan.CLEAR_NPD_ID]
     own = [duplicate for duplicate in duplicates if is_own_create(facts.board, duplicate)]
     if not own:
         return
@@ -142,7 +139,7 @@ def _has_sent_value(
 
 def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:
     """Whether it is archived: a person's copy, or ours if the answer to clearing its NPD ID shows no edit since."""
-    if duplicate.act is pass_plan.ItemAct.COPY:
+    if duplicate.act == acts.ARCHIVE_COPY:
         return True
     if not duplicate.is_ours or cleared is None or cleared.verdict is not WriteVerdict.DONE:
         return False
@@ -150,7 +147,7 @@ def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: W
     return bool(_creates_that_sent_its_values(board, duplicate))
 
 
-def take_answers(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> None:
+def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> None:
     """Take Monday's answers to clearing its NPD ID, and to archiving it; a copy is only archived.
 
     If it was removed meanwhile, nothing is left to do. Questions show the item as an answer has it.
@@ -165,15 +162,16 @@ def take_answers(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) 
         return
     # If there are two answers, the second is the one to archiving it.
     is_off_board = len(answers) > 1 or any(answer.verdict is WriteVerdict.GONE for answer in answers)
-    kind = ActivityKind.ARCHIVED
     name = duplicate.item.name
-    detail = ""
-    if duplicate.act is pass_plan.ItemAct.COPY:
+    duplicate.keeps_finding = False
+    if duplicate.act == acts.ARCHIVE_COPY:
         sentence = f"The item “{name}” was a copy of “{duplicate.original_record}”; it was archived on Monday."
     elif not is_off_board:
-        kind = ActivityKind.CONFLICT_IDENTITY
-        sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
-        detail = f"Who is this? {duplicate_question_text(duplicate)}"
+        duplicate.sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
+        duplicate.kind = ActivityKind.CONFLICT_IDENTITY
+        duplicate.question = whether_copy(board, duplicate)
+        duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, f"Who is this? {_copy_sentence(duplicate)}")
+        return
     elif duplicate.is_ours:
         sentence = (
             f"A second item “{name}” was on the board, created by a call whose answer was lost; "
@@ -181,16 +179,14 @@ def take_answers(duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) 
         )
     else:
         sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
-    duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, detail or sentence)
-    duplicate.keeps_finding = False
     duplicate.sentence = sentence
-    duplicate.kind = kind
-    if kind is not ActivityKind.CONFLICT_IDENTITY:
-        duplicate.finding = None
-        duplicate.closing_reason = sentence
+    duplicate.kind = ActivityKind.ARCHIVED
+    duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence)
+    duplicate.finding = None
+    duplicate.closing_reason = sentence
 
 
-def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> reports.ConflictReport:
+def whether_copy(board: BoardContext, duplicate: pass_plan.ItemPlan) -> ConflictReport:
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.original_record
@@ -201,19 +197,18 @@ def question_report(board: BoardContext, duplicate: pass_plan.ItemPlan) -> repor
     creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
     leaving_alone = f"The item “{item.name}” stays on the board and is not synced."
     options = [
-        Option.answer(reports.ARCHIVE_COPY, archiving, AnswerKind.COPY, "It is a copy: archive it"),
-        Option.answer("new_record", creating, AnswerKind.NEW_RECORD),
-        Option.answer("leave_alone", leaving_alone, AnswerKind.LEAVE_ALONE),
+        Option(acts.ARCHIVE_COPY, archiving, label="It is a copy: archive it"),
+        Option(acts.NEW_RECORD, creating),
+        Option(acts.LEAVE_ALONE, leaving_alone),
     ]
-    candidates = identity.record_candidates([record])
-    data = identity.question_data(duplicate_question_text(duplicate), candidates, options)
-    data["item"] = field_values.item_data(board, item)
-    shown = {item.id: data["item"]["values"]}
-    data = identity.with_edits_named(board, data, shown, duplicate.facts.question)
-    return reports.ConflictReport(board.link.entity_type, record.pk, item.id, ConflictKind.IDENTITY, data=data)
+    shown_item = field_values.item_data(board, item)
+    candidates = questions.record_candidates([record])
+    question = questions.ask_who(record, item.id, _copy_sentence(duplicate), candidates, options, item=shown_item)
+    questions.name_edits(board, question, {item.id: shown_item["values"]}, duplicate.facts.question)
+    return question
 
 
-def duplicate_question_text(duplicate: pass_plan.ItemPlan) -> str:
+def _copy_sentence(duplicate: pass_plan.ItemPlan) -> str:
     """Return the text of the question; it is the same in every pass."""
     return (
         f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.original_record}”, which already has another "

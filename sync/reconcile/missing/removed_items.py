@@ -1,16 +1,16 @@
 """Decides what happens to a record whose item was archived, deleted or moved, or is not shown any more.
 
-Implements the rows *there | …* for removed items of “A record and its item” in docs/reference/merge.md: the pass first
+Implements D1 to D12 of docs/reference/merge/removed-and-deleted.md: the pass first
 waits, because Monday has an undo. Then the board's policy decides about a record that nobody edited since both sides
 agreed, and a person about all others. No policy acts on an item that was moved or isn't shown: it may still exist.
-deleted_records.py does the same for deleted records. Also *unlinked by policy or a person*: the sync goes off, and the
-item loses its NPD ID.
+deleted_records.py does the same for deleted records. Also D22, unlinked: the sync goes off, and the item loses its NPD
+ID.
 
 An item counts as deleted if it says so when it is read by its id, while its board is active, and says so again after
 the quiet time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from sync import choices
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
+from sync.kernel import acts
 from sync.merge import FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
@@ -30,16 +31,11 @@ from sync.reconcile import field_plan, our_writes, pass_plan
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
+from sync.reconcile.missing import questions
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
+from sync.records.authors import SYNC_ACTOR
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
-
-# The options of the question, as a stored choice names them: “npd” if NPD's state stands, “monday” if Monday's does, as
-# in deleted_records.py.
-CREATE_OPTION = "npd"
-DELETE_OPTION = "monday"
-UNLINK_OPTION = "custom"
-UNLINK_VALUE = "unlink"
 
 # How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”).
 DAYS_IN_TRASH = 30
@@ -61,23 +57,17 @@ RESTORE_HINTS = {
     MOVED: "move it back",
     MISSING: "let NPD Sync's user on Monday see it again",
 }
-_OPTION_ACTS = {
-    CREATE_OPTION: choices.RemovedItemPolicy.CREATE,
-    DELETE_OPTION: choices.RemovedItemPolicy.DELETE,
-    UNLINK_OPTION: choices.RemovedItemPolicy.UNLINK,
-}
-BY_PERSON = "as somebody decided"
-BY_POLICY = "as this board's setting says"
 
 
 def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
-    planned = [record_plan for record_plan in plan.open_records if record_plan.removed_item]
-    for record_plan in planned:
+    linked = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
+    removed = [record_plan for record_plan in linked if removed_state(facts.board, record_plan)]
+    for record_plan in removed:
         record_plan.lost_cells = cells_that_nobody_emptied(facts, record_plan)
-        plan_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
-    if planned:
-        approve_deletions(planned, facts.approvals)
+        decide_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
+    if removed:
+        approve_deletions(removed, facts.approvals)
 
 
 def requested_unlink(facts: RecordFacts) -> str:
@@ -90,7 +80,7 @@ def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
     The write of the pass clears the item's NPD ID (`cleared_columns`). Settling then turns the record's sync off, and
     stores the item as ignored: it is neither matched nor made into a record until a person says so. The board's policy
-    for removed items may unlink too (`plan_removed_item`). The base stays in the sync state, in case a person
+    for removed items may unlink too (`decide_removed_item`). The base stays in the sync state, in case a person
     links the two again (sync/records/item_links.py).
     """
     for record_plan in plan.records.values():
@@ -107,10 +97,11 @@ def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str
     return {} if field_values.npd_id_of(board, item) == "" else {column: None}
 
 
-def plan_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime) -> None:
-    """Plan what happens to a record with a removed item: wait, act, or ask a person."""
-    assert plan.removed_item is not None
-    state = plan.removed_item.state
+def decide_removed_item(
+    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime
+) -> None:
+    """Decide what happens to a record with a removed item: it waits, an act is carried out, or a person is asked."""
+    state = removed_state(board, plan)
     sync_state = plan.sync_state
     seen_since = sync_state.removed_since if sync_state.remote_state in OFF_BOARD_STATES else None
     since = seen_since or now
@@ -119,7 +110,7 @@ def plan_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, facts: Re
     sync_state.removed_since = since
     sync_state.removed_passes = passes
     sync_state.remote_state = state
-    sentence = removal_sentence(plan, state, facts.actor)
+    sentence = plan.removal = removal_sentence(plan, state, facts.actor)
     if not plan.record.may_sync:
         plan.end_settled(f"{sentence} Nothing was sent.")
         return
@@ -131,31 +122,34 @@ def plan_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, facts: Re
     wait = quiet_seconds - (now - since).total_seconds()
     if state == MISSING and passes < PASSES_BEFORE_ASKING and not plan.facts.is_asked_about_removal:
         wait = max(wait, quiet_seconds)
-    if wait > 0 and not _is_recreation(plan.facts, state):
+    if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
         plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
         return
-    # A person resolves a conflict about the record's values first.
-    kinds = {conflict.kind for conflict in plan.facts.conflicts}
-    policy = choices.RemovedItemPolicy(board.link.removed_item_policy)
-    if not kinds.isdisjoint((ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)) or will_ask(board, plan):
-        policy = choices.RemovedItemPolicy.ASK
-    removed = _removed_item_of(board, plan, facts, sentence)
-    _choose_act(board, plan, facts, policy, removed)
-    plan.removed_item = removed
-    if facts.is_removed_too_often and removed.act is choices.RemovedItemPolicy.CREATE and not removed.is_chosen:
+    plan.edits = edits_since_agreed(board, plan)
+    plan.removal = f"{sentence} {_edits_sentence(board, plan.edits)}".strip()
+    options = removal_options(board.settings, plan.record, state, facts)
+    problem = _choose_act(board, plan, facts, [option.choose for option in options])
+    if facts.is_removed_too_often and plan.act == acts.CREATE_ITEM and not plan.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
-        removed.sentence = f"{removed.sentence} {REMOVED_TOO_OFTEN}"
-        removed.act = None
-        removed.decided_by = ""
-    if not removed.act:
-        plan.end_settled(f"{removed.sentence} You are asked what happens to the record.")
+        plan.removal = f"{plan.removal} {REMOVED_TOO_OFTEN}"
+        plan.act = ""
+    item_id = plan.record.monday_id or ""
+    plan.question = questions.ask(plan.record, item_id, plan.removal, options, plan.edits)
+    plan.question.reject_answer(problem)
+    if not plan.act:
+        plan.end_settled(f"{plan.removal} You are asked what happens to the record.")
         return
-    if removed.act is choices.RemovedItemPolicy.UNLINK:
+    if plan.act == acts.UNLINK:
         event = f"was {state}" if state in REPORTED_STATES else "was removed"
-        plan.unlink(f"its item {event}, {removed.decided_by}")
+        plan.unlink(f"its item {event}, {by_whom(plan)}")
     plan.end_settled("")
+
+
+def by_whom(plan: pass_plan.RecordPlan) -> str:
+    """Return who decided on the act about a removed item, as a phrase."""
+    return "as somebody decided" if plan.is_chosen else "as this board's setting says"
 
 
 def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> None:
@@ -163,22 +157,19 @@ def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: Approv
 
     Release a pending approval if the record is to be asked about instead.
     """
-    delete = choices.RemovedItemPolicy.DELETE
-    deleting = [plan for plan in planned if plan.removed_item and plan.removed_item.act is delete]
+    deleting = [plan for plan in planned if plan.act == acts.DELETE_RECORD]
     # The record may have been deleted before within the hour, and restored.
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approvals.verdicts(choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     for plan in planned:
-        removed = plan.removed_item
-        assert removed is not None
-        released = choices.ApprovalState.RELEASED if removed.needs_answer else None
-        may_go, removed.approval = verdicts.get((plan.id, ""), (True, released))
+        released = choices.ApprovalState.RELEASED if plan.question else None
+        may_go, plan.approval = verdicts.get((plan.id, ""), (True, released))
         if may_go:
             continue
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
-        removed.options = removed.options if plan.facts.is_asked_about_removal else ()
-        removed.act = None
-        reason = f"{removed.sentence} So many records would be deleted at once that this waits for approval on Home."
+        plan.question = plan.question if plan.facts.is_asked_about_removal else None
+        plan.act = ""
+        reason = f"{plan.removal} So many records would be deleted at once that this waits for approval on Home."
         plan.end_settled(reason)
 
 
@@ -208,37 +199,33 @@ def removal_sentence(plan: pass_plan.RecordPlan, state: str, actor: str) -> str:
     return f"The item “{name}” was {state} {f'by {actor}' if actor else 'on Monday'}."
 
 
-def _is_recreation(facts: RecordFacts, state: str) -> bool:
+def _is_recreation(plan: pass_plan.RecordPlan) -> bool:
     """Whether a person asked for a new item and one may be created.
 
     Unlinking wins over re-creating because it loses nothing. Restoring a record while its item is being removed also
     counts.
     """
-    payload = facts.claim.payload
-    direction = facts.record.sync_direction
+    payload = plan.facts.claim.payload
+    direction = plan.record.sync_direction
+    state = plan.sync_state.remote_state
     is_restored = bool(payload.get(RECORD_RESTORED_KEY)) and state in REPORTED_STATES
     is_requested = is_restored or (bool(payload.get(RECREATE_KEY)) and state != MISSING)
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
-def _removed_item_of(
-    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, sentence: str
-) -> pass_plan.RemovedItem:
-    """Return the removed item with the edits since both sides agreed, and with what a person may choose."""
-    fields = edits_since_agreed(board, plan)
+def _edits_sentence(board: BoardContext, edits: Sequence[reports.FieldConflict]) -> str:
+    """Return what was edited since both sides agreed."""
     labels = {mapping.key: mapping.label for mapping in board.mappings}
-    edited = [labels[edit.key] for edit in fields if edit.npd != edit.base or edit.monday]
-    unreadable = [labels[edit.key] for edit in fields if edit.reason not in ("", MISSED_EDIT)]
-    description = f"{sentence} Nothing was edited since the last sync."
+    edited = [labels[edit.key] for edit in edits if edit.npd != edit.base or edit.monday]
+    unreadable = [labels[edit.key] for edit in edits if edit.reason not in ("", MISSED_EDIT)]
+    sentences = []
     if edited:
-        description = f"{sentence} Edited since the last sync: {', '.join(edited)}."
-    elif unreadable:
-        description = sentence
+        sentences.append(f"Edited since the last sync: {', '.join(edited)}.")
+    elif not unreadable:
+        sentences.append("Nothing was edited since the last sync.")
     if unreadable:
-        description += f" These fields can't be read on Monday and may have edits: {', '.join(unreadable)}."
-    state = plan.sync_state.remote_state
-    options = removal_options(board.settings, plan.record, state, facts)
-    return pass_plan.RemovedItem(state, description, fields, options)
+        sentences.append(f"These fields can't be read on Monday and may have edits: {', '.join(unreadable)}.")
+    return " ".join(sentences)
 
 
 def removal_options(
@@ -254,80 +241,65 @@ def removal_options(
             f"NPD Sync creates a new item with NPD's values, and links it with “{name}”. To get the old item back "
             f"instead, {RESTORE_HINTS[state]}: this question then closes by itself."
         )
-        options.append(reports.Option(CREATE_OPTION, label, effect, does=reports.CREATE_ITEM))
+        options.append(reports.Option(acts.CREATE_ITEM, effect, label=label))
     if state != MISSING and direction != choices.SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
         label = "Delete the record in NPD too"
         effect = (
             f"NPD Sync deletes “{name}” in NPD, with all that was edited there.{facts.loss} You can restore it for "
             f"{settings.tombstone_days} days, under “Deleted records”."
         )
-        options.append(reports.Option(DELETE_OPTION, label, effect, does=reports.DELETE_RECORD))
+        options.append(reports.Option(acts.DELETE_RECORD, effect, label=label))
     label = "Keep the record and end its sync"
     effect = (
         f"“{name}” stays in NPD as it is, with its sync off. The item is unlinked: if somebody restores it, it "
         "becomes no record by itself."
     )
-    return (*options, reports.Option(UNLINK_OPTION, label, effect, UNLINK_VALUE, reports.UNLINK))
+    return (*options, reports.Option(acts.UNLINK, effect, label=label))
 
 
 def _choose_act(
-    board: BoardContext,
-    plan: pass_plan.RecordPlan,
-    facts: RemovedItemFacts,
-    policy: choices.RemovedItemPolicy,
-    removed: pass_plan.RemovedItem,
-) -> None:
-    """Apply a person's choice if the values that they saw are unchanged; without one the policy, if nothing was edited.
+    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, possible: Collection[str]
+) -> str:
+    """Choose a person's act if the values that they saw are unchanged; without one the policy's, if nothing was edited.
 
-    A choice whose option isn't open any more is answered with the reason.
+    Return why a person's act can't be carried out.
     """
-    if _is_recreation(plan.facts, removed.state):
-        # Nobody is asked any more: the history keeps the edits on Monday that go with the old item.
-        missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
-        why = "the item left the board with that."
-        removed.lost_edits = tuple(edits_removed_with_item(board, plan, missed, plan.history.events, why).values())
-        removed.act = choices.RemovedItemPolicy.CREATE
-        removed.decided_by = BY_PERSON
-        removed.is_chosen = True
-        return
+    problem = ""
     choice = plan.facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY)
-    open_options = {(option.choose, option.value) for option in removed.options}
-    if choice is not None and choice.seen_values != {edit.key: (edit.npd, edit.monday) for edit in removed.fields}:
-        removed.problem = "The record was edited after you chose. Check the current values, then choose again."
-    elif choice is not None and (choice.choose, choice.value or "") in open_options:
-        removed.act = _OPTION_ACTS[choice.choose]
-        removed.decided_by = BY_PERSON
-        removed.is_chosen = True
-    elif choice is not None:
-        needed = facts.needed_by if choice.choose == DELETE_OPTION else ""
-        removed.problem = needed or "This is not possible any more. Choose another option."
-    elif act := _act_by_policy(plan, facts, policy, removed):
-        removed.act = act
-        removed.decided_by = BY_POLICY
+    if _is_recreation(plan):
+        plan.act = acts.CREATE_ITEM
+        plan.is_chosen = True
+    elif choice is None:
+        plan.act = _act_by_policy(board, plan, facts)
+    else:
+        plan.act, problem = questions.chosen_act(choice, plan.edits, possible, "The record")
+        plan.is_chosen = bool(plan.act)
+        if choice.choose == acts.DELETE_RECORD and problem == questions.NOT_POSSIBLE:
+            problem = facts.needed_by or problem
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
-    is_new_request = removed.is_chosen and not facts.is_rejection_new
-    if facts.is_deletion_rejected and removed.act is choices.RemovedItemPolicy.DELETE and not is_new_request:
-        removed.act = None
-        removed.problem = "Deleting this record was not approved." if removed.is_chosen else ""
+    is_new_request = plan.is_chosen and not facts.is_rejection_new
+    if facts.is_deletion_rejected and plan.act == acts.DELETE_RECORD and not is_new_request:
+        plan.act = ""
+        problem = "Deleting this record was not approved." if plan.is_chosen else ""
+    return problem
 
 
-def _act_by_policy(
-    plan: pass_plan.RecordPlan,
-    facts: RemovedItemFacts,
-    policy: choices.RemovedItemPolicy,
-    removed: pass_plan.RemovedItem,
-) -> choices.RemovedItemPolicy | None:
-    """Return the policy's act for a record that both sides left unchanged; None if the policy can't decide."""
-    is_surely_removed = removed.state in REPORTED_STATES and plan.item is not None
+def _act_by_policy(board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts) -> str:
+    """Return the policy's act for a record that both sides left unchanged; empty if a person has to decide."""
+    policy = board.link.removed_item_policy
+    # A person resolves a conflict about the record's values first.
+    kinds = {conflict.kind for conflict in plan.facts.conflicts}
+    asks = policy == choices.RemovedItemPolicy.ASK or will_ask(board, plan)
+    asks = asks or not kinds.isdisjoint((ConflictKind.FIELDS, ConflictKind.OVERWRITTEN))
+    is_surely_removed = plan.sync_state.remote_state in REPORTED_STATES and plan.item is not None
     forbidding_direction = {
-        choices.RemovedItemPolicy.CREATE: choices.SyncDirection.MONDAY_TO_NPD,
-        choices.RemovedItemPolicy.DELETE: choices.SyncDirection.NPD_TO_MONDAY,
+        acts.CREATE_ITEM: choices.SyncDirection.MONDAY_TO_NPD,
+        acts.DELETE_RECORD: choices.SyncDirection.NPD_TO_MONDAY,
     }
     is_forbidden = plan.record.sync_direction == forbidding_direction.get(policy)
-    has_obstacle = policy is choices.RemovedItemPolicy.DELETE and bool(facts.needed_by or facts.loss)
-    asks = policy is choices.RemovedItemPolicy.ASK
-    may_act = is_surely_removed and not (asks or removed.fields or is_forbidden or has_obstacle)
-    return policy if may_act else None
+    has_obstacle = policy == acts.DELETE_RECORD and bool(facts.needed_by or facts.loss)
+    may_act = is_surely_removed and not (asks or plan.edits or is_forbidden or has_obstacle)
+    return policy if may_act else ""
 
 
 def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
@@ -417,32 +389,79 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 
 def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     """Return the approval requests to store for planned deletions in NPD: counted as done, or waiting."""
+    stored = (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
     return [
-        ApprovalRequest(
-            entity_type=record_plan.record.entity_type(),
-            entity_id=record_plan.id,
-            remote_id=record_plan.record.monday_id or "",
-            kind=choices.ApprovalKind.RECORDS,
-            key="",
-            label=field_values.record_name(record_plan.record),
-            values={conflict.key: conflict.npd for conflict in record_plan.removed_item.fields},
-            state=record_plan.removed_item.approval,
+        record_plan.approval_request(
+            choices.ApprovalKind.RECORDS,
+            field_values.record_name(record_plan.record),
+            {edit.key: edit.npd for edit in record_plan.edits},
         )
         for record_plan in plan.records.values()
-        if record_plan.removed_item
-        and record_plan.removed_item.approval in (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
+        if record_plan.approval in stored
     ]
 
 
-def unlink_for_new_item(plan: pass_plan.RecordPlan, removed: pass_plan.RemovedItem) -> None:
+def deletion_must_wait(plan: pass_plan.RecordPlan, loss: str) -> bool:
+    """Whether other records would lose something (`loss`) by a deletion that no person chose."""
+    return bool(loss) and not plan.is_chosen
+
+
+def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
+    """Take the result of the deletion; `obstacle` is why the record could not be deleted."""
+    if obstacle:
+        # The person is asked again, and reads why the choice can't be carried out.
+        assert plan.question is not None
+        possible = [option for option in plan.question.data["options"] if option["choose"] != acts.DELETE_RECORD]
+        plan.question.data = {**plan.question.data, "options": possible}
+        plan.question.reject_answer(obstacle if plan.is_chosen else "")
+        plan.act = ""
+        plan.reason = f"{plan.removal} It can't be deleted in NPD: {obstacle}"
+        return
+    plan.result = f"{plan.removal} So it was deleted in NPD too, {by_whom(plan)}."
+    by = plan.facts.decided_by if plan.is_chosen else ""
+    values = {"reason": plan.sync_state.remote_state}
+    plan.add_lines(HistoryLine(ActivityKind.DELETE, plan.result, actor=by, values=values))
+
+
+def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
+    """Fill in what is written for a record whose item was removed, or that is unlinked."""
+    if not plan.is_settled:
+        return
+    if plan.act == acts.CREATE_ITEM:
+        # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
+        job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
+        if plan.is_chosen:
+            job |= {"cause": choices.Cause.PERSON, "priority": choices.Priority.PERSON}
+        plan.new_jobs.append(job)
+        plan.values["monday_id"] = None
+        unlink_for_new_item(board, plan)
+    item_id = plan.record.monday_id
+    if plan.unlink_reason and item_id:
+        sentence = (
+            f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
+            "“Link again” on the record's page undoes it."
+        )
+        plan.values |= {"monday_id": None, "sync_enabled": False}
+        plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
+        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
+        plan.forget_removed_state()
+        if plan.removal:
+            plan.result = "The record stays in NPD; its sync is off, and its item was unlinked."
+
+
+def unlink_for_new_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
     """Unlink a record that is to get a new item; the next pass looks for one or creates it.
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
     """
-    removed.result = "The record stays, and its item is created again with NPD's values."
-    actor = "" if removed.is_chosen else removed.decided_by
-    values = {"again": not removed.is_chosen, "reason": removed.state}
-    line = HistoryLine(ActivityKind.UNLINKED, f"{removed.sentence} {removed.result}", actor=actor, values=values)
-    plan.add_lines(line, *removed.lost_edits)
+    plan.result = "The record stays, and its item is created again with NPD's values."
+    actor = "" if plan.is_chosen else by_whom(plan)
+    values = {"again": not plan.is_chosen, "reason": plan.sync_state.remote_state}
+    plan.add_lines(HistoryLine(ActivityKind.UNLINKED, f"{plan.removal} {plan.result}", actor=actor, values=values))
+    if _is_recreation(plan):
+        # Nobody is asked about the edits on Monday that go with the old item: the history keeps them.
+        missed = {edit.key for edit in plan.edits if edit.reason == MISSED_EDIT}
+        why = "the item left the board with that."
+        plan.add_lines(*edits_removed_with_item(board, plan, missed, plan.history.events, why).values())
     plan.forget_removed_state()
     plan.reason = "Its item is created again at the next sync."

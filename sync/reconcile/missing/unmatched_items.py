@@ -1,30 +1,30 @@
 """Decides what happens to an item that no record has.
 
-Implements, of “A record and its item” in docs/reference/merge.md:
+Implements, of docs/reference/merge/record-and-item.md:
 
-- *none | …*: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match key,
-  or asked about if there are several, or becomes a record. A removed item ends its job.
-- *a second item bears its NPD ID*: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
+- R10 to R16, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match
+  key, or asked about if there are several, or becomes a record. A removed item ends its job.
+- R18, R21, R22: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
-- an item about which a question is open becomes no record meanwhile; one that a person called a copy of a record's
+- R17: an item about which a question is open becomes no record meanwhile; one that a person called a copy of a record's
   item is archived, unless it was edited since or that item has left: then the question stays, with the reason
-- *new or late, bearing the tombstone's NPD ID*: an item with the NPD ID of a deleted record never makes a new record;
+- D20 of removed-and-deleted.md: an item with the NPD ID of a deleted record never makes a new record;
   the deleted record's pass decides about it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts import reports
-from sync.choices import ActivityKind, SyncDirection, TombstoneState, UnmatchedReason
+from conflicts.reports import ConflictKind, ConflictReport
+from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
+from sync.kernel.acts import ARCHIVE_COPY, CREATE_RECORD, LINK
 from sync.kernel.humanize import time_span
 from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.models.records_and_items import OFF_BOARD_STATES, REPORTED_STATES, unmatched_sentence
@@ -34,7 +34,7 @@ from sync.monday.lag import ECHO_WINDOW
 from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
-from sync.reconcile.missing import identity
+from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
@@ -56,18 +56,18 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Decide about the items that no record has, one after another."""
     if not facts.item_claims:
         return
-    answered_items = identity.answered_items(facts, plan)
+    answered_items = questions.answered_items(facts, plan)
     # Of the answers that this pass carries out.
     answered_records = {
         key for answer in plan.identity_answers if answer.result for key in (answer.asked_id, *answer.record_ids)
     }
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
-            plan.items.append(released(item_facts, identity.ANSWERED.detail))
+            plan.items.append(released(item_facts, questions.ANSWERED.detail))
             continue
         decided = decide_item(facts, item_facts, plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
-            decided = released(item_facts, identity.ANSWERED.detail)
+            decided = released(item_facts, questions.ANSWERED.detail)
         plan.items.append(decided)
     _release_overruled_records(plan)
 
@@ -82,12 +82,10 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
     item_of_record = {item_plan.record.pk: item_plan.facts.item_id for item_plan in assigning if item_plan.record}
     for record_plan in plan.records.values():
         item_id = item_of_record.get(record_plan.id)
-        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removed_item)
+        has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            record_plan.identity = pass_plan.IdentityPlan()
-            record_plan.log = [line for line in record_plan.log if line.kind != ActivityKind.LINK]
-            record_plan.end_unapplied(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
+            record_plan.start_anew(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
 
 
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
@@ -152,7 +150,6 @@ class _ItemRule:
         owner = owner or self._linked.get(self.item.id)
         if owner is not None:
             plan = self._end(f"It is the item of “{owner}” by now.")
-            plan.act = pass_plan.ItemAct.OWNED
             plan.record = owner
             return plan
         if self._is_asked_as_copy:
@@ -181,7 +178,7 @@ class _ItemRule:
             return False
         if self._npd_id_record is not None:
             return False
-        return any(option["does"] == reports.ARCHIVE_COPY for option in question.about.get("options", ()))
+        return any(option["choose"] == ARCHIVE_COPY for option in question.about.get("options", ()))
 
     def _decide_copy(self) -> pass_plan.ItemPlan:
         """Plan to archive it if a person answered so about what it still is; else the question stays."""
@@ -191,34 +188,42 @@ class _ItemRule:
         assert record is not None
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
         shown = {self.item.id: plan.finding.values} if plan.finding else {}
-        data = {**question.about, "what": question.about["what"].removesuffix(question.about.get("edits", ""))}
-        data = identity.with_edits_named(self.board, data, shown, question)
+        asked = self._asked_again()
+        asked.data = {**asked.data, "what": asked.what.removesuffix(question.about.get("edits", ""))}
+        questions.name_edits(self.board, asked, shown, question)
         is_as_shown = question.shown == shown and question.is_answered_as_shown
         if self.facts.copied_record is None:
-            if question.shown != shown:
-                plan.question = self._with_item(data)
+            plan.question = asked if question.shown != shown else None
             return plan
         if is_as_shown and field_values.is_active_on(self.board, self.facts.original_item):
-            return pass_plan.ItemPlan(self.facts, pass_plan.OPEN, pass_plan.ItemAct.COPY, record, keeps_finding=True)
+            return pass_plan.ItemPlan(self.facts, pass_plan.OPEN, ARCHIVE_COPY, record, keeps_finding=True)
         problem = f"The item of “{record}” has left the board, so this copy is its last one. It was not archived."
         if not is_as_shown:
             problem = f"The item “{self.item.name}” was edited since this was asked. It was not archived: choose again."
-        plan.question = self._with_item(data)
-        plan.rejection = problem
+        plan.question = asked
+        asked.reject_answer(problem)
         return plan
 
-    def _with_item(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        return {**question, "item": field_values.item_data(self.board, self.item)}
+    def _asked_again(self) -> ConflictReport:
+        """Return the open question about it, with the item as it is."""
+        question = self.facts.question
+        record = self.facts.asked_record
+        assert question is not None
+        assert record is not None
+        data = {**question.about, "item": field_values.item_data(self.board, self.item)}
+        key = (record.entity_type(), record.pk, self.item.id, ConflictKind.IDENTITY)
+        return ConflictReport(*key, data=data)
 
     def _end_question(self, plan: pass_plan.ItemPlan) -> None:
         """Close the question about it if its cause has ended; keep it, with the reason, if its answer has no effect."""
         question = self.facts.question
         is_over = question is not None and self.facts.asked_record is not None and plan.ending != pass_plan.OPEN
-        if question is None or not is_over or plan.act is pass_plan.ItemAct.ASK:
+        if question is None or not is_over or plan.candidates:
             return
-        if self.facts.is_answered_as_new and plan.act is not pass_plan.ItemAct.CREATE:
-            plan.question = self._with_item(question.about)
-            plan.rejection = f"No record was created from the item “{self.item.name}”. {plan.ending.detail}"
+        if self.facts.is_answered_as_new and plan.act != CREATE_RECORD:
+            problem = f"No record was created from the item “{self.item.name}”. {plan.ending.detail}"
+            plan.question = self._asked_again()
+            plan.question.reject_answer(problem)
         elif not question.seeks_item and not plan.closing_reason:
             plan.closing_reason = f"Nothing is asked about “{self.item.name}” any more. {plan.ending.detail}"
 
@@ -253,7 +258,7 @@ class _ItemRule:
 
     @property
     def _created(self) -> list[SyncedModel]:
-        return [plan.record for plan in self.plan.items if plan.act is pass_plan.ItemAct.CREATE and plan.record]
+        return [plan.record for plan in self.plan.items if plan.act == CREATE_RECORD and plan.record]
 
     @property
     def _tombstone(self) -> Tombstone | None:
@@ -342,7 +347,7 @@ class _ItemRule:
         hits = [record for record in matching if not self._record_exclusion(record)]
         if asking := [record for record in hits if record.pk in facts.asking_records and not record.monday_id]:
             # The answer to that record's question says whose item it is.
-            return self._leave(UnmatchedReason.AMBIGUOUS, names=identity.quoted_names(asking))
+            return self._leave(UnmatchedReason.AMBIGUOUS, names=questions.quoted_names(asking))
         if matching and not hits:
             return self._leave(UnmatchedReason.LEFT_OUT, filter=self._record_exclusion(matching[0]))
         if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
@@ -357,7 +362,7 @@ class _ItemRule:
         if not self.board.link.creates_records and not facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
         plan = self._create()
-        if plan.act is pass_plan.ItemAct.CREATE and facts.is_unplanned and not facts.is_creation_requested:
+        if plan.act == CREATE_RECORD and facts.is_unplanned and not facts.is_creation_requested:
             return self._leave(UnmatchedReason.UNPLANNED, until=None, **_type_words(self.board))
         # Held, because nobody could be recognized: an item with a match key can be.
         if self.board.link.creates_held and not self.match_key and not facts.is_creation_requested:
@@ -382,7 +387,7 @@ class _ItemRule:
 
     def _leave_to_namesakes(self, namesakes: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
         """Leave the question whether it is one of these records to the records' own passes, which ask it once each."""
-        plan = self._leave(UnmatchedReason.AMBIGUOUS, names=identity.quoted_names(namesakes))
+        plan = self._leave(UnmatchedReason.AMBIGUOUS, names=questions.quoted_names(namesakes))
         plan.to_enqueue = tuple(record.pk for record in namesakes)
         return plan
 
@@ -420,7 +425,7 @@ class _ItemRule:
             plan.ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, plan.ending.detail)
             return plan
         plan.ending = pass_plan.OPEN
-        plan.act = pass_plan.ItemAct.DUPLICATE
+        plan.act = pass_plan.CLEAR_NPD_ID
         plan.record = record
         return plan
 
@@ -501,7 +506,7 @@ class _ItemRule:
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
-        problem = identity.link_problem(chosen, self.facts.owner)
+        problem = questions.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             plan = self._end(f"It could not be linked. {problem}")
             plan.keeps_finding = True
@@ -520,7 +525,7 @@ class _ItemRule:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
         linked = field_values.with_item(record, self.item.id)
         plan = self._end(f"Linked with {record}.")
-        plan.act = pass_plan.ItemAct.LINK
+        plan.act = LINK
         plan.record = linked
         plan.sentence = sentence
         return plan
@@ -529,10 +534,9 @@ class _ItemRule:
         asked_record = self.facts.asked_record
         # It stays the question of the record that was asked first.
         hits = sorted(hits, key=lambda record: asked_record is None or record.pk != asked_record.pk)
-        question = identity.owner_question(hits, self.item, field_values.item_data(self.board, self.item))
-        detail = f"Who is this? {question['what']}"
-        plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=identity.quoted_names(hits))
-        plan.act = pass_plan.ItemAct.ASK
+        question = questions.which_record(self.board, hits, self.item)
+        detail = f"Who is this? {question.what}"
+        plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=questions.quoted_names(hits))
         plan.candidates = tuple(hits)
         plan.question = question
         return plan
@@ -546,7 +550,7 @@ class _ItemRule:
             detail = f"{verdict.sentence} A record created from it would not match, so none was created."
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
         plan = self._end(f"Became {record}.")
-        plan.act = pass_plan.ItemAct.CREATE
+        plan.act = CREATE_RECORD
         plan.record = record
         plan.sentence = f"Created from the item “{self.item.name}” on the board."
         if self.facts.is_creation_requested:
@@ -627,7 +631,7 @@ def decided_again(
     Only the records that `planned` names are locked. That a person's choice has become impossible is said at once.
     """
     decided = decide_item(facts, facts_now, plan)
-    same_act = decided.act is planned.act and decided.record_ids == planned.record_ids
+    same_act = decided.act == planned.act and decided.record_ids == planned.record_ids
     same_tombstone = (decided.tombstone is None) is (planned.tombstone is None)
     if planned.facts.chosen_id is not None or (same_act and same_tombstone):
         return decided

@@ -34,12 +34,13 @@ from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncM
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import pass_plan, pass_results
-from sync.reconcile.changes import deletion_must_wait, settle_record, take_deletion_result
+from sync.reconcile.changes import settle_record
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates
-from sync.reconcile.missing.identity import quoted_names
+from sync.reconcile.missing.questions import quoted_names
+from sync.reconcile.missing.removed_items import deletion_must_wait, take_deletion_result
 from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
@@ -83,14 +84,6 @@ def settle_pass(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -
     return attempt()
 
 
-def _end_open(plan: pass_plan.RecordPlan) -> None:
-    """Settle an open plan; release a record whose item has only its name, for the next pass to send the rest."""
-    if plan.answer.is_name_only and plan.answer.item is not None:
-        plan.end(pass_plan.Outcome.RELEASED, "Its item was created; the other fields follow.")
-    elif plan.is_open:
-        plan.end(pass_plan.Outcome.SETTLED)
-
-
 def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.Plan, plan: pass_plan.Plan) -> None:
     """Lock, compare and write the claimed records and the rows that depend on them.
 
@@ -111,19 +104,21 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
         item_links.clear_unmatched(run.entity_type, facts.claimed_linked_items)
     items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
     for record_plan in plan.records.values():
-        _end_open(record_plan)
+        if record_plan.answer.is_name_only and record_plan.answer.item is not None:
+            record_plan.end(pass_plan.Outcome.RELEASED, "Its item was created; the other fields follow.")
+        elif record_plan.is_open:
+            record_plan.end(pass_plan.Outcome.SETTLED)
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
     # read again, because they may have changed before the lock.
     writes_npd = any(record_plan.writes_npd for record_plan in plan.records.values())
     pause = locked_pause(run.entity_type) if writes_npd else ""
-    rests_on_settings = writes_npd or any(record_plan.removed_item for record_plan in plan.records.values())
+    rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     for record_id, record_plan in plan.records.items():
         settle_record(facts, record_plan, locked.get(record_id), pause, board_now)
         if failure := _write_record(record_plan):
-            plan.records[record_id] = planned.records[record_id].copied()
-            plan.records[record_id].end_unapplied(*failure)
+            record_plan.start_anew(*failure)
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     requests_to_end = list(ended_requests(plan))
     for request, state in requests_to_end:
@@ -221,7 +216,7 @@ def _write_dependent_rows(
         tombstones.enqueue_tombstones(run.entity_type, newly_linked)
         # One that was unlinked has a record again.
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id__in=newly_linked, left_alone=True).delete()
-    _list_asked_items(run, [record_plan for record_plan in existing if record_plan.identity.question])
+    _list_asked_items(run, [record_plan for record_plan in existing if record_plan.asks_which_item])
     _enqueue_items_in_question(run, existing)
     _finish_jobs(run, plans)
     run.store_history(plans_there)
@@ -236,15 +231,16 @@ def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPla
     asked_about = list[str]()
     findings = list[item_links.UnmatchedFinding]()
     for record_plan in plans:
-        question = record_plan.identity.question or {}
-        if question.get("by_name"):
+        question = record_plan.question
+        assert question is not None
+        if question.data.get("by_name"):
             names = {"names": quoted_names([record_plan.record])}
             findings += [
                 item_links.UnmatchedFinding(item["id"], item["label"], choices.UnmatchedReason.AMBIGUOUS, names)
-                for item in question["candidates"]
+                for item in question.candidates
             ]
         else:
-            asked_about += [item["id"] for item in question["candidates"]]
+            asked_about += [item["id"] for item in question.candidates]
     item_links.clear_unmatched(run.entity_type, asked_about)
     # Once each, because two records may have one name.
     by_item = {finding.item_id: finding for finding in findings}
@@ -273,7 +269,7 @@ def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.
     item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
     for record_plan in plans:
         if record_plan.creates or record_plan.link_to:
-            item_ids |= {question.monday_item_id for question in record_plan.questions if not question.seeks_item}
+            item_ids |= {question.monday_item_id for question in record_plan.open_questions if not question.seeks_item}
     run.enqueue_items(sorted(item_ids))
 
 

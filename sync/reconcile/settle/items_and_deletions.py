@@ -7,14 +7,14 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import RECORD_KEY, AnswerKind, ConflictKind, ConflictReport
+from conflicts.reports import RECORD_KEY, ConflictKind
 from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
 from sync import choices
 from sync.boards.board_columns import recheck_hold
 from sync.choices import ActivityKind, TombstoneReason
 from sync.clock import SyncNow, sync_now
 from sync.fields import field_bases, field_values
-from sync.kernel.acts import RestoreError
+from sync.kernel import acts
 from sync.kernel.db import update_many
 from sync.models import (
     ApprovalRequest,
@@ -30,9 +30,8 @@ from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather.item_facts import answer_facts, reread_item
-from sync.reconcile.missing import deleted_records, identity, unmatched_items
-from sync.reconcile.missing.duplicates import question_report
+from sync.reconcile.gather.item_facts import records_in_answers, reread_item
+from sync.reconcile.missing import deleted_records, questions, unmatched_items
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -43,17 +42,13 @@ from sync.records.tombstones import WITHOUT_ITEM, restore_record
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = [copy(answer) for answer in plan.identity_answers]
-    for answer in answers:
-        answer.result = ""
-        answer.rejection_reason = ""
-        answer.moves_item = False
+    answers = questions.stored_answers(plan)
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
     asked_items: set[str] = set()
     reports = []
-    identity.decide_answers(answers, answer_facts(run.board, answers))
+    questions.decide_answers(answers, *records_in_answers(run.board, answers))
     for answer in answers:
         record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
@@ -78,7 +73,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
     """Write what a person's answer says; what needs a call is left to a pass, which this enqueues."""
     entity_type = run.entity_type
     by = plan.facts.requested_by
-    if answer.kind is AnswerKind.MERGE:
+    if answer.act == acts.MERGE_RECORDS:
         assert answer.merged_id is not None
         assert answer.record_id is not None
         merged = run.records.get(pk=answer.merged_id)  # read again, because an earlier answer may have linked it
@@ -89,7 +84,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         for entity_id in (answer.merged_id, answer.record_id):
             run.log_line(entity_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
+    elif answer.act in questions.LINKING and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
@@ -97,7 +92,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.log_line(answer.record_id, answer.item_id, ActivityKind.LINK, answer.result, actor=by, cause=cause)
         if answer.record_id != answer.asked_id:
             run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.kind is AnswerKind.NEW_ITEM:
+    elif answer.act == acts.NEW_ITEM:
         asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
         owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
         free_items = sorted(asked_items.difference(map(str, owned)))
@@ -107,9 +102,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         run.enqueue_items(free_items)
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
         run.enqueue([plan.id], choices.Priority.PERSON, cause=choices.Cause.PERSON, payload=payload)
-    elif answer.kind is AnswerKind.TWO_RECORDS:
+    elif answer.act == acts.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
-    elif answer.kind is AnswerKind.LEAVE_ALONE:
+    elif answer.act == acts.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
 
 
@@ -126,7 +121,6 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     """
     has_others = any(item_plan.act not in pass_plan.DUPLICATES for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
-    acting = (*pass_plan.ASSIGNING, pass_plan.ItemAct.ASK)
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
     planned_items = plan.items
     plan.items = []
@@ -136,11 +130,11 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         if pause and planned.act not in pass_plan.DUPLICATES:
             ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
             item_plan = pass_plan.ItemPlan(planned.facts, ending, keeps_finding=True)
-        elif planned.act in acting or planned.tombstone:
+        elif planned.act in pass_plan.ASSIGNING or planned.candidates or planned.tombstone:
             # One by one, because a record with the item's key may come while others become records.
             item_now = reread_item(run.board, planned.facts)
             item_plan = unmatched_items.decided_again(facts, planned, item_now, plan)
-        if item_plan.act is pass_plan.ItemAct.CREATE:
+        if item_plan.act == acts.CREATE_RECORD:
             item_plan = _store_record_of_item(run, item_plan)
         if item_plan.act in pass_plan.DUPLICATES:
             _write_duplicate(run, item_plan)
@@ -166,8 +160,8 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     item_id = plan.facts.item_id
     if plan.act in pass_plan.ASSIGNING:
         _link_item(run, plan)
-    elif plan.act is pass_plan.ItemAct.ASK:
-        _write_question(run, plan)
+    elif plan.candidates:
+        _ask_candidates(run, plan)
     elif plan.tombstone is not None:
         changed = {"monday_id": plan.tombstone.monday_id, "state": plan.tombstone.state}
         Tombstone.objects.filter(pk=plan.tombstone.pk).update(**changed)
@@ -176,21 +170,18 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         item_links.note_unmatched(run.link, [plan.finding], from_pass=True)
     elif not plan.keeps_finding:
         item_links.clear_unmatched(entity_type, [item_id])
-    if plan.question and plan.act is not pass_plan.ItemAct.ASK:
-        assert plan.facts.asked_record is not None
-        rejected = {RECORD_KEY: plan.rejection} if plan.rejection else {}
-        key = (entity_type, plan.facts.asked_record.pk, item_id, ConflictKind.IDENTITY)
-        save_reports([ConflictReport(*key, data=dict(plan.question), rejected=rejected)])
+    if plan.question is not None:
+        save_reports([plan.question])
     if plan.closing_reason:
         # Its answer was to archive it, or that it is a record of its own.
-        is_answered = plan.act is pass_plan.ItemAct.COPY
-        is_answered |= plan.act is pass_plan.ItemAct.CREATE and plan.facts.is_answered_as_new
+        is_answered = plan.act == acts.ARCHIVE_COPY
+        is_answered |= plan.act == acts.CREATE_RECORD and plan.facts.is_answered_as_new
         closed = close_identity_conflicts(entity_type, item_id, plan.closing_reason, is_answered=is_answered)
         # The records that waited for the answer need a pass.
         run.enqueue(set(closed) | (records_waiting_for_answer(entity_type, [item_id]) if closed else set()))
     if plan.closing_reason or plan.facts.has_new_edit:
         run.enqueue(plan.facts.asking_records)
-    if plan.act in (*pass_plan.ASSIGNING, pass_plan.ItemAct.OWNED) and plan.record:
+    if plan.act not in pass_plan.DUPLICATES and plan.record:
         run.enqueue([plan.record.pk])
     if plan.to_enqueue:
         run.enqueue(plan.to_enqueue, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
@@ -200,7 +191,7 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     """Link the item with the plan's record, and add a line to its history."""
     assert plan.record is not None
     facts = plan.facts
-    creates = plan.act is pass_plan.ItemAct.CREATE
+    creates = plan.act == acts.CREATE_RECORD
     if not creates:
         run.records.filter(pk=plan.record.pk).update(monday_id=facts.item_id)
     if creates and facts.wants_new_record:
@@ -245,36 +236,32 @@ def store_new_record(record: SyncedModel, base: dict[str, Any], *, is_automatic:
         SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic, "base": base})
 
 
-def _write_question(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
-    """Ask which record the item belongs to; the records that could have it wait for the answer."""
+def _ask_candidates(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
+    """Have the records that could have the item wait for the answer; settling stores the question."""
+    assert plan.question is not None
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    asked_id = plan.candidates[0].pk
     # The record that was asked first doesn't fit any more.
     reason = f"The item “{plan.item.name}” could be another record's now."
-    close_identity_conflicts(entity_type, item_id, reason, other_than=asked_id)
-    save_reports([ConflictReport(entity_type, asked_id, item_id, ConflictKind.IDENTITY, data=dict(plan.question))])
-    waiting = sorted(record.pk for record in identity.linkable(plan.candidates))
+    close_identity_conflicts(entity_type, item_id, reason, other_than=plan.question.entity_id)
+    waiting = sorted(record.pk for record in questions.linkable(plan.candidates))
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
     for sync_state in sync_states.values():
-        sync_state.conflicts = {**sync_state.conflicts, ConflictKind.IDENTITY: [plan.question["what"]]}
+        sync_state.conflicts = {**sync_state.conflicts, ConflictKind.IDENTITY: [plan.question.what]}
         sync_state.asked_items = [item_id]
     update_many(list(sync_states.values()), ["conflicts", "asked_items"])
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
 
 
 def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
-    """Store what became of a duplicate: its calls, a line in its record's history, the question about it."""
+    """Store what became of a duplicate: its calls, and a line in its record's history."""
     # The time matters, because reads in the next minutes are compared with recent writes.
     applied = [intent.pk for intent in plan.intents]
     Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
-    if not plan.kind:
-        return
-    cause = {"read": run.read_request_id, "rule": "a second item has the record's NPD ID"}
-    record_id = plan.original_record.pk
-    run.log_line(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
-    if plan.kind is ActivityKind.CONFLICT_IDENTITY:
-        save_reports([question_report(run.board, plan)])
+    if plan.kind:
+        cause = {"read": run.read_request_id, "rule": "a second item has the record's NPD ID"}
+        record_id = plan.original_record.pk
+        run.log_line(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
 
 
 def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
@@ -328,7 +315,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     for plan in (plan for plan in plans if plan.record.monday_id):
         asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
-        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == AnswerKind.COPY}
+        copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == acts.ARCHIVE_COPY}
         for item_id in copies & second_items:
             ignore_item(run.entity_type, item_id, None, "A person said that it is a copy.")
         name = field_values.record_name(plan.record)
@@ -342,9 +329,8 @@ def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tomb
     sentence = deleted_records.restored_sentence(plan)
     try:
         restore_record(tombstone, item_id=plan.item_to_keep or WITHOUT_ITEM, sentence=sentence)
-    except RestoreError as error:
-        policy = choices.DeletedRecordPolicy(run.board.link.deleted_record_policy)
-        deleted_records.ask_about_item(plan, policy, str(error))
+    except acts.RestoreError as error:
+        deleted_records.ask_about_item(plan, run.board.link.deleted_record_policy, str(error))
     else:
         deleted_records.end_restored(plan)
 
@@ -364,11 +350,11 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
     ids = [plan.id for plan in plans]
     _leave_asked_items(run, plans)
     for plan in plans:
-        assert plan.removed_item is not None
-        is_reported = plan.removed_item.state in REPORTED_STATES
-        state = choices.TombstoneState(plan.removed_item.state) if is_reported else choices.TombstoneState.NOTHING_LEFT
+        removed_as = plan.sync_state.remote_state
+        is_reported = removed_as in REPORTED_STATES
+        state = choices.TombstoneState(removed_as) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
-            state=state, note=plan.removed_item.result, reason_code="", settled_at=SyncNow()
+            state=state, note=plan.result, reason_code="", settled_at=SyncNow()
         )
     AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=ids).delete()
     open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]

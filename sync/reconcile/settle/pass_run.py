@@ -13,6 +13,7 @@ from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields.field_values import BoardContext, field_of
 from sync.kernel import grouped
+from sync.kernel.acts import CREATE_ITEM
 from sync.kernel.db import run_sql
 from sync.merge import Action
 from sync.models import (
@@ -115,7 +116,7 @@ class PassHistory:
                 cause["deletion"] = deletion.message
             elif deletion.request:
                 cause["act"] = deletion.request
-        is_recreation = plan.removed_item is not None and plan.removed_item.act is choices.RemovedItemPolicy.CREATE
+        is_recreation = plan.act == CREATE_ITEM
         is_of_new_item = plan.creates and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE)
         if is_of_new_item or (is_recreation and line.kind is ActivityKind.UNLINKED):
             # A new item is the act of whoever asked for it, else of who saved the record last.
@@ -257,10 +258,10 @@ def store_approvals(
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     released = choices.ApprovalState.RELEASED
-    items = {pk: record_plan.removed_item for pk, record_plan in plan.records.items() if record_plan.removed_item}
-    rejected = [pk for pk in items if facts.removed_item_facts[pk].is_rejection_new]
+    removed = {pk: record_plan for pk, record_plan in plan.records.items() if record_plan.removal}
+    rejected = [pk for pk in removed if facts.removed_item_facts[pk].is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, removed_item in items.items() if removed_item.approval == released]
+    reopened = [pk for pk, record_plan in removed.items() if record_plan.approval == released]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     rejected_deletions = deletions.filter(entity_id__in=rejected)

@@ -1,10 +1,9 @@
 """Wrong trust in what Monday's reads and answers show."""
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look
+from sync.reconcile.lost_updates import OwnWrite
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
@@ -41,7 +40,7 @@ own_write_forgotten = bug(
 
 @instead_of(own_write_forgotten, "sync.reconcile.read_lag:_reports")
 def _knows_events_only(right: Wrong, *args: Any) -> list[Any]:
-    return [report for report in right(*args) if report.write is None]
+    return [report for report in right(*args) if not isinstance(report, OwnWrite)]
 
 
 everything_stale = bug(
@@ -49,10 +48,9 @@ everything_stale = bug(
 )
 
 
-@instead_of(everything_stale, "sync.reconcile.read_lag:_stale_cells")
-def _believes_no_read(right: Wrong, cells: Iterable[Any], now: datetime) -> dict[str, tuple[str, float]]:
-    looks = {cell.mapping.key: seconds_to_look(cell.reports[-1].arrived, now) for cell in cells}
-    return {key: (UNSHOWN_EDIT, look) for key, look in looks.items() if look}
+@instead_of(everything_stale, "sync.reconcile.read_lag:unshown_report")
+def _believes_no_read(right: Wrong, reports: Sequence[Any], *args: Any) -> Any:
+    return reports[-1]
 
 
 swallowed_taken_for_sent = bug(

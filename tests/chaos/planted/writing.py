@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.choices import CallKind
 from sync.models import Intent, IntentState
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.unanswered_creates import CreatePlan, Fate, UnansweredDocument
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -38,9 +38,9 @@ def _gives_up_unseen(right: Wrong, document: UnansweredDocument) -> list[CreateP
 
 
 @instead_of(create_retried_blindly, "sync.reconcile.missing.identity:identify")
-def _makes_it_anew(right: Wrong, facts: Any, record: RecordFacts, named: Any, keyed: Any, owners: Any) -> Any:
-    tried = Intent.objects.filter(entity_id=record.id, item_id="").exclude(state=IntentState.REJECTED).exists()
-    return right(facts, record, {} if tried else named, {} if tried else keyed, owners)
+def _makes_it_anew(right: Wrong, facts: Any, plan: RecordPlan, named: Any, keyed: Any, owners: Any) -> Any:
+    tried = Intent.objects.filter(entity_id=plan.id, item_id="").exclude(state=IntentState.REJECTED).exists()
+    return right(facts, plan, {} if tried else named, {} if tried else keyed, owners)
 
 
 bisects_after_timeout = bug(
