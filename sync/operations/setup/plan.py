@@ -442,7 +442,9 @@ def _with_namesakes(
     if not plan.namesakes:
         return planned_passes
     listing.linked = {}
-    plan.links = _chosen_links(plan.namesakes)
+    for namesake in plan.namesakes:  # each record and each item once
+        if namesake.choice == selection.LINK and namesake.item_id not in plan.links.values():
+            plan.links.setdefault(namesake.record_id, namesake.item_id)
     for record in listing.board.model.objects.filter(pk__in=plan.links):
         item_id = plan.links[str(record.pk)]
         listing.linked[record.pk] = with_item(record, item_id)
@@ -522,15 +524,6 @@ def _namesakes(
             choice = selection.LEAVE if choice == selection.LINK and is_one_of_several else choice
         decided.append(replace(namesake, choice=choice))
     return decided
-
-
-def _chosen_links(namesakes: Iterable[Namesake]) -> dict[str, str]:
-    """Return the items that a person chose, by record; each record and each item once."""
-    links = dict[str, str]()
-    for namesake in namesakes:
-        if namesake.choice == selection.LINK and namesake.item_id not in links.values():
-            links.setdefault(namesake.record_id, namesake.item_id)
-    return links
 
 
 def _is_left_out(item_plan: pass_plan.ItemPlan) -> bool:
