@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from sync.boards import availability
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.kernel.acts import ActionError
-from sync.limits import breaker
+from sync.limits import probes
 from sync.models import SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.operations.worker import WorkSummary, work
@@ -48,7 +48,7 @@ class SyncQueueService:
     def manual_retry(self, job_id: int, by: str) -> SyncQueue:
         """Make a failed or pending job due now, ahead of others, with all attempts; raises NotPossible."""
         job = operate.operate_one(job_id, by, "retry")
-        breaker.try_again_after_commit()
+        probes.try_again_after_commit()
         return job
 
     def get_queue_stats(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
     pause.
     """
     # A stop that may be over is probed at once.
-    breaker.try_again_after_commit()
+    probes.try_again_after_commit()
     board = availability.of(record.entity_type(), urgent=True)
     if board.link is None or not board.is_set_up:
         raise ActionError(board.detail, code="not_configured")
@@ -93,12 +93,12 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
 def retry_all(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     """Make failed or pending jobs due now, behind others; raises NotPossible if saves keep them locked."""
     result = operate.retry(jobs, by)
-    breaker.try_again_after_commit()
+    probes.try_again_after_commit()
     return result
 
 
 def resume(by: str, *, entity_type: str = "") -> bool:
     """End a pause and wake its boards; return whether there was one. Raises NotPossible like `pauses.pause`."""
     is_ended = pauses.resume(by, entity_type=entity_type)
-    breaker.try_again_after_commit()
+    probes.try_again_after_commit()
     return is_ended

@@ -14,7 +14,7 @@ from django.db import Error, connection
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from sync.limits import breaker
+from sync.limits import probes
 from sync.operations.comparison import compare_due_boards
 from sync.operations.notifications import notify_people
 from sync.operations.retention import prune
@@ -51,7 +51,7 @@ def sweep() -> None:
 @shared_task(name="sync.refresh_quota")
 def refresh_quota() -> None:
     """Compare the used quota with Monday's own figures."""
-    breaker.refresh_quota()
+    probes.refresh_quota()
 
 
 @shared_task(name="sync.prune")

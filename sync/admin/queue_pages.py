@@ -26,7 +26,7 @@ from sync.choices import QueueStatus, StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
-from sync.limits import breaker, credentials
+from sync.limits import credentials, probes
 from sync.models import MondayAccount, SyncQueue
 from sync.operations.setup.connection import MAY_CONNECT
 from sync.operations.setup.selection import may_see_connection, may_set_up
@@ -240,12 +240,12 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         def run() -> str:
             # The button is also offered while the day's quota is tight: the account may have a larger plan by now.
             was_slowed = availability.is_slowed()
-            result = breaker.try_again(is_slowed=was_slowed)
-            sentence = breaker.still_stopped_sentence() if result == breaker.STOPPED else breaker.RESULTS[result]
-            if was_slowed and result == breaker.RESUMED and availability.is_slowed():
+            result = probes.try_again(is_slowed=was_slowed)
+            sentence = probes.still_stopped_sentence() if result == probes.STOPPED else result
+            if was_slowed and result == probes.RESUMED and availability.is_slowed():
                 sentence = "The API quota is as tight as before. “Sync now” still works."
             authors.log_model_action(request.user, MondayAccount, f"Tried again. {sentence}", name="Monday")
-            if result not in (breaker.RESUMED, breaker.NOT_STOPPED):
+            if result not in (probes.RESUMED, probes.NOT_STOPPED):
                 raise NotPossible(sentence)
             return sentence
 

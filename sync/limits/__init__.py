@@ -4,10 +4,11 @@
 `LimitFacts.availability` tells the same without calling Monday; through `sync.boards.availability`, pages, commands
 and the API show it. `LimitFacts.grant_pass` tells the worker how large the pass may be.
 
-A *stop* ends calls after errors: all of the account (`breaker`), all writes (`failed_writes`), those of a board, or one
-kind of them (`stops`, which stores all). A *probe* is the call that is tried meanwhile, to find out whether it is over.
-A *wait* is for the quota and ends by itself (`api_quota`: the limits, what is used of them). `connector` makes calls,
-which are counted; `credentials` holds the secrets. Code elsewhere doesn't import the other modules.
+A *stop* ends calls after errors: of the account, its writes, a board, or one kind of its calls (`breaker`;
+`failed_writes` tells an outage from a record at fault). A *probe* is the call that is tried meanwhile, to find out
+whether it is over (`probes`). A *wait* is for the quota and ends by itself (`api_quota`: the limits, what is used of
+them). `connector` makes calls, which are counted; `credentials` holds the secrets. Code elsewhere doesn't import the
+other modules.
 """
 
 import math
@@ -26,8 +27,9 @@ from sync.choices import Priority, QueueStatus
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.kernel import humanize
-from sync.limits import api_quota, breaker, credentials, failed_writes, stops
+from sync.limits import api_quota, breaker, credentials, failed_writes, probes
 from sync.limits.api_quota import Quota, Wait, WaitKind, batch_size
+from sync.limits.breaker import monday_account
 from sync.limits.metered_client import (
     MeteredClient,
     client,
@@ -36,13 +38,13 @@ from sync.limits.metered_client import (
     meter_board_calls,
     urgent_calls,
 )
-from sync.limits.stops import monday_account
 from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.models.boards_and_account import ALL_CALLS
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
 
 __all__ = ["BoardAvailability", "LimitFacts", "PassGrant", "Wait", "WaitKind", "batch_size", "probed_availability"]
 __all__ += ["MeteredClient", "client", "client_override", "connector", "meter_board_calls", "urgent_calls"]
-__all__ += ["api_quota", "breaker", "credentials", "failed_writes", "monday_account", "stops"]
+__all__ += ["api_quota", "breaker", "credentials", "failed_writes", "monday_account", "probes"]
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,14 @@ def probed_availability(entity_type: str) -> BoardAvailability:
     if facts.account.are_only_writes_stopped:
         # Until writes are tried again; one that succeeds earlier makes the jobs due.
         until = facts.account.stopped_until or facts.now
-        seconds = max(float(failed_writes.WRITE_WAITS[0]), (until - facts.now).total_seconds())
+        seconds = max(breaker.seconds_until_attempt(breaker.WRITES), (until - facts.now).total_seconds())
         return replace(facts.availability(entity_type, reads=True), writes_wait_seconds=seconds)
     board = facts.availability(entity_type)
     displayed = facts.for_display(board)
     if displayed is board:
         return board  # nothing waits for a probe
     # The probe's answer changes the facts, so they are read anew.
-    return probed_availability(entity_type) if breaker.probe_if_due() else displayed
+    return probed_availability(entity_type) if probes.probe_if_due() else displayed
 
 
 def _due_jobs(entity_types: Sequence[str]) -> models.QuerySet[SyncQueue]:
@@ -190,17 +192,14 @@ class LimitFacts:
             return replace(board, reason_code=WaitKind.NO_BOARD, detail=lookups.no_board_reason(entity_type))
         if pause is not None:
             return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
-        stopped_until = None if reads and self.account.are_only_writes_stopped else self.account.stopped_until
-        stopped = [(stopped_until, WaitKind.ACCOUNT, self.account.stop_reason)]
-        stop = link.stop_of()
-        if stop is not None and not ignore_stop:
-            stopped.append((stop.until, WaitKind.BOARD, stop.reason))
-        if active_stops := [(until, kind, reason) for until, kind, reason in stopped if until and until > self.now]:
-            # Of two stops, the longer one decides.
-            until, kind, reason = max(active_stops)
-            detail = f"{reason} Next attempt at {humanize.due_time(until, self.now)}."
-            return replace(board, reason_code=kind, detail=detail, until=until)
-        ends_of_waits = [self.account.stopped_until, stop.until if stop else None, self.account.free_since]
+        calls = breaker.READS if reads else ALL_CALLS
+        stopped_link = None if ignore_stop else link
+        if stop := breaker.stop_of_call(stopped_link, calls, account=self.account, now=self.now):
+            kind = WaitKind.ACCOUNT if stop == self.account.stop else WaitKind.BOARD
+            detail = f"{stop.reason} Next attempt at {humanize.due_time(stop.until, self.now)}."
+            return replace(board, reason_code=kind, detail=detail, until=stop.until)
+        past_stops = [stop.until for stop in (self.account.stop, link.stop_of()) if stop is not None]
+        ends_of_waits = [*past_stops, self.account.free_since]
         if self.quota.is_limited:
             if isinstance(wait := self.grant_pass(entity_type, urgent=urgent), Wait):
                 return replace(board, reason_code=wait.kind, detail=wait.reason, until=wait.until)
@@ -241,11 +240,9 @@ class LimitFacts:
         quota = self.quota
         points = quota.points_left(urgent=urgent)
         if points is not None and not urgent and self._has_longer_waiting(link):
-            # A busy board leaves half a minute's points to a board that has waited longer.
-            half = (quota.minute_points or 0) // 2
-            if points - api_quota.pass_points(wanted) < half:
-                # In a minute of which nothing is spent, one record always has room: waiting would not make more.
-                points = max(points - half, 0 if quota.points else api_quota.pass_points(1))
+            # A busy board leaves half a minute's points to a board that has waited longer. In a minute of which nothing
+            # is spent, one record always has room: waiting would not make more.
+            points = max(points - (quota.minute_points or 0) // 2, 0 if quota.points else api_quota.pass_points(1))
         wanted_in_a_minute = min(wanted, api_quota.fitting_batch_size(quota.minute_points))
         fits_now = min(wanted, api_quota.fitting_batch_size(points))
         # A document far below a full one waits for the next minute, because it costs the day the same call.
@@ -263,13 +260,8 @@ class LimitFacts:
         boards = []
         for other in self.links.values():
             has_waited_longer = other.last_pass_at is None or other.last_pass_at < last
-            stop = other.stop_of()
-            is_stopped = stop is not None and stop.until > self.now
-            if (
-                has_waited_longer
-                and other.has_board
-                and not (is_stopped or active_pause(other.entity_type, self.pauses))
-            ):
+            is_held = breaker.stop_of_call(other, now=self.now) or active_pause(other.entity_type, self.pauses)
+            if has_waited_longer and other.has_board and not is_held:
                 boards.append(other.entity_type)
         return bool(boards) and _due_jobs(boards).exists()
 

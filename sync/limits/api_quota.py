@@ -334,22 +334,6 @@ def share_text(calls: int) -> str:
     return f" ({calls / limit:.1%} of the day's API quota)" if limit else ""
 
 
-WRITE_PROBE_CALLS = 3  # calls of one probe of writes: a search for earlier creates, a read and a write
-EARLY_WRITE_PROBE_CALLS = 15  # calls of the probes of writes before these are hourly
-
-
-def seconds_between_attempts(calls: int = WRITE_PROBE_CALLS, *, first_calls: int = EARLY_WRITE_PROBE_CALLS) -> float:
-    """Return the shortest interval at which probes of `calls` calls each use a tenth of the day's limit.
-
-    That tenth includes the `first_calls` of the quicker probes before. Without a limit the interval is 0.
-    """
-    limit = read_quota().day_limit
-    if not limit:
-        return 0.0
-    calls_a_day = max(calls, limit / 10 - first_calls)
-    return DAY_SECONDS * calls / calls_a_day
-
-
 def apply_account_info(info: AccountInfo, tier_before: str) -> None:
     """Store the plan's limits and the day's usage; `tier_before` is the plan known until now.
 

@@ -1,36 +1,59 @@
-"""The breaker: it stops all boards after failures of Monday's account, and probes whether Monday answers again.
+"""The breaker: after errors it stops all calls, all writes, a board, or one kind of a board's calls.
 
-It also stores Monday's answer about the account, which ends a stop too.
+`stop_of_call` says whether a call may be made, and `WAITS` for how long it waits: no failure may spend the day's quota.
+Look-ups, probes and repeats are at most 50 calls in the first hour, 20 in any other, and a tenth of the plan's day. So
+the last waits are longer on small plans.
+
+    what fails                                   what happens                                 its wait
+    all calls: no answer, a limit, the token     all calls stop; a read is the probe          CALLS
+    writes, while reads go on                    all writes stop; a waiting one is the probe  WRITES
+    the same, before a delivery or a save        the probe comes sooner                       WRITES_SOONER
+    what Monday refuses until a person acts      the board, or calls of one kind, stop        REFUSED
+    a record's writes, while others succeed      it waits for its turn (failed_writes.py)     TURN
+
+probes.py finds out whether a stop is over.
 """
 
+import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
+from typing import Any, NamedTuple
 
 import structlog
 from django.conf import settings
-from django.db import models, transaction
+from django.db import transaction
 
+from sync import choices, registry
 from sync.choices import ActivityKind, StopCode
 from sync.clock import SyncNow, sync_now
-from sync.fields import lookups
-from sync.kernel import humanize
-from sync.limits import api_quota, credentials, failed_writes, metered_client, stops
-from sync.models import BoardLink, MondayAccount, activity_lines
+from sync.kernel.db import run_sql
+from sync.limits import api_quota
+from sync.models import ActivityLine, BoardLink, Intent, IntentState, MondayAccount, SyncQueue
+from sync.models.activity_lines import log_event
+from sync.models.boards_and_account import ALL_CALLS, Stop
 from sync.monday import errors
-from sync.monday.account import AccountInfo
-from sync.outbox import pauses, wakeups
+from sync.monday.errors import MondayError
+from sync.outbox import wakeups
 
 log = structlog.get_logger(__name__)
 
-# Seconds before the first, second … probe after a failure.
-PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 
-LATER_PROBE_WAIT = 360  # seconds between further probes; more on small plans
+class Wait(NamedTuple):
+    """How long something waits after each failure in a row."""
 
-READ_PROBE_CALLS = 2  # calls of one probe: a read, and a repeat of the call that failed
-EARLY_READ_PROBE_CALLS = 20  # calls of the probes before the further ones
+    seconds: tuple[int, ...]  # after the first, second … failure; the last one is for all further ones
+    calls: int  # of an attempt: a probe's read and what failed, or a search, a read and a write
+    early_calls: int  # of the attempts before the last two waits
 
-PROBE_MARGIN_SECONDS = 5  # no other worker probes until a probe's call has timed out and its result is stored
+
+CALLS = Wait((5, 10, 20, 40, 60, 60, 60, 60, 60, 360), calls=2, early_calls=20)
+WRITES = Wait((60, 120, 300, 600, 1_800, 3_600), calls=3, early_calls=15)
+WRITES_SOONER = Wait((600,), calls=3, early_calls=15)
+REFUSED = Wait((60, 300, 900, 3_600), calls=3, early_calls=15)
+TURN = Wait((1_200,), calls=3, early_calls=50)
+
+# A kind of calls, beside ALL_CALLS and choices.CallKind: only reads.
+READS = "read"
 
 OUTAGE_IS_NEWS = 3  # Activity shows an outage after this many failed probes, over half a minute
 
@@ -39,16 +62,71 @@ WAIT_DISTRUSTED_AFTER = 3  # failed probes in a row for which the wait that Mond
 # Errors of these scopes meet every board alike.
 SHARED_SCOPES = (errors.Scope.ACCOUNT, *errors.PASSING_SCOPES)
 
+# The account's columns while nothing stops it.
+NO_STOP: Mapping[str, Any] = {
+    "stopped_until": None,
+    "stop_reason": "",
+    "stop_code": "",
+    "stopped_since": None,
+    "needs_probe": False,
+    "failures": 0,
+}
 
-def stop_board_or_account(link: BoardLink, error: errors.MondayError) -> None:
+# How the reason of all that waits for writes begins.
+WRITES_STOPPED = choices.WaitsFor.WRITES.label
+
+
+def stop_of_call(
+    link: BoardLink | None, kind: str = ALL_CALLS, *, account: MondayAccount | None = None, now: datetime | None = None
+) -> Stop | None:
+    """Return the stop for which a call of this kind waits, the longest of several; None if it may be made.
+
+    Without the account or the board, only the stops of the other count.
+    """
+    stops = []
+    if account is not None and not (kind == READS and account.are_only_writes_stopped):
+        stops.append(account.stop)
+    if link is not None:
+        stops += [link.stop_of(stopped_kind) for stopped_kind in {ALL_CALLS, kind}]
+    now = now or sync_now()
+    active = [stop for stop in stops if stop is not None and stop.until > now]
+    return max(active, key=lambda stop: stop.until, default=None)
+
+
+def seconds_until_attempt(wait: Wait, failures: int = 1, *, sharing: int = 1) -> float:
+    """Return the seconds until the next attempt after so many failures in a row.
+
+    The last two waits are so long that the attempts of a day, with those before, use at most a tenth of its calls.
+    `sharing` is how many such waits share them.
+    """
+    seconds = wait.seconds[min(failures, len(wait.seconds)) - 1]
+    is_early = failures < len(wait.seconds) - 1
+    limit = None if is_early else api_quota.read_quota().day_limit
+    if not limit:
+        return seconds
+    calls = wait.calls * sharing
+    return max(seconds, api_quota.DAY_SECONDS * calls / max(calls, limit / 10 - wait.early_calls))
+
+
+def monday_account() -> MondayAccount:
+    """Return the account's only row, created if it is missing."""
+    return MondayAccount.objects.get_or_create(id=1)[0]
+
+
+def locked_account() -> MondayAccount:
+    """Return the account's only row, locked until the transaction ends."""
+    return MondayAccount.objects.select_for_update().get_or_create(id=1)[0]
+
+
+def stop_board_or_account(link: BoardLink, error: MondayError) -> None:
     """Stop the board if the error concerns it or a column, else every board, as for the account or the network."""
     if error.scope in (errors.Scope.BOARD, errors.Scope.COLUMN):
-        stops.stop_board(link, error)
+        stop_board(link, error)
     else:
         stop_account(error)
 
 
-def stop_if_shared(error: errors.MondayError) -> bool:
+def stop_if_shared(error: MondayError) -> bool:
     """Stop every board if the error would meet all of them alike; return whether it would."""
     if error.scope not in SHARED_SCOPES:
         return False
@@ -56,14 +134,14 @@ def stop_if_shared(error: errors.MondayError) -> bool:
     return True
 
 
-def stop_account(error: errors.MondayError) -> None:
+def stop_account(error: MondayError) -> None:
     """Stop every board after a failure that concerns the account, and store why."""
     # Our own quota had no room, or this process shuts down: Monday was not asked.
     if error.kind in errors.NEVER_SENT:
         return
     code = _stop_code(error)
     with transaction.atomic():
-        account = stops.locked_account()
+        account = locked_account()
         now = sync_now()
         if account.are_only_writes_stopped:
             # Only writes were stopped, so that wait was for the next write.
@@ -95,18 +173,13 @@ def stop_account(error: errors.MondayError) -> None:
             account.answered_mark = ""
         account.save()
     if is_news:
-        activity_lines.log_event(ActivityKind.STOP, f"Sync stopped: {code.label}.")
+        log_event(ActivityKind.STOP, f"Sync stopped: {code.label}.")
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
-def _next_attempt_at(account: MondayAccount, error: errors.MondayError, now: datetime) -> datetime:
+def _next_attempt_at(account: MondayAccount, error: MondayError, now: datetime) -> datetime:
     """Return when calls may be made again after this error: once Monday's wait is over, else with the next probe."""
-    if account.failures < len(PROBE_WAITS):
-        probe_wait: float = PROBE_WAITS[account.failures]
-    else:
-        # On small plans, probes would otherwise use over a tenth of the day's calls.
-        seconds = api_quota.seconds_between_attempts(READ_PROBE_CALLS, first_calls=EARLY_READ_PROBE_CALLS)
-        probe_wait = max(LATER_PROBE_WAIT, seconds)
+    probe_wait = seconds_until_attempt(CALLS, account.failures + 1)
     if error.kind is errors.DAILY_LIMIT_REACHED and not error.wait_seconds:
         # The call may have been sent before midnight, and refused for the day that was ending then.
         sent_at = now - timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + api_quota.MAX_SEND_DELAY_SECONDS)
@@ -117,7 +190,7 @@ def _next_attempt_at(account: MondayAccount, error: errors.MondayError, now: dat
     return now + timedelta(seconds=wait)
 
 
-def _stop_code(error: errors.MondayError) -> StopCode:
+def _stop_code(error: MondayError) -> StopCode:
     if error.kind in (errors.NOT_AUTHENTICATED, errors.USER_DENIED, errors.PERMISSION_MISSING):
         return StopCode.TOKEN
     if error.kind is errors.DAILY_LIMIT_REACHED:
@@ -127,213 +200,19 @@ def _stop_code(error: errors.MondayError) -> StopCode:
     return StopCode.LIMIT if error.scope is errors.Scope.LIMIT else StopCode.OUTAGE
 
 
-def probe_if_due() -> bool:
-    """Return whether calls may be made now; if a probe is due, one worker makes it first while the others wait."""
-    account = stops.monday_account()
-    if not account.needs_probe:
-        return not account.waits_at(sync_now())
-    due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
-        models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
-    )
-    until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + PROBE_MARGIN_SECONDS)
-    # The update matches for one worker only, which then probes.
-    if not due_account.update(stopped_until=until):
-        return False
-    try:
-        info = metered_client.connector(urgent=True).ping()
-    except errors.MondayError as error:
-        # Without this probe's own wait, so that `stop_account` counts the failure; a wait that was set meanwhile stays.
-        MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
-        stop_account(error)
-        return False
-    # The failures stay counted until a pass has succeeded, because another read may be what fails.
-    columns = {"user_id": info.user_id, "version_answered": info.version_value}
-    stops.end_account_stop(columns={**columns, "failures": account.failures, "answered_mark": credentials.token_mark()})
-    log.info("account answers again")
-    return True
-
-
-# Monday is asked once in this time, however many people try again at once.
-TRY_AGAIN_INTERVAL = timedelta(seconds=5)
-
-# Timeout of such a call: a person waits for it, in one of the web process's few threads.
-TRY_AGAIN_SECONDS = 4.0
-
-# The results of a person's trying again.
-NOT_STOPPED = "not_stopped"
-RESUMED = "resumed"
-STOPPED = "stopped"
-WAITING = "waiting"
-JUST_ASKED = "just_asked"
-PAUSED = "paused"
-RESULTS = {
-    NOT_STOPPED: "Sync isn't stopped any more.",
-    RESUMED: "Monday answers, and the sync runs again.",
-    STOPPED: "Sync is still stopped.",
-    WAITING: "Monday asked NPD Sync to wait. Sync continues by itself.",
-    JUST_ASKED: "Somebody tried a few seconds ago, and sync is still stopped.",
-    PAUSED: "All boards are paused. Resume them first.",
-}
-
-# The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
-# refused too, and prolong the wait.
-_WAITS_FOR_MINUTE = models.Q(
-    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * api_quota.MINUTE_SECONDS)
-)
-
-
-def try_again(*, is_slowed: bool = False) -> str:
-    """Ask Monday whether the stops of the account and of boards are over, because a person tries again; end those.
-
-    It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
-    or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
-    are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
-    Return the result, one of `RESULTS`.
-    """
-    had_stopped_kinds = stops.end_stops_of_kinds()
-    failed_writes.make_turns_due()
-    account = stops.monday_account()
-    is_waiting = account.waits_at(sync_now())
-    # If the day is used up by our own count, the limit may have been raised since.
-    calls_left = api_quota.read_quota().day_left()
-    is_day_used_up = calls_left is not None and calls_left < api_quota.PASS_CALLS
-    asks_for_account = account.needs_probe or is_waiting or is_slowed or is_day_used_up
-    if not (asks_for_account or _stopped_links()):
-        MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
-        return RESUMED if had_stopped_kinds else NOT_STOPPED
-    if pauses.active_pause(""):
-        return PAUSED
-    if not credentials.has_token():
-        return STOPPED
-    if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
-        return WAITING
-    due_account = MondayAccount.objects.filter(id=1).filter(
-        models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - TRY_AGAIN_INTERVAL)
-    )
-    # The update matches for the first request only.
-    if not due_account.update(asked_at=SyncNow()):
-        return JUST_ASKED
-    try:
-        if asks_for_account:
-            refresh_account_info(timeout=TRY_AGAIN_SECONDS)
-        is_over = _end_stops_of_active_boards()
-    except errors.MondayError as error:
-        stop_if_shared(error)
-        return STOPPED
-    stops.make_waiting_writes_due()
-    return RESUMED if is_over and not stops.monday_account().waits_at(sync_now()) else STOPPED
-
-
-def still_stopped_sentence() -> str:
-    """Return that sync is stopped, and when Monday is asked next; the banner has the reason."""
-    account = stops.monday_account()
-    now = sync_now()
-    board_stops = [board_stop.until for link in _stopped_links() if (board_stop := link.stop_of())]
-    next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
-    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else RESULTS[STOPPED]
-    return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
-
-
-def try_again_after_commit() -> None:
-    """Try again once the transaction is committed, because a person doesn't want to wait for the next probe."""
-    transaction.on_commit(try_again, robust=True)
-
-
-def _end_stops_of_active_boards() -> bool:
-    """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
-    links = _stopped_links()
-    if not links:
-        return True
-    connector = metered_client.connector(urgent=True, timeout=TRY_AGAIN_SECONDS)
-    boards = connector.read_boards([link.board_id for link in links])
-    active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
-    for link in active:
-        stops.end_board_stop(link)
-        MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
-    _resume(active)
-    return len(active) == len(links)
-
-
-def _stopped_links() -> list[BoardLink]:
-    """Return the boards that wait because of a stop of their own, without paused ones."""
-    now = sync_now()
-    stopped = []
-    for link in map(lookups.with_configured_board, BoardLink.objects.exclude(stops={})):
-        board_stop = link.stop_of()
-        is_stopped = board_stop is not None and board_stop.until > now
-        if is_stopped and link.board_id and not pauses.active_pause(link.entity_type):
-            stopped.append(link)
-    return stopped
-
-
-def _resume(links: list[BoardLink]) -> None:
-    """Wake a worker for these boards, and sweep those again whose last sweep the stop interrupted."""
-    for link in links:
-        wakeups.wake_board(link.entity_type)
-    sweep_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
-
-
-# A sweep is due if the last one is so old, because no interval between sweeps is longer.
-AGE_OF_DUE_SWEEP = timedelta(days=1)
-
-
-def sweep_soon(links: models.QuerySet[BoardLink]) -> None:
-    """Have these boards swept now, by setting the time of their last sweep back."""
-    not_due = links.filter(swept_at__gt=SyncNow() - AGE_OF_DUE_SWEEP)
-    if not_due.update(swept_at=SyncNow() - AGE_OF_DUE_SWEEP):
-        transaction.on_commit(partial(wakeups.send_task, "sync.sweep_boards"), robust=True)
-
-
-def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Read the token's user, plan, version, limits and today's usage, and store them; raises MondayError."""
-    info = read_account_info(timeout=timeout)
-    store_account_info(info)
-    return info
-
-
-def read_account_info(*, timeout: float | None = None) -> AccountInfo:
-    """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
-
-    A used up day doesn't stop the call, because it finds out that the limit was raised.
-    """
-    with metered_client.meter_calls(metered_client.CallInfo(reads_limits=True)):
-        return metered_client.connector(urgent=True, timeout=timeout).read_account_info()
-
-
-def store_account_info(info: AccountInfo) -> None:
-    """Store Monday's information about the token, correct the quota by it, and end a stop, because Monday answers.
-
-    The wait for a minute's limit stays, because one small answer doesn't prove that it is over.
-    """
-    before = stops.monday_account()
-    values = {
-        "user_id": info.user_id,
-        "version_answered": info.version_value,
-        "tier": info.tier,
-        "time_zone": info.time_zone,
-        "answered_mark": credentials.token_mark(),
-    }
-    stored_account = MondayAccount.objects.filter(id=1)
-    stored_account.update(**{name: value for name, value in values.items() if value})
-    api_quota.apply_account_info(info, before.tier)
-    if not (before.needs_probe or before.waits_at(sync_now())):
-        return
-    if stored_account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
-        return
-    if stops.end_account_stop():
-        log.info("account answers again")
-        _resume(list(BoardLink.objects.all()))
-
-
-def refresh_quota() -> None:
-    """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
-    if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
-        return
-    try:
-        refresh_account_info()
-    except errors.MondayError as error:
-        log.warning("API quota not refreshed", reason=error.sentence)
-        stop_if_shared(error)
+def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) -> bool:
+    """End the account's stop, and write these columns too; Activity shows the end if it showed the stop."""
+    rows = MondayAccount.objects.filter(id=1)
+    with transaction.atomic():
+        # Locked, so that of two requests only the first logs the end.
+        since = rows.select_for_update().values_list("stopped_since", flat=True).first()
+        ended = rows.update(**{**NO_STOP, "free_since": SyncNow(), **(columns or {})})
+        kinds = (ActivityKind.STOP, ActivityKind.STOP_END)
+        events = ActivityLine.objects.filter(entity_id=None, entity_type="", kind__in=kinds)
+        # An earlier cause of the same stop may have been logged, though the current one wasn't.
+        if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == ActivityKind.STOP:
+            log_event(ActivityKind.STOP_END, "The sync runs again.", by=by)
+    return bool(ended)
 
 
 def forget_failures(*, has_written: bool) -> None:
@@ -341,7 +220,7 @@ def forget_failures(*, has_written: bool) -> None:
 
     A pass that only read doesn't prove that writes work again.
     """
-    account = stops.monday_account()
+    account = monday_account()
     # A read that succeeds doesn't end a limit that writes have reached.
     is_proven = has_written or account.stop_code != StopCode.LIMIT
     if account.failures and is_proven and not (account.needs_probe or account.are_only_writes_stopped):
@@ -349,4 +228,113 @@ def forget_failures(*, has_written: bool) -> None:
         same_stop = MondayAccount.objects.filter(id=1, needs_probe=False, stop_code=account.stop_code)
         same_stop.update(failures=0, stop_reason="", stop_code="")
     if has_written:
-        failed_writes.resume_writes(account)
+        resume_writes(account)
+
+
+def stop_writes(account: MondayAccount, error: MondayError, wait: Wait) -> None:
+    """Stop all writes after a failure that `account.write_failures` has counted; doesn't save."""
+    now = sync_now()
+    account.write_failed_at = now
+    # Everything is stopped already.
+    if account.needs_probe or (account.waits_at(now) and not account.are_only_writes_stopped):
+        return
+    if account.stopped_since is None:
+        account.stopped_since = now
+        log_event(ActivityKind.STOP, f"Sync stopped: {StopCode.WRITES.label}.")
+    seconds = seconds_until_write(account, wait)
+    account.stopped_until = now + timedelta(seconds=seconds)
+    account.stop_code = StopCode.WRITES
+    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"
+    log.warning("writes stopped", seconds=seconds, reason=error.full_sentence)
+
+
+def seconds_until_write(account: MondayAccount, wait: Wait) -> float:
+    """Return the seconds until the next attempt of a write, after the failures that the account has counted."""
+    # The first failure was no probe.
+    return seconds_until_attempt(wait, max(1, account.write_failures - 1))
+
+
+def stop_refused_writes(error: MondayError) -> None:
+    """Stop all writes at once, because the account refuses them."""
+    with transaction.atomic():
+        account = locked_account()
+        # Two at least: the first is a stop at once.
+        account.write_failures = max(2, account.write_failures + 1)
+        stop_writes(account, error, REFUSED)
+        account.save()
+
+
+def resume_writes(account: MondayAccount) -> None:
+    """After a successful write, end the stop, wake the jobs that waited for it, and forget the failures."""
+    if not account.write_failures:
+        return
+    if account.are_only_writes_stopped:
+        end_account_stop()
+        log.info("writes go on")
+    make_waiting_writes_due()
+    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
+
+
+def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> None:
+    """Stop the board, or its calls of one kind. Waits grow, and are never shorter than what Monday asks for."""
+    before = link.stop_of(kind)
+    now = sync_now()
+    failures = 1
+    if before is not None:
+        # Calls that were in flight together count as one failure.
+        failures = before.failures + (before.until <= now)
+    stop_count = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
+    seconds = max(error.wait_seconds or 0, seconds_until_attempt(REFUSED, failures, sharing=max(1, stop_count)))
+    reason = error.sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.sentence}"
+    _store_stop(link, kind, Stop(before.since if before else now, now + timedelta(seconds=seconds), reason, failures))
+    if before is None:
+        title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
+        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.sentence}"
+        log_event(ActivityKind.STOP, sentence, entity_type=link.entity_type)
+
+
+def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
+    """End the stop of the board, or of its calls of one kind: Monday has carried out one, or it is another board."""
+    if kind not in link.stops:
+        return
+    _store_stop(link, kind, None)
+    sentence = f"The sync runs again: {registry.board_title(link.entity_type)}."
+    log_event(ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
+    if kind != ALL_CALLS:
+        transaction.on_commit(make_waiting_writes_due)
+
+
+def end_stops_of_kinds() -> bool:
+    """End the stops of single kinds of calls, so that these are tried now; return whether there were any."""
+    stopped = [(link, kind) for link in BoardLink.objects.all() for kind in link.stops if kind != ALL_CALLS]
+    for link, kind in stopped:
+        _store_stop(link, kind, None)
+    if stopped:
+        make_waiting_writes_due()
+    return bool(stopped)
+
+
+# Changes one entry of the stored column, because two workers may stop different kinds of calls at once.
+_STORE_STOP = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
+
+
+def _store_stop(link: BoardLink, kind: str, stop: Stop | None) -> None:
+    """Store the stop of one kind of calls, or remove it if `stop` is None."""
+    changed = {} if stop is None else {kind: stop.as_json()}
+    run_sql(_STORE_STOP, [kind, json.dumps(changed), link.pk])
+    others = {other: entry for other, entry in link.stops.items() if other != kind}
+    link.stops = others | changed
+
+
+def make_waiting_writes_due() -> None:
+    """Make all that waits for writes due now: jobs, and the search for the items of unanswered creates."""
+    waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, waits_for=choices.WaitsFor.WRITES)
+    waiting.filter(next_retry__gt=SyncNow()).update(next_retry=SyncNow())
+    # A create that was sent before this time and isn't found never took effect.
+    settled_before = sync_now() - timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+    account = MondayAccount.objects.filter(id=1).first()
+    if account is not None and (account.write_failed_at is None or account.write_failed_at <= settled_before):
+        unsure = Intent.objects.filter(state=IntentState.OPEN, item_id="", was_searched=True, deadline__gt=SyncNow())
+        unsure.update(deadline=SyncNow())
+    for link in BoardLink.objects.all():
+        wakeups.wake_board(link.entity_type)

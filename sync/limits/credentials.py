@@ -17,7 +17,7 @@ from sync.choices import API_TOKEN, WEBHOOK_TOKEN
 from sync.clock import SyncNow
 from sync.kernel.acts import ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
-from sync.limits import stops
+from sync.limits import breaker
 from sync.models import StoredSecret
 
 NOT_CONNECTED = "Monday isn't connected. Enter an API token under Settings, Monday connection."
@@ -127,7 +127,7 @@ def store_token(token: str, user: User) -> None:
     with transaction.atomic():
         _write_secret(API_TOKEN, token, user)
         # Until Monday answers the new token, neither its user on Monday nor whether it works is known.
-        stops.end_account_stop(by=user.get_username(), columns={"user_id": "", "answered_mark": ""})
+        breaker.end_account_stop(by=user.get_username(), columns={"user_id": "", "answered_mark": ""})
         ensure_webhook_secret(user)
 
 

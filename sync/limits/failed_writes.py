@@ -1,20 +1,15 @@
-"""Decides what failed writes mean: a stop of all writes, a repeat at once, or a turn later; chooses the probe.
-
-Reads go on while writes are stopped. They don't prove that writes work, so the probe is a waiting write.
+"""Decides what failed writes mean: an outage that stops all writes, a repeat at once, or a turn later.
 
 A document is one call with the writes of up to 100 records. If others succeed, a record in it is at fault and nothing
-stops: the document is split (by act.py), and a record that fails alone waits for its turn (one record every 20 minutes
-or more).
+stops: the document is split (by act.py), and a record that fails alone waits for its turn. Else its records wait alone
+at first; once a second document has failed, it is an outage.
 
-    what fails                                    what happens                     constants
-    a document, while others succeed              it is split and repeated         PARTS, FEW
-    parts of it, again and again                  they wait for their turns        BURST, LATE_SHARE
-    a record alone, while others succeed          it waits for its turn            MIN_TURN_SECONDS
-    the same again, nothing written in between    it waits at least an hour        ALONE_WAIT
-    a first document, none succeeded since        several records wait a minute    WRITE_WAITS
-    a second one, none succeeded in between       all writes stop, one is tried    WRITE_WAITS, SOONER_SECONDS
-    a write, because the account refuses writes   all writes stop, one is tried    PERSON_WAITS
-    reads, or all of the account's calls          all calls stop, one is tried     PROBE_WAITS in breaker.py
+    what fails                                what happens                  constants
+    a document, while others succeed          it is split and repeated      PARTS, FEW
+    parts of it, again and again              they wait for their turns     BURST, breaker.TURN
+    a record alone, while others succeed      it waits for its turn         breaker.TURN
+    a first document, none succeeded since    its records wait a minute     breaker.WRITES
+    a second one                              all writes stop               breaker.WRITES
 """
 
 import math
@@ -24,47 +19,25 @@ from datetime import timedelta
 from itertools import pairwise
 from uuid import UUID
 
-import structlog
 from django.db import models, transaction
 from django.db.models.functions import TruncMinute
 
 from sync import choices
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
-from sync.limits import api_quota, stops
-from sync.models import Intent, IntentState, MondayAccount, SyncQueue, WebhookEvent
-from sync.models.activity_lines import log_event
-from sync.models.boards_and_account import ALL_CALLS
+from sync.limits import api_quota, breaker
+from sync.models import Intent, IntentState, MondayAccount, SyncQueue
 from sync.monday.errors import MondayError
 from sync.outbox import wakeups
-from sync.outbox.pauses import IS_PAUSED
-
-log = structlog.get_logger(__name__)
-
-# Seconds before the first, second … probe; after that, one every hour.
-WRITE_WAITS = (60, 120, 300, 600, 1_800, 3_600)
-
-# Seconds between two probes if a webhook or a save after the last one shows that Monday works again.
-SOONER_SECONDS = 600
 
 PARTS = 4  # a failed document is split into this many parts
 FEW = 8  # a failed document of at most this many records is split into single records
 
-# Repeats of failed records that may be made at once; after that, each waits for its turn.
+# Repeats of failed documents that may be made at once; after that, each waits for its turn.
 BURST = 20
 
-# A record that has failed for so long is late: perhaps it fails for good.
-LATE_AFTER = timedelta(hours=1)
-
-# This share of the repeats, at least one, may be used for late records.
-LATE_SHARE = 0.3
-
-MIN_TURN_SECONDS = 1_200  # seconds between two turns, at least
-REFILL_SECONDS = 600  # seconds until one more repeat may be made at once
-TURN_CALLS = 50  # calls of a day used by splitting before only turns remain
-
-# Seconds that a record waits at least if nothing else was written since its last failure.
-ALONE_WAIT = 3_600
+# A document that failed as a whole: Monday's error, and its records.
+FailedDocument = tuple[MondayError, Collection[UUID]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +46,6 @@ class Failures:
 
     document: str  # the key of the last failed document
     size: int  # how many records that document had
-    is_late: bool  # the first was longer ago than LATE_AFTER
     is_at_fault: bool  # others were written between the first and the last, so it is no outage
     is_at_fault_again: bool  # others were written between the last two
 
@@ -83,16 +55,7 @@ class Repeats:
     """How many documents that failed before may be sent at once; the others wait for their turn."""
 
     remaining: int
-    remaining_late: int  # for late documents
     is_quiet: bool  # nothing has failed for the time of a turn, so that a success brings further turns forward
-
-
-@dataclass(frozen=True)
-class FailedDocument:
-    """A document that failed as a whole."""
-
-    error: MondayError
-    records: frozenset[UUID]
 
 
 @dataclass(frozen=True)
@@ -110,13 +73,12 @@ _FAILURES = """
         SELECT intent.entity_id, array_agg(intent.created_at ORDER BY intent.created_at) AS times,
             (array_agg(intent.idempotency_key ORDER BY intent.created_at DESC))[1] AS document
         FROM sync_intents AS intent
-        WHERE intent.entity_id = ANY (%(ids)s::uuid[]) AND intent.state IN ('open', 'void')
+        WHERE intent.entity_id = ANY (%s::uuid[]) AND intent.state IN ('open', 'void')
           AND NOT EXISTS (SELECT FROM sync_intents AS own WHERE own.entity_id = intent.entity_id
             AND own.state IN ('applied', 'confirmed') AND own.created_at > intent.created_at)
         GROUP BY intent.entity_id)
     SELECT failed.entity_id, failed.document,
         (SELECT count(*) FROM sync_intents WHERE idempotency_key = failed.document) AS size,
-        times[1] < sync_now() - %(late)s::interval AS is_late,
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
             AND created_at BETWEEN times[1] AND times[cardinality(times)]) AS is_at_fault,
         EXISTS (SELECT FROM sync_intents WHERE state = 'applied'
@@ -127,8 +89,7 @@ _FAILURES = """
 
 def failures_of(records: Collection[UUID]) -> dict[UUID, Failures]:
     """Return the failures of these records since their last successful writes; a record without any has no entry."""
-    rows = fetch_rows(_FAILURES, {"ids": list(records), "late": LATE_AFTER})
-    return {record_id: Failures(*failures) for record_id, *failures in rows}
+    return {record_id: Failures(*failures) for record_id, *failures in fetch_rows(_FAILURES, [list(records)])}
 
 
 def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
@@ -137,44 +98,44 @@ def judge_failed_writes(failed: Sequence[FailedDocument], *, others_written: boo
     With `others_written`, the same pass has written other records.
     """
     if others_written:
-        resume_writes(stops.monday_account())
-    failures = failures_of({record_id for document in failed for record_id in document.records})
+        breaker.resume_writes(breaker.monday_account())
+    failures = failures_of({record_id for _, records in failed for record_id in records})
+    records_at_fault = {record_id for record_id, failure in failures.items() if failure.is_at_fault}
     with transaction.atomic():
-        account = stops.locked_account()
-        at_fault = list(failed) if others_written else []
+        account = breaker.locked_account()
         # During a stop, each failure is another sign of the outage.
-        if not (others_written or account.are_only_writes_stopped):
-            records_at_fault = {record_id for record_id, failure in failures.items() if failure.is_at_fault}
-            at_fault = [document for document in failed if document.records <= records_at_fault]
-        unexplained = [document for document in failed if document not in at_fault]
+        may_be_at_fault = not account.are_only_writes_stopped
+        at_fault = [
+            others_written or (may_be_at_fault and records_at_fault.issuperset(records)) for _, records in failed
+        ]
+        unexplained = [document for document, is_at_fault in zip(failed, at_fault, strict=True) if not is_at_fault]
         outage = _judge_unexplained(account, unexplained) if unexplained else Judgement()
     # A single failed record gets the next free turn, which may be now; of several, the first gets the turn after it.
     place = 0 if len(failed) == 1 else 1
     judgements = []
-    for document in failed:
-        if document not in at_fault:
+    for (_, records), is_at_fault in zip(failed, at_fault, strict=True):
+        if not is_at_fault:
             judgements.append(outage)
-        elif len(document.records) > 1:
+        elif len(records) > 1:
             judgements.append(Judgement(is_at_fault=True))
         else:
-            [record_id] = document.records
+            [record_id] = records
             is_again = others_written or failures[record_id].is_at_fault_again
-            wait = seconds_until_turn(place) if is_again else max(ALONE_WAIT, seconds_until_turn(place))
-            judgements.append(Judgement(is_at_fault=is_again, wait_seconds=wait, waits_for=choices.WaitsFor.TURN))
+            turn = choices.WaitsFor.TURN
+            judgements.append(Judgement(is_again, wait_seconds=seconds_until_turn(place), waits_for=turn))
             place += 1
     return judgements
 
 
 def _judge_unexplained(account: MondayAccount, documents: Sequence[FailedDocument]) -> Judgement:
     """Judge failures while nothing else was written; stop writes unless only one document or record has failed."""
-    error = documents[0].error
-    is_single = len(documents) == 1
-    only_record = str(*documents[0].records) if is_single and len(documents[0].records) == 1 else ""
-    is_first = is_single and not account.write_failures
+    error, records = documents[0]
+    only_record = str(*records) if len(documents) == 1 and len(records) == 1 else ""
+    is_first = len(documents) == 1 and not account.write_failures
     is_again = bool(only_record) and only_record == account.failed_record
     is_at_fault = False
     stops_all = account.are_only_writes_stopped
-    if account.are_only_writes_stopped:
+    if stops_all:
         account.write_failures = min(account.write_failures + len(documents), 1_000)  # the column holds small integers
     elif is_first or is_again:
         account.write_failures += 1
@@ -188,64 +149,24 @@ def _judge_unexplained(account: MondayAccount, documents: Sequence[FailedDocumen
         account.failed_record = ""
         stops_all = True
     account.write_failed_at = sync_now()
-    wait = seconds_until_probe(account.write_failures - 1)
     if stops_all:
-        _set_write_stop(account, error, wait)
+        breaker.stop_writes(account, error, breaker.WRITES)
     account.save()
-    return Judgement(is_at_fault=is_at_fault, wait_seconds=0 if is_at_fault else wait, ends_pass=True)
-
-
-def stop_refused_writes(error: MondayError) -> None:
-    """Stop all writes at once, because the account refuses them."""
-    with transaction.atomic():
-        account = stops.locked_account()
-        account.write_failures = max(account.write_failures, 1)
-        account.write_failed_at = sync_now()
-        _set_write_stop(account, error, stops.seconds_until_retry(account.stopped_since))
-        account.save()
-
-
-def seconds_until_probe(failures: int) -> float:
-    """Return the seconds until the next probe; more on plans where probes would use over a tenth of the day's calls."""
-    wait = WRITE_WAITS[min(max(failures, 1), len(WRITE_WAITS)) - 1]
-    return max(wait, api_quota.seconds_between_attempts()) if failures >= len(WRITE_WAITS) - 1 else wait
-
-
-def _set_write_stop(account: MondayAccount, error: MondayError, wait: float) -> None:
-    """Set the columns of a stop of all writes, unless everything is stopped already; doesn't save."""
-    now = sync_now()
-    if account.needs_probe or (account.waits_at(now) and not account.are_only_writes_stopped):
-        return
-    if account.stopped_since is None:
-        account.stopped_since = now
-        log_event(choices.ActivityKind.STOP, f"Sync stopped: {choices.StopCode.WRITES.label}.")
-    account.stopped_until = now + timedelta(seconds=wait)
-    account.stop_code = choices.StopCode.WRITES
-    account.stop_reason = f"{stops.WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"
-    log.warning("writes stopped", seconds=wait, reason=error.full_sentence)
-
-
-def resume_writes(account: MondayAccount) -> None:
-    """After a successful write, end the stop, wake the jobs that waited for it, and forget the failures."""
-    if not account.write_failures:
-        return
-    if account.are_only_writes_stopped:
-        stops.end_account_stop()
-        log.info("writes go on")
-    stops.make_waiting_writes_due()
-    MondayAccount.objects.filter(id=1).update(write_failures=0, failed_record="", write_failed_at=None)
+    wait = 0.0 if is_at_fault else breaker.seconds_until_write(account, breaker.WRITES)
+    return Judgement(is_at_fault, wait_seconds=wait, ends_pass=True)
 
 
 def repeats_left() -> Repeats:
-    """Return how many repeats may be made at once; each uses one up, and one is added every ten minutes or more.
+    """Return how many repeats may be made at once; each uses one up, and one is added twice in the time of a turn.
 
     Failures before a person tried again don't count. While writes are stopped, probes have waits of their own.
     """
-    account = stops.monday_account()
+    account = breaker.monday_account()
     if account.are_only_writes_stopped:
-        return Repeats(BURST, BURST, is_quiet=False)
+        return Repeats(BURST, is_quiet=False)
     now = sync_now()
-    refill = max(REFILL_SECONDS, seconds_between_turns() / 2)
+    turn_seconds = breaker.seconds_until_attempt(breaker.TURN)
+    refill = turn_seconds / 2
     limit = api_quota.read_quota().day_limit
     # Fewer on small plans: one for each 40 of the day's calls, because repeats may use only a tenth of them.
     burst = max(1, min(BURST, limit // 40)) if limit else BURST
@@ -255,29 +176,23 @@ def repeats_left() -> Repeats:
     failed = Intent.objects.filter(state__in=(IntentState.OPEN, IntentState.VOID), created_at__gt=since)
     documents = failed.values("idempotency_key").annotate(at=models.Min("created_at")).order_by("at")
     failure_times = list(documents.values_list("at", flat=True))
+    if not failure_times:
+        return Repeats(burst, is_quiet=True)
     # A leaky bucket that rises by one at each failure and sinks by one in `refill` seconds. It is worked out from the
     # intents, so that all workers share it without a row of its own.
     level = 0.0
     for at, next_time in pairwise([*failure_times, now]):
         level = max(0.0, level + 1 - (next_time - at).total_seconds() / refill)
-    used = math.ceil(level)
-    failed_at = failure_times[-1] if failure_times else since
     # If a write has succeeded since, at least one repeat finds out whether others succeed too.
-    least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failed_at).exists())
-    is_quiet = not failure_times or (now - failed_at).total_seconds() > seconds_between_turns()
-    burst_late = max(1, int(burst * LATE_SHARE))
-    return Repeats(max(least, burst - used), max(least, burst_late - used), is_quiet)
-
-
-def seconds_between_turns() -> float:
-    """Return the seconds between two turns; more on plans where turns would use over a tenth of the day's calls."""
-    return max(MIN_TURN_SECONDS, api_quota.seconds_between_attempts(first_calls=TURN_CALLS))
+    least = int(Intent.objects.filter(state=IntentState.APPLIED, created_at__gt=failure_times[-1]).exists())
+    is_quiet = (now - failure_times[-1]).total_seconds() > turn_seconds
+    return Repeats(max(least, burst - math.ceil(level)), is_quiet)
 
 
 def seconds_until_turn(place: int) -> float:
     """Return the seconds until the turn after all waiting records, plus `place` turns."""
     turns = _jobs_in_turn().annotate(minute=TruncMinute("next_retry")).values("minute").distinct()
-    return (turns.count() + place) * seconds_between_turns()
+    return (turns.count() + place) * breaker.seconds_until_attempt(breaker.TURN)
 
 
 def make_turns_due(number: int = 1) -> None:
@@ -294,81 +209,3 @@ def _jobs_in_turn() -> models.QuerySet[SyncQueue]:
     """Return the jobs that wait for their turn, or after a failure for their next attempt."""
     waiting = SyncQueue.objects.filter(status=choices.QueueStatus.PENDING, next_retry__gt=SyncNow())
     return waiting.filter(models.Q(attempts__gt=0, error_message__gt="") | models.Q(waits_for=choices.WaitsFor.TURN))
-
-
-# Time limit of a probe; if its worker dies, the next probe starts after it.
-PROBE_SECONDS = 180
-
-_NEXT_PROBE = f"""
-    SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
-    WHERE job.status = 'pending' AND link.board_id <> ''
-      AND ((link.stops #>> '{{{ALL_CALLS},until}}')::timestamptz <= sync_now()) IS NOT FALSE
-      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR job.waits_for = %(writes)s)
-      AND job.priority <= %(priority)s AND NOT {IS_PAUSED.format(entity_type="job.entity_type")}
-      AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
-        AND intent.state = 'open' AND intent.deadline > sync_now())
-      AND NOT EXISTS (SELECT FROM jsonb_each(link.stops) AS call (kind, stop)
-        WHERE (call.stop ->> 'until')::timestamptz > sync_now() AND call.kind = CASE
-          WHEN job.entity_id IS NULL OR EXISTS (SELECT FROM sync_metadata AS state
-            WHERE state.entity_type = job.entity_type AND state.entity_id = job.entity_id::text
-            AND state.system = 'monday' AND state.remote_id <> ''
-          ) THEN 'change' ELSE 'create' END)
-    ORDER BY (SELECT count(*) FROM sync_intents AS failed
-        WHERE (failed.entity_id = job.entity_id OR job.entity_id IS NULL AND failed.item_id = job.remote_id)
-          AND failed.state IN ('open', 'void')),
-      job.entity_id NULLS LAST LIMIT 1
-"""  # noqa: S608 - made of constants
-
-
-def next_write_probe(*, only_urgent: bool = False) -> SyncQueue | None:
-    """Return the job whose write is sent next to find out whether writes work.
-
-    Records and unmatched items that failed least come first, then by random UUID, so that a few failing ones don't take
-    every probe. It leaves out jobs whose kind of call is stopped on their board, and records with an unanswered create,
-    which their board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
-    """
-    priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
-    rows = fetch_rows(_NEXT_PROBE, {"writes": choices.WaitsFor.WRITES, "priority": int(priority)})
-    return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
-
-
-def is_write_probe_due() -> bool:
-    """Whether a write may be tried now although writes are stopped."""
-    return _account_to_probe().exists()
-
-
-def begin_write_probe() -> bool:
-    """Return whether this worker probes, which is true for one worker only."""
-    now = sync_now()
-    until = now + timedelta(seconds=PROBE_SECONDS)
-    return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
-
-
-def release_unused_write_probe() -> bool:
-    """Make the next probe due now if this one's record needed no write; return whether that was so.
-
-    A write that failed has set both times again, and one that succeeded has ended the stop.
-    """
-    began_at = models.F("stopped_until") - timedelta(seconds=PROBE_SECONDS)
-    return bool(_stopped_account().filter(write_failed_at=began_at).update(stopped_until=SyncNow()))
-
-
-def _account_to_probe() -> models.QuerySet[MondayAccount]:
-    """Return the account if its probe is due, which is sooner after a webhook or a save since the last failure."""
-    account = _stopped_account()
-    is_due = models.Q(stopped_until__lte=SyncNow())
-    failed_at = account.values_list("write_failed_at", flat=True).first()
-    if failed_at is None:
-        return account.filter(is_due)
-    delivered_at = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
-    saved = SyncQueue.objects.filter(
-        status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
-    )
-    if (delivered_at is not None and delivered_at > failed_at) or saved.exists():
-        apart = max(SOONER_SECONDS, api_quota.seconds_between_attempts())
-        is_due |= models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
-    return account.filter(is_due)
-
-
-def _stopped_account() -> models.QuerySet[MondayAccount]:
-    return MondayAccount.objects.filter(id=1, stop_code=choices.StopCode.WRITES)

@@ -25,12 +25,16 @@ NO_COLUMN = "It has no column on the board. Choose or create one on the board's 
 
 
 @dataclass(frozen=True)
-class BoardStop:
-    """A temporary stop of a board's calls that Monday refuses."""
+class Stop:
+    """A stop of calls after errors."""
 
     since: datetime
-    until: datetime  # the next attempt
+    until: datetime  # the next attempt, or the end of the wait that Monday asks for
     reason: str
+    failures: int = 1  # in a row
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "since": self.since.isoformat(), "until": self.until.isoformat()}
 
 
 class BoardLink(models.Model):
@@ -55,7 +59,7 @@ class BoardLink(models.Model):
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     # `{by, at, why, until}`, of which `until` may be missing, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
-    # `{kind: {since, until, reason}}`, with the kind of call or ALL_CALLS (see `stop_of`).
+    # `{kind: {since, until, reason, failures}}`, with the kind of call or ALL_CALLS (see `stop_of`).
     stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
     # Slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField(
@@ -81,7 +85,7 @@ class BoardLink(models.Model):
         db_default=choices.DeletedRecordPolicy.ARCHIVE,
     )
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
-    # The last sweep; set back to have the board swept soon (`breaker.sweep_soon`).
+    # The last sweep; set back to have the board swept soon (`wakeups.sweep_soon`).
     swept_at = models.DateTimeField(null=True, blank=True)
     # The log was read without a gap from the one to the other of these times; from none while it shows nothing.
     log_read_from = models.DateTimeField(null=True, blank=True)
@@ -152,12 +156,12 @@ class BoardLink(models.Model):
         self.sync_filter = {}
         self.creates_held = ""
 
-    def stop_of(self, kind: str = ALL_CALLS) -> BoardStop | None:
+    def stop_of(self, kind: str = ALL_CALLS) -> Stop | None:
         """Return the stop of the board, or of its calls of one kind."""
         if (entry := self.stops.get(kind)) is None:
             return None
         moments = {name: datetime.fromisoformat(entry[name]) for name in ("since", "until")}
-        return BoardStop(**moments, reason=entry["reason"])
+        return Stop(**{**entry, **moments})
 
     @property
     def has_board(self) -> bool:
@@ -281,6 +285,12 @@ class MondayAccount(models.Model):
 
     def __str__(self) -> str:
         return self.stop_reason or "Monday account"
+
+    @property
+    def stop(self) -> Stop | None:
+        if self.stopped_until is None:
+            return None
+        return Stop(self.stopped_since or self.stopped_until, self.stopped_until, self.stop_reason, self.failures)
 
     def waits_at(self, now: datetime) -> bool:
         """Whether calls wait until a later time."""

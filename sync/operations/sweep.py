@@ -27,7 +27,7 @@ from sync.fields.field_values import ACTIVE
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
-from sync.limits import api_quota, breaker, connector, stops
+from sync.limits import api_quota, breaker, connector
 from sync.models import BoardLink, IgnoredItem, Intent, IntentState, MondayAccount, SyncMetadata, WebhookEvent
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
@@ -130,7 +130,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         BoardLink.objects.filter(pk=link.pk).update(swept_at=SyncNow(), sweep_problem=problem)
         # As in a pass, errors of the account or the board stop it.
         if not breaker.stop_if_shared(error) and error.scope is errors.Scope.BOARD:
-            stops.stop_board(link, error)
+            breaker.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
     if new_events:

@@ -20,7 +20,7 @@ from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import BoardAvailability, LimitFacts, Wait, failed_writes, probed_availability, stops, urgent_calls
+from sync.limits import BoardAvailability, LimitFacts, Wait, breaker, probed_availability, probes, urgent_calls
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups
@@ -181,7 +181,7 @@ class _Run:
                 if claimed:
                     self._run_pass(board_lease, claimed, 0 if probe else board.writes_wait_seconds)
             # If the probe's record needed no write, others may not either: one pass reads them all.
-            claims_saves = bool(probe) and failed_writes.release_unused_write_probe()
+            claims_saves = bool(probe) and probes.release_unused_write_probe()
             # A claim of fewer records has usually left nothing. Asking costs a tenth of another round.
             if len(claimed) < pass_grant.size and not (claimed and has_due_or_claimed_jobs(entity_type)):
                 # Jobs may have arrived during the pass, and their workers ended at once. If nothing was claimed, the
@@ -231,13 +231,13 @@ def _wake_others(entity_type: str) -> None:
 
 def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
     """While writes are stopped, claim the job whose write is the next probe, if it is due and on this board."""
-    if not failed_writes.is_write_probe_due():
+    if not probes.is_write_probe_due():
         return []
     # First look for the items of unanswered creates, because one of these may be the probe.
-    stop_reason = confirm_creates(board_lease, stops.WRITES_STOPPED)
+    stop_reason = confirm_creates(board_lease, breaker.WRITES_STOPPED)
     if stop_reason:
         return []
-    job = failed_writes.next_write_probe(only_urgent=only_urgent)
+    job = probes.next_write_probe(only_urgent=only_urgent)
     if job is None:
         return []
     if job.entity_type != board_lease.link.entity_type:
@@ -245,7 +245,7 @@ def _claim_probe(board_lease: Lease, *, only_urgent: bool) -> list[Claim]:
         SyncQueue.objects.filter(pk=job.pk, next_retry__gt=SyncNow()).update(next_retry=SyncNow())
         wakeups.wake_board(job.entity_type)
         return []
-    if not failed_writes.begin_write_probe():
+    if not probes.begin_write_probe():
         return []
     board_lease.was_isolated = job.claim_at_most > 0  # `claim_job` doesn't set it, unlike `claim`
     return claim_job(board_lease, job)

@@ -8,20 +8,22 @@ import os
 import threading
 import time
 from contextlib import suppress
+from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Any
 
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models.signals import post_delete, post_save
 from kombu import Connection
 from kombu.pools import producers
 from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
 
+from sync.clock import SyncNow
 from sync.kernel import process
-from sync.models import SyncedModel
+from sync.models import BoardLink, SyncedModel
 
 log = structlog.get_logger(__name__)
 
@@ -152,3 +154,14 @@ def connect_signals() -> None:
 def wake_after_save(sender: type[Any], **kwargs: Any) -> None:
     if issubclass(sender, SyncedModel):
         wake_on_commit(sender.entity_type())
+
+
+# A sweep is due if the last one is so old, because no interval between sweeps is longer.
+AGE_OF_DUE_SWEEP = timedelta(days=1)
+
+
+def sweep_soon(links: models.QuerySet[BoardLink]) -> None:
+    """Have these boards swept now, by setting the time of their last sweep back."""
+    not_due = links.filter(swept_at__gt=SyncNow() - AGE_OF_DUE_SWEEP)
+    if not_due.update(swept_at=SyncNow() - AGE_OF_DUE_SWEEP):
+        transaction.on_commit(partial(send_task, "sync.sweep_boards"), robust=True)

@@ -19,15 +19,16 @@ import structlog
 from django.conf import settings
 
 from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
-from sync.clock import SyncNow
+from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
-from sync.limits import breaker, connector, failed_writes, meter_board_calls, stops
+from sync.limits import breaker, connector, failed_writes, meter_board_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors
 from sync.monday.errors import MondayError, Scope
 from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.monday.lag import LOOKS
+from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import gather, pass_plan
@@ -135,13 +136,12 @@ class Executor:
         failures = failed_writes.failures_of([write.record_id for write in writes]) if writes else {}
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
-            # A repeat is counted if Monday failed on each record while others were written, or for an hour.
-            if failure is None or not (failure.is_at_fault or failure.is_late):
+            # A repeat is counted if Monday failed on each record while others were written.
+            if failure is None or not failure.is_at_fault:
                 answers |= self._send_document(kind, document)
                 continue
-            allowed = self.repeats.remaining_late if failure.is_late else self.repeats.remaining
             # Each document that failed in this pass has used up a repeat.
-            if allowed - self.judged - len(self.unjudged) < 1:
+            if self.repeats.remaining - self.judged - len(self.unjudged) < 1:
                 place += 1
                 wait = failed_writes.seconds_until_turn(place)
                 turn = WaitsFor.TURN
@@ -150,8 +150,7 @@ class Executor:
                 continue
             sent = self._send_document(kind, document)
             answers |= sent
-            if failure.is_late or failure.size == 1:
-                repeated += sum(answer.verdict is WriteVerdict.DONE for answer in sent.values())
+            repeated += sum(answer.verdict is WriteVerdict.DONE for answer in sent.values())
         if repeated and self.repeats.is_quiet and not self.unjudged:
             # Monday copes with these records again, so twice as many are tried next.
             failed_writes.make_turns_due(2 * repeated)
@@ -161,11 +160,8 @@ class Executor:
         """Return the final answers for the records of failed documents."""
         if not self.unjudged:
             return {}
-        documents = [
-            failed_writes.FailedDocument(error, frozenset(write.record_id for write in writes))
-            for error, writes in self.unjudged
-        ]
         final_answers: Answers = {}
+        documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
         judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
             detail = f"{judgement.waits_for.label} {error.sentence}"
@@ -284,7 +280,7 @@ class Executor:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
         if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
-            stop_reason = stops.WRITES_STOPPED
+            stop_reason = breaker.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = "Monday is slow. The next sync continues with it."
         if stop_reason or not writes:
@@ -325,7 +321,7 @@ class Executor:
         is_written = _has_item(result)
         self.has_written |= is_written
         if is_written:
-            stops.end_board_stop(self.board.link, kind)
+            breaker.end_board_stop(self.board.link, kind)
         answers: Answers = {}
         forbidden: list[tuple[Write, MondayError]] = []
         for number, (write, intent) in enumerate(announced):
@@ -384,8 +380,8 @@ class Executor:
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
                 return WriteAnswer(WriteVerdict.FAILED, error.sentence)
             # Only calls of this kind wait, because the board can still be read.
-            if not stops.active_stop(self.board.link, kind)[0]:
-                stops.stop_board(self.board.link, error, kind)
+            if not breaker.stop_of_call(self.board.link, kind):
+                breaker.stop_board(self.board.link, error, kind)
             return self._answer_of_stop(kind)
         if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
             _close_intents([intent], IntentState.REJECTED)
@@ -404,9 +400,9 @@ class Executor:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
         if error.kind is errors.COLUMN_NOT_FOUND:
             # The read before a create doesn't show that a column is missing.
-            breaker.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
+            wakeups.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            stops.stop_board(self.board.link, error, kind)
+            breaker.stop_board(self.board.link, error, kind)
             return self._answer_of_stop(kind)
         rejected = rejected_fields(write, error)
         if kind is CallKind.CREATE:
@@ -486,13 +482,16 @@ class Executor:
 
     def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
         """Have all calls of this kind wait, because the board takes none of them."""
-        stops.stop_board(self.board.link, forbidden[0][1], kind)
+        breaker.stop_board(self.board.link, forbidden[0][1], kind)
         return {write.unit: self._answer_of_stop(kind) for write, _ in forbidden}
 
     def _answer_of_stop(self, kind: CallKind) -> WriteAnswer:
         """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
-        reason, seconds = stops.active_stop(self.board.link, kind)
-        return WriteAnswer(WriteVerdict.HELD, reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
+        stop = breaker.stop_of_call(self.board.link, kind)
+        if stop is None:
+            return WriteAnswer(WriteVerdict.HELD)
+        seconds = (stop.until - sync_now()).total_seconds()
+        return WriteAnswer(WriteVerdict.HELD, stop.reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
 
     def _split_refused_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> Answers:
         """Send the halves of a document that Monday refused before running it, until the write at fault is alone."""
@@ -545,8 +544,8 @@ class Executor:
         if error.scope is not Scope.ACCOUNT:
             self._stop(error)
             return
-        self.stop_reason = f"{stops.WRITES_STOPPED} {error.sentence}"
-        failed_writes.stop_refused_writes(error)
+        self.stop_reason = f"{breaker.WRITES_STOPPED} {error.sentence}"
+        breaker.stop_refused_writes(error)
 
     def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""

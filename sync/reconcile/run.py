@@ -10,7 +10,7 @@ import structlog
 from sync.boards.board_columns import store_inspection
 from sync.clock import SyncNow
 from sync.fields.lookups import load_board
-from sync.limits import batch_size, breaker, stops
+from sync.limits import batch_size, breaker
 from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
@@ -39,7 +39,7 @@ def reconcile(
     started = time.monotonic()
     gatherer = Gatherer()
     facts = gatherer.read_claims(load_board(lease.link), claims)
-    stop_reason = stops.WRITES_STOPPED if writes_wait_seconds else ""
+    stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)  # counts the pass's seconds from here
     facts, plan = plan_pass(gatherer, facts)
     # Reading may have found that a column is broken, or that it is there again.
@@ -49,7 +49,7 @@ def reconcile(
     if facts.error is not None:
         _end_after_failed_read(executor, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
-        stops.end_board_stop(lease.link)
+        breaker.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
         send(executor, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
@@ -121,7 +121,7 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
         return
     if refusal := gatherer.try_without_items(facts.board):
         # A document without items is refused too, so the board waits.
-        stops.stop_board(link, refusal)
+        breaker.stop_board(link, refusal)
         ending = Ending(Outcome.RELEASED, refusal.sentence)
     elif claim_count > 1:
         ending = Ending(Outcome.RELEASED, error.sentence, at_most=1)

@@ -32,7 +32,7 @@ from sync.fields.field_values import BoardContext
 from sync.fields.lookups import load_board
 from sync.kernel import grouped
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, failed_writes, stops
+from sync.limits import breaker, failed_writes
 from sync.models import Intent, IntentState, SyncedModel, SyncQueue
 from sync.monday import lag
 from sync.monday.board_items import Item, WriteResult
@@ -231,7 +231,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
             plans = [CreatePlan(intent, Fate.FAIL, None, FAULT_WAIT_SECONDS, detail) for intent in intents]
             _store(lease, board, plans)
     # A stop of writes doesn't end the reads, so the caller goes on.
-    return "" if current_stop == stops.WRITES_STOPPED else current_stop
+    return "" if current_stop == breaker.WRITES_STOPPED else current_stop
 
 
 def _add_created(document: UnansweredDocument, created: CreatedItems | None) -> None:
@@ -271,7 +271,7 @@ def _confirm_document(
         if executor.has_written:
             breaker.forget_failures(has_written=True)
         elif isinstance(answer, MondayError) and answer.scope is Scope.TRANSPORT:
-            stop_reason = stops.WRITES_STOPPED
+            stop_reason = breaker.WRITES_STOPPED
     _store(lease, board, plans)
     return stop_reason
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,9 +11,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from sync.choices import CallKind
+from sync.limits.breaker import WRITES_STOPPED
 from sync.limits.failed_writes import FEW, PARTS, FailedDocument, Failures, Judgement, Repeats
-from sync.limits.stops import WRITES_STOPPED
 from sync.models import Intent
+from sync.models.boards_and_account import Stop
 from sync.monday.board_items import Item, WriteRequest, WriteResult
 from sync.monday.errors import (
     BOARD_FORBIDDEN,
@@ -53,7 +55,7 @@ class Monday:
     refused: dict[str, str] = field(default_factory=dict)
     judgement: Judgement = field(default_factory=lambda: Judgement(wait_seconds=60, ends_pass=True))
     failures: dict[UUID, Failures] = field(default_factory=dict)
-    repeats: Repeats = Repeats(20, 6, is_quiet=False)  # noqa: RUF009 - frozen
+    repeats: Repeats = Repeats(20, is_quiet=False)  # noqa: RUF009 - frozen
 
     def commit(self, executor: Executor, kind: CallKind, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
@@ -85,13 +87,12 @@ class Monday:
     WRITES_STOPPED = WRITES_STOPPED
     PARTS = PARTS
     FEW = FEW
-    FailedDocument = FailedDocument
 
     def failures_of(self, records: Sequence[UUID]) -> dict[UUID, Failures]:
         return {record_id: self.failures[record_id] for record_id in records if record_id in self.failures}
 
     def judge_failed_writes(self, failed: Sequence[FailedDocument], *, others_written: bool) -> list[Judgement]:
-        self.failed += [len(document.records) for document in failed]
+        self.failed += [len(records) for _, records in failed]
         return [Judgement(is_at_fault=True) if others_written else self.judgement for _ in failed]
 
     def stop_refused_writes(self, error: MondayError) -> None:
@@ -106,8 +107,8 @@ class Monday:
     def make_turns_due(self, number: int) -> None:
         self.stopped.append(f"{number} turns")
 
-    def active_stop(self, link: Any, kind: str) -> tuple[str, float]:
-        return self.refused.get(kind, ""), 60
+    def stop_of_call(self, link: Any, kind: str) -> Stop | None:
+        return Stop(NOW, NOW + timedelta(minutes=1), self.refused[kind]) if kind in self.refused else None
 
     def stop_board(self, link: Any, error: MondayError, kind: str) -> None:
         self.refused[kind] = f"{WRITES_STOPPED} {error.sentence}"
@@ -127,7 +128,8 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
     monkeypatch.setattr(act, "breaker", monday)
     monkeypatch.setattr(act, "failed_writes", monday)
-    monkeypatch.setattr(act, "stops", monday)
+    monkeypatch.setattr(act, "wakeups", monday)
+    monkeypatch.setattr(act, "sync_now", lambda: NOW)
     monkeypatch.setattr(act, "connector", lambda: monday)
     monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
     monkeypatch.setattr(act.gather, "read_created_items", monday.read_created)
@@ -225,12 +227,9 @@ def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday
 def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(monday: Monday) -> None:
     few = [change(unit) for unit in "abc"]
     many = [change(unit) for unit in "efghijklmnop"]
-    monday.failures = {
-        write.record_id: Failures("few", 3, is_late=False, is_at_fault=True, is_at_fault_again=True) for write in few
-    }
+    monday.failures = {write.record_id: Failures("few", 3, is_at_fault=True, is_at_fault_again=True) for write in few}
     monday.failures |= {
-        write.record_id: Failures("many", 12, is_late=False, is_at_fault=False, is_at_fault_again=False)
-        for write in many
+        write.record_id: Failures("many", 12, is_at_fault=False, is_at_fault_again=False) for write in many
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
     answers = verdicts(executor().send(CHANGE, [*few, *many, change("z")]))
@@ -241,10 +240,9 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
 @pytest.mark.parametrize(("is_quiet", "stopped"), [(False, []), (True, ["4 turns"])])
 def test_success_brings_the_next_turns_forward(monday: Monday, is_quiet: bool, stopped: list[str]) -> None:
     writes = [change(unit) for unit in "ab"]
-    monday.repeats = Repeats(20, 6, is_quiet=is_quiet)
+    monday.repeats = Repeats(20, is_quiet=is_quiet)
     monday.failures = {
-        write.record_id: Failures(write.unit, 1, is_late=False, is_at_fault=True, is_at_fault_again=True)
-        for write in writes
+        write.record_id: Failures(write.unit, 1, is_at_fault=True, is_at_fault_again=True) for write in writes
     }
     executor().send(CHANGE, writes)
     assert monday.stopped == stopped

@@ -139,6 +139,13 @@ def test_the_reference_names_every_table_of_ours() -> None:
     assert not {table for table in tables if not re.search(rf"\b{table}\b", text)}
 
 
+def test_the_newest_version_of_the_changelog_is_that_of_the_package_and_the_images() -> None:
+    versions = re.findall(r"^## \[(\d[\d.]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    package = re.findall(r"^version = \"(.+)\"$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    images = re.findall(r"image\.version=\"(.+?)\"", (ROOT / "Dockerfile").read_text())
+    assert {*package, *images} == {versions[0]}
+
+
 def test_no_decision_is_missing_from_the_list_and_none_is_longer_than_a_page() -> None:
     decisions = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     numbers = [page.name[:4] for page in decisions]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import breaker
+from sync.limits import probes
 from tests.support.world import World
 
 
@@ -19,7 +19,7 @@ class Planned:
     def limits(self, **plan: Any) -> None:
         """Enforce a plan or single limits, and let NPD learn of it as the hourly report does."""
         self.world.sandbox.control("plan", **plan)
-        breaker.refresh_account_info()
+        probes.refresh_account_info()
 
     def at_noon(self) -> None:
         """Move to 12:00 UTC of the next day, so that a test doesn't cross midnight."""

@@ -10,7 +10,7 @@ import responses
 from sync.boards import availability
 from sync.choices import ActivityKind, WaitsFor
 from sync.clock import sync_now
-from sync.limits import breaker, failed_writes, stops
+from sync.limits import breaker, failed_writes, probes
 from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue
 from sync.monday import errors
 from tests.support.clock import stop_clock
@@ -21,7 +21,7 @@ ANSWER = {"data": {"me": {"id": "7"}}, "extensions": {"request_id": "r"}}
 
 
 def rest() -> float:
-    until = stops.monday_account().stopped_until
+    until = breaker.monday_account().stopped_until
     assert until is not None
     return (until - sync_now()).total_seconds()
 
@@ -37,7 +37,7 @@ def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_s
     waits = [rest()]
     for _ in range(9):
         time_passes()
-        assert not breaker.probe_if_due()
+        assert not probes.probe_if_due()
         waits.append(rest())
     assert [round(wait) for wait in waits] == [5, 10, 20, 40, 60, 60, 60, 60, 60, 360]
 
@@ -49,7 +49,7 @@ def told() -> list[tuple[str, str, str]]:
 def test_an_outage_of_seconds_is_not_told_and_a_longer_one_once_also_if_calls_fail_together() -> None:
     gone = errors.MondayError(errors.CONNECTION_LOST, "gone")
     breaker.stop_account(gone)
-    stops.end_account_stop()
+    breaker.end_account_stop()
     for _ in range(breaker.OUTAGE_IS_NEWS):
         time_passes()
         breaker.stop_account(gone)
@@ -70,7 +70,7 @@ def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
 def test_why_everything_stops_is_stored_without_what_only_administrators_can_do() -> None:
     error = errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated")
     breaker.stop_account(error)
-    assert stops.monday_account().stop_reason == error.sentence != error.full_sentence
+    assert breaker.monday_account().stop_reason == error.sentence != error.full_sentence
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
     begun = sync_now() - timedelta(minutes=20)
     MondayAccount.objects.update(stopped_since=begun, stopped_until=sync_now() - timedelta(seconds=1))
     breaker.stop_account(errors.MondayError(errors.NOT_AUTHENTICATED, "Not authenticated"))
-    assert stops.monday_account().stopped_since == begun
+    assert breaker.monday_account().stopped_since == begun
     breaker.stop_account(errors.MondayError(errors.DAILY_LIMIT_REACHED, "Daily limit exceeded", wait_seconds=30_000))
-    changed = stops.monday_account().stopped_since
+    changed = breaker.monday_account().stopped_since
     assert changed is not None
     assert changed > begun
     breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))  # a shorter stop changes nothing
-    assert stops.monday_account().stopped_since == changed
+    assert breaker.monday_account().stopped_since == changed
     # Activity has a line for each cause, and one for the end.
-    stops.end_account_stop(by="dora")
-    stops.end_account_stop(by="erik")
+    breaker.end_account_stop(by="dora")
+    breaker.end_account_stop(by="erik")
     assert told() == [(ActivityKind.STOP, "", ""), (ActivityKind.STOP, "", ""), (ActivityKind.STOP_END, "", "dora")]
 
 
@@ -107,23 +107,23 @@ def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     settings.MONDAY_API_URL = "https://monday.test/v2"
     responses.post("https://monday.test/v2", json=ANSWER)
     breaker.stop_account(errors.MondayError(errors.CONNECTION_LOST, "gone"))
-    assert not breaker.probe_if_due()
+    assert not probes.probe_if_due()
     time_passes()
-    assert breaker.probe_if_due()
-    assert breaker.probe_if_due()
+    assert probes.probe_if_due()
+    assert probes.probe_if_due()
     assert len(responses.calls) == 1
-    row = stops.monday_account()
+    row = breaker.monday_account()
     assert (row.stopped_until, row.needs_probe, row.failures, row.user_id) == (None, False, 1, "7")
 
 
 def test_a_pass_that_succeeds_does_not_end_a_stop_of_writes_that_began_meanwhile(monkeypatch: Any) -> None:
     MondayAccount.objects.update_or_create(id=1, defaults={"failures": 1, "stop_code": "outage"})
-    before = stops.monday_account()
-    failed = failed_writes.FailedDocument(errors.MondayError(errors.CONNECTION_LOST, "gone"), frozenset({uuid4()}))
+    before = breaker.monday_account()
+    failed = (errors.MondayError(errors.CONNECTION_LOST, "gone"), {uuid4()})
     failed_writes.judge_failed_writes([failed], others_written=False)
     failed_writes.judge_failed_writes([failed, failed], others_written=False)
-    assert stops.monday_account().are_only_writes_stopped
-    monkeypatch.setattr(stops, "monday_account", lambda: before)
+    assert breaker.monday_account().are_only_writes_stopped
+    monkeypatch.setattr(breaker, "monday_account", lambda: before)
     breaker.forget_failures(has_written=False)
     assert MondayAccount.objects.get().are_only_writes_stopped
 
@@ -134,12 +134,12 @@ def test_two_boards_that_fail_in_different_ways_wait_for_their_own_reasons_and_e
         for name in ("contact", "organization")
     )
     for _ in range(2):
-        stops.stop_board(contacts, errors.MondayError(errors.BOARD_NOT_FOUND, "Gone"))
-    stops.stop_board(organizations, errors.MondayError(errors.BOARD_FORBIDDEN, "Forbidden"))
+        breaker.stop_board(contacts, errors.MondayError(errors.BOARD_NOT_FOUND, "Gone"))
+    breaker.stop_board(organizations, errors.MondayError(errors.BOARD_FORBIDDEN, "Forbidden"))
     reasons = [availability.of(name, urgent=True).detail for name in ("contact", "organization")]
     assert [reason.split(".")[0] for reason in reasons] == ["Gone", "Forbidden"]
     assert availability.wait_sentence(2, ["organization", "contact"]) == f"They wait: {' '.join(reasons)}"
-    stops.end_board_stop(contacts)
+    breaker.end_board_stop(contacts)
     assert [availability.of(name).is_available for name in ("contact", "organization")] == [True, False]
     stopped = [(ActivityKind.STOP, "contact", ""), (ActivityKind.STOP, "organization", "")]
     assert told() == [*stopped, (ActivityKind.STOP_END, "contact", "")]
@@ -154,5 +154,5 @@ def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says
     due = SyncQueue.objects.filter(next_retry__lt=later).order_by("id").values_list("waits_for", flat=True)
     failed_writes.make_turns_due()
     assert list(due.all()) == [WaitsFor.TURN]
-    stops.make_waiting_writes_due()
+    breaker.make_waiting_writes_due()
     assert list(due.all()) == [WaitsFor.WRITES, WaitsFor.TURN]

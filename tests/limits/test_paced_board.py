@@ -10,7 +10,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.boards import availability
 from sync.clock import sync_now
-from sync.limits import WaitKind, breaker
+from sync.limits import WaitKind, probes
 from sync.models import ApiQuota, BoardLink
 from sync.queue import push_record
 from tests.admin.test_home import html_of, state_of
@@ -80,7 +80,7 @@ def test_a_slowed_board_reads_the_limit(world: World, tight: Contact, monday: Pl
     assert slowed.fullmatch(state_of(admin_client))
     html = html_of(admin_client)
     assert f'action="{TRY}"' in html
-    breaker.try_again(is_slowed=True)
+    probes.try_again(is_slowed=True)
     assert slowed.fullmatch(state_of(admin_client))  # nothing has changed
     world.sandbox.control("plan", plan="enterprise")
     world.pass_time(seconds=60)
@@ -95,7 +95,7 @@ def test_the_hourly_look_finds_a_larger_plan_on_a_used_up_day(world: World, tigh
     assert availability.of("contact", urgent=True).reason_code is WaitKind.QUOTA
     world.sandbox.control("plan", plan="enterprise")
     calls = world.calls()
-    breaker.refresh_quota()
+    probes.refresh_quota()
     assert world.calls() == calls + 1
     assert availability.of("contact").is_available
 

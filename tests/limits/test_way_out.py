@@ -12,7 +12,7 @@ from sync.boards import availability
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel.humanize import due_time
-from sync.limits import WaitKind, api_quota, breaker
+from sync.limits import WaitKind, api_quota, breaker, probes
 from sync.limits.api_quota import PLAN_LIMITS, apply_account_info
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, BoardLink, MondayAccount
@@ -64,8 +64,8 @@ def day_is_used_up() -> MondayAccount:
 def test_what_is_not_over_is_asked_once_said_and_stays(monday_answers: responses.RequestsMock) -> None:
     before = day_is_used_up()
     is_over_for_today(monday_answers)
-    answers = [breaker.try_again() for _ in range(3)]
-    assert answers == [breaker.STOPPED, breaker.JUST_ASKED, breaker.JUST_ASKED]
+    answers = [probes.try_again() for _ in range(3)]
+    assert answers == [probes.STOPPED, probes.JUST_ASKED, probes.JUST_ASKED]
     assert len(monday_answers.calls) == 1
     row = MondayAccount.objects.get()
     assert (row.stop_code, row.stopped_since) == (StopCode.DAY_LIMIT, before.stopped_since)
@@ -78,7 +78,7 @@ def test_hourly_looks_ask_once_on_a_used_up_day(monday_answers: responses.Reques
     ApiQuota.objects.create(id=1, day=today, day_limit=200, day_calls=200)
     is_over_for_today(monday_answers)
     for _ in range(3):
-        breaker.refresh_quota()
+        probes.refresh_quota()
     assert len(monday_answers.calls) == 1
     assert MondayAccount.objects.get().stop_code == StopCode.DAY_LIMIT
 
@@ -86,14 +86,14 @@ def test_hourly_looks_ask_once_on_a_used_up_day(monday_answers: responses.Reques
 def test_people_who_try_at_the_same_time_ask_once(monday_answers: responses.RequestsMock) -> None:
     day_is_used_up()
     is_over_for_today(monday_answers)
-    assert sorted(at_once(*[breaker.try_again] * 4)) == [*[breaker.JUST_ASKED] * 3, breaker.STOPPED]
+    assert sorted(at_once(*[probes.try_again] * 4)) == [*[probes.JUST_ASKED] * 3, probes.STOPPED]
     assert len(monday_answers.calls) == 1
 
 
 def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: responses.RequestsMock) -> None:
     day_is_used_up()
     pauses.pause("maya")
-    assert breaker.try_again() == breaker.PAUSED
+    assert probes.try_again() == probes.PAUSED
     assert "Paused by maya" in push_record(states.synced("Ann", "1"), "lead").message
     assert len(monday_answers.calls) == 0
 
@@ -101,7 +101,7 @@ def test_a_persons_pause_is_not_beaten_by_a_persons_click(monday_answers: respon
 def test_a_click_does_not_cut_the_wait_that_monday_asked_for(monday_answers: responses.RequestsMock) -> None:
     breaker.stop_account(MondayError(LIMIT_REACHED, "slow down", wait_seconds=90))
     before = MondayAccount.objects.get().stopped_until
-    assert breaker.try_again() == breaker.WAITING
+    assert probes.try_again() == probes.WAITING
     assert len(monday_answers.calls) == 0
     assert MondayAccount.objects.get().stopped_until == before
 
@@ -114,7 +114,7 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
     world.work(link)
     assert availability.of("contact").reason_code is WaitKind.BOARD
     stop = link.stop_of()
-    assert breaker.try_again() == breaker.STOPPED
+    assert probes.try_again() == probes.STOPPED
     link.refresh_from_db()
     stopped_still = link.stop_of()
     assert stop
@@ -122,7 +122,7 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
     assert stopped_still.since == stop.since
     world.sandbox.control("boards", board_id=link.board_id, state="active")
     MondayAccount.objects.update(asked_at=sync_now() - timedelta(minutes=1))
-    assert breaker.try_again() == breaker.RESUMED
+    assert probes.try_again() == probes.RESUMED
     assert goes_on(world, contact)
 
 
@@ -131,7 +131,7 @@ def test_a_check_cut_short_by_the_stop_is_due_at_once(monday_answers: responses.
     BoardLink.objects.filter(entity_type="organization").update(sweep_problem="Daily limit exceeded")
     day_is_used_up()
     is_well(monday_answers)
-    assert breaker.try_again() == breaker.RESUMED
+    assert probes.try_again() == probes.RESUMED
     assert [link.entity_type for link in boards_to_sweep()] == ["organization"]
 
 
@@ -186,8 +186,8 @@ def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> Non
 def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.RequestsMock) -> None:
     breaker.stop_account(MondayError(UNREACHABLE, "no route to host"))
     monday_answers.post(MONDAY, status=503)
-    assert breaker.try_again() == breaker.STOPPED
+    assert probes.try_again() == probes.STOPPED
     next_try = MondayAccount.objects.get().stopped_until
     assert next_try
     next_time = due_time(next_try, sync_now())
-    assert breaker.still_stopped_sentence() == f"Monday still doesn't answer. Next try at {next_time}."
+    assert probes.still_stopped_sentence() == f"Monday still doesn't answer. Next try at {next_time}."

@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact, Organization
 from sync.boards import availability
 from sync.clock import sync_now
-from sync.limits import api_quota, stops
+from sync.limits import api_quota, breaker
 from sync.models import ApiQuota, BoardLink
 from sync.outbox import wakeups
 from sync.queue import SyncQueueService, push_record
@@ -40,7 +40,7 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
     stats = SyncQueueService().get_queue_stats()
     assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
-    assert stops.monday_account().stopped_until is None
+    assert breaker.monday_account().stopped_until is None
     assert world.status(contact) == "pending"
     assert "minute" in record_view.view_of(contact).reason
     world.work(seconds=110)
@@ -75,7 +75,7 @@ def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(wo
     world.work()
     assert {world.row(contact).status for contact in contacts} == {"pending"}
     assert {world.row(contact).attempts for contact in contacts} == {0}
-    assert stops.monday_account().stopped_until is None
+    assert breaker.monday_account().stopped_until is None
     world.work(seconds=86_400)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0
@@ -88,7 +88,7 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
     edit(states.synced("Ann", "1"), "Chair")
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     SyncQueueService().process("contact")
-    assert stops.monday_account().failures == 1
+    assert breaker.monday_account().failures == 1
     assert api_quota.read_quota().used_today == 7
 
 

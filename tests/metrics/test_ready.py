@@ -14,7 +14,7 @@ from config.celery import PoolWatch
 from npd.models import Contact
 from npd.sign_in import PROVIDER_IS_SILENT
 from sync.clock import sync_now
-from sync.limits import breaker, monday_account, stops
+from sync.limits import breaker, monday_account, probes
 from sync.models import BoardLease, BoardLink, CacheEntry, Intent, MondayAccount, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService
@@ -106,7 +106,7 @@ def test_jobs_that_waited_for_the_end_of_a_pause_are_young_again(client: Client,
     assert SyncQueue.objects.get(pk=row.pk).next_retry == row.next_retry, "what came due first goes first"
 
 
-@pytest.mark.parametrize("trying", [breaker.try_again, lambda: SyncQueueService().manual_retry(overdue().pk, "mary")])
+@pytest.mark.parametrize("trying", [probes.try_again, lambda: SyncQueueService().manual_retry(overdue().pk, "mary")])
 def test_whoever_tries_again_doesn_t_hide_that_no_worker_takes_the_board(
     client: Client, link: BoardLink, django_capture_on_commit_callbacks: Any, trying: Callable[[], object]
 ) -> None:
@@ -121,7 +121,7 @@ def test_whoever_tries_again_doesn_t_hide_that_no_worker_takes_the_board(
 def test_jobs_that_waited_for_the_end_of_a_stop_are_young_again(client: Client, link: BoardLink) -> None:
     overdue()
     MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(hours=1), needs_probe=True)
-    stops.end_account_stop()
+    breaker.end_account_stop()
     assert reasons(client) == []
 
 

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from sandbox.faults import ALTERATIONS
-from sync.limits import breaker
+from sync.limits import probes
 from sync.models import MondayAccount
 from sync.monday.account import AccountInfo
 from sync.monday.text_forms import looks_same
@@ -97,9 +97,9 @@ def test_a_cells_day_is_that_of_the_tokens_user(sales: World) -> None:
 
 
 def test_the_time_zone_is_stored_where_the_token_is_tested(world: World) -> None:
-    breaker.store_account_info(AccountInfo(user_id="7", time_zone="Asia/Tokyo"))
+    probes.store_account_info(AccountInfo(user_id="7", time_zone="Asia/Tokyo"))
     assert MondayAccount.objects.get().time_zone == "Asia/Tokyo"
-    breaker.refresh_account_info()
+    probes.refresh_account_info()
     assert MondayAccount.objects.get().time_zone == "UTC"
 
 

@@ -9,14 +9,7 @@ from django.db.models import F
 
 from npd.models import Contact, Organization
 from sync.models import FieldMapping, WebhookEvent
-from tests.reports.test_writes_down import (
-    new_contacts,
-    synced_contacts,
-    unsynced,
-    writes_fail,
-    writes_stopped,
-    writes_work,
-)
+from tests.reports.test_writes_down import new_contacts, synced_contacts, unsynced, writes_fail, writes_stopped
 from tests.support.world import World
 
 
@@ -86,17 +79,6 @@ def test_two_boards_poisoned_rows_cost_fifty_calls_at_first_then_twenty(world: W
     assert world.calls_while(60, seconds=30) <= 50
     assert healthy_unsynced() == 0
     assert world.calls_while(60) <= 20
-
-
-def test_what_failed_alone_is_made_once_it_can_be(world: World) -> None:
-    poison(world)
-    new_contacts(6)
-    Contact.objects.filter(name__in=["P000", "P001"]).update(notes="poison")
-    world.calls_while(30)
-    writes_work(world)
-    world.calls_while(90, seconds=1_200)
-    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(6)]
-    assert not unsynced()
 
 
 def test_a_pull_whose_settings_changed_is_decided_anew_at_once_while_writes_are_stopped(world: World) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync import attention
-from sync.limits import breaker
+from sync.limits import probes
 from tests.support.world import World
 
 PHONE = "+442079460018"
@@ -71,64 +71,6 @@ def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any
     assert edits_come_in(world, bob, "Theirs")
 
 
-def test_a_viewers_token_goes_on_reading_at_little_cost(world: World, people: Any) -> None:
-    ann, bob = people
-    cara = world.linked("Cara")
-    forbidden = {"every": 1, "code": "USER_ACCESS_DENIED", "message": "User unauthorized to perform action"}
-    world.sandbox.control("faults", partial=forbidden, count=None)
-    Contact.objects.filter(pk__in=[ann.pk, bob.pk]).update(notes="New")
-    world.work()
-    assert calls_while(world, 60) <= 20
-    assert calls_while(world, 60, seconds=600) <= 8
-    assert edits_come_in(world, cara, "Theirs")
-    world.sandbox.control("faults", "DELETE")
-    world.pass_time(minutes=1)
-    assert breaker.try_again() == breaker.RESUMED
-    world.work()
-    world.hear(minutes=1)
-    assert [world.values(contact)["notes"] for contact in (ann, bob)] == ["New", "New"]
-
-
-LOCKED = {
-    "the whole document": {"status": 423, "on": "mutation"},
-    "a board that writes don't know": {"partial": {"every": 1, "code": "InvalidBoardIdException"}},
-}
-
-
-@pytest.mark.parametrize("fault", LOCKED)
-def test_a_board_closed_to_writes_is_still_read_at_little_cost(world: World, people: Any, fault: str) -> None:
-    ann, bob = people
-    world.sandbox.control("faults", **LOCKED[fault], count=100_000)
-    cyd = world.contact("Cyd")
-    world.save(ann, role_title="New")
-    assert calls_while(world, 60) <= 20
-    assert calls_while(world, 60, seconds=600) <= 6
-    assert edits_come_in(world, bob, "Theirs")
-    world.sandbox.control("faults", "DELETE")
-    assert breaker.try_again() == breaker.RESUMED
-    world.work(seconds=5)
-    assert (world.values(ann)["role_title"], world.status(cyd)) == ("New", "synced")
-
-
-def test_reads_that_are_refused_whatever_they_name_are_asked_for_ever_less_often(world: World) -> None:
-    Contact.objects.bulk_create([Contact(name=f"P{n}", email=f"p{n}@example.com") for n in range(4)])
-    Organization.objects.bulk_create([Organization(name=f"O{n}") for n in range(4)])
-    world.work()
-    world.hear(minutes=2)
-    world.sandbox.control("faults", status=400, on="any", count=100_000)
-    Contact.objects.update(role_title="New")
-    Organization.objects.update(notes="New")
-    Contact.objects.bulk_create([Contact(name=f"Q{n}", email=f"q{n}@example.com") for n in range(6)])
-    assert calls_while(world, 60) <= 20
-    assert calls_while(world, 60, seconds=600) <= 6
-    world.sandbox.control("faults", "DELETE")
-    assert breaker.try_again() == breaker.RESUMED
-    for _ in range(3):
-        world.hear(minutes=1)
-    assert not Contact.objects.exclude(sync_status="synced").exists()
-    assert not Organization.objects.exclude(sync_status="synced").exists()
-
-
 def a_full_board(world: World, ann: Contact) -> None:
     world.sandbox.control("boards", board_id=world.board_id(), items_limit=2)
 
@@ -168,7 +110,7 @@ def test_what_refuses_new_items_holds_new_items(world: World, people: Any, obsta
     assert edits_come_in(world, bob, "Theirs")
     if obstacle is a_full_board:
         world.sandbox.control("boards", board_id=world.board_id(), items_limit=10)
-        assert breaker.try_again() == breaker.RESUMED
+        assert probes.try_again() == probes.RESUMED
         world.work()
         assert world.status(cyd) == "synced"
         assert not attention.entries()

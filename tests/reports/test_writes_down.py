@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.limits import breaker
+from sync.limits import breaker, probes
 from sync.models import MondayAccount, SyncQueue
 from sync.monday.errors import CONNECTION_LOST, LIMIT_REACHED, MondayError
 from sync.operations.sweep import sweep_due_boards
@@ -13,8 +13,6 @@ from tests.limits.conftest import Planned, monday
 from tests.support.world import World, mail, staged
 
 __all__ = ["monday"]
-
-FAULTS: dict[str, dict[str, Any]] = {"HTTP 500": {"status": 500}, "no answer, nothing done": {"timeout": "before"}}
 
 
 def writes_fail(world: World, **more: Any) -> None:
@@ -41,31 +39,6 @@ def unsynced() -> list[str]:
     return sorted(Contact.objects.exclude(sync_status="synced").values_list("name", flat=True))
 
 
-REFUSALS: dict[str, dict[str, Any]] = {
-    "a minute's limit, wait a second": {"status": 429, "retry_after": 1},
-    "HTTP 401": {"status": 401},
-}
-
-
-@pytest.mark.parametrize(
-    ("fault", "calls_at_first", "calls_later"),
-    [*((fault, 30, 10) for fault in FAULTS.values()), *((fault, 50, 20) for fault in REFUSALS.values())],
-    ids=[*FAULTS, *REFUSALS],
-)
-def test_new_contacts_wait_at_little_cost_and_are_made_once(
-    world: World, fault: dict[str, Any], calls_at_first: int, calls_later: int
-) -> None:
-    world.sandbox.control("faults", **{"on": "mutation", "count": 100_000, **fault})
-    new_contacts(12)
-    assert world.calls_while(60) <= calls_at_first
-    assert world.calls_while(60, seconds=600) <= calls_later
-    assert not world.sandbox.items()
-    writes_work(world)
-    assert world.calls_while(65, seconds=1_200) <= 30
-    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n:03}" for n in range(12)]
-    assert not unsynced()
-
-
 def test_records_that_are_each_refused_for_no_known_reason_come_again_together(world: World) -> None:
     world.sandbox.control("faults", partial={"every": 1, "code": "SomethingNewException"}, count=100_000)
     new_contacts(12)
@@ -79,7 +52,7 @@ def test_a_wait_of_a_day_is_ended_by_whoever_tries_again(world: World, monday: P
     world.sandbox.control("faults", status=429, retry_after=86_400, on="mutation")
     world.save(ann, role_title="New")
     world.work(minutes=2)
-    assert breaker.try_again() == breaker.RESUMED
+    assert probes.try_again() == probes.RESUMED
     world.work()
     assert world.values(ann)["role_title"] == "New"
 
@@ -187,15 +160,6 @@ def test_a_delivery_brings_the_next_attempt_forward_at_most_every_ten_minutes(wo
     for _ in range(4):
         world.hear(minutes=5)
     assert len(world.sandbox.items()) == 5
-
-
-def test_a_day_of_it_takes_a_tenth_of_the_plans_calls(world: World, monday: Planned) -> None:
-    monday.limits(plan="free", day=200)
-    world.pass_time(hours=13)
-    writes_fail(world)
-    new_contacts(12)
-    calls = world.calls_while(22 * 60, seconds=3_600)
-    assert calls <= 200 / 10 + 5
 
 
 def test_a_copy_whose_npd_id_is_to_be_cleared_finds_out_that_writes_work_again(world: World) -> None:

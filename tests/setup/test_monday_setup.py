@@ -11,7 +11,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.choices import Cause
 from sync.clock import sync_now
-from sync.limits import stops
+from sync.limits import breaker
 from sync.limits.api_quota import midnight_after
 from sync.limits.credentials import webhook_secrets
 from sync.models import (
@@ -266,7 +266,7 @@ def test_what_a_full_board_refused_doesnt_stop_the_board_that_replaces_it(
     django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
     link = BoardLink.objects.create(entity_type="contact", match_key="email", board_id="1")
-    stops.stop_board(link, MondayError(BOARD_FULL, "The board is full"), "create")
+    breaker.stop_board(link, MondayError(BOARD_FULL, "The board is full"), "create")
     tomorrow = midnight_after(sync_now())
     SyncQueue.objects.create(entity_type="contact", entity_id=uuid4(), waits_for="writes", next_retry=tomorrow)
     with django_capture_on_commit_callbacks(execute=True):

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission, User
 from sync.boards import availability
 from sync.choices import API_TOKEN
 from sync.clock import sync_now
-from sync.limits import WaitKind, breaker, credentials, metered_client
+from sync.limits import WaitKind, credentials, metered_client, probes
 from sync.models import ApiQuota, MondayAccount, StoredSecret
 from sync.operations.retention import reencrypt_secrets
 from sync.records import inbox
@@ -83,15 +83,15 @@ def test_a_stored_token_refused_later_stops_the_sync_until_replaced(bare: Wizard
     bare.post("token/", token="a-token-that-monday-refuses")
     settings.MONDAY_API_URL = url
     MondayAccount.objects.update(user_id="77")
-    breaker.refresh_quota()
+    probes.refresh_quota()
     account = MondayAccount.objects.get()
     assert (account.needs_probe, account.stopped_until is not None, account.user_id) == (True, True, "77")
-    assert not breaker.probe_if_due()
+    assert not probes.probe_if_due()
     assert "Connected" in bare.post("token/", token=bare.monday.token)
     account.refresh_from_db()
     assert (account.needs_probe, account.stopped_until) == (False, None)
     assert account.user_id not in ("", "77")
-    assert breaker.probe_if_due()
+    assert probes.probe_if_due()
 
 
 def test_connected_is_said_of_an_answer_to_the_token_of_now_only(bare: Wizard, settings: Any) -> None:

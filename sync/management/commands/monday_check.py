@@ -18,7 +18,7 @@ from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.fields import lookups
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
-from sync.limits import api_quota, breaker, connector, credentials
+from sync.limits import api_quota, connector, credentials, probes
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import account
 from sync.monday.account import CheckResult
@@ -132,7 +132,7 @@ def run_checks() -> list[CheckResult]:
 def _monday_results() -> list[CheckResult]:
     api_version = settings.MONDAY_API_VERSION
     try:
-        account_info = breaker.refresh_account_info()
+        account_info = probes.refresh_account_info()
     except MondayError as error:
         if error.kind is WRONG_VERSION:
             # Monday answered, but with another version: the checks of that answer say with which one.

@@ -21,7 +21,7 @@ from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDir
 from sync.fields import lookups
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
-from sync.limits import breaker, credentials, stops
+from sync.limits import breaker, credentials, probes
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday import errors
@@ -62,7 +62,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
     optional = [f"{spec.entity_type}.{m.key}" for spec in registry.entities() for m in spec.mappings if m.optional]
     if unknown := [name for name in requested if name not in optional]:
         raise ActionError(f"There is no optional field “{unknown[0]}”. There are: {', '.join(optional) or 'none'}.")
-    breaker.refresh_account_info()
+    probes.refresh_account_info()
     connector = limits.connector(urgent=True)
     refresh_users(connector)
     for spec in registry.entities():
@@ -154,7 +154,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
         # Somebody may have paused it, or started a set-up, while Monday was asked.
         link.refresh_from_db(from_queryset=BoardLink.objects.select_for_update())
         for kind in list(link.stops):
-            stops.end_board_stop(link, kind)
+            breaker.end_board_stop(link, kind)
         if link.board_id:
             item_links.forget_items(link)
         link.reset_for(board_id)
@@ -312,7 +312,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         chosen = replace(chosen, choices=replace(chosen.choices, fields=fields))
     link.npd_id_column = setup.columns[board_columns.NPD_ID_KEY].id
     # Set-up has just read the board, so its earlier stop is over.
-    stops.end_board_stop(link)
+    breaker.end_board_stop(link)
     link.save(update_fields=["group_id", "npd_id_column", "creates_records", "sync_filter"])
     board_columns.set_create_obstacle(link, "npd_id_problem", "")
     needs_pass = _store_mappings(outcome, chosen, setup, is_first=not column_before)

@@ -14,7 +14,7 @@ from django.db import transaction
 from sync.boards import availability
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
-from sync.limits import breaker, connector, credentials, urgent_calls
+from sync.limits import breaker, connector, credentials, probes, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.account import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
@@ -56,7 +56,7 @@ def test_stored_token(user: User) -> ConnectionTest:
         result = ConnectionTest(credentials.no_token_reason())
     else:
         # It stores the limits at once: the next call may need one that was raised.
-        result = run_test(breaker.refresh_account_info)
+        result = run_test(probes.refresh_account_info)
         apply_test(result)
     authors.log_model_action(user, MondayAccount, result.message, name="Monday")
     return result
@@ -67,11 +67,11 @@ def apply_test(result: ConnectionTest) -> None:
     if result.error is not None:
         breaker.stop_if_shared(result.error)
     if result.account is not None:
-        breaker.store_account_info(result.account)
+        probes.store_account_info(result.account)
         with suppress(MondayError):
             refresh_users(connector(urgent=True))
     if result.is_ok:
-        breaker.try_again()  # a former token may not have seen all boards
+        probes.try_again()  # a former token may not have seen all boards
 
 
 def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:
@@ -98,7 +98,7 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
     token = credentials.check_secret(text, "API token")
     with urgent_calls(token):
         # Nothing is stored, so a rejected token doesn't affect the current one.
-        result = run_test(breaker.read_account_info)
+        result = run_test(probes.read_account_info)
     error = result.error
     # Another token couldn't change the version, nor end an outage.
     if error is not None and error.scope is Scope.ACCOUNT and error.kind is not WRONG_VERSION:

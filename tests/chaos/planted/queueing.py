@@ -102,6 +102,6 @@ asked_on_and_on = bug(
 )
 
 
-@instead_of(asked_on_and_on, "sync.limits.failed_writes:seconds_until_probe")
-def _waits_for_nothing(right: Wrong, *args: Any) -> float:
+@instead_of(asked_on_and_on, "sync.limits.breaker:seconds_until_attempt")
+def _waits_for_nothing(right: Wrong, *args: Any, **more: Any) -> float:
     return 1.0

@@ -1,0 +1,292 @@
+"""Finds out whether a stop is over: probes of reads and of writes, a person's trying again, Monday's answers.
+
+While all calls are stopped, one worker reads who we are, and all go on once Monday has answered. Reads don't prove that
+writes work, so while only these are stopped, the probe is a waiting write.
+"""
+
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import models, transaction
+
+from sync import choices
+from sync.choices import StopCode
+from sync.clock import SyncNow, sync_now
+from sync.fields import lookups
+from sync.kernel import humanize
+from sync.kernel.db import fetch_rows
+from sync.limits import api_quota, breaker, credentials, failed_writes, metered_client
+from sync.models import BoardLink, MondayAccount, SyncQueue, WebhookEvent
+from sync.models.boards_and_account import ALL_CALLS
+from sync.monday import errors
+from sync.monday.account import AccountInfo
+from sync.outbox import pauses, wakeups
+
+log = structlog.get_logger(__name__)
+
+# No other worker probes until a probe's call has timed out and its result is stored.
+READ_PROBE_MARGIN = timedelta(seconds=5)
+
+# Time limit of a probe of writes; if its worker dies, the next probe starts after it.
+WRITE_PROBE_TIME = timedelta(seconds=180)
+
+
+def probe_if_due() -> bool:
+    """Return whether calls may be made now; if a probe is due, one worker makes it first while the others wait."""
+    account = breaker.monday_account()
+    if not account.needs_probe:
+        return not account.waits_at(sync_now())
+    due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
+        models.Q(stopped_until=None) | models.Q(stopped_until__lte=SyncNow())
+    )
+    until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS) + READ_PROBE_MARGIN
+    # The update matches for one worker only, which then probes.
+    if not due_account.update(stopped_until=until):
+        return False
+    try:
+        info = metered_client.connector(urgent=True).ping()
+    except errors.MondayError as error:
+        # Without this probe's own wait, so that `stop_account` counts the failure; a wait that was set meanwhile stays.
+        MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
+        breaker.stop_account(error)
+        return False
+    # The failures stay counted until a pass has succeeded, because another read may be what fails.
+    columns = {"user_id": info.user_id, "version_answered": info.version_value, "failures": account.failures}
+    breaker.end_account_stop(columns={**columns, "answered_mark": credentials.token_mark()})
+    log.info("account answers again")
+    return True
+
+
+_NEXT_PROBE = f"""
+    SELECT job.id FROM sync_queue AS job JOIN sync_board_links AS link ON link.entity_type = job.entity_type
+    WHERE job.status = 'pending' AND link.board_id <> ''
+      AND ((link.stops #>> '{{{ALL_CALLS},until}}')::timestamptz <= sync_now()) IS NOT FALSE
+      AND (job.direction = 'to_monday' AND job.next_retry <= sync_now() OR job.waits_for = %(writes)s)
+      AND job.priority <= %(priority)s AND NOT {pauses.IS_PAUSED.format(entity_type="job.entity_type")}
+      AND NOT EXISTS (SELECT FROM sync_intents AS intent WHERE intent.entity_id = job.entity_id
+        AND intent.state = 'open' AND intent.deadline > sync_now())
+      AND NOT EXISTS (SELECT FROM jsonb_each(link.stops) AS call (kind, stop)
+        WHERE (call.stop ->> 'until')::timestamptz > sync_now() AND call.kind = CASE
+          WHEN job.entity_id IS NULL OR EXISTS (SELECT FROM sync_metadata AS state
+            WHERE state.entity_type = job.entity_type AND state.entity_id = job.entity_id::text
+            AND state.system = 'monday' AND state.remote_id <> ''
+          ) THEN 'change' ELSE 'create' END)
+    ORDER BY (SELECT count(*) FROM sync_intents AS failed
+        WHERE (failed.entity_id = job.entity_id OR job.entity_id IS NULL AND failed.item_id = job.remote_id)
+          AND failed.state IN ('open', 'void')),
+      job.entity_id NULLS LAST LIMIT 1
+"""  # noqa: S608 - made of constants
+
+
+def next_write_probe(*, only_urgent: bool = False) -> SyncQueue | None:
+    """Return the job whose write is sent next to find out whether writes work.
+
+    Records and unmatched items that failed least come first, then by random UUID, so that a few failing ones don't take
+    every probe. It leaves out jobs whose kind of call is stopped on their board, and records with an unanswered create,
+    which their board's worker searches for first. With `only_urgent`, it takes only jobs that a person clicked.
+    """
+    priority = max(choices.Priority) if not only_urgent else choices.Priority.PERSON
+    rows = fetch_rows(_NEXT_PROBE, {"writes": choices.WaitsFor.WRITES, "priority": int(priority)})
+    return SyncQueue.objects.filter(pk=rows[0][0]).first() if rows else None
+
+
+def is_write_probe_due() -> bool:
+    """Whether a write may be tried now although writes are stopped."""
+    return _account_to_probe().exists()
+
+
+def begin_write_probe() -> bool:
+    """Return whether this worker probes, which is true for one worker only."""
+    now = sync_now()
+    until = now + WRITE_PROBE_TIME
+    return bool(_account_to_probe().update(stopped_until=until, write_failed_at=now))
+
+
+def release_unused_write_probe() -> bool:
+    """Make the next probe due now if this one's record needed no write; return whether that was so.
+
+    A write that failed has set both times again, and one that succeeded has ended the stop.
+    """
+    began_at = models.F("stopped_until") - WRITE_PROBE_TIME
+    return bool(_stopped_account().filter(write_failed_at=began_at).update(stopped_until=SyncNow()))
+
+
+def _account_to_probe() -> models.QuerySet[MondayAccount]:
+    """Return the account if its probe is due, which is sooner after a webhook or a save since the last failure."""
+    account = _stopped_account()
+    is_due = models.Q(stopped_until__lte=SyncNow())
+    failed_at = account.values_list("write_failed_at", flat=True).first()
+    if failed_at is None:
+        return account.filter(is_due)
+    delivered_at = WebhookEvent.objects.order_by("-id").values_list("received_at", flat=True).first()
+    saved = SyncQueue.objects.filter(
+        status=choices.QueueStatus.PENDING, direction=choices.QueueDirection.TO_MONDAY, created_at__gt=failed_at
+    )
+    if (delivered_at is not None and delivered_at > failed_at) or saved.exists():
+        apart = breaker.seconds_until_attempt(breaker.WRITES_SOONER)
+        is_due |= models.Q(write_failed_at__lte=SyncNow() - timedelta(seconds=apart))
+    return account.filter(is_due)
+
+
+def _stopped_account() -> models.QuerySet[MondayAccount]:
+    return MondayAccount.objects.filter(id=1, stop_code=choices.StopCode.WRITES)
+
+
+# Monday is asked once in this time, however many people try again at once.
+TRY_AGAIN_INTERVAL = timedelta(seconds=5)
+
+# Timeout of such a call: a person waits for it, in one of the web process's few threads.
+TRY_AGAIN_SECONDS = 4.0
+
+# The results of a person's trying again.
+NOT_STOPPED = "Sync isn't stopped any more."
+RESUMED = "Monday answers, and the sync runs again."
+STOPPED = "Sync is still stopped."
+WAITING = "Monday asked NPD Sync to wait. Sync continues by itself."
+JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
+PAUSED = "All boards are paused. Resume them first."
+
+# The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
+# refused too, and prolong the wait.
+_WAITS_FOR_MINUTE = models.Q(
+    stop_code=StopCode.LIMIT, stopped_until__lte=SyncNow() + timedelta(seconds=2 * api_quota.MINUTE_SECONDS)
+)
+
+
+def try_again(*, is_slowed: bool = False) -> str:
+    """Ask Monday whether the stops of the account and of boards are over, because a person tries again; end those.
+
+    It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
+    or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
+    are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
+    Return the result as a sentence; STOPPED can be told in more words by `still_stopped_sentence`.
+    """
+    had_stopped_kinds = breaker.end_stops_of_kinds()
+    failed_writes.make_turns_due()
+    account = breaker.monday_account()
+    is_waiting = account.waits_at(sync_now())
+    # If the day is used up by our own count, the limit may have been raised since.
+    calls_left = api_quota.read_quota().day_left()
+    is_day_used_up = calls_left is not None and calls_left < api_quota.PASS_CALLS
+    asks_for_account = account.needs_probe or is_waiting or is_slowed or is_day_used_up
+    if not (asks_for_account or _stopped_links()):
+        MondayAccount.objects.filter(id=1).update(asked_at=SyncNow())
+        return RESUMED if had_stopped_kinds else NOT_STOPPED
+    if pauses.active_pause(""):
+        return PAUSED
+    if not credentials.has_token():
+        return STOPPED
+    if is_waiting and MondayAccount.objects.filter(_WAITS_FOR_MINUTE).exists():
+        return WAITING
+    due_account = MondayAccount.objects.filter(id=1).filter(
+        models.Q(asked_at=None) | models.Q(asked_at__lte=SyncNow() - TRY_AGAIN_INTERVAL)
+    )
+    # The update matches for the first request only.
+    if not due_account.update(asked_at=SyncNow()):
+        return JUST_ASKED
+    try:
+        if asks_for_account:
+            refresh_account_info(timeout=TRY_AGAIN_SECONDS)
+        is_over = _end_stops_of_active_boards()
+    except errors.MondayError as error:
+        breaker.stop_if_shared(error)
+        return STOPPED
+    breaker.make_waiting_writes_due()
+    return RESUMED if is_over and not breaker.monday_account().waits_at(sync_now()) else STOPPED
+
+
+def still_stopped_sentence() -> str:
+    """Return that sync is stopped, and when Monday is asked next; the banner has the reason."""
+    account = breaker.monday_account()
+    now = sync_now()
+    board_stops = [stop.until for link in _stopped_links() if (stop := breaker.stop_of_call(link))]
+    next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
+    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
+    return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
+
+
+def try_again_after_commit() -> None:
+    """Try again once the transaction is committed, because a person doesn't want to wait for the next probe."""
+    transaction.on_commit(try_again, robust=True)
+
+
+def _end_stops_of_active_boards() -> bool:
+    """End the stops of boards that Monday shows as active; return whether all were ended. Raises MondayError."""
+    links = _stopped_links()
+    if not links:
+        return True
+    connector = metered_client.connector(urgent=True, timeout=TRY_AGAIN_SECONDS)
+    boards = connector.read_boards([link.board_id for link in links])
+    active = [link for link in links if link.board_id in boards and boards[link.board_id].is_active]
+    for link in active:
+        breaker.end_board_stop(link)
+        MondayAccount.objects.filter(id=1).update(free_since=SyncNow())
+    _resume(active)
+    return len(active) == len(links)
+
+
+def _stopped_links() -> list[BoardLink]:
+    """Return the boards that wait because of a stop of their own, without paused ones."""
+    links = map(lookups.with_configured_board, BoardLink.objects.exclude(stops={}))
+    stopped = [link for link in links if link.board_id and breaker.stop_of_call(link)]
+    return [link for link in stopped if not pauses.active_pause(link.entity_type)]
+
+
+def _resume(links: list[BoardLink]) -> None:
+    """Wake a worker for these boards, and sweep those again whose last sweep the stop interrupted."""
+    for link in links:
+        wakeups.wake_board(link.entity_type)
+    wakeups.sweep_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
+
+
+def refresh_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Read the token's user, plan, version, limits and today's usage, and store them; raises MondayError."""
+    info = read_account_info(timeout=timeout)
+    store_account_info(info)
+    return info
+
+
+def read_account_info(*, timeout: float | None = None) -> AccountInfo:
+    """Return what `refresh_account_info` stores, for a token that may not be kept; raises MondayError.
+
+    A used up day doesn't stop the call, because it finds out that the limit was raised.
+    """
+    with metered_client.meter_calls(metered_client.CallInfo(reads_limits=True)):
+        return metered_client.connector(urgent=True, timeout=timeout).read_account_info()
+
+
+def store_account_info(info: AccountInfo) -> None:
+    """Store Monday's information about the token, correct the quota by it, and end a stop, because Monday answers.
+
+    The wait for a minute's limit stays, because one small answer doesn't prove that it is over.
+    """
+    before = breaker.monday_account()
+    values = {
+        "user_id": info.user_id,
+        "version_answered": info.version_value,
+        "tier": info.tier,
+        "time_zone": info.time_zone,
+        "answered_mark": credentials.token_mark(),
+    }
+    stored_account = MondayAccount.objects.filter(id=1)
+    stored_account.update(**{name: value for name, value in values.items() if value})
+    api_quota.apply_account_info(info, before.tier)
+    if not (before.needs_probe or before.waits_at(sync_now())):
+        return
+    if stored_account.filter(_WAITS_FOR_MINUTE).update(needs_probe=False, failures=0):
+        return
+    if breaker.end_account_stop():
+        log.info("account answers again")
+        _resume(list(BoardLink.objects.all()))
+
+
+def refresh_quota() -> None:
+    """Correct the quota by Monday's own figures, once an hour; not while everything is paused."""
+    if not credentials.has_token() or pauses.active_pause("") or not probe_if_due():
+        return
+    try:
+        refresh_account_info()
+    except errors.MondayError as error:
+        log.warning("API quota not refreshed", reason=error.sentence)
+        breaker.stop_if_shared(error)
