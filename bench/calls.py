@@ -12,7 +12,7 @@ from bench.table import Row, options_of, publish
 
 GATE = 0.02  # API calls per changed record
 DECISIONS = 1_000
-GOAL_MS = 150
+GOAL_MS = 125
 WAITING = 100
 OUTAGE_CALLS = 50
 

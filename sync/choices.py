@@ -160,7 +160,8 @@ class QueueDirection(models.TextChoices):
 
 # The change that caused a job, mostly for display: a pass decides by the data.
 UPDATE = "update"
-OPERATIONS = [("create", "Create"), (UPDATE, "Update"), ("delete", "Delete")]
+DELETE = "delete"
+OPERATIONS = [("create", "Create"), (UPDATE, "Update"), (DELETE, "Delete")]
 
 
 class Priority(models.IntegerChoices):

@@ -29,7 +29,7 @@ from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from sync import addresses, permissions, registry
-from sync.admin.activity import batch_undo_url
+from sync.admin.activity import act_undo_url
 from sync.kernel import humanize
 from sync.models import ActivityLine
 from sync.monday.columns.phones import phone_regions
@@ -41,7 +41,7 @@ from sync.operations.import_columns import (
     remember_columns,
     suggest_columns,
 )
-from sync.operations.record_files import REFUSE, Problem, is_creatable, problem_text, resource_of
+from sync.operations.record_files import REFUSE, is_creatable, resource_of
 from sync.operations.workbooks import FileError
 from sync.records.authors import log_model_action
 
@@ -56,6 +56,8 @@ READ_AGAIN = "read"
 COLUMN_STEPS = ("columns", READ_AGAIN)
 
 REFUSED_SECONDS = 7 * 86_400
+
+ENCODINGS = [("", "As it seems"), *file_formats.ENCODINGS.items()]
 
 FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
@@ -74,18 +76,36 @@ class Uploads(CacheStorage):
 
 
 class StepForm(forms.Form):
-    """What a person chose about a file, in each step."""
+    """What a person chose about a file: the second step asks for it, each step carries it on."""
+
+    may_read_again = False
 
     import_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
     original_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
-    sheet = forms.CharField(required=False, widget=forms.HiddenInput)
-    encoding = forms.ChoiceField(choices=file_formats.ENCODINGS.items, required=False, widget=forms.HiddenInput)
     # What each column goes to, one after the other.
     columns = forms.Field(required=False, widget=forms.MultipleHiddenInput)
-    region = forms.ChoiceField(choices=phone_regions, required=False, widget=forms.HiddenInput)
-    bad_values = forms.CharField(required=False, widget=forms.HiddenInput)
-    create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
-    clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    sheet = forms.CharField(required=False)
+    encoding = forms.ChoiceField(choices=ENCODINGS, required=False, widget=UnfoldAdminSelectWidget)
+    region = forms.ChoiceField(
+        choices=lambda: [("", "As in the settings"), *phone_regions()],
+        required=False,
+        label="Country of phone numbers without one",
+        widget=UnfoldAdminSelectWidget,
+    )
+    bad_values = forms.ChoiceField(
+        choices=[("", "Import the row without it"), (REFUSE, "Leave the row out")],
+        required=False,
+        label="A value that isn't valid",
+        widget=UnfoldAdminSelectWidget,
+    )
+    create_missing = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
+    clear_empty = forms.BooleanField(
+        required=False, label="An empty cell empties its field", widget=UnfoldBooleanWidget
+    )
+
+    def hide(self, *names: str) -> None:
+        for name in names:
+            self.fields[name].widget = forms.HiddenInput()
 
 
 CHOICES = tuple(StepForm.base_fields)
@@ -118,30 +138,6 @@ class FileForm(StepForm, ImportForm):
         return data
 
 
-class ColumnsForm(StepForm):
-    """The second step: how the file is read, and what its columns go to."""
-
-    def __init__(self, creatable: str, sheets: Sequence[str], encoding: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.may_read_again = bool(sheets or encoding)
-        if sheets:
-            self._offer("sheet", "Sheet", [("", "All with the same columns"), *((name, name) for name in sheets)])
-        if encoding:
-            self._offer("encoding", "Encoding", list(file_formats.ENCODINGS.items()))
-        self._offer("region", "Country of phone numbers without one", [("", "As in the settings"), *phone_regions()])
-        outcomes = [("", "Import the row without it"), (REFUSE, "Leave the row out")]
-        self._offer("bad_values", "A value that isn't valid", outcomes)
-        labels = {"create_missing": creatable, "clear_empty": "An empty cell empties its field"}
-        for name, label in labels.items():
-            if label:
-                self.fields[name] = forms.BooleanField(required=False, label=label, widget=UnfoldBooleanWidget)
-        del self.fields["columns"]  # the page's own lists
-
-    def _offer(self, name: str, label: str, choices: Sequence[tuple[str, str]]) -> None:
-        widget = UnfoldAdminSelectWidget(choices=choices)
-        self.fields[name] = forms.ChoiceField(choices=choices, required=False, label=label, widget=widget)
-
-
 class ExportFileForm(ExportForm):
     def __init__(self, formats: Any, resources: Any, **kwargs: Any) -> None:
         super().__init__(formats, resources, **kwargs)
@@ -157,6 +153,10 @@ class ConfirmForm(StepForm, ConfirmImportForm):
     leave_out_warned = forms.BooleanField(
         required=False, label="Leave out namesakes and rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hide(*(name for name in CHOICES if name != "columns"))
 
 
 class RecordFilesMixin(ImportExportMixin):
@@ -276,21 +276,23 @@ class RecordFilesMixin(ImportExportMixin):
             )
         except FileError as error:
             form.add_error("import_file", str(error))
-            if not file_formats.is_workbook(content):
-                choices = [("", "As it seems"), *file_formats.ENCODINGS.items()]
-                form.fields["encoding"].widget = UnfoldAdminSelectWidget(choices=choices)
+            form.may_read_again = not file_formats.is_workbook(content)
             return None
         titles = rows.headers[:-2]
         columns = data["columns"] if len(data["columns"] or ()) == len(titles) else suggest_columns(self.model, titles)
-        creatable = self._creatable(request)
         initial = {name: data.get(name) for name in CHOICES}
         initial |= {"import_file_name": upload.name, "original_file_name": file.name, "encoding": encoding}
-        choices_form = ColumnsForm(
-            f"Create {' and '.join(creatable)} that aren't in NPD" if creatable else "",
-            sheets if len(sheets) > 1 else [],
-            encoding if encoding not in file_formats.CERTAIN else "",
-            initial=initial,
-        )
+        choices_form = StepForm(initial=initial)
+        del choices_form.fields["columns"]  # the page's own lists
+        is_uncertain = bool(encoding) and encoding not in file_formats.CERTAIN
+        choices_form.may_read_again = is_uncertain or len(sheets) > 1
+        choices = [("", "All with the same columns"), *((name, name) for name in sheets)]
+        choices_form.fields["sheet"].widget = UnfoldAdminSelectWidget(choices=choices)
+        choices_form.hide(*(["sheet"] if len(sheets) < 2 else []), *([] if is_uncertain else ["encoding"]))
+        if creatable := self._creatable(request):
+            choices_form.fields["create_missing"].label = f"Create {' and '.join(creatable)} that aren't in NPD"
+        else:
+            del choices_form.fields["create_missing"]
         values = list(zip(*rows, strict=True))[: len(titles)]
         samples = [", ".join(islice(filter(None, dict.fromkeys(column)), SAMPLES)) for column in values]
         labels = [(name, str(field.column_name)) for name, field in resource.fields.items()]
@@ -309,7 +311,7 @@ class RecordFilesMixin(ImportExportMixin):
         to_write = result.totals["new"] + result.totals["update"]
         name = confirm_form.initial["import_file_name"]
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
-        if not any(row.doubts for row in result.valid_rows()):
+        if not any(row.doubt for row in result.written):
             del confirm_form.fields["leave_out_warned"]
         cache.set(upload_key(self.model, "rows", name), lists, Uploads.CACHE_LIFETIME)
         shown_lists = []
@@ -392,14 +394,14 @@ class RecordFilesMixin(ImportExportMixin):
         refused = []
         if number := len(result.invalid_rows):
             refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} not imported.")
-        if number := len(result.left_out_values):
+        if number := sum(bool(row.left_out) for row in result.valid_rows()):
             refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} imported without a value.")
         if result.left_out:
             left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
             refused.append(f"{left_out} left out.")
         if refused:
             parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
-        parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', batch_undo_url(result.batch_id)))
+        parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
         messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))
         return redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
 
@@ -434,46 +436,43 @@ def upload_key(model: Any, kind: str, name: str) -> str:
     return f"{Uploads.CACHE_PREFIX}{kind}-{model.entity_type()}-{name}"
 
 
-Line = tuple[str, Sequence[str], Sequence[Any]]  # a heading, sentences, and changes: label, old and new value
+Line = tuple[str, str, Sequence[Any]]  # a heading, a sentence, and changes: label, old and new value
 PreviewList = tuple[str, int, list[tuple[str, list[Line]]]]  # a title, the number of rows, their lines by reason
 
 
 def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
     """Return the lists of a preview that aren't empty."""
-    written = result.valid_rows()
-    names = {row.number: row.object_repr for row in written}
-    refused = [(_heading(row.number, row.object_repr), row.problems) for row in result.invalid_rows]
-    left_out = [(_heading(number, names.get(number, "")), texts) for number, texts in result.left_out_values.items()]
-    doubtful = [row for row in written if row.doubts]
-    rows_by_title = {
-        "Namesakes": [row for row in doubtful if row.is_namesake],
-        "With a warning": [row for row in doubtful if not row.is_namesake],
-        "New": [row for row in written if row.is_new() and not row.doubts],
-        "Changed": [row for row in written if row.is_update() and not row.doubts],
-        "Unchanged": result.unchanged_rows,
-    }
+    plain = [row for row in result.written if not row.doubt]
+    incomplete = [row for row in result.valid_rows() if row.left_out]
     lists: list[PreviewList] = [
-        ("Not imported", len(refused), grouped_problems(refused)),
-        ("Imported without a value", len(left_out), grouped_problems(left_out)),
-        (new_title, len(result.made_names), [("", [(name, (), ()) for name in result.made_names])]),
+        ("Not imported", len(result.invalid_rows), grouped_problems((row, row.reasons) for row in result.invalid_rows)),
+        ("Imported without a value", len(incomplete), grouped_problems((row, row.left_out) for row in incomplete)),
+        (new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]),
     ]
+    rows_by_title = {
+        "Namesakes": [row for row in result.written if row.doubt and row.is_new()],
+        "With a warning": [row for row in result.written if row.doubt and row.is_update()],
+        "New": [row for row in plain if row.is_new()],
+        "Changed": [row for row in plain if row.is_update()],
+        "Unchanged": [row for row in result.valid_rows() if row.is_skip()],
+    }
     for title, rows in rows_by_title.items():
-        lines: list[Line] = [(_heading(row.number, row.object_repr), row.doubts, row.diff) for row in rows]
-        lists.append((title, len(rows), [("", lines)]))
+        lists.append((title, len(rows), [("", [(_heading(row), row.doubt, row.diff) for row in rows])]))
     return [shown for shown in lists if shown[1]]
 
 
-def _heading(number: Any, name: str) -> str:
-    return f"Row {number}, {name}" if name else f"Row {number}"
+def _heading(row: Any) -> str:
+    return f"Row {row.number}, {row.object_repr}" if row.object_repr else f"Row {row.number}"
 
 
-def grouped_problems(rows: Iterable[tuple[str, Sequence[Problem]]]) -> list[tuple[str, list[Line]]]:
-    """Group rows, each with its heading and problems, by what is wrong, whatever the value; the largest group first."""
+def grouped_problems(rows: Iterable[tuple[Any, Sequence[str]]]) -> list[tuple[str, list[Line]]]:
+    """Group rows, each with its problems, by what is wrong, whatever the value; the largest group first."""
     groups: dict[str, list[Line]] = {}
-    for heading, problems in rows:
-        for text in map(problem_text, problems):
+    for row, problems in rows:
+        for text in problems:
             general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", text))
-            groups.setdefault(general, []).append((heading, [text], ()))
+            general = general.replace("….", "…")
+            groups.setdefault(general, []).append((_heading(row), text, ()))
     return sorted(groups.items(), key=lambda group: -len(group[1]))
 
 

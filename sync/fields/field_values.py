@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -133,6 +133,7 @@ def still_holds(record: models.Model, raw: conversion.Local) -> bool:
     return True
 
 
+@cache
 def is_phone(field: Any) -> bool:
     """Whether a model's field holds a phone number: its mapping says so."""
     spec = registry.entity(field.model.entity_type())

@@ -126,6 +126,11 @@ class ActivityLine(models.Model):
         return is_of_deletion(self.kind, self.values)
 
     @property
+    def deletes_record(self) -> bool:
+        """Whether a person deleted a record, or undid the import that made it."""
+        return self.is_of_deletion or (self.kind == ActivityKind.UNDO and not self.values)
+
+    @property
     def fold_key(self) -> tuple[str, ...]:
         """Equal for lines of different records that may be one act: a person's on any field, the sync's on one."""
         if self.is_of_deletion and self.actor and self.act:
@@ -150,6 +155,11 @@ class ActivityLine(models.Model):
             # Monday reports no acts, so the same value that a person gives a column within a minute counts as one.
             return f"{self.key}={self.values.get('after', '')}"
         return str(self.cause.get("act") or self.cause.get("deletion", ""))
+
+    @property
+    def act_id(self) -> uuid.UUID | None:
+        """The id by which the whole act is undone; None if the line is an act of its own."""
+        return self.batch_id if self.kind in BATCH_KINDS else self.fold_id
 
     @property
     def reason(self) -> str:

@@ -20,7 +20,6 @@ from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
 from sync.models import ActivityLine, FieldMapping, SyncedModel, history_of
-from sync.models.activity_lines import fold_alike
 from sync.outbox import wakeups
 from sync.records import authors
 from sync.records.tombstones import deleted_names
@@ -92,22 +91,25 @@ def superseded_changes(lines: Iterable[ActivityLine]) -> set[int]:
     return superseded
 
 
-def lines_of_batch(batch_id: UUID) -> models.QuerySet[ActivityLine]:
-    """Return the changes and creations of a pass, an import or an undo, by record, each record's oldest first."""
-    rows = ActivityLine.objects.filter(batch_id=batch_id)
+def lines_of_acts(act_ids: Collection[UUID]) -> models.QuerySet[ActivityLine]:
+    """Return the changes and creations of acts, by record, each record's oldest first.
+
+    An act is a pass, an import or an undo by its `batch_id`, or lines that are folded together by their `fold_id`.
+    """
+    rows = ActivityLine.objects.filter(models.Q(batch_id__in=act_ids) | models.Q(fold_id__in=act_ids))
     changes = models.Q(values__has_keys=["raw_before", "raw_after"]) | models.Q(kind=ActivityKind.IMPORT)
     return rows.filter(changes).exclude(IMPORT_SUMMARY).order_by("entity_type", "entity_id", "id")
 
 
-def batch_undo_state(batch_id: UUID) -> str:
-    """Return whether an import or an undo is “Undone” or “Partly undone”; empty if neither."""
-    steps = lines_of_batch(batch_id).order_by()
+def undo_states(act_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return of each act with something to undo whether it is “Undone” or “Partly undone”; empty if neither."""
     undos = ActivityLine.objects.filter(undoes__isnull=False)
-    in_force = undos.exclude(pk__in=undos.values("undoes"))
-    undone = steps.filter(pk__in=in_force.values("undoes"))
-    if not undone.exists():
-        return ""
-    return "Partly undone" if steps.exclude(pk__in=undone.values("pk")).exists() else "Undone"
+    in_force = undos.exclude(pk__in=undos.values("undoes")).values("undoes")
+    act = models.Case(models.When(batch_id__in=act_ids, then="batch_id"), default="fold_id")
+    lines = lines_of_acts(act_ids).order_by().annotate(whole_act=act).values("whole_act")
+    numbers = lines.annotate(all=models.Count("pk"), undone=models.Count("pk", filter=models.Q(pk__in=in_force)))
+    words = {True: "Undone", False: "Partly undone"}
+    return {row["whole_act"]: words[row["undone"] == row["all"]] if row["undone"] else "" for row in numbers}
 
 
 def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
@@ -279,6 +281,12 @@ def undo_lines(lines: Iterable[ActivityLine], *, by: User) -> UndoResult:
             _undo_steps([plan.step(row) for row in rows], result, by)
             if result.undone:
                 wakeups.wake_on_commit(entity_type)
+        # One act, for which a deletion stands in the list. The passes fold what they say of it into it.
+        result.lines.sort(key=lambda line: not line.values)
+        for line in result.lines:
+            line.fold_id = result.batch_id
+            line.folded = line.entity_id != result.lines[-1].entity_id
+        ActivityLine.objects.bulk_create(result.lines)
     return result
 
 
@@ -298,7 +306,6 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
             raise NotPossible("Nothing was undone: a record can't have its former value any more.") from error
     undone = [step for step in steps if not step.refusal]
     actor = authors.actor_label(by)
-    lines = []
     for step in undone:
         values: dict[str, Any] = {}
         sentence = f"{actor} undid the import: {step.name} was deleted."
@@ -315,10 +322,7 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
         line.values = values
         line.batch_id = result.batch_id
         line.undoes = step.line.pk  # by which the undo can be undone
-        lines.append(line)
-    # A deletion stands for the whole act in the list.
-    lines.sort(key=lambda line: not line.values)
-    result.lines.extend(ActivityLine.objects.bulk_create(fold_alike(lines)))
+        result.lines.append(line)
     restored = [step.record for step in undone if step.record and not step.deletes]
     deleted = [step.record for step in undone if step.record and step.deletes]
     authors.log_action_many(by, restored, "Put back by an undo.")

@@ -51,6 +51,7 @@ CONTENT = "content"
 ENCODINGS = {
     "utf-8-sig": "UTF-8",
     "utf-16": "UTF-16",
+    "utf-16-be": "UTF-16 (big-endian)",
     "cp1252": "Windows-1252 (Western Europe)",
     "mac_roman": "Mac Roman",
     "cp1250": "Windows-1250 (Central Europe)",
@@ -62,7 +63,7 @@ ENCODINGS = {
     "cp932": "Shift JIS (Japanese)",
     "gb18030": "GB 18030 (Chinese)",
 }
-CERTAIN = ("utf-8-sig", "utf-16")
+CERTAIN = ("utf-8-sig", "utf-16", "utf-16-be")
 
 # How files begin that have no table, though they may be named so.
 NO_TABLES = {
@@ -213,13 +214,12 @@ def read_file(
     chosen = [sheet] if sheet in tables else _likely_sheets(tables, count_known)
     others = [name for name in read if name not in chosen]
     notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
-    rows = []
+    all_rows: list[Row] = []
     for name in chosen:
         table, notes_of_table = tables[name]
-        # The others' titles are the same.
-        rows += [(f"{number} of “{name}”", cells) for number, cells in table[1:]] if rows else table
+        all_rows += _below_titles(name, table, _titles(all_rows)) if all_rows else table
         notes += [*notes_of_table, *read[name][2]]
-    return _dataset(rows), notes, list(tables)
+    return _dataset(all_rows), notes, list(tables)
 
 
 def is_workbook(content: bytes) -> bool:
@@ -229,15 +229,29 @@ def is_workbook(content: bytes) -> bool:
 def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[str]], int]) -> list[str]:
     """Return the sheets whose common titles are known and stand above the most rows, so none that sums them up."""
 
-    def titles(name: str) -> list[str]:
-        cells: list[str] = tables[name][0][0][1]
-        return cells
-
     def fitness(names: Sequence[str]) -> tuple[bool, int]:
-        return count_known(titles(names[0])) > 0, sum(len(tables[name][0]) for name in names)
+        return count_known(tables[names[0]][0][0][1]) > 0, sum(len(tables[name][0]) for name in names)
 
-    layouts = grouped(tables, lambda name: tuple(map(fold_title, titles(name))))
+    layouts = grouped(tables, lambda name: tuple(sorted(_titles(tables[name][0]))))
     return max(layouts.values(), key=fitness, default=[])
+
+
+def _titles(table: Sequence[Row]) -> list[str]:
+    titles = list(map(fold_title, table[0][1]))
+    while titles and not titles[-1]:
+        titles.pop()
+    return titles
+
+
+def _below_titles(sheet: str, table: Sequence[Row], titles: Sequence[str]) -> Iterator[Row]:
+    """Yield a further sheet's rows; its titles may stand in another order than these."""
+    own = _titles(table)
+    # The nth title of the alphabet is the same in both.
+    places = sorted(range(len(own)), key=titles.__getitem__)
+    sources = dict(zip(places, sorted(range(len(own)), key=own.__getitem__), strict=True))
+    for number, cells in table[1:]:
+        padded = [*cells, *[""] * (len(own) - len(cells))]
+        yield f"{number} of “{sheet}”", [*(padded[sources[place]] for place in range(len(own))), *padded[len(own) :]]
 
 
 def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:
@@ -369,16 +383,18 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
 
 def likely_encoding(content: bytes) -> str:
     """Return a text's encoding, which is certain only for UTF-8 and UTF-16; else by which of its letters make words."""
-    is_utf16 = (
-        content[1:SAMPLE_LENGTH:2].count(0) > len(content[:SAMPLE_LENGTH]) / 4
-    )  # every other byte of most letters
-    if is_utf16 or content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    sample = content[:SAMPLE_LENGTH]
+    # Every other byte of most letters is a NUL.
+    first_nuls = sample[::2].count(0)
+    second_nuls = sample[1::2].count(0)
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
+    if max(first_nuls, second_nuls) > len(sample) / 8:
+        return "utf-16" if second_nuls > first_nuls else "utf-16-be"
     try:
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         _refuse_broken_utf8(content, error)
-        sample = content[:SAMPLE_LENGTH]
         is_mac = _wordiness(sample, "mac_roman") > max(MAC_LETTERS, _wordiness(sample, "cp1252"))
         return "mac_roman" if is_mac else "cp1252"
     return "utf-8-sig"

@@ -60,8 +60,6 @@ PHONE_DIGITS = 5
 # So many made records are named in a sentence.
 NAMED = 5
 
-Problem = tuple[str, str]  # the field's label, empty for a whole row; and what is wrong
-
 
 class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
     """Reads a cell as the model's own field does; an invalid text stays, so that validation reports it.
@@ -88,7 +86,7 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             return value
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
-        if value is None:
+        if value is None or value == "":
             return ""
         if isinstance(value, models.Model):
             return field_values.record_name(value)
@@ -144,7 +142,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     class Meta:
         skip_diff = True  # its deep copies of records would take two fifths of the time
-        report_skipped = False
         use_bulk = True  # without a savepoint for each row
         use_transactions = True
         store_instance = True
@@ -152,15 +149,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def __init__(self, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Read the form's `options`; without them, the resource only exports."""
         super().__init__()
-        options = options or {}
-        self.creates_missing = bool(options.get("create_missing"))
-        self.clears_empty = bool(options.get("clear_empty"))
-        self.leaves_out_warned = bool(options.get("leave_out_warned"))
-        self.shown_digest = options.get("shown_digest", "")  # of the preview that the person confirmed
-        self.encoding = options.get("encoding", "")
-        self.sheet = options.get("sheet", "")
-        self.chosen_region = options.get("region", "")
-        self.refuses_bad_values = options.get("bad_values") == REFUSE
+        self.options = options or {}
+        self.chosen_region = self.options.get("region", "")
         self.model: type[SyncedModel] = self._meta.model
         self.spec = registry.entity(self.model.entity_type())
         self.noun = str(self.model._meta.verbose_name)
@@ -173,13 +163,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.converters = {mapping.fields[0]: mapping.converter for mapping in self.spec.mappings}
         self.batch_id = uuid.uuid4()
         # What each column of the file goes to: a field, a part of the name, or nothing.
-        self.columns: list[str] = [name if name in self._targets() else "" for name in options.get("columns") or ()]
+        self.columns: list[str] = [
+            name if name in self._targets() else "" for name in self.options.get("columns") or ()
+        ]
         self.notes: list[str] = []  # how the file was read
         self.ignored: list[str] = []  # titles of columns that no field takes
-        self.doubts: list[str] = []  # whether the row that is read is about the record that it goes to
-        self.warned_rows: list[Any] = []
-        self.unchanged_rows: list[Any] = []
-        self.left_out_values: dict[Any, list[Problem]] = {}  # by row number
+        self.left_out: list[str] = []  # which values of the row that is read, and why
         self.first_rows: dict[object, int] = {}  # the number of the first row about each record
 
     def get_queryset(self) -> Any:
@@ -200,7 +189,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 # The library would write everything and roll it back, holding the records' locks meanwhile.
                 run_sql("SET TRANSACTION READ ONLY")
             else:
-                creatable = filter(is_creatable, self.relations.values()) if self.creates_missing else ()
+                creatable = filter(is_creatable, self.relations.values()) if self.options.get("create_missing") else ()
                 lock_imports([self.spec.entity_type, *(model.entity_type() for model in creatable)])
                 limit_lock_waits()
             return super().import_data(dataset, dry_run=dry_run, **kwargs)
@@ -225,8 +214,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
         self.row_number = row[ROW_NUMBER]
-        self.doubts = []
-        self.is_namesake = False
+        self.left_out = []
         if row[SURPLUS]:
             raise ValidationError(
                 "It has more cells than there are titles. Put a value that holds a separator in quotes."
@@ -245,20 +233,21 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
         """Set a field if its cell differs from the record."""
-        if field.attribute == "id" or field.column_name not in row:
+        if field.column_name not in row:
             return
         is_new = instance._state.adding
         text = row[field.column_name]
         if not is_new and self._is_unchanged(instance, field, text, row):
             return
         if has_value(text):
-            text = self._first_in(instance, field.attribute, text)
-        elif is_new or not self.clears_empty:
+            first = self._first_in(instance, field.attribute, text)
+            if not is_new and first != text and self._is_unchanged(instance, field, first, row):
+                return
+            text = first
+        elif is_new or not self.options.get("clear_empty"):
             return
         else:
             text = ""
-        if not is_new and self._is_unchanged(instance, field, text, row):
-            return
         if field.attribute not in self.relations:
             if field.attribute in instance.tidied_fields:
                 text = instance.tidied(field.attribute, text)
@@ -270,8 +259,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def get_import_fields(self) -> list[Any]:
         """Return relations first: phone numbers have the country of their record's organization."""
-        fields: list[Any] = super().get_import_fields()
-        return sorted(fields, key=lambda field: field.attribute not in self.relations)
+        return sorted(self.own_fields, key=lambda field: field.attribute not in self.relations)
 
     def skip_row(self, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
         return not instance._state.adding and not import_validation_errors and not instance.changed_fields()
@@ -294,7 +282,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for error in chain.from_iterable(errors.values()):
                 if error.code == "blank":
                     error.message = "It is empty."
-        if not self.refuses_bad_values:
+        if self.options.get("bad_values") != REFUSE:
             for name in (errors.keys() & own) - {self.spec.name_field}:
                 text = " ".join(chain.from_iterable(error.messages for error in errors.pop(name)))
                 setattr(instance, name, getattr(self.original, name))
@@ -320,23 +308,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         # Validation may complete a value to the one that the record has, such as a phone number that isn't mapped.
         if not row_result.diff:
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
-        elif row_result.is_update():
-            self._warn_of_another_record(row, changed)
-        elif row_result.is_new():
-            name = self.spec.name_field or ""
-            # A record has the row's name, and the row's other values didn't match it.
-            if name in self.key_names and self.lookup.find(name, self._cell(row, name)):
-                label = self._label(self.key_names[0]).lower()
-                self.doubts.append(f"A {self.noun} in NPD has this name, but another {label} or none.")
-                self.is_namesake = True
-        left_out = self.left_out_values.get(self.row_number, ())
-        row_result.doubts = self.doubts
-        row_result.reasons = [*(f"{problem_text(problem)} It is left out." for problem in left_out), *self.doubts]
-        row_result.is_namesake = self.is_namesake
-        if row_result.is_skip():
-            self.unchanged_rows.append(row_result)
-        elif row_result.reasons:
-            self.warned_rows.append(row_result)
+        row_result.left_out = self.left_out
+        row_result.doubt = "" if row_result.is_skip() else self._doubt(row, changed, is_new=row_result.is_new())
 
     def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
         if result.has_errors():
@@ -346,61 +319,51 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             row = rows[invalid.number - 1]
             invalid.number = row[ROW_NUMBER]
             invalid.object_repr = ", ".join(filter(None, (self._cell(row, name) for name in reversed(self.key_names))))
-            problems = [
-                (self._label(name) if name in self.fields else "", " ".join(texts))
+            invalid.reasons = [
+                f"{self._label(name)}: {' '.join(texts)}" if name in self.fields else " ".join(texts)
                 for name, texts in invalid.error_dict.items()
             ]
-            invalid.problems = problems
-            invalid.reasons = [problem_text(problem) for problem in problems]
-        refused = {invalid.number for invalid in result.invalid_rows}
-        self.left_out_values = {number: rest for number, rest in self.left_out_values.items() if number not in refused}
-        result.left_out_values = self.left_out_values
-        result.warned_rows = self.warned_rows
-        result.unchanged_rows = self.unchanged_rows
+        result.written = [row for row in result.rows if row.is_new() or row.is_update()]
         result.ignored = self.ignored
         result.columns = self.columns
         result.titles = self.titles
         result.notes = [*self.notes, *missing_key_note(self.model, self.columns)]
         result.batch_id = self.batch_id
-        written = result.valid_rows()
-        changes = [(row.number, row.import_type, row.diff) for row in written]
-        result.made_names = sorted(map(field_values.record_name, self._new_related(written)))
+        changes = [(row.number, row.import_type, row.diff) for row in result.written]
+        result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
         # Two runs that write the same have the same digests. They have no ids, because each run makes new ones.
         result.digest = " ".join(
             sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (changes, *result.made_names)
         )
-        result.refused_file = self._refused_file(result)
         result.is_other = False
+        result.refused_file = self._refused_file(result)
         if self.is_preview:
             return
         # Another import may have made some of the related records meanwhile.
-        if not set(result.digest.split()) <= set(self.shown_digest.split()):
+        if not set(result.digest.split()) <= set(self.options["shown_digest"].split()):
             result.is_other = True
             raise FileError("Records were changed since the preview. This is what the file would do now.")
-        kept = [row for row in written if not (row.doubts and self.leaves_out_warned)]
+        doubtful = [row for row in result.written if row.doubt] if self.options.get("leave_out_warned") else []
+        kept = [row for row in result.written if not (doubtful and row.doubt)]
         result.new = sum(row.is_new() for row in kept)
         result.changed = len(kept) - result.new
-        left_out = [row for row in written if row.doubts and self.leaves_out_warned]
-        result.left_out = len(left_out)
-        result.refused_file = self._refused_file(result, left_out)
+        result.left_out = len(doubtful)
+        result.refused_file = self._refused_file(result, doubtful)
         result.made = made_sentence(self._new_related(kept))
         self.has_refused = bool(result.refused_file)
         self._write(kept)
 
-    def _refused_file(self, result: Any, left_out: Sequence[Any] = ()) -> bytes:
+    def _refused_file(self, result: Any, doubtful: Sequence[Any] = ()) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
-        reasons = {
-            number: [f"Imported without {problem_text(problem)}" for problem in problems]
-            for number, problems in self.left_out_values.items()
-        }
-        for row in (*result.invalid_rows, *left_out):
-            reasons[row.number] = row.reasons
+        reasons = {row.number: [f"Imported without {text}" for text in row.left_out] for row in result.valid_rows()}
+        reasons |= {row.number: row.reasons for row in result.invalid_rows}
+        reasons |= {row.number: [*row.left_out, row.doubt] for row in doubtful}
         # Such a file may be imported again as it is.
         width = len(self.titles) - (self.titles[-1] == REASON)
         dataset = tablib.Dataset(headers=[*self.titles[:width], REASON])
         for number, cells in self.file_rows.items():
-            if number in reasons:
-                dataset.append([*cells[:width], " ".join(reasons[number])])
+            if texts := reasons.get(number):
+                dataset.append([*cells[:width], " ".join(texts)])
         return str(CSV().export_data(dataset)).encode("utf-8-sig") if dataset else b""
 
     # --- columns ---
@@ -422,7 +385,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Replace an upload by its rows, with a column for each field: the first filled one of the file's columns."""
         rows = dataset
         if dataset.headers == [CONTENT]:
-            rows, self.notes, _ = read_file(dataset[0][0], self.encoding, self.sheet, KnownTitles(self.model).count)
+            rows, self.notes, _ = read_file(
+                dataset[0][0],
+                self.options.get("encoding", ""),
+                self.options.get("sheet", ""),
+                KnownTitles(self.model).count,
+            )
         self.titles = rows.headers[:-2]  # without ROW_NUMBER and SURPLUS
         if len(self.columns) != len(self.titles):
             self.columns = suggest_columns(self.model, self.titles)
@@ -516,7 +484,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         records = next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
         if len(records) == 1:
             return records[0]
-        if not records and is_creatable(lookup.model) and self.creates_missing:
+        if not records and is_creatable(lookup.model) and self.options.get("create_missing"):
             return lookup.create(text)
         names = lookup.model._meta
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
@@ -524,7 +492,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return None
 
     def _leave_out(self, name: str, problem: str) -> None:
-        self.left_out_values.setdefault(self.row_number, []).append((self._label(name), problem))
+        self.left_out.append(f"{self._label(name)}: {problem}")
 
     def _first_in(self, instance: SyncedModel, name: str, text: str) -> str:
         """Return the first address or number in a cell, and say which others are left out; any other text as it is."""
@@ -542,18 +510,23 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         return text
 
-    def _warn_of_another_record(self, row: Mapping[str, Any], changed: Collection[str]) -> None:
-        """Warn if a row may be about another record than the one that it changes."""
+    def _doubt(self, row: Mapping[str, Any], changed: Collection[str], *, is_new: bool) -> str:
+        """Return why a row may be about another record than the one that it makes or changes; empty if it isn't."""
         name = self.spec.name_field or ""
         key = self.key_names[0]
+        label = self._label(key).lower()
+        if is_new:
+            # A record has the row's name, and the row's other values didn't match it.
+            is_namesake = name in self.key_names and self.lookup.find(name, self._cell(row, name))
+            return f"A {self.noun} in NPD has this name, but another {label} or none." if is_namesake else ""
         found_by = "id" if self._cell(row, "id") else key if self._cell(row, key) else name
         if found_by == name and name != key:
             value = self.fields[key].export(self.original)
-            has = f"has the {self._label(key).lower()} {value}" if value else f"has no {self._label(key).lower()}"
-            self.doubts.append(f"Found by its name alone. The {self.noun} of this name in NPD {has}.")
-        elif name in changed and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
-            label = NPD_ID if found_by == "id" else self._label(key).lower()
-            self.doubts.append(f"Found by its {label}, and renamed.")
+            has = f"has the {label} {value}" if value else f"has no {label}"
+            return f"Found by its name alone. The {self.noun} of this name in NPD {has}."
+        if name in changed and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
+            return f"Found by its {NPD_ID if found_by == 'id' else label}, and renamed."
+        return ""
 
     # --- writing ---
 
@@ -651,11 +624,6 @@ def made_sentence(records: Sequence[SyncedModel]) -> str:
     names = sorted(map(field_values.record_name, records))
     more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
     return f"Made {' and '.join(numbers)}: {', '.join([*names[:NAMED], *more])}."
-
-
-def problem_text(problem: Problem) -> str:
-    label, text = problem
-    return f"{label}: {text}" if label else text
 
 
 def key_names(model: type[SyncedModel]) -> list[str]:

@@ -504,21 +504,6 @@ def is_kept_different(entry: Mapping[str, Any], item: Item | None, field_plan: F
     )
 
 
-def with_kept_different(plan: RecordPlan, blocked: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that a pass found blocked; those that a person keeps in NPD only stay marked as in `before`."""
-    for key, entry in blocked.items():
-        field_plan = plan.fields[key]
-        if not is_kept_different(before.get(key, {}), plan.item, field_plan):
-            continue
-        mark = dict(before[key][KEPT_BY])
-        if plan.item:
-            mark.setdefault(KEPT_REMOTE, field_plan.remote_raw)
-        else:
-            mark.pop(KEPT_REMOTE, None)
-        entry[KEPT_BY] = mark
-    return blocked
-
-
 def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
     return bool(entry["local"] == field_plan.local_raw) and field_plan.mapping.is_current(entry)
 

@@ -160,6 +160,19 @@ class OwnWrite:
         return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
 
 
+def own_writes(
+    intents: Iterable[Intent], mapping: FieldMapping, converter: conversion.Converter, now: datetime
+) -> list[OwnWrite]:
+    """Return what these intents did to a field, without those whose column is another or whose values aren't known."""
+    writes = []
+    for intent in intents:
+        entry = intent.values.get(mapping.key)
+        if entry and mapping.is_current(entry):
+            with suppress(conversion.UnknownValue):
+                writes.append(OwnWrite(intent, mapping, converter, now))
+    return writes
+
+
 class _FieldHistory:
     """The events of one field beside our writes of it, to tell which edits our writes overwrote.
 
@@ -190,12 +203,7 @@ class _FieldHistory:
         self.converter = converter
         self.changes = [event for event in changes if event.is_known]  # oldest first, like `writes`
         self.unread = [event for event in changes if not event.is_known]
-        self.writes: list[OwnWrite] = []
-        for intent in plan.history.writes:
-            entry = intent.values.get(mapping.key)
-            if entry and mapping.is_current(entry):
-                with suppress(conversion.UnknownValue):
-                    self.writes.append(OwnWrite(intent, mapping, converter, now))
+        self.writes = own_writes(plan.history.writes, mapping, converter, now)
         us = plan.history.token_user
         self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
         for event in self.changes:

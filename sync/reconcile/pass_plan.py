@@ -450,12 +450,12 @@ class RecordPlan:
     @property
     def asks_which_item(self) -> bool:
         """Whether a person is asked which item is its own."""
-        return self.question is not None and self.facts.record.monday_id is None and not self.removal
+        return self.question is not None and self.facts.record.monday_id is None
 
     @property
     def asks_about_removal(self) -> bool:
         """Whether a person is asked what becomes of the record, because its item was removed."""
-        return bool(self.removal and self.question and not self.act)
+        return bool(self.removal and self.question) and not (self.act or self.unlink_reason)
 
     def copied(self) -> Self:
         """Return a draft with the same content, to go on with; this one stays as it is."""

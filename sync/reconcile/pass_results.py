@@ -6,7 +6,7 @@ If its sync is off, or the filter leaves it out (it is not `is_synced`), all its
 Implements docs/reference/merge/sync-status.md.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from copy import copy
 from datetime import datetime
 from typing import Any
@@ -21,77 +21,76 @@ from sync.fields.field_values import ACTIVE, BoardContext
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action
 from sync.models import SyncMetadata
-from sync.models.records_and_items import KEPT_BY, is_blocking
+from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, is_blocking
 from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.field_plan import direction_of, is_kept_different, with_kept_different
+from sync.reconcile.field_plan import direction_of, is_kept_different
 from sync.reconcile.restraints import ended_requests
 
+# What a pass stores of a sync state, beside its own duration and calls.
+STORED = (
+    *("base", "altered", "blocked_fields", "note", "remote_id", "remote_state", "seen", "emptied"),
+    *("removed_since", "removed_passes", "is_unplanned", "conflicts", "asked_items", "left_out"),
+    *("error_count", "last_error", "sync_direction"),
+)
 
-def sync_state_values(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
-    """Return the values of the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
+
+def complete_sync_state(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> None:
+    """Fill in the rest of the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
     sync_state = plan.sync_state
-    conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
-    asked_items = sync_state.asked_items
+    sync_state.conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
     if plan.question is not None and plan.asks_which_item:
-        asked_items = [candidate["id"] for candidate in plan.question.candidates]
-    blocked = before.blocked_fields
+        sync_state.asked_items = [candidate["id"] for candidate in plan.question.candidates]
+    if ConflictKind.IDENTITY not in sync_state.conflicts:
+        sync_state.asked_items = []
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
-    if plan.fields:
-        kept = {key: entry for key, entry in blocked.items() if key in plan.set_aside}
-        blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked) | kept
-    error_count = before.error_count
-    last_error = before.last_error
+    sync_state.blocked_fields = _blocked_fields(plan, before, now) if plan.fields else before.blocked_fields
+    sync_state.note = plan.reason
+    sync_state.remote_id = plan.record.monday_id
+    sync_state.error_count = before.error_count
+    sync_state.last_error = before.last_error
     if plan.outcome is pass_plan.Outcome.FAILED:
-        error_count += 1
-        last_error = plan.ending.detail
+        sync_state.error_count += 1
+        sync_state.last_error = plan.ending.detail
     elif plan.outcome is pass_plan.Outcome.SETTLED:
-        error_count = 0
-        last_error = ""
+        sync_state.error_count = 0
+        sync_state.last_error = ""
+    # In which this pass transferred values.
     is_sent = any(field_plan.send_raw is not None for field_plan in plan.fields.values())
     is_pulled = any(field_plan.write_raw is not None for field_plan in plan.fields.values())
-    direction = SyncStateDirection.BIDIRECTIONAL
+    sync_state.sync_direction = SyncStateDirection.BIDIRECTIONAL
     if is_sent is not is_pulled:
-        direction = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
-    return {
-        "base": sync_state.base,
-        "altered": sync_state.altered,
-        "blocked_fields": blocked,
-        "note": plan.reason,
-        "remote_state": sync_state.remote_state,
-        "seen": sync_state.seen,
-        "emptied": sync_state.emptied,
-        "removed_since": sync_state.removed_since,
-        "removed_passes": sync_state.removed_passes,
-        "is_unplanned": sync_state.is_unplanned,
-        "remote_id": plan.record.monday_id,
-        "conflicts": conflicts,
-        "asked_items": asked_items if ConflictKind.IDENTITY in conflicts else [],
-        "left_out": sync_state.left_out,
-        "error_count": error_count,
-        "last_error": last_error,
-        "sync_direction": direction,  # in which this pass transferred values
-    }
+        one_way = SyncStateDirection.LOCAL_TO_REMOTE if is_sent else SyncStateDirection.REMOTE_TO_LOCAL
+        sync_state.sync_direction = one_way
 
 
-def _blocked_fields(plan: pass_plan.RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the fields that this pass found blocked, each with its reason, and since when for this reason."""
+def _blocked_fields(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+    """Return the fields that this pass found blocked, each with its reason, and since when for this reason.
+
+    Those that a person keeps in NPD only stay marked so, and those of which nothing was read stay as they were.
+    """
     blocked = {}
     for key, field_plan in plan.fields.items():
         if field_plan.blocked_code is None:
             continue
-        entry = {
+        entry: dict[str, Any] = {
             "reason": field_plan.blocked_reason,
             "code": field_plan.blocked_code,
             "local": field_plan.local_raw,
             "column": field_plan.mapping.column_id,
             "version": field_plan.mapping.version,
         }
-        stored_entry = before.get(key, {})
-        is_same = all(_comparable(stored_entry.get(name)) == _comparable(value) for name, value in entry.items())
-        since = stored_entry.get("since", now.isoformat()) if is_same else now.isoformat()
-        blocked[key] = {**entry, "since": since}
-    return blocked
+        stored = before.blocked_fields.get(key, {})
+        is_same = all(_comparable(stored.get(name)) == _comparable(value) for name, value in entry.items())
+        entry["since"] = stored.get("since", now.isoformat()) if is_same else now.isoformat()
+        if is_kept_different(stored, plan.item, field_plan):
+            entry[KEPT_BY] = dict(stored[KEPT_BY])
+            if plan.item:
+                entry[KEPT_BY].setdefault(KEPT_REMOTE, field_plan.remote_raw)
+            else:
+                entry[KEPT_BY].pop(KEPT_REMOTE, None)
+        blocked[key] = entry
+    return blocked | {key: entry for key, entry in before.blocked_fields.items() if key in plan.set_aside}
 
 
 def _comparable(value: Any) -> Any:
@@ -126,20 +125,19 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
     return conflicts
 
 
-def sync_status(
-    board: BoardContext, plan: pass_plan.RecordPlan, state_values: Mapping[str, Any], *, has_open_work: bool
-) -> RecordSyncStatus:
-    """Return the record's status, by its `sync_state_values`; the order of the checks matters."""
+def sync_status(board: BoardContext, plan: pass_plan.RecordPlan, *, has_open_work: bool) -> RecordSyncStatus:
+    """Return the record's status, by its sync state after this pass; the order of the checks matters."""
+    sync_state = plan.sync_state
     if not plan.is_synced:
         return RecordSyncStatus.DISABLED
-    if state_values["conflicts"]:
+    if sync_state.conflicts:
         return RecordSyncStatus.CONFLICT
     if not plan.is_settled or not plan.record.monday_id:
         return RecordSyncStatus.PENDING
-    if has_open_work or plan.reason or any(map(is_blocking, state_values["blocked_fields"].values())):
+    if has_open_work or plan.reason or any(map(is_blocking, sync_state.blocked_fields.values())):
         return RecordSyncStatus.PENDING
     # Monday stored another value than was sent, which doesn't count for a field that isn't synced any more.
-    altered = {key for key, entry in state_values["altered"].items() if not entry.get("lossless")}
+    altered = {key for key, entry in sync_state.altered.items() if not entry.get("lossless")}
     if altered and any(
         mapping.key in altered and direction_of(plan, mapping) is not SyncDirection.NONE for mapping in board.mappings
     ):
@@ -147,10 +145,10 @@ def sync_status(
     # A side may differ from its base, for example after a pull was dropped because of a save. Relations that are left
     # out, and values that a person keeps in NPD only, may differ.
     has_diverged = plan.item is not None and any(
-        field_plan.decision.action is not Action.NOTHING and key not in state_values["base"]
+        field_plan.decision.action is not Action.NOTHING and key not in sync_state.base
         for key, field_plan in plan.fields.items()
         if field_plan.mapping.column_id and not field_plan.is_relation_skipped
-        if KEPT_BY not in state_values["blocked_fields"].get(key, {})
+        if KEPT_BY not in sync_state.blocked_fields.get(key, {})
     )
     return RecordSyncStatus.PENDING if has_diverged else RecordSyncStatus.SYNCED
 
@@ -199,6 +197,7 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
     """
     before = plan.facts.sync_state
     settled = copy(plan)
+    settled.sync_state = copy(plan.sync_state)
     if plan.is_open:
         settled.ending = pass_plan.SETTLED
     if not settled.is_settled or _has_work(plan, has_job=has_job):
@@ -207,10 +206,11 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
         if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
             return False
-    after = sync_state_values(settled, before, facts.now)
-    if any(after[name] != getattr(before, name) for name in after.keys() - {"sync_direction"}):
+    complete_sync_state(settled, before, facts.now)
+    settled.sync_state.sync_direction = before.sync_direction  # that of the last pass with something to transfer
+    if any(getattr(settled.sync_state, name) != getattr(before, name) for name in STORED):
         return False
-    status = sync_status(facts.board, settled, after, has_open_work=False)
+    status = sync_status(facts.board, settled, has_open_work=False)
     sync_state_status = SyncStatus.FAILED if plan.facts.has_failed_job else SYNC_STATE_STATUS[status]
     return has_job or (status, sync_state_status) == (plan.record.sync_status, before.sync_status)
 
@@ -237,7 +237,7 @@ def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.Confli
 
     While the question is open, choices for fields are rejected, and their conflict stays.
     """
-    if plan.question is not None and plan.asks_about_removal and not plan.unlink_reason:
+    if plan.question is not None and plan.asks_about_removal:
         yield plan.question
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in plan.facts.conflicts:

@@ -8,7 +8,6 @@ Implements docs/reference/merge/reads-that-lag.md. `unshown_report` decides abou
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import cmp_to_key, partial
 from typing import Any
@@ -35,7 +34,7 @@ from sync.reconcile.facts import (
     reported_changes,
 )
 from sync.reconcile.field_plan import direction_of
-from sync.reconcile.lost_updates import OwnWrite, overridden_line
+from sync.reconcile.lost_updates import OwnWrite, overridden_line, own_writes
 
 UNSHOWN_EDIT = "Monday reports an edit that its answers don't show yet. It is read again in a moment."
 UNSHOWN_WRITE = "Monday's answers don't show yet what was sent. It is read again in a moment."
@@ -314,12 +313,7 @@ def _reports(
     now: datetime,
 ) -> list[Report]:
     """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
-    writes: list[OwnWrite] = []
-    for intent in _recent_writes(plan, now):
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry):
-            with suppress(conversion.UnknownValue):
-                writes.append(OwnWrite(intent, mapping, converter, now))
+    writes = own_writes(_recent_writes(plan, now), mapping, converter, now)
     writes = [write for write in writes if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)]
     us = plan.history.token_user
     events = []

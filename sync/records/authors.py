@@ -13,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, Model, Q, QuerySet, UUIDField, Window
 from django.db.models.functions import Cast, RowNumber
+from pghistory.models import Context
 
 from sync import registry
 from sync.choices import ActivityKind
@@ -246,6 +247,7 @@ class Deletion:
     by: str
     message: str = ""  # of the admin's log; empty if Django's own delete page logged it
     request: str = ""  # equal for records deleted at once
+    undo: str = ""  # the batch of the undo of an import that deleted it
 
 
 def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Deletion]:
@@ -264,7 +266,12 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
             deletions[UUID(key)] = Deletion(str(name), "" if message.startswith("[") else message)
     tombstones = Tombstone.objects.filter(entity_id__in=deletions).exclude(context_id=None)
     requests = dict(tombstones.values_list("entity_id", "context_id"))
-    return {key: replace(deletion, request=str(requests.get(key, ""))) for key, deletion in deletions.items()}
+    contexts = Context.objects.in_bulk(set(requests.values()))
+    for key, context_id in requests.items():
+        context = contexts.get(context_id)
+        undo = context.metadata["batch"] if context and context.metadata.get("cause") == UNDO_CAUSE else ""
+        deletions[key] = replace(deletions[key], request=str(context_id), undo=undo)
+    return deletions
 
 
 def deleted_by(name: str) -> QuerySet[LogEntry, Any]:

@@ -250,14 +250,14 @@ _CONSEQUENCES = {
 class DeletionConsequence:
     """The consequence of a deletion, in sentences."""
 
-    items: str = ""  # what becomes of the items; empty without any
+    items: tuple[str, ...] = ()  # what becomes of the items; empty without any
     waits: bool = False  # whether that waits for approval
     relations: str = ""  # which relations are emptied
 
     @property
     def sentence(self) -> str:
         restorable = f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
-        return " ".join(filter(None, [self.items, self.relations, restorable if self.items else ""]))
+        return " ".join(filter(None, [*self.items, self.relations, restorable if self.items else ""]))
 
 
 def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collection[UUID] = ()) -> DeletionConsequence:
@@ -273,14 +273,14 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
     linked = [record for record in records if record.monday_id]
     if not linked:
-        return DeletionConsequence("", False, relations)
+        return DeletionConsequence((), False, relations)
     entity_type = linked[0].entity_type()
     items = _items_of(linked)
     syncable = [record for record in linked if record.may_sync and not record.is_left_out]
     sent = [record for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
     if not sent:
         stay = humanize.plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
-        return DeletionConsequence(f"{items} {stay} synced to Monday.", False, relations)
+        return DeletionConsequence((f"{items} {stay} synced to Monday.",), False, relations)
     link = lookups.link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
@@ -288,14 +288,14 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
         # Only these wait; the others stay on Monday.
         waits = f"{_items_of(sent)} {humanize.plural(len(sent), 'waits', 'wait')} for approval on Home"
         sentence = f"{waits}: NPD Sync removes at most {limit} within an hour without asking."
-        return DeletionConsequence(sentence, True, relations)
+        return DeletionConsequence((sentence,), True, relations)
     sentences = [f"{items} {humanize.plural(len(linked), *_CONSEQUENCES[policy])}."]
     if len(sent) < len(linked):
         sentences.append("Those that aren't synced to Monday stay.")
     if policy is not DeletedRecordPolicy.ASK:
         edited = humanize.plural(len(linked), "it", "one of them")
         sentences.append(f"If somebody has edited {edited} there since the last sync, we ask you first.")
-    return DeletionConsequence(" ".join(sentences), False, relations)
+    return DeletionConsequence(tuple(sentences), False, relations)
 
 
 def _items_of(records: Sequence[SyncedModel]) -> str:

@@ -11,8 +11,9 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from sync.clock import sync_now
-from sync.models import ActivityLine, BoardLink, SyncQueue
+from sync.models import ActivityLine, BoardLink, SyncQueue, Tombstone
 from sync.outbox import pauses
+from sync.records.tombstones import restore_by_person
 from sync.state import record_view
 from tests.admin import states
 from tests.admin.forms import answer_to_question
@@ -57,6 +58,16 @@ def test_a_reason_that_many_jobs_have_is_said_once(browser: Client, db: None) ->
         states.dead(name, "Monday answered 500.")
     text = words_of(browser.get(QUEUE).content.decode())
     assert (text.count("Monday answered 500."), text.count("As above")) == (1, 2)
+
+
+def test_a_done_job_of_a_deletion_says_what_has_become_of_it(browser: Client, world: dict[str, Any]) -> None:
+    key = world["synced"].pk
+    world["synced"].delete()
+    job = SyncQueue.objects.filter(entity_id=key, operation="delete")
+    job.update(status="completed", error_message="Its item waits for approval.")
+    restore_by_person(Tombstone.objects.get(entity_id=key), "ada")
+    pages = [words_of(browser.get(f"{QUEUE}{path}").content.decode()) for path in ("", f"{job.get().pk}/change/")]
+    assert [("waits for approval" in page, "Restored by ada." in page) for page in pages] == [(False, True)] * 2
 
 
 def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]) -> None:

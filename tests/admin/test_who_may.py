@@ -150,7 +150,7 @@ def undo_page(world: World) -> str:
 def undo_page_of_a_batch(world: World) -> str:
     batch = world["synced"].pk
     decision(batch_id=batch)
-    return reverse("admin:sync_activityline_undo_batch", args=[batch])
+    return reverse("admin:sync_activityline_undo_act", args=[batch])
 
 
 def imported(client: Client) -> Any:

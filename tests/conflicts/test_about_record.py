@@ -10,11 +10,19 @@ from rest_framework.test import APIClient
 from conflicts.models import SyncConflict
 from conflicts.pages.case import RecordContext, conflict_progress
 from conflicts.pages.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
-from conflicts.reports import RECORD_KEY, ConflictReport, FieldConflict, FieldSelection, Option
+from conflicts.reports import (
+    DELETE_ANSWERS,
+    IDENTITY_ANSWERS,
+    RECORD_KEY,
+    ConflictReport,
+    FieldConflict,
+    FieldSelection,
+    Option,
+)
 from conflicts.store import open_conflicts
 from npd.models import Contact
-from sync.choices import Cause, Priority
-from sync.kernel.acts import NotAllowed
+from sync.choices import Cause, DeletedRecordPolicy, Priority, RemovedItemPolicy
+from sync.kernel.acts import ACTS, NotAllowed
 from sync.models import ActivityLine, SyncQueue
 from tests.admin import states
 from tests.api.conftest import code_of, error_of
@@ -67,6 +75,11 @@ def conflict(contact: Contact) -> SyncConflict:
 def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", shown_values: Any = None) -> SyncConflict:
     chosen = {RECORD_KEY: FieldSelection(choose, value)}
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=shown_values or EDITED)
+
+
+def test_every_answer_and_every_policy_is_an_act() -> None:
+    codes = {*DELETE_ANSWERS, *IDENTITY_ANSWERS, *RemovedItemPolicy.values, *DeletedRecordPolicy.values}
+    assert codes - {"ask"} <= ACTS.keys()
 
 
 def test_a_chosen_option_reaches_the_engine(conflict: SyncConflict, ada: User, contact: Contact) -> None:

@@ -85,6 +85,8 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
         merge(conflict, ada, PHONE, email={"choose": "npd"})
     with pytest.raises(InvalidResolution, match="There is no field “fone”"):
         merge(conflict, ada, PHONE, fone={"choose": "npd"})
+    with pytest.raises(InvalidResolution, match="choose npd, base, monday or custom"):
+        merge(conflict, ada, PHONE, phone={"choose": "unlink"})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.comparison import differing_fields
 from sync.reconcile.facts import RecordFacts, RecordHistory
-from sync.reconcile.pass_results import changed_records, conflict_reports, sync_state_values
+from sync.reconcile.pass_results import changed_records, complete_sync_state, conflict_reports
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
 
@@ -122,7 +122,8 @@ def test_a_choice_waits_to_be_carried_out() -> None:
 def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -> None:
     first = World(records=[record()], items={ITEM: item(unknown=[ROLE])})
     [plan] = first.plan().records.values()
-    blocked = sync_state_values(plan, plan.sync_state, NOW)["blocked_fields"]
+    complete_sync_state(plan, plan.facts.sync_state, NOW)
+    blocked = plan.sync_state.blocked_fields
     assert blocked.keys() == {ROLE}
     again = record(status="pending", sync_status="pending", blocked_fields=blocked)
     assert not changed(again, item(unknown=[ROLE]))

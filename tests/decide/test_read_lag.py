@@ -16,7 +16,7 @@ from sync.reconcile.decide import decide
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.pass_plan import SETTLED, Outcome
-from sync.reconcile.pass_results import sync_state_values, sync_status
+from sync.reconcile.pass_results import complete_sync_state, sync_status
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
 from tests.decide import builders
 from tests.decide.builders import (
@@ -46,13 +46,13 @@ def test_a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending()
     plan = after(set_aside, board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
     plan = after(set_aside, board, plan, {"notes": "Nobody emptied it."}, look_in_seconds=60)
     plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
-    state = sync_state_values(plan, plan.sync_state, NOW)
-    assert state["note"] in plan.set_aside.values()
-    assert (plan.look_in_seconds, state["blocked_fields"]) == (7, {})
+    complete_sync_state(plan, case.facts.sync_state, NOW)
+    assert plan.sync_state.note in plan.set_aside.values()
+    assert (plan.look_in_seconds, plan.sync_state.blocked_fields) == (7, {})
     undecided = {key for key, field in plan.fields.items() if field.decision.action == "undecided"}
     assert undecided == {"role_title", "notes"}
-    assert state["base"] == case.facts.sync_state.base
-    assert sync_status(board, plan, state, has_open_work=False) == "pending"
+    assert plan.sync_state.base == case.facts.sync_state.base
+    assert sync_status(board, plan, has_open_work=False) == "pending"
 
 
 def look(

@@ -101,6 +101,21 @@ def test_the_architecture_names_the_floors_in_their_order() -> None:
     assert tuple(row[1] for row in rows if row) == FLOORS[::-1]
 
 
+def test_the_table_of_places_is_short_and_names_what_is_there() -> None:
+    """Each path exists, and each name occurs in a file of its row."""
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where do I change …")[2].partition("\n## ")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) <= 25
+    assert not [row for row in rows if len(row) > 200]
+    for row in rows:
+        spans = [span for span in SPAN.findall(row) if " " not in span]
+        paths = [ROOT / span for span in spans if "/" in span or "." in span]
+        assert not [path for path in paths if not path.exists()], row
+        files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
+        places = "\n".join(file.read_text() for file in files)
+        assert not [span for span in spans if re.fullmatch(r"\w+", span) and span not in places], row
+
+
 def test_every_target_command_and_option_that_is_named_exists() -> None:
     targets, commands = make_targets(), set(get_commands())
     help_texts = {
@@ -130,6 +145,13 @@ def test_the_example_environment_names_exactly_what_the_settings_read() -> None:
     assert set(SECRETS) <= VARIABLES.keys()
     variables = {name for path in (ROOT / "config").glob("*.py") for name in VARIABLE_READ.findall(path.read_text())}
     assert variables == VARIABLES.keys()
+
+
+def test_the_example_environment_has_values_that_are_taken_and_each_default() -> None:
+    examples = dict(re.findall(r"^#?([A-Z][A-Z_]+)=(.+)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    values = {name: VARIABLES[name][0](text) for name, text in examples.items()}
+    defaults = {name: default for name, (_, default) in VARIABLES.items() if default and name not in HANDED_OVER}
+    assert defaults.items() <= values.items()
 
 
 def test_the_reference_names_every_table_of_ours() -> None:

@@ -56,12 +56,14 @@ def counts(page: Any) -> dict[str, int]:
 
 
 def changes(page: Any) -> dict[int, list[tuple[str, str, str]]]:
-    return {row.number: row.diff for row in page.context["result"].valid_rows()}
+    return {row.number: row.diff for row in page.context["result"].written}
 
 
 def warnings(page: Any) -> dict[int, str]:
     """Why rows may be unintended, by row number."""
-    return {row.number: " ".join(row.reasons) for row in page.context["result"].warned_rows}
+    rows = page.context["result"].written
+    reasons = {row.number: [*(f"{text} It is left out." for text in row.left_out), row.doubt] for row in rows}
+    return {number: text for number, texts in reasons.items() if (text := " ".join(filter(None, texts)))}
 
 
 def exported(

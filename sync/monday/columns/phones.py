@@ -294,8 +294,13 @@ def _with_own_code(number: phonenumbers.PhoneNumber, text: str, region: str) -> 
     return international if phonenumbers.is_valid_number(international) else number
 
 
-@lru_cache(maxsize=1_000)  # a pass parses each number several times, for 50 µs each
 def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+    # With a plus, a number is the same everywhere.
+    return _parse_dialled(text, "" if text.startswith("+") else region)
+
+
+@lru_cache(maxsize=1_000)  # a pass parses each number several times, for 50 µs each
+def _parse_dialled(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     """Return the number that a text certainly is, or None.
 
     With a plus it must only be possible, because its country may have ranges that the library doesn't know; without

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import pghistory
@@ -201,7 +200,15 @@ def _write_dependent_rows(
         _add_editors(run, report)
     save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
-    new_states = _store_sync_states(run, facts, existing, sync_states)
+    for record_plan in existing:
+        before = sync_states[str(record_plan.id)]
+        pass_results.complete_sync_state(record_plan, before, facts.now)
+        record_plan.sync_state.pk = before.pk
+        record_plan.sync_state.sync_batch_id = run.batch_id
+        record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
+        record_plan.sync_state.api_calls_count = run.calls
+    of_pass = ("sync_batch_id", "sync_duration_ms", "api_calls_count")
+    db.update_many([record_plan.sync_state for record_plan in existing], [*pass_results.STORED, *of_pass])
     _store_awaited(run, existing)
     # The items of these records are back, or they will have none, so relations to them don't wait any more.
     no_longer_awaited = []
@@ -220,7 +227,7 @@ def _write_dependent_rows(
     _enqueue_items_in_question(run, existing)
     _finish_jobs(run, plans)
     run.store_history(plans_there)
-    _write_statuses(run, existing, new_states)
+    _write_statuses(run, existing)
 
 
 def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
@@ -271,32 +278,6 @@ def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.
         if record_plan.creates or record_plan.link_to:
             item_ids |= {question.monday_item_id for question in record_plan.open_questions if not question.seeks_item}
     run.enqueue_items(sorted(item_ids))
-
-
-def _store_sync_states(
-    run: pass_run.PassRun,
-    facts: PassFacts,
-    existing: Sequence[pass_plan.RecordPlan],
-    sync_states: Mapping[str, SyncMetadata],
-) -> dict[UUID, dict[str, Any]]:
-    """Store the records' sync states; return their new values, by record."""
-    pass_values = {
-        "sync_batch_id": run.batch_id,
-        "sync_duration_ms": int((time.monotonic() - run.started) * 1000),
-        "api_calls_count": run.calls,
-    }
-    values: dict[UUID, dict[str, Any]] = {}
-    rows = []
-    for record_plan in existing:
-        before = sync_states[str(record_plan.id)]
-        values[record_plan.id] = pass_results.sync_state_values(record_plan, before, facts.now) | pass_values
-        row = copy(before)
-        for name, value in values[record_plan.id].items():
-            setattr(row, name, value)
-        rows.append(row)
-    if rows:
-        db.update_many(rows, sorted(values[existing[0].id]))
-    return values
 
 
 # A record that a relation waits for may come before this transaction is committed, so the pass is repeated once.
@@ -366,9 +347,7 @@ def _finish_jobs(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -
     finish.supersede_failed(run.entity_type, current_jobs, open_unlinkings)
 
 
-def _write_statuses(
-    run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan], new_states: Mapping[UUID, Mapping[str, Any]]
-) -> None:
+def _write_statuses(run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPlan]) -> None:
     """Write the statuses of the pass's records, which depend on everything written before."""
     ids = [record_plan.id for record_plan in existing]
     pending = choices.QueueStatus.PENDING
@@ -395,7 +374,7 @@ def _write_statuses(
     for record_plan in existing:
         key = record_plan.id
         has_open_work = key in with_open_work
-        statuses[key] = pass_results.sync_status(run.board, record_plan, new_states[key], has_open_work=has_open_work)
+        statuses[key] = pass_results.sync_status(run.board, record_plan, has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING

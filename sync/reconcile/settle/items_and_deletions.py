@@ -136,8 +136,9 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
             item_plan = unmatched_items.decided_again(facts, planned, item_now, plan)
         if item_plan.act == acts.CREATE_RECORD:
             item_plan = _store_record_of_item(run, item_plan)
-        if item_plan.act in pass_plan.DUPLICATES:
-            _write_duplicate(run, item_plan)
+        # The time matters, because reads in the next minutes are compared with recent writes.
+        applied = [intent.pk for intent in item_plan.intents]
+        Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
         _write_item(run, item_plan)
         item_facts = item_plan.facts
         # Events about a deleted record's item are left for that record's plan.
@@ -162,6 +163,10 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         _link_item(run, plan)
     elif plan.candidates:
         _ask_candidates(run, plan)
+    elif plan.kind:
+        cause = {"read": run.read_request_id, "rule": "a second item has the record's NPD ID"}
+        record_id = plan.original_record.pk
+        run.log_line(record_id, item_id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
     elif plan.tombstone is not None:
         changed = {"monday_id": plan.tombstone.monday_id, "state": plan.tombstone.state}
         Tombstone.objects.filter(pk=plan.tombstone.pk).update(**changed)
@@ -253,17 +258,6 @@ def _ask_candidates(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
 
 
-def _write_duplicate(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
-    """Store what became of a duplicate: its calls, and a line in its record's history."""
-    # The time matters, because reads in the next minutes are compared with recent writes.
-    applied = [intent.pk for intent in plan.intents]
-    Intent.objects.filter(pk__in=applied).update(state=IntentState.APPLIED, settled_at=SyncNow())
-    if plan.kind:
-        cause = {"read": run.read_request_id, "rule": "a second item has the record's NPD ID"}
-        record_id = plan.original_record.pk
-        run.log_line(record_id, plan.item.id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
-
-
 def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Store the results for records that were deleted in NPD before this pass, and end their jobs."""
     settled = list(plan.deleted.values())
@@ -275,9 +269,17 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     restored = set[UUID]()
     for deleted in settled:
         deleted_records.take_locked(deleted, pause, is_there=deleted.id in tombstones)
-        if deleted.restores:
-            restored.add(deleted.id)
-            _restore(run, deleted, tombstones[deleted.id])
+        if not deleted.restores:
+            continue
+        restored.add(deleted.id)
+        item_id = deleted.item_to_keep or WITHOUT_ITEM
+        sentence = deleted_records.restored_sentence(deleted)
+        try:
+            restore_record(tombstones[deleted.id], item_id=item_id, sentence=sentence)
+        except acts.RestoreError as error:
+            deleted_records.ask_about_item(deleted, run.board.link.deleted_record_policy, str(error))
+        else:
+            deleted_records.end_restored(deleted)
     now = sync_now()
     changed = [deleted for deleted in settled if deleted.id in tombstones]
     after = [deleted_records.tombstone_after(deleted, tombstones[deleted.id], now) for deleted in changed]
@@ -322,17 +324,6 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
         ignored_items += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
     IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
     run.enqueue_items(sorted(row.item_id for row in ignored_items))
-
-
-def _restore(run: pass_run.PassRun, plan: pass_plan.DeletedPlan, tombstone: Tombstone) -> None:
-    """Restore the record as a person chose; if NPD can't restore it, the person is asked again."""
-    sentence = deleted_records.restored_sentence(plan)
-    try:
-        restore_record(tombstone, item_id=plan.item_to_keep or WITHOUT_ITEM, sentence=sentence)
-    except acts.RestoreError as error:
-        deleted_records.ask_about_item(plan, run.board.link.deleted_record_policy, str(error))
-    else:
-        deleted_records.end_restored(plan)
 
 
 def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
