@@ -220,7 +220,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         admin_base.EntityFilter,
         ("at", admin_base.DateFilter),
     )
-    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
+    search_fields = ("sentence__says", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "Name, what happened, who …"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"

@@ -89,7 +89,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
     list_display_links = ("state",)
     list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))
-    search_fields = ("remote_id", "error_message", "reason", "entity_id")
+    search_fields = ("remote_id", "error_message__says", "reason__says", "entity_id")
     search_help_text = "Name, item's number, error …"
     ordering = ("-id",)
 

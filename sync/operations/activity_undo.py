@@ -23,6 +23,7 @@ from sync.models import ActivityLine, FieldMapping, SyncedModel, history_of
 from sync.outbox import wakeups
 from sync.records import authors
 from sync.records.tombstones import deleted_names
+from sync.words.message import Message
 
 # The entry that stands for a whole import.
 IMPORT_SUMMARY = models.Q(kind=ActivityKind.IMPORT, entity_id=None)
@@ -226,7 +227,8 @@ class _UndoPlan:
         if step.refusal:
             return step
         is_sent = _direction_now(record, mapping) is not SyncDirection.NONE and not record.is_left_out
-        step.note = "" if is_sent else "It isn't synced now, so only NPD changes."
+        step.note = "" if is_sent else Message("only_npd_changes")
+
         try:
             step.restored_values = field_values.clean_values(record, before)
         except ValidationError as refused:
@@ -308,14 +310,19 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
     actor = authors.actor_label(by)
     for step in undone:
         values: dict[str, Any] = {}
-        sentence = f"{actor} undid the import: {step.name} was deleted."
+        sentence = Message("undone_import", by=actor, name=step.name)
         if not step.deletes:
             raws = {"raw_before": step.current_values, "raw_after": dict(step.restored_values)}
             values = {"before": step.current_text, "after": step.restored_text, **raws}
-            back = f"“{step.restored_text}”" if step.restored_text else "empty"
-            before = f"“{step.current_text}”" if step.current_text else "empty"
             # The sentence names no time, because people read it in several time zones.
-            sentence = f"{actor} put {step.label} back to {back} (was {before}). {step.note}".strip()
+            sentence = Message(
+                "undone_value",
+                by=actor,
+                label=step.label,
+                after=step.restored_text,
+                before=step.current_text,
+                note=step.note,
+            )
         assert step.record is not None
         line = authors.person_line(step.record, ActivityKind.UNDO, sentence, actor)
         line.key = step.line.key

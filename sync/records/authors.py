@@ -20,6 +20,7 @@ from sync.choices import ActivityKind
 from sync.kernel import humanize
 from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
 from sync.models.activity_lines import MAX_ACTOR_LENGTH
+from sync.words.message import Message
 
 SYNC_ACTOR = "NPD Sync"
 
@@ -216,7 +217,7 @@ def full_name(user: AbstractBaseUser) -> str:
     return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]
 
 
-def person_line(record: SyncedModel, kind: ActivityKind, sentence: str, by: str) -> ActivityLine:
+def person_line(record: SyncedModel, kind: ActivityKind, sentence: Message, by: str) -> ActivityLine:
     """Return an unsaved entry about a person's act on a record."""
     return ActivityLine(
         entity_type=record.entity_type(),

@@ -33,6 +33,7 @@ from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
 from sync.records.authors import deletion_authors, person_line
 from sync.records.item_links import RECORD_RESTORED_KEY
+from sync.words.message import Message
 
 # States after which the deleted record has no item of its own on the board.
 REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
@@ -122,10 +123,13 @@ def restore_record(
         raise
     except DatabaseError as error:
         message = str(error).strip().splitlines()[0]
-        raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
+        raise RestoreError(Message("not_restored", record=str(record), quote=message)) from error
     _give_back(record, tombstone)
     Tombstone.objects.filter(pk=tombstone.pk).update(
-        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Restored by {by}.", reason_code=""
+        state=TombstoneState.RESTORED,
+        settled_at=SyncNow(),
+        note=sentence or Message("restored_by", by=by),
+        reason_code="",
     )
     if record.monday_id:
         IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id).delete()
@@ -184,7 +188,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Before the record's job, because a decision locks them in this order.
         release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
-        restored = person_line(record, ActivityKind.RESTORED, "Restored as it was when it was deleted.", by)
+        restored = person_line(record, ActivityKind.RESTORED, Message("record_restored"), by)
         ActivityLine.objects.bulk_create([*_unlogged_deletion(locked, record), *fold_alike([restored])])
         # A call of ours without an answer may be removing its item just now.
         payload = {RECORD_RESTORED_KEY: True, "by": by}
@@ -198,7 +202,7 @@ def _unlogged_deletion(tombstone: Tombstone, record: SyncedModel) -> list[Activi
     lines = ActivityLine.objects.filter(entity_id=tombstone.entity_id, at__gte=tombstone.deleted_at)
     if deletion is None or any(line.is_of_deletion for line in lines):
         return []
-    line = person_line(record, ActivityKind.DELETE, "Deleted in NPD.", deletion.by)
+    line = person_line(record, ActivityKind.DELETE, Message("record_deleted"), deletion.by)
     line.at = tombstone.deleted_at
     return [line]
 
@@ -217,8 +221,9 @@ def prune_tombstones() -> int:
             IgnoredItem(
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
-                reason=f"It belonged to “{tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
-                f"{row.deleted_at:%d %B %Y}; its item stayed.",
+                reason=Message(
+                    "item_stayed", record=tombstone_name(row) or "a record", day=f"{row.deleted_at:%d %B %Y}"
+                ),
             )
             for row in rows
             if row.state == TombstoneState.KEPT and row.monday_id

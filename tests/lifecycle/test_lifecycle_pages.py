@@ -16,6 +16,7 @@ from sync.models.activity_lines import fold_alike
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import restore_by_person
 from tests.admin.test_records import words_of
+from tests.support.words import said
 from tests.support.world import World
 
 CONTACTS = "/admin/npd/contact/"
@@ -80,7 +81,12 @@ def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> 
 def test_the_activity_and_the_deleted_records_are_filtered_by_person_field_kind_and_day(away: Client) -> None:
     for number, (actor, kind, key) in enumerate((("ada", "push", "phone"), ("ben", "pull", "email"), ("", "link", ""))):
         ActivityLine.objects.create(
-            entity_type="contact", entity_id=uuid.uuid4(), actor=actor, kind=kind, key=key, sentence=f"Line {number}."
+            entity_type="contact",
+            entity_id=uuid.uuid4(),
+            actor=actor,
+            kind=kind,
+            key=key,
+            sentence=said(f"Line {number}."),
         )
     for query, sentences in (
         ("person=AD", ["Line 0."]), ("field=email", ["Line 1."]), ("kind__exact=link", ["Line 2."]),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pghistory.models
 import pytest
@@ -247,17 +246,3 @@ def test_the_undo_of_an_import_is_one_line_whatever_becomes_of_the_items(world: 
     browser.post(restore, {"confirmed": "yes"})
     assert (Contact.objects.count(), Organization.objects.count()) == (5, 2)
     assert not [label for kind, label, url in offers(browser) if kind == "undo" and url]
-
-
-def test_a_batch_has_its_page(pull: ActivityLine, admin_client: Client) -> None:
-    batch = uuid4()
-    for number in (2, 3):
-        contact = states.synced(f"Contact {number}", str(number), role_title="Chair")
-        states.decided(contact, "Chair.", key="role_title", values=MOVED)
-    ActivityLine.objects.update(batch_id=batch)
-    Contact.objects.filter(name="Contact 3").update(role_title="President")
-    url = f"/admin/sync/activityline/act/{batch}/undo/"
-    page = admin_client.get(url).content.decode()
-    assert all(words in page for words in ("2 values of 2 records go back", "1 change can&#x27;t be undone here"))
-    admin_client.post(url, {"confirmed": "yes"})
-    assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]

@@ -42,6 +42,7 @@ from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
+from sync.words.message import Message
 
 _NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
 
@@ -341,7 +342,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
             wait = ending.wait_seconds
             is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
             if is_final:
-                reason = f"Your resolution could not be saved: {ending.detail}"
+                reason = Message("resolution_not_saved", why=ending.detail)
                 records = [claim.entity_id] if claim.entity_id else []
                 reject_resolutions(run.entity_type, records, reason, item_ids=filter(None, [claim.remote_id]))
         else:
