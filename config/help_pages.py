@@ -71,6 +71,17 @@ def help_url(request: HttpRequest) -> str:
     return reverse("npd-help-start") + page
 
 
+@cache
+def help_headings() -> list[tuple[str, str, str]]:
+    """Return the headings of the how-tos, each with its page's title and its address."""
+    names = [name for name in pages() if name.startswith(("howto/", "connect-monday"))]
+    return [
+        (heading, title_of(pages()[name]), f"{reverse('npd-help-start')}{name}#{slugify(heading)}")
+        for name in sorted(names)
+        for heading in re.findall(r"^##+ (.+)$", pages()[name], re.MULTILINE)
+    ]
+
+
 def help_start(request: HttpRequest) -> HttpResponse:
     """List the pages, those that everybody needs first."""
     unlisted = dict(pages())

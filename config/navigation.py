@@ -110,8 +110,8 @@ SECTIONS = (
     Section("", "Activity", "history", "sync_activityline", words="history log undo",
             about="Who changed what."),
     Section("Activity", "Deleted records", "delete", "sync_tombstone", words="trash bin restore undelete"),
-    Section("", SETTINGS, "settings", url="npd-settings", words="time zone",
-            about="Connection, boards, people. Pages show times in your browser's time zone."),
+    Section("", SETTINGS, "settings", url="npd-settings", words="time zone dark mode light theme",
+            about="Connection, boards, people. Times are in your browser's zone. Your name's menu has light and dark."),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect",
             permission="sync.mondayaccount", block=SETTINGS, is_single_page=True, card_permissions=SETUP_PERMISSIONS,
             about="Its API token, and the country of phone numbers.", words="quota limit calls plan"),
@@ -134,6 +134,7 @@ SECTIONS = (
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block=ACCOUNT,
             words="2fa two factor passkey authenticator account"),
     Section(SETTINGS, "Sessions", "devices", url="usersessions_list", block=ACCOUNT, words="devices sign out account"),
+    Section(SETTINGS, "Sign out", "logout", url="account_logout", words="log out logout leave"),
     Section(HELP, HELP, "help", url="npd-help-start", words="guide manual documentation",
             about="How to do what."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_PERMISSION),
@@ -230,16 +231,17 @@ def command_search(request: HttpRequest) -> HttpResponse:
     from sync.admin.record_pages import search_records
 
     term = " ".join(request.GET.get("s", "").split())
-    typed = term.lower().split()
+    typed = term.lower().replace("-", " ").split()
     if not term:
         return HttpResponse()
     found = search_records(request, term)
     for title, about, words, link in _pages(request):
         name = title.lower()
         # Each typed word begins one of the page's words.
-        known = re.findall(r"[\w-]+", f"{name} {about} {words}".lower())
+        known = [*re.findall(r"\w+", f"{name} {about} {words}".lower()), name.replace(" ", "")]
         if all(any(word.startswith(part) for word in known) for part in typed):
-            rank = 3
+            # What Help explains comes after the pages that do it.
+            rank = 4 if about.startswith(HELP) else 3
             if term.lower() in name:
                 rank = 2 if not name.startswith(term.lower()) else 1 if name != term.lower() else 0
             found.append((rank, -1, SearchResult(title, about, link, None)))
@@ -253,11 +255,14 @@ def _pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
     """Yield the title, the subtitle, more words and the address of each page that this person may open."""
     from django.contrib import admin
 
+    from config.help_pages import help_headings
     from sync import addresses, registry
 
     for section in sections():
         if section.is_offered(request):
             yield section.title, section.about or section.block or section.group, section.words, section.link
+    for title, page_title, address in help_headings():
+        yield title, f"{HELP} · {page_title}", "", address
     for spec in registry.entities():
         model_admin: Any = admin.site.get_model_admin(spec.model)
         opts = spec.model._meta

@@ -14,44 +14,27 @@ from django.db.models import Q
 from conflicts.models import CLOSED_ITSELF, CLOSING_NOTE, ResolutionType, StoredResolution, SyncConflict
 from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, ConflictReport, FieldConflict, FieldSelection
 from sync.choices import ActivityKind
-from sync.kernel import humanize
 from sync.models import ActivityLine, activity_lines
+from sync.words.message import Message
 
-MAX_QUOTED_LENGTH = 60
-
-# The templates of lines: the kind that is stored, and the sentence.
-TEMPLATES = {
-    "found": (ActivityKind.CONFLICT_FOUND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
-    "record_found": (ActivityKind.CONFLICT_FOUND, "Conflict found: {question}"),
-    "chosen": (ActivityKind.CONFLICT_CHOSEN, "Chose {result} for {label}: {changes}."),
-    "record_chosen": (ActivityKind.CONFLICT_CHOSEN, "Chose “{option}”. The question was: {question}"),
-    "applied": (
-        ActivityKind.CONFLICT_SETTLED,
-        "Resolved {label} as chosen: {result}, {written}. NPD had {npd}, Monday had {monday}.",
-    ),
-    "record_applied": (ActivityKind.CONFLICT_SETTLED, "Resolved as chosen (“{option}”): {outcome}"),
-    "ended": (ActivityKind.CONFLICT_OVER, "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
-    "record_ended": (ActivityKind.CONFLICT_OVER, "Nobody has to answer this now{why} The question was: {question}"),
-    # The record was deleted on one side, and this field is no longer edited on the other.
-    "unedited": (ActivityKind.CONFLICT_OVER, "{label} isn't in conflict any more. NPD had {npd}, Monday had {monday}."),
-    "overwritten_again": (
-        ActivityKind.CONFLICT_LOST_AGAIN,
-        "Another edit of {label} was overwritten: {second}. The activity keeps the one before it, {monday}.",
-    ),
-    "rejected": (ActivityKind.CONFLICT_RETURNED, "{by}'s choice{of_field} could not be saved: {why}"),
-    "not_needed": (ActivityKind.CONFLICT_RETURNED, "{by}'s choice{of_field} was not saved: {why}"),
-    "undo_requested": (ActivityKind.CONFLICT_UNDO, "Asked to undo how {label} was resolved."),
-    "undone": (ActivityKind.UNDO, "Undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
-    "not_undone": (
-        ActivityKind.CONFLICT_UNDO_REFUSED,
-        "Asked to undo how {label} was resolved, which was not done: {why}",
-    ),
+# The kinds of lines, by the code of their sentence without its `conflict_`.
+KINDS = {
+    "found": ActivityKind.CONFLICT_FOUND,
+    "record_found": ActivityKind.CONFLICT_FOUND,
+    "chosen": ActivityKind.CONFLICT_CHOSEN,
+    "record_chosen": ActivityKind.CONFLICT_CHOSEN,
+    "applied": ActivityKind.CONFLICT_SETTLED,
+    "record_applied": ActivityKind.CONFLICT_SETTLED,
+    "ended": ActivityKind.CONFLICT_OVER,
+    "record_ended": ActivityKind.CONFLICT_OVER,
+    "unedited": ActivityKind.CONFLICT_OVER,
+    "overwritten_again": ActivityKind.CONFLICT_LOST_AGAIN,
+    "rejected": ActivityKind.CONFLICT_RETURNED,
+    "not_needed": ActivityKind.CONFLICT_RETURNED,
+    "undo_requested": ActivityKind.CONFLICT_UNDO,
+    "undone": ActivityKind.UNDO,
+    "not_undone": ActivityKind.CONFLICT_UNDO_REFUSED,
 }
-
-
-def quote_value(value: str | None) -> str:
-    """Return a value quoted, on one line, and shortened."""
-    return humanize.quote(humanize.one_line(value or ""), MAX_QUOTED_LENGTH)
 
 
 class ConflictHistory:
@@ -65,31 +48,22 @@ class ConflictHistory:
         return " ".join(line.sentence for line in self.lines)
 
     def log(
-        self,
-        template: str,
-        conflict: SyncConflict,
-        key: str,
-        values: Mapping[str, Any],
-        *,
-        actor: str = "",
-        **words: str,
+        self, code: str, conflict: SyncConflict, key: str, values: Mapping[str, Any], *, actor: str = "", **words: str
     ) -> None:
         """Add a line about a field, or about the record if the key is empty; without an actor the sync did it.
 
-        `values` are stored; the sentence quotes them, and takes `words` as they are.
+        `values` are stored beside the sentence, which takes what it quotes from them, and `words`.
         """
-        kind, sentence = TEMPLATES[template]
-        texts = {name: value for name, value in values.items() if value is None or isinstance(value, str)}
-        quoted = {name: quote_value(text) for name, text in texts.items()}
-        words = {**quoted, "label": conflict.label(key), "question": conflict.question, **words}
+        quoted = {name: values[name] for name in ("npd", "monday", "second", "result") if values.get(name)}
+        words |= {"question": conflict.question} if conflict.is_about_record else {"label": conflict.label(key)}
         self.lines.append(
             ActivityLine(
                 entity_type=conflict.entity_type,
                 entity_id=conflict.entity_id,
                 remote_id=conflict.monday_item_id,
                 key=key,
-                kind=kind,
-                sentence=sentence.format(**words),
+                kind=KINDS[code],
+                sentence=Message(f"conflict_{code}", **quoted, **words),
                 values=dict(values),
                 actor=actor[: activity_lines.MAX_ACTOR_LENGTH],
                 cause={"conflict": str(conflict.pk)},
@@ -115,7 +89,6 @@ class ConflictHistory:
             "" if key == RECORD_KEY else key,
             {"choose": selection.choose, "value": selection.value, "by": resolution.by},
             by=resolution.by,
-            of_field="" if key == RECORD_KEY else f" for {conflict.label(key)}",
             why=reason,
         )
 
@@ -170,7 +143,7 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         open_keys = {RECORD_KEY} if has_conflict(report) else set()
     _end_fields(conflict, report, now, history, stay={*open_keys, *fields, *applied})
     for key in [key for key in resolution.fields if key not in open_keys]:
-        reason = report.ended.get(key, report.closing_reason) or "The conflict had closed by then."
+        reason = report.ended.get(key, report.closing_reason) or Message("closed_by_then")
         history.log_rejected(conflict, key, resolution, reason, is_over=True)
     resolution = resolution.restricted_to(open_keys)
     # Choices that could not be applied wait for the person again.
@@ -244,18 +217,14 @@ def _end_fields(
             entry = {**conflict.values(key), "at": now.isoformat(), "choose": CLOSED_ITSELF, "why": why}
             conflict.merge_selections = {**conflict.merge_selections, key: entry}
             conflict.inverse = {name: values for name, values in conflict.inverse.items() if name != key}
-            history.log("ended", conflict, key, entry, why=_because(why))
+            history.log("ended", conflict, key, entry, why=why)
     elif has_conflict(report):
         for key in ended_keys:
             history.log("unedited", conflict, key, conflict.values(key))
     elif not conflict.resolved_by_people:
         sides = {"npd": conflict.npd_data, "base": conflict.base_data, "monday": conflict.monday_data}
         values = {**sides, "what": conflict.question}
-        history.log("record_ended", conflict, "", values, why=_because(report.closing_reason))
-
-
-def _because(reason: str) -> str:
-    return f": {reason}" if reason else "."
+        history.log("record_ended", conflict, "", values, why=report.closing_reason)
 
 
 def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
@@ -359,7 +328,7 @@ def apply_undo_results(
             open_conflict = conflict
         elif undone and open_conflict is not conflict:
             for key in undone:
-                joined = "It is in conflict again, together with other fields of the record."
+                joined = Message("undone_joined")
                 _add_to_entry(conflict, key, undo=joined)
     return open_conflict
 
@@ -377,5 +346,4 @@ def _log_undo_result(conflict: SyncConflict, key: str, reason: str, history: Con
     resolution = conflict.stored_resolution
     selection = resolution.fields[key]
     values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
-    template = "not_undone" if reason else "undone"
-    history.log(template, conflict, key, values, why=reason)
+    history.log("not_undone" if reason else "undone", conflict, key, values, why=reason)

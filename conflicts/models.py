@@ -17,6 +17,7 @@ from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
 from sync.monday.text_forms import unix_lines
+from sync.words.message import JSONWithMessages
 
 NPD = "npd"
 BASE = "base"
@@ -180,19 +181,19 @@ class SyncConflict(models.Model):
     kind = models.CharField(max_length=20, choices=ConflictKind.choices, db_default=ConflictKind.FIELDS)
     base_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # {field, or CLOSING_NOTE: a sentence for the person}.
-    notes: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
+    notes: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT)
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     # {field: {choose, value, the values chosen for, type, by, by_id, chosen_at, at}} of fields that left the conflict,
     # in whichever way.
-    merge_selections: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
+    merge_selections: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT)
     # {field: the displayed value that resolved it}.
     resolved_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
     # A StoredResolution. The next pass applies it if the values are still those that the person saw.
-    resolution: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
+    resolution: models.JSONField[Any, Any] = JSONWithMessages(null=True, blank=True)
     # `ConflictReport.data` of a delete or an identity.
-    about: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
+    about: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT)
     # {field: {before, after}} of resolved fields, as stored values.
     inverse: models.JSONField[Any, Any] = models.JSONField(
         "what undoes it, by field", default=dict, db_default=EMPTY_OBJECT
@@ -278,7 +279,8 @@ class SyncConflict(models.Model):
 
     @property
     def question(self) -> str:
-        return str(self.about.get("what", ""))
+        what: str = self.about.get("what", "")
+        return what
 
     @property
     def left_open(self) -> list[str]:

@@ -177,7 +177,8 @@ class ConflictReport:
     @property
     def what(self) -> str:
         """The sentence of a question about the record."""
-        return str(self.data["what"])
+        what: str = self.data["what"]
+        return what
 
     @property
     def candidates(self) -> Sequence[Mapping[str, Any]]:

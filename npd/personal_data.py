@@ -35,6 +35,7 @@ from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.item_documents import prepare_delete
 from sync.outbox.claim import acquire
 from sync.records.authors import MAX_NAME_LENGTH
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ OUTCOME_UNKNOWN = (
 )
 ITEM_STAYS = "Nothing was erased in NPD. Try again, or leave the item on the board."
 
-ERASED_REASON = "Its person was erased in NPD."
+ERASED_REASON = Message("person_erased")
 # Rows that stay, with these values: tombstones, who did what when, and which items make no record.
 KEPT: dict[type[Model], dict[str, Any]] = {
     models.Tombstone: {
@@ -59,7 +60,7 @@ KEPT: dict[type[Model], dict[str, Any]] = {
         "state": TombstoneState.NOTHING_LEFT,
         "reason_code": TombstoneReason.ERASED,
         "settled_at": SyncNow(),
-        "note": TombstoneReason.ERASED.sentence(),
+        "note": Message("because_erased"),
     },
     LogEntry: {"object_repr": "[erased]", "change_message": ""},
     models.IgnoredItem: {"reason": ERASED_REASON},

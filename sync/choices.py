@@ -137,11 +137,11 @@ class ResolutionStrategy(models.TextChoices):
 
 
 class WaitsFor(models.TextChoices):
-    """What makes a deferred job due before its time; its reason begins with these words."""
+    """What makes a deferred job due before its time; its reason begins with `waits_…` of the table of words."""
 
     NOTHING = "", ""
-    WRITES = "writes", "Monday doesn't store what is sent."
-    TURN = "turn", "Monday has failed on it before, so it is tried in its turn."
+    WRITES = "writes", "Monday stores what is sent"
+    TURN = "turn", "its turn"
 
 
 class QueueStatus(models.TextChoices):
@@ -160,7 +160,8 @@ class QueueDirection(models.TextChoices):
 
 # The change that caused a job, mostly for display: a pass decides by the data.
 UPDATE = "update"
-OPERATIONS = [("create", "Create"), (UPDATE, "Update"), ("delete", "Delete")]
+DELETE = "delete"
+OPERATIONS = [("create", "Create"), (UPDATE, "Update"), (DELETE, "Delete")]
 
 
 class Priority(models.IntegerChoices):
@@ -252,58 +253,27 @@ class TombstoneState(models.TextChoices):
 
 
 class TombstoneReason(models.TextChoices):
-    """The reason for the state of a deleted record's item, or the question about it, with the sentence."""
+    """The reason for the state of a deleted record's item, or the question about it; worded as `because_…`."""
 
-    NO_ITEM = "no_item", "Deleted in NPD. It had no item on Monday."
-    OTHER_OWNER = "other_owner", "Deleted in NPD. Its item now belongs to “{owner}”, so nothing is sent."
-    OTHER_NPD_ID = (
-        "other_npd_id",
-        "Deleted in NPD. Its item “{item}” now has the NPD ID of “{owner}”, so nothing is sent.",
-    )
-    SYNC_OFF = "sync_off", "Deleted in NPD. Its sync was off, so its item stays on Monday as it is."
-    LEFT_OUT = "left_out", "Deleted in NPD. {filter} Its item stays on Monday as it is."
-    ONE_WAY = "one_way", "Deleted in NPD. Its direction didn't allow sending, so its item stays on Monday as it is."
-    MOVED = "moved", "Deleted in NPD. Its item “{item}” was moved to another board ({board}); it stays there."
-    NOT_SHOWN = "not_shown", "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do."
-    REMOVED_BEFORE = "removed_before", "Deleted in NPD. Its item “{item}” was {state} on Monday already."
-    REMOVED_MEANWHILE = "removed_meanwhile", "Deleted in NPD. {error} Nothing is left to do."
-    ARCHIVED = (
-        "archived",
-        "Deleted in NPD, so its item “{item}” was archived on Monday. People can restore it from the board's archive.",
-    )
-    DELETED = (
-        "deleted",
-        (
-            "Deleted in NPD, so its item “{item}” was deleted on Monday. People can restore it from Monday's recycle "
-            "bin, for 30 days."
-        ),
-    )
-    UNLINKED = (
-        "unlinked",
-        "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: no new record is created from it.",
-    )
-    REMOVAL_REJECTED = (
-        "removal_rejected",
-        "Deleted in NPD. A person rejected the removal of its item, so the item stays as it is.",
-    )
-    PENDING_APPROVAL = ("pending_approval", "Deleted in NPD. Its item waits for approval on Home.")
-    QUESTION = "question", "“{record}” was deleted in NPD. What should become of its item {item}?"
-    ERASED = "erased", "This person was erased: nothing of the record is kept, and it can't be restored."
-    QUESTION_EDITED = (
-        "question_edited",
-        "“{record}” was deleted in NPD, but its item {item} was edited on Monday after the last sync.",
-    )
-    QUESTION_RESTORED = (
-        "question_restored",
-        (
-            "“{record}” was deleted in NPD and its item left the board, but somebody restored the item {item}. Should "
-            "the record come back too?"
-        ),
-    )
-
-    def sentence(self, **params: object) -> str:
-        """Return the sentence; `params` fill its placeholders."""
-        return str(self.label).format(**params)
+    NO_ITEM = "no_item"
+    OTHER_OWNER = "other_owner"
+    OTHER_NPD_ID = "other_npd_id"
+    SYNC_OFF = "sync_off"
+    LEFT_OUT = "left_out"
+    ONE_WAY = "one_way"
+    MOVED = "moved"
+    NOT_SHOWN = "not_shown"
+    REMOVED_BEFORE = "removed_before"
+    REMOVED_MEANWHILE = "removed_meanwhile"
+    ARCHIVED = "archived"
+    DELETED = "deleted"
+    UNLINKED = "unlinked"
+    REMOVAL_REJECTED = "removal_rejected"
+    PENDING_APPROVAL = "pending_approval"
+    QUESTION = "question"
+    ERASED = "erased"
+    QUESTION_EDITED = "question_edited"
+    QUESTION_RESTORED = "question_restored"
 
 
 class UnmatchedReason(models.TextChoices):

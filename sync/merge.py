@@ -169,11 +169,9 @@ def decide_field(field: Field) -> FieldDecision:
         return decision
     # NPD requires a value, so an empty result blocks the field.
     if decision.action is Action.PULL and field.remote is None:
-        reason = "It is empty on Monday, but it is required in NPD. Fill it in on either side."
-        return FieldDecision(Action.BLOCK, reason)
+        return FieldDecision(Action.BLOCK, "required_but_emptied")
     if decision.action is Action.BOTH and decision.value is None:
-        reason = "The result is empty, but it is required in NPD. Fill it in on either side."
-        return FieldDecision(Action.BLOCK, reason)
+        return FieldDecision(Action.BLOCK, "required_but_empty")
     return decision
 
 

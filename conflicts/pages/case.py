@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from conflicts import models
-from conflicts.lifecycle import quote_value
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
 from conflicts.reports import EDITORS, RECORD_KEY, REJECTED, ConflictKind, FieldSelection, side_headings
 from sync import addresses, registry
@@ -23,6 +22,7 @@ from sync.merge import BOTH_CHANGED
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.records import authors
 from sync.records.tombstones import deleted_names, tombstones_of
+from sync.words.message import quote_value
 
 OPEN = "open"
 APPLYING = "applying"  # the next pass applies what was chosen

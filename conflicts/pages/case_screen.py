@@ -22,7 +22,6 @@ from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, rejections, resolution
-from conflicts.pages.case import OPEN, SETTLED, Progress, conflict_progress
 from conflicts.reports import RECORD_KEY, REJECTED, ConflictKind, FieldSelection
 from sync import addresses, attention, permissions
 from sync.admin import admin_base, confirmed_action
@@ -63,19 +62,19 @@ def strip_of(key: str) -> dict[str, Any] | None:
 
 
 def conflict_strip(conflict: SyncConflict, context: case.RecordContext) -> dict[str, Any]:
-    return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), conflict_progress(conflict))
+    return _strip(f"conflict:{conflict.pk}", context.name, screen_url(conflict.pk), case.conflict_progress(conflict))
 
 
 def answer_strip(answer: ActivityLine, context: case.RecordContext) -> dict[str, Any]:
     # An answer that sends the same value once more has changed nothing, so there is nothing to undo.
     changed_record = "raw_before" in answer.values
     keeps_both = KEPT_BY in answer.values
-    progress = Progress(SETTLED, answer.sentence, is_undoable=changed_record or keeps_both)
+    progress = case.Progress(case.SETTLED, answer.sentence, is_undoable=changed_record or keeps_both)
     url = rejection_url(rejections.field_ref_of(answer))
     return _strip(f"answer:{answer.pk}", context.name, url, progress)
 
 
-def _strip(key: str, name: str, url: str, progress: Progress) -> dict[str, Any]:
+def _strip(key: str, name: str, url: str, progress: case.Progress) -> dict[str, Any]:
     """Return the context of strip.html."""
     return {
         "name": name,
@@ -401,7 +400,7 @@ class ConflictView(CaseView):
         resolved = resolution.resolve(
             self.conflict.pk, by=by, resolution_type=kind, selections=self.chosen, seen=self.seen_values
         )
-        sentence = conflict_progress(resolved).sentence
+        sentence = case.conflict_progress(resolved).sentence
         return f"conflict:{resolved.pk}", sentence
 
     def resolution_type(self) -> str:
@@ -413,7 +412,9 @@ class ConflictView(CaseView):
         return ResolutionType.MERGE
 
 
-NOTHING_REJECTED = Progress(SETTLED, "The value was changed or sent since, is in conflict, or isn't synced any more.")
+NOTHING_REJECTED = case.Progress(
+    case.SETTLED, "It was changed or sent since, is in conflict, or isn't synced any more."
+)
 
 
 class RejectionView(CaseView):
@@ -439,7 +440,7 @@ class RejectionView(CaseView):
         strip: dict[str, Any] = {"progress": NOTHING_REJECTED}
         if is_waiting:
             tag = ("Rejected by Monday", "cfl-warn")
-            strip = {"progress": Progress(OPEN, "")}
+            strip = {"progress": case.Progress(case.OPEN, "")}
         elif answer := rejections.last_answer(rejection.field_ref):
             strip = answer_strip(answer, self.context) | {"resolved_by": answer.actor, "resolved_at": answer.at}
         fields = self.fields()

@@ -15,7 +15,6 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, transaction
 
-from conflicts.lifecycle import quote_value
 from conflicts.models import CUSTOM, MONDAY, NPD, Sides, same_sides
 from conflicts.pages import resolution
 from conflicts.pages.case import RecordContext, records_of
@@ -34,6 +33,7 @@ from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rej
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.activity_undo import undo_lines
 from sync.records import authors
+from sync.words.message import Message
 
 
 class Rejection:
@@ -237,7 +237,7 @@ def undo_answer(answer: ActivityLine, *, by: User) -> None:
                 "Somebody has changed the value since, or NPD Sync has sent it. There is nothing to undo."
             )
         _mark_kept_different(rejection.sync_state, rejection.key, None)
-        sentence = f"{rejection.mapping.label} “{rejection.sides[NPD] or ''}” is open again."
+        sentence = Message("rejected_reopened", label=rejection.mapping.label, npd=rejection.sides[NPD])
         _save_answer(rejection, by, sentence, {"choose": "asked again"}, undoes=answer.pk)
         authors.log_action(by, rejection.record, sentence)
         # This pass doesn't send the rejected value again; it only updates the record's state.
@@ -278,9 +278,8 @@ def _leave_both(rejection: Rejection, by: User) -> ActivityLine:
     reading = last_seen_value(rejection.sync_state, rejection.key)
     kept_remote = {KEPT_REMOTE: reading.value} if reading else {}
     _mark_kept_different(rejection.sync_state, rejection.key, mark | kept_remote)
-    sentence = (
-        f"Both left as they are: {rejection.mapping.label} stays “{rejection.sides[NPD] or ''}” in NPD and "
-        f"{quote_value(rejection.sides[MONDAY])} on Monday, until somebody changes it or its column."
+    sentence = Message(
+        "rejected_kept", label=rejection.mapping.label, npd=rejection.sides[NPD], monday=rejection.sides[MONDAY]
     )
     return _save_answer(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
 
@@ -311,14 +310,11 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> ActivityL
     record.refresh_from_db(fields=list(raw))
     values_after = field_values.local_field_values(record, values_before)
     text_after = rejection.context.display.display_local(record, rejection.mapping, values_after)
-    label = rejection.mapping.label
-    was = f"it was {quote_value(text_before)}, which Monday rejected."
     if choose == MONDAY:
-        sentence = f"{label} is {quote_value(text_after)} as on Monday; {was}"
-    elif values_after == values_before:
-        sentence = f"{label} {quote_value(text_after)} was chosen to be sent to Monday once more."
+        code = "rejected_taken"
     else:
-        sentence = f"{label} became {quote_value(text_after)}, which was typed here; {was}"
+        code = "rejected_sent_again" if values_after == values_before else "rejected_typed"
+    sentence = Message(code, label=rejection.mapping.label, before=text_before, after=text_after)
     values: dict[str, Any] = {"choose": choose, "before": text_before, "after": text_after}
     if values_after != values_before:
         values |= {"raw_before": values_before, "raw_after": values_after}  # by which it can be undone
@@ -326,7 +322,7 @@ def _write(rejection: Rejection, by: User, choose: str, value: str) -> ActivityL
 
 
 def _save_answer(
-    rejection: Rejection, by: User, sentence: str, values: Mapping[str, Any], undoes: int | None = None
+    rejection: Rejection, by: User, sentence: Message, values: Mapping[str, Any], undoes: int | None = None
 ) -> ActivityLine:
     answer = authors.person_line(rejection.record, ActivityKind.REJECTED, sentence, authors.actor_label(by))
     answer.key = rejection.key

@@ -41,7 +41,7 @@ class SyncMetadataAdmin(RecordLinkMixin, SuperuserAdmin):
     list_display = ("record", "record_type", "sync_status", "remote_id", "last_sync_attempt", "last_error")
     list_display_links = ("sync_status",)
     list_filter = ("sync_status", EntityFilter)
-    search_fields = ("entity_id", "remote_id", "last_error", "note")
+    search_fields = ("entity_id", "remote_id", "last_error__says", "note__says")
     ordering = ("-id",)
 
 

@@ -102,22 +102,23 @@ class UndoOffer:
 NOTHING_TO_UNDO = UndoOffer()
 
 
-def batch_undo_url(batch_id: UUID, back_url: str = "") -> str:
-    """Return the page that undoes a whole pass, import or undo, and then goes back to `back_url`."""
+def act_undo_url(act_id: UUID, back_url: str = "") -> str:
+    """Return the page that undoes an act on many records, and then goes back to `back_url`."""
     query = {"back": back_url} if back_url else None
-    return reverse("admin:sync_activityline_undo_batch", args=[batch_id], query=query)
+    return reverse("admin:sync_activityline_undo_act", args=[act_id], query=query)
 
 
-def batch_offer(row: ActivityLine, user: Any, back_url: str) -> UndoOffer:
-    """Return the undo of a whole import or undo, whose entries are folded into this one."""
-    assert row.batch_id is not None
-    if state := activity_undo.batch_undo_state(row.batch_id):
+def act_offer(row: ActivityLine, states: Mapping[UUID, str], user: Any, back_url: str) -> UndoOffer:
+    """Return the undo of an act whose entries on other records are folded into this one; `states` as in undo_states."""
+    if row.act_id is None or row.act_id not in states:
+        return NOTHING_TO_UNDO
+    if state := states[row.act_id]:
         return UndoOffer(label=state, is_undone=True)
     # The page that asks checks each entry.
     if not activity_undo.may_undo(user, [row]):
         return NOTHING_TO_UNDO
     act = ACTS["redo" if row.kind == ActivityKind.UNDO else "undo"]
-    return UndoOffer(batch_undo_url(row.batch_id, back_url), act.button)
+    return UndoOffer(act_undo_url(row.act_id, back_url), act.button)
 
 
 class _UndoOffers:

@@ -1,7 +1,6 @@
 """The activity of all records and boards with its undo, and beside it the deleted records with their restore."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -39,11 +38,8 @@ DELETED = "admin:sync_tombstone_changelist"
 # The deleted records' restore has the words of Home's act.
 RESTORE = ACTS["restore_record"]
 
-# One address undoes this many changes, or restores this many deleted records, at most.
-MAX_UNDONE = 100
-
-# The keys of these rows in the address, separated by commas. 18 digits fit into a bigint.
-KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MAX_UNDONE - 1}}}"
+# The keys of at most 100 changes of a record in an address, separated by commas. 18 digits fit into a bigint.
+KEYS = r"\d{1,18}(?:,\d{1,18}){0,99}"
 
 
 class TabbedChangeList(admin_base.PageChangeList):
@@ -84,8 +80,10 @@ def _undo_question(rows: Sequence[ActivityLine], title: str) -> confirmed_action
         records = humanize.count_with_noun(len(deleted), "record")
         verb = humanize.plural(len(deleted), "is", "are")
         effects.append(f"{records} that the import made {verb} deleted in NPD, and can be restored.")
-        for consequence in _deletion_consequences(deleted):
-            effects += filter(None, (consequence.items, consequence.relations))
+        consequences = _deletion_consequences(deleted)
+        # Several types may have the same consequence.
+        sentences = [text for consequence in consequences for text in (*consequence.items, consequence.relations)]
+        effects += dict.fromkeys(filter(None, sentences))
         button = f"Undo and delete {records}"
     if left_alone := len(steps) - len(values) - len(deleted):
         effects.append(f"{humanize.count_with_noun(left_alone, 'change')} can't be undone here; the table says why.")
@@ -160,31 +158,31 @@ class ActivityChangeList(TabbedChangeList):
         if ORDER_VAR not in self.params:
             self.result_list.sort(key=lambda row: row.at, reverse=True)
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
-        back_url = request.get_full_path()
+        states = activity_undo.undo_states({row.act_id for row in self.result_list if row.page_folded_count} - {None})
         for act in acts:
             row: Any = act.row
             row.page_act = act
-            # The link that takes the whole act back: the restore of deleted records, else its undo.
-            row.page_offer = act.offer
-            if row.is_of_deletion and row.page_folded_count:
-                number = registry.count_of_type(row.page_folded_count + 1, row.entity_type)
-                act.line.sentence = f"Deleted {number} in NPD."
-            if row.kind == ActivityKind.UNDO and row.page_folded_count and not row.values:
-                number = registry.count_of_type(row.page_folded_count + 1, row.entity_type)
-                act.line.sentence = f"Undid an import of {number}."
-            if row.is_of_deletion and row.page_lacks_record:
-                ids_of_act_records = ActivityLine.objects.filter(fold_id=row.fold_id).values("entity_id")
-                record_ids = ids_of_act_records if row.page_folded_count else [row.entity_id]
-                url = restore_url(request.user, row.entity_type, record_ids, back_url)
-                row.page_offer = activity.UndoOffer(url, RESTORE.button)
-            elif row.kind == ActivityKind.UNLINKED and row.actor and not row.page_lacks_record:
-                row.page_offer = activity.UndoOffer(relink_url(request.user, row, back_url), ACTS["undo"].button)
-            elif row.page_folded_count and row.kind in activity_lines.BATCH_KINDS:
-                row.page_offer = activity.batch_offer(row, request.user, back_url)
-            elif row.page_folded_count:
-                # Undoing one record would leave the others.
-                row.page_offer = replace(act.offer, url="")
+            row.page_offer = self._offer_of(request, act, states)
+            row.page_sums_up = bool(row.page_folded_count) and row.deletes_record
+            if row.page_sums_up:
+                number = row.page_folded_count + 1
+                act.line.sentence = f"Undid an import of {humanize.count_with_noun(number, 'record')}."
+                if row.is_of_deletion:
+                    act.line.sentence = f"Deleted {registry.count_of_type(number, row.entity_type)} in NPD."
         self.result_list = [act.row for act in acts]
+
+    def _offer_of(self, request: HttpRequest, act: activity.ActLines, states: Mapping[UUID, str]) -> activity.UndoOffer:
+        """Return the link that takes a whole act back: the restore of deleted records, else its undo."""
+        row: Any = act.row
+        back_url = request.get_full_path()
+        if row.deletes_record and row.page_lacks_record:
+            deleted = Tombstone.objects.filter(entity_id=row.entity_id)
+            rows = deleted_at_once(row.fold_id) if row.fold_id else deleted
+            return activity.UndoOffer(restore_url(request.user, rows, back_url, row.fold_id), RESTORE.button)
+        if row.kind == ActivityKind.UNLINKED and row.actor and not row.page_lacks_record:
+            return activity.UndoOffer(relink_url(request.user, row, back_url), ACTS["undo"].button)
+        # Undoing one record would leave the others.
+        return activity.act_offer(row, states, request.user, back_url) if row.page_folded_count else act.offer
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""
@@ -222,7 +220,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         admin_base.EntityFilter,
         ("at", admin_base.DateFilter),
     )
-    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
+    search_fields = ("sentence__says", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "Name, what happened, who …"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
     list_before_template = "sync/list_tabs.html"
@@ -265,7 +263,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             # An import's own entry is about no record.
             noun = "more record" if row.subject else "record"
             count = humanize.count_with_noun(row.page_folded_count, noun, f"{noun}s")
-            more_records = "Show each" if row.is_of_deletion else f"… and {count}" if row.subject else count
+            more_records = "Show each" if row.page_sums_up else f"… and {count}" if row.subject else count
         context = {"act": row.page_act, "offer": row.page_offer, "records": more_records, "records_url": url}
         context["refused_url"] = row.page_refused_url
         return SafeString(render_to_string("sync/activity_cell.html", context))
@@ -276,7 +274,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         view = self.admin_site.admin_view
         return [
             re_path(rf"^(?P<keys>{KEYS})/undo/$", view(self.undo_some), name="sync_activityline_undo"),
-            path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_activityline_undo_batch"),
+            path("act/<uuid:act_id>/undo/", view(self.undo_act), name="sync_activityline_undo_act"),
             *super().get_urls(),
         ]
 
@@ -290,13 +288,13 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
         return self._undo_page(request, rows, title, page_url or reverse(ACTIVITY))
 
-    def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
-        """Show what undoing a batch would write; on POST, undo it."""
-        rows = list(activity_undo.lines_of_batch(batch_id))
+    def undo_act(self, request: HttpRequest, act_id: UUID) -> HttpResponse:
+        """Show what undoing an act on many records would write; on POST, undo it."""
+        rows = list(activity_undo.lines_of_acts([act_id]))
         if not rows:
-            raise Http404("That sync changed nothing that can be undone, or it is too old.")
+            raise Http404("That changed nothing that can be undone, or it is too old.")
         file_name = rows[0].cause.get("file")
-        title = f"Undo the import of “{file_name}”?" if file_name else "Undo all of that sync?"
+        title = f"Undo the import of “{file_name}”?" if file_name else f"Undo what {activity.actor_of(rows[0])} did?"
         return self._undo_page(request, rows, title, reverse(ACTIVITY))
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[ActivityLine], title: str, back_url: str) -> HttpResponse:
@@ -306,7 +304,8 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         def run() -> confirmed_action.Report:
             steps = activity_undo.plan_undo(rows)
             deleting = [step.record for step in steps if step.deletes and step.record and not step.refusal]
-            waiting = [consequence.items for consequence in _deletion_consequences(deleting) if consequence.waits]
+            consequences = [each for each in _deletion_consequences(deleting) if each.waits]
+            waiting = [sentence for consequence in consequences for sentence in consequence.items]
             result = activity_undo.undo_lines(rows, by=cast("User", request.user))
             restored = sum(not step.deletes for step in result.undone)
             deleted = len(result.undone) - restored
@@ -360,18 +359,27 @@ def deleted_records_link(user: Any, label: str) -> SafeString | str:
     return admin_base.link_to(reverse(DELETED), label)
 
 
-def restore_url(user: Any, entity_type: str, record_ids: Iterable[Any], back_url: str) -> str:
-    """Return the page that restores these deleted records, and then goes back to `back_url`.
+def deleted_at_once(act_id: UUID) -> models.QuerySet[Tombstone]:
+    """Return the records that were deleted in one act: by the `fold_id` of its lines, or by its history context."""
+    lines = ActivityLine.objects.filter(fold_id=act_id)
+    return Tombstone.objects.filter(models.Q(context_id=act_id) | models.Q(entity_id__in=lines.values("entity_id")))
 
-    It is empty for users who may not, and where none or too many can be restored.
+
+def restore_url(user: Any, rows: models.QuerySet[Tombstone], back_url: str, act_id: UUID | None = None) -> str:
+    """Return the page that restores what was deleted at once, and then goes back to `back_url`.
+
+    `act_id` is that of `deleted_at_once`, by default the rows' history context. The address is empty for users who may
+    not, and if nothing can be restored.
     """
-    if not user.has_perm("sync.view_tombstone") or not permissions.may_act(user, "add", entity_type):
+    rows = rows.filter(_IS_RESTORABLE)
+    types = set(rows.order_by().values_list("entity_type", flat=True).distinct())
+    may_restore = user.has_perm("sync.view_tombstone") and all(permissions.may_act(user, "add", name) for name in types)
+    if not types or not may_restore:
         return ""
-    rows = Tombstone.objects.filter(_IS_RESTORABLE, entity_type=entity_type, entity_id__in=record_ids)
-    pks = [str(pk) for pk in rows.order_by("pk").values_list("pk", flat=True)[: MAX_UNDONE + 1]]
-    if not pks or len(pks) > MAX_UNDONE:
-        return ""
-    return reverse("admin:sync_tombstone_restore", args=[",".join(pks)], query={"back": back_url})
+    first, *others = rows.order_by("pk").values_list("pk", "context_id")[:2]
+    if others:
+        return reverse("admin:sync_tombstone_restore_act", args=[act_id or first[1]], query={"back": back_url})
+    return reverse("admin:sync_tombstone_restore", args=[first[0]], query={"back": back_url})
 
 
 def relink_url(user: Any, row: ActivityLine, back_url: str) -> str:
@@ -426,8 +434,12 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.restore_some)
-        return [re_path(rf"^(?P<keys>{KEYS})/restore/$", view, name="sync_tombstone_restore"), *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("<int:pk>/restore/", view(self.restore_one), name="sync_tombstone_restore"),
+            path("act/<uuid:act_id>/restore/", view(self.restore_act), name="sync_tombstone_restore_act"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Tombstone]:
         rows: models.QuerySet[Tombstone] = super().get_queryset(request)
@@ -499,16 +511,20 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
     def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[Tombstone], act: Act) -> HttpResponse:
         return self._ask_and_restore(request, rows, request.get_full_path())
 
-    def restore_some(self, request: HttpRequest, keys: str) -> HttpResponse:
-        """Restore the records of this address after a question."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        rows = self.get_queryset(request).filter(pk__in=keys.split(","))
+    def restore_one(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Restore a record after a question."""
+        rows = Tombstone.objects.filter(pk=pk)
         return self._ask_and_restore(request, rows, admin_base.back_url(request, reverse(DELETED)))
+
+    def restore_act(self, request: HttpRequest, act_id: UUID) -> HttpResponse:
+        """Restore the records that were deleted at once, after a question."""
+        return self._ask_and_restore(request, deleted_at_once(act_id), admin_base.back_url(request, reverse(DELETED)))
 
     def _ask_and_restore(
         self, request: HttpRequest, queryset: models.QuerySet[Tombstone], back_url: str
     ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         queryset = queryset.filter(_IS_RESTORABLE)
         types = queryset.order_by().values_list("entity_type", flat=True).distinct()
         if not all(permissions.may_act(request.user, "add", entity_type) for entity_type in types):

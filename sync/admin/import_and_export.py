@@ -29,7 +29,7 @@ from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from sync import addresses, permissions, registry
-from sync.admin.activity import batch_undo_url
+from sync.admin.activity import act_undo_url
 from sync.kernel import humanize
 from sync.models import ActivityLine
 from sync.monday.columns.phones import phone_regions
@@ -401,7 +401,7 @@ class RecordFilesMixin(ImportExportMixin):
             refused.append(f"{left_out} left out.")
         if refused:
             parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
-        parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', batch_undo_url(result.batch_id)))
+        parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
         messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))
         return redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
 
@@ -471,6 +471,7 @@ def grouped_problems(rows: Iterable[tuple[Any, Sequence[str]]]) -> list[tuple[st
     for row, problems in rows:
         for text in problems:
             general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", text))
+            general = general.replace("….", "…")
             groups.setdefault(general, []).append((_heading(row), text, ()))
     return sorted(groups.items(), key=lambda group: -len(group[1]))
 

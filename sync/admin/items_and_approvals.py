@@ -250,7 +250,7 @@ home_acts.UNDOS[Kind.UNMATCHED] = _list_again
 class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     list_display = ("item_id", "record_type", "why", "reason", "moment")
     list_filter = (admin_base.EntityFilter, "left_alone")
-    search_fields = ("item_id", "reason", "entity_id")
+    search_fields = ("item_id", "reason__says", "entity_id")
     search_help_text = "Item's number, reason"
     ordering = ("-id",)
 

@@ -22,12 +22,12 @@ from sync import addresses, attention, queue
 from sync.admin import admin_base, confirmed_action, home_acts, record_panel
 from sync.attention import Entry, Kind
 from sync.boards import availability
-from sync.choices import QueueStatus, StopCode
+from sync.choices import DELETE, QueueStatus, StopCode
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.limits import credentials, probes
-from sync.models import MondayAccount, SyncQueue
+from sync.models import MondayAccount, SyncQueue, Tombstone
 from sync.operations.setup.connection import MAY_CONNECT
 from sync.operations.setup.selection import may_see_connection, may_set_up
 from sync.outbox import operate, pauses
@@ -89,7 +89,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     list_display = ("state", "about", "direction", "attempts", "next_try", "why", "queued")
     list_display_links = ("state",)
     list_filter = (("status", ChoicesCheckboxFilter), admin_base.EntityFilter, ("direction", ChoicesCheckboxFilter))
-    search_fields = ("remote_id", "error_message", "reason", "entity_id")
+    search_fields = ("remote_id", "error_message__says", "reason__says", "entity_id")
     search_help_text = "Name, item's number, error …"
     ordering = ("-id",)
 
@@ -124,11 +124,17 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         quiet_ends = {
             entry.entity_id: record_panel.quiet_end(entry.noticed) for entry in attention.as_entries(list(removed))
         }
+        deletions = {row.entity_id for row in rows if row.operation == DELETE and row.status == QueueStatus.COMPLETED}
+        outcomes = dict(Tombstone.objects.filter(entity_id__in=deletions).values_list("entity_id", "note"))
         previous_reason = ""
         for row in rows:
             row.page_items = names
             row.page_next = overview.next_attempt_words(row, quiet_ends.get(row.entity_id))
-            reason = humanize.without_request_id(row.error_message or row.reason)
+            row.page_reason = row.error_message or row.reason
+            if row.status == QueueStatus.COMPLETED and row.operation == DELETE:
+                # What became of it since, such as an approval or a restore.
+                row.page_reason = outcomes.get(row.entity_id) or row.page_reason
+            reason = humanize.without_request_id(row.page_reason)
             # Many jobs in a row often wait for the same.
             row.page_why = "As above" if reason and reason == previous_reason else reason
             previous_reason = reason
@@ -153,7 +159,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         return format_html('<span class="npd-text">{}</span>', job.page_why) if job.page_why else humanize.DASH
 
     why_in_full = admin_base.plain_column(
-        "Why", lambda job: admin_base.with_request_id(job.error_message or job.reason) or humanize.DASH
+        "Why", lambda job: admin_base.with_request_id(job.page_reason) or humanize.DASH
     )
 
     def acts(self, request: HttpRequest) -> list[Act]:

@@ -33,7 +33,7 @@ from sync.choices import ActivityKind, SyncDirection
 from sync.fields import field_values, searches
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import limit_lock_waits, match_key_sql
-from sync.models import ActivityLine, SyncedModel
+from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.monday.text_forms import match_key, unix_lines
 from sync.outbox import wakeups
 from sync.records import authors, item_links, tombstones
@@ -508,11 +508,12 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         consequence: tombstones.DeletionConsequence = request.deletion_consequence  # type: ignore[attr-defined]
         waiting: list[SafeString | str] = []
         if consequence.waits:
-            waiting.append(consequence.items)
+            waiting.extend(consequence.items)
             if request.user.has_perm("sync.view_approvalrequest"):
                 waiting.append(admin_base.link_to(reverse("admin:index"), "See what waits for approval"))
         back_url = reverse(f"admin:{self._url_name('changelist')}")
-        undo_url = activity_pages.restore_url(request.user, self.model.entity_type(), keys, back_url)
+        deleted = Tombstone.objects.filter(entity_type=self.model.entity_type(), entity_id__in=keys)
+        undo_url = activity_pages.restore_url(request.user, deleted, back_url)
         undo = format_html("Deleted by mistake? {}", admin_base.link_to(undo_url, "Undo…")) if undo_url else ""
         restore = undo or activity_pages.deleted_records_link(request.user, "Restore under Deleted records")
         if parts := [(part,) for part in (*waiting, restore) if part]:

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from django_filters.constants import EMPTY_VALUES
-from rest_framework import exceptions
+from rest_framework import exceptions, serializers
 from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.pagination import CursorPagination, PageNumberPagination
 from rest_framework.parsers import JSONParser
@@ -62,6 +62,11 @@ class StorableJSONParser(JSONParser):
         except UnicodeEncodeError as error:
             raise exceptions.ParseError("The JSON holds half of a surrogate pair, which isn't a character.") from error
         return value
+
+
+def message_code(column: str) -> serializers.CharField:
+    """Return the field with the code of a column's message, empty without one; programs compare it."""
+    return serializers.CharField(source=f"{column}.code", read_only=True, default="", help_text=f"Of `{column}`.")
 
 
 class ApiView(APIView):

@@ -39,14 +39,16 @@ class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
     retried_as = serializers.IntegerField(
         source="payload.retried_as", read_only=True, allow_null=True, help_text="The job that replaces this failed one."
     )
+    error_code = api_base.message_code("error_message")
+    reason_code = api_base.message_code("reason")
 
     class Meta:
         model = SyncQueue
         fields = [
             *("id", "entity_type", "entity_id", "monday_id", "direction", "operation", "payload", "status"),
             "retried_as",
-            *("priority", "attempts", "max_attempts", "last_attempt", "next_retry", "error_message"),
-            *("reason", "created_at", "finished_at"),
+            *("priority", "attempts", "max_attempts", "last_attempt", "next_retry", "error_message", "error_code"),
+            *("reason", "reason_code", "created_at", "finished_at"),
         ]
         read_only_fields = fields
 
@@ -142,14 +144,16 @@ class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
     """
 
     jira_id = serializers.CharField(read_only=True, allow_null=True)
+    error_code = api_base.message_code("last_error")
+    note_code = api_base.message_code("note")
 
     class Meta:
         model = SyncMetadata
         read_only_fields = [
             *("id", "system", "entity_type", "entity_id", "remote_id", "jira_id"),
             *("sync_status", "sync_direction"),
-            *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note", "sync_batch_id"),
-            *("conflicts", "sync_duration_ms", "api_calls_count"),
+            *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "error_code"),
+            *("note", "note_code", "sync_batch_id", "conflicts", "sync_duration_ms", "api_calls_count"),
         ]
         fields = [*read_only_fields, *OF_OTHER_SYSTEMS]
         extra_kwargs = {name: {"required": False} for name in OF_OTHER_SYSTEMS}
@@ -360,12 +364,13 @@ class ActivitySerializer(serializers.ModelSerializer[ActivityLine]):
     """An act of the sync or of a person on a record; `key` is the field, `values` has the old and the new value."""
 
     monday_id = serializers.CharField(source="remote_id", read_only=True, help_text="The item.")
+    code = api_base.message_code("sentence")
 
     class Meta:
         model = ActivityLine
         fields = [
             *("id", "at", "entity_type", "entity_id", "monday_id", "kind", "key"),
-            *("sentence", "values", "actor", "cause", "batch_id", "undoes"),
+            *("code", "sentence", "values", "actor", "cause", "batch_id", "undoes"),
         ]
         read_only_fields = fields
 

@@ -54,6 +54,9 @@ MAX_CAUSE_LENGTH = 140
 # A status says little to people, and the texts of one stop may differ only by it.
 _HTTP_STATUS = re.compile(r" \(HTTP \d+\)")
 
+# Quoted names and numbers differ from record to record, though the error is the same.
+_NAMES = re.compile(r"“[^”]*”|\d+")
+
 # The place of a row's kind, the gravest first.
 KIND_PLACE = models.Case(
     *(models.When(kind=kind.value, then=models.Value(place)) for place, kind in enumerate(Kind)),
@@ -607,7 +610,7 @@ class Wording:
         title = ""
         # Monday's own words, or a column's problem, which all rows of the cause have.
         if kind is Kind.FAILED:
-            title = shared_error or row.values["common"]
+            title = humanize.without_request_id(shared_error or _NAMES.sub("…", row.values["error"]))
         elif _is_about_column(row):
             title = row.values["reason"]
         elif kind is Kind.STOP:

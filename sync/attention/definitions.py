@@ -129,9 +129,9 @@ _JOBS = Definition(
     refreshed_by=RECORD,
     concerned="job.entity_type = its_type AND job.entity_id = its_id",
     tables="""sync_queue AS job
-        CROSS JOIN LATERAL (SELECT regexp_replace(CASE WHEN job.status = 'failed' THEN job.error_message
-            ELSE coalesce(nullif(job.error_message, ''), job.payload #>> '{retried,error}', '') END,
-            '\\s*\\[Monday request [^\\]]*\\]', '', 'g')) AS plain (error)""",
+        CROSS JOIN LATERAL (SELECT CASE WHEN job.status = 'failed' THEN nullif(job.error_message, '')::jsonb
+            ELSE coalesce(nullif(job.error_message, '')::jsonb, nullif(job.payload #> '{retried,error}', '""')) END
+            #- '{params,request}') AS plain (error)""",
     # Not the jobs of records whose sync is off, unless a person asked for them by “Sync now” or “Unlink”: turning sync
     # off answers them, and turning it on writes another job.
     waits=f"""({_JOB_WAITS}) AND job.entity_id IS NOT NULL
@@ -145,9 +145,7 @@ _JOBS = Definition(
     entity_id="job.entity_id",
     item_id="coalesce(job.remote_id, '')",
     since="CASE job.status WHEN 'failed' THEN coalesce(job.last_attempt, job.created_at) END",
-    # `common`: quotes and numbers of an error differ from record to record, though the cause is the same.
-    values=f"""jsonb_build_object('job', job.id, 'error', plain.error, 'common',
-        regexp_replace(plain.error, '“[^”]*”|\\d+', '…', 'g'), 'failures',
+    values=f"""jsonb_build_object('job', job.id, 'error', coalesce(plain.error, '""'), 'failures',
         CASE job.status WHEN 'failed' THEN 0 ELSE {_FAILED_ATTEMPTS}
             + coalesce((job.payload #>> '{{retried,attempts}}')::int, 0) END)""",
 )
@@ -220,7 +218,7 @@ DEFINITIONS = (
         field="array_to_string(conflict.conflict_fields, ',')",
         since="conflict.detected_at",
         values="""jsonb_build_object('npd', conflict.npd_data, 'base', conflict.base_data,
-            'monday', conflict.monday_data, 'what', coalesce(conflict.about ->> 'what', ''), 'acts',
+            'monday', conflict.monday_data, 'what', coalesce(conflict.about -> 'what', '""'), 'acts',
             CASE WHEN conflict.kind IN ('delete', 'identity')
                 THEN jsonb_path_query_array(conflict.about, '$.options[*].choose') ELSE '[]' END)""",
     ),
@@ -291,7 +289,7 @@ DEFINITIONS = (
         item_id="coalesce(sync_state.remote_id, '')",
         field="field.key",
         since="(field.value ->> 'since')::timestamptz",
-        values="jsonb_build_object('reason', field.value ->> 'reason')",
+        values="jsonb_build_object('reason', field.value -> 'reason')",
     ),
     # Fields in an update loop, also if nothing waits to be sent now.
     Definition(
@@ -346,7 +344,7 @@ DEFINITIONS = (
         code=f"'{BlockedCode.COLUMN}'",
         entity_type="link.entity_type",
         field="mapping.key",
-        values="jsonb_build_object('reason', mapping.problem)",
+        values="jsonb_build_object('reason', nullif(mapping.problem, '')::jsonb)",
     ),
     # What stops every board until Monday has answered, then what stops one; not while people have paused it.
     Definition(
@@ -361,7 +359,7 @@ DEFINITIONS = (
         entity_type="''",
         since="account.stopped_since",
         until="CASE WHEN NOT account.needs_probe THEN account.stopped_until END",
-        values="jsonb_build_object('reason', account.stop_reason, 'next', account.stopped_until)",
+        values="jsonb_build_object('reason', nullif(account.stop_reason, '')::jsonb, 'next', account.stopped_until)",
     ),
     Definition(
         refreshed_by=BOARD,
@@ -375,7 +373,7 @@ DEFINITIONS = (
         entity_type="link.entity_type",
         since="(link.stops -> 'all' ->> 'since')::timestamptz",
         values="""jsonb_build_object(
-            'reason', link.stops -> 'all' ->> 'reason', 'next', link.stops -> 'all' ->> 'until')""",
+            'reason', link.stops -> 'all' -> 'reason', 'next', link.stops -> 'all' ->> 'until')""",
     ),
     Definition(
         refreshed_by=BOARD,
@@ -390,7 +388,7 @@ DEFINITIONS = (
         source="concat_ws(':', link.entity_type, problem.code)",
         code="problem.code",
         entity_type="link.entity_type",
-        values="jsonb_build_object('reason', problem.reason, 'board', link.id)",
+        values="jsonb_build_object('reason', problem.reason::jsonb, 'board', link.id)",
     ),
     # Kinds of calls that Monday refuses for one board, until one of them succeeds.
     Definition(
@@ -403,7 +401,7 @@ DEFINITIONS = (
         code="'refused_' || call.kind",
         entity_type="link.entity_type",
         since="(call.stop ->> 'since')::timestamptz",
-        values="jsonb_build_object('reason', call.stop ->> 'reason', 'board', link.id)",
+        values="jsonb_build_object('reason', call.stop -> 'reason', 'board', link.id)",
     ),
     # Nightly comparisons that found differences.
     Definition(
@@ -430,14 +428,18 @@ DEFINITIONS = (
         code="CASE WHEN receiver.user_id IS NULL THEN 'chat' ELSE 'email' END",
         entity_type="''",
         since="receiver.failed_since",
-        values="jsonb_build_object('name', receiver.name, 'user', receiver.user_id, 'problem', receiver.problem)",
+        values="""jsonb_build_object('name', receiver.name, 'user', receiver.user_id,
+            'problem', nullif(receiver.problem, '')::jsonb)""",
     ),
 )
 
-# Rows with the same cause form a group: failed jobs by the error without names and numbers, removed items by the act.
+# Rows with the same cause form a group: failed jobs by the codes of the error and what it quotes, without the names and
+# numbers in that; removed items by the act.
 _CAUSE = """
     concat_ws(':', waiting.kind, waiting.entity_type, CASE
-        WHEN waiting.kind = 'failed' THEN left(md5(waiting.values ->> 'common'), 12)
+        WHEN waiting.kind = 'failed' THEN left(md5(concat(
+            jsonb_path_query_array(waiting.values -> 'error', '$.**.code'), regexp_replace(
+            jsonb_path_query_array(waiting.values -> 'error', '$.**.quote')::text, '“[^”]*”|\\d+', '…', 'g'))), 12)
         WHEN waiting.kind = 'removed'
             THEN concat_ws(':', waiting.code, left(md5(concat(removal.act, waiting.actor)), 12))
         WHEN waiting.kind IN ('rejected', 'blocked') THEN concat_ws(':', waiting.field, nullif(waiting.code, ''))

@@ -7,6 +7,7 @@ the board but not on some items (HIDDEN) blocks only the records of the pass tha
 the blocked records get a pass; only a restored column keeps its base.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,19 +26,19 @@ from sync.models.synced_model import unsynced
 from sync.monday.board_items import NAME_COLUMN, Board
 from sync.monday.connector import MondayConnector
 from sync.outbox import enqueue_comparison, mark_pending
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
 
-_BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
 
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS sync_state SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE sync_state.sync_status END,
         blocked_fields = blocked_fields || jsonb_build_object(%(key)s::text,
-        jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'local', NULL,
+        jsonb_build_object('reason', %(reason)s::jsonb, 'code', %(code)s::text, 'local', NULL,
             'column', %(column)s::text, 'version', %(version)s::int))
     FROM {table} AS record
     WHERE sync_state.entity_type = %(entity_type)s AND sync_state.system = 'monday'
@@ -51,7 +52,7 @@ def store_columns(link: BoardLink, board: Board) -> None:
     for mapping in link.mappings.all():
         code, problem = column_problem(link, mapping, board)
         # Also if one problem replaces another, so that the sentence is current.
-        if (code or "", problem) != (mapping.problem_code, mapping.problem):
+        if (code or "", problem or "") != (mapping.problem_code, mapping.problem):
             _set_problem(link, mapping, code, problem)
     set_create_obstacle(link, "npd_id_problem", npd_id_problem(link, board))
     columns: Mapping[str, Any] = {
@@ -84,26 +85,28 @@ def inspect_board(link: BoardLink, connector: MondayConnector | None = None) -> 
     return board
 
 
-def column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[choices.ColumnProblem | None, str]:
-    """Return the problem of a mapping's column on this board, as a code and a sentence; calls nothing."""
+def column_problem(
+    link: BoardLink, mapping: FieldMapping, board: Board
+) -> tuple[choices.ColumnProblem | None, Message | None]:
+    """Return the problem of a mapping's column on this board, as a code and a message; calls nothing."""
     # Nothing depends on the column of a field that isn't synced.
     if mapping.column_id in ("", NAME_COLUMN) or mapping.direction == choices.SyncDirection.NONE:
-        return None, ""
+        return None, None
     column = board.column(mapping.column_id)
     name = _column_name(link, mapping)
     if column is None:
-        sentence = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
-        return choices.ColumnProblem.MISSING, sentence
+        missing = Message("column_missing", column=name)
+        return choices.ColumnProblem.MISSING, Message("column_problem", happened=missing)
     former_type = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if former_type and column.type != former_type and not reads_type(mapping, [column.type]):
-        sentence = f"{name} is of the type {column.type} now; it was {former_type}. {_BLOCKED_NOTE}"
-        return choices.ColumnProblem.RETYPED, sentence
+        retyped = Message("column_retyped", column=name, type=column.type, former=former_type)
+        return choices.ColumnProblem.RETYPED, Message("column_problem", happened=retyped)
     # Its values were hidden, though the column is on the board. Only an item, in a pass or at night, shows whether they
     # still are.
     if mapping.problem_code == choices.ColumnProblem.HIDDEN:
         return choices.ColumnProblem.HIDDEN, mapping.problem
-    return None, ""
+    return None, None
 
 
 @dataclass(frozen=True)
@@ -132,13 +135,9 @@ def store_inspection(link: BoardLink, columns: InspectedColumns) -> None:
             _store_problem(link, mapping, choices.ColumnProblem.HIDDEN, hidden_problem(link, mapping))
 
 
-def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
-    """Return a sentence about a column that is on the board but not on its items."""
-    return (
-        f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to NPD Sync's user. The "
-        "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
-        "another one on the board's page."
-    )
+def hidden_problem(link: BoardLink, mapping: FieldMapping) -> Message:
+    """Return the problem of a column that is on the board but not on its items."""
+    return Message("column_hidden", column=_column_name(link, mapping))
 
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
@@ -170,26 +169,20 @@ def column_label(link: BoardLink, column_id: str) -> str:
 
 
 def npd_id_problem(link: BoardLink, board: Board) -> str:
-    """Return the problem of the NPD ID column on this board as a sentence, or an empty text."""
+    """Return the problem of the NPD ID column on this board, or an empty text."""
     if not link.npd_id_column:
         return ""
     column = board.column(link.npd_id_column)
     if column is not None and column.type == "text":
         return ""
-    state = (
-        "was deleted, or is hidden from NPD Sync's user on Monday"
-        if column is None
-        else f"is of the type {column.type} now"
-    )
     title = column_title(link, link.npd_id_column) or NPD_ID_TITLE
-    return (
-        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, NPD Sync "
-        "creates no items and no records, because it couldn't recognize copies. Linked records are synced. Restore the "
-        "column on the board, or run the set-up again (Boards, “Set up…”), which creates a new one."
-    )
+    code = "npd_id_missing" if column is None else "npd_id_retyped"
+    return Message(code, title=title, id=link.npd_id_column, type=column.type if column else "")
 
 
-def _set_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnProblem | None, problem: str = "") -> None:
+def _set_problem(
+    link: BoardLink, mapping: FieldMapping, code: choices.ColumnProblem | None, problem: Message | None = None
+) -> None:
     """Store a mapping's problem and block its field on every record, or clear it and enqueue the blocked records."""
     had_problem = bool(mapping.problem)
     blocked = blocked_sync_states(link, mapping)
@@ -204,7 +197,7 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnPro
             params = {
                 "entity_type": link.entity_type,
                 "key": mapping.key,
-                "reason": mapping.problem,
+                "reason": json.dumps(problem.to_json()),
                 "code": choices.BlockedCode.COLUMN.value,
                 "column": mapping.column_id,
                 "version": mapping.version,
@@ -219,20 +212,24 @@ def _set_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnPro
             if mapping.key == link.match_key:
                 _enqueue_without_item(link)
         records = registry.count_of_type(number, link.entity_type)
-        sentence = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
-        board = registry.board_title(link.entity_type)
-        log_event(
-            choices.ActivityKind.COLUMN,
-            f"{board}: {sentence}: {mapping.label}, {records}.",
-            entity_type=link.entity_type,
+        usable = Message("column_usable", column=_column_name(link, mapping))
+        sentence = Message(
+            "column_changed",
+            board=registry.board_title(link.entity_type),
+            happened=problem.params["happened"] if problem else usable,
+            label=mapping.label,
+            records=records,
         )
+        log_event(choices.ActivityKind.COLUMN, sentence, entity_type=link.entity_type)
 
 
-def _store_problem(link: BoardLink, mapping: FieldMapping, code: choices.ColumnProblem | None, problem: str) -> None:
+def _store_problem(
+    link: BoardLink, mapping: FieldMapping, code: choices.ColumnProblem | None, problem: Message | None
+) -> None:
     log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
-    mapping.problem = problem
+    mapping.problem = problem or ""
     mapping.problem_code = code or ""
-    FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
+    FieldMapping.objects.filter(pk=mapping.pk).update(problem=mapping.problem, problem_code=mapping.problem_code)
 
 
 def blocked_sync_states(link: BoardLink, mapping: FieldMapping) -> models.QuerySet[SyncMetadata]:
@@ -281,12 +278,7 @@ def hold_reason(number: int, title: str) -> str:
     if not number:
         return ""
     have = "has" if number == 1 else "have"
-    return (
-        f"{count_with_noun(number, 'item')} on the board {have} no NPD ID, and “{title}”, by which NPD Sync "
-        "recognizes records, is empty for all of them. So it creates nothing new on either side: everybody could be "
-        f"there twice. Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press "
-        "“Create new ones anyway” on the board's page."
-    )
+    return Message("creates_held", items=f"{count_with_noun(number, 'item')} on the board {have}", title=title)
 
 
 def known_items(entity_type: str, item_ids: Iterable[str]) -> set[str]:

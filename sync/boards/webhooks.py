@@ -20,6 +20,7 @@ from sync.monday.connector import MondayConnector
 from sync.monday.errors import PASSING_SCOPES, WEBHOOKS_INCOMPLETE, MondayError
 from sync.records.inbox import last_refusal
 from sync.registry import EntitySpec
+from sync.words.message import Message, sentences
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if not any(credentials.webhook_secrets()):
         return
     if existing is None:
-        _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
+        _store_problem(link, Message("webhooks_unreadable"))
         return
     missing = missing_events(link, existing)
     checked_at = link.webhooks_checked_at
@@ -60,7 +61,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
         steps, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
         log.warning("webhooks missing", board=link.entity_type, missing=missing, done=steps, problems=problems)
-        _store_problem(link, " ".join(problems))
+        _store_problem(link, sentences(*problems))
 
 
 def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
@@ -84,15 +85,12 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
     except MondayError as error:
         if error.kind is not WEBHOOKS_INCOMPLETE:
             raise
-        problem = (
-            f"{spec.board_title}: the webhooks could not be registered. {error.message.rstrip(' .')}. "
-            f"Monday must reach this site at {settings.SITE_URL}: have an administrator see to it, then run the "
-            "set-up again. Everything else is done."
-        )
+        quote = error.message.rstrip(" .")
+        problem = Message("webhooks_unregistered", board=spec.board_title, quote=quote, url=settings.SITE_URL)
         return steps, [problem]
     # The address is too long for Monday.
     except ValueError as error:
-        return steps, [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
+        return steps, [Message("webhook_address", board=spec.board_title, quote=str(error))]
 
 
 def delete_former_webhooks(link: BoardLink, connector: MondayConnector) -> list[str]:
@@ -161,17 +159,10 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
         refusal = last_refusal() if last is None or last < sync_now() - REFUSED_FOR else ""
         if refusal and count:
             # Strangers alone can't cause this, because somebody has changed the board and no webhook came.
-            reason = (
-                f"Monday's webhooks are refused, and {'for a day none' if last else 'none'} was accepted: “{refusal}” "
-                "Until then edits arrive by the check for missed changes, some minutes later."
-            )
+            reason = Message("webhooks_refused", none="for a day none" if last else "none", quote=refusal)
         elif count >= MIN_MISSED and oldest is not None and oldest <= sync_now() - LONGEST_DELAY:
-            silent = " since the last webhook came" if last else ", but no webhook ever came"
-            reason = (
-                f"People changed the board {count:,} times{silent}. The check for missed changes finds them some "
-                f"minutes later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the internet, and "
-                "search the log of web for refused deliveries."
-            )
+            code = "webhooks_fell_silent" if last else "webhooks_never_came"
+            reason = Message(code, times=count, url=settings.SITE_URL)
     if reason != link.silence:
         BoardLink.objects.filter(pk=link.pk).update(silence=reason)
         link.silence = reason

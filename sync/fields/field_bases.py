@@ -65,7 +65,7 @@ def bases_of_equal_fields(board: BoardContext, record: SyncedModel, item: Item) 
     return bases
 
 
-UNREAD: Any = merge.Unknown("It was not read.")
+UNREAD: Any = merge.Unknown("it was not read")
 
 
 def sides_of(

@@ -30,6 +30,7 @@ from sync.monday.columns import make_converter
 from sync.monday.columns.labels import FieldChoices
 from sync.monday.columns.phones import shown_phone
 from sync.monday.text_forms import fold_whitespace, match_key
+from sync.words.message import Message
 
 
 def local_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
@@ -294,10 +295,11 @@ class AwaitedRecord(NamedTuple):
 
 
 class RelatedNotFound(LookupError):
-    """A relation names no record, or several; the message says so to people."""
+    """A relation names no record, or several; `reason` says so to people."""
 
-    def __init__(self, detail: str, awaited: AwaitedRecord | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, reason: Message, awaited: AwaitedRecord | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
         self.awaited = awaited
 
 
@@ -328,38 +330,35 @@ def records_named(related: RelatedRecords, model: type[models.Model], raw: conve
             named[name] = records[0]
         elif reference.by == "name":
             title = text_forms.name_invisible(reference.value)
-            detail = f"No {kind} in NPD is called “{title}”. Add it in NPD, or correct the name on the board."
+            detail = Message("related_missing", kind=str(kind), name=title)
             if records:
-                number = f"{len(records)} {target._meta.verbose_name_plural}"
-                detail = f"{number} in NPD are called “{title}”. Choose the right one in NPD."
+                kinds = str(target._meta.verbose_name_plural)
+                detail = Message("related_ambiguous", number=len(records), kinds=kinds, name=title)
             raise RelatedNotFound(detail, AwaitedRecord("name", reference.value, is_missing=not records))
         elif reference.by == "pk":
             title = value.get("name") or reference.value
-            raise RelatedNotFound(f"The {kind} “{title}” was deleted in NPD.")
+            raise RelatedNotFound(Message("related_deleted", kind=str(kind), name=title))
         else:
-            raise RelatedNotFound(
-                f"On Monday it is the item {reference.value}, which no {kind} in NPD has yet. NPD is updated as soon "
-                "as one has it.",
-                AwaitedRecord("item", reference.value),
-            )
+            detail = Message("related_item_unknown", item=reference.value, kind=str(kind))
+            raise RelatedNotFound(detail, AwaitedRecord("item", reference.value))
     return named
 
 
-def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCode, str]:
+def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCode, Message]:
     """Return why a related record has no item, and whether the relation waits for it or is skipped."""
-    called = f"the {record._meta.verbose_name} “{record_name(record)}”"
     if record.entity_type() not in boards:
-        detail = f"There is no board for {called} on Monday, so it has no item."
+        code = "related_without_board"
     elif record.is_left_out:
-        detail = f"The filter leaves {called} out, so it has no item."
+        code = "related_left_out"
     elif not record.may_sync:
-        detail = f"Sync is off for {called}, so it has no item on Monday."
+        code = "related_sync_off"
     elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        detail = f"Nothing of {called} is sent to Monday, so it has no item."
+        code = "related_only_to_npd"
     else:
-        detail = f"It waits for {called} to get its item on Monday, and is sent then by itself."
-        return BlockedCode.RELATION, detail
-    return BlockedCode.RELATION_SKIPPED, f"{detail} The relation is not sent."
+        code = "related_awaited"
+    reason = Message(code, related=f"the {record._meta.verbose_name} “{record_name(record)}”")
+    blocked = BlockedCode.RELATION if code == "related_awaited" else BlockedCode.RELATION_SKIPPED
+    return blocked, reason
 
 
 def reference_to(target: type[SyncedModel], value: conversion.Local) -> Reference:

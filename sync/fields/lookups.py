@@ -22,6 +22,7 @@ from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
 from sync.monday.text_forms import match_key
+from sync.words.message import Message
 
 
 def link_of(entity_type: str) -> BoardLink | None:
@@ -36,15 +37,12 @@ def with_configured_board(link: BoardLink) -> BoardLink:
     return link
 
 
-def no_board_reason(entity_type: str) -> str:
-    """Return why a type has no board, as a sentence that says what to do."""
+def no_board_reason(entity_type: str) -> Message:
+    """Return why a type has no board, and what to do."""
     if board_id := registry.configured_board_id(entity_type):
         setting = registry.entity(entity_type).board_setting
-        return (
-            f"The board {board_id} of {setting} isn't set up yet: run `manage.py monday_setup`, or press “Set up…” "
-            "under Boards."
-        )
-    return f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
+        return Message("board_not_set_up", board=board_id, setting=setting)
+    return Message("no_board", type=entity_type)
 
 
 def linked_records(entity_type: str) -> models.QuerySet[SyncedModel]:

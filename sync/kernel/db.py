@@ -69,7 +69,7 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     assignments = ", ".join(f"{quote(field.column)} = changed.{quote(field.column)}" for field in fields)
     table = quote(opts.db_table)
     key = quote(opts.pk.column)
-    values = [{field.column: getattr(row, field.attname) for field, _kind in kinds} for row in rows]
+    values = [{field.column: field.get_prep_value(getattr(row, field.attname)) for field, _ in kinds} for row in rows]
     run_sql(
         f"UPDATE {table} AS stored SET {assignments} "
         f"FROM jsonb_to_recordset(%s::jsonb) AS changed({typed_columns}) WHERE stored.{key} = changed.{key}",

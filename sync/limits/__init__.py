@@ -41,6 +41,7 @@ from sync.limits.metered_client import (
 from sync.models import BoardLink, MondayAccount, SyncQueue
 from sync.models.boards_and_account import ALL_CALLS
 from sync.outbox.pauses import Pause, active_pause, pause_sentence, pauses_of
+from sync.words.message import Message, sentences
 
 __all__ = ["BoardAvailability", "LimitFacts", "PassGrant", "Wait", "WaitKind", "batch_size", "probed_availability"]
 __all__ += ["MeteredClient", "client", "client_override", "connector", "meter_board_calls", "urgent_calls"]
@@ -172,7 +173,7 @@ class LimitFacts:
         # A wait for the quota ends by itself, so the account is probed during it.
         if not self.account.needs_probe or not (board.is_available or board.waits_for_quota):
             return board
-        reason = f"{self.account.stop_reason} It continues once Monday has answered.".strip()
+        reason = sentences(self.account.stop_reason, Message("goes_on_once_answered"))
         return replace(board, reason_code=WaitKind.ACCOUNT, detail=reason, until=None)
 
     def availability(
@@ -196,7 +197,7 @@ class LimitFacts:
         stopped_link = None if ignore_stop else link
         if stop := breaker.stop_of_call(stopped_link, calls, account=self.account, now=self.now):
             kind = WaitKind.ACCOUNT if stop == self.account.stop else WaitKind.BOARD
-            detail = f"{stop.reason} Next attempt at {humanize.due_time(stop.until, self.now)}."
+            detail = sentences(stop.reason, Message("next_attempt_at", at=humanize.due_time(stop.until, self.now)))
             return replace(board, reason_code=kind, detail=detail, until=stop.until)
         past_stops = [stop.until for stop in (self.account.stop, link.stop_of()) if stop is not None]
         ends_of_waits = [*past_stops, self.account.free_since]
@@ -231,7 +232,8 @@ class LimitFacts:
         if only_urgent:
             room = self._room(link, wanted, urgent=True)
         if isinstance(room, Wait):
-            return replace(room, reason=f"{room.reason} Sync continues by itself at {humanize.due_time(room.until)}.")
+            goes_on = Message("goes_on_at", at=humanize.due_time(room.until))
+            return replace(room, reason=sentences(room.reason, goes_on))
         wait = None if is_urgent else self._batching_wait(link, due["number"], due["oldest"])
         return wait or PassGrant(room, urgent=is_urgent, only_urgent=only_urgent)
 
@@ -286,8 +288,5 @@ class LimitFacts:
             return None
         every = humanize.interval_text(delay.total_seconds())
         at = humanize.due_time(until)
-        reason = (
-            f"Changes of this board are sent together every {every}, next at {at}, so that today's API quota lasts; "
-            "“Sync now” sends one record at once."
-        )
+        reason = Message("sent_together", every=every, at=at)
         return Wait(WaitKind.BATCHING, reason, until)

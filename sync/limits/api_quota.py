@@ -22,6 +22,7 @@ from sync.monday import errors
 from sync.monday.account import AccountInfo
 from sync.monday.graphql import Answer
 from sync.monday.item_documents import ITEMS_PER_READ
+from sync.words.message import Message
 
 
 class WaitKind(StrEnum):
@@ -183,8 +184,8 @@ class Quota:
         """
         day = self.day_left(urgent=urgent)
         if not ignore_day_limit and day is not None and day < calls:
-            rest = "" if urgent else ", but for those that “Sync now” may still use"
-            return Wait(WaitKind.QUOTA, f"Today's calls to Monday are used up{rest}.", midnight_after(self.now))
+            reason = Message("calls_used_up" if urgent else "calls_used_up_but_reserve")
+            return Wait(WaitKind.QUOTA, reason, midnight_after(self.now))
         points_left = self.points_left(urgent=urgent)
         # An unused minute has room for any call, because a larger one would never fit otherwise.
         if points_left is not None and points_left < points and self.points:
@@ -192,7 +193,7 @@ class Quota:
         return None
 
     def wait_for_points(self) -> Wait:
-        reason = "This minute's complexity points at Monday are used up."
+        reason = Message("points_used_up")
         return Wait(WaitKind.BATCHING, reason, self.points_end or self.now + timedelta(seconds=1))
 
     def spend(self, points: int) -> None:

@@ -34,6 +34,7 @@ from sync.models.boards_and_account import ALL_CALLS, Stop
 from sync.monday import errors
 from sync.monday.errors import MondayError
 from sync.outbox import wakeups
+from sync.words.message import Message, of_error, sentences, to_json
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,7 @@ NO_STOP: Mapping[str, Any] = {
 }
 
 # How the reason of all that waits for writes begins.
-WRITES_STOPPED = choices.WaitsFor.WRITES.label
+WRITES_STOPPED = Message("waits_writes")
 
 
 def stop_of_call(
@@ -159,7 +160,7 @@ def stop_account(error: MondayError) -> None:
             if account.stop_code != code or not (account.needs_probe or is_waiting):
                 account.stopped_since = now
             account.stop_code = code
-            account.stop_reason = error.sentence
+            account.stop_reason = of_error(error)
         account.stopped_since = account.stopped_since or now
         # A longer wait is never shortened by a later, milder failure.
         account.stopped_until = max(account.stopped_until or until, until)
@@ -173,7 +174,7 @@ def stop_account(error: MondayError) -> None:
             account.answered_mark = ""
         account.save()
     if is_news:
-        log_event(ActivityKind.STOP, f"Sync stopped: {code.label}.")
+        log_event(ActivityKind.STOP, Message("stopped", why=code.label))
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
@@ -211,7 +212,7 @@ def end_account_stop(*, by: str = "", columns: Mapping[str, Any] | None = None) 
         events = ActivityLine.objects.filter(entity_id=None, entity_type="", kind__in=kinds)
         # An earlier cause of the same stop may have been logged, though the current one wasn't.
         if since and events.order_by("-at", "-id").values_list("kind", flat=True).first() == ActivityKind.STOP:
-            log_event(ActivityKind.STOP_END, "The sync runs again.", by=by)
+            log_event(ActivityKind.STOP_END, Message("runs_again"), by=by)
     return bool(ended)
 
 
@@ -240,11 +241,11 @@ def stop_writes(account: MondayAccount, error: MondayError, wait: Wait) -> None:
         return
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(ActivityKind.STOP, f"Sync stopped: {StopCode.WRITES.label}.")
+        log_event(ActivityKind.STOP, Message("stopped", why=StopCode.WRITES.label))
     seconds = seconds_until_write(account, wait)
     account.stopped_until = now + timedelta(seconds=seconds)
     account.stop_code = StopCode.WRITES
-    account.stop_reason = f"{WRITES_STOPPED} What is edited on Monday still comes in. {error.sentence}"
+    account.stop_reason = sentences(WRITES_STOPPED, Message("edits_come_in"), of_error(error))
     log.warning("writes stopped", seconds=seconds, reason=error.full_sentence)
 
 
@@ -285,11 +286,12 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
         failures = before.failures + (before.until <= now)
     stop_count = sum(map(len, BoardLink.objects.values_list("stops", flat=True)))
     seconds = max(error.wait_seconds or 0, seconds_until_attempt(REFUSED, failures, sharing=max(1, stop_count)))
-    reason = error.sentence if kind == ALL_CALLS else f"{WRITES_STOPPED} {error.sentence}"
+    reason = of_error(error) if kind == ALL_CALLS else sentences(WRITES_STOPPED, of_error(error))
     _store_stop(link, kind, Stop(before.since if before else now, now + timedelta(seconds=seconds), reason, failures))
     if before is None:
         title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
-        sentence = f"{title}: {registry.board_title(link.entity_type)}. {error.sentence}"
+        board = registry.board_title(link.entity_type)
+        sentence = Message("stopped_board", why=title, board=board, error=of_error(error))
         log_event(ActivityKind.STOP, sentence, entity_type=link.entity_type)
 
 
@@ -298,7 +300,7 @@ def end_board_stop(link: BoardLink, kind: str = ALL_CALLS) -> None:
     if kind not in link.stops:
         return
     _store_stop(link, kind, None)
-    sentence = f"The sync runs again: {registry.board_title(link.entity_type)}."
+    sentence = Message("runs_again", board=registry.board_title(link.entity_type))
     log_event(ActivityKind.STOP_END, sentence, entity_type=link.entity_type)
     if kind != ALL_CALLS:
         transaction.on_commit(make_waiting_writes_due)
@@ -321,7 +323,7 @@ _STORE_STOP = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE
 def _store_stop(link: BoardLink, kind: str, stop: Stop | None) -> None:
     """Store the stop of one kind of calls, or remove it if `stop` is None."""
     changed = {} if stop is None else {kind: stop.as_json()}
-    run_sql(_STORE_STOP, [kind, json.dumps(changed), link.pk])
+    run_sql(_STORE_STOP, [kind, json.dumps(to_json(changed)), link.pk])
     others = {other: entry for other, entry in link.stops.items() if other != kind}
     link.stops = others | changed
 

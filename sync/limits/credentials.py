@@ -19,13 +19,11 @@ from sync.kernel.acts import ActionError
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.limits import breaker
 from sync.models import StoredSecret
+from sync.words.message import Message
 
-NOT_CONNECTED = "Monday isn't connected. Enter an API token under Settings, Monday connection."
+NOT_CONNECTED = Message("not_connected")
 
-NOT_READABLE = (
-    "The stored API token can't be read, because the server's encryption key was changed. "
-    "Enter the token again under Settings, Monday connection."
-)
+NOT_READABLE = Message("token_unreadable")
 
 # What an administrator can do about a token that can't be read.
 RESTORE_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."

@@ -19,6 +19,7 @@ from sync.monday import errors
 from sync.monday.client import MondayClient
 from sync.monday.connector import MondayConnector
 from sync.monday.graphql import Answer
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,7 @@ ACCOUNT_CALL_POINTS = 1_000
 # Callers with the same settings share a client, and with it its connections.
 _shared_client = lru_cache(maxsize=4)(MondayClient)
 
-SHUTDOWN_MESSAGE = "The worker had to end before this call. Another one makes it."
+SHUTDOWN_MESSAGE = Message("shutting_down")
 
 
 @dataclass(frozen=True)

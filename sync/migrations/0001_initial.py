@@ -701,11 +701,7 @@ class Migration(migrations.Migration):
                     "waits_for",
                     models.CharField(
                         blank=True,
-                        choices=[
-                            ("", ""),
-                            ("writes", "Monday doesn't store what is sent."),
-                            ("turn", "Monday has failed on it before, so it is tried in its turn."),
-                        ],
+                        choices=[("", ""), ("writes", "Monday stores what is sent"), ("turn", "its turn")],
                         db_default="",
                         max_length=20,
                     ),

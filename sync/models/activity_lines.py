@@ -14,6 +14,7 @@ from sync.clock import SyncNow
 from sync.kernel import grouped
 from sync.kernel.db import EMPTY_OBJECT
 from sync.kernel.humanize import timestamp
+from sync.words.message import JSONWithMessages, Message, MessageField
 
 MAX_ACTOR_LENGTH = 200
 
@@ -46,7 +47,7 @@ REFILLS = "refills"
 
 
 class ActivityLine(models.Model):
-    """A line of activity: what happened to one field, record or board, as a sentence."""
+    """A line of activity: what happened to one field, record or board."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("type of record", max_length=50)
@@ -54,10 +55,10 @@ class ActivityLine(models.Model):
     remote_id = models.CharField("Monday item", max_length=50, blank=True, default="", db_default="")
     key = models.CharField("field", max_length=100, blank=True, default="", db_default="")
     kind = models.CharField(max_length=30, choices=ActivityKind.choices)
-    sentence = models.TextField()
+    sentence = MessageField()
     # Of a moved value: {before, after, overridden} as displayed, and {raw_before, raw_after} for the undo. Of a removed
     # item: its `reason`, and `at`, the time of the removal.
-    values: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    values: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT, blank=True)
     actor = models.CharField(max_length=MAX_ACTOR_LENGTH, blank=True, default="", db_default="")
     batch_id = models.UUIDField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, default="", db_default="")
@@ -67,7 +68,7 @@ class ActivityLine(models.Model):
     # merge's; `read`, Monday's id of the request that read; `intent` and `alias` of the write; `made`, if it belongs to
     # the creation of an item; `act` or `deletion`, the person's act behind it; `conflict`, a conflict's id; `file`, the
     # name of an import's; `refused`, whether it refused rows.
-    cause: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    cause: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT, blank=True)
     undoes = models.BigIntegerField("line that this one undoes", null=True, blank=True)
     # Lines with the same `fold_id` belong to one act; all but the newest are folded (see `fold_alike`). A line that
     # is folded without an id repeats another line of its record, such as a choice that was applied.
@@ -104,7 +105,7 @@ class ActivityLine(models.Model):
         return datetime.fromisoformat(moment) if moment else self.at
 
     def __str__(self) -> str:
-        return self.sentence
+        return str(self.sentence)
 
     @property
     def subject(self) -> object:
@@ -124,6 +125,11 @@ class ActivityLine(models.Model):
     @property
     def is_of_deletion(self) -> bool:
         return is_of_deletion(self.kind, self.values)
+
+    @property
+    def deletes_record(self) -> bool:
+        """Whether a person deleted a record, or undid the import that made it."""
+        return self.is_of_deletion or (self.kind == ActivityKind.UNDO and not self.values)
 
     @property
     def fold_key(self) -> tuple[str, ...]:
@@ -150,6 +156,11 @@ class ActivityLine(models.Model):
             # Monday reports no acts, so the same value that a person gives a column within a minute counts as one.
             return f"{self.key}={self.values.get('after', '')}"
         return str(self.cause.get("act") or self.cause.get("deletion", ""))
+
+    @property
+    def act_id(self) -> uuid.UUID | None:
+        """The id by which the whole act is undone; None if the line is an act of its own."""
+        return self.batch_id if self.kind in BATCH_KINDS else self.fold_id
 
     @property
     def reason(self) -> str:
@@ -207,7 +218,7 @@ def causes_text(row: ActivityLine) -> str:
     return " → ".join([*triggers_of(row), *reasons_of(row)])
 
 
-def log_event(kind: ActivityKind, sentence: str, *, by: str = "", entity_type: str = "") -> None:
+def log_event(kind: ActivityKind, sentence: Message, *, by: str = "", entity_type: str = "") -> None:
     """Log an event of a board, the sync as a whole, or a user account; it has no record."""
     ActivityLine.objects.create(kind=kind, sentence=sentence, actor=by[:MAX_ACTOR_LENGTH], entity_type=entity_type)
 

@@ -9,6 +9,7 @@ from django.db import models
 
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
+from sync.words.message import JSONWithMessages, MessageField
 
 
 class AttentionKind(models.TextChoices):
@@ -52,7 +53,7 @@ class Attention(models.Model):
     # When it stops needing attention; NULL: when its source changes.
     until = models.DateTimeField(null=True, blank=True)
     # What its sentences and acts need, as definitions.py builds it for the kind.
-    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    values: models.JSONField[Any, Any] = JSONWithMessages(db_default=EMPTY_OBJECT, blank=True)
 
     class Meta:
         db_table = "sync_attention"
@@ -104,7 +105,7 @@ class NotificationReceiver(models.Model):
     last_sent = models.DateTimeField(null=True, blank=True)
     failures = models.SmallIntegerField("failures in a row", db_default=0)
     failed_since = models.DateTimeField("failing since", null=True, blank=True)
-    problem = models.TextField(blank=True, db_default="")
+    problem = MessageField(blank=True, db_default="")
 
     class Meta:
         db_table = "sync_notification_receivers"

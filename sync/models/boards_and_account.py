@@ -16,12 +16,13 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT
 from sync.monday.item_documents import ITEMS_PER_READ
+from sync.words.message import JSONWithMessages, Message, MessageField
 
 # The key in `BoardLink.stops` of a stop of all the board's calls; others are kinds of calls (choices.CallKind).
 ALL_CALLS = "all"
 
 # Why a field is blocked whose mapping names no column.
-NO_COLUMN = "It has no column on the board. Choose or create one on the board's page."
+NO_COLUMN = Message("no_column")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class BoardLink(models.Model):
     # `{by, at, why, until}`, of which `until` may be missing, or null if it isn't paused.
     pause: models.JSONField[Any, Any] = models.JSONField("who paused it, when and why", null=True, blank=True)
     # `{kind: {since, until, reason, failures}}`, with the kind of call or ALL_CALLS (see `stop_of`).
-    stops: models.JSONField[Any, Any] = models.JSONField("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
+    stops: models.JSONField[Any, Any] = JSONWithMessages("what Monday refuses", db_default=EMPTY_OBJECT, blank=True)
     # Slow calls make it smaller, and fast ones larger again.
     batch_limit = models.SmallIntegerField(
         "records a document, by the time calls took", default=ITEMS_PER_READ, db_default=ITEMS_PER_READ
@@ -90,28 +91,28 @@ class BoardLink(models.Model):
     # The log was read without a gap from the one to the other of these times; from none while it shows nothing.
     log_read_from = models.DateTimeField(null=True, blank=True)
     log_read_to = models.DateTimeField(null=True, blank=True)
-    sweep_problem = models.TextField(blank=True, db_default="")
+    sweep_problem = MessageField(blank=True, db_default="")
     # How far sweeps have read the log: `{since, read_again_at, newest_row, gap: {from, to}}`, times as texts.
     log_state: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     # When the last comparison began or ended, even in vain: the next is due by it.
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
-    compared = models.TextField("what the last comparison found", blank=True, db_default="")
-    comparison_problem = models.TextField("what the last comparison could not see", blank=True, db_default="")
+    compared = MessageField("what the last comparison found", blank=True, db_default="")
+    comparison_problem = MessageField("what the last comparison could not see", blank=True, db_default="")
     # What the next comparison has to know of listings: `{unreadable: the items' ids, short_since}`.
     listing_state: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
-    webhooks_problem = models.TextField(blank=True, db_default="")
-    silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
+    webhooks_problem = MessageField(blank=True, db_default="")
+    silence = MessageField("why its webhooks seem to have fallen silent", blank=True, db_default="")
     # The proof of "synced", by the last comparison that was finished: the synced records that it checked, and those of
     # them that differed.
     verified_at = models.DateTimeField("last verified", null=True, blank=True)
     verified_records = models.IntegerField("records verified", db_default=0)
     differed_records = models.IntegerField("records that differed", db_default=0)
-    differences: models.JSONField[Any, Any] = models.JSONField(
+    differences: models.JSONField[Any, Any] = JSONWithMessages(
         "which fields of which records differed", db_default=EMPTY_LIST, blank=True
     )
-    npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
-    creates_held = models.TextField("why nothing new is created for now", blank=True, db_default="")
+    npd_id_problem = MessageField("what is wrong with the NPD ID column", blank=True, db_default="")
+    creates_held = MessageField("why nothing new is created for now", blank=True, db_default="")
     # Its members are listed in operations/setup/__init__.py.
     setup: models.JSONField[Any, Any] = models.JSONField(
         "the set-up that was started last: its choices, and how far it is", null=True, blank=True
@@ -192,7 +193,7 @@ class FieldMapping(models.Model):
     position = models.SmallIntegerField(db_default=0)
     # What the converter needs of the column: `{column_type, settings}`, in which labels and target boards are.
     options: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
-    problem = models.TextField("what is wrong with its column", blank=True, default="", db_default="")
+    problem = MessageField("what is wrong with its column", blank=True, default="", db_default="")
     # A ColumnProblem.
     problem_code = models.CharField(max_length=30, blank=True, default="", db_default="")
 
@@ -245,7 +246,7 @@ class MondayAccount(models.Model):
     pause: models.JSONField[Any, Any] = models.JSONField("who paused every board", null=True, blank=True)
     # The next attempt, or the end of the wait that Monday asks for.
     stopped_until = models.DateTimeField(null=True, blank=True)
-    stop_reason = models.TextField(blank=True, db_default="")
+    stop_reason = MessageField(blank=True, db_default="")
     stop_code = models.CharField(
         "why", max_length=20, choices=choices.StopCode.choices, blank=True, default="", db_default=""
     )

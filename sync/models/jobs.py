@@ -18,6 +18,7 @@ from sync import choices
 from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_OBJECT
 from sync.monday.board_events import InvalidEvent, ItemEvent, parse_event
+from sync.words.message import MessageField
 
 # Minutes between attempts; the first attempt is immediate, the one after the last wait is final.
 BACKOFF_MINUTES = (1, 5, 15, 60)
@@ -60,8 +61,8 @@ class SyncQueue(models.Model):
     max_attempts = models.SmallIntegerField(db_default=len(BACKOFF_MINUTES) + 1)
     last_attempt = models.DateTimeField(null=True, blank=True)
     next_retry = models.DateTimeField("next attempt", db_default=SyncNow())
-    error_message = models.TextField(blank=True, db_default="")
-    reason = models.TextField("why it waits", blank=True, db_default="")
+    error_message = MessageField(blank=True, db_default="")
+    reason = MessageField("why it waits", blank=True, db_default="")
     waits_for = models.CharField(
         max_length=20, choices=choices.WaitsFor.choices, blank=True, db_default=choices.WaitsFor.NOTHING
     )

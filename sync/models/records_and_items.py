@@ -20,6 +20,7 @@ from sync.clock import SyncNow
 from sync.kernel.db import EMPTY_LIST, EMPTY_OBJECT, match_key_sql
 from sync.kernel.humanize import within_sentence
 from sync.monday import board_items
+from sync.words.message import JSONWithMessages, Message, MessageField
 
 # Other code may keep sync states with other systems (sync/state). In this one's rows `remote_id` is also `jira_id`.
 JIRA = "jira"
@@ -63,7 +64,7 @@ class SyncMetadata(models.Model):
     last_sync_attempt = models.DateTimeField(null=True, blank=True)
     last_successful_sync = models.DateTimeField(null=True, blank=True)
     error_count = models.IntegerField(default=0, db_default=0)
-    last_error = models.TextField(blank=True, default="", db_default="")
+    last_error = MessageField(blank=True, default="", db_default="")
     # The way in which the last pass moved values; the record's own `sync_direction` is the setting.
     sync_direction = models.CharField(
         max_length=20, choices=choices.SyncStateDirection.choices, db_default=choices.SyncStateDirection.BIDIRECTIONAL
@@ -72,7 +73,7 @@ class SyncMetadata(models.Model):
     content_hash = models.CharField(max_length=64, blank=True, db_default="")
     # The fields of open conflicts, by kind: {“fields”: [key, …], “identity”: [what], …}. Other code's rows also have
     # the “values” of both sides, by key.
-    conflicts: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    conflicts: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT, blank=True)
     resolution_strategy = models.CharField(
         max_length=20, choices=choices.ResolutionStrategy.choices, db_default=choices.ResolutionStrategy.MANUAL
     )
@@ -86,12 +87,12 @@ class SyncMetadata(models.Model):
     )
     # This and `altered`: {reason, code, …}, with `kept_by` if a person kept the value different, and `swallowed` if
     # Monday didn't store it.
-    blocked_fields: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT, blank=True)
-    altered: models.JSONField[Any, Any] = models.JSONField(
+    blocked_fields: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT, blank=True)
+    altered: models.JSONField[Any, Any] = JSONWithMessages(
         "values that Monday stored differently", default=dict, db_default=EMPTY_OBJECT, blank=True
     )
     # Why the last pass left the record as it is; `last_error` is only of a pass that failed.
-    note = models.TextField("reason", blank=True, default="", db_default="")
+    note = MessageField("reason", blank=True, default="", db_default="")
     # active, archived, deleted, missing, moved, inactive; restored if somebody restored the item of a deleted record.
     remote_state = models.CharField("last answer about the item", max_length=20, blank=True, default="", db_default="")
     removed_since = models.DateTimeField("item known to be gone since", null=True, blank=True)
@@ -358,7 +359,7 @@ class Tombstone(models.Model):
     data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     deleted_at = models.DateTimeField(db_default=SyncNow())
     # What became of its item, as a sentence and as a TombstoneReason.
-    note = models.TextField("reason", blank=True, db_default="")
+    note = MessageField("reason", blank=True, db_default="")
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
     state = models.CharField(
         max_length=20, choices=choices.TombstoneState.choices, db_default=choices.TombstoneState.WAITING
@@ -389,7 +390,7 @@ class IgnoredItem(models.Model):
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50)
-    reason = models.TextField()
+    reason = MessageField()
     # If not, it only can't be the item of `entity_id`, or it is a second item of a deleted record.
     left_alone = models.BooleanField("left alone by a policy or a person", db_default=False)
     entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
@@ -423,7 +424,7 @@ class UnmatchedItem(models.Model):
     name = models.TextField(blank=True, db_default="")
     reason_code = models.CharField("why", max_length=30, db_default=UnmatchedReason.QUEUED.value)
     # The arguments of the reason's sentence.
-    details: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
+    details: models.JSONField[Any, Any] = JSONWithMessages(db_default=EMPTY_OBJECT, blank=True)
     # The item's values by field.
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     first_seen = models.DateTimeField("since", db_default=SyncNow())
@@ -468,36 +469,9 @@ class UnmatchedItem(models.Model):
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
 
 
-_UNMATCHED_SENTENCES = {
-    UnmatchedReason.QUEUED: "NPD Sync has found it on the board and checks it next.",
-    UnmatchedReason.UNCONFIRMED: "Monday hasn't confirmed yet what NPD Sync did with it.",
-    UnmatchedReason.BEING_EDITED: "Somebody is still filling it in.",
-    UnmatchedReason.NO_KEY_YET: f"{UnmatchedReason.NO_KEY_YET.label}. {{then}}",
-    UnmatchedReason.NO_KEY: (
-        f"{UnmatchedReason.NO_KEY.label}. On this board, new items don't become {{types}} by themselves."
-    ),
-    UnmatchedReason.KEY_UNREADABLE: "Its {label} can't be read.",
-    UnmatchedReason.NPD_ID_UNREADABLE: "Its NPD ID can't be read.",
-    UnmatchedReason.AMBIGUOUS: "It could be {names}. Answer “Who is this?” among the conflicts.",
-    UnmatchedReason.DUPLICATE: "A copy: it had the NPD ID of {names}.",
-    UnmatchedReason.SYNC_OFF: "It has the NPD ID of {names}, whose sync is off.",
-    UnmatchedReason.INVALID: "No record can be created from it: {problems}",
-    UnmatchedReason.UNPLANNED: "It was on the board before its set-up, whose plan has no new {type} for it.",
-    UnmatchedReason.RECORD_DELETED: "{problems}",
-    UnmatchedReason.DATABASE_REJECTED: "NPD's database rejected it: {problems}",
-    UnmatchedReason.LEFT_OUT: "{filter}",
-    UnmatchedReason.CREATES_HELD: (
-        "Items on the board have no {label}, so nothing new is created. See the board's page."
-    ),
-    UnmatchedReason.CREATION_OFF: (
-        "No {type} has its {label}. On this board, new items don't become {types} by themselves."
-    ),
-}
-
-
-def unmatched_sentence(reason: UnmatchedReason, **params: object) -> str:
+def unmatched_sentence(reason: UnmatchedReason, **params: object) -> Message:
     """Return why an item has no record; `params` fill the placeholders, defaults the others."""
-    defaults = {"label": "value", "type": "record", "types": "records", "names": "A record", "problems": "", "then": ""}
-    words = {**defaults, "filter": "The filter of what is synced leaves it out.", **params}
+    defaults = {"label": "value", "type": "record", "types": "records", "names": "A record"}
+    words = {**defaults, "filter": Message("filter_leaves_item_out"), **params}
     words["label"] = within_sentence(str(words["label"]))
-    return _UNMATCHED_SENTENCES[reason].format(**words).strip()
+    return Message(f"unmatched_{reason}", **words)

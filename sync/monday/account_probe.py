@@ -259,7 +259,7 @@ class AccountProbe:
                 if event.item_id == item.id and event.column_id == column_id:
                     return event
             self.wait(10)
-        raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem}".strip())
+        raise Unanswered(f"no row of a change came within {LOG_SECONDS} s. {activity.log_problem or ''}".strip())
 
     def _logged(self, activity: board_events.BoardActivity) -> Iterator[board_events.ItemEvent]:
         for entry in activity.log or ():

@@ -246,7 +246,7 @@ class BoardActivity:
     board: Board
     log: list[ActivityEntry] | None  # the newest page; None in an unknown shape
     hooks: Mapping[str, str] | None  # events of webhooks by id, other programs' too; None where they can't be read
-    log_problem: str = ""  # why there is no log
+    log_problem: MondayError | None = None  # why there is no log
     user_id: str = ""  # the token's user
     log_cursor: str | None = None  # of the log's next page
 
@@ -322,14 +322,14 @@ def parse_board_activity(answer: graphql.Answer) -> BoardActivity:
     if not board.is_active:
         raise MondayError(BOARD_NOT_FOUND, f"The board is {board.state}", request_id=answer.request_id)
     log = None
-    log_problem = ""
+    log_problem = None
     cursor = None
     try:
         log, cursor = _parse_entries(answer, node)
     except MondayError as error:
         if error.kind is not LOG_SHAPE_CHANGED:
             raise
-        log_problem = error.sentence
+        log_problem = error
     hooks = None
     nodes = answer.data.get("webhooks")
     if isinstance(nodes, list) and not answer.errors_of("webhooks"):

@@ -20,10 +20,10 @@ from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import update_many
 from sync.models import ActivityLine, FieldMapping, SyncedModel, history_of
-from sync.models.activity_lines import fold_alike
 from sync.outbox import wakeups
 from sync.records import authors
 from sync.records.tombstones import deleted_names
+from sync.words.message import Message
 
 # The entry that stands for a whole import.
 IMPORT_SUMMARY = models.Q(kind=ActivityKind.IMPORT, entity_id=None)
@@ -92,22 +92,25 @@ def superseded_changes(lines: Iterable[ActivityLine]) -> set[int]:
     return superseded
 
 
-def lines_of_batch(batch_id: UUID) -> models.QuerySet[ActivityLine]:
-    """Return the changes and creations of a pass, an import or an undo, by record, each record's oldest first."""
-    rows = ActivityLine.objects.filter(batch_id=batch_id)
+def lines_of_acts(act_ids: Collection[UUID]) -> models.QuerySet[ActivityLine]:
+    """Return the changes and creations of acts, by record, each record's oldest first.
+
+    An act is a pass, an import or an undo by its `batch_id`, or lines that are folded together by their `fold_id`.
+    """
+    rows = ActivityLine.objects.filter(models.Q(batch_id__in=act_ids) | models.Q(fold_id__in=act_ids))
     changes = models.Q(values__has_keys=["raw_before", "raw_after"]) | models.Q(kind=ActivityKind.IMPORT)
     return rows.filter(changes).exclude(IMPORT_SUMMARY).order_by("entity_type", "entity_id", "id")
 
 
-def batch_undo_state(batch_id: UUID) -> str:
-    """Return whether an import or an undo is “Undone” or “Partly undone”; empty if neither."""
-    steps = lines_of_batch(batch_id).order_by()
+def undo_states(act_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return of each act with something to undo whether it is “Undone” or “Partly undone”; empty if neither."""
     undos = ActivityLine.objects.filter(undoes__isnull=False)
-    in_force = undos.exclude(pk__in=undos.values("undoes"))
-    undone = steps.filter(pk__in=in_force.values("undoes"))
-    if not undone.exists():
-        return ""
-    return "Partly undone" if steps.exclude(pk__in=undone.values("pk")).exists() else "Undone"
+    in_force = undos.exclude(pk__in=undos.values("undoes")).values("undoes")
+    act = models.Case(models.When(batch_id__in=act_ids, then="batch_id"), default="fold_id")
+    lines = lines_of_acts(act_ids).order_by().annotate(whole_act=act).values("whole_act")
+    numbers = lines.annotate(all=models.Count("pk"), undone=models.Count("pk", filter=models.Q(pk__in=in_force)))
+    words = {True: "Undone", False: "Partly undone"}
+    return {row["whole_act"]: words[row["undone"] == row["all"]] if row["undone"] else "" for row in numbers}
 
 
 def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
@@ -227,7 +230,8 @@ class _UndoPlan:
         if step.refusal:
             return step
         is_sent = _direction_now(record, mapping) is not SyncDirection.NONE and not record.is_left_out
-        step.note = "" if is_sent else "It isn't synced now, so only NPD changes."
+        step.note = "" if is_sent else Message("only_npd_changes")
+
         try:
             step.restored_values = field_values.clean_values(record, before)
         except ValidationError as refused:
@@ -282,6 +286,12 @@ def undo_lines(lines: Iterable[ActivityLine], *, by: User) -> UndoResult:
             _undo_steps([plan.step(row) for row in rows], result, by)
             if result.undone:
                 wakeups.wake_on_commit(entity_type)
+        # One act, for which a deletion stands in the list. The passes fold what they say of it into it.
+        result.lines.sort(key=lambda line: not line.values)
+        for line in result.lines:
+            line.fold_id = result.batch_id
+            line.folded = line.entity_id != result.lines[-1].entity_id
+        ActivityLine.objects.bulk_create(result.lines)
     return result
 
 
@@ -301,27 +311,28 @@ def _undo_steps(steps: Sequence[UndoStep], result: UndoResult, by: User) -> None
             raise NotPossible("Nothing was undone: a record can't have its former value any more.") from error
     undone = [step for step in steps if not step.refusal]
     actor = authors.actor_label(by)
-    lines = []
     for step in undone:
         values: dict[str, Any] = {}
-        sentence = f"{actor} undid the import: {step.name} was deleted."
+        sentence = Message("undone_import", by=actor, name=step.name)
         if not step.deletes:
             raws = {"raw_before": step.current_values, "raw_after": dict(step.restored_values)}
             values = {"before": step.current_text, "after": step.restored_text, **raws}
-            back = f"“{step.restored_text}”" if step.restored_text else "empty"
-            before = f"“{step.current_text}”" if step.current_text else "empty"
             # The sentence names no time, because people read it in several time zones.
-            sentence = f"{actor} put {step.label} back to {back} (was {before}). {step.note}".strip()
+            sentence = Message(
+                "undone_value",
+                by=actor,
+                label=step.label,
+                after=step.restored_text,
+                before=step.current_text,
+                note=step.note,
+            )
         assert step.record is not None
         line = authors.person_line(step.record, ActivityKind.UNDO, sentence, actor)
         line.key = step.line.key
         line.values = values
         line.batch_id = result.batch_id
         line.undoes = step.line.pk  # by which the undo can be undone
-        lines.append(line)
-    # A deletion stands for the whole act in the list.
-    lines.sort(key=lambda line: not line.values)
-    result.lines.extend(ActivityLine.objects.bulk_create(fold_alike(lines)))
+        result.lines.append(line)
     restored = [step.record for step in undone if step.record and not step.deletes]
     deleted = [step.record for step in undone if step.record and step.deletes]
     authors.log_action_many(by, restored, "Put back by an undo.")

@@ -56,6 +56,7 @@ from sync.reconcile.gather.record_facts import read_facts
 from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.reconcile.our_writes import EmptiedCell
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
+from sync.words.message import Message, of_error, sentences
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ log = structlog.get_logger(__name__)
 NIGHT_HOUR = 2
 NIGHT_END_HOUR = 5
 
-UNFINISHED_TEXT = "It is not finished: it is under way, or was cut short, and the next night makes it again."
+UNFINISHED_TEXT = Message("comparison_unfinished")
 
 # A comparison that is this old is due at any hour: the nights had no quota for it.
 OVERDUE_AFTER = timedelta(hours=26)
@@ -78,7 +79,7 @@ CALLS_BEFORE_LISTING = 2
 MAX_DIFFERENCES = 20
 
 # Takes the place of the fields of a drifted record whose item isn't listed.
-UNLISTED = {"key": "", "words": "Monday doesn't show its item."}
+UNLISTED = {"key": "", "words": Message("item_not_shown")}
 
 
 class BoardListing(ListingGatherer):
@@ -203,7 +204,7 @@ class ComparisonResult:
     @property
     def summary(self) -> str:
         if self.problem:
-            return f"The comparison could not be finished. {self.problem} It is made again the next night."
+            return Message("comparison_failed", why=self.problem)
         unlisted = humanize.count_with_noun(self.unlisted, "linked item is", "linked items are")
         clauses = {
             f"{self.need_pass:,} differed from the last synced values, or had something open": self.need_pass,
@@ -213,7 +214,7 @@ class ComparisonResult:
         }
         differences = "; ".join(clause for clause, number in clauses.items() if number) or "nothing differed"
         items = humanize.count_with_noun(self.items, "item")
-        return f"{items} on the board, {self.linked:,} of them linked: {differences}."
+        return Message("compared", items=items, linked=self.linked, differences=differences)
 
 
 def boards_to_compare() -> Iterator[BoardLink]:
@@ -373,10 +374,10 @@ def compare_board(link: BoardLink, *, includes_unfinished: bool = False) -> Comp
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again. Its passes so far are in the queue.
             BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
-            return ComparisonResult(problem=error.sentence)
+            return ComparisonResult(problem=of_error(error))
         is_shared = breaker.stop_if_shared(error)
-        result = ComparisonResult(problem=error.sentence)
-        BoardLink.objects.filter(pk=link.pk).update(comparison_problem="" if is_shared else error.sentence)
+        result = ComparisonResult(problem=of_error(error))
+        BoardLink.objects.filter(pk=link.pk).update(comparison_problem="" if is_shared else result.problem)
     BoardLink.objects.filter(pk=link.pk).update(compared_at=SyncNow(), compared=result.summary)
     log.info("compared", board=link.entity_type, result=result.summary)
     return result
@@ -450,30 +451,24 @@ def _store_listing(result: ComparisonResult, listing: BoardListing, items_count:
     link = listing.board.link
     now = sync_now()
     state: dict[str, Any] = {"unreadable": sorted(listing.unreadable)} if listing.unreadable else {}
-    problems = []
+    problems = list[str]()
     number = len(listing.listed)
     if items_count is not None and number < items_count:
         since = parse_moment(link.listing_state.get("short_since")) or now
         state["short_since"] = since.isoformat()
         if now - since >= lag.SHORT_LISTING_AFTER:
-            problems.append(
-                f"Monday lists {number:,} of the board's {items_count:,} items, for two nights now, so nothing is "
-                "concluded from what is missing. Check that NPD Sync's user on Monday sees all of the board's items."
-            )
+            problems.append(Message("listing_short", listed=number, number=items_count))
     if silence := _log_silence(link, result, now):
         problems.append(silence)
-    result.problem = " ".join(problems)
+    result.problem = sentences(*problems)
     if listing.unreadable:
         names = item_names(listing.unreadable)
         owners = listing.board.model.objects.filter(monday_id__in=listing.unreadable)
         names |= {str(record.monday_id): str(record) for record in owners}
         quoted = [f"“{names[item_id]}” ({item_id})" if item_id in names else item_id for item_id in listing.unreadable]
-        problems.append(
-            f"Monday answers an error for {humanize.join_first(quoted)}, so nothing of that is compared. Open it on "
-            "the board and look for a value that can't be right. It is tried again, alone, the next night."
-        )
+        problems.append(Message("items_unreadable", items=humanize.join_first(quoted)))
     stored = BoardLink.objects.filter(pk=link.pk)
-    stored.update(listing_state=state, comparison_problem=" ".join(problems))
+    stored.update(listing_state=state, comparison_problem=sentences(*problems))
 
 
 def _log_silence(link: BoardLink, result: ComparisonResult, now: datetime) -> str:
@@ -489,11 +484,7 @@ def _log_silence(link: BoardLink, result: ComparisonResult, now: datetime) -> st
     if not has_events and not has_edits:
         return ""
     source = "webhooks" if has_events else "the comparison"
-    return (
-        f"Monday's activity log has shown no change since {humanize.day_and_time(newest_row)}, although {source} "
-        "brought some. So what webhooks miss is found at night only. Check that NPD Sync's user on Monday may see the "
-        "log."
-    )
+    return Message("log_silent", since=humanize.day_and_time(newest_row), source=source)
 
 
 def _verify_page(result: ComparisonResult, page: PlannedPass) -> None:
@@ -528,12 +519,11 @@ def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
         npd = field_plan.display_local(field_plan.local_raw)
         monday = field_plan.converter.display_remote(field_plan.remote_raw)
         entry = {"key": field_plan.key, "npd": npd, "monday": monday}
-        words = f"{field_plan.mapping.label}: NPD says “{npd}”, Monday “{monday}”"
-        if field_plan.base is None:
-            entry["words"] = f"{words}; it was never synced."
-        else:
+        code = "differs_unsynced"
+        if field_plan.base is not None:
+            code = "differs"
             entry["agreed"] = field_plan.display_local(field_plan.base["local"])
-            entry["words"] = f"{words}, last synced was “{entry['agreed']}”."
+        entry["words"] = Message(code, label=field_plan.mapping.label, **entry)
         differing.append(entry)
     return differing
 

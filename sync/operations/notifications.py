@@ -27,6 +27,7 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import DAILY_HOUR, Frequency
 from sync.models.jobs import backoff
+from sync.words.message import reason_of
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +121,7 @@ def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequ
     try:
         _send(receiver, subject, text)
     except NotSent as why:
-        problem = str(why)
+        problem = reason_of(why)
     log.info("notification", receiver=receiver.pk, sent=not problem, news=len(news))
     now = sync_now()
     if problem:

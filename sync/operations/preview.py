@@ -42,6 +42,7 @@ from sync.reconcile.missing.removed_items import by_whom, new_deletion_requests
 from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
+from sync.words.message import of_error
 
 
 class ReadOnlyClient(limits.MeteredClient):
@@ -156,7 +157,7 @@ def decide_pass(
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
-    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, error.sentence)
+    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, of_error(error))
     end_unread(facts, plan, released, released)
     return PlannedPass(facts, plan, calls, error.sentence)
 

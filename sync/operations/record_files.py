@@ -48,6 +48,7 @@ from sync.operations.import_columns import (
 from sync.operations.workbooks import FileError
 from sync.outbox import wakeups
 from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
+from sync.words.message import Message, sentences
 
 # Cells without a value, as databases and spreadsheets, in any language, write them. “Null” is a name.
 _NO_VALUE = re.compile(r"n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
@@ -550,10 +551,10 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         # The triggers give new jobs the priority of an edit, but thousands must not come before people's own edits.
         pending_now = pending.filter(entity_id__in=[record.pk for record in (*changed, *new)])
         pending_now.exclude(pk__in=earlier).update(priority=Priority.LOAD)
-        lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in new_related]
+        lines = [self._line(record, Message("made_by_import", file=self.file_name)) for record in new_related]
         lines += [line for row in rows for line in self._row_lines(row)]
-        sentence = f"Imported “{self.file_name}”: {len(new):,} new, {len(changed):,} changed."
-        sentence = f"{sentence} {made_sentence(new_related)}".rstrip()
+        imported = Message("imported", file=self.file_name, new=len(new), changed=len(changed))
+        sentence = sentences(imported, made_sentence(new_related))
         summary = ActivityLine(
             entity_type=entity_type, kind=ActivityKind.IMPORT, sentence=sentence, actor=actor_label(self.user)
         )
@@ -574,9 +575,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def _row_lines(self, row: Any) -> Iterator[ActivityLine]:
         """Yield a row's lines of activity: one for each mapping, and each field without one, that it changed."""
-        where = f"the import of “{self.file_name}”, row {row.number}"
+        place = {"file": self.file_name, "row": row.number}
         if row.is_new():
-            yield self._line(row.instance, f"Made by {where}.")
+            yield self._line(row.instance, Message("made_by_import", **place))
             return
         groups = [(mapping.key, mapping.label, mapping.fields) for mapping in self.spec.mappings]
         mapped = {name for _, _, fields in groups for name in fields}
@@ -586,7 +587,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 continue
             old = self._in_words(row.original, fields)
             new = self._in_words(row.instance, fields)
-            line = self._line(row.instance, f"{label} set to {_quoted(new)} (was {_quoted(old)}) by {where}.")
+            line = self._line(row.instance, Message("set_by_import", label=label, after=new, before=old, **place))
             line.key = key
             line.values = {
                 "before": old,
@@ -600,7 +601,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _in_words(self, record: SyncedModel, names: Sequence[str]) -> str:
         return ", ".join(filter(None, (self.fields[name].export(record) for name in names)))
 
-    def _line(self, record: SyncedModel, sentence: str) -> ActivityLine:
+    def _line(self, record: SyncedModel, sentence: Message) -> ActivityLine:
         line = person_line(record, ActivityKind.IMPORT, sentence, actor_label(self.user))
         line.batch_id = self.batch_id
         line.cause |= {"causes": [IMPORT_CAUSE], "file": self.file_name}
@@ -623,7 +624,7 @@ def made_sentence(records: Sequence[SyncedModel]) -> str:
     ]
     names = sorted(map(field_values.record_name, records))
     more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
-    return f"Made {' and '.join(numbers)}: {', '.join([*names[:NAMED], *more])}."
+    return Message("made", made=" and ".join(numbers), names=", ".join([*names[:NAMED], *more]))
 
 
 def key_names(model: type[SyncedModel]) -> list[str]:
@@ -650,7 +651,3 @@ def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
 
 def has_value(cell: str) -> bool:
     return bool(cell) and not _NO_VALUE.fullmatch(cell)
-
-
-def _quoted(text: str) -> str:
-    return f"“{text}”" if text else "empty"

@@ -34,6 +34,7 @@ from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import UnmatchedFinding, item_names, note_unmatched
+from sync.words.message import Message, of_error, sentences
 
 log = structlog.get_logger(__name__)
 
@@ -125,8 +126,8 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         if error.kind is errors.SHUTTING_DOWN:
             # Undo the claim, which `link` doesn't have, so that it is due again at once. Its cursor has not moved.
             BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
-            return SweepResult(problem=error.sentence)
-        problem = f"What changed on the board could not be asked. {error.sentence}"
+            return SweepResult(problem=of_error(error))
+        problem = sentences(Message("log_not_asked"), of_error(error))
         BoardLink.objects.filter(pk=link.pk).update(swept_at=SyncNow(), sweep_problem=problem)
         # As in a pass, errors of the account or the board stop it.
         if not breaker.stop_if_shared(error) and error.scope is errors.Scope.BOARD:
@@ -156,7 +157,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     most_calls = calls_a_day()
     if changes.log_problem:
         todo = errors.LOG_SHAPE_CHANGED.for_administrator
-        log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem, todo=todo)
+        log.warning("activity log not read", board=link.entity_type, reason=changes.log_problem.sentence, todo=todo)
     board_columns.store_columns(link, changes.board)
     if changes.user_id:
         MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
@@ -196,7 +197,7 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     BoardLink.objects.filter(pk=link.pk).update(
         swept_to=cursor,
         swept_at=SyncNow() + next_wait,
-        sweep_problem=changes.log_problem,
+        sweep_problem=of_error(changes.log_problem) if changes.log_problem else "",
         log_state=state,
         log_read_from=None if changes.log is None or is_silent else read_from,
     )

@@ -12,10 +12,10 @@ from conflicts.store import reject_resolutions
 from sync.choices import Cause, QueueStatus, SyncStatus, WaitsFor
 from sync.clock import SyncNow
 from sync.kernel.db import run_sql
-from sync.kernel.secret_texts import without_secrets
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import ROUNDS_KEY, backoff
 from sync.outbox import mark_pending
+from sync.words.message import Message, as_text
 
 # Not by the ORM, which takes 1.2 ms longer for a hundred rows, a quarter of claiming and ending them.
 _COMPLETE = """
@@ -24,13 +24,16 @@ _COMPLETE = """
     WHERE id = ANY (%s::bigint[]) AND lease_token = %s AND status = 'in_progress'
 """
 
+# The stored message of a job that another one replaces.
+_SUPERSEDED = "json_build_object('code', 'superseded', 'params', json_build_object('job', {job}))::text"
+
 # Keeps the time at which it failed.
-_SUPERSEDE_FAILED = """
-    UPDATE sync_queue AS failed SET status = 'completed', error_message = 'superseded by #' || settled.job
+_SUPERSEDE_FAILED = f"""
+    UPDATE sync_queue AS failed SET status = 'completed', error_message = {_SUPERSEDED.format(job="settled.job")}
     FROM unnest(%s::uuid[], %s::bigint[]) AS settled (record, job)
     WHERE failed.entity_type = %s AND failed.entity_id = settled.record AND failed.status = 'failed'
         AND failed.created_at < sync_now() AND failed.id <> ALL (%s::bigint[])
-"""
+"""  # noqa: S608 - made of the constant above
 
 _RETURN = """
     UPDATE sync_queue AS leaving SET status = 'pending', lease_token = NULL, attempts = {attempts},
@@ -69,7 +72,7 @@ _MERGE_INTO_PENDING = """
         RETURNING leaving.id AS left_id, waiting.id AS waiting_id
     )
     UPDATE sync_queue AS row SET status = 'completed', finished_at = sync_now(), lease_token = NULL,
-        error_message = 'superseded by #' || moved.waiting_id, reason = ''
+        error_message = {superseded}, reason = ''
     FROM moved WHERE row.id = moved.left_id
 """
 
@@ -90,7 +93,7 @@ def complete(jobs: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
     if not ids:
         return 0
     # As one text, because a hundred single parameters take longer than the statement.
-    return run_sql(_COMPLETE, [message, f"{{{','.join(map(str, ids))}}}", token])
+    return run_sql(_COMPLETE, [as_text(message), f"{{{','.join(map(str, ids))}}}", token])
 
 
 def complete_unclaimed(ids: Sequence[int], message: str) -> None:
@@ -128,7 +131,7 @@ def fail(jobs: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
             causes |= Cause(job.causes)
         priority = min(job.priority for job in counted_jobs)
         claimed.update(payload=requests, causes=int(causes), priority=priority)
-        complete(others, token, f"superseded by #{leading.id}")
+        complete(others, token, Message("superseded", job=leading.id))
     release([job for job in jobs if job not in counted_jobs], token, "")
     is_final = leading.attempts >= leading.max_attempts
     if is_final:
@@ -142,13 +145,12 @@ def fail(jobs: Sequence[SyncQueue], token: UUID, error: str, *, at_most: int = 0
 
 def fail_unsettled(jobs: Sequence[SyncQueue], token: UUID, error: str, *, wait_seconds: float = 0) -> bool:
     """Fail a record's jobs whose pass wasn't settled, and store the failure in the record's status and sync state."""
-    error = without_secrets(error)
     is_final = fail(jobs, token, error, at_most=1, wait_seconds=wait_seconds)
     entity_type = jobs[0].entity_type
     entity_id = jobs[0].entity_id
     # No pass will apply the person's resolution any more.
     if is_final:
-        reason = f"Your resolution could not be saved: {error}"
+        reason = Message("resolution_not_saved", why=error)
         items = [jobs[0].remote_id] if jobs[0].remote_id and entity_id is None else []
         reject_resolutions(entity_type, [entity_id] if entity_id else [], reason, item_ids=items)
     if entity_id is None:
@@ -162,9 +164,9 @@ def fail_unsettled(jobs: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
     return is_final
 
 
-def own_fault(error: Exception) -> str:
+def own_fault(error: Exception) -> Message:
     """Return the error to store if NPD Sync has a bug; it leaves out the text of `error`, which may have values."""
-    return f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the worker's log."
+    return Message("own_fault", error=type(error).__name__)
 
 
 def release(jobs: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:
@@ -211,8 +213,10 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
         return
     defaults = {"error": None, "reason": "", "waits_for": "", "at_most": 0, "cause": 0, "seconds": 0, "payload": "{}"}
     fixed = {"new": int(Cause.SAVE | Cause.PERSON), "rounds_key": ROUNDS_KEY, "token": token, "ids": list(ids)}
-    params = {**defaults, **values, **fixed}
-    if run_sql(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params) == len(ids):
+    texts = {name: as_text(values[name]) for name in ("error", "reason") if values.get(name)}
+    params = {**defaults, **values, **texts, **fixed}
+    superseded = _SUPERSEDED.format(job="moved.waiting_id")
+    if run_sql(_MERGE_INTO_PENDING.format(attempts=attempts, due=due, superseded=superseded), params) == len(ids):
         return
     try:
         with transaction.atomic():
@@ -237,11 +241,11 @@ def release_orphaned(entity_type: str, token: UUID) -> None:
     for job in orphaned.select_for_update().order_by("entity_id", "id"):
         assert job.lease_token is not None
         if job.claim_size <= 1:
-            fail_unsettled([job], job.lease_token, "The worker ended while it synced this record alone.")
+            fail_unsettled([job], job.lease_token, Message("worker_ended_alone"))
             continue
         # A record is seldom the cause and each part costs calls, so a large batch is tried once more as it was.
         is_tried_whole = not job.claim_at_most and job.claim_size >= 2 * PARTS
         at_most = job.claim_size if is_tried_whole else max(1, job.claim_size // PARTS)
         shared_claims.setdefault((job.lease_token, at_most), []).append(job)
     for (lost_token, at_most), jobs in shared_claims.items():
-        release(jobs, lost_token, "Its worker ended before it was done.", at_most=at_most)
+        release(jobs, lost_token, Message("worker_ended"), at_most=at_most)

@@ -20,6 +20,7 @@ from sync.models.jobs import FAILING_ATTEMPTS
 from sync.outbox import wakeups
 from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ CHUNK = 1_000
 _RETRIED = """
     jsonb_build_object('retried', jsonb_build_object(
         'job', {job}, 'attempts', attempts + coalesce((payload #>> '{{retried,attempts}}')::int, 0),
-        'error', coalesce(nullif(error_message, ''), payload #>> '{{retried,error}}', '')))
+        'error', coalesce(nullif(error_message, '')::jsonb, payload #> '{{retried,error}}', '""')))
 """
 
 # If several failed jobs are about one record, the new job has the newest one's operation, and what all asked for.
@@ -99,9 +100,9 @@ def retry(jobs: QuerySet[SyncQueue], by: str, *, priority: choices.Priority = ch
             if ids:
                 run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
         run_sql(_NAME_RETRY, {"ids": failed})
-        complete_unclaimed(failed, f"retried by {by}")
+        complete_unclaimed(failed, Message("retried_by", by=by))
         changed = [*failed, *pending]
-        _add_lines(changed, by, "Retried.")
+        _add_lines(changed, by, Message("job_retried"))
         jobs = SyncQueue.objects.filter(pk__in=changed).order_by()
         for entity_type in jobs.values_list("entity_type", flat=True).distinct():
             wakeups.wake_on_commit(entity_type)
@@ -114,16 +115,16 @@ def cancel(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     """End pending jobs without a pass; people's resolutions that they were to apply are rejected."""
 
     def cancel_chunk(failed: list[int], pending: list[int]) -> int:
-        complete_unclaimed(pending, f"cancelled by {by}")
+        complete_unclaimed(pending, Message("cancelled_by", by=by))
         # A person's resolution would wait for a pass that doesn't come.
         for entity_type, records in _records_by_type(pending).items():
-            reason = f"{by} cancelled the job that would have saved it."
+            reason = Message("cancelled_saving", by=by)
             reject_resolutions(entity_type, records, reason)
         of_items = SyncQueue.objects.filter(pk__in=pending, entity_id=None)
         for entity_type, item_id in of_items.values_list("entity_type", "remote_id"):
-            reason = f"{by} cancelled the job that would have carried it out."
+            reason = Message("cancelled_carrying_out", by=by)
             reject_resolutions(entity_type, [], reason, item_ids=[str(item_id)])
-        _add_lines(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
+        _add_lines(pending, by, Message("job_cancelled", by=by))
         _clear_failed(pending)
         return len(pending)
 
@@ -134,8 +135,8 @@ def discard(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     """Discard failed jobs; their records stay as they are until something changes."""
 
     def discard_chunk(failed: list[int], pending: list[int]) -> int:
-        complete_unclaimed(failed, f"discarded by {by}")
-        _add_lines(failed, by, f"{by} discarded the failed job. The next change of the record is synced again.")
+        complete_unclaimed(failed, Message("discarded_by", by=by))
+        _add_lines(failed, by, Message("job_discarded", by=by))
         _clear_failed(failed)
         return len(failed)
 
@@ -231,7 +232,7 @@ def _operate_chunk(act: ChunkAct, ids: Sequence[int]) -> tuple[int, int]:
         return act(by_status[choices.QueueStatus.FAILED], by_status[choices.QueueStatus.PENDING]), in_progress
 
 
-def _add_lines(ids: Sequence[int], by: str, sentence: str) -> None:
+def _add_lines(ids: Sequence[int], by: str, sentence: Message) -> None:
     """Add a line of activity for each record of these jobs."""
     jobs = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("pk")
     lines = []
@@ -240,7 +241,7 @@ def _add_lines(ids: Sequence[int], by: str, sentence: str) -> None:
         line.remote_id = group[-1].remote_id or ""
         line.sentence = sentence
         line.actor = by
-        line.cause = {"act": sentence, "by": by, "causes": ["person"], "rows": [job.pk for job in group]}
+        line.cause = {"act": sentence.code, "by": by, "causes": ["person"], "rows": [job.pk for job in group]}
         lines.append(line)
     ActivityLine.objects.bulk_create(fold_alike(lines))
 

@@ -16,6 +16,7 @@ from sync.kernel.db import run_sql
 from sync.models import BoardLink, MondayAccount
 from sync.models.activity_lines import log_event
 from sync.outbox import wakeups
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ def pause(by: str, *, entity_type: str = "", why: str = "", until: datetime | No
         is_new = bool(_pausable(entity_type).filter(pause__isnull=True).update(pause=row))
         current = next(pause for pause in active_pauses() if pause.entity_type == entity_type)
         if is_new:
-            sentence = f"Paused{current.end}: {pause_label(entity_type)}. {current.why}".strip()
+            sentence = Message("paused", end=current.end, board=pause_label(entity_type), why=current.why)
             log_event(ActivityKind.PAUSE, sentence, by=by, entity_type=entity_type)
     if is_new:
         log.info("paused", by=by, board=entity_type or "all", why=current.why)
@@ -88,7 +89,9 @@ def resume(by: str, *, entity_type: str = "") -> bool:
         if not _pausable(entity_type).filter(pause__isnull=False).update(pause=None):
             return False
         MondayAccount.objects.update_or_create(id=1, defaults={"free_since": sync_now()})
-        log_event(ActivityKind.PAUSE, f"Resumed: {pause_label(entity_type)}.", by=by, entity_type=entity_type)
+        log_event(
+            ActivityKind.PAUSE, Message("resumed", board=pause_label(entity_type)), by=by, entity_type=entity_type
+        )
         for spec in registry.entities():
             if entity_type in ("", spec.entity_type):
                 wakeups.wake_on_commit(spec.entity_type)
@@ -128,8 +131,8 @@ def pause_label(entity_type: str) -> str:
 
 def pause_sentence(pause: Pause) -> str:
     """Return who paused, since when and why, as a sentence."""
-    why = f" ({pause.why.rstrip(' .')})" if pause.why else ""
-    return f"Paused by {pause.paused_by} since {humanize.day_and_time(pause.paused_at)}{pause.end}{why}."
+    since = humanize.day_and_time(pause.paused_at)
+    return Message("paused_by", by=pause.paused_by, since=since, end=pause.end, why=pause.why.rstrip(" ."))
 
 
 def _check_known(entity_type: str) -> None:

@@ -38,6 +38,7 @@ from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
 from sync.reconcile.pass_plan import Write, WriteAnswer, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
+from sync.words.message import Message, of_error, sentences
 
 # A call whose intent is older isn't sent; normally it is sent within milliseconds.
 INTENT_SECONDS = 10
@@ -46,7 +47,7 @@ INTENT_SECONDS = 10
 PASS_SECONDS = 60
 
 # Why a call that takes an item, or its NPD ID, off the board has failed although Monday answered it.
-SWALLOWED = "Monday answered the call without carrying it out: it still shows the item as it was."
+SWALLOWED = Message("call_swallowed")
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +146,7 @@ class Executor:
                 place += 1
                 wait = failed_writes.seconds_until_turn(place)
                 turn = WaitsFor.TURN
-                answer = WriteAnswer(WriteVerdict.HELD, turn.label, wait_seconds=wait, waits_for=turn)
+                answer = WriteAnswer(WriteVerdict.HELD, Message("waits_turn"), wait_seconds=wait, waits_for=turn)
                 answers |= {write.unit: copy(answer) for write in document}
                 continue
             sent = self._send_document(kind, document)
@@ -164,7 +165,8 @@ class Executor:
         documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
         judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
-            detail = f"{judgement.waits_for.label} {error.sentence}"
+            waits = Message(f"waits_{judgement.waits_for}") if judgement.waits_for else ""
+            detail = sentences(waits, of_error(error))
             if judgement.ends_pass and not judgement.is_at_fault:
                 self.stop_reason = detail
             verdict = WriteVerdict.HELD
@@ -172,7 +174,7 @@ class Executor:
                 verdict = WriteVerdict.STOPPED
             elif judgement.is_at_fault:
                 verdict = WriteVerdict.FAILED
-                detail = error.sentence
+                detail = of_error(error)
             for write in writes:
                 if write.unit not in answers:  # a trial on another record's item
                     continue
@@ -227,7 +229,7 @@ class Executor:
             if item := created.by_npd_id.get(str(write.record_id)):
                 answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
             elif created.has_unknown and write.unit in refused_at:
-                detail = "Monday refused its new item, and shows one of which it isn't known whose it is."
+                detail = Message("new_item_unknown")
                 answers[write.unit] = WriteAnswer(WriteVerdict.HELD, detail, wait_seconds=LOOKS[-2])
         return answers
 
@@ -238,9 +240,9 @@ class Executor:
             items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except MondayError as error:
             self._stop(error)
-            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence) for write in writes}
+            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, of_error(error)) for write in writes}
         if items is None:
-            detail = "The NPD IDs on the board can't be read."
+            detail = Message("npd_ids_unreadable")
             return {write.unit: WriteAnswer(WriteVerdict.STOPPED, detail) for write in writes}
         answers = {}
         for write in writes:
@@ -282,7 +284,7 @@ class Executor:
         if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
             stop_reason = breaker.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
-            stop_reason = "Monday is slow. The next sync continues with it."
+            stop_reason = Message("monday_is_slow")
         if stop_reason or not writes:
             return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
         answer_of_stop = self._answer_of_stop(kind)
@@ -376,9 +378,9 @@ class Executor:
             # The name alone is tried first, because only a column may be forbidden.
             is_name_only = set(write.columns.values()) <= {board_items.NAME_COLUMN}
             if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
-                return WriteAnswer(WriteVerdict.NAME_ONLY, error.sentence)
+                return WriteAnswer(WriteVerdict.NAME_ONLY, of_error(error))
             if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
-                return WriteAnswer(WriteVerdict.FAILED, error.sentence)
+                return WriteAnswer(WriteVerdict.FAILED, of_error(error))
             # Only calls of this kind wait, because the board can still be read.
             if not breaker.stop_of_call(self.board.link, kind):
                 breaker.stop_board(self.board.link, error, kind)
@@ -394,7 +396,7 @@ class Executor:
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
             verdict = WriteVerdict.STOPPED
-        return WriteAnswer(verdict, error.sentence, intent=intent if error.outcome_unknown else None)
+        return WriteAnswer(verdict, of_error(error), intent=intent if error.outcome_unknown else None)
 
     def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
@@ -408,9 +410,9 @@ class Executor:
         if kind is CallKind.CREATE:
             is_name = any(write.columns[key] == board_items.NAME_COLUMN for key in rejected)
             verdict = WriteVerdict.FAILED if is_name else WriteVerdict.NAME_ONLY
-            return WriteAnswer(verdict, error.sentence, rejected=rejected)
+            return WriteAnswer(verdict, of_error(error), rejected=rejected)
         if not write.entries:
-            return WriteAnswer(WriteVerdict.FAILED, error.sentence)
+            return WriteAnswer(WriteVerdict.FAILED, of_error(error))
         remaining = write.without(rejected)
         remaining.is_divided = True
         if not remaining.values:
@@ -445,7 +447,7 @@ class Executor:
                 _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
             if tried.item is None:
                 return self._stop_kind(kind, forbidden)
-        answers = {write.unit: WriteAnswer(WriteVerdict.FAILED, error.sentence) for write, error in forbidden}
+        answers = {write.unit: WriteAnswer(WriteVerdict.FAILED, of_error(error)) for write, error in forbidden}
         for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
             divided = copy(write)
@@ -500,7 +502,7 @@ class Executor:
             # The error doesn't name this record, and other records may meet it as well.
             _close_intents([intent for _, intent in announced], IntentState.VOID)
             self.unjudged.append((error, writes))
-            return {writes[0].unit: WriteAnswer(WriteVerdict.STOPPED, error.sentence)}
+            return {writes[0].unit: WriteAnswer(WriteVerdict.STOPPED, of_error(error))}
         if len(writes) == 1:
             return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
         _close_intents([intent for _, intent in announced], IntentState.REJECTED)
@@ -537,19 +539,19 @@ class Executor:
         at_most = max(1, record_count // 4) if is_transport else 0
         counts_attempt = is_transport and record_count == 1 and self.lease.was_isolated
         outcome = pass_plan.Outcome.FAILED if counts_attempt else pass_plan.Outcome.RELEASED
-        return pass_plan.Ending(outcome, error.sentence, at_most=at_most)
+        return pass_plan.Ending(outcome, of_error(error), at_most=at_most)
 
     def _stop_writing(self, error: MondayError) -> None:
         """Stop writes only, if the account refuses them; the next read stops everything if it is refused too."""
         if error.scope is not Scope.ACCOUNT:
             self._stop(error)
             return
-        self.stop_reason = f"{breaker.WRITES_STOPPED} {error.sentence}"
+        self.stop_reason = sentences(breaker.WRITES_STOPPED, of_error(error))
         breaker.stop_refused_writes(error)
 
     def _stop(self, error: MondayError) -> None:
         """Stop the board or the account, and send nothing more in this pass."""
-        self.stop_reason = error.sentence
+        self.stop_reason = of_error(error)
         breaker.stop_board_or_account(self.board.link, error)
 
 
@@ -649,7 +651,7 @@ def commit_intents(
     return unsent, list(zip(allowed, intents, strict=True)), request
 
 
-def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, str]:
+def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, Message]:
     """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
     board_now = lookups.load_board(board.link, pass_settings=board.settings)
     if _settings_of_board(board_now) != _settings_of_board(board):

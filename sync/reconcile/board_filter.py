@@ -39,6 +39,7 @@ from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
+from sync.words.message import Message, sentences
 
 
 def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -55,7 +56,7 @@ def filter_record(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         side = FilterSide(left_out_by) if verdict.holds is None else FilterSide.RECORD
         leave_out(plan, side, verdict.sentence)
     elif not verdict.holds:
-        _leave_undecided(plan, verdict.sentence, "No item was searched or made.")
+        _leave_undecided(plan, verdict, Message("no_item_searched"))
 
 
 def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
@@ -78,10 +79,9 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         # A pair without a base was never synced, so it is left out at once.
         plan.left_out_after_pass = sentence
     elif verdict.leaves_out(was_out=was_out):
-        would_not_match = "" if item else " Its item would not match, so none is created."
-        leave_out(plan, FilterSide.ITEM, f"{sentence}{would_not_match}")
+        leave_out(plan, FilterSide.ITEM, sentence if item else sentences(sentence, Message("filter_no_item")))
     elif verdict.holds is None:
-        _leave_undecided(plan, sentence, "No item was made.")
+        _leave_undecided(plan, verdict, Message("no_item_made"))
     elif was_out:
         _return(plan)
 
@@ -145,8 +145,8 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     """End a record because this side's conditions leave it out; settling closes its open conflicts."""
     sync_state = plan.sync_state
     if not sync_state.left_out:
-        addition = " Both sides keep what they have." if plan.record.monday_id else ""
-        plan.add_lines(HistoryLine(ActivityKind.LEFT_OUT, f"{sentence}{addition}"))
+        line = Message("left_out_linked", filter=sentence) if plan.record.monday_id else sentence
+        plan.add_lines(HistoryLine(ActivityKind.LEFT_OUT, line))
     sync_state.left_out = str(side)
     # The first pass after its return reads the item.
     plan.forget_removed_state()
@@ -157,17 +157,17 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
 
 
 def _return(plan: pass_plan.RecordPlan) -> None:
-    plan.add_lines(HistoryLine(ActivityKind.LET_IN, "It matches the filter again, and is synced again."))
+    plan.add_lines(HistoryLine(ActivityKind.LET_IN, Message("let_in")))
     plan.sync_state.left_out = ""
 
 
-def _leave_undecided(plan: pass_plan.RecordPlan, sentence: str, no_item_sentence: str) -> None:
+def _leave_undecided(plan: pass_plan.RecordPlan, verdict: FilterVerdict, no_item: Message) -> None:
     """Keep a pair as it is because it isn't known whether it matches; end a record without an item."""
     if plan.record.monday_id or plan.item:
-        plan.reason = sentence
+        plan.reason = verdict.sentence
         return
     plan.creates = False
-    plan.end_settled(f"{sentence} {no_item_sentence}")
+    plan.end_settled(sentences(verdict.sentence, no_item))
 
 
 def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
@@ -223,7 +223,7 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     if unknown is None and matching:
         return MatchingItems(matching)
     item, verdict = unknown or verdicts[0]
-    why = f"{verdict.sentence} The item “{item.name}” may be this record's, so none was linked or created."
+    why = Message("filter_may_be_its_item", filter=verdict.sentence, item=item.name)
     return MatchingItems([], why, is_left_out=unknown is None)
 
 
@@ -253,16 +253,14 @@ def item_verdict(
 
     def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
         if converter.names_items and item.state != field_values.ACTIVE:
-            return merge.Unknown("A removed item leaves every cell of connected boards empty.")
+            return merge.Unknown("a removed item leaves every cell of connected boards empty")
         if mapping.key in emptied:
-            return merge.Unknown("Nobody emptied it.")
+            return merge.Unknown("nobody emptied it")
         return field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_group_known else None)
     if verdict.holds is None and verdict.because and verdict.because.field in emptied:
-        reason = "a cell is empty that nobody emptied, such as one whose item left its board"
-        sentence = f"Whether the filter leaves it out is not known: {reason}."
-        return FilterVerdict(None, verdict.because, sentence)
+        return FilterVerdict(None, verdict.because, Message("filter_unknown_emptied"))
     return verdict
 
 
@@ -296,7 +294,7 @@ def _verdict(
 
     def answer(condition: FilterCondition) -> bool | None:
         if condition.field == GROUP:
-            group = merge.Unknown("Its group is not known.") if group_id is None else group_id
+            group = merge.Unknown("its group is not known") if group_id is None else group_id
             return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
         mapping = by_key.get(condition.field)
         if mapping is None or (side is FilterSide.ITEM and not mapping.column_id):
@@ -316,9 +314,9 @@ def _verdict(
     name = sync_filter.field_name(verdict.because, {mapping.key: mapping.label for mapping in board.mappings})
     if side is FilterSide.ITEM:
         name = f"{name} on Monday"
-    sentence = f"Left out by the filter: {verdict.because.failure(name)}."
+    sentence = Message("filter_leaves_out", condition=verdict.because.failure(name))
     if verdict.holds is None:
-        sentence = f"Whether the filter leaves it out is not known, for {name} can't be read."
+        sentence = Message("filter_unknown", field=name)
     return FilterVerdict(verdict.holds, verdict.because, sentence)
 
 

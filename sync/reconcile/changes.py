@@ -19,6 +19,7 @@ from sync.choices import ActivityKind, BlockedCode, QueueDirection
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.kernel.acts import DELETE_RECORD
+from sync.kernel.secret_texts import without_secrets
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
 from sync.models import SyncedModel
@@ -36,6 +37,7 @@ from sync.reconcile.field_plan import swallowed_reason
 from sync.reconcile.missing import removed_items
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import SYNC_ACTOR
+from sync.words.message import Message
 
 # Within this time Monday fills in values that it computes.
 RECHECK_SECONDS = 10
@@ -103,10 +105,10 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
     for key, error in answer.rejected.items():
         field_plan = plan.fields[key]
         value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
-        advice = "Choose another value." if field_plan.choice else error.advice
-        problem = error.message.rstrip(" .")
-        field_plan.block(BlockedCode.REJECTED, f"Monday rejected “{value}”: {problem}. {advice}")
-        sentence = f"{field_plan.mapping.label} rejected: {problem}."
+        advice = Message("choose_another_value" if field_plan.choice else f"advice_{error.kind}")
+        problem = without_secrets(error.message.rstrip(" ."))
+        field_plan.block(BlockedCode.REJECTED, Message("monday_rejected", value=value, quote=problem, advice=advice))
+        sentence = Message("value_rejected", label=field_plan.mapping.label, quote=problem)
         plan.add_lines(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
     for key, field_plan in plan.fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
@@ -115,10 +117,10 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         plan.link_to = answer.item.id
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
-        plan.add_lines(HistoryLine(ActivityKind.CREATE, f"Created the item “{answer.item.name}” on the board."))
+        plan.add_lines(HistoryLine(ActivityKind.CREATE, Message("item_created", item=answer.item.name)))
     if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
-        plan.end_settled(f"It can't be put on the board: {answer.detail}")
+        plan.end_settled(Message("not_put_on_board", why=answer.detail))
         return
     if answer.verdict is pass_plan.WriteVerdict.GONE:
         # It left the board after it was read; the next pass reads its state.
@@ -153,7 +155,7 @@ def settle_record(
     made = plan.answer.item if plan.creates and plan.is_settled else None
     if made is not None and npd_id_of(facts.board, made) == "":
         # The next pass sends the NPD ID once more.
-        detail = "Monday made the item without its NPD ID."
+        detail = Message("made_without_npd_id")
         plan.end(pass_plan.Outcome.DEFERRED, detail, wait_seconds=RECHECK_SECONDS)
     removed_items.settle_removed_item(facts.board, plan)
     if plan.link_to not in (None, record.monday_id):
@@ -272,7 +274,7 @@ def _read_again(plan: pass_plan.RecordPlan, why: str) -> None:
 
 def _leave_to_next_pass(plan: pass_plan.RecordPlan) -> None:
     """Keep base and intent, because the answer doesn't show the value."""
-    _read_again(plan, "Monday's answer didn't show what was written.")
+    _read_again(plan, Message("answer_without_value"))
     plan.keeps_intent = True
 
 
@@ -332,12 +334,12 @@ def _settle_swallowed(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPla
         if field_plan.write_raw is not None:
             if not _write(plan, field_plan, record):
                 return
-            _log_pull(plan, field_plan, "updated from Monday")
+            _log_pull(plan, field_plan, Message("way_pulled"))
         field_plan.sends_in_vain += 1
         plan.sync_state.altered[field_plan.key] = _swallowed_remark(field_plan, field_plan.send_raw or {})
     _keep_base(plan, field_plan)
     if field_plan.sends_in_vain < MAX_SENDS:
-        _read_again(plan, "Monday answered the write, but didn't store it.")
+        _read_again(plan, Message("answer_not_stored"))
 
 
 def _swallowed_remark(field_plan: pass_plan.FieldPlan, raw: dict[str, Any]) -> dict[str, Any]:
@@ -360,9 +362,9 @@ def _settle_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
     _agree(plan, field_plan, item, _completed(plan, field_plan, record, send_raw), answered_raw)
     if sent_value != stored_value:
         is_lossless = our_writes.is_lossless(converter, sent_value, stored_value)
-        advice = "Nothing is lost." if is_lossless else "Change it on either side."
+        code = "stored_lossless" if is_lossless else "stored_differently"
         stored_text = name_invisible(converter.display(stored_value))
-        reason = f"Monday stored “{name_invisible(after)}” as “{stored_text}”. {advice}"
+        reason = Message(code, sent=name_invisible(after), stored=stored_text)
         plan.sync_state.altered[field_plan.key] = {"reason": reason, "lossless": is_lossless}
     _note_applied(field_plan, after)
 
@@ -377,7 +379,7 @@ def _settle_pull(
     if answered_raw is _NOT_SHOWN and still_holds(record, field_plan.local_raw):
         _leave_to_next_pass(plan)
     elif _write(plan, field_plan, record):
-        _log_pull(plan, field_plan, "written on both sides" if is_sent else "updated from Monday")
+        _log_pull(plan, field_plan, Message("way_both" if is_sent else "way_pulled"))
         _agree(plan, field_plan, item, field_plan.write_raw, answered_raw)
         _note_applied(field_plan, field_plan.display_local(field_plan.write_raw))
 
@@ -395,7 +397,7 @@ def _settle_agreed(
             return
         converter = field_plan.converter
         if converter.canonical_remote(remote_raw) != converter.canonical_local(local_raw):
-            _read_again(plan, "Monday filled in a value of its own.")
+            _read_again(plan, Message("monday_filled_in"))
             return
     _agree(plan, field_plan, item, _completed(plan, field_plan, record, local_raw), remote_raw)
     # A person may have chosen an empty value while the other side's column was replaced.
@@ -447,12 +449,12 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
     return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
 
 
-def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, phrase: str) -> None:
+def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: Message) -> None:
     """Add the history's line about a value that was written in NPD."""
     before = field_plan.display_local(field_plan.local_raw)
     after = field_plan.display_local(field_plan.write_raw)
     raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-    line = HistoryLine(ActivityKind.PULL, phrase, field_plan.key, values={"before": before, "after": after, **raws})
+    line = HistoryLine(ActivityKind.PULL, way, field_plan.key, values={"before": before, "after": after, **raws})
     _log_transfer(plan, field_plan, line, field_plan.decision.reason)
 
 
@@ -461,7 +463,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
     key = field_plan.key
     mapping = field_plan.mapping
     values = {"before": before, "after": after, **_values_of_push(field_plan)}
-    line = HistoryLine(ActivityKind.PUSH, "sent to Monday", key, values=values)
+    line = HistoryLine(ActivityKind.PUSH, Message("way_sent"), key, values=values)
     reason = field_plan.decision.reason
     # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(key) or plan.sync_state.blocked_fields.get(key, {})
@@ -472,7 +474,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
         if former == field_plan.local_raw:
             # Nobody edited it.
             line.actor = SYNC_ACTOR
-            line.sentence = "filled into the new column"
+            line.sentence = Message("way_refilled")
             values[REFILLS] = True
         else:
             # The edit replaced the former value, not the empty column.
@@ -480,18 +482,23 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
             values |= {"before": field_plan.display_local(former), **raws}
     if key in plan.lost_cells:
         line.actor = SYNC_ACTOR
-        line.sentence = "filled in again on Monday"
+        line.sentence = Message("way_filled_again")
         values["reason"] = UNREPORTED
     _log_transfer(plan, field_plan, line, reason)
 
 
 def _log_transfer(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, line: HistoryLine, reason: str) -> None:
-    """Add a line whose sentence is a phrase so far; a person's choice is in the history of its conflict already."""
+    """Add a line whose message is only the way so far; a person's choice is in the history of its conflict already."""
     if field_plan.resolved_conflict:
         return
     values = line.values
-    was = f" (was “{values['before']}”)" if values["before"] else ""
-    because = "" if field_plan.decision.is_ordinary_pull else f": {reason}"
-    line.sentence = f"{field_plan.mapping.label} “{values['after']}”{was} {line.sentence}{because}."
+    line.sentence = Message(
+        "transfer",
+        label=field_plan.mapping.label,
+        after=values["after"],
+        before=values["before"],
+        way=line.sentence,
+        reason="" if field_plan.decision.is_ordinary_pull else reason,
+    )
     line.values = {**values, "overridden": field_plan.decision.overrides}
     plan.add_lines(line)

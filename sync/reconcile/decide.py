@@ -36,6 +36,7 @@ from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_i
 from sync.reconcile.missing.unmatched_items import decide_unmatched
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
+from sync.words.message import Message, sentences
 
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
@@ -57,12 +58,11 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not plan.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan.sync_state.remote_state = ""
-        plan.end(pass_plan.Outcome.SETTLED, "Sync is off for this record.", reason="")
+        plan.end(pass_plan.Outcome.SETTLED, Message("sync_is_off"), reason="")
     elif record_facts.causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
-        plan.end(pass_plan.Outcome.SETTLED, "Nothing that is synced changed.")
+        plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
     elif record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
-        sentence = "Monday reported what was known already."
-        plan.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence, events_checked=True)
+        plan.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
 
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -142,7 +142,7 @@ def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     match = facts.board.match_mapping
     reason = facts.board.link.npd_id_problem
     if not reason and match is not None and match.problem:
-        reason = f"{match.problem} Records and items are matched by it, so no item is created until then."
+        reason = sentences(match.problem, Message("match_column_missing"))
     if reason and not plan.record.monday_id:
         plan.end_settled(reason)
 
@@ -152,9 +152,9 @@ def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not plan.creates:
         return
     name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
-    problem = "no name is mapped" if name is None else name.blocked_reason.rstrip(".")
+    problem = Message("no_name_mapped") if name is None else name.blocked_reason
     if problem:
-        plan.end_settled(f"It can't be put on the board: {problem}.")
+        plan.end_settled(Message("not_put_on_board", why=problem))
 
 
 BEFORE_READING: tuple[pass_plan.PlanRule, ...] = (
@@ -206,7 +206,7 @@ RULES = (*BEFORE_READING, *AFTER_READING)
 
 def new_plan(facts: PassFacts) -> pass_plan.Plan:
     """Return the draft in which nothing is decided yet."""
-    no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, "There is no such record, and none is remembered.")
+    no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, Message("no_such_record"))
     return pass_plan.Plan(
         {record.id: pass_plan.RecordPlan(record) for record in facts.records},
         {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},

@@ -25,9 +25,10 @@ from sync.reconcile.facts import ChangeEvent, PassFacts, reported_changes
 from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import set_aside
+from sync.words.message import Message, sentences
 
-WAITS_FOR_LOG = "It is empty on Monday, and nobody is known to have emptied it. Monday's log is asked first."
-WAITS_FOR_LOOK = "Monday shows no connected item, and nobody is known to have removed it. It is read once more."
+WAITS_FOR_LOG = Message("waits_for_log")
+WAITS_FOR_LOOK = Message("waits_for_look")
 
 _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 
@@ -166,5 +167,6 @@ def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
             field_bases.side_of(field_plan.converter.canonical_local, raw) for raw in (field_plan.send_raw, *written)
         ]
         if change is not None and change.is_known and change.value not in (None, *ours):
-            what_happened = "and its item lost it. {sent} was filled in again. You can restore it from here."
-            plan.add_lines(overridden_line(facts.board, plan, field_plan.mapping, change, what_happened))
+            line = overridden_line(facts.board, plan, field_plan.mapping, change, "edit_dropped")
+            line.sentence = sentences(line.sentence, Message("can_restore"))
+            plan.add_lines(line)

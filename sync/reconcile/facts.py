@@ -23,10 +23,11 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
+from sync.words.message import Message
 
 # Why a pass ends without writing: somebody changed the record first.
-CHANGED = "It changed while it was synced."
-SETTINGS_CHANGED = "Its settings changed while it was synced."
+CHANGED = Message("changed_meanwhile")
+SETTINGS_CHANGED = Message("settings_changed_meanwhile")
 
 # How far back events are checked, and how long the late effect of an unanswered mutation is recognized as ours.
 EVENT_WINDOW = timedelta(days=1)

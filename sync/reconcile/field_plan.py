@@ -32,6 +32,7 @@ from sync.reconcile import our_writes, resolutions
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import NOTHING, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
+from sync.words.message import Message
 
 _UNDECIDED = merge.FieldDecision(merge.Action.UNDECIDED)
 
@@ -44,10 +45,7 @@ def fill_in_fields(facts: PassFacts, plan: RecordPlan) -> None:
     if plan.item is not None and facts.board.link.npd_id_column:
         plan.sends_npd_id = field_values.npd_id_of(facts.board, plan.item) not in (None, str(plan.id))
     if plan.creates and plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        plan.end_settled(
-            "There is no item for it on Monday, and its direction lets nothing be sent. "
-            "Create the item on the board, or change the direction."
-        )
+        plan.end_settled(Message("no_item_and_only_to_npd"))
 
 
 def decide_fields(facts: PassFacts, plan: RecordPlan) -> dict[str, FieldPlan]:
@@ -110,7 +108,7 @@ def _decide_present(
         field_plan.remote_raw = converter.cell_value(item.reading(mapping.column_id))
         remote = converter.canonical_remote(field_plan.remote_raw)
     except conversion.UnknownValue as unknown:
-        detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
+        detail = Message("value_unknown_fix", quote=str(unknown))
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         _leave_unknown(field_plan, direction, code, mapping.problem or detail)
         return
@@ -142,7 +140,7 @@ def _decide_merged(
         resolutions.apply_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
         field_plan.resolved_conflict = None
-        detail = f"The last synced value is not known any more: {unknown}."
+        detail = Message("last_value_unknown", quote=str(unknown))
         _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
         return
     resolutions.apply_undo(facts, plan, field_plan, field)
@@ -246,10 +244,7 @@ def _emptied_reason(
         return ""
     kind = target_of(relation)._meta.verbose_name
     name = field_values.related_name(base["local"])
-    return (
-        f"The item of the {kind} “{name}” left its board, so Monday doesn't show it here any more. "
-        f"NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
-    )
+    return Message("related_item_removed", kind=str(kind), name=name)
 
 
 def is_emptied_by_removal(
@@ -292,7 +287,7 @@ def _decide_unknown_local(
     is_relation = relation_of(facts.board.model, mapping.fields) is not None
     related = getattr(plan.record, mapping.fields[0]) if is_relation else None
     if related is None or direction is SyncDirection.NONE:
-        detail = f"NPD's value can't be sent: {problem}."
+        detail = Message("npd_value_unsendable", quote=problem)
         _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
     else:
         _block_undecided(field_plan, *field_values.why_no_item(related, facts.related_boards))
@@ -343,7 +338,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
             try:
                 raw = _value_for_both(facts, plan, field_plan, field)
             except conversion.UnknownValue as unknown:
-                reason = f"The lists can't be merged: {unknown}. Change that element on either side."
+                reason = Message("lists_not_merged", quote=str(unknown))
                 field_plan.block(BlockedCode.INVALID, reason)
                 return
             _plan_local_write(facts, plan, field_plan, raw)
@@ -352,7 +347,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
         case merge.Action.CONFLICT:
             _plan_conflict(facts, field_plan)
         case merge.Action.BLOCK:
-            field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
+            field_plan.block(BlockedCode.REQUIRED, Message(field_plan.decision.reason))
 
 
 def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> None:
@@ -360,7 +355,7 @@ def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> 
         field_plan.block(BlockedCode.REJECTED, refusal)
         return
     if reason := field_plan.converter.rejection_reason(raw):
-        field_plan.block(BlockedCode.LIMIT, reason)
+        field_plan.block(BlockedCode.LIMIT, Message("quoted", quote=reason))
         return
     field_plan.sends_in_vain = our_writes.sends_in_vain(plan, field_plan, raw)
     if field_plan.sends_in_vain >= MAX_SENDS:
@@ -375,13 +370,11 @@ def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> 
     field_plan.send_raw = raw
 
 
-def swallowed_reason(field_plan: FieldPlan, raw: dict[str, Any]) -> str:
+def swallowed_reason(field_plan: FieldPlan, raw: dict[str, Any]) -> Message:
     """Return why a value that Monday answered without storing it isn't on the board."""
     shown = field_plan.converter.display_remote(field_plan.remote_raw)
-    problem = f"Monday took “{field_plan.display_local(raw)}” without an error, but still has “{shown}”."
-    if field_plan.sends_in_vain < MAX_SENDS:
-        return f"{problem} It is sent once more."
-    return f"{problem} It was sent twice. Change it on either side, or press “Sync now”."
+    code = "swallowed_once" if field_plan.sends_in_vain < MAX_SENDS else "swallowed_twice"
+    return Message(code, value=field_plan.display_local(raw), shown=shown)
 
 
 def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
@@ -394,7 +387,7 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
             return
         raw = converter.from_text(converter.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        reason = f"NPD can't take Monday's value: {unknown}. Correct it on the board."
+        reason = Message("npd_cannot_take", quote=str(unknown))
         field_plan.block(BlockedCode.INVALID, reason)
         return
     _plan_local_write(facts, plan, field_plan, raw)
@@ -420,13 +413,13 @@ def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     except field_values.RelatedNotFound as not_found:
         _await_related(field_plan, not_found)
     except ValidationError as invalid:
-        reason = f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
+        reason = Message("npd_cannot_take", quote=" ".join(invalid.messages).removesuffix("."))
         field_plan.block(BlockedCode.INVALID, reason)
 
 
 def _await_related(field_plan: FieldPlan, not_found: field_values.RelatedNotFound) -> None:
     """Leave a relation undecided until exactly one record is the one that Monday's value names."""
-    _block_undecided(field_plan, BlockedCode.RELATION, str(not_found))
+    _block_undecided(field_plan, BlockedCode.RELATION, not_found.reason)
     field_plan.awaited = not_found.awaited
 
 
@@ -437,7 +430,7 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> None:
             raw = field_plan.converter.to_local(field_plan.remote_raw, field_plan.local_raw)
             field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
-            field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
+            field_plan.block(BlockedCode.UNKNOWN, Message("value_unknown", quote=str(unknown)))
             return
         except field_values.RelatedNotFound as not_found:
             _await_related(field_plan, not_found)
@@ -456,8 +449,7 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> None:
     if action is merge.Action.PUSH:
         _plan_push(plan, field_plan, field_plan.local_raw)
     elif action is merge.Action.CONFLICT:
-        reason = "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
-        field_plan.block(BlockedCode.DIRECTION, reason)
+        field_plan.block(BlockedCode.DIRECTION, Message("changed_on_monday_too"))
     elif action in (merge.Action.PULL, merge.Action.BOTH):
         field_plan.decide(merge.Action.NOTHING, "sync is off")
 
@@ -488,7 +480,7 @@ def standing_refusal(plan: RecordPlan, field_plan: FieldPlan) -> str:
     if KEPT_BY in entry:
         is_requested = is_requested or bool(field_plan.choice)
         is_requested = is_requested and not _is_monday_unchanged(entry, plan.item, field_plan)
-    return "" if is_requested else str(entry["reason"])
+    return "" if is_requested else entry["reason"]
 
 
 def is_kept_different(entry: Mapping[str, Any], item: Item | None, field_plan: FieldPlan) -> bool:

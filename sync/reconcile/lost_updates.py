@@ -39,6 +39,7 @@ from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_s
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import monday_user_name
+from sync.words.message import Message, sentences
 
 MAX_ENTRIES = 10  # of each kind of row that the sync state's `seen` has of a field
 
@@ -420,14 +421,14 @@ def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: boo
         mapping = mappings[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
-        line = overridden_line(board, plan, mapping, lost_update, "while {sent} was being sent, which overwrote it.")
+        line = overridden_line(board, plan, mapping, lost_update, "edit_overwritten")
         can_choose = lost_update.is_known and mapping.key not in asked_keys
         if asks and can_choose and _may_ask(plan, mapping):
             asked_keys.add(mapping.key)
             line.kind = ActivityKind.OVERWRITTEN
-            line.sentence = f"{line.sentence} Choose the right one."
+            line.sentence = sentences(line.sentence, Message("choose_the_right_one"))
         elif lost_update.is_known:
-            line.sentence = f"{line.sentence} You can restore it from here."
+            line.sentence = sentences(line.sentence, Message("can_restore"))
         lost_update.line = line
         kept.append(lost_update)
     plan.lost_updates = kept
@@ -471,9 +472,9 @@ def overridden_line(
     plan: pass_plan.RecordPlan,
     mapping: FieldMapping,
     edit: pass_plan.LostUpdate | ChangeEvent,
-    what_happened: str,
+    code: str,
 ) -> HistoryLine:
-    """Return the history's line about an edit on Monday that was overwritten.
+    """Return the history's line about an edit on Monday that was overwritten; `code` says how.
 
     It can be restored from there, unless it is an event whose value can't be read.
     """
@@ -496,7 +497,7 @@ def overridden_line(
     values = _restorable_values(converter, lost_value, local_raw, restore)
     editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else "Somebody"
     sent = f"“{values['after']}”" if values["after"] else "an empty value"
-    sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday {what_happened.format(sent=sent)}"
+    sentence = Message(code, editor=editor, edit=_edit_in_words(lost_value, mapping), sent=sent)
     return HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
 
 
@@ -541,13 +542,13 @@ def edits_removed_with_item(
         edits = [change for change in changes if (change.key, change.value) == (mapping.key, value)]
         user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
         editor = monday_user_name(user_id, board.settings.people) if user_id else "Somebody"
-        sentence = f"{editor} {_edit_in_words(lost_value, mapping)} on Monday, and {why}"
+        sentence = Message("edit_removed", editor=editor, edit=_edit_in_words(lost_value, mapping), why=why)
         lines[mapping.label] = HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
     return lines
 
 
-def _edit_in_words(value: str, mapping: FieldMapping) -> str:
-    return f"wrote “{value}” into {mapping.label}" if value else f"emptied {mapping.label}"
+def _edit_in_words(value: str, mapping: FieldMapping) -> Message:
+    return Message("edit_wrote" if value else "edit_emptied", value=value, label=mapping.label)
 
 
 def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
@@ -590,7 +591,7 @@ def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
     }
     rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
     undo_results = resolutions.undo_results(plan, ConflictKind.OVERWRITTEN)
-    unmapped = dict.fromkeys(_unmapped_fields(plan), "The field is not mapped to a column any more.")
+    unmapped = dict.fromkeys(_unmapped_fields(plan), Message("field_unmapped"))
     if not (fields or applied or rejected or undo_results or unmapped):
         return None
     return plan.conflict_report(
@@ -639,7 +640,7 @@ def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
                 continue
             monday = field_plan.conflict.monday if field_plan.conflict else None
             if lost_value not in (field_plan.npd_value_after, monday):
-                reason = f"{field_plan.mapping.label} “{lost_value}” was in the column that was replaced."
+                reason = Message("value_was_replaced", label=field_plan.mapping.label, value=lost_value)
                 npd = field_plan.npd_value_after
                 replaced.append(FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
     return replaced
@@ -655,10 +656,10 @@ def _closing_reason(plan: pass_plan.RecordPlan) -> str:
     if plan.off_reason:
         return plan.off_reason
     if not (plan.record.monday_id or plan.link_to):
-        return "The record has no item any more."
+        return Message("has_no_item")
     waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
     all_unmapped = waiting and set(_unmapped_fields(plan)) == set(waiting)
-    return "None of its fields is mapped to a column any more." if all_unmapped else ""
+    return Message("all_unmapped") if all_unmapped else ""
 
 
 def seen_after(

@@ -23,7 +23,6 @@ from conflicts.reports import ConflictKind
 from sync import choices, merge
 from sync.fields import field_values
 from sync.kernel import acts
-from sync.kernel.secret_texts import without_secrets
 from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday import board_items
@@ -32,6 +31,7 @@ from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.records.item_links import UnmatchedFinding
+from sync.words.message import Message
 
 
 class Outcome(StrEnum):
@@ -56,11 +56,6 @@ class Ending:
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
-
-    def __post_init__(self) -> None:
-        # People read why a job failed, and the text may quote a request.
-        if self.outcome is Outcome.FAILED:
-            object.__setattr__(self, "detail", without_secrets(self.detail))
 
 
 OPEN = Ending()
@@ -381,7 +376,7 @@ class RecordPlan:
     @property
     def off_reason(self) -> str:
         """Why it isn't synced."""
-        return self.left_out if self.record.may_sync else "Sync was turned off for this record."
+        return self.left_out if self.record.may_sync else Message("sync_turned_off")
 
     @property
     def item_id(self) -> str:

@@ -26,6 +26,7 @@ from sync.reconcile import lost_updates, pass_plan, resolutions
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import direction_of, is_kept_different
 from sync.reconcile.restraints import ended_requests
+from sync.words.message import Message, sentences
 
 # What a pass stores of a sync state, beside its own duration and calls.
 STORED = (
@@ -221,7 +222,7 @@ def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRep
     if plan.is_deleted:
         for conflict in plan.facts.conflicts:
             if conflict.kind != ConflictKind.DELETE:
-                reason = "The record was deleted in NPD."
+                reason = Message("record_was_deleted")
                 yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
         return
     yield from _field_reports(plan)
@@ -239,7 +240,7 @@ def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.Confli
     """
     if plan.question is not None and plan.asks_about_removal:
         yield plan.question
-        detail = "The item left the board, so nothing could be written. First decide what happens to the record."
+        detail = Message("choice_item_removed")
         for conflict in plan.facts.conflicts:
             if conflict.kind == ConflictKind.FIELDS and conflict.resolutions:
                 rejections = dict.fromkeys(conflict.resolutions, detail)
@@ -259,11 +260,11 @@ def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
     if plan.result:
         return plan.result
     if plan.unlink_reason:
-        return "The record was unlinked from its item."
+        return Message("record_was_unlinked")
     if not plan.is_synced:
         return plan.off_reason
     is_active = plan.item is not None and plan.sync_state.remote_state == ACTIVE
-    return "The item is on the board again." if is_active and not plan.removal else ""
+    return Message("item_is_back") if is_active and not plan.removal else ""
 
 
 def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
@@ -277,16 +278,16 @@ def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRepor
     if not plan.is_synced:
         closing_reason = plan.off_reason
     elif lost_updates.replaced_values(plan):
-        closing_reason = "The column was replaced. What it had on Monday is asked about as an overwritten edit."
+        closing_reason = Message("column_replaced")
     else:
         # It is about fields whose conflict ended without a person.
         ended_keys = [key for key in open_keys if key not in applied] or open_keys
         decisions = [plan.fields[key].decision for key in ended_keys if key in plan.fields]
         synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
         unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
-        sentences = [f"It was resolved: {'; '.join(dict.fromkeys(synced))}."] if synced else []
-        sentences += [f"{capfirst(reason)}." for reason in dict.fromkeys(unsynced)]
-        closing_reason = " ".join(sentences) or "Both sides say the same now."
+        resolved = Message("resolved_by_rule", rule="; ".join(dict.fromkeys(synced))) if synced else ""
+        left = [Message("left_by_rule", rule=capfirst(reason)) for reason in dict.fromkeys(unsynced)]
+        closing_reason = sentences(resolved, *left) or Message("both_the_same")
     yield plan.conflict_report(
         ConflictKind.FIELDS,
         fields=conflicts,
@@ -343,5 +344,5 @@ def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRe
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
         is_over = needs_none or is_known or is_owned
         if item_id != asked_item and is_over:
-            reason = plan.left_out or "It is now known which item it is."
+            reason = plan.left_out or Message("item_is_known")
             yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)

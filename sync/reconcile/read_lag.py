@@ -35,10 +35,11 @@ from sync.reconcile.facts import (
 )
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.lost_updates import OwnWrite, overridden_line, own_writes
+from sync.words.message import Message, sentences
 
-UNSHOWN_EDIT = "Monday reports an edit that its answers don't show yet. It is read again in a moment."
-UNSHOWN_WRITE = "Monday's answers don't show yet what was sent. It is read again in a moment."
-UNSHOWN_ITEM = "Monday's answers don't show yet what happened to its item. It is read again in a moment."
+UNSHOWN_EDIT = Message("unshown_edit")
+UNSHOWN_WRITE = Message("unshown_write")
+UNSHOWN_ITEM = Message("unshown_item")
 
 _UNSHOWN = (UNSHOWN_EDIT, UNSHOWN_WRITE, UNSHOWN_ITEM)
 
@@ -237,7 +238,7 @@ def set_aside_stale_reads(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         plan.wait_for_look(look, [move.pk], UNSHOWN_EDIT)
 
 
-def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tuple[str, float]]:
+def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tuple[Message, float]]:
     """Return why the cells of these fields count as unknown, and the seconds until they are read again."""
     stale = {}
     for key, report in reports.items():
@@ -397,6 +398,7 @@ def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         sent_raw = converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
         is_sent = event.value == sent if event.is_known else may_be_same(event.payload, sent_raw)
         if event.is_new and not is_sent:
-            restoring = " You can restore it from here." if event.is_known else ""
-            what_happened = f"and its answers never showed it. {{sent}} was sent over it.{restoring}"
-            plan.add_lines(overridden_line(facts.board, plan, field_plan.mapping, event, what_happened))
+            line = overridden_line(facts.board, plan, field_plan.mapping, event, "edit_unshown")
+            if event.is_known:
+                line.sentence = sentences(line.sentence, Message("can_restore"))
+            plan.add_lines(line)

@@ -23,18 +23,22 @@ from sync.reconcile import our_writes
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records.authors import UNDONE_COLUMNS_KEY
+from sync.words.message import Message, reason_of, sentences
 
-STALE_RESOLUTION = "The values changed after you chose. Check them and choose again."
+STALE_RESOLUTION = Message("stale_resolution")
 
 _UNDO_REASON = "restored as it was before the conflict was resolved"
-_UNMAPPED = "The field is no longer mapped to a column, so nothing was restored."
+_UNMAPPED = Message("undo_unmapped")
 
 # The only side that can be chosen if a field is synced one way, and its name.
 _SOURCE = {SyncDirection.NPD_TO_MONDAY: ("npd", "NPD"), SyncDirection.MONDAY_TO_NPD: ("monday", "Monday")}
 
 
 class ResolutionRejected(Exception):
-    """A person's choice, or its undo, can't be applied; the message says why."""
+    """A person's choice, or its undo, can't be applied; its message says why."""
+
+    def __init__(self, code: str, **params: Any) -> None:
+        super().__init__(Message(code, **params))
 
 
 def undo_request_of(conflicts: Iterable[reports.OpenConflict], key: str) -> reports.OpenConflict | None:
@@ -91,9 +95,9 @@ def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         _check_unchanged(plan, field_plan, field, request.inverse[field_plan.key])
         _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        field_plan.rejected[reports.KIND_UNDO] = f"A previous value is no longer known: {unknown}."
+        field_plan.rejected[reports.KIND_UNDO] = Message("undo_value_unknown", quote=str(unknown))
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
-        field_plan.rejected[reports.KIND_UNDO] = str(rejection)
+        field_plan.rejected[reports.KIND_UNDO] = reason_of(rejection)
 
 
 def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field, inverse: Mapping[str, Any]) -> None:
@@ -102,20 +106,20 @@ def _check_unchanged(plan: RecordPlan, field_plan: FieldPlan, field: merge.Field
     converter = field_plan.converter
     after = inverse["after"]
     if not after or after["item"] != plan.item_id or not mapping.is_current(after):
-        raise ResolutionRejected("Its item or the field's column has changed since, so nothing was restored.")
+        raise ResolutionRejected("undo_item_changed")
     if field.direction is not SyncDirection.BIDIRECTIONAL:
-        raise ResolutionRejected(f"{mapping.label} is synced one way only now, so nothing was restored.")
+        raise ResolutionRejected("undo_one_way", label=mapping.label)
     if field_plan.key in plan.facts.open_fields(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
-        raise ResolutionRejected("It is in conflict again already. Resolve that conflict.")
+        raise ResolutionRejected("undo_in_conflict")
     if field.local != converter.canonical_local(after["local"]):
-        raise ResolutionRejected("NPD's value has changed since, so nothing was restored.")
+        raise ResolutionRejected("undo_npd_changed")
     if field.remote != converter.canonical_remote(after["remote"]):
         # Our own call, whose answer was lost, may have restored Monday's side already.
         key = field_plan.key
         entries = [intent.values[key] for intent in plan.intents_about_item if key in intent.values]
         is_previous = field.remote == converter.canonical_remote(inverse["before"]["remote"])
         if not (is_previous and any(converter.canonical_local(entry["local"]) == field.remote for entry in entries)):
-            raise ResolutionRejected("Monday's value has changed since, so nothing was restored.")
+            raise ResolutionRejected("undo_monday_changed")
 
 
 def _plan_inverse(
@@ -140,15 +144,15 @@ def _plan_inverse(
         try:
             write_raw = field_values.clean_values(record, raw)
         except ValidationError as error:
-            raise ResolutionRejected(f"NPD rejects the previous value: {' '.join(error.messages)}") from error
+            raise ResolutionRejected("undo_npd_rejects", quote=" ".join(error.messages)) from error
     if remote != field.remote:
         # If both sides agreed then, NPD's raw value needs no conversion, which could lose something.
         previous = before["local"] if remote == local else _as_npd_value(converter, before)
         send_raw = field_values.resolve_relations(related, type(record), previous)
         if reason := converter.rejection_reason(send_raw):
-            raise ResolutionRejected(f"Monday rejects the previous value: {reason}")
+            raise ResolutionRejected("undo_monday_rejects", quote=reason)
         if our_writes.sends_in_vain(plan, field_plan, send_raw) >= MAX_SENDS:
-            raise ResolutionRejected("Monday didn't store the previous value, though it was sent twice.")
+            raise ResolutionRejected("undo_swallowed")
     if send_raw is not None:
         action = merge.Action.PUSH if write_raw is None else merge.Action.BOTH
     else:
@@ -187,7 +191,7 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflic
             with suppress(UnknownValue):
                 base_text = field_plan.converter.display(field_plan.converter.canonical_local(base["local"])) or ""
         choice = request.resolutions[key]
-        reason = "Changed on both sides: its resolution was undone."
+        reason = Message("resolution_undone")
         reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
     return reopened
 
@@ -209,7 +213,7 @@ def apply_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, 
     try:
         value = _chosen_value(facts, plan, field_plan, field)
     except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-        field_plan.rejected[conflict.kind] = str(rejection)
+        field_plan.rejected[conflict.kind] = reason_of(rejection)
         field_plan.resolved_conflict = None
         return
     is_gone = _is_value_gone(plan, field_plan, field)
@@ -242,7 +246,7 @@ def _restores_overwritten(
             field.restore_reason = "a person restored an overwritten value"
             return True
     except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
-        field_plan.rejected[overwritten.kind] = str(rejection)
+        field_plan.rejected[overwritten.kind] = reason_of(rejection)
     return False
 
 
@@ -255,20 +259,16 @@ def _chosen_value(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fie
     choose = field_plan.choice
     source_choice, source = _SOURCE.get(field.direction, (choose, ""))
     if choose != source_choice:
-        raise ResolutionRejected(
-            f"“{field_plan.mapping.label}” now comes from {source} only, so only {source}'s value can be chosen. "
-            "Change the direction first."
-        )
+        raise ResolutionRejected("choice_one_way", label=field_plan.mapping.label, side=source)
     current = as_conflict(field_plan)
     is_gone = _is_value_gone(plan, field_plan, field)
     # Our own call may have written Monday's value already.
     is_comparable = field_plan.confirmed_entry is None and not is_gone
     monday_changed = is_comparable and current.monday != (resolution.monday or None)
     if monday_changed or current.npd != (resolution.npd or None):
-        raise ResolutionRejected(STALE_RESOLUTION)
+        raise ResolutionRejected("stale_resolution")
     if choose == "base" and field.base is None:
-        reason = "It was never synced with this column, so there is no last synced value. Choose another."
-        raise ResolutionRejected(reason)
+        raise ResolutionRejected("choice_without_base")
     if is_gone and choose == "npd":
         return field.local
     is_typed = choose == "custom" or is_gone
@@ -294,9 +294,9 @@ def _value_to_restore(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     if choose == "npd":
         return None
     if choose not in ("monday", "custom"):
-        raise ResolutionRejected("There is no last synced value.")
+        raise ResolutionRejected("restore_without_base")
     if field.direction is not SyncDirection.BIDIRECTIONAL:
-        raise ResolutionRejected("The field is synced one way only; change its direction first.")
+        raise ResolutionRejected("restore_one_way")
     return field_plan.converter.canonical_local(typed_values(facts, plan, field_plan))
 
 
@@ -367,15 +367,15 @@ def overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
             continue
         choice = request.resolutions[key]
         value_now = field_plan.npd_value_after
-        sides = [("monday", "Monday's", choice.monday), ("npd", "NPD's", choice.npd)]
-        overruled = [
-            (owner, value) for side, owner, value in sides if side != choice.choose and (value or None) != value_now
-        ]
+        sides = [("monday", choice.monday), ("npd", choice.npd)]
+        overruled = [(side, value) for side, value in sides if side != choice.choose and (value or None) != value_now]
         if overruled:
-            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
-            others = [f"{owner} value was then: {value or '(empty)'}." for owner, value in overruled[1:]]
-            reason = " ".join([detail, *others])
-            conflicts.append(reports.FieldConflict(key, value_now, None, overruled[0][1], reason))
+            side, value = overruled[0]
+            reason = sentences(
+                Message(f"overruled_{side}"),
+                *(Message("npd_value_was", value=other or "(empty)") for _side, other in overruled[1:]),
+            )
+            conflicts.append(reports.FieldConflict(key, value_now, None, value, reason))
     return conflicts
 
 
@@ -388,7 +388,7 @@ def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
         return None
     reason = ""
     if not plan.is_synced:
-        reason = f"{plan.off_reason} Nothing was restored."
+        reason = sentences(plan.off_reason, Message("nothing_restored"))
     elif plan.asks_about_removal:
-        reason = "The item left the board, so nothing was restored. First decide what happens to the record."
+        reason = Message("undo_item_removed")
     return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

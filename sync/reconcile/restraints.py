@@ -27,6 +27,7 @@ from sync.reconcile.field_plan import apply_decision, direction_of
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
+from sync.words.message import Message
 
 # The longest block of a rewritten field: once a day it is tried again, because the automation may be gone.
 MAX_THROTTLE = timedelta(days=1)
@@ -107,14 +108,10 @@ def _loop_after_pass(
     return loop
 
 
-def throttle_reason(loop: WriteLoop, label: str) -> str:
+def throttle_reason(loop: WriteLoop, label: str) -> Message:
     """Return why nothing is sent to the field, and what a person can do; pages add the time."""
-    often = f"{len(loop.times)} times within an hour" if len(loop.times) > 1 else "again"
-    return (
-        f"{loop.by or 'Somebody'} on the board rewrote “{label}” {often} after NPD Sync had sent it. So nothing "
-        "is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. Then "
-        "press “Sync now”."
-    )
+    times = len(loop.times)
+    return Message("throttled" if times > 1 else "throttled_again", by=loop.by or "Somebody", label=label, times=times)
 
 
 def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -258,18 +255,11 @@ def _hold_clear(
     emptied, filled = _sides_of_clear(clear)
     if request is None or request.state != choices.ApprovalState.REJECTED:
         label = field_plan.mapping.label
-        reason = (
-            f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
-            f"{filled}, and is emptied there when somebody approves it on Home. Or fill it in again."
-        )
-        sentence = (
-            f"{label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: too many at "
-            "once."
-        )
+        reason = Message("clear_waits", emptied=emptied, filled=filled, value=value)
+        sentence = Message("approval_needed", label=label, value=value, emptied=emptied, filled=filled)
         if UNREPORTED in clear.values:
-            empty = "is empty on Monday, and nobody is known to have emptied it"
-            reason = f"It {empty}. NPD has “{value}”. Choose on Home: “Fill in again”, or “Empty in NPD too”."
-            sentence = f"{label} {empty}. What becomes of “{value}” waits for somebody to choose."
+            reason = Message("refill_waits", value=value)
+            sentence = Message("emptied_unreported", label=label, value=value)
         field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
             plan.add_lines(HistoryLine(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value}))
@@ -292,11 +282,8 @@ def _write_back(
         needed_direction = choices.SyncDirection.MONDAY_TO_NPD
     if direction not in (choices.SyncDirection.BIDIRECTIONAL, needed_direction):
         emptied, filled = _sides_of_clear(clear)
-        field_plan.block(
-            choices.BlockedCode.DIRECTION,
-            f"Somebody decided that “{clear.values['value']}” stays {filled}; its direction lets nothing be put back "
-            f"{emptied}. Fill it in there, or change the direction.",
-        )
+        reason = Message("kept_one_way", value=clear.values["value"], filled=filled, emptied=emptied)
+        field_plan.block(choices.BlockedCode.DIRECTION, reason)
         return
     field_plan.decide(action, "a person decided that it is not emptied")
     field_plan.send_raw = None

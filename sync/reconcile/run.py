@@ -24,6 +24,7 @@ from sync.reconcile.missing.questions import ANSWERED
 from sync.reconcile.pass_plan import Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun, count_read_lags
+from sync.words.message import of_error
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +105,7 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     link = executor.lease.link
     assert error is not None
     record_count = len(plan.open_records) + len(plan.open_deleted)
-    ending = Ending(Outcome.RELEASED, error.sentence)
+    ending = Ending(Outcome.RELEASED, of_error(error))
     if facts.columns is not None:
         # The next pass leaves out the missing column.
         end_unread(facts, plan, ending, ending)
@@ -122,9 +123,9 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     if refusal := gatherer.try_without_items(facts.board):
         # A document without items is refused too, so the board waits.
         breaker.stop_board(link, refusal)
-        ending = Ending(Outcome.RELEASED, refusal.sentence)
+        ending = Ending(Outcome.RELEASED, of_error(refusal))
     elif claim_count > 1:
-        ending = Ending(Outcome.RELEASED, error.sentence, at_most=1)
+        ending = Ending(Outcome.RELEASED, of_error(error), at_most=1)
     else:
-        ending = Ending(Outcome.FAILED, error.sentence)
+        ending = Ending(Outcome.FAILED, of_error(error))
     end_unread(facts, plan, ending, ending)

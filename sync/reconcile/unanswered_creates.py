@@ -44,6 +44,7 @@ from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.gather import CreatedItems, items_with_npd_ids, read_created_items
 from sync.records.tombstones import set_late_item
+from sync.words.message import of_error
 
 # Seconds until a document on which NPD Sync itself failed is searched for again; a call lands within this time.
 FAULT_WAIT_SECONDS = 300
@@ -165,7 +166,7 @@ def after_resending(document: UnansweredDocument, answer: WriteResult | MondayEr
             if not isinstance(written, MondayError):
                 plans.append(CreatePlan(intent, Fate.LINK, written))
             elif written.outcome_unknown and not answer.replayed:
-                plans.append(CreatePlan(intent, Fate.FAIL, None, document.wait_seconds, written.sentence))
+                plans.append(CreatePlan(intent, Fate.FAIL, None, document.wait_seconds, of_error(written)))
             else:
                 # Also a replay of an unknown outcome: that is the first call's, and the search has found nothing.
                 plans.append(CreatePlan(intent, Fate.VOID))
@@ -177,7 +178,7 @@ def after_resending(document: UnansweredDocument, answer: WriteResult | MondayEr
     if answer.scope is Scope.TRANSPORT:
         # A record that fails alone while others are answered is at fault; an outage costs no attempt.
         fate = Fate.FAIL if is_alone and document.others_answered else Fate.LOOK_AGAIN
-        return _same_fate(document, fate, document.wait_seconds, answer.sentence)
+        return _same_fate(document, fate, document.wait_seconds, of_error(answer))
     return _same_fate(document, Fate.WAIT, document.wait_seconds)
 
 
@@ -214,7 +215,7 @@ def confirm_creates(lease: Lease, stop_reason: str = "") -> str:
         items = items_with_npd_ids(board, sorted(ids))
     except MondayError as error:
         breaker.stop_board_or_account(lease.link, error)
-        return error.sentence
+        return of_error(error)
     current_stop = stop_reason
     oldest = min(intent.created_at for intent in intents_due)
     read_created = cache(partial(read_created_items, board, oldest))  # one call for all documents

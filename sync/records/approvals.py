@@ -30,6 +30,7 @@ from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping, 
 from sync.models.records_and_items import approval_payload_key
 from sync.outbox import enqueue
 from sync.records.authors import log_action_many
+from sync.words.message import Message
 
 # Still to be decided, carried out (approved), or put back (rejected).
 OPEN_REQUEST_STATES = (ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED)
@@ -228,7 +229,7 @@ def reject(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser) -> 
 
 def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, state: ApprovalState) -> int:
     name = by.get_username()
-    verb = "Approved" if state is ApprovalState.APPROVED else "Rejected"
+    code = "approved" if state is ApprovalState.APPROVED else "rejected"
     with transaction.atomic():
         # Somebody else may have decided some of them meanwhile.
         rows = ApprovalRequest.objects.filter(pk__in=requests.values("pk"), state=ApprovalState.PENDING)
@@ -248,7 +249,7 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
                     remote_id=request.remote_id,
                     key=request.key,
                     kind=ActivityKind.APPROVAL,
-                    sentence=f"{verb} “{request.get_kind_display()}”: {request.label}.",
+                    sentence=Message(code, kind=request.get_kind_display(), request=request.label),
                     values=request.values,
                     actor=name,
                     cause={"by": name, "causes": ["person"]},
@@ -262,7 +263,7 @@ def _decide(requests: models.QuerySet[ApprovalRequest], by: AbstractBaseUser, st
                 payload = {"by": name, approval_payload_key(key): str(act_id)}
                 ids = [request.entity_id for request in of_field]
                 enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
-        log_action_many(by, pending, f"{verb}.")
+        log_action_many(by, pending, f"{code.capitalize()}.")
     return len(pending)
 
 

@@ -13,12 +13,14 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, Model, Q, QuerySet, UUIDField, Window
 from django.db.models.functions import Cast, RowNumber
+from pghistory.models import Context
 
 from sync import registry
 from sync.choices import ActivityKind
 from sync.kernel import humanize
 from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
 from sync.models.activity_lines import MAX_ACTOR_LENGTH
+from sync.words.message import Message
 
 SYNC_ACTOR = "NPD Sync"
 
@@ -215,7 +217,7 @@ def full_name(user: AbstractBaseUser) -> str:
     return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]
 
 
-def person_line(record: SyncedModel, kind: ActivityKind, sentence: str, by: str) -> ActivityLine:
+def person_line(record: SyncedModel, kind: ActivityKind, sentence: Message, by: str) -> ActivityLine:
     """Return an unsaved entry about a person's act on a record."""
     return ActivityLine(
         entity_type=record.entity_type(),
@@ -246,6 +248,7 @@ class Deletion:
     by: str
     message: str = ""  # of the admin's log; empty if Django's own delete page logged it
     request: str = ""  # equal for records deleted at once
+    undo: str = ""  # the batch of the undo of an import that deleted it
 
 
 def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Deletion]:
@@ -264,7 +267,12 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
             deletions[UUID(key)] = Deletion(str(name), "" if message.startswith("[") else message)
     tombstones = Tombstone.objects.filter(entity_id__in=deletions).exclude(context_id=None)
     requests = dict(tombstones.values_list("entity_id", "context_id"))
-    return {key: replace(deletion, request=str(requests.get(key, ""))) for key, deletion in deletions.items()}
+    contexts = Context.objects.in_bulk(set(requests.values()))
+    for key, context_id in requests.items():
+        context = contexts.get(context_id)
+        undo = context.metadata["batch"] if context and context.metadata.get("cause") == UNDO_CAUSE else ""
+        deletions[key] = replace(deletions[key], request=str(context_id), undo=undo)
+    return deletions
 
 
 def deleted_by(name: str) -> QuerySet[LogEntry, Any]:

@@ -27,6 +27,7 @@ from sync.models.synced_model import unsynced
 from sync.monday.board_events import ITEM_NAME_PATHS
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records.authors import person_line
+from sync.words.message import Message, to_json
 
 # Payload keys of a record's job.
 UNLINK_KEY = "unlink"  # the reason to unlink it
@@ -115,7 +116,7 @@ def left_by_deleted_record(entity_type: str, item_id: str, name: str) -> Ignored
 
     It doesn't bring the record back by itself; it is listed, and a person may create a record from it.
     """
-    reason = f"It was not known yet whether it is “{name}” when that record was deleted in NPD."
+    reason = Message("left_by_deleted", record=name)
     return IgnoredItem(entity_type=entity_type, item_id=item_id, reason=reason, left_alone=False)
 
 
@@ -184,7 +185,7 @@ def relink(record: SyncedModel, by: str) -> str:
         model.objects.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
         # The item has a record again, so it is no longer ignored.
         IgnoredItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
-        line = person_line(current, ActivityKind.LINK, "Linked again with its item; its sync is on.", by)
+        line = person_line(current, ActivityKind.LINK, Message("linked_again"), by)
         ActivityLine.objects.bulk_create(fold_alike([line]))
         # The trigger's job only has the cause and priority of a save.
         enqueue(current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by})
@@ -227,7 +228,7 @@ def note_unmatched(link: BoardLink, findings: Iterable[UnmatchedFinding], *, fro
         "entity_type": link.entity_type,
         "board_id": link.board_id,
         "from_pass": from_pass,
-        "findings": json.dumps(storable_json(rows)),
+        "findings": json.dumps(storable_json(to_json(rows))),
     }
     quote = connection.ops.quote_name
     tables = [quote(spec.model._meta.db_table) for spec in registry.entities()]
@@ -318,7 +319,9 @@ def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
     items = list(rows.filter(ignored_at=None).select_for_update(of=("self",)).order_by("item_id"))
     UnmatchedItem.objects.filter(pk__in=[row.pk for row in items]).update(ignored_at=sync_now())
     ignored_items = [
-        IgnoredItem(entity_type=row.entity_type, item_id=row.item_id, left_alone=True, reason=f"{by} ignored it.")
+        IgnoredItem(
+            entity_type=row.entity_type, item_id=row.item_id, left_alone=True, reason=Message("ignored_by", by=by)
+        )
         for row in items
     ]
     # entity_id is not in update_fields, so the unlinked record stays known.

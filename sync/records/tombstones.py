@@ -33,6 +33,7 @@ from sync.outbox import enqueue
 from sync.records.approvals import limit_exceeded_by_item_removals, release_item_removal
 from sync.records.authors import deletion_authors, person_line
 from sync.records.item_links import RECORD_RESTORED_KEY
+from sync.words.message import Message
 
 # States after which the deleted record has no item of its own on the board.
 REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
@@ -122,10 +123,13 @@ def restore_record(
         raise
     except DatabaseError as error:
         message = str(error).strip().splitlines()[0]
-        raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
+        raise RestoreError(Message("not_restored", record=str(record), quote=message)) from error
     _give_back(record, tombstone)
     Tombstone.objects.filter(pk=tombstone.pk).update(
-        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Restored by {by}.", reason_code=""
+        state=TombstoneState.RESTORED,
+        settled_at=SyncNow(),
+        note=sentence or Message("restored_by", by=by),
+        reason_code="",
     )
     if record.monday_id:
         IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id).delete()
@@ -184,7 +188,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Before the record's job, because a decision locks them in this order.
         release_item_removal(tombstone.entity_type, tombstone.entity_id)
         record = restore_record(locked, by=by)
-        restored = person_line(record, ActivityKind.RESTORED, "Restored as it was when it was deleted.", by)
+        restored = person_line(record, ActivityKind.RESTORED, Message("record_restored"), by)
         ActivityLine.objects.bulk_create([*_unlogged_deletion(locked, record), *fold_alike([restored])])
         # A call of ours without an answer may be removing its item just now.
         payload = {RECORD_RESTORED_KEY: True, "by": by}
@@ -198,7 +202,7 @@ def _unlogged_deletion(tombstone: Tombstone, record: SyncedModel) -> list[Activi
     lines = ActivityLine.objects.filter(entity_id=tombstone.entity_id, at__gte=tombstone.deleted_at)
     if deletion is None or any(line.is_of_deletion for line in lines):
         return []
-    line = person_line(record, ActivityKind.DELETE, "Deleted in NPD.", deletion.by)
+    line = person_line(record, ActivityKind.DELETE, Message("record_deleted"), deletion.by)
     line.at = tombstone.deleted_at
     return [line]
 
@@ -217,8 +221,9 @@ def prune_tombstones() -> int:
             IgnoredItem(
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
-                reason=f"It belonged to “{tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
-                f"{row.deleted_at:%d %B %Y}; its item stayed.",
+                reason=Message(
+                    "item_stayed", record=tombstone_name(row) or "a record", day=f"{row.deleted_at:%d %B %Y}"
+                ),
             )
             for row in rows
             if row.state == TombstoneState.KEPT and row.monday_id
@@ -250,14 +255,14 @@ _CONSEQUENCES = {
 class DeletionConsequence:
     """The consequence of a deletion, in sentences."""
 
-    items: str = ""  # what becomes of the items; empty without any
+    items: tuple[str, ...] = ()  # what becomes of the items; empty without any
     waits: bool = False  # whether that waits for approval
     relations: str = ""  # which relations are emptied
 
     @property
     def sentence(self) -> str:
         restorable = f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
-        return " ".join(filter(None, [self.items, self.relations, restorable if self.items else ""]))
+        return " ".join(filter(None, [*self.items, self.relations, restorable if self.items else ""]))
 
 
 def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collection[UUID] = ()) -> DeletionConsequence:
@@ -273,14 +278,14 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
     linked = [record for record in records if record.monday_id]
     if not linked:
-        return DeletionConsequence("", False, relations)
+        return DeletionConsequence((), False, relations)
     entity_type = linked[0].entity_type()
     items = _items_of(linked)
     syncable = [record for record in linked if record.may_sync and not record.is_left_out]
     sent = [record for record in syncable if record.sync_direction != SyncDirection.MONDAY_TO_NPD]
     if not sent:
         stay = humanize.plural(len(linked), "stays on Monday, because it isn't", "stay on Monday, because they aren't")
-        return DeletionConsequence(f"{items} {stay} synced to Monday.", False, relations)
+        return DeletionConsequence((f"{items} {stay} synced to Monday.",), False, relations)
     link = lookups.link_of(entity_type)
     policy = DeletedRecordPolicy(link.deleted_record_policy if link else DeletedRecordPolicy.ARCHIVE)
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
@@ -288,14 +293,14 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
         # Only these wait; the others stay on Monday.
         waits = f"{_items_of(sent)} {humanize.plural(len(sent), 'waits', 'wait')} for approval on Home"
         sentence = f"{waits}: NPD Sync removes at most {limit} within an hour without asking."
-        return DeletionConsequence(sentence, True, relations)
+        return DeletionConsequence((sentence,), True, relations)
     sentences = [f"{items} {humanize.plural(len(linked), *_CONSEQUENCES[policy])}."]
     if len(sent) < len(linked):
         sentences.append("Those that aren't synced to Monday stay.")
     if policy is not DeletedRecordPolicy.ASK:
         edited = humanize.plural(len(linked), "it", "one of them")
         sentences.append(f"If somebody has edited {edited} there since the last sync, we ask you first.")
-    return DeletionConsequence(" ".join(sentences), False, relations)
+    return DeletionConsequence(tuple(sentences), False, relations)
 
 
 def _items_of(records: Sequence[SyncedModel]) -> str:

@@ -18,6 +18,7 @@ from sync.kernel.secret_texts import without_secrets
 from sync.merge import CLOCK_TOLERANCE, EditTimes, FieldSides, Unknown
 from sync.models import SyncState
 from sync.models.records_and_items import JIRA
+from sync.words.message import Message
 
 # Types whose system is Jira if none is named and no synced model has the type.
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
@@ -130,7 +131,7 @@ class SyncStateService:
     def fail(self, state: SyncState, error: str, *, duration_ms: int | None = None, api_calls: int = 0) -> SyncState:
         """Store that the sync failed, with the reason, and count the error."""
         state.error_count += 1
-        state.last_error = without_secrets(error)
+        state.last_error = Message("quoted", quote=without_secrets(error))
         return self._end(state, choices.SyncStatus.FAILED, duration_ms, api_calls)
 
     def _end(self, state: SyncState, status: choices.SyncStatus, duration_ms: int | None, api_calls: int) -> SyncState:

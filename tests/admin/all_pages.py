@@ -29,6 +29,7 @@ from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone, identity_report
 from tests.conflicts.test_refused import SEEN, named, page_of
+from tests.support.words import said
 
 CONFLICTS = "/admin/conflicts/syncconflict/"
 QUEUE = "/admin/sync/syncqueue/"
@@ -48,7 +49,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     models.Tombstone.objects.create(
         entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone"}, monday_id="5099"
     )
-    models.IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason="A person let it go.")
+    models.IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason=said("A person let it go."))
     models.UnmatchedItem.objects.create(
         entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"}
     )
@@ -59,11 +60,16 @@ def furnish(world: dict[str, Any], person: User) -> None:
     states.finished(sync_now() - timedelta(hours=3), rows=3)
     models.NotificationReceiver.objects.create(user=person, frequency="daily")
     models.NotificationReceiver.objects.create(
-        name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
+        name="Slack",
+        address="sealed",
+        frequency="daily",
+        problem=said("error=500"),
+        failed_since=sync_now(),
+        failures=1,
     )
     pauses.pause("dora", entity_type="organization", why="Moving house")
     models.MondayAccount.objects.update(
-        stop_reason="Monday refuses the token.", stopped_until=now + timedelta(minutes=5)
+        stop_reason=said("Monday refuses the token."), stopped_until=now + timedelta(minutes=5)
     )
 
 
@@ -77,10 +83,10 @@ def crowd(world: dict[str, Any]) -> None:
     link = models.BoardLink.objects.get(entity_type="contact")
     columns = {"phone": {"title": "הטלפון החדש", "type": "phone"}, "spare": {"title": LONG, "type": "text"}}
     link.shape = {"name": "Contacts", "columns": columns}
-    link.npd_id_problem = "The column “NPD ID” was deleted from the board."
+    link.npd_id_problem = said("The column “NPD ID” was deleted from the board.")
     link.save()
     gone = f"The column “{LONG}” was deleted from the board. Restore it."
-    models.FieldMapping.objects.filter(link=link, key="role_title").update(problem=gone)
+    models.FieldMapping.objects.filter(link=link, key="role_title").update(problem=said(gone))
     models.FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
     for key in ("phone", "notes"):
         models.WriteLoop.objects.create(

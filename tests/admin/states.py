@@ -12,6 +12,7 @@ from sync.clock import SyncNow, sync_now
 from sync.fields.field_values import local_values
 from sync.models.boards_and_account import ALL_CALLS
 from sync.monday.columns import make_converter
+from tests.support.words import said
 
 
 def boards() -> dict[str, models.BoardLink]:
@@ -38,7 +39,7 @@ def stop_board(
 ) -> None:
     """Stop a board as a pass does that finds it archived."""
     until = until or sync_now() + timedelta(minutes=1)
-    stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": reason}
+    stop = {"since": sync_now().isoformat(), "until": until.isoformat(), "reason": said(reason)}
     models.BoardLink.objects.filter(entity_type=entity_type).update(stops={ALL_CALLS: stop})
 
 
@@ -103,16 +104,18 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
     """A contact that waits for its second attempt."""
     record = contact(name)
     due = sync_now() + timedelta(seconds=seconds)
-    models.SyncQueue.objects.create(**ids_of(record), attempts=1, next_retry=due, error_message=reason, reason=reason)
-    sync_state(record, SyncStatus.PENDING, note=reason)
+    models.SyncQueue.objects.create(
+        **ids_of(record), attempts=1, next_retry=due, error_message=said(reason), reason=said(reason)
+    )
+    sync_state(record, SyncStatus.PENDING, note=said(reason))
     return record
 
 
 def dead(name: str, error: str = "Monday refused the item: invalid value.") -> Contact:
     """A contact whose attempts are used up."""
     record = contact(name)
-    models.SyncQueue.objects.create(**ids_of(record), attempts=5, status=QueueStatus.FAILED, error_message=error)
-    sync_state(record, SyncStatus.FAILED, last_error=error, error_count=5)
+    models.SyncQueue.objects.create(**ids_of(record), attempts=5, status=QueueStatus.FAILED, error_message=said(error))
+    sync_state(record, SyncStatus.FAILED, last_error=said(error), error_count=5)
     return record
 
 
@@ -138,7 +141,7 @@ def blocked(name: str, item: str | None = None, **blocked_fields: dict[str, Any]
 
 
 def with_invalid_email(name: str, item: str) -> Contact:
-    return blocked(name, item, email={"reason": "Monday refuses this email: it isn't valid.", "code": "invalid"})
+    return blocked(name, item, email={"reason": said("Monday refuses this email: it isn't valid."), "code": "invalid"})
 
 
 def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "archived", minutes: float = 0) -> Contact:
@@ -146,9 +149,11 @@ def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "arc
     record, since = synced(name, item), sync_now() - timedelta(minutes=minutes)
     note = f"The item “{name}” was {removal} on Monday. Nothing was changed in NPD."
     rows = models.SyncMetadata.objects.filter(entity_id=str(record.pk))
-    rows.update(remote_state=removal, removed_since=since, removed_passes=1, note=note)
+    rows.update(remote_state=removal, removed_since=since, removed_passes=1, note=said(note))
     actor = f"{person} on Monday" if person else ""
-    models.ActivityLine.objects.create(**ids_of(record), remote_id=item, kind="removed", sentence=note, actor=actor)
+    models.ActivityLine.objects.create(
+        **ids_of(record), remote_id=item, kind="removed", sentence=said(note), actor=actor
+    )
     return record
 
 
@@ -163,7 +168,7 @@ def candidate(item: str, seconds: int = 240) -> models.SyncQueue:
     return models.SyncQueue.objects.create(
         entity_type="contact", remote_id=item, direction=QueueDirection.TO_NPD, causes=Cause.WEBHOOK,
         next_retry=sync_now() + timedelta(seconds=seconds),
-        reason="It has no email yet, so nobody can say whether it is known.",
+        reason=said("It has no email yet, so nobody can say whether it is known."),
     )  # fmt: skip
 
 
@@ -171,7 +176,7 @@ def decided(
     record: models.SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any
 ) -> models.ActivityLine:
     return models.ActivityLine.objects.create(
-        entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=sentence, actor=actor,
+        entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=said(sentence), actor=actor,
         **values,
     )  # fmt: skip
 

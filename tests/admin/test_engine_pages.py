@@ -20,6 +20,7 @@ from tests.admin.all_pages import furnish
 from tests.admin.forms import answer_to_question
 from tests.admin.test_records import words_of
 from tests.support.people import signed_in, staff_who_may
+from tests.support.words import said
 
 
 def test_what_the_engine_writes_can_only_be_read(browser: Client, world: dict[str, Any], person: User) -> None:
@@ -48,7 +49,7 @@ def test_sync_states_and_writes_name_their_records_and_only_deleted_ones_as_dele
 
 
 def test_an_ignored_item_is_considered_again(browser: Client, world: dict[str, Any]) -> None:
-    refused = IgnoredItem.objects.create(entity_type="contact", item_id="8001", reason="It has no name.")
+    refused = IgnoredItem.objects.create(entity_type="contact", item_id="8001", reason=said("It has no name."))
     act = {"action": "consider_again", "_selected_action": [refused.pk]}
     address = reverse("admin:sync_ignoreditem_changelist")
     question = browser.post(address, act).content.decode()
@@ -79,7 +80,7 @@ def test_a_boards_page_has_what_waits_about_it_in_the_words_of_home(browser: Cli
         "webhooks_problem": "No webhook.",
     }
     BoardLink.objects.filter(pk=link.pk).update(stops={"create": stop}, **problems_of_board)
-    link.mappings.filter(key__in=["email", "phone"]).update(problem="The column was deleted.")
+    link.mappings.filter(key__in=["email", "phone"]).update(problem=said("The column was deleted."))
     page = browser.get(f"/admin/sync/boardlink/{link.pk}/change/")
     problems = {entry.code: (entry.title, entry.own_detail) for entry, _, _ in page.context["problems"]}
     assert problems.keys() == {"npd_id", "creates_held", "webhooks", "refused_create", "column"}

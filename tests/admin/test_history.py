@@ -20,6 +20,7 @@ from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.clock import move_clock
 from tests.support.people import staff_who_may
+from tests.support.words import said
 
 
 def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any]) -> None:
@@ -37,7 +38,7 @@ def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any
 def entries(count: int, sentence: str = "Linked.", **values: Any) -> None:
     """Decisions folded as a pass writes them, each about another record."""
     about = {"entity_type": "contact", "kind": "link", "key": "", "actor": "", "batch_id": uuid.uuid4()} | values
-    rows = [ActivityLine(sentence=sentence, entity_id=uuid.uuid4(), **about) for _ in range(count)]
+    rows = [ActivityLine(sentence=said(sentence), entity_id=uuid.uuid4(), **about) for _ in range(count)]
     ActivityLine.objects.bulk_create(fold_alike(rows))
 
 

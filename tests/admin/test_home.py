@@ -25,6 +25,7 @@ from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import in_background
+from tests.support.words import said
 
 HOME = "/admin/"
 ROWS = "/admin/home/rows/"
@@ -83,7 +84,7 @@ def test_the_first_line_says_what_is_wrong_first(browser: Client, settings: Any)
     assert re.match(r"Paused by anna since .* Clean-up", state_of(browser))
     assert badges_of(browser) == ["Paused", "Paused"]
     pauses.resume("anna")
-    states.stop_board(reason="Monday is not available (HTTP 503). Nothing is lost.")
+    states.stop_board(reason=said("Monday is not available (HTTP 503). Nothing is lost."))
     assert state_of(browser).startswith("Sync of Organizations is stopped: Monday is not available.")
     assert badges_of(browser) == ["Stopped", "Syncing"]
 
@@ -115,7 +116,7 @@ def test_a_transaction_that_stays_open_is_said_for_those_who_read_changes(browse
 def test_sync_is_paused_from_home_while_it_is_stopped_too(browser: Client) -> None:
     states.boards()
     for spec in entities():
-        states.stop_board(spec.entity_type, reason="Monday is not available (HTTP 503). Nothing is lost.")
+        states.stop_board(spec.entity_type, reason=said("Monday is not available (HTTP 503). Nothing is lost."))
     assert html_of(browser).count("Pause…") == 1
     pauses.pause("anna")
     assert "Pause…" not in html_of(browser)
@@ -195,7 +196,7 @@ def test_a_conflict_opens_from_its_groups_button_the_oldest_first(browser: Clien
 def test_a_boards_problem_opens_the_boards_page_from_its_group(browser: Client, world: dict[str, Any]) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     BoardLink.objects.filter(pk=link.pk).update(
-        silence="No webhook since Tuesday.", stops={"create": {"reason": "No."}}
+        silence=said("No webhook since Tuesday."), stops={"create": {"reason": said("No.")}}
     )
     entries = attention.entries(attention.waiting(kinds=[attention.Kind.BOARD]))
     assert [entry.url for entry in entries] == [f"/admin/sync/boardlink/{link.pk}/change/"] * 2
@@ -244,7 +245,9 @@ def test_a_group_opens_to_its_rows_in_pages_of_fifty(browser: Client) -> None:
 def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, Any]) -> None:
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
-    NotificationReceiver.objects.create(user=reader, frequency="daily", failed_since=sync_now(), problem="It is gone.")
+    NotificationReceiver.objects.create(
+        user=reader, frequency="daily", failed_since=sync_now(), problem=said("It is gone.")
+    )
     text = text_of(client)
     assert "There is nothing that you may see." in text
     assert not any(word in text for word in ("Contacts", "conflict", "Notifications by email"))

@@ -11,14 +11,17 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from sync.clock import sync_now
-from sync.models import ActivityLine, BoardLink, SyncQueue
+from sync.models import ActivityLine, BoardLink, SyncQueue, Tombstone
 from sync.outbox import pauses
+from sync.records.tombstones import restore_by_person
 from sync.state import record_view
+from sync.words.message import Message
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.admin.test_records import row_of, words_of
 from tests.support.clock import move_clock, reset_clock
 from tests.support.people import signed_in, staff_who_may
+from tests.support.words import said
 
 QUEUE = "/admin/sync/syncqueue/"
 PAUSE, RESUME = f"{QUEUE}pause/", f"{QUEUE}resume/"
@@ -59,6 +62,16 @@ def test_a_reason_that_many_jobs_have_is_said_once(browser: Client, db: None) ->
     assert (text.count("Monday answered 500."), text.count("As above")) == (1, 2)
 
 
+def test_a_done_job_of_a_deletion_says_what_has_become_of_it(browser: Client, world: dict[str, Any]) -> None:
+    key = world["synced"].pk
+    world["synced"].delete()
+    job = SyncQueue.objects.filter(entity_id=key, operation="delete")
+    job.update(status="completed", error_message="Its item waits for approval.")
+    restore_by_person(Tombstone.objects.get(entity_id=key), "ada")
+    pages = [words_of(browser.get(f"{QUEUE}{path}").content.decode()) for path in ("", f"{job.get().pk}/change/")]
+    assert [("waits for approval" in page, "Restored by ada." in page) for page in pages] == [(False, True)] * 2
+
+
 def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]) -> None:
     waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
     rows = [*three_dead, waiting]
@@ -68,7 +81,7 @@ def test_discard_asks_and_ends_only_failed(browser: Client, three_dead: list[Syn
     text = tick(browser, "discard", rows, confirmed="yes")
     assert "Discarded: 3 jobs." in text
     assert not SyncQueue.objects.filter(status="failed").exists()
-    assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
+    assert SyncQueue.objects.filter(error_message=Message("discarded_by", by="dora")).count() == 3
     waiting.refresh_from_db()
     assert waiting.status == "pending"
 
@@ -77,13 +90,13 @@ def test_only_the_chosen_action_is_done_where_a_form_names_several(three_dead: l
     retrier = signed_in(staff_who_may("view_syncqueue", "retry_syncqueue"))
     form = {"action": ["retry", "discard"], "index": "0", "_selected_action": three_dead[0].pk, "confirmed": "yes"}
     assert "Trying again: 1 job." in words_of(retrier.post(QUEUE, form, follow=True).content.decode())
-    assert not SyncQueue.objects.filter(error_message__startswith="discarded").exists()
+    assert not SyncQueue.objects.filter(error_message__contains="discarded_by").exists()
 
 
 def test_a_jobs_page_has_what_can_be_done(browser: Client, three_dead: list[SyncQueue]) -> None:
     dead = three_dead[-1]
     trace = "[Monday request 4f-1]"
-    SyncQueue.objects.filter(pk=dead.pk).update(error_message=f"Monday refused the item. {trace}")
+    SyncQueue.objects.filter(pk=dead.pk).update(error_message=said(f"Monday refused the item. {trace}"))
     assert trace not in browser.get(QUEUE).content.decode()
     address = f"{QUEUE}{dead.pk}/change/"
     page = browser.get(address).content.decode()
@@ -101,7 +114,7 @@ def test_all_that_match_are_ended(browser: Client, world: dict[str, Any]) -> Non
     address = f"{QUEUE}?status__exact=pending&q=number"
     page = browser.post(address, {"action": "cancel", "select_across": "1", "_selected_action": "0"})
     browser.post(address, answer_to_question(page.content.decode()))
-    assert SyncQueue.objects.filter(error_message="cancelled by dora").count() == 3
+    assert SyncQueue.objects.filter(error_message=Message("cancelled_by", by="dora")).count() == 3
     assert SyncQueue.objects.filter(entity_id=world["waiting"].pk, status="pending").exists()
 
 

@@ -19,6 +19,7 @@ from tests.admin.test_records import change_page, words_of
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
 from tests.support.people import staff_who_may
+from tests.support.words import said
 
 pytestmark = pytest.mark.django_db
 BLOCKED = {"phone": {"reason": "The column is gone.", "code": "column"}}
@@ -41,7 +42,9 @@ def removed(name: str, item: str, state: str, **values: Any) -> Contact:
     """A contact whose item has left its board, as a pass finds it."""
     record = states.contact(name, **values)
     states.mark(record, RecordSyncStatus.PENDING, item)
-    states.sync_state(record, "pending", remote_state=state, removed_since=sync_now(), note="The item was archived.")
+    states.sync_state(
+        record, "pending", remote_state=state, removed_since=sync_now(), note=said("The item was archived.")
+    )
     return record
 
 
@@ -57,7 +60,9 @@ def asked_about(name: str, item: str) -> Contact:
 
 def unlinked(name: str) -> Contact:
     record = states.disabled(name)
-    IgnoredItem.objects.create(entity_type="contact", item_id="99", entity_id=record.pk, reason="x", left_alone=True)
+    IgnoredItem.objects.create(
+        entity_type="contact", item_id="99", entity_id=record.pk, reason=said("x"), left_alone=True
+    )
     return record
 
 
@@ -69,7 +74,7 @@ def awaiting_approval(name: str) -> Contact:
 
 
 def blocked(name: str) -> Contact:
-    FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
+    FieldMapping.objects.filter(key="phone").update(problem=said("The column is gone."))
     return states.blocked(name, **BLOCKED)
 
 
@@ -78,7 +83,7 @@ def invalid(name: str, reason: str = "NPD can't use it.") -> Contact:
 
 
 def both_problems(name: str, item: str) -> Contact:
-    FieldMapping.objects.filter(key="phone").update(problem="The column is gone.")
+    FieldMapping.objects.filter(key="phone").update(problem=said("The column is gone."))
     record = rejected_too(name, item)
     row = SyncMetadata.objects.get(entity_id=str(record.pk))
     row.blocked_fields |= BLOCKED

@@ -15,6 +15,7 @@ from sync.state import record_view
 from sync.state.record_view import FieldReason, RecordState, RecordView, filter_by_state
 from tests.admin import states
 from tests.metrics.test_page import noon
+from tests.support.words import said
 
 __all__ = ["noon"]
 
@@ -58,7 +59,7 @@ SKIPPED = {"reason": "It has no item.", "code": "relation_skipped"}
 def everything() -> None:
     """Contacts in every combination of status, jobs and blocked fields."""
     states.boards()
-    FieldMapping.objects.filter(key="notes").update(problem="The column is gone.")
+    FieldMapping.objects.filter(key="notes").update(problem=said("The column is gone."))
     states.synced("Synced", "5001")
     for number, direction in enumerate(SyncDirection.values):
         record = states.contact(f"Direction {direction}", sync_direction=direction)
@@ -167,7 +168,7 @@ def test_state_and_sentence_are_of_one_moment(ann: Contact) -> None:
 
 
 def test_an_edit_whose_column_is_gone_says_that_it_waits_for_the_column(ann: Contact) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="notes").update(problem="The column is gone.")
+    FieldMapping.objects.filter(link__entity_type="contact", key="notes").update(problem=said("The column is gone."))
     edited = {**NO_COLUMN, "local": {"notes": "Call again"}}
     SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(blocked_fields={"notes": edited})
     Contact.objects.filter(pk=ann.pk).update(sync_status="pending")

@@ -33,6 +33,7 @@ from tests.admin import states
 from tests.admin.forms import values_of
 from tests.files.conftest import confirm, preview
 from tests.support.people import OWN_GROUPS, own_group
+from tests.support.words import said
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/people.md"
@@ -56,7 +57,7 @@ def on_home(act: str, key: str) -> Knock:
 
 
 def on_board(act: str) -> Knock:
-    BoardLink.objects.filter(entity_type="contact").update(creates_held="Nobody can be recognized.")
+    BoardLink.objects.filter(entity_type="contact").update(creates_held=said("Nobody can be recognized."))
     return on_home(act, "board:contact:creates_held")
 
 
@@ -98,7 +99,7 @@ def unmatched() -> UnmatchedItem:
 
 
 def ignored(**values: Any) -> IgnoredItem:
-    return IgnoredItem.objects.create(entity_type="contact", item_id="77", reason="why", **values)
+    return IgnoredItem.objects.create(entity_type="contact", item_id="77", reason=said("why"), **values)
 
 
 def resolved(world: World) -> Knock:
@@ -150,7 +151,7 @@ def undo_page(world: World) -> str:
 def undo_page_of_a_batch(world: World) -> str:
     batch = world["synced"].pk
     decision(batch_id=batch)
-    return reverse("admin:sync_activityline_undo_batch", args=[batch])
+    return reverse("admin:sync_activityline_undo_act", args=[batch])
 
 
 def imported(client: Client) -> Any:

@@ -14,6 +14,7 @@ from tests.admin import states
 from tests.api.conftest import code_of, error_of, results, with_token
 from tests.attention.conftest import Kinds, boards, kinds
 from tests.support.people import staff_who_may
+from tests.support.words import said
 from tests.undo.test_undo import pull
 
 __all__ = ["boards", "kinds", "pull"]
@@ -23,7 +24,9 @@ ACTIVITY, APPROVALS = "/api/v1/sync/activity/", "/api/v1/sync/approvals/"
 
 def test_the_activity_of_a_record_is_listed_and_an_entry_undone(api: APIClient, pull: ActivityLine) -> None:
     contact = Contact.objects.get()
-    ActivityLine.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind="pull", sentence="Of another.")
+    ActivityLine.objects.create(
+        entity_type="contact", entity_id=uuid.uuid4(), kind="pull", sentence=said("Of another.")
+    )
     [entry] = results(api, ACTIVITY, entity_id=str(contact.pk))
     assert (entry["id"], entry["key"], entry["values"]["before"]) == (pull.pk, "role_title", "Boss")
     answer = api.post(f"{ACTIVITY}{pull.pk}/undo")

@@ -11,6 +11,7 @@ from npd.models import Contact
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.api.conftest import code_of, url_of
+from tests.support.words import said
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def test_without_monday_a_push_is_refused(api: APIClient, contact: Contact, sett
 
 def test_a_board_is_set_up_once_it_has_a_column_for_the_npd_id(api: APIClient, contact: Contact) -> None:
     links = BoardLink.objects.filter(entity_type="contact")
-    links.update(npd_id_problem="The column NPD ID was deleted.")  # until somebody restores it
+    links.update(npd_id_problem=said("The column NPD ID was deleted."))  # until somebody restores it
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert (answer["sync_triggered"], answer["reason_code"]) == (True, "")
     links.update(npd_id_column="")
@@ -65,7 +66,7 @@ def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, m
 
 
 def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
-    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
+    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason=said("Too many calls."))
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00 UTC."
@@ -73,7 +74,9 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
 
 
 def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(api: APIClient, contact: Contact) -> None:
-    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note="Gone.")
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), remote_state="moved", note=said("Gone.")
+    )
     answer = api.post(url_of(contact, "sync-to-monday")).json()
     assert answer["sync_triggered"] is True
     assert answer["message"] == "It waits: Gone."

@@ -17,6 +17,7 @@ from sync.outbox.operate import BulkResult
 from sync.queue import retry_all
 from tests.api.conftest import QUEUE, error_of, row
 from tests.support.waiting import in_background, wait_for
+from tests.support.words import said
 
 STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}
 
@@ -53,7 +54,7 @@ def test_what_does_not_fit_a_row_is_refused_with_what_does(api: APIClient, act: 
 
 def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     contact = Contact.objects.create(name="Ann")
-    SyncQueue.objects.update(status="failed", attempts=5, error_message="Monday refused it.")
+    SyncQueue.objects.update(status="failed", attempts=5, error_message=said("Monday refused it."))
     twice = row(entity_id=contact.pk, status="failed", attempts=5, operation="create", payload={"a": 1})
     item = row(entity_id=None, remote_id="55", direction="to_npd", status="failed", attempts=5)
     other_job = row(entity_type="organization", status="failed")
@@ -101,7 +102,7 @@ def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
 
 def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(db: None) -> None:
     later = sync_now() + timedelta(hours=1)
-    row(attempts=3, next_retry=later, error_message="It failed.", reason="It waits.")
+    row(attempts=3, next_retry=later, error_message=said("It failed."), reason="It waits.")
     assert steer("retry").changed == 1
     job = SyncQueue.objects.get()
     assert (job.attempts, job.error_message, job.reason) == (0, "", "")

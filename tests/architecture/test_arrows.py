@@ -33,9 +33,9 @@ PURE = [
 # The floors of sync, from the ground: an entry imports only those before it, inside functions too.
 # "conflicts" is what a pass knows of conflicts; its pages stand above all of sync.
 FLOORS = (
-    *("monday", "clock", "choices", "merge", "kernel", "models", "registry", "addresses", "permissions", "fields"),
-    *("conflicts", "attention", "outbox", "limits", "records", "boards", "reconcile", "state", "operations", "queue"),
-    *("tasks", "apps", "api", "admin", "management"),
+    *("monday", "clock", "choices", "merge", "kernel", "words", "models", "registry", "addresses", "permissions"),
+    *("fields", "conflicts", "attention", "outbox", "limits", "records", "boards", "reconcile", "state", "operations"),
+    *("queue", "tasks", "apps", "api", "admin", "management"),
 )
 # What of operations runs a pass or plans one. Others start and show that, and need no more of a pass themselves.
 AROUND_A_PASS = frozenset(f"sync.operations.{name}" for name in ("worker", "preview", "comparison", "setup.plan"))

@@ -11,6 +11,7 @@ from sync.models import BoardLink, MondayAccount, NotificationReceiver, SyncQueu
 from tests.admin import states
 from tests.admin.conftest import monday
 from tests.conflicts.conftest import rejected_too
+from tests.support.words import said
 
 __all__ = ["monday"]
 
@@ -66,7 +67,7 @@ def kinds(boards: None) -> Kinds:
     )
     verified_at = states.sync_now()
     BoardLink.objects.filter(entity_type="contact").update(
-        silence="No webhook ever came.", verified_at=verified_at, differed_records=1, verified_records=9
+        silence=said("No webhook ever came."), verified_at=verified_at, differed_records=1, verified_records=9
     )
     # Need nobody: a value kept different, a field that waits for an approval, a conflict being applied.
     blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)

@@ -20,6 +20,7 @@ from tests.admin import states
 from tests.attention.conftest import Kinds, blocked
 from tests.support.attention import untrue_rows
 from tests.support.people import staff_who_may, unlink
+from tests.support.words import said
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("boards")]
 
@@ -42,7 +43,7 @@ def test_the_rows_are_what_their_sources_say_whatever_is_written(kinds: Kinds) -
     SyncConflict.objects.update(resolution={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}})
     SyncMetadata.objects.update(blocked_fields={})
     MondayAccount.objects.update(needs_probe=False, stop_code="")
-    BoardLink.objects.update(silence="", sweep_problem="It was cut short.")
+    BoardLink.objects.update(silence="", sweep_problem=said("It was cut short."))
     ApprovalRequest.objects.all().delete()
     assert untrue_rows() == []
     kinds_left = {kind for kind, number in attention.counts().items() if number}
@@ -78,7 +79,7 @@ def test_a_stop_is_one_row_of_its_board_until_it_ends_or_somebody_pauses_it(db: 
     for name in ("Ann", "Bob", "Cleo"):
         states.contact(name)
     board = BoardLink.objects.filter(entity_type="contact")
-    states.stop_board("contact", reason="The board was archived. Restore it.")
+    states.stop_board("contact", reason=said("The board was archived. Restore it."))
     [entry] = attention.entries()
     assert (entry.kind, entry.name, entry.entity_id, entry.detail) == (
         Kind.STOP, "Contacts", None, "The board was archived. Restore it.",
@@ -100,7 +101,9 @@ def test_the_gravest_kind_comes_first_and_pages_follow_each_other(kinds: Kinds) 
 
 
 def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="Column Phone was deleted.")
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(
+        problem=said("Column Phone was deleted.")
+    )
     gone = {"code": "column", "reason": "Column Phone was deleted."}
     for number in range(3):
         blocked(f"Gone {number}", f"60{number}", **gone)
@@ -132,9 +135,9 @@ def test_what_blocks_a_record_waits_for_nobody_while_its_sync_or_the_filter_leav
 
 def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: None) -> None:
     phone = FieldMapping.objects.filter(link__entity_type="contact", key="phone")
-    phone.update(problem="Column Phone was deleted.", problem_code="missing")
+    phone.update(problem=said("Column Phone was deleted."), problem_code="missing")
     for number in range(3):
-        blocked(f"Gone {number}", f"60{number}", code="column", side="npd", reason="Column Phone was deleted.")
+        blocked(f"Gone {number}", f"60{number}", code="column", side="npd", reason=said("Column Phone was deleted."))
     assert attention.counts()[Kind.BLOCKED] == 1
     [entry] = attention.entries()
     assert (entry.key, entry.entity_id, entry.field) == ("blocked:contact:phone", None, "phone")
@@ -143,7 +146,7 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     [cause] = attention.groups(attention.waiting(kinds=[Kind.BLOCKED]))
     assert (cause.number, cause.records, cause.count_text) == (1, 3, "3 contacts")
     # It waits since the column was lost, whatever its records do.
-    phone.update(problem="Column Phone was deleted by Maya Lind.")
+    phone.update(problem=said("Column Phone was deleted by Maya Lind."))
     SyncMetadata.objects.update(last_sync_attempt=sync_now() + timedelta(hours=1))
     assert [entry.since for entry in attention.entries()] == [entry.since]
     [entry] = attention.entries()
@@ -159,15 +162,15 @@ def test_failures_that_differ_in_names_and_numbers_only_have_one_cause(db: None)
         states.dead(name, f"Monday rejected “{name}” after {request} s [Monday request {request}]")
     states.dead("Cleo", "The board is full.")
     numbers = {cause.title: cause.number for cause in attention.groups()}
-    assert numbers == {"Monday rejected … after … s": 2, "The board is full.": 1}
+    assert numbers == {"Monday rejected … after … s.": 2, "The board is full.": 1}
     details = {entry.name: entry.detail for entry in attention.entries()}
-    assert details["Bob"] == "Monday rejected “Bob” after 2 s"
+    assert details["Bob"] == "Monday rejected “Bob” after 2 s."
 
 
 def test_a_failure_alone_is_told_as_it_is_and_a_long_one_ends_with_a_sentence(db: None) -> None:
     states.dead("Ann", "Press “No more faults” within 5 minutes [Monday request 1]")
     states.dead("Bob", f"The board is full. {'It holds what it holds, ' * 9}and no more.")
-    expected = {"Press “No more faults” within 5 minutes", "The board is full."}
+    expected = {"Press “No more faults” within 5 minutes.", "The board is full."}
     assert {cause.title for cause in attention.groups()} == expected
 
 
@@ -179,7 +182,7 @@ def test_a_failed_job_that_is_retried_stays_until_it_succeeds_and_says_how_often
     [entry] = attention.entries()
     assert (entry.key, entry.failures, entry.cause) == (before.key, 7, before.cause)
     SyncQueueService().manual_retry(retried.pk, "eve")
-    SyncQueue.objects.filter(pk=retried.pk).update(attempts=1, error_message="The item is locked.")
+    SyncQueue.objects.filter(pk=retried.pk).update(attempts=1, error_message=said("The item is locked."))
     [entry] = attention.entries()
     assert (entry.key, entry.failures) == (before.key, 8)
     assert entry.cause != before.cause
@@ -286,7 +289,7 @@ def test_a_change_is_here_from_its_second_failure_on_and_keeps_its_key_until_it_
     [failed] = attention.entries()
     assert (failed.key, failed.failures, failed.cause) == (entry.key, 0, entry.cause)
     # A job that waits for something else has not failed.
-    job.update(status="pending", attempts=3, reason="Its relation waits.")
+    job.update(status="pending", attempts=3, reason=said("Its relation waits."))
     assert attention.entries() == []
 
 

@@ -34,6 +34,7 @@ from tests.conflicts.conftest import conflict_of, record, rejected_too
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.support.attention import untrue_rows
 from tests.support.people import staff_who_may
+from tests.support.words import said
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("boards")]
 HOME = "/admin/"
@@ -80,7 +81,9 @@ def test_a_failed_job_without_a_record_leads_to_its_own_page(browser: Client) ->
     item = states.candidate("77")
     gone = uuid4()
     jobs = [item, SyncQueue.objects.create(entity_type="contact", entity_id=gone, operation="delete")]
-    SyncQueue.objects.filter(pk__in=[job.pk for job in jobs]).update(status="failed", error_message="Monday said no.")
+    SyncQueue.objects.filter(pk__in=[job.pk for job in jobs]).update(
+        status="failed", error_message=said("Monday said no.")
+    )
     html = page(browser)
     for job in jobs:
         assert reverse("admin:sync_syncqueue_change", args=[job.pk]) in html
@@ -498,7 +501,7 @@ def one_of_each_cause() -> None:
     _, conflict = states.conflicting("Lost", "6401")
     SyncConflict.objects.filter(pk=conflict.pk).update(kind="overwritten")
     states.dead("Failed")
-    BoardLink.objects.filter(entity_type="organization").update(creates_held="Why.")
+    BoardLink.objects.filter(entity_type="organization").update(creates_held=said("Why."))
 
 
 @pytest.mark.parametrize(

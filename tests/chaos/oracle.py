@@ -23,6 +23,7 @@ from tests.chaos.people_npd import UNDO
 from tests.chaos.quiet import last_call, mutations_since
 from tests.chaos.stage import MODELS, Stage, local_value, same
 from tests.support.attention import untrue_rows
+from tests.support.words import stored_sentences
 
 TWO_WAYS = ("bidirectional",)
 
@@ -309,7 +310,7 @@ def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
         "due and not worked": "SELECT entity_type, coalesce(entity_id::text, remote_id), reason FROM sync_queue"
         " WHERE status = 'pending' AND next_retry <= sync_now()",
         "failed for good": "SELECT entity_type, coalesce(entity_id::text, remote_id), error_message"
-        " FROM sync_queue WHERE status = 'failed' AND error_message NOT LIKE 'The worker ended while%'",
+        " FROM sync_queue WHERE status = 'failed' AND error_message NOT LIKE '%worker_ended_alone%'",
     }
     for words, query in queries.items():
         yield from (f"{words}: {row}" for row in fetch_rows(query))
@@ -326,6 +327,11 @@ def what_waits_is_listed(evidence: Evidence) -> Iterator[str]:
     """The stored list of what waits for a person has no row missing and none too many."""
     for difference, *row in untrue_rows():
         yield f"{difference} of what waits for a person: {row}"
+
+
+def sentences_have_codes(_evidence: Evidence) -> Iterator[str]:
+    """No stored text for people is a finished sentence: each is a code with its values."""
+    yield from stored_sentences()
 
 
 def nothing_changes(stage: Stage) -> Iterator[str]:
@@ -371,5 +377,6 @@ CHECKS: dict[str, Check] = {
     "conflicts have two sides": conflicts_have_two_sides,
     "the queue is at rest": the_queue_is_at_rest,
     "what waits is listed": what_waits_is_listed,
+    "sentences have codes": sentences_have_codes,
     "calls follow from changes": calls_follow_from_changes,
 }

@@ -118,7 +118,7 @@ def test_the_plan_writes_nothing_and_the_real_run_then_does_it_and_says_what_it_
         return {entry.name for entry in entries if entry.kind == kind}
 
     def done(kind: str, begins: str = "") -> set[str]:
-        rows = decisions.filter(kind=kind, sentence__startswith=begins)
+        rows = decisions.filter(kind=kind, sentence__says=begins)
         return {names[str(row.entity_id)] for row in rows}
 
     assert planned("create") == {"New"} == done("create", "Created the item")

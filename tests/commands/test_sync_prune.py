@@ -15,6 +15,7 @@ from sync.models import ActivityLine, CacheEntry, IgnoredItem, SyncQueue, Tombst
 from sync.operations import retention
 from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
+from tests.support.words import said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +36,7 @@ def delivery(**values: Any) -> WebhookEvent:
 @pytest.mark.parametrize("days", [0, -1])
 def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(later: Later, run: Run, settings: Any, days: int) -> None:
     contact = Contact.objects.create(name="Ann", role_title="Boss")
-    ActivityLine.objects.create(entity_type="contact", entity_id=contact.pk, kind="edit", sentence="It was made.")
+    ActivityLine.objects.create(entity_type="contact", entity_id=contact.pk, kind="edit", sentence=said("It was made."))
     SyncQueue.objects.update(status="completed", finished_at=sync_now())
     delivery(processed_at=sync_now())
     settings.HISTORY_DAYS = settings.QUEUE_DAYS = days
@@ -66,7 +67,7 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
             entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now()
         ),
         *(states.approval(contact, "clear_npd", state, key=state) for state in ("done", "released")),
-        ActivityLine.objects.create(entity_type="contact", kind="edit", sentence="It was made."),
+        ActivityLine.objects.create(entity_type="contact", kind="edit", sentence=said("It was made.")),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="nothing_left"),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="kept", monday_id="88"),
     ]

@@ -137,15 +137,6 @@ def test_the_part_of_a_conflict_that_was_resolved_is_undone_and_the_rest_stays_o
     assert (world.status(contact), SyncConflict.objects.count()) == ("synced", 1)
 
 
-def test_a_part_is_undone_although_the_rest_closed_by_itself_meanwhile(world: World, person: Any) -> None:
-    contact, conflict = partly_settled(world, person)
-    undo(conflict.pk, by=person)
-    world.edit(contact, "notes", "N notes")
-    world.work(conflict)
-    assert (conflict.is_open, conflict.conflict_fields, conflict.resolution) == (True, ["role_title"], None)
-    assert world.values(contact)["role_title"] == "Monday's"
-
-
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_a_moved_side_is_not_put_back_but_asked_about(world: World, person: Any, *, is_whole: bool) -> None:
     contact, conflict = settled(world, person, "keep_npd") if is_whole else partly_settled(world, person)
@@ -250,17 +241,3 @@ def test_what_cant_be_undone_is_said_in_words(contact: Contact, ada: Any) -> Non
     refused("Sync is off")
     Contact.objects.all().delete()
     refused("was deleted since")
-
-
-def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(world: World, person: Any) -> None:
-    contact, conflict = clash(world)
-    choose(conflict, person, **TYPED)
-    world.sandbox.faults({"timeout": "after", "on": "mutation"})
-    world.work()
-    world.wait_out()
-    world.work(conflict)
-    assert (world.status(contact), contact.role_title) == ("synced", "Typed")
-    assert world.values(contact)["role_title"] == "Typed"
-    assert (conflict.resolution_type, conflict.resolved_data) == ("merge", {"role_title": "Typed"})
-    undone(world, conflict, person, contact)
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")

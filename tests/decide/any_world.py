@@ -61,6 +61,7 @@ from tests.decide.builders import (
     wrote,
 )
 from tests.decide.plan_builders import NOTHING_COUNTED, World
+from tests.support.words import said
 
 ACME, BETA = organization("70", "Acme", id=UUID(int=70)), organization(None, "Beta", id=UUID(int=71))
 # The values that either side may have; the other side doesn't accept all of them.
@@ -257,7 +258,7 @@ def any_sync_state(draw: Draw, facts: RecordFacts, item_id: str | None, state: s
     if item_id is None or draw.maybe(10):
         sync_state.base = {}
     for key in draw.some(["name", "email", "role_title", "notes"], 5):
-        reason = {"reason": "No.", "code": "rejected", "column": key, "version": 1}
+        reason = {"reason": said("No."), "code": "rejected", "column": key, "version": 1}
         sync_state.blocked_fields[key] = reason | {"local": {key: getattr(facts.record, key)}}
     if draw.maybe(5 if state == "active" else 85):
         sync_state.removed_since, sync_state.removed_passes = at(draw.choice([-700, -700, -60])), draw.choice([1, 3])
@@ -502,7 +503,7 @@ def any_world(seed: int) -> Drawn:
 
 def any_ignored(draw: Draw, key: str, ids: Sequence[UUID]) -> IgnoredItem:
     entity_id = draw.choice([None, *ids])
-    return plain(IgnoredItem, item_id=key, reason="Pat said so.", left_alone=draw.maybe(50), entity_id=entity_id)
+    return plain(IgnoredItem, item_id=key, reason=said("Pat said so."), left_alone=draw.maybe(50), entity_id=entity_id)
 
 
 worlds = st.integers(0, 2**32).map(any_world)

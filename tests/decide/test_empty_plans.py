@@ -17,6 +17,7 @@ from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.pass_results import changed_records, complete_sync_state, conflict_reports
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
+from tests.support.words import said
 
 ROLE = "role_title"
 CONFLICT = OpenConflict(uuid4(), ConflictKind.FIELDS, ITEM, (ROLE,))
@@ -58,7 +59,7 @@ def changed(facts: RecordFacts, shown: Item, jobs: Collection[Any] = (), **world
         ("an event that nobody checked", replace(record(), events=(EVENT,)), item(), True),
         ("a failed job", replace(record(), has_failed_job=True), item(), True),
         ("it says pending", record(status="pending"), item(), True),
-        ("a note", record(note="It waits."), item(), True),
+        ("a note", record(note=said("It waits.")), item(), True),
         ("a field was blocked", record(blocked_fields=REFUSED), item(), True),
         ("Monday altered a value", record(altered={ROLE: {"reason": "Monday made something of it."}}), item(), True),
         ("the sync state alone knows of a conflict", record(conflicts={"fields": [ROLE]}), item(), True),

@@ -29,6 +29,7 @@ from tests.decide.builders import (
     organization,
     roles,
 )
+from tests.support.words import said
 
 ACME = organization()
 NO_ITEM = organization(item=None, name="Local", sync_enabled=False)
@@ -165,7 +166,7 @@ def test_what_can_not_be_written_is_blocked_with_its_reason(row: str, key: str, 
 
 
 def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that() -> None:
-    entry = {"reason": "No.", "code": "rejected", "local": {"role_title": "x"}}
+    entry = {"reason": said("No."), "code": "rejected", "local": {"role_title": "x"}}
     refused = {"blocked_fields": {"role_title": entry | {"column": "role_title", "version": 1}}}
     assert planned("role_title", roles("x", sync_state=refused)).blocked_reason == "No."
     by_person = roles("x", sync_state=refused, causes=[Cause.PERSON])
@@ -173,7 +174,7 @@ def test_what_monday_refused_is_not_sent_again_until_it_or_a_person_changes_that
     assert planned("role_title", roles("y", sync_state=refused)).send_raw == {"role_title": "y"}
 
 
-KEPT = {"reason": "No.", "code": "rejected", "column": "role_title", "version": 1}
+KEPT = {"reason": said("No."), "code": "rejected", "column": "role_title", "version": 1}
 KEPT |= {"local": {"role_title": "x"}, "kept_by": {"who": "Ada", "remote": "Boss"}}
 
 

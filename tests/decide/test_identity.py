@@ -27,6 +27,7 @@ from sync.reconcile.missing.questions import answers_of, decide_answers
 from sync.reconcile.pass_plan import IdentityAnswer, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
+from tests.support.words import said
 
 EMAIL = "ann@example.com"
 BY_EMAIL = board()
@@ -80,7 +81,11 @@ def answers_in(question: ConflictReport) -> list[str]:
 
 def ignored(item_id: str, record: Contact | None = None, *, left_alone: bool = True) -> IgnoredItem:
     return plain(
-        IgnoredItem, item_id=item_id, entity_id=record.pk if record else None, left_alone=left_alone, reason="Mary did."
+        IgnoredItem,
+        item_id=item_id,
+        entity_id=record.pk if record else None,
+        left_alone=left_alone,
+        reason=said("Mary did."),
     )
 
 

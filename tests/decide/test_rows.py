@@ -229,7 +229,6 @@ TESTS = {
     "poisoned.one_that_always_fails_waits_alone": "M8 M9",
     "executor.what_the_user_may_not_write_is_tried_apart_with_the_npd_id": "M10 M12",
     "restricted.a_column_that_is_closed_is_blocked_and_the_other_fields_flow": "M11",
-    "restricted.an_item_that_is_closed_holds_its_record_alone": "M12",
     "restricted.a_new_contact_with_a_closed_column_is_made_without_it": "M13",
     "restricted.what_refuses_new_items_holds_new_items": "M14",
     "executor.a_read_that_fails_alone_again_counts": "M20",

@@ -16,6 +16,7 @@ from sync.reconcile.missing.removed_items import apply_unlinks, cleared_columns
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, NOW, after, base, board, contact, draft, facts, item, mapping, plain
+from tests.support.words import said
 
 ROLE = board(only=["role_title"])
 OFF, EDITED_OFF = contact(sync_enabled=False), contact(sync_enabled=False, role_title="New")
@@ -126,7 +127,7 @@ def test_a_column_that_no_item_shows_is_missing_until_one_does(
     ("on", "reason"),
     [
         (board(mapping("email")), ""),
-        (board(mapping("email"), npd_id_problem="The NPD ID is gone."), "The NPD ID is gone."),
+        (board(mapping("email"), npd_id_problem=said("The NPD ID is gone.")), "The NPD ID is gone."),
         (board(mapping("email", problem="The email is gone.")), "The email is gone. Records and items are matched"),
         (board(only=["notes"]), ""),
     ],

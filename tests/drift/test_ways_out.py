@@ -7,10 +7,8 @@ from typing import Any
 
 import pghistory
 import responses
-from django.contrib.auth import get_user_model
 from django.test import Client
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import ActivityLine, FieldMapping, WriteLoop
 from sync.operations.activity_undo import is_undoable
@@ -18,7 +16,7 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.drift.conftest import Owner
-from tests.engine.conftest import choose, clash
+from tests.support.words import said
 from tests.support.world import World
 
 INBOX, ACT = "/admin/", "/admin/home/act/"
@@ -75,7 +73,7 @@ def test_the_button_finds_a_restored_column(world: World, owner: Owner, admin: C
 
 @responses.activate
 def test_monday_that_does_not_answer_is_said_and_nothing_changes(mapped: Client, settings: Any) -> None:
-    FieldMapping.objects.filter(key="role_title").update(problem="Its column is gone.", problem_code="missing")
+    FieldMapping.objects.filter(key="role_title").update(problem=said("Its column is gone."), problem_code="missing")
     responses.post(settings.MONDAY_API_URL, status=503)
     assert "503" in answer_to(mapped, CHECK)[0]
     assert role().problem_code == "missing"
@@ -111,25 +109,6 @@ def test_filling_a_new_column_is_nobodys_edit_and_an_edit_keeps_its_line(world: 
     assert (filled.actor, filled.values["before"]) == ("NPD Sync", "")
     assert "npd" not in filled.cause  # nobody's edit led to it
     assert not is_undoable(filled)
-
-
-def test_a_choice_outlives_its_replaced_column(world: World, owner: Owner, admin: Client) -> None:
-    contact, conflict = clash(world)
-    gone(owner)
-    choose(conflict, get_user_model().objects.get(), "keep_monday")
-    world.work()
-    # The record's page links to the repair of the column, and doesn't ask again.
-    page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
-    assert re.findall(r'data-act="(\w+)"', page)[:2] == ["map_field", "check_column"]
-    replaced(owner)
-    for _ in range(2):
-        world.work()
-        world.pass_time(minutes=11)
-    contact.refresh_from_db()
-    assert contact.role_title == world.values(contact)[owner.mapping().column_id] == "Monday's"
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    conflict.refresh_from_db()
-    assert {key: entry["choose"] for key, entry in conflict.merge_selections.items()} == {"role_title": "monday"}
 
 
 def looping(world: World, settings: Any) -> Contact:

@@ -12,15 +12,12 @@ from urllib3 import HTTPResponse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.choices import ApprovalState, Cause, QueueDirection, SyncDirection
-from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
+from sync.choices import ApprovalState
+from sync.models import ActivityLine, ApprovalRequest, BoardLink
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
 from sync.records.approvals import approve, reject
-from tests.engine.test_relations import choose_on_board, connected, organization
 from tests.support.world import World
-
-__all__ = ["connected"]
 
 VALUES = {"role_title": "Boss", "notes": "hello", "phone": "+442079460018"}
 
@@ -174,68 +171,6 @@ def test_what_people_empty_arrives_though_the_log_is_always_empty_and_webhooks_a
     compare_board(world.link())
     hours_go_by(world, ann)
     assert (ann.role_title, ann.notes, ann.phone, world.status(ann)) == ("", "", VALUES["phone"], "synced")
-
-
-@pytest.mark.parametrize("chosen", [approve, reject])
-def test_one_way_from_monday_a_person_is_asked_and_nothing_is_sent(world: World, chosen: Any) -> None:
-    lead = world.administrator("lead")
-    ann = world.linked("Ann", **VALUES)
-    FieldMapping.objects.update(direction=SyncDirection.MONDAY_TO_NPD)
-    move_away_and_back(world, ann)
-    hours_go_by(world, ann)
-    nothing_is_lost(ann)
-    requests = ApprovalRequest.objects.filter(state=ApprovalState.PENDING, key="role_title")
-    assert (requests.count(), world.status(ann)) == (1, "pending")
-    assert chosen(requests, lead) == 1
-    hours_go_by(world, ann, steps=2)
-    assert (ann.role_title, world.values(ann)["role_title"]) == ("" if chosen is approve else "Boss", "")
-
-
-def test_a_cell_that_nobody_emptied_makes_no_pair_leave_the_filter(world: World) -> None:
-    ann = world.linked("Ann", **VALUES)
-    condition = {"field": "role_title", "op": "is_filled", "values": [], "labels": []}
-    BoardLink.objects.filter(entity_type="contact").update(sync_filter={"items": [condition]})
-    with shown_empty(world, "role_title"):
-        world.run_pass(ann)
-        assert world.sync_state(ann).left_out == ""
-    move_away_and_back(world, ann)
-    hours_go_by(world, ann)
-    assert (world.status(ann), world.values(ann)["role_title"]) == ("synced", "Boss")
-
-
-def unlinked(connected: World, number: int) -> list[Contact]:
-    acme = organization("Acme")
-    connected.work()
-    people = connected.linked_together(number, organization=acme)
-    hours_go_by(connected, steps=4)
-    return people
-
-
-@pytest.mark.parametrize(("number", "waits"), [(1, False), (5, False), (6, True)])
-def test_connected_items_that_are_shown_as_none_are_pulled_singly(connected: World, number: int, waits: bool) -> None:
-    people = unlinked(connected, number)
-    with shown_empty(connected, "organization"):
-        together = {"direction": QueueDirection.TO_NPD, "cause": Cause.SWEEP}
-        for person in people:
-            connected.queue.enqueue("contact", person.pk, **together)
-        connected.work()
-        assert Contact.objects.filter(organization=None).count() == 0
-        hours_go_by(connected, *people)
-        assert Contact.objects.filter(organization=None).count() == (0 if waits else number)
-        assert ApprovalRequest.objects.filter(state="pending").count() == (number if waits else 0)
-    if waits:
-        hours_go_by(connected, *people)
-        for person in people:
-            connected.run_pass(person)
-        assert {connected.status(person) for person in people} == {"synced"}
-        assert not ApprovalRequest.objects.filter(state="pending").exists()
-
-
-def test_a_person_who_removes_the_connected_item_is_followed_at_once(connected: World) -> None:
-    [ann] = unlinked(connected, 1)
-    choose_on_board(connected, ann)
-    connected.hear(ann)
-    assert (ann.organization, connected.status(ann)) == (None, "synced")
 
 
 @pytest.mark.parametrize("is_emptied", [False, True])

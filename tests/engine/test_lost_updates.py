@@ -6,7 +6,6 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sandbox.model import API_USER
 from sync.clock import sync_now
 from sync.models import ActivityLine, Intent, WebhookEvent
 from tests.support.world import World
@@ -65,40 +64,4 @@ def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World) -> None:
     assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
-def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="First")
-    world.sandbox.faults({"timeout": "before", "on": "mutation"})
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(role_title="Second")
-    world.settle()
-    world.hear()
-    world.pass_time(hours=2)
-    assert world.values(contact)["role_title"] == "Second"
-    late = {"item_id": contact.monday_id, "column_id": "role_title", "value": "First"}
-    world.sandbox.act("edit", **late, user_id=API_USER.id)
-    world.deliver()
-    world.run_pass(contact)
-    contact.refresh_from_db()
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("Second", "Second")
-    assert world.status(contact) == "synced"
-
-
 # --- an edit after a write without an answer --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("npd", "status"), [("Ours", "synced"), ("Later", "conflict")])
-def test_a_cell_that_is_emptied_after_a_write_without_an_answer_was_edited(world: World, npd: str, status: str) -> None:
-    """The cell reads as before the write, but an event says that the write landed: the edit is not overwritten."""
-    contact = world.linked(role_title="")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.sandbox.faults({"timeout": "after", "on": "mutation"})
-    world.work()
-    world.edit(contact, "role_title", "")
-    Contact.objects.filter(pk=contact.pk).update(role_title=npd)
-    world.deliver()
-    world.settle()
-    world.run_pass(contact)
-    contact.refresh_from_db()
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("", status)
-    assert contact.role_title == ("" if status == "synced" else "Later")

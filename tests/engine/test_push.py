@@ -123,18 +123,3 @@ def test_a_document_that_is_no_longer_valid_holds_such_calls_and_costs_no_record
     assert world.calls() - calls == 2
     world.work(seconds=20)
     assert {world.status(contact) for contact in contacts} == {"synced"}
-
-
-def test_a_read_that_is_two_writes_behind_does_not_take_the_newest_value_back(world: World) -> None:
-    contact = world.linked(role_title="One")
-    world.pass_time(minutes=1)
-    world.sandbox.control("faults", stale=30, on="query", skip=2)  # it reads before each write, too
-    world.save(contact, role_title="Two")
-    world.save(contact, role_title="Three")
-    world.deliver()
-    world.run_pass(contact)
-    assert not world.sandbox.control("faults", "GET")
-    assert (world.status(contact), contact.role_title) == ("pending", "Three")
-    world.work(contact, seconds=3)
-    assert (contact.sync_status, contact.role_title) == ("synced", "Three")
-    assert world.values(contact)["role_title"] == "Three"

@@ -12,10 +12,7 @@ from sync.models import ActivityLine, SyncQueue, WebhookEvent
 from sync.operations.comparison import compare_board
 from sync.operations.worker import drain
 from sync.queue import push_record
-from tests.engine.test_relations import choose_on_board, connected, organization
 from tests.support.world import World, mail
-
-__all__ = ["connected"]
 
 LOOKS = (2.5, 4.5, 53, 540)
 
@@ -78,38 +75,6 @@ def test_a_replica_that_is_older_than_the_one_that_showed_an_edit_undoes_nothing
     assert (world.status(ann), getattr(ann, column)) == ("synced", expected)
 
 
-def test_a_cell_of_several_connected_items_waits_for_the_edit_that_left_one(connected: World) -> None:
-    acme, beta = organization("Acme"), organization("Beta")
-    connected.work()
-    ann = connected.linked(organization=acme)
-    choose_on_board(connected, ann, acme, beta)
-    connected.hear(ann, minutes=30)
-    assert "2 items" in connected.block_of(ann, "organization")
-    lag(connected, edits=5)
-    choose_on_board(connected, ann, beta)
-    for wait in (0, *LOOKS[:2]):
-        connected.hear(ann, seconds=wait + 0.1)
-    assert (ann.organization, connected.status(ann)) == (beta, "synced")
-
-
-@pytest.mark.parametrize("is_new", [False, True])
-def test_edits_of_all_fields_arrive_beside_what_is_saved_meanwhile(world: World, is_new: bool) -> None:
-    ann = world.linked("Ann", email="ann@example.org", phone="+442079460018", role_title="Old", notes="hello")
-    world.pass_time(minutes=0 if is_new else 30)
-    lag(world, edits=5, writes=5)
-    for column, (new, _) in EDITS.items():
-        if column != "role_title":
-            world.edit(ann, column, new)
-    world.deliver()
-    world.save(ann, role_title="Ours")
-    for wait in LOOKS:
-        world.hear(ann, seconds=wait + 0.1)
-    expected = {column: value for column, (_, value) in EDITS.items()} | {"role_title": "Ours"}
-    assert {column: getattr(ann, column) for column in EDITS} == expected
-    assert (world.values(ann)["role_title"], world.status(ann)) == ("Ours", "synced")
-    assert not SyncConflict.objects.exists()
-
-
 @pytest.mark.parametrize("gap", [0.3, 0.6, 3])
 @pytest.mark.parametrize(("edits", "writes"), [(0.5, 4), (4, 0.5), (0, 10)])
 @pytest.mark.parametrize("is_told_first", [True, False])
@@ -126,15 +91,6 @@ def test_a_save_that_follows_an_edit_never_swaps_the_sides(
         world.hear(ann, seconds=seconds)
     [question] = SyncConflict.objects.filter(resolved_at=None)
     assert (question.npd_data, question.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
-
-
-def test_an_edit_just_after_our_write_arrives_at_once_though_mondays_clock_is_off(world: World, ann: Contact) -> None:
-    world.sandbox.control("clock", offset_seconds=world.offset - 240)
-    world.save(ann, role_title="Ours")
-    world.edit(ann, "role_title", "Theirs")
-    world.hear(ann)
-    assert (ann.role_title, world.status(ann)) == ("Theirs", "synced")
-    assert not SyncConflict.objects.exists()
 
 
 @pytest.mark.parametrize("seconds", [1, 8, 10])
@@ -227,18 +183,6 @@ def test_an_edit_that_no_read_shows_for_ten_minutes_is_not_waited_for_any_longer
     assert not SyncQueue.objects.filter(status="pending").exists()
     overridden = ActivityLine.objects.filter(entity_id=ann.pk, kind="overridden")
     assert [line.values["before"] for line in overridden] == (["Theirs"] if saved else [])
-
-
-def test_an_edit_that_neither_its_event_nor_a_read_shows_is_in_the_history(world: World, ann: Contact) -> None:
-    lag(world, edits=3_600)
-    world.edit(ann, "phone", {"phone": "442079460099", "countryShortName": "GB"})
-    world.hear()
-    world.save(ann, phone="+442079460055")
-    for wait in LOOKS:
-        world.hear(ann, seconds=wait + 0.1)
-    assert world.values(ann)["phone"] == "+442079460055"
-    line = ActivityLine.objects.get(entity_id=ann.pk, kind="overridden")
-    assert (line.values["before"], "raw_before" in line.values) == ("442079460099", False)
 
 
 def test_a_new_item_and_its_last_edit_become_a_record_once_reads_show_them(world: World) -> None:

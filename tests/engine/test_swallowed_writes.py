@@ -11,10 +11,7 @@ from npd.models import Contact
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.records.item_links import request_unlink
 from tests.engine.conftest import choose, clash
-from tests.engine.test_relations import connected, organization
 from tests.support.world import World, mail
-
-__all__ = ["connected"]
 
 MAPPED = {"email": "ann@example.org", "phone": "+442079460018", "role_title": "Boss", "notes": "Likes tea"}
 EDITS = {"role_title": "Theirs", "email": mail("t@example.org"), "notes": {"text": "Theirs"}, "name": "Theirs"}
@@ -38,31 +35,6 @@ def test_a_value_that_a_create_lost_is_sent_once_more(world: World, column: str)
     rest(world, ann)
     assert (world.status(ann), world.values(ann)[column]) == ("synced", MAPPED[column])
     assert world.sync_state(ann).altered == {}
-
-
-def test_a_relation_and_the_npd_id_that_a_create_lost_are_sent_once_more(connected: World) -> None:
-    acme = organization("Acme")
-    connected.work()
-    swallow(connected)
-    ann = connected.contact("Ann", organization=acme)
-    connected.work()
-    rest(connected, ann)
-    assert connected.values(ann) | {"npd_id": str(ann.pk), "organization": "Acme"} == connected.values(ann)
-    assert connected.status(ann) == "synced"
-
-
-def test_one_change_of_a_call_without_effect_is_sent_once_more(world: World) -> None:
-    people = world.linked_together(3, role_title="Old", notes="Old")
-    swallow(world, "role_title")
-    calls = world.calls("mutation")
-    Contact.objects.update(role_title="New", notes="New")
-    world.work()
-    assert {world.values(person)["role_title"] for person in people} == {"Old"}
-    assert {world.values(person)["notes"] for person in people} == {"New"}
-    rest(world, *people)
-    assert {(world.status(person), world.values(person)["role_title"]) for person in people} == {("synced", "New")}
-    assert world.calls("mutation") - calls == 2
-    assert not SyncConflict.objects.exists()
 
 
 def test_what_has_no_effect_twice_waits_with_a_note_until_a_side_changes(world: World) -> None:
@@ -101,16 +73,6 @@ def test_an_edit_after_a_write_without_effect_is_a_conflict(world: World, column
     rest(world, ann)
     conflict = SyncConflict.objects.get(resolved_at=None)
     assert (conflict.kind, conflict.npd_data, getattr(ann, column)) == ("fields", {column: saved}, saved)
-
-
-def test_an_edit_of_what_a_create_lost_is_a_conflict(world: World) -> None:
-    swallow(world, "role_title", count=9)
-    ann = world.contact("Ann", role_title="Ours")
-    world.work()
-    world.edit(ann, "role_title", "Theirs")
-    rest(world, ann)
-    conflict = SyncConflict.objects.get(resolved_at=None)
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
 
 
 @pytest.mark.parametrize(("times", "chosen"), [(1, "npd"), (1, "base"), (1, "custom"), (4, "npd"), (4, "custom")])

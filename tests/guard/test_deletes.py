@@ -79,24 +79,6 @@ def test_a_restore_ends_the_wait_for_approval_at_once_and_a_late_approval_says_s
     assert item_states(world, deleted) == ["active"] * 3
 
 
-@pytest.fixture
-def two_gone(world: World) -> list[str | None]:
-    """Items of two of three contacts, deleted in NPD: few enough to go without asking."""
-    contacts = linked(world, 3)[:2]
-    Contact.objects.filter(pk__in=[c.pk for c in contacts]).delete()
-    return [contact.monday_id for contact in contacts]
-
-
-def test_removals_that_are_sent_again_in_halves_count_once(world: World, two_gone: list[str]) -> None:
-    body = {"errors": [{"message": "bad", "extensions": {"code": "RecordInvalidException"}}]}
-    world.sandbox.faults({"status": 422, "on": "archive_item", "body": body})
-    before = world.calls()
-    world.work()
-    assert world.calls() - before == 4, "a read, the document, and its halves in the same pass"
-    assert item_states(world, two_gone) == ["archived"] * 2
-    assert states() == [ApprovalState.DONE] * 2
-
-
 def test_a_mass_archive_deletes_none_unapproved(world: World, archived: list[Contact], mary: User) -> None:
     assert (Contact.objects.count(), states()) == (3, [ApprovalState.PENDING] * 3)
     approve(pending_requests(), mary)

@@ -10,8 +10,8 @@ from conflicts.reports import FieldSelection
 from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
-from sync.choices import ApprovalKind, ApprovalState, UnmatchedReason
-from sync.models import ActivityLine, ApprovalRequest, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
+from sync.choices import ApprovalKind, ApprovalState
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, Intent, Tombstone, UnmatchedItem
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
@@ -56,22 +56,6 @@ def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: A
     assert open_conflict(contact.pk, "identity").monday_item_id == copy
 
 
-def test_the_last_item_of_a_record_is_not_archived_as_its_copy(world: World, pat: Any) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete_record")
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
-    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
-    world.sandbox.act("delete", item_id=contact.monday_id)
-    newcomers(world, seconds=11)
-    newcomers(world, seconds=11)
-    assert open_conflict(contact.pk, "identity").monday_item_id == copy, "asked anew"
-    for _ in range(3):
-        world.hear(minutes=11)
-    assert world.sandbox.item(copy)["state"] == "active"
-    row = UnmatchedItem.objects.get(item_id=copy)
-    assert (row.reason_code, row.ignored_at) == (UnmatchedReason.RECORD_DELETED, None)
-
-
 def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lost(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
@@ -97,21 +81,6 @@ def test_a_copy_that_can_not_be_archived_brings_back_no_deleted_record(world: Wo
     assert not Contact.objects.exists()
     assert world.sandbox.item(copy)["state"] == "active"
     assert UnmatchedItem.objects.get(item_id=copy).ignored_at
-
-
-def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    new, ignored = (duplicate(world, contact) for _ in range(2))
-    for copy, choice in ((new, "new_record"), (ignored, "leave_alone")):
-        choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, choice)
-    world.work()
-    world.sandbox.act("edit", item_id=ignored, column_id="role_title", text="edited")
-    newcomers(world, seconds=11)
-    record = Contact.objects.exclude(pk=contact.pk).get()
-    assert (record.monday_id, world.sandbox.item(new)["values"]["npd_id"]) == (new, str(record.pk))
-    assert world.sandbox.item(ignored)["state"] == "active"
-    assert IgnoredItem.objects.get(item_id=ignored).left_alone
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
 def questions() -> list[SyncConflict]:
@@ -304,19 +273,6 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_a_copy_in_question_never_brings_back_its_deleted_record_by_itself(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
-    contact.refresh_from_db()
-    contact.delete()
-    newcomers(world, seconds=11)
-    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
-    newcomers(world, seconds=11)
-    assert not Contact.objects.exists()
-    assert UnmatchedItem.objects.get(item_id=copy).reason_code == UnmatchedReason.RECORD_DELETED
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
     item = world.add("A. Example", email=mail("ann@example.com"))
     newcomers(world, seconds=11)
@@ -330,20 +286,3 @@ def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: 
     assert world.values(second)["npd_id"] == str(second.pk)
     assert (Tombstone.objects.get(entity_id=first.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
-
-
-def test_a_record_that_none_of_the_items_is_gets_one_of_its_own_and_is_not_asked_about_them_again(
-    world: World, pat: Any
-) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=False)
-    known = world.linked("Bea", email="ann@example.com")
-    others = [world.add(f"Ann {number}", email=mail("ann@example.com")) for number in (1, 2)]
-    contact = world.contact("Ann", email="ann@example.com")
-    world.work()
-    choose(open_conflict(contact.pk, "identity"), pat, "new_item")
-    world.work()
-    contact.refresh_from_db()
-    assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
-    assert contact.monday_id not in (*others, known.monday_id)
-    assert {row.item_id: row.entity_id for row in IgnoredItem.objects.all()} == dict.fromkeys(others, contact.pk)
-    assert not SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).exists()

@@ -19,6 +19,7 @@ from sync.records.item_links import RECREATE_KEY, request_recreation
 from tests.admin import states
 from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import choose, open_conflict, quiet_passes, take_away
+from tests.support.words import said
 from tests.support.world import TOM, World
 
 
@@ -85,7 +86,7 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -
     set_policy("delete_record")
     key = contact.pk
     item = take_away(world, contact, "delete")
-    SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message="it failed")
+    SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message=said("it failed"))
     mutations = world.calls("mutation")
     quiet_passes(world)
     assert not Contact.objects.filter(pk=key).exists()

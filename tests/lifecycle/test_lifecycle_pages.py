@@ -16,6 +16,7 @@ from sync.models.activity_lines import fold_alike
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import restore_by_person
 from tests.admin.test_records import words_of
+from tests.support.words import said
 from tests.support.world import World
 
 CONTACTS = "/admin/npd/contact/"
@@ -30,16 +31,17 @@ def away(transactional_db: None, client: Client) -> Client:
 
 
 def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_so(away: Client) -> None:
-    keys = [Contact.objects.create(name=name, email=f"{name}@x.org").pk for name in ("ann", "bob", "eve")]
-    form = {"action": "delete_selected", "_selected_action": [str(key) for key in keys[:2]], "post": "yes"}
+    contacts = [Contact(name=f"P{number}", email=f"p{number}@x.org") for number in range(121)]
+    keys = [contact.pk for contact in Contact.objects.bulk_create(contacts)]
+    form = {"action": "delete_selected", "_selected_action": [str(key) for key in keys[1:]], "post": "yes"}
     [message, _what_was_deleted] = away.post(CONTACTS, form, follow=True).context["messages"]
     undo = re.findall(r'href="([^"]+/restore/[^"]*)"', str(message))[0]
     question = away.get(undo)
-    assert question.context["question"].button == "Restore 2 deleted records"
+    assert question.context["question"].button == "Restore 120 deleted records"
     assert Contact.objects.count() == 1
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"] == CONTACTS
     assert set(Contact.objects.values_list("pk", flat=True)) == set(keys)
-    Tombstone.objects.filter(entity_id=keys[0]).update(state="waiting")
+    Tombstone.objects.filter(entity_id=keys[1]).update(state="waiting")
     assert away.get(undo).context["question"].button == "Restore 1 deleted record"
     Tombstone.objects.update(state="restored")
     assert not away.get(undo).context["question"].button
@@ -79,7 +81,12 @@ def test_the_activitys_line_of_a_deletion_restores_the_records(away: Client) -> 
 def test_the_activity_and_the_deleted_records_are_filtered_by_person_field_kind_and_day(away: Client) -> None:
     for number, (actor, kind, key) in enumerate((("ada", "push", "phone"), ("ben", "pull", "email"), ("", "link", ""))):
         ActivityLine.objects.create(
-            entity_type="contact", entity_id=uuid.uuid4(), actor=actor, kind=kind, key=key, sentence=f"Line {number}."
+            entity_type="contact",
+            entity_id=uuid.uuid4(),
+            actor=actor,
+            kind=kind,
+            key=key,
+            sentence=said(f"Line {number}."),
         )
     for query, sentences in (
         ("person=AD", ["Line 0."]), ("field=email", ["Line 1."]), ("kind__exact=link", ["Line 2."]),

@@ -6,30 +6,11 @@ from psycopg.errors import LockNotAvailable
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import ActivityLine, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import SyncMetadata
 from sync.reconcile.settle import items_and_deletions
-from tests.lifecycle.conftest import newcomers, open_conflict, quiet_passes, take_away
-from tests.lifecycle.test_item_gone import set_policy
+from tests.lifecycle.conftest import newcomers
 from tests.support.people import unlink
 from tests.support.world import World, mail
-
-
-def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    set_policy("create_item")
-    made_by = WebhookEvent.objects.get(type="create_pulse").body["event"]["userId"]
-    MondayAccount.objects.update_or_create(id=1, defaults={"user_id": str(made_by)})
-    old = take_away(world, contact)
-    quiet_passes(world)
-    contact.refresh_from_db()
-    assert contact.monday_id not in (None, old)
-    newcomers(world)
-    world.sandbox.act("restore", item_id=old)
-    newcomers(world)
-    assert world.sandbox.item(old)["state"] == "active"
-    assert world.sandbox.item(old)["values"]["npd_id"] == ""
-    assert open_conflict(contact.pk, "identity").monday_item_id == old
-    assert not ActivityLine.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
 def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(world: World) -> None:

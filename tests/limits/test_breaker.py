@@ -14,6 +14,7 @@ from sync.limits import breaker, failed_writes, probes
 from sync.models import ActivityLine, BoardLink, MondayAccount, SyncQueue
 from sync.monday import errors
 from tests.support.clock import stop_clock
+from tests.support.words import said
 
 pytestmark = pytest.mark.django_db
 
@@ -149,7 +150,7 @@ def test_waiting_jobs_are_found_by_what_they_wait_for_whatever_their_reason_says
     later = sync_now() + timedelta(hours=1)
     for number, waits_for in enumerate(WaitsFor):
         SyncQueue.objects.create(
-            entity_type="contact", remote_id=f"{number}", reason="Later.", waits_for=waits_for, next_retry=later
+            entity_type="contact", remote_id=f"{number}", reason=said("Later."), waits_for=waits_for, next_retry=later
         )
     due = SyncQueue.objects.filter(next_retry__lt=later).order_by("id").values_list("waits_for", flat=True)
     failed_writes.make_turns_due()

@@ -26,6 +26,7 @@ from tests.admin import states
 from tests.limits.test_breaker import ANSWER
 from tests.limits.test_worker import edit
 from tests.support.waiting import at_once
+from tests.support.words import said
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,7 +129,7 @@ def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(
 
 def test_a_check_cut_short_by_the_stop_is_due_at_once(monday_answers: responses.RequestsMock) -> None:
     BoardLink.objects.update(swept_at=sync_now(), swept_to=sync_now())
-    BoardLink.objects.filter(entity_type="organization").update(sweep_problem="Daily limit exceeded")
+    BoardLink.objects.filter(entity_type="organization").update(sweep_problem=said("Daily limit exceeded"))
     day_is_used_up()
     is_well(monday_answers)
     assert probes.try_again() == probes.RESUMED

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.boards import availability
 from sync.clock import sync_now
 from sync.limits import api_quota, breaker
@@ -92,18 +92,13 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
     assert api_quota.read_quota().used_today == 7
 
 
-def all_changed(world: World, monday: Planned, people: int, *, points: int) -> None:
-    """`people` contacts on both sides were changed in NPD; the minute has `points`."""
-    Contact.objects.bulk_create([Contact(name=f"P{number}", role_title="Boss") for number in range(people)])
+def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    Contact.objects.bulk_create([Contact(name=f"P{number}", role_title="Boss") for number in range(30)])
     world.work()
     world.hear()
-    monday.limits(plan="free", points=points)
+    monday.limits(plan="free", points=750_000)
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
-
-
-def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
-    all_changed(world, monday, 30, points=750_000)
     sent: list[float] = []
     monkeypatch.setattr(wakeups, "wake_board", lambda board, seconds=0.0: sent.append(seconds))
     world.work()
@@ -112,18 +107,4 @@ def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monke
     for _ in range(3):
         world.work(seconds=110)
     assert not Contact.objects.exclude(sync_status="synced").exists()
-    assert monday.refused == 0
-
-
-def test_a_board_with_one_change_does_not_wait_until_the_busy_one_is_done(world: World, monday: Planned) -> None:
-    firm = Organization.objects.create(name="Acme", notes="old")
-    all_changed(world, monday, 60, points=600_000)
-    Organization.objects.filter(pk=firm.pk).update(notes="new")
-    for _ in range(2):
-        SyncQueueService().process("contact")  # its wake-up always comes first
-        SyncQueueService().process("organization")
-        world.pass_time(seconds=110)
-    assert (world.values(firm)["notes"], world.status(firm)) == ("new", "synced")
-    synced = Contact.objects.filter(sync_status="synced").count()
-    assert 20 <= synced < 60  # and the busy one gets nearly all of the rest
     assert monday.refused == 0

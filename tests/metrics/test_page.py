@@ -22,6 +22,7 @@ from tests.admin.states import stop_board
 from tests.metrics.conftest import bearer, scrape
 from tests.support.clock import move_clock
 from tests.support.rows import count_queries
+from tests.support.words import said
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -146,7 +147,7 @@ def test_passes_sweeps_and_comparisons_tell_when_they_last_were_and_what_they_fo
     assert before.value("records_different", **CONTACT) is None
     now = sync_now()
     done = {"last_pass_at": now, "swept_at": now, "verified_at": now}
-    BoardLink.objects.update(**done, verified_records=50, differed_records=1, silence="No webhook since Tuesday.")
+    BoardLink.objects.update(**done, verified_records=50, differed_records=1, silence=said("No webhook since Tuesday."))
     figures = scrape()
     for name in ("pass", "sweep", "comparison"):
         assert figures.value(f"last_{name}_timestamp_seconds", **CONTACT) == pytest.approx(now.timestamp())

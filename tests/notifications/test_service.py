@@ -35,6 +35,7 @@ from tests.notifications.conftest import SLACK, TOKEN, Chats
 from tests.support.clock import reset_clock, stop_clock
 from tests.support.receivers import MailServer
 from tests.support.waiting import at_once, wait_for
+from tests.support.words import said
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MORNING = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -200,7 +201,7 @@ def test_an_item_that_is_matched_by_itself_a_moment_later_is_no_news_but_one_tha
 def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServer) -> None:
     choose(ada, Frequency.AT_ONCE)
     MondayAccount.objects.update(
-        stop_reason="Monday rejects the token. Enter another.", stopped_until=sync_now() + timedelta(days=1),
+        stop_reason=said("Monday rejects the token. Enter another."), stopped_until=sync_now() + timedelta(days=1),
         stopped_since=sync_now(), stop_code="token",
     )  # fmt: skip
     notify_people()

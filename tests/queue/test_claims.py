@@ -36,7 +36,7 @@ def clock() -> Any:
 DEAD = 500
 BURY = """
     INSERT INTO sync_queue (entity_type, entity_id, status, attempts, finished_at, error_message, created_at)
-    SELECT 'contact', gen_random_uuid(), 'failed', 5, sync_now(), 'Monday refused it.',
+    SELECT 'contact', gen_random_uuid(), 'failed', 5, sync_now(), '{"code": "closed_by_then", "params": {}}',
         sync_now() - number * interval '1 second'
     FROM generate_series(1, %s) AS number
 """

@@ -29,6 +29,7 @@ from sync.operations.sweep import boards_to_sweep, sweep_board, sweep_due_boards
 from sync.outbox import wakeups
 from sync.queue import SyncQueueService
 from tests.support.refusals import refusal
+from tests.support.words import said
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,7 +128,7 @@ def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(world: Wo
 
 def test_a_comparison_cut_short_is_repeated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sync_now() - timedelta(hours=30)
-    BoardLink.objects.update(compared_at=before, compared="All the same.")
+    BoardLink.objects.update(compared_at=before, compared=said("All the same."))
     stop_after(monkeypatch, 1)
     [first] = compare_due_boards()
     assert "had to end" in first.problem
@@ -141,7 +142,7 @@ def test_pruning_ends_after_a_batch_and_the_rest_goes_the_next_time(monkeypatch:
     monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     old = sync_now() - timedelta(days=used.HISTORY_DAYS + 1)
     ActivityLine.objects.bulk_create(
-        ActivityLine(entity_type="contact", kind="edit", sentence="old", actor="") for _ in range(5)
+        ActivityLine(entity_type="contact", kind="edit", sentence=said("old"), actor="") for _ in range(5)
     )
     ActivityLine.objects.update(at=old)
     process.request_shutdown()

@@ -11,7 +11,6 @@ from urllib3 import HTTPResponse
 
 from npd.models import Contact
 from sync.operations.comparison import compare_board
-from sync.operations.sweep import sweep_board
 from tests.engine.test_relations import choose_on_board, connected, organization
 from tests.support.world import World
 
@@ -50,23 +49,6 @@ def without_logs(node: Any, log: Any) -> None:
     elif isinstance(node, list):
         for value in node:
             without_logs(value, log)
-
-
-@pytest.mark.parametrize("log", [None, []], ids=["null", "empty"])
-def test_an_edit_whose_webhook_was_lost_comes_in_at_night_without_the_activity_log(world: World, log: Any) -> None:
-    ann = world.linked("Ann", role_title="Old")
-    changing_answers(world, lambda query, data: without_logs(data, log))
-    world.sandbox.control("webhooks", rule="drop", count=None)
-    sweep_board(world.link())
-    world.pass_time(hours=1)
-    sweep_board(world.link())
-    world.work()
-    world.edit(ann, "role_title", "Theirs")
-    world.pass_time(minutes=11)
-    sweep_board(world.link())
-    compare_board(world.link())
-    world.work(ann)
-    assert ann.role_title == "Theirs"
 
 
 def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(world: World) -> None:

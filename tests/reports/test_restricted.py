@@ -60,17 +60,6 @@ def test_a_new_contact_with_a_closed_column_is_made_without_it(world: World) -> 
     assert calls <= 8
 
 
-def test_an_item_that_is_closed_holds_its_record_alone(world: World, people: Any) -> None:
-    ann, bob = people
-    close(world, items=[str(ann.monday_id)])
-    world.save(ann, role_title="New", notes="New")
-    for number in range(3):
-        world.save(bob, role_title=f"R{number}")
-        assert (world.values(bob)["role_title"], world.status(bob)) == (f"R{number}", "synced")
-    assert calls_while(world, 60) <= 20
-    assert edits_come_in(world, bob, "Theirs")
-
-
 def a_full_board(world: World, ann: Contact) -> None:
     world.sandbox.control("boards", board_id=world.board_id(), items_limit=2)
 

@@ -176,21 +176,6 @@ def test_a_copy_whose_npd_id_is_to_be_cleared_finds_out_that_writes_work_again(w
     assert [world.sandbox.item(copy)["values"]["npd_id"] for copy in copies] == ["", ""]
 
 
-def test_a_probe_whose_read_fails_costs_its_record_an_attempt_only_if_it_fails_alone_again(world: World) -> None:
-    ann = world.linked("Ann", role_title="Old")
-    writes_stopped(world)
-    # The probe is the only waiting record without an unanswered create.
-    Contact.objects.exclude(pk=ann.pk).delete()
-    world.save(ann, role_title="New")
-    job = SyncQueue.objects.get(entity_id=ann.pk, status="pending")
-    attempts = []
-    for _ in range(2):
-        world.sandbox.faults({"status": 500, "on": "items"})
-        world.work(minutes=61)
-        attempts.append(SyncQueue.objects.get(pk=job.pk).attempts)
-    assert attempts == [0, 1]
-
-
 def test_saves_that_need_no_write_do_not_wait_for_a_probe_each(world: World) -> None:
     synced_contacts(world, 12)
     saved = Contact.objects.filter(pk__in=list(Contact.objects.values_list("pk", flat=True)))

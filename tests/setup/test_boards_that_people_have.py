@@ -21,6 +21,7 @@ from sync.operations.sweep import enqueue_items
 from sync.records.item_links import ignore_unmatched
 from tests.admin.forms import answer_to_question
 from tests.support.sandbox import Sandbox
+from tests.support.words import said
 from tests.support.world import World, mail
 
 Run = Callable[..., str]
@@ -187,7 +188,7 @@ def test_it_stays_while_its_column_is_missing(world: World, settings: Any) -> No
 
 def test_many_records_of_one_name_hide_no_other(world: World) -> None:
     board = world.link().board_id
-    BoardLink.objects.update(creates_records=True, creates_held="Nobody can be recognized.")
+    BoardLink.objects.update(creates_records=True, creates_held=said("Nobody can be recognized."))
     Contact.objects.bulk_create(Contact(name="John Smith") for _ in range(201))
     ann = Contact.objects.create(name="Ann")
     items = [world.sandbox.act("add", board_id=board, name=name)["id"] for name in ("John Smith", "Ann")]

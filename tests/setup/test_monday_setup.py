@@ -29,6 +29,7 @@ from sync.monday.client import MondayClient
 from sync.monday.errors import BOARD_FULL, MondayError
 from sync.operations.setup.board_setup import switch_board
 from tests.support.sandbox import Sandbox
+from tests.support.words import said
 
 pytestmark = pytest.mark.django_db
 
@@ -61,7 +62,7 @@ def contacts_link() -> BoardLink:
 
 def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
     MondayAccount.objects.create(
-        id=1, needs_probe=True, stop_reason="away", failures=9, stopped_until="2999-01-01T00:00:00Z"
+        id=1, needs_probe=True, stop_reason=said("away"), failures=9, stopped_until="2999-01-01T00:00:00Z"
     )
     run("monday_setup")
     link, organizations = contacts_link(), BoardLink.objects.get(entity_type="organization")
@@ -127,7 +128,7 @@ def test_what_an_administrator_changes_while_the_board_is_read_stays(monday: San
 
 def test_a_board_named_in_settings_wins_with_its_columns(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
-    IgnoredItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")
+    IgnoredItem.objects.create(entity_type="contact", item_id="1", reason=said("on the old board"))
     UnmatchedItem.objects.create(entity_type="contact", item_id="2", name="on the old board", reason_code="no_key")
     board_id = monday.add_board("Ours", ("mail_addr", "Email", "email"), ("phone", "Old phone", "text"))
     settings.MONDAY_CONTACTS_BOARD_ID = board_id

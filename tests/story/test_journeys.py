@@ -17,8 +17,9 @@ from playwright.sync_api import Locator, Page, expect
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import attention
+from sync.models import ActivityLine
 from tests.conftest import PAGE_TIMEOUT
-from tests.story.conftest import Hand, every_second, own_sandbox, sign_in, synced, worker_asleep
+from tests.story.conftest import Hand, every_second, names_on_board, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
 from tests.support.pages import barriers, barriers_in_both_schemes, inbox_badge, press
 from tests.support.receivers import MailServer
@@ -215,6 +216,55 @@ def test_a_wrong_phone_number_is_put_back_in_three_clicks(site: Site, screen: Pa
     danuta.refresh_from_db()
     assert danuta.phone == "+12025550188"
     assert site.sandbox.item(danuta.monday_id)["values"]["phone"].endswith("0188")
+
+
+# Somebody who unlinks and deletes too many.
+
+
+def test_what_was_unlinked_and_deleted_at_once_comes_back_from_the_activity(site: Site, screen: Page) -> None:
+    names = [f"Ann {letter}" for letter in "ABCDEFGHIJKL"]
+    Contact.objects.bulk_create(Contact(name=name, email=f"{name[-1]}@example.com") for name in names)
+    site.wait_for("all are synced", synced)
+    items = dict(Contact.objects.values_list("name", "monday_id"))
+    sign_in(site, screen)
+    faults = act_on_all(screen, "Unlink from Monday…", "Unlink 12 contacts from Monday")
+    site.wait_for("all are unlinked", lambda: not Contact.objects.exclude(monday_id=None).exists())
+    faults += take_back(screen, "… and 11 more records", "Undo…", "Link 12 contacts with their items again")
+    screen.get_by_text("12 contacts are linked again.").wait_for()
+    site.wait_for("all are synced again", synced)
+
+    faults += act_on_all(screen, "Delete…", "Delete 12 contacts")
+    told = ActivityLine.objects.filter(actor=site.username).exclude(kind="unlinked")
+    site.wait_for("the passes have told it", lambda: sum(line.is_of_deletion for line in told) == len(names))
+    faults += take_back(screen, "Deleted 12 contacts in NPD.", "Restore…", "Restore 12 deleted records")
+    screen.get_by_text("12 records restored.").wait_for()
+    site.wait_for("both sides are as before", lambda: synced(*names) and names_on_board(site) == names)
+    assert dict(Contact.objects.values_list("name", "monday_id")) == items
+    assert not faults
+
+
+def act_on_all(page: Page, act: str, confirmation: str) -> list[str]:
+    """Tick all contacts of the list, and confirm an act on them."""
+    page.goto("/admin/npd/contact/?q=Ann")
+    page.locator("#action-toggle").check()
+    page.locator(".actions").get_by_role("button", name=act).click()
+    button = page.get_by_role("button", name=confirmation)
+    button.wait_for()
+    faults = barriers_in_both_schemes(page)
+    button.click()
+    return faults
+
+
+def take_back(page: Page, words: str, link: str, confirmation: str) -> list[str]:
+    """Press the link of the activity's line with these words, and confirm it."""
+    page.goto("/admin/sync/activityline/")
+    faults = barriers_in_both_schemes(page)
+    page.locator("tr.data-row", has_text=words).get_by_role("link", name=re.compile(f"^{link}")).click()
+    button = page.get_by_role("button", name=confirmation)
+    button.wait_for()
+    faults += barriers_in_both_schemes(page)
+    button.click()
+    return faults
 
 
 # Somebody on a phone.

@@ -14,6 +14,7 @@ from sync.clock import sync_now
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
 from sync.outbox import enqueue
+from tests.support.words import said
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
@@ -76,7 +77,7 @@ def job(**values: Any) -> Trouble:
 
 
 def snoozed(world: World, contact: Contact) -> None:
-    job(attempts=1, next_retry=sync_now() + timedelta(hours=1), error_message="a failure")(world, contact)
+    job(attempts=1, next_retry=sync_now() + timedelta(hours=1), error_message=said("a failure"))(world, contact)
 
 
 def with_an_open_intent(world: World, contact: Contact) -> None:
@@ -117,7 +118,7 @@ TROUBLES: dict[str, Trouble] = {
     "no sync state": without_sync_state,
     "a sync state of another item": lambda world, c: SyncMetadata.objects.filter(entity_id=c.pk).update(remote_id="1"),
     "a job in backoff": snoozed,
-    "a failed job": job(status="failed", error_message="a failure"),
+    "a failed job": job(status="failed", error_message=said("a failure")),
     "an open intent": with_an_open_intent,
     "an event that nobody weighed": with_an_event_that_nobody_weighed,
     "a conflict that is over": with_a_conflict_that_is_over,
@@ -205,25 +206,6 @@ def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_delete
     world.work()
     assert world.sync_state(contact).remote_state == "archived"
     assert Contact.objects.filter(pk=contact.pk).exists()
-
-
-def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post: Post) -> None:
-    for name in ("Ann", "Bo", "Cy"):
-        world.linked(name)
-    world.sandbox.faults({"listing": 0, "on": "items_page", "count": 1})
-    result = compared(post)
-    assert (result.unlisted, result.need_pass) == (0, 0)
-    assert not SyncQueue.objects.filter(status="pending").exists()
-    assert result.items == 0
-
-
-def test_every_page_is_compared(world: World, post: Post) -> None:
-    world.list_in_pages_of_eight()
-    rows = [{"name": f"Item {number}", "values": {}} for number in range(9)]
-    world.sandbox.control("items", board_id=world.board_id(), items=rows)
-    calls = world.calls()
-    assert compared(post).items == 9
-    assert world.calls() - calls == 3
 
 
 def test_on_request_a_record_that_a_cut_listing_lacked_gets_its_pass(world: World, post: Post) -> None:

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ActivityLine, BoardLink, IgnoredItem
@@ -13,6 +12,7 @@ from sync.monday import board_events
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_board
 from tests.support.clock import move_clock
+from tests.support.words import said
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
@@ -118,10 +118,6 @@ def test_after_months_idle_the_night_finds_what_is_too_old_for_the_sweep(world: 
     assert (contact.role_title, world.status(contact)) == ("Countess", "synced")
 
 
-def overwritten() -> list[SyncConflict]:
-    return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
-
-
 @pytest.mark.parametrize(("left_alone", "contacts"), [(False, 2), (True, 1)])
 def test_the_night_finds_an_edit_of_an_item_that_is_another_than_a_record_but_not_of_one_left_alone(
     world: World, post: Post, left_alone: bool, contacts: int
@@ -129,7 +125,7 @@ def test_the_night_finds_an_edit_of_an_item_that_is_another_than_a_record_but_no
     contact = world.linked()
     item_id = world.add("Ann", email=contact.email)
     IgnoredItem.objects.create(
-        entity_type="contact", item_id=item_id, entity_id=contact.pk, reason="Mary did.", left_alone=left_alone
+        entity_type="contact", item_id=item_id, entity_id=contact.pk, reason=said("Mary did."), left_alone=left_alone
     )
     world.sandbox.act("edit", item_id=item_id, column_id="email", value="other@example.com")
     post.lose()

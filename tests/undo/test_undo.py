@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pghistory.models
 import pytest
@@ -13,10 +12,12 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import ActivityLine, FieldMapping
-from sync.operations.activity_undo import NO_EARLIER_VALUE, lines_of_batch, plan_undo, undo_lines
+from sync.operations.activity_undo import NO_EARLIER_VALUE, lines_of_acts, plan_undo, undo_lines
 from tests.admin import states
+from tests.admin.test_records import words_of
 from tests.engine.test_relations import adopt_column, choose_on_board
 from tests.explain.test_causes import last
+from tests.files.conftest import imported
 from tests.support.world import World
 
 MOVED = {"before": "Boss", "after": "Chair", "raw_before": {"role_title": "Boss"}, "raw_after": {"role_title": "Chair"}}
@@ -122,14 +123,14 @@ def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, 
         world.edit(contact, "notes", "new")
     world.hear()
     Contact.objects.filter(pk=contacts[1].pk).update(role_title="President")
-    result = undo_lines(lines_of_batch(last(contacts[0], "pull").batch_id), by=dora)
+    result = undo_lines(lines_of_acts([last(contacts[0], "pull").batch_id]), by=dora)
     assert sorted((s.name, s.label) for s in result.undone) == [
         ("Contact 0", "Notes"), ("Contact 0", "Role"), ("Contact 1", "Notes"),
     ]  # fmt: skip
     assert [(s.name, s.current_text) for s in result.left_alone] == [("Contact 1", "President")]
     world.work()
     assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "President"]
-    assert len(undo_lines(lines_of_batch(result.batch_id), by=dora).undone) == 3
+    assert len(undo_lines(lines_of_acts([result.batch_id]), by=dora).undone) == 3
     world.work()
     sides = [world.values(contact) for contact in contacts]
     assert [(values["role_title"], values["notes"]) for values in sides] == [("Chair", "new"), ("President", "new")]
@@ -202,15 +203,46 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     assert browser.get("/admin/sync/activityline/1,999999999/undo/").status_code == 404
 
 
-def test_a_batch_has_its_page(pull: ActivityLine, admin_client: Client) -> None:
-    batch = uuid4()
-    for number in (2, 3):
-        contact = states.synced(f"Contact {number}", str(number), role_title="Chair")
-        states.decided(contact, "Chair.", key="role_title", values=MOVED)
-    ActivityLine.objects.update(batch_id=batch)
-    Contact.objects.filter(name="Contact 3").update(role_title="President")
-    url = f"/admin/sync/activityline/batch/{batch}/undo/"
-    page = admin_client.get(url).content.decode()
-    assert all(words in page for words in ("2 values of 2 records go back", "1 change can&#x27;t be undone here"))
-    admin_client.post(url, {"confirmed": "yes"})
-    assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]
+def offers(browser: Client) -> list[tuple[str, str, str]]:
+    """Of each line of the activity: its kind, and the link that takes it back."""
+    rows = browser.get("/admin/sync/activityline/").context["cl"].result_list
+    return [(row.kind, row.page_offer.label, row.page_offer.url) for row in rows]
+
+
+def test_what_one_person_edited_on_many_records_is_taken_back_at_once(world: World, dora: User) -> None:
+    contacts = world.linked_together(4, role_title="Boss")
+    ActivityLine.objects.all().delete()
+    for contact in contacts:
+        world.edit(contact, "role_title", "Chair")
+    world.hear()
+    browser = world.browser(dora)
+    Contact.objects.filter(pk=contacts[0].pk).update(role_title="President")
+    [undo] = [url for kind, _, url in offers(browser) if kind == "pull"]
+    question = browser.get(undo).content.decode()
+    assert all(words in question for words in ("3 values of 3 records go back", "1 change can&#x27;t be undone"))
+    assert browser.post(undo, {"confirmed": "yes"}).headers["Location"] == "/admin/sync/activityline/"
+    assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "Boss", "President"]
+    assert ("pull", "Partly undone", "") in offers(browser)
+    [redo] = [url for kind, label, url in offers(browser) if (kind, label) == ("undo", "Redo…")]
+    browser.post(redo, {"confirmed": "yes"})
+    assert ("pull", "Undo…", undo) in offers(browser)
+
+
+def test_the_undo_of_an_import_is_one_line_whatever_becomes_of_the_items(world: World, dora: User) -> None:
+    browser = world.browser(dora)
+    people = "".join(f"P{number},p{number}@x.org,Firm {number % 2}\n" for number in range(5))
+    imported(browser, f"Name,Email,Company\n{people}", create_missing="on")
+    world.work()
+    undo = next(url for kind, _, url in offers(browser) if kind == "import")
+    question = words_of(browser.get(undo).content.decode())
+    assert question.count("If somebody has edited one of them there") == 1
+    before = len(offers(browser))
+    browser.post(undo, {"confirmed": "yes"})
+    world.work()
+    assert not Contact.objects.exists()
+    assert len(offers(browser)) == before + 1
+    kind, label, restore = offers(browser)[0]
+    assert (kind, label) == ("undo", "Restore…")
+    browser.post(restore, {"confirmed": "yes"})
+    assert (Contact.objects.count(), Organization.objects.count()) == (5, 2)
+    assert not [label for kind, label, url in offers(browser) if kind == "undo" and url]

@@ -183,8 +183,8 @@ def board_results(
         message = f"{title}: the group {link.group_id}, to which new items go, is archived or deleted."
         fix = f"Restore the group on the board, or let another one be chosen: {_RUN_SETUP}"
         yield CheckResult("problem", "board", message, fix)
-    problems = [board_columns.column_problem(link, mapping, board)[1] for mapping in link.mappings.all()]
-    problems = [problem for problem in (*problems, board_columns.npd_id_problem(link, board)) if problem]
+    found = [board_columns.column_problem(link, mapping, board)[1] for mapping in link.mappings.all()]
+    problems = list(filter(None, (*found, board_columns.npd_id_problem(link, board))))
     for problem in problems:
         fix = f"Restore it on the board, or map the field to another column. {_RUN_SETUP}"
         yield CheckResult("problem", "columns", f"{title}: {problem}", fix)

@@ -32,8 +32,9 @@ from sync.records import authors
 from sync.records.approvals import release_obsolete
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY, UnmatchedFinding, note_unmatched
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES
+from sync.words.message import Message
 
-BOARD_LEFT = "The records are synced with another board now."
+BOARD_LEFT = Message("board_left")
 
 # What a sync state says after its record's board was left. The bases stay: they belong to an earlier version of their
 # mappings and so count as none, but still tell which values were emptied since.
@@ -53,7 +54,7 @@ STATE_WITHOUT_ITEM: Mapping[str, Any] = {
     "is_unplanned": False,
 }
 
-CHOSEN = "Linked with the item of its name, as chosen in the set-up."
+CHOSEN = Message("item_linked_as_chosen")
 
 # Rows that a statement takes at once.
 BATCH = 1_000

@@ -305,7 +305,7 @@ class Gatherer:
         if columns is not None:
             for mapping in mappings:
                 code, problem = board_columns.column_problem(link, mapping, columns)
-                mapping.problem = problem
+                mapping.problem = problem or ""
                 mapping.problem_code = code or ""
             link = copy(link)
             link.npd_id_problem = board_columns.npd_id_problem(link, columns)

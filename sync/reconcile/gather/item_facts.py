@@ -51,6 +51,7 @@ from sync.reconcile.restraints import may_empty
 from sync.records import authors
 from sync.records.approvals import HOUR, OPEN_REQUEST_STATES, ApprovalFacts, read_approvals
 from sync.records.item_links import AS_NEW_KEY, left_by_deleted_record
+from sync.words.message import Message
 
 DAY = timedelta(days=1)
 
@@ -156,16 +157,16 @@ def deletion_obstacles(record: models.Model) -> tuple[str, str]:
         collector.collect([record])
     except (models.ProtectedError, models.RestrictedError) as error:
         objects = getattr(error, "protected_objects", None) or getattr(error, "restricted_objects", [])
-        return f"{_count_by_kind(list(objects))} in NPD can't be without “{record}”.", ""
+        return Message("needs_record", others=_count_by_kind(list(objects)), record=str(record)), ""
     cascade = [other for rows in (*collector.data.values(), *collector.fast_deletes) for other in rows]
     others = [other for other in cascade if other != record]
     if others:
-        return f"{_count_by_kind(others)} in NPD would be deleted with “{record}”.", ""
+        return Message("deleted_with_record", others=_count_by_kind(others), record=str(record)), ""
     emptied: list[models.Model] = []
     groups: list[Any] = [group for rows in collector.field_updates.values() for group in rows]
     for group in groups:
         emptied += [group] if isinstance(group, models.Model) else group
-    return "", f" {_count_by_kind(emptied)} in NPD would no longer name it." if emptied else ""
+    return "", Message("would_lose_record", others=_count_by_kind(emptied)) if emptied else ""
 
 
 def _count_by_kind(records: list[models.Model]) -> str:
@@ -294,17 +295,18 @@ def records_in_answers(
     is_named = models.Q(pk__in=ids) | models.Q(monday_id__in={answer.item_id for answer in answers})
     records = {record.pk: record for record in board.model.objects.filter(is_named)}
     unedited = unedited_records(board.model, {answer.merged_id for answer in answers if answer.merged_id is not None})
-    obstacles = {}
+    obstacles = dict[UUID, str]()
     for answer in answers:
         merged = records.get(answer.merged_id) if answer.merged_id else None
         if merged is None:
             continue
         conflict = answer.conflict
         is_as_shown = conflict.shown.get(str(merged.pk)) == field_values.record_values(board, merged)
+        problem: str
         if not (is_as_shown and conflict.is_answered_as_shown):
-            problem = f"“{merged}” was edited since this was asked. Look at its values, then choose again."
+            problem = Message("merged_edited", record=str(merged))
         elif merged.pk not in unedited:
-            problem = f"“{merged}” was changed in NPD meanwhile, so it isn't deleted. Choose again."
+            problem = Message("merged_changed", record=str(merged))
         else:
             problem, _ = deletion_obstacles(merged)
         obstacles[conflict.conflict_id] = problem

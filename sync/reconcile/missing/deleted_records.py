@@ -34,6 +34,7 @@ from sync.reconcile.missing.unmatched_items import assigned_items
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
+from sync.words.message import Message, sentences
 
 # States that no pass changes: the item stays on purpose, or the record is there again.
 FINAL_STATES = (choices.TombstoneState.KEPT, choices.TombstoneState.UNLINKED, choices.TombstoneState.RESTORED)
@@ -79,7 +80,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
     elif tombstone.monday_id is None:
         _end_deletion(plan, nothing_left, TombstoneReason.NO_ITEM)
     elif facts.owner is not None:
-        _end_deletion(plan, nothing_left, TombstoneReason.OTHER_OWNER, owner=facts.owner)
+        _end_deletion(plan, nothing_left, TombstoneReason.OTHER_OWNER, owner=str(facts.owner))
     elif not record.may_sync:
         _end_deletion(plan, kept, TombstoneReason.SYNC_OFF)
     # A verdict that isn't known leaves it in or out as it was.
@@ -126,7 +127,7 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
         _end_deletion(plan, kept, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     elif owner := facts.npd_id_records.get(plan.id):
         state = choices.TombstoneState.NOTHING_LEFT
-        _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=owner)
+        _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=str(owner))
     else:
         _decide_by_present_item(facts, plan, item, linked_now)
 
@@ -140,7 +141,7 @@ def _decide_by_present_item(
         kept = choices.TombstoneState.KEPT
         _end_deletion(plan, kept, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     elif item.id in linked_now:
-        waits = "Another record is being linked with its item."
+        waits = Message("item_being_linked")
         plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
     else:
         _decide_by_policy(facts.board, plan, item)
@@ -152,7 +153,7 @@ def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> None:
     plan.sync_state.removed_since = since
     seconds = facts.board.settings.removed_item_quiet_seconds - (facts.now - since).total_seconds()
     if plan.facts.tombstone.state in OPEN_TOMBSTONE_STATES and seconds > 0:
-        detail = "Deleted in NPD. Monday doesn't show its item. NPD Sync looks for it again in a few minutes."
+        detail = Message("deleted_item_not_shown")
         plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
     else:
         _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
@@ -179,9 +180,9 @@ def _end_after_our_removal(
     board: BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
 ) -> None:
     """End it after our call removed the item; edits that were removed with it go to the history."""
-    addition = ""
+    addition: Message | None = None
     if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan, item)):
-        addition = f" What was edited there before is in its activity: {', '.join(edits)}."
+        addition = Message("edits_in_activity", fields=", ".join(edits))
         plan.add_lines(*edits.values())
     # The state, its reason and the kind of the line have one name.
     _end_deletion(plan, state, TombstoneReason(state), kind=ActivityKind(state), more=addition, item=item.name)
@@ -215,28 +216,23 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
     """Ask a person about the item, and end the pass; `problem` says why a choice can't be applied."""
     facts = plan.facts
     if facts.choice is None and facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY) is not None:
-        problem = "The record was deleted in NPD since you chose. Choose again."
+        problem = Message("deleted_since_choice")
     # An unreadable value may have been edited: it is asked about, but not called edited.
     is_edited = any(edit.base or edit.monday for edit in plan.edits)
     reason = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION
-    again = ""
+    again = False
     if plan.sync_state.remote_state == ITEM_IS_BACK:
         reason = TombstoneReason.QUESTION_RESTORED
-        again = " again"
+        again = True
     item_name = f"“{plan.item.name}”" if plan.item else "its item"
     # Without a line: the conflict adds one to the history.
-    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=facts.record, item=item_name)
-    removing = "The deletion stays. The item leaves the board; people can restore it on Monday."
-    remove = reports.Option(acts.ARCHIVE_ITEM, removing, label=f"Archive the item{again}")
-    if policy == acts.DELETE_ITEM:
-        removing = f"{removing.removesuffix('.')} for 30 days."
-        remove = reports.Option(acts.DELETE_ITEM, removing, label=f"Delete the item{again}")
-    restoring = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
-    unlinking = "The record stays deleted; the item stays on the board without an NPD ID, and becomes no new record."
+    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=str(facts.record), item=item_name)
+    removing = acts.DELETE_ITEM if policy == acts.DELETE_ITEM else acts.ARCHIVE_ITEM
+    label = Message(f"label_{removing}_again" if again else f"label_{removing}")
     options = [
-        remove,
-        reports.Option(acts.RESTORE_RECORD, restoring, label="Restore the record"),
-        reports.Option(acts.UNLINK, unlinking, label="Unlink the item"),
+        reports.Option(removing, Message(f"effect_{removing}"), label=label),
+        reports.Option(acts.RESTORE_RECORD, Message("effect_restore_record"), label=Message("label_restore_record")),
+        reports.Option(acts.UNLINK, Message("effect_unlink_item"), label=Message("label_unlink_item")),
     ]
     plan.question = questions.ask(plan.record, plan.item_id, plan.reason, options, plan.edits)
     plan.question.reject_answer(problem)
@@ -248,14 +244,14 @@ def _end_deletion(
     reason: TombstoneReason,
     *,
     kind: ActivityKind | None = ActivityKind.DELETE,
-    more: str = "",
-    **params: object,
+    more: Message | None = None,
+    **params: str | None,
 ) -> None:
     """End the deleted record's pass with this state and reason.
 
     `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
     """
-    sentence = reason.sentence(**params) + more
+    sentence = sentences(Message(f"because_{reason}", **params), more or "")
     tombstone = plan.facts.tombstone
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:
@@ -274,10 +270,7 @@ def lost_edits(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
     """
     choice = plan.facts.choice
     seen_values = choice.seen_values if choice else {}
-    why = (
-        "the item left the board with that, because its record was deleted in NPD. Once the record is restored, that "
-        "can be undone here."
-    )
+    why = Message("left_with_deleted_record")
     unseen = []
     for edit in edited_cells(board, plan, item, _ALL_DIRECTIONS):
         _, seen_monday = seen_values.get(edit.key, (None, None))
@@ -372,7 +365,7 @@ def take_removal_answer(board: BoardContext, plan: pass_plan.DeletedPlan, answer
         _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
     elif answer.item is None:
         if answer.verdict is pass_plan.WriteVerdict.FAILED:
-            plan.reason = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
+            plan.reason = Message("item_not_removed", why=answer.detail)
         plan.ending = answer.ending
     elif plan.act in STATE_AFTER:
         _end_after_our_removal(board, plan, STATE_AFTER[plan.act], answer.item)
@@ -397,14 +390,9 @@ def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> N
         plan.start_anew(pass_plan.Outcome.RELEASED, pause)
 
 
-def restored_sentence(plan: pass_plan.DeletedPlan) -> str:
+def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:
     """Return what is said about a record that was restored, as a person chose."""
-    if plan.item_to_keep:
-        return "Restored as somebody decided, with what was edited on Monday."
-    return (
-        "Restored as somebody decided, as it was when it was deleted: its item has left the board meanwhile, so it "
-        "gets a new one. What was edited there is in the conflict."
-    )
+    return Message("restored_with_item" if plan.item_to_keep else "restored_without_item")
 
 
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
@@ -451,7 +439,7 @@ def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictRe
         yield plan.question
     for conflict in facts.conflicts if plan.is_settled else ():
         if conflict.kind != ConflictKind.DELETE:
-            why = "The record was deleted in NPD."
+            why = Message("record_was_deleted")
             yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
         elif plan.question is None:
             is_carried_out = plan.restores or plan.reason_code in (*_BY_US, TombstoneReason.UNLINKED)

@@ -25,6 +25,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts, RecordHistory, is_create
 from sync.reconcile.missing import questions
 from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
+from sync.words.message import Message
 
 
 def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -53,17 +54,13 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
 def _whether_same_record(record: SyncedModel, others: Sequence[SyncedModel], match_label: str) -> ConflictReport:
     """Return the question whether a record that was made from an item is the same as one of these others."""
-    deletion = f"The record “{record}” is deleted in NPD"
     options = []
     for other in others:
-        effect = f"{deletion}, and its item is linked with “{other}”."
-        if other.monday_id:
-            effect = f"{deletion}, and its item with it as the board's setting says. “{other}” keeps its own item."
-        label = f"The same as “{other}”: delete “{record}”"
-        options.append(Option(acts.MERGE_RECORDS, effect, str(other.pk), label))
-    options.append(Option(acts.TWO_RECORDS, acts.ACTS[acts.TWO_RECORDS].effect))
-    names = questions.quoted_names(others)
-    sentence = f"“{record}”, which was made from an item on the board, has the same {match_label} as {names}."
+        names = {"record": str(record), "other": str(other)}
+        effect = Message("effect_merge_both" if other.monday_id else "effect_merge", **names)
+        options.append(Option(acts.MERGE_RECORDS, effect, str(other.pk), Message("label_merge", **names)))
+    options.append(Option(acts.TWO_RECORDS, Message("effect_two_records")))
+    sentence = Message("same_key", record=str(record), key=match_label, names=questions.quoted_names(others))
     return questions.ask_who(record, record.monday_id or "", sentence, questions.record_candidates(others), options)
 
 
@@ -165,20 +162,19 @@ def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, answers: Se
     name = duplicate.item.name
     duplicate.keeps_finding = False
     if duplicate.act == acts.ARCHIVE_COPY:
-        sentence = f"The item “{name}” was a copy of “{duplicate.original_record}”; it was archived on Monday."
+        sentence = Message("copy_archived", item=name, record=str(duplicate.original_record))
     elif not is_off_board:
-        duplicate.sentence = f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays."
+        duplicate.sentence = Message("second_item_cleared", item=name)
         duplicate.kind = ActivityKind.CONFLICT_IDENTITY
         duplicate.question = whether_copy(board, duplicate)
-        duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, f"Who is this? {_copy_sentence(duplicate)}")
+        duplicate.ending = pass_plan.Ending(
+            pass_plan.Outcome.SETTLED, Message("who_is_this", question=_copy_sentence(duplicate))
+        )
         return
     elif duplicate.is_ours:
-        sentence = (
-            f"A second item “{name}” was on the board, created by a call whose answer was lost; "
-            "nobody had touched it, so it was archived."
-        )
+        sentence = Message("second_item_of_ours", item=name)
     else:
-        sentence = f"A second item “{name}” had this NPD ID; it is not on the board any more."
+        sentence = Message("second_item_gone", item=name)
     duplicate.sentence = sentence
     duplicate.kind = ActivityKind.ARCHIVED
     duplicate.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, sentence)
@@ -190,16 +186,11 @@ def whether_copy(board: BoardContext, duplicate: pass_plan.ItemPlan) -> Conflict
     """Return the question whether a duplicate is the same as its record."""
     item = duplicate.item
     record = duplicate.original_record
-    archiving = (
-        f"The item “{item.name}” is archived on Monday; “{record}” keeps the item that it has. What was written into "
-        "the copy alone stays in Monday's archive."
-    )
-    creating = f"A new record is created from the item “{item.name}” and linked with it; “{record}” stays as it is."
-    leaving_alone = f"The item “{item.name}” stays on the board and is not synced."
+    names = {"item": item.name, "record": str(record)}
     options = [
-        Option(acts.ARCHIVE_COPY, archiving, label="It is a copy: archive it"),
-        Option(acts.NEW_RECORD, creating),
-        Option(acts.LEAVE_ALONE, leaving_alone),
+        Option(acts.ARCHIVE_COPY, Message("effect_archive_copy", **names), label=Message("label_archive_copy")),
+        Option(acts.NEW_RECORD, Message("effect_new_record_beside", **names)),
+        Option(acts.LEAVE_ALONE, Message("effect_leave_copy", item=item.name)),
     ]
     shown_item = field_values.item_data(board, item)
     candidates = questions.record_candidates([record])
@@ -208,12 +199,10 @@ def whether_copy(board: BoardContext, duplicate: pass_plan.ItemPlan) -> Conflict
     return question
 
 
-def _copy_sentence(duplicate: pass_plan.ItemPlan) -> str:
-    """Return the text of the question; it is the same in every pass."""
-    return (
-        f"The item “{duplicate.item.name}” had the NPD ID of “{duplicate.original_record}”, which already has another "
-        f"item. NPD Sync removed the NPD ID from this one. Are they one {duplicate.original_record.entity_type()}?"
-    )
+def _copy_sentence(duplicate: pass_plan.ItemPlan) -> Message:
+    """Return the question; it is the same in every pass."""
+    record = duplicate.original_record
+    return Message("is_it_a_copy", item=duplicate.item.name, record=str(record), kind=record.entity_type())
 
 
 def archive_request(duplicate: pass_plan.ItemPlan) -> ApprovalRequest:

@@ -33,6 +33,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed, removed_state
 from sync.reconcile.pass_plan import HistoryLine
+from sync.words.message import Message, sentences
 
 # How long Monday's search may take to return the item that another record has just got.
 SEARCH_SECONDS = 10
@@ -40,8 +41,7 @@ SEARCH_SECONDS = 10
 # Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
-_WHOSE_ITEM = "so it isn't known whether it is this record's. Nothing is created meanwhile."
-LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, "It was linked with its item; what differs is synced next.")
+LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("linked_differs_next"))
 
 
 def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -85,10 +85,7 @@ def identify_without_item(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan
         elif plan.creates and key and not wants_new_item and record.sync_direction != SyncDirection.MONDAY_TO_NPD:
             first = first_by_key.setdefault(key, record)
             if first is not record:
-                reason = (
-                    f"“{first}” has the same {board.match_label}, and gets an item first. You are then asked whether "
-                    f"this is the same, unless the {board.match_label} is changed."
-                )
+                reason = Message("other_comes_first", other=str(first), key=board.match_label)
                 plan.creates = False
                 plan.waits_for_other = True
                 plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=SEARCH_SECONDS)
@@ -113,11 +110,8 @@ def identify(
         ownerless = [item for item in by_match_key.get(None, ()) if item.id not in owners]
         unreadable = [item for item in ownerless if facts.may_match(item.id, record.pk)]
         if unreadable and not hits:
-            plan.end_settled(
-                f"{capfirst(board.match_label)} of the item “{unreadable[0].name}” on the board can't be read, "
-                f"{_WHOSE_ITEM} Check the column's type and that NPD Sync's user may see it, then run the set-up again "
-                "(Boards, “Set up…”)."
-            )
+            key = capfirst(board.match_label)
+            plan.end_settled(Message("key_of_item_unreadable", key=key, item=unreadable[0].name))
             return
     # An item with its NPD ID counts all the same, such as the new item of an earlier pass.
     if wants_new_item and all(field_values.npd_id_of(board, item) != str(record.pk) for item in hits):
@@ -132,10 +126,7 @@ def identify(
     hits = list(matching.items)
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
-        plan.end_settled(
-            f"The NPD ID of the item “{unread[0].name}” on the board can't be read, {_WHOSE_ITEM} "
-            "Check that it is a text column that NPD Sync's user may see."
-        )
+        plan.end_settled(Message("npd_id_of_item_unreadable", item=unread[0].name))
     elif not hits and wants_new_item:
         plan.creates = True
     elif not hits:
@@ -150,7 +141,7 @@ def identify(
             shown = {str(duplicate.pk): field_values.record_values(board, duplicate) for duplicate in duplicates}
             before = next((conflict for conflict in plan.facts.conflicts if conflict.seeks_item), None)
             questions.name_edits(board, question, shown, before)
-        _ask(plan, question, "; or make the email or name unique, or fill in the item's NPD ID")
+        _ask(plan, question, "answer_or_make_unique")
 
 
 def _identify_unknown(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping[str, UUID]) -> None:
@@ -173,16 +164,16 @@ def _identify_unknown(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapp
         plan.creates = True
 
 
-def _ask(plan: pass_plan.RecordPlan, question: ConflictReport, alternative: str = "") -> None:
+def _ask(plan: pass_plan.RecordPlan, question: ConflictReport, how: str = "answer_there") -> None:
     plan.question = question
-    plan.end_settled(f"Who is this? {question.what} Answer it among the conflicts{alternative}.")
+    plan.end_settled(sentences(Message("who_is_this", question=question.what), Message(how)))
 
 
 def _link(plan: pass_plan.RecordPlan, item: Item) -> None:
     """Link the two. Calls are made only for committed links: the next pass compares them, and sends."""
     plan.link_to = item.id
     plan.item = item
-    plan.add_lines(HistoryLine(ActivityKind.LINK, f"Linked with the item “{item.name}” on the board."))
+    plan.add_lines(HistoryLine(ActivityKind.LINK, Message("item_linked", item=item.name)))
     plan.ending = LINKED
 
 
@@ -241,7 +232,7 @@ def _take_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item |
         filter_removed_item(board, plan)
         return
     if sync_state.removed_since and sync_state.remote_state in OFF_BOARD_STATES:
-        plan.add_lines(HistoryLine(ActivityKind.RETURNED, "Its item is on the board again."))
+        plan.add_lines(HistoryLine(ActivityKind.RETURNED, Message("item_back")))
     sync_state.removed_since = None
     sync_state.removed_passes = 0
     sync_state.remote_state = field_values.ACTIVE

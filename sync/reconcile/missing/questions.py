@@ -26,16 +26,15 @@ from sync.models import IgnoredItem, SyncedModel
 from sync.monday.board_items import Item
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts, RecordFacts
+from sync.words.message import Message, sentences
 
 # The answers that give a record an item.
 LINKING = (acts.LINK, acts.SAME_NAME)
 
 # How a pass ends that only changes links: the next one reads and compares what is linked now.
-ANSWERED = pass_plan.Ending(
-    pass_plan.Outcome.RELEASED, "NPD Sync first applies a person's answer, and syncs the rest next."
-)
-NOT_POSSIBLE = "This is not possible any more. Choose another option."
-_UNANSWERED = "Nothing is created until somebody answers."
+ANSWERED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("answer_first"))
+NOT_POSSIBLE = Message("not_possible_any_more")
+_UNANSWERED = Message("unanswered")
 
 
 def ask(
@@ -54,7 +53,7 @@ def chosen_act(
     `edited` says what was edited if the values aren't those that the person saw.
     """
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in edits}:
-        return "", f"{edited} was edited after you chose. Check the current values, then choose again."
+        return "", Message("edited_after_choice", edited=edited)
     return (choice.choose, "") if choice.choose in possible else ("", NOT_POSSIBLE)
 
 
@@ -89,8 +88,9 @@ def name_edits(
         if value != shown_before[name].get(key, "")
     ]
     if edited:
-        edits = f" Edited since this was asked: {', '.join(edited)}."
-    question.data = {**question.data, "what": question.what + edits, "shown": dict(shown), "edits": edits}
+        edits = Message("edited_since_asked", edits=", ".join(edited))
+    what = sentences(question.what, edits)
+    question.data = {**question.data, "asked": question.what, "what": what, "shown": dict(shown), "edits": edits}
 
 
 def record_candidates(records: Iterable[SyncedModel]) -> list[Mapping[str, Any]]:
@@ -112,26 +112,31 @@ def which_record(board: BoardContext, records: Sequence[SyncedModel], item: Item
     kind = records[0].entity_type()
     linked = [record for record in records if record.monday_id]
     looks_like_one = len(records) == len(linked) == 1
-    sentence = f"The item “{item.name}” could be {names}."
-    so_far = _UNANSWERED
-    leaving_alone = "This item stays on the board and is not synced."
+    sentence = sentences(Message("could_be", item=item.name, names=names), _UNANSWERED)
+    leaving_alone = Message("effect_leave_alone")
     leave_label = ""
     if looks_like_one:
-        sentence = f"Two items look like {names}. Are they one {kind}?"
-        so_far = "One is linked with it; the other waits for your answer."
-        leave_label = f"They are one {kind}: leave this item alone"
-        leaving_alone = f"“{linked[0]}” keeps its item. {leaving_alone}"
+        sentence = Message("two_look_like", names=names, kind=kind)
+        leave_label = Message("label_leave_second", kind=kind)
+        leaving_alone = Message("effect_leave_second", record=str(linked[0]))
     elif linked:
-        sentence += f" {quoted_names(linked)} {'has' if len(linked) == 1 else 'have'} an item already."
-    linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
+        code = "could_be_linked" if len(linked) == 1 else "could_be_linked_ones"
+        could_be = Message(code, item=item.name, names=names, linked=quoted_names(linked))
+        sentence = sentences(could_be, _UNANSWERED)
     options = [
-        Option(acts.LINK, f"“{record}” {linking}", str(record.pk), f"It is “{record}”") for record in linkable(records)
+        Option(
+            acts.LINK,
+            Message("effect_link", record=str(record), item=item.name),
+            str(record.pk),
+            Message("label_link", name=str(record)),
+        )
+        for record in linkable(records)
     ]
-    options.append(Option(acts.NEW_RECORD, f"A new record is created from “{item.name}” and linked with it."))
+    options.append(Option(acts.NEW_RECORD, Message("effect_new_record", item=item.name)))
     options.append(Option(acts.LEAVE_ALONE, leaving_alone, label=leave_label))
     candidates = record_candidates(records)
     shown_item = field_values.item_data(board, item)
-    return ask_who(records[0], item.id, f"{sentence} {so_far}", candidates, options, item=shown_item)
+    return ask_who(records[0], item.id, sentence, candidates, options, item=shown_item)
 
 
 def which_item(
@@ -146,42 +151,38 @@ def which_item(
     `owners` are the records that have the items; `duplicates` are the owners that were made from their item and not
     edited in NPD.
     """
-    sentence = f"{len(items)} items on the board could be this {record.entity_type()}"
-    if len(items) == 1:
-        sentence = f"The item that fits already belongs to another {record.entity_type()}"
+    code = "fitting_item_taken" if len(items) == 1 else "items_could_be"
+    sentence = Message(code, number=len(items), kind=record.entity_type())
     options = [_link_option(record, item) for item in items if owners.get(item.id, record.pk) == record.pk]
     for duplicate in duplicates:
-        label = f"The same as “{duplicate}”, made from the item: delete that"
-        effect = f"The record “{duplicate}” is deleted in NPD, and its item is linked with “{record}”."
+        label = Message("label_merge_made", other=str(duplicate))
+        effect = Message("effect_merge", record=str(duplicate), other=str(record))
         options.append(Option(acts.MERGE_RECORDS, effect, str(duplicate.pk), label))
     linked_to = {item.id: str(owners[item.id]) if item.id in owners else None for item in items}
     candidates = [field_values.item_data(board, item) | {"linked_to": linked_to[item.id]} for item in items]
-    return _about_items(record, f"{sentence}. {_UNANSWERED}", candidates, options)
+    return _about_items(record, sentence, candidates, options)
 
 
 def which_namesake(board: BoardContext, record: SyncedModel, items: Sequence[Item]) -> ConflictReport:
     """Return the question whether one of the items with the record's name is its own."""
-    sentence = f"An item on the board has the name of “{record}”"
-    if len(items) > 1:
-        sentence = f"{len(items)} items on the board have the name of “{record}”"
-    unsure = f"but {board.match_label} doesn't tell whether they are the same"
+    code = "namesake" if len(items) == 1 else "namesakes"
+    sentence = Message(code, number=len(items), record=str(record), key=board.match_label)
     act = acts.SAME_NAME if len(items) == 1 else acts.LINK
     options = [_link_option(record, item, act) for item in items]
     candidates = [field_values.item_data(board, item) | {"linked_to": None} for item in items]
-    return _about_items(record, f"{sentence}, {unsure}. {_UNANSWERED}", candidates, options, by_name=True)
+    return _about_items(record, sentence, candidates, options, by_name=True)
 
 
 def whether_new(record: SyncedModel) -> ConflictReport:
     """Return the question whether a record for which the set-up's plan had no new item gets one."""
-    sentence = f"“{record}” was in NPD when the board was set up, and the plan had no new item for it."
-    return _about_items(record, f"{sentence} {_UNANSWERED}", [], [], is_unplanned=True)
+    return _about_items(record, Message("unplanned", record=str(record)), [], [], is_unplanned=True)
 
 
 def whether_again(board: BoardContext, record: SyncedModel, row: IgnoredItem, former: Item | None) -> ConflictReport:
     """Return the question whether a record that syncs again gets back its `former` item, if that was read."""
-    effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
-    again = Option(acts.LINK, effect, row.item_id, "Link it with that item again")
-    sentence = f"“{record}” had this item before. {row.reason} {_UNANSWERED}"
+    effect = Message("effect_relink", record=str(record), item=row.item_id)
+    again = Option(acts.LINK, effect, row.item_id, Message("label_relink"))
+    sentence = Message("had_this_item", record=str(record), why=row.reason)
     unread = {"id": row.item_id, "label": f"Item {row.item_id}"}
     candidate = (field_values.item_data(board, former) if former else unread) | {"linked_to": None}
     return _about_items(record, sentence, [candidate], [again])
@@ -189,20 +190,20 @@ def whether_again(board: BoardContext, record: SyncedModel, row: IgnoredItem, fo
 
 def _about_items(
     record: SyncedModel,
-    sentence: str,
+    sentence: Message,
     candidates: Sequence[Mapping[str, Any]],
     options: Iterable[Option],
     **details: Any,
 ) -> ConflictReport:
     """Return the question which of these items is a record's; none of them may be, which gives it a new one."""
-    creating = f"A new item is created for “{record}”; what is on the board stays as it is."
+    creating = Option(acts.NEW_ITEM, Message("effect_new_item", record=str(record)))
     item_id = str(candidates[0]["id"]) if candidates else ""
-    return ask_who(record, item_id, sentence, candidates, [*options, Option(acts.NEW_ITEM, creating)], **details)
+    return ask_who(record, item_id, sentences(sentence, _UNANSWERED), candidates, [*options, creating], **details)
 
 
 def _link_option(record: SyncedModel, item: Item, act: str = acts.LINK) -> Option:
-    effect = f"“{record}” is linked with this item; what differs is synced field by field."
-    return Option(act, effect, item.id, f"It is “{item.name}” ({item.id})")
+    label = Message("label_link_item", name=item.name, item=item.id)
+    return Option(act, Message("effect_link_item", record=str(record)), item.id, label)
 
 
 def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -283,22 +284,13 @@ def decide_answers(
         elif answer.act in LINKING and (problem := link_problem(record, owners.get(answer.item_id))):
             answer.rejection_reason = problem
         else:
-            answer.result = _RESULTS[answer.act].format(record=record, item=answer.item_id)
+            answer.result = Message(f"answered_{answer.act}", record=record and str(record), item=answer.item_id)
         if answer.result and answer.merged_id:
             del records[answer.merged_id]
         if answer.result and record is not None and item_id is not None:
             owner = field_values.with_item(record, item_id)
             records[record.pk] = owner
             owners[item_id] = owner
-
-
-_RESULTS = {
-    acts.LINK: "Linked “{record}” with the item {item}, as somebody decided.",
-    acts.SAME_NAME: "Linked “{record}” with the item {item}, as somebody decided.",
-    acts.NEW_ITEM: "None of them: it gets a new item.",
-    acts.TWO_RECORDS: "They are two; both stay.",
-    acts.LEAVE_ALONE: "The item is left alone.",
-}
 
 
 def _decide_merge(
@@ -309,23 +301,21 @@ def _decide_merge(
     If the record has an item, the deleted record's item is handled by deleted_records.py.
     """
     if merged is None or record is None:
-        answer.rejection_reason = "one of the two records was deleted meanwhile."
+        answer.rejection_reason = Message("one_was_deleted")
     elif obstacle:
         answer.rejection_reason = obstacle
     else:
         answer.moves_item = record.monday_id is None and record.may_sync
-        follows = "its item with it as the board's setting says"
-        if answer.moves_item:
-            follows = f"its item {merged.monday_id} is the item of “{record}” now"
-        answer.result = f"“{merged}” was the same as “{record}”: it was deleted in NPD, and {follows}."
+        code = "merged_with_item" if answer.moves_item else "merged"
+        answer.result = Message(code, merged=str(merged), record=str(record), item=merged.monday_id)
 
 
 def link_problem(record: SyncedModel | None, owner: SyncedModel | None) -> str:
     """Return why a record can't get the item that a person chose; `owner` is the record that has the item by now."""
     if record is None:
-        return "That record was deleted meanwhile."
+        return Message("chosen_was_deleted")
     if record.monday_id is not None:
-        return f"“{record}” now has another item."
+        return Message("chosen_has_item", record=str(record))
     if not record.may_sync:
-        return f"Sync is off for “{record}”. Turn it on, then choose again."
-    return f"The item now belongs to “{owner}”." if owner is not None else ""
+        return Message("chosen_sync_off", record=str(record))
+    return Message("item_belongs_to", owner=str(owner)) if owner is not None else ""

@@ -25,7 +25,7 @@ from sync.kernel import acts
 from sync.merge import FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
-from sync.monday.board_items import ARCHIVED, DELETED
+from sync.monday.board_items import DELETED
 from sync.monday.conversion import Converter, UnknownValue
 from sync.reconcile import field_plan, our_writes, pass_plan
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
@@ -36,6 +36,7 @@ from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
+from sync.words.message import Message, sentences
 
 # How long a person can restore a deleted item on Monday (support.monday.com, “the recycle bin”).
 DAYS_IN_TRASH = 30
@@ -44,19 +45,7 @@ DAYS_IN_TRASH = 30
 PASSES_BEFORE_ASKING = 3
 
 # The reason of a field whose last value on Monday is not NPD's.
-MISSED_EDIT = "It was changed on Monday before the item left the board, and never synced."
-REMOVED_TOO_OFTEN = (
-    "It was created several times within a day, and removed each time: look for an automation on the board that "
-    "archives or deletes it."
-)
-
-# What a person may do on Monday instead, as a clause, by the item's state.
-RESTORE_HINTS = {
-    ARCHIVED: "restore it from Monday's archive",
-    DELETED: f"restore it from Monday's recycle bin within {DAYS_IN_TRASH} days",
-    MOVED: "move it back",
-    MISSING: "let NPD Sync's user on Monday see it again",
-}
+MISSED_EDIT = Message("missed_edit")
 
 
 def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -112,7 +101,7 @@ def decide_removed_item(
     sync_state.remote_state = state
     sentence = plan.removal = removal_sentence(plan, state, facts.actor)
     if not plan.record.may_sync:
-        plan.end_settled(f"{sentence} Nothing was sent.")
+        plan.end_settled(sentences(sentence, Message("nothing_sent")))
         return
     is_first_pass = since == now
     if is_first_pass:
@@ -124,32 +113,32 @@ def decide_removed_item(
         wait = max(wait, quiet_seconds)
     if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
-        detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
+        detail = sentences(sentence, Message("nothing_changed_or_sent"))
         plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
         return
     plan.edits = edits_since_agreed(board, plan)
-    plan.removal = f"{sentence} {_edits_sentence(board, plan.edits)}".strip()
+    plan.removal = sentences(sentence, *_what_was_edited(board, plan.edits))
     options = removal_options(board.settings, plan.record, state, facts)
     problem = _choose_act(board, plan, facts, [option.choose for option in options])
     if facts.is_removed_too_often and plan.act == acts.CREATE_ITEM and not plan.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
-        plan.removal = f"{plan.removal} {REMOVED_TOO_OFTEN}"
+        plan.removal = sentences(plan.removal, Message("removed_too_often"))
         plan.act = ""
     item_id = plan.record.monday_id or ""
     plan.question = questions.ask(plan.record, item_id, plan.removal, options, plan.edits)
     plan.question.reject_answer(problem)
     if not plan.act:
-        plan.end_settled(f"{plan.removal} You are asked what happens to the record.")
+        plan.end_settled(sentences(plan.removal, Message("asked_about_removal")))
         return
     if plan.act == acts.UNLINK:
-        event = f"was {state}" if state in REPORTED_STATES else "was removed"
-        plan.unlink(f"its item {event}, {by_whom(plan)}")
+        event = state if state in REPORTED_STATES else "removed"
+        plan.unlink(Message("its_item_was", event=event, by_whom=by_whom(plan)))
     plan.end_settled("")
 
 
-def by_whom(plan: pass_plan.RecordPlan) -> str:
+def by_whom(plan: pass_plan.RecordPlan) -> Message:
     """Return who decided on the act about a removed item, as a phrase."""
-    return "as somebody decided" if plan.is_chosen else "as this board's setting says"
+    return Message("as_somebody_decided" if plan.is_chosen else "as_the_setting_says")
 
 
 def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> None:
@@ -169,8 +158,7 @@ def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: Approv
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
         plan.question = plan.question if plan.facts.is_asked_about_removal else None
         plan.act = ""
-        reason = f"{plan.removal} So many records would be deleted at once that this waits for approval on Home."
-        plan.end_settled(reason)
+        plan.end_settled(sentences(plan.removal, Message("deletion_needs_approval")))
 
 
 def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:
@@ -187,16 +175,15 @@ def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:
     return MOVED if item.board_id and item.board_id != board.link.board_id else ""
 
 
-def removal_sentence(plan: pass_plan.RecordPlan, state: str, actor: str) -> str:
+def removal_sentence(plan: pass_plan.RecordPlan, state: str, actor: str) -> Message:
     item = plan.item
     name = item.name if item else field_values.record_name(plan.record)
     if state == MISSING:
-        reason = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
-        return f"Monday doesn't show the item of “{name}” any more: {reason}."
+        return Message("item_missing", name=name)
     if state == MOVED:
         assert item
-        return f"The item “{name}” is on another board now ({item.board_id})."
-    return f"The item “{name}” was {state} {f'by {actor}' if actor else 'on Monday'}."
+        return Message("item_moved", name=name, board=item.board_id)
+    return Message("item_removed_by" if actor else "item_removed", name=name, state=state, actor=actor)
 
 
 def _is_recreation(plan: pass_plan.RecordPlan) -> bool:
@@ -213,19 +200,19 @@ def _is_recreation(plan: pass_plan.RecordPlan) -> bool:
     return is_requested and direction != choices.SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
-def _edits_sentence(board: BoardContext, edits: Sequence[reports.FieldConflict]) -> str:
+def _what_was_edited(board: BoardContext, edits: Sequence[reports.FieldConflict]) -> list[Message]:
     """Return what was edited since both sides agreed."""
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     edited = [labels[edit.key] for edit in edits if edit.npd != edit.base or edit.monday]
     unreadable = [labels[edit.key] for edit in edits if edit.reason not in ("", MISSED_EDIT)]
-    sentences = []
+    messages = []
     if edited:
-        sentences.append(f"Edited since the last sync: {', '.join(edited)}.")
+        messages.append(Message("edited_since_sync", fields=", ".join(edited)))
     elif not unreadable:
-        sentences.append("Nothing was edited since the last sync.")
+        messages.append(Message("nothing_edited"))
     if unreadable:
-        sentences.append(f"These fields can't be read on Monday and may have edits: {', '.join(unreadable)}.")
-    return " ".join(sentences)
+        messages.append(Message("fields_unreadable", fields=", ".join(unreadable)))
+    return messages
 
 
 def removal_options(
@@ -236,25 +223,15 @@ def removal_options(
     direction = record.sync_direction
     options = []
     if direction != choices.SyncDirection.MONDAY_TO_NPD:
-        label = "Keep the record and create its item again"
-        effect = (
-            f"NPD Sync creates a new item with NPD's values, and links it with “{name}”. To get the old item back "
-            f"instead, {RESTORE_HINTS[state]}: this question then closes by itself."
-        )
-        options.append(reports.Option(acts.CREATE_ITEM, effect, label=label))
+        # What a person may do on Monday instead depends on the item's state.
+        instead = Message(f"get_back_{state}", days=DAYS_IN_TRASH)
+        effect = Message("effect_create_item", name=name, instead=instead)
+        options.append(reports.Option(acts.CREATE_ITEM, effect, label=Message("label_create_item")))
     if state != MISSING and direction != choices.SyncDirection.NPD_TO_MONDAY and not facts.needed_by:
-        label = "Delete the record in NPD too"
-        effect = (
-            f"NPD Sync deletes “{name}” in NPD, with all that was edited there.{facts.loss} You can restore it for "
-            f"{settings.tombstone_days} days, under “Deleted records”."
-        )
-        options.append(reports.Option(acts.DELETE_RECORD, effect, label=label))
-    label = "Keep the record and end its sync"
-    effect = (
-        f"“{name}” stays in NPD as it is, with its sync off. The item is unlinked: if somebody restores it, it "
-        "becomes no record by itself."
-    )
-    return (*options, reports.Option(acts.UNLINK, effect, label=label))
+        effect = Message("effect_delete_record", name=name, loss=facts.loss, days=settings.tombstone_days)
+        options.append(reports.Option(acts.DELETE_RECORD, effect, label=Message("label_delete_record")))
+    effect = Message("effect_unlink", name=name)
+    return (*options, reports.Option(acts.UNLINK, effect, label=Message("label_unlink")))
 
 
 def _choose_act(
@@ -280,7 +257,7 @@ def _choose_act(
     is_new_request = plan.is_chosen and not facts.is_rejection_new
     if facts.is_deletion_rejected and plan.act == acts.DELETE_RECORD and not is_new_request:
         plan.act = ""
-        problem = "Deleting this record was not approved." if plan.is_chosen else ""
+        problem = Message("deletion_not_approved") if plan.is_chosen else ""
     return problem
 
 
@@ -415,9 +392,9 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
         plan.question.data = {**plan.question.data, "options": possible}
         plan.question.reject_answer(obstacle if plan.is_chosen else "")
         plan.act = ""
-        plan.reason = f"{plan.removal} It can't be deleted in NPD: {obstacle}"
+        plan.reason = Message("not_deleted_too", removal=plan.removal, why=obstacle)
         return
-    plan.result = f"{plan.removal} So it was deleted in NPD too, {by_whom(plan)}."
+    plan.result = Message("deleted_too", removal=plan.removal, decided_by=by_whom(plan))
     by = plan.facts.decided_by if plan.is_chosen else ""
     values = {"reason": plan.sync_state.remote_state}
     plan.add_lines(HistoryLine(ActivityKind.DELETE, plan.result, actor=by, values=values))
@@ -437,16 +414,13 @@ def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
         unlink_for_new_item(board, plan)
     item_id = plan.record.monday_id
     if plan.unlink_reason and item_id:
-        sentence = (
-            f"Unlinked from its item: {plan.unlink_reason}. Its sync is off; both sides keep what they have. "
-            "“Link again” on the record's page undoes it."
-        )
+        sentence = Message("unlinked", why=plan.unlink_reason)
         plan.values |= {"monday_id": None, "sync_enabled": False}
-        plan.ignored[item_id] = f"Unlinked from “{plan.record}”: {plan.unlink_reason}."
+        plan.ignored[item_id] = Message("item_unlinked", record=str(plan.record), why=plan.unlink_reason)
         plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
         plan.forget_removed_state()
         if plan.removal:
-            plan.result = "The record stays in NPD; its sync is off, and its item was unlinked."
+            plan.result = Message("unlinked_by_answer")
 
 
 def unlink_for_new_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
@@ -454,14 +428,14 @@ def unlink_for_new_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
     """
-    plan.result = "The record stays, and its item is created again with NPD's values."
+    plan.result = Message("recreated")
     actor = "" if plan.is_chosen else by_whom(plan)
     values = {"again": not plan.is_chosen, "reason": plan.sync_state.remote_state}
-    plan.add_lines(HistoryLine(ActivityKind.UNLINKED, f"{plan.removal} {plan.result}", actor=actor, values=values))
+    plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentences(plan.removal, plan.result), actor=actor, values=values))
     if _is_recreation(plan):
         # Nobody is asked about the edits on Monday that go with the old item: the history keeps them.
         missed = {edit.key for edit in plan.edits if edit.reason == MISSED_EDIT}
-        why = "the item left the board with that."
+        why = Message("left_with_that")
         plan.add_lines(*edits_removed_with_item(board, plan, missed, plan.history.events, why).values())
     plan.forget_removed_state()
-    plan.reason = "Its item is created again at the next sync."
+    plan.reason = Message("recreated_next")

@@ -39,6 +39,7 @@ from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
+from sync.words.message import Message, sentences
 
 # How long an item waits for its next check, if its obstacle should be gone by then: a value that can't be read, or a
 # deletion that one of the next passes carries out.
@@ -85,7 +86,7 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            record_plan.start_anew(pass_plan.Outcome.RELEASED, "It is linked with another item now.")
+            record_plan.start_anew(pass_plan.Outcome.RELEASED, Message("has_another_item_now"))
 
 
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
@@ -101,12 +102,10 @@ def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -
     deleted = [tombstone for tombstone in tombstones if tombstone.monday_id == item_facts.item_id]
     # A settled deletion also gets a pass for a new edit: our write may have overwritten it.
     to_enqueue = [row.entity_id for row in deleted if row.state in OPEN_TOMBSTONE_STATES or item_facts.has_new_edit]
-    settled = _settled_item(item_facts, "There is no such active item on the board.")
+    settled = _settled_item(item_facts, Message("no_such_item"))
     settled.to_enqueue = tuple(to_enqueue)
     if item is not None and item.state in REPORTED_STATES:
-        settled.closing_reason = (
-            f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
-        )
+        settled.closing_reason = Message("over_item_removed", item=item.name, state=item.state)
     return settled
 
 
@@ -141,15 +140,14 @@ class _ItemRule:
         owner = self.facts.owner
         if owner is not None and not isinstance(owner, self.board.model):
             # It stays that record's item until a person decides about it.
-            kind = owner._meta.verbose_name
-            return self._end(f"It is the item of the {kind} “{owner}”, moved here. Home asks what to do with it.")
+            return self._end(Message("item_of_other_kind", kind=str(owner._meta.verbose_name), owner=str(owner)))
         if (waiting := self._wait()) is not None:
             return waiting
         if self.facts.chosen_id is not None:
             return self._link_chosen()
         owner = owner or self._linked.get(self.item.id)
         if owner is not None:
-            plan = self._end(f"It is the item of “{owner}” by now.")
+            plan = self._end(Message("item_of_owner_by_now", owner=str(owner)))
             plan.record = owner
             return plan
         if self._is_asked_as_copy:
@@ -189,7 +187,7 @@ class _ItemRule:
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
         shown = {self.item.id: plan.finding.values} if plan.finding else {}
         asked = self._asked_again()
-        asked.data = {**asked.data, "what": asked.what.removesuffix(question.about.get("edits", ""))}
+        asked.data = {**asked.data, "what": asked.data.get("asked", asked.what)}
         questions.name_edits(self.board, asked, shown, question)
         is_as_shown = question.shown == shown and question.is_answered_as_shown
         if self.facts.copied_record is None:
@@ -197,9 +195,9 @@ class _ItemRule:
             return plan
         if is_as_shown and field_values.is_active_on(self.board, self.facts.original_item):
             return pass_plan.ItemPlan(self.facts, pass_plan.OPEN, ARCHIVE_COPY, record, keeps_finding=True)
-        problem = f"The item of “{record}” has left the board, so this copy is its last one. It was not archived."
+        problem = Message("copy_is_the_last", record=str(record))
         if not is_as_shown:
-            problem = f"The item “{self.item.name}” was edited since this was asked. It was not archived: choose again."
+            problem = Message("copy_edited", item=self.item.name)
         plan.question = asked
         asked.reject_answer(problem)
         return plan
@@ -221,11 +219,11 @@ class _ItemRule:
         if question is None or not is_over or plan.candidates:
             return
         if self.facts.is_answered_as_new and plan.act != CREATE_RECORD:
-            problem = f"No record was created from the item “{self.item.name}”. {plan.ending.detail}"
+            problem = sentences(Message("no_record_created", item=self.item.name), plan.ending.detail)
             plan.question = self._asked_again()
             plan.question.reject_answer(problem)
         elif not question.seeks_item and not plan.closing_reason:
-            plan.closing_reason = f"Nothing is asked about “{self.item.name}” any more. {plan.ending.detail}"
+            plan.closing_reason = sentences(Message("nothing_asked", item=self.item.name), plan.ending.detail)
 
     @property
     def _linked(self) -> dict[str, SyncedModel]:
@@ -319,8 +317,7 @@ class _ItemRule:
         words = _type_words(self.board)
         then = ""
         if self.board.link.creates_records:
-            after = time_span(wait.total_seconds())
-            then = f"If nobody fills it in, a {words['type']} is created from it {after} after it appeared."
+            then = Message("created_after", type=words["type"], after=time_span(wait.total_seconds()))
         return self._leave(UnmatchedReason.NO_KEY_YET, until=until, label=words["label"], then=then)
 
     @property
@@ -340,7 +337,7 @@ class _ItemRule:
         if record is not None and not (facts.is_answered_as_new and record.monday_id is None):
             exclusion = self._record_exclusion(record)
             if record.monday_id is not None and record.is_left_out:
-                exclusion = f"It has the NPD ID of “{record}”, which the filter leaves out. Both items keep it."
+                exclusion = Message("npd_id_of_left_out", record=str(record))
             return self._leave(UnmatchedReason.LEFT_OUT, filter=exclusion) if exclusion else self._by_npd_id(record)
         matching = self._matching if not facts.wants_new_record else []
         matching = [record for record in matching if not ignored or record.pk != ignored.entity_id]
@@ -392,13 +389,13 @@ class _ItemRule:
         return plan
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:
-        plan = self._end(f"It is ignored: {ignored.reason}")
+        plan = self._end(Message("is_ignored", why=ignored.reason))
         plan.keeps_finding = True
         # The kept item of a record that was deleted long ago (`prune_tombstones`): a person can still create one.
         if not ignored.left_alone:
             plan.finding = item_finding(self.board, self.facts, UnmatchedReason.RECORD_DELETED, problems=ignored.reason)
         elif self.facts.claim.payload.get(IGNORED_KEY):
-            plan.closing_reason = f"The item “{self.item.name}” is ignored, so there is nothing to ask any more."
+            plan.closing_reason = Message("over_ignored", item=self.item.name)
         return plan
 
     def _record_exclusion(self, record: SyncedModel) -> str:
@@ -406,7 +403,7 @@ class _ItemRule:
         verdict = record_verdict(self.board, record)
         if verdict.holds is True:
             return ""
-        return f"{verdict.sentence} This is about “{record}”, which would get the item."
+        return sentences(verdict.sentence, Message("about_who_would_get_it", record=str(record)))
 
     def _by_npd_id(self, record: SyncedModel) -> pass_plan.ItemPlan:
         """Plan an item with the NPD ID of this record."""
@@ -417,8 +414,7 @@ class _ItemRule:
         if self._may_take_place(record):
             if waiting := self._wait_for_original(record):
                 return waiting
-            sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
-            return self._assign(record, sentence)
+            return self._assign(record, Message("took_its_place", item=self.item.name))
         plan = self._leave(UnmatchedReason.DUPLICATE, names=f"“{record}”")
         if self.facts.npd_id_record is None or self.facts.npd_id_record.monday_id != record.monday_id:
             # This pass links the record with its own item; the duplicate waits until that is stored.
@@ -456,10 +452,7 @@ class _ItemRule:
         original = self.plan.records.get(original_facts.id) or pass_plan.RecordPlan(original_facts)
         if not any(edit.reason for edit in edits_since_agreed(self.board, original.compared_with(item))):
             return None
-        detail = (
-            f"“{item.name}”, the item of “{record}”, left the board with values that were never synced. First decide "
-            "what happens to the record."
-        )
+        detail = Message("original_left_unsynced", item=item.name, record=str(record))
         until = self.now + CHECK_SELDOM
         plan = self._leave(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{record}”")
         is_removal_known = original.sync_state.remote_state in OFF_BOARD_STATES
@@ -471,13 +464,13 @@ class _ItemRule:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
         item = self.item
         name = field_values.tombstone_name(tombstone) or "a record"
-        detail = f"It belongs to “{name}”, which was deleted in NPD."
-        stays = f"{detail} The item stays, and becomes no new record."
+        detail = Message("belongs_to_deleted", record=name)
+        stays = sentences(detail, Message("item_stays"))
         if tombstone.entity_type != self.board.link.entity_type:
             return self._end(stays)
         decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.linked.keys()
         if item.id in decided_items:
-            return self._end(f"{detail} This sync decided what happens to it.")
+            return self._end(sentences(detail, Message("decided_by_this_sync")))
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
             plan = self._end(stays)
             plan.to_enqueue = (tombstone.entity_id,) if self.facts.has_new_edit else ()
@@ -485,20 +478,20 @@ class _ItemRule:
         stale_until = tombstone.settled_at and tombstone.settled_at + ECHO_WINDOW
         if stale_until and stale_until > self.now:
             # Monday may still show it as it was before our removal.
-            return self._end(f"{detail} It has left the board, as far as we know.", stale_until)
+            return self._end(sentences(detail, Message("left_as_we_know")), stale_until)
         changed = None
         if item.id != tombstone.monday_id:
             if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
                 is_new = tombstone.deleted_at + NEW_DELETION > self.now
                 is_soon_decided = tombstone.state == TombstoneState.WAITING and is_new
                 wait = CHECK_SOON if is_soon_decided else CHECK_SELDOM
-                return self._end(f"{detail} NPD Sync first decides about its first item.", self.now + wait)
+                return self._end(sentences(detail, Message("first_item_first")), self.now + wait)
             # A settled deletion waits again, for this item as for its first one. Without a base, the item is compared
             # with the deleted record: what differs is asked about, else the board's policy applies.
             changed = copy(tombstone)
             changed.monday_id = item.id
             changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
-        plan = self._end(f"{detail} It is synced with that record.")
+        plan = self._end(sentences(detail, Message("synced_with_that")))
         plan.tombstone = changed
         plan.to_enqueue = (tombstone.entity_id,)
         return plan
@@ -508,23 +501,20 @@ class _ItemRule:
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
         problem = questions.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
-            plan = self._end(f"It could not be linked. {problem}")
+            plan = self._end(sentences(Message("not_linked"), problem))
             plan.keeps_finding = True
             return plan
-        sentence = f"Linked with the item “{self.item.name}”, as somebody decided."
-        plan = self._assign(chosen, sentence)
-        plan.closing_reason = (
-            f"The item “{self.item.name}” was linked with “{chosen}”, so there is nothing to ask any more."
-        )
+        plan = self._assign(chosen, Message("item_linked_by_person", item=self.item.name))
+        plan.closing_reason = Message("over_linked", item=self.item.name, record=str(chosen))
         return plan
 
     def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
-        return self._assign(record, f"Linked with the item “{self.item.name}” on the board.")
+        return self._assign(record, Message("item_linked", item=self.item.name))
 
-    def _assign(self, record: SyncedModel, sentence: str) -> pass_plan.ItemPlan:
+    def _assign(self, record: SyncedModel, sentence: Message) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
         linked = field_values.with_item(record, self.item.id)
-        plan = self._end(f"Linked with {record}.")
+        plan = self._end(Message("linked_with", record=str(record)))
         plan.act = LINK
         plan.record = linked
         plan.sentence = sentence
@@ -535,7 +525,7 @@ class _ItemRule:
         # It stays the question of the record that was asked first.
         hits = sorted(hits, key=lambda record: asked_record is None or record.pk != asked_record.pk)
         question = questions.which_record(self.board, hits, self.item)
-        detail = f"Who is this? {question.what}"
+        detail = Message("who_is_this", question=question.what)
         plan = self._leave(UnmatchedReason.AMBIGUOUS, detail=detail, names=questions.quoted_names(hits))
         plan.candidates = tuple(hits)
         plan.question = question
@@ -547,14 +537,14 @@ class _ItemRule:
         if problems:
             return self._leave(UnmatchedReason.INVALID, problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
-            detail = f"{verdict.sentence} A record created from it would not match, so none was created."
+            detail = sentences(verdict.sentence, Message("record_would_not_match"))
             return self._leave(UnmatchedReason.LEFT_OUT, filter=detail)
-        plan = self._end(f"Became {record}.")
+        plan = self._end(Message("became", record=str(record)))
         plan.act = CREATE_RECORD
         plan.record = record
-        plan.sentence = f"Created from the item “{self.item.name}” on the board."
+        plan.sentence = Message("record_created", item=self.item.name)
         if self.facts.is_creation_requested:
-            plan.closing_reason = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
+            plan.closing_reason = Message("over_new_record", item=self.item.name)
         return plan
 
 
@@ -566,7 +556,7 @@ def record_from_item(
     A value that NPD can't store stays on the board as a blocked field, unless NPD requires the field.
     """
     record = board.model(id=new_record_id, monday_id=item.id)
-    problems = list[str]()
+    problems = list[Message]()
     for mapping in board.mappings:
         is_npd_only = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
         if not mapping.column_id or (is_npd_only and not mapping.required):
@@ -582,8 +572,8 @@ def record_from_item(
                 setattr(record, name, value)
         except (UnknownValue, AmbiguousSplit, ValidationError, field_values.RelatedNotFound) as invalid:
             if mapping.required:
-                problems.append(f"{mapping.label}: {invalid}")
-    return record, " ".join(problems)
+                problems.append(Message("problem_of_field", label=mapping.label, quote=str(invalid)))
+    return record, sentences(*problems)
 
 
 def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:

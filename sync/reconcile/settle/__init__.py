@@ -28,6 +28,7 @@ from sync.clock import SyncNow
 from sync.fields.field_values import ACTIVE
 from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
+from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
@@ -46,6 +47,7 @@ from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
 from sync.records import authors, item_links, tombstones
 from sync.registry import target_of
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +106,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
     for record_plan in plan.records.values():
         if record_plan.answer.is_name_only and record_plan.answer.item is not None:
-            record_plan.end(pass_plan.Outcome.RELEASED, "Its item was created; the other fields follow.")
+            record_plan.end(pass_plan.Outcome.RELEASED, Message("other_fields_follow"))
         elif record_plan.is_open:
             record_plan.end(pass_plan.Outcome.SETTLED)
     # The pause is locked before the first write, so that a later one waits for this transaction. Then the settings are
@@ -122,8 +124,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     requests_to_end = list(ended_requests(plan))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
-            sentence = f"Nothing waits for approval any more: {request.label}."
-            line = HistoryLine(ActivityKind.APPROVAL, sentence, request.key)
+            line = HistoryLine(ActivityKind.APPROVAL, Message("approval_over", request=request.label), request.key)
+
             plan.records[request.entity_id].add_lines(line)
     for record_plan in plan.records.values():
         if record_plan.is_there:
@@ -158,12 +160,12 @@ def _write_record(plan: pass_plan.RecordPlan) -> tuple[pass_plan.Outcome, str] |
     except OperationalError:
         raise
     except (models.ProtectedError, models.RestrictedError, DatabaseError) as error:
-        refusal = str(error).strip().splitlines()[0]
+        refusal = without_secrets(str(error).strip().splitlines()[0])
         if deletes:
-            take_deletion_result(plan, f"NPD's database rejected it: {refusal}")
+            take_deletion_result(plan, Message("database_rejected", quote=refusal))
             return None
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
-        return pass_plan.Outcome.FAILED, f"NPD's database rejected what came from Monday: {refusal}"
+        return pass_plan.Outcome.FAILED, Message("database_rejected_monday", quote=refusal)
     if deletes:
         take_deletion_result(plan, "")
     return None

@@ -37,6 +37,7 @@ from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item, left_by_deleted_record
 from sync.records.tombstones import WITHOUT_ITEM, restore_record
+from sync.words.message import Message
 
 
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
@@ -97,7 +98,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
         free_items = sorted(asked_items.difference(map(str, owned)))
         for item_id in free_items:
-            reason = f"A person said that it is not the item of “{plan.record}”."
+            reason = Message("not_the_item_of", record=str(plan.record))
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
         run.enqueue_items(free_items)
         payload = {item_links.NEW_ITEM_KEY: True, "by": by}
@@ -105,7 +106,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
     elif answer.act == acts.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_id]).update(made_from_item=False)
     elif answer.act == acts.LEAVE_ALONE:
-        ignore_item(entity_type, answer.item_id, None, "A person said that NPD doesn't need it.")
+        ignore_item(entity_type, answer.item_id, None, Message("not_needed"))
 
 
 def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UUID]:
@@ -144,7 +145,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         # Events about a deleted record's item are left for that record's plan.
         is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
-            pass_run.end_events(item_plan.ending.detail, pk__in=item_facts.new_events)
+            pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=item_facts.new_events)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
@@ -201,7 +202,7 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         run.records.filter(pk=plan.record.pk).update(monday_id=facts.item_id)
     if creates and facts.wants_new_record:
         # Keeps the records with its key from matching it again.
-        ignore_item(run.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
+        ignore_item(run.entity_type, facts.item_id, None, Message("record_of_its_own"))
     elif facts.chosen_id is not None or (creates and facts.ignored is not None):
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     kind = ActivityKind.CREATE if creates else ActivityKind.LINK
@@ -247,7 +248,7 @@ def _ask_candidates(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     entity_type = run.entity_type
     item_id = plan.facts.item_id
     # The record that was asked first doesn't fit any more.
-    reason = f"The item “{plan.item.name}” could be another record's now."
+    reason = Message("could_belong_to_another", item=plan.item.name)
     close_identity_conflicts(entity_type, item_id, reason, other_than=plan.question.entity_id)
     waiting = sorted(record.pk for record in questions.linkable(plan.candidates))
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
@@ -286,7 +287,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     update_many(after, ["state", "settled_at", "note", "reason_code"])
     for deleted in changed:
         if deleted.new_state == choices.TombstoneState.UNLINKED and deleted.item_id:
-            reason = f"Its record “{deleted.facts.record}” was deleted in NPD, and the item was unlinked."
+            reason = Message("unlinked_from_deleted", record=str(deleted.facts.record))
             ignore_item(entity_type, deleted.item_id, deleted.id, reason)
     # With another record's NPD ID, the item counts as one without a record.
     freed = [deleted.item_id for deleted in changed if deleted.reason_code == TombstoneReason.OTHER_NPD_ID]
@@ -319,7 +320,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
         copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == acts.ARCHIVE_COPY}
         for item_id in copies & second_items:
-            ignore_item(run.entity_type, item_id, None, "A person said that it is a copy.")
+            ignore_item(run.entity_type, item_id, None, Message("is_a_copy"))
         name = field_values.record_name(plan.record)
         ignored_items += [left_by_deleted_record(run.entity_type, item_id, name) for item_id in second_items]
     IgnoredItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
@@ -332,7 +333,7 @@ def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan])
     if created:
         restored = choices.TombstoneState.RESTORED
         tombstones = Tombstone.objects.filter(entity_type=run.entity_type, entity_id__in=created)
-        note = "The record is there again."
+        note = Message("record_there_again")
         tombstones.exclude(state=restored).update(state=restored, settled_at=SyncNow(), note=note, reason_code="")
 
 

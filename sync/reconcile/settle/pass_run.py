@@ -42,6 +42,7 @@ from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
+from sync.words.message import Message
 
 _NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
 
@@ -110,8 +111,10 @@ class PassHistory:
         if line.kind == ActivityKind.RETURNED and not actor:
             restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
             actor = authors.monday_editor_name(restored[-1], self.people) if restored else ""
+        undo = ""  # that deleted the record
         if is_of_deletion(line.kind, line.values) and (deletion := self.deletions.get(plan.id)):
             actor = actor or deletion.by
+            undo = deletion.undo
             if deletion.message:
                 cause["deletion"] = deletion.message
             elif deletion.request:
@@ -127,7 +130,7 @@ class PassHistory:
                 if act and choices.Cause.SAVE in plan.facts.causes:
                     cause["act"] = act
         # An approval or rejection is shown as one act with its result.
-        approval = claim.payload.get(approval_payload_key(line.key))
+        act_id = claim.payload.get(approval_payload_key(line.key)) or undo
         return ActivityLine(
             entity_type=plan.record.entity_type(),
             entity_id=plan.id,
@@ -140,9 +143,9 @@ class PassHistory:
             batch_id=self.batch_id,
             request_id=request_id,
             cause=cause,
-            # The undo's own entry says what was restored.
-            folded=bool(approval) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {})),
-            fold_id=UUID(approval) if approval else None,
+            # The undo's own entry says what was restored, or deleted.
+            folded=bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {})),
+            fold_id=UUID(act_id) if act_id else None,
         )
 
     def _editors(
@@ -339,7 +342,7 @@ def end_jobs(run: PassRun, jobs: Iterable[pass_plan.EndedClaim]) -> None:
             wait = ending.wait_seconds
             is_final = finish.fail(list(claim.jobs), token, ending.detail, at_most=ending.at_most, wait_seconds=wait)
             if is_final:
-                reason = f"Your resolution could not be saved: {ending.detail}"
+                reason = Message("resolution_not_saved", why=ending.detail)
                 records = [claim.entity_id] if claim.entity_id else []
                 reject_resolutions(run.entity_type, records, reason, item_ids=filter(None, [claim.remote_id]))
         else:

@@ -1,0 +1,43 @@
+"""A message reads as its sentence and is stored as its code and values; it is found by what it says."""
+
+import pytest
+
+from sync.models import ActivityLine
+from sync.monday.errors import BOARD_FULL, MondayError
+from sync.words.message import Message, of_error, sentences
+
+
+def line_with(sentence: str) -> ActivityLine:
+    line = ActivityLine.objects.create(entity_type="contact", kind="link", sentence=sentence, values={"why": sentence})
+    return ActivityLine.objects.get(pk=line.pk)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (Message("item_created", item="Ann “A” \\ B"), "Created the item “Ann “A” \\ B” on the board."),
+        (Message("transfer", label="Role", after="Boss", way=Message("way_sent")), "Role “Boss” sent to Monday."),
+        (Message("imported", file="a.csv", new=1234, changed=0), "Imported “a.csv”: 1,234 new, 0 changed."),
+        (Message("undone_value", by="Ben", label="Role", after="", before="Boss"),
+         "Ben put Role back to empty (was “Boss”)."),
+        (Message("conflict_ended", label="Role", npd=None, monday="Boss"),
+         "The conflict on Role closed. NPD had (empty), Monday had “Boss”."),
+        (sentences(Message("let_in"), "", Message("can_restore")),
+         "It matches the filter again, and is synced again. You can restore it from here."),
+        (of_error(MondayError(BOARD_FULL, "board is full.", request_id="r1")),
+         f"Board is full. {BOARD_FULL.advice} [Monday request r1]"),
+    ],
+)  # fmt: skip
+def test_what_is_stored_reads_as_it_was_written(db: None, message: Message, words: str) -> None:
+    line = line_with(message)
+    assert str(message) == str(line.sentence) == str(line.values["why"]) == words
+    assert line.sentence.code == line.values["why"].code == message.code
+    assert line.sentence.to_json() == message.to_json()
+
+
+@pytest.mark.parametrize(("text", "finds"), [
+    ("zoë", True), ("created the", True), ("“zoë", False), ("item_created", False), ("params", False), ("Zoe", False),
+])  # fmt: skip
+def test_a_message_is_found_by_its_values_and_its_words_alone(db: None, text: str, finds: bool) -> None:
+    line_with(Message("item_created", item="Zoë [x]"))
+    assert ActivityLine.objects.filter(sentence__says=text).exists() is finds
