@@ -102,8 +102,7 @@ def test_an_organization_is_found_by_its_name_in_another_form(world: World, ours
     if not ours.startswith("Acme"):
         UnmatchedItem.objects.all().delete()  # only the search on the board can find it
     Organization.objects.create(name=ours)
-    for _ in range(2):
-        world.hear(minutes=3)
+    world.hear(rounds=2, minutes=3)
     [board] = [board for board in world.sandbox.boards() if board["id"] == world.board_id("organization")]
     assert len(board["items"]) == 1
 
@@ -116,8 +115,7 @@ def test_a_person_is_found_by_an_address_in_another_form(world: World, ours: str
     BoardLink.objects.filter(entity_type="contact").update(creates_records=creates)
     ann = world.contact("Ann Lee", email=ours)
     world.add("Ann Lee", email=mail(theirs))
-    for _ in range(3):
-        world.hear(minutes=3)
+    world.hear(rounds=3, minutes=3)
     assert world.status(ann) == "synced", world.sync_state(ann).note
     assert (len(world.sandbox.items()), Contact.objects.count()) == (1, 1)
     assert (ann.email, world.values(ann)["email"]) == (ours, theirs)
@@ -129,8 +127,7 @@ def test_a_number_in_two_forms_comes_to_rest(world: World) -> None:
     world.add("Ann Lee", email=mail("ann@example.org"), phone={"phone": theirs, "countryShortName": country})
     firm = Organization.objects.create(name="Firm", address_country=country)
     ann = world.contact("Ann Lee", email="ann@example.org", phone=ours, organization=firm)
-    for _ in range(3):
-        world.hear(ann, minutes=3)
+    world.hear(ann, rounds=3, minutes=3)
     assert (world.status(ann), ann.phone, world.values(ann)["phone"]) == ("synced", ours, theirs)
     writes = world.calls("mutation")
     world.edit(ann, "phone", {"phone": rewritten, "countryShortName": country})
