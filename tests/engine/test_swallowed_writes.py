@@ -106,7 +106,7 @@ def test_an_undo_that_monday_does_not_store_restores_neither_side(world: World, 
 
 @pytest.mark.parametrize("policy", ["archive_item", "delete_item", "unlink"])
 @pytest.mark.parametrize("times", [1, None])
-def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and_then_said(
+def test_a_removal_that_monday_does_not_carry_out_is_sent_again_and_then_said(
     world: World, policy: str, times: int | None
 ) -> None:
     BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy=policy)
