@@ -41,9 +41,7 @@ ALL: dict[str, dict[str, Any]] = {
     [*(("mutation", fault) for fault in WRITES), *(("any", fault) for fault in ALL)],
     ids=lambda value: {"mutation": "writes", "any": "all calls"}.get(value, value),
 )
-def test_an_hour_of_failures_costs_few_calls_and_what_waited_is_synced_after_it(
-    world: World, on: str, fault: str
-) -> None:
+def test_an_hour_of_failures_costs_few_calls_and_all_is_synced_after_it(world: World, on: str, fault: str) -> None:
     linked = world.linked_together(4, role_title="Old")
     Organization.objects.create(name="O0")
     world.work()
