@@ -54,7 +54,7 @@ from django.utils.http import urlsafe_base64_encode
 from sync.admin.admin_base import path_on_site
 from sync.api.errors import error_response
 from sync.kernel import mails, secret_texts
-from sync.kernel.process import call_within
+from sync.kernel.process import call_within, cut_off
 from sync.operations.retention import pruning
 from sync.records.authors import log_action
 
@@ -118,8 +118,9 @@ class ProviderSession(requests.Session):
             raise requests.Timeout("The identity provider didn't answer less than half a minute ago.")
         if not PROVIDER_CALLS.acquire(timeout=0.5):
             raise requests.Timeout("Too many sign-ins wait for the identity provider.")
+        options |= {"timeout": PROVIDER_SECONDS, "stream": True, "hooks": {"response": cut_off}}
         try:
-            answer = call_within(PROVIDER_SECONDS, super().request, method, url, timeout=PROVIDER_SECONDS, **options)
+            answer = call_within(PROVIDER_SECONDS, super().request, method, url, **options)
         except (TimeoutError, requests.ConnectionError, requests.Timeout) as error:
             cache.set(PROVIDER_IS_SILENT, True, 30)
             raise requests.Timeout("The identity provider doesn't answer.") from error

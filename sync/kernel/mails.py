@@ -1,6 +1,9 @@
 """Emails to people, and the sentences about failures to send."""
 
 import smtplib
+import time
+from contextlib import suppress
+from socket import SHUT_RDWR
 from typing import Any
 
 import structlog
@@ -9,6 +12,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends import smtp
 
 from sync.kernel.humanize import one_line, shorten
+from sync.kernel.process import call_within
 from sync.kernel.secret_texts import without_secrets
 
 log = structlog.get_logger(__name__)
@@ -20,6 +24,8 @@ MAX_SUBJECT = 160  # characters
 
 # A server may check a message for minutes (RFC 5321, 4.5.3.2.6), while other receivers wait.
 ANSWER_SECONDS = 30
+# All answers to one email: byte by byte, they outlast the timeouts of the socket.
+WHOLE_SECONDS = 60
 
 
 class NotSent(Exception):
@@ -30,6 +36,20 @@ class PatientSMTP(smtplib.SMTP):
     """Counts a message as sent if the server has all of it and doesn't answer: it would come again at each attempt."""
 
     has_message = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.deadline = time.monotonic() + WHOLE_SECONDS
+        super().__init__(*args, **options)
+
+    def getreply(self) -> tuple[int, bytes]:
+        try:
+            return call_within(self.deadline - time.monotonic(), super().getreply)
+        except TimeoutError as error:
+            with suppress(OSError):
+                if self.sock is not None:
+                    self.sock.shutdown(SHUT_RDWR)  # ends the thread that reads, and would hold up `close`
+            self.close()
+            raise smtplib.SMTPServerDisconnected("it took too long to answer") from error
 
     def send(self, s: Any) -> None:
         super().send(s)

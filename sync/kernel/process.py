@@ -1,4 +1,4 @@
-"""Shutting down: a flag of the process, which long work checks wherever it may end; time limits; garbage collection."""
+"""Shutting down: a flag that long work checks wherever it may end; limits of time and answers; garbage collection."""
 
 import gc
 import mmap
@@ -6,10 +6,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
+
+import requests
 
 Result = TypeVar("Result")
 
@@ -47,11 +49,32 @@ def call_within(seconds: float, function: Callable[..., Result], *args: Any, **o
 
     A server that answers byte by byte, or accepts a connection and stays silent, outlasts the timeouts of libraries.
     """
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="within")
-    try:
-        return pool.submit(function, *args, **options).result(timeout=seconds)
-    finally:
-        pool.shutdown(wait=False)
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*args, **options))
+        except BaseException as error:
+            future.set_exception(error)
+
+    # A daemon: the end of the process would wait for any other thread.
+    threading.Thread(target=call, name="within", daemon=True).start()
+    return future.result(timeout=seconds)
+
+
+# The most that is read of an answer that is small if it is sound.
+MAX_ANSWER_BYTES = 1_000_000
+
+
+def cut_off(answer: requests.Response, **options: Any) -> None:
+    """Keep the first bytes of an answer, decoded: a hook for requests with `stream`."""
+    content = b""
+    for chunk in answer.iter_content(65_536):
+        content += chunk
+        if len(content) >= MAX_ANSWER_BYTES:
+            break
+    answer.close()
+    answer._content = content  # what later readers get; there is no public way
 
 
 class Interruption:

@@ -25,6 +25,8 @@ from sync.monday.errors import MondayError, translate_error
 from sync.monday.graphql import Answer, Complexity
 
 _CHUNK_BYTES = 65_536
+# Decoded. 500 items take a few million; what is longer is cut off, and so unreadable.
+MAX_ANSWER_BYTES = 32_000_000
 # Shorter than the deadline of an answer, because trying again is safe while nothing was sent.
 _CONNECT_SECONDS = 10.0
 _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
@@ -151,13 +153,15 @@ class MondayClient:
                 allow_redirects=False,
             ) as response:
                 answer_headers = response.headers
-                chunks = []
+                content = bytearray()
                 # iter_content would wait for a full chunk, past the deadline.
-                while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-                    chunks.append(chunk)
+                while len(content) < MAX_ANSWER_BYTES and (
+                    chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True)
+                ):
+                    content += chunk
                     if time.monotonic() > deadline:
                         raise requests.ReadTimeout("the answer took too long")
-                return response.status_code, answer_headers, b"".join(chunks)
+                return response.status_code, answer_headers, bytes(content)
         except (requests.RequestException, urllib3_errors.HTTPError) as error:
             raise transport_error(error, self.timeout, request_id_of(answer_headers)) from error
 

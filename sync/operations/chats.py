@@ -6,11 +6,14 @@ encrypted, and no sentence or log line contains it.
 """
 
 import re
+import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import requests
 from apprise import Apprise, AppriseAsset, NotifyFormat
 from apprise.exception import AppriseImproperlyConfigured
 from apprise.plugins.discord import NotifyDiscord
@@ -21,6 +24,7 @@ from apprise.plugins.workflows import NotifyWorkflows
 from django.conf import settings
 
 from sync.kernel.mails import NotSent
+from sync.kernel.process import call_within, cut_off
 from sync.kernel.secret_texts import without_secrets
 from sync.limits import credentials
 
@@ -41,6 +45,15 @@ HTTPS_PORT = 443
 # A chat that hangs must not use up the run's time for other receivers.
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 8.0
+WHOLE_SECONDS = 20.0
+
+# Apprise's plugins read answers whole and take no session, so what they know as `requests` is replaced.
+_CALLS = {
+    name: partial(getattr(requests, name), stream=True, hooks={"response": cut_off})
+    for name in ("get", "post", "request")
+}
+for _kind in SERVICES:
+    sys.modules[_kind.__module__].requests = SimpleNamespace(**(vars(requests) | _CALLS))  # type: ignore[attr-defined]
 
 # Characters that a chat would read as a mention, a link or a format; names of columns come from the board.
 PLAIN = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "@": "＠", "`": "'"})
@@ -69,12 +82,14 @@ def post(address: str, title: str, text: str) -> None:
         raise NotSent(str(error)) from None
     apprise = Apprise(asset=_asset())
     apprise.add(service)
-    result = apprise.notify(
-        title=title.translate(PLAIN), body=text.translate(PLAIN), body_format=NotifyFormat.TEXT.value
-    )
+    name = SERVICES[type(service)][0]
+    message = {"title": title.translate(PLAIN), "body": text.translate(PLAIN)}
+    try:
+        result = call_within(WHOLE_SECONDS, apprise.notify, **message, body_format=NotifyFormat.TEXT.value)
+    except TimeoutError:
+        raise NotSent(f"{name} did not answer in time.") from None
     # An AppriseResult: false if the message failed, with a log that says why.
     if not result:
-        name = SERVICES[type(service)][0]
         reason = " ".join(entry.message for entry in result.logs())
         raise NotSent(f"{name} did not take the message. {without_secrets(reason)}")
 

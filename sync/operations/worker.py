@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
@@ -21,7 +22,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import BoardAvailability, LimitFacts, Wait, breaker, probed_availability, probes, urgent_calls
-from sync.models import BoardLease, Intent, IntentState, SyncQueue
+from sync.models import BoardLease, BoardLink, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups
 from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job, has_due_or_claimed_jobs
@@ -36,6 +37,8 @@ LEASE_WAIT_SECONDS = 0.2
 
 # Between two lines of progress.
 PROGRESS_SECONDS = 5.0
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -69,7 +72,12 @@ def work(entity_type: str | None = None, *, seconds: float | None = None, wait_f
 
 
 def _types(entity_type: str | None) -> list[str]:
-    return [spec.entity_type for spec in registry.entities() if entity_type in (None, spec.entity_type)]
+    """Return the type, or all: first the board whose last pass is longest ago, because a limit may admit only one."""
+    if entity_type is not None:
+        return [entity_type]
+    last_passes = dict(BoardLink.objects.values_list("entity_type", "last_pass_at"))
+    types = [spec.entity_type for spec in registry.entities()]
+    return sorted(types, key=lambda name: last_passes.get(name) or NEVER)
 
 
 def drain(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tracemalloc
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import suppress
@@ -188,6 +189,18 @@ def test_nonsense_in_place_of_an_answer_is_a_sentence(
     assert not is_in(client) or path == "/userinfo"  # the id_token alone may be enough
     provider.reply = usual  # type: ignore[method-assign]
     assert is_in(sign_in(provider)[0]), "nonsense isn't kept"
+
+
+@pytest.mark.parametrize("status", [200, 302, 500])
+def test_of_an_answer_without_end_no_more_than_a_megabyte_is_read(
+    ada: User, provider: type[Provider], status: int
+) -> None:
+    text = bytes(60_000_000)
+    provider.reply = lambda self: self.answer(text, status)  # type: ignore[method-assign]
+    tracemalloc.start()
+    assert "login failure" in Client().get(BEGIN).content.decode().lower()
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 def test_a_visitor_chooses_nothing_of_what_the_provider_is_asked(ada: User, provider: type[Provider]) -> None:

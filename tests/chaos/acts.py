@@ -67,8 +67,7 @@ def add(cast: Cast) -> None:
     cast.do("add", handle=cast.newcomer(entity), entity=entity, keys=keys, number=cast.token())
     if cast.rng.random() < 0.6:
         cast.do("deliver")
-        cast.do("clock", seconds=cast.rng.choice((15, 330)))
-        cast.work()
+        cast.later(cast.rng.choice((15, 330)))
 
 
 @act(2)
@@ -85,8 +84,7 @@ def same_person_on_both_sides(cast: Cast) -> None:
     if cast.rng.random() < 0.3:
         cast.do("add", handle=cast.newcomer("contact"), entity="contact", keys=[], number=cast.token(), email=email)
     cast.work()
-    cast.do("clock", seconds=15)
-    cast.work()
+    cast.later(15)
 
 
 @act(1)
@@ -123,8 +121,7 @@ def remove_item(cast: Cast) -> None:
     cast.do("move_state", handle=handle, action=cast.rng.choice(("archive", "delete")))
     cast.work()
     if cast.rng.random() < 0.6:
-        cast.do("clock", seconds=cast.rng.choice((60, 660)))
-        cast.work()
+        cast.later(cast.rng.choice((60, 660)))
     if cast.rng.random() < 0.5:
         cast.do("move_state", handle=handle, action="restore")
         cast.work()
@@ -136,8 +133,7 @@ def restore_after_delete(cast: Cast) -> None:
     handle = cast.someone()
     cast.do("delete", handle=handle)
     cast.do("work")
-    cast.do("clock", seconds=700)
-    cast.do("work")
+    cast.work_after(700)
     cast.do("move_state", handle=handle, action="restore")
     cast.do_all("deliver", "work")
 
@@ -155,8 +151,7 @@ def moves_and_comes_back(cast: Cast) -> None:
     cast.do("move_to_other_board", handle=handle, elsewhere=cast.rng.random() < 0.7)
     if cast.rng.random() < 0.5:
         cast.work()
-        cast.do("clock", seconds=cast.rng.choice((5, 60, 700)))
-        cast.work()
+        cast.later(cast.rng.choice((5, 60, 700)))
     if cast.rng.random() < 0.3:
         cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
     cast.do("move_back", handle=handle)
@@ -170,8 +165,7 @@ def duplicate(cast: Cast) -> None:
     cast.do("duplicate", handle=cast.someone())
     cast.work()
     if cast.rng.random() < 0.5:
-        cast.do("clock", seconds=15)
-        cast.work()
+        cast.later(15)
 
 
 @act(1)
@@ -180,8 +174,7 @@ def edits_a_copy(cast: Cast) -> None:
     handle = cast.someone()
     cast.do("duplicate", handle=handle)
     cast.do_all("deliver", "work")
-    cast.do("clock", seconds=15)
-    cast.work()
+    cast.later(15)
     key = cast.key_of(handle, may_be_empty=True)
     steps = [
         ("answer_copy", {"choose": "archive_copy"}),

@@ -69,8 +69,7 @@ def drill_create_without_answer(cast: Cast) -> None:
     cast.do("api_fault", fault={"timeout": "after", "on": "create_item"})
     cast.do("work")
     for _ in range(3):
-        cast.do("clock", seconds=200)
-        cast.do("work")
+        cast.work_after(200)
     cast.do("release", how="send", number=1)
     cast.work()
 
@@ -92,8 +91,7 @@ def drill_frozen_past_its_lease(cast: Cast) -> None:
     handle = synced(cast)
     _patch(cast, handle)
     cast.do("hold_worker", at=1, only="an answer")
-    cast.do("clock", seconds=200)
-    cast.do("work")
+    cast.work_after(200)
     _patch(cast, handle)
     cast.do_all("work", "deliver", "work")
     cast.do("let_go", silent=True)
@@ -133,8 +131,7 @@ def drill_same_address_again(cast: Cast) -> None:
     other = cast.stranger()
     cast.do("add", handle=other, entity="contact", keys=["role_title"], number=cast.token(), email=email)
     cast.do("deliver")
-    cast.do("clock", seconds=15)
-    cast.work()
+    cast.later(15)
 
 
 @act(0.5)
@@ -188,8 +185,7 @@ def drill_killed_after_its_write(cast: Cast) -> None:
     _patch(cast, handle)
     cast.do("kill_worker", at=2, only="an answer")
     _patch(cast, handle)
-    cast.do("clock", seconds=200)
-    cast.work()
+    cast.later(200)
 
 
 @act(0.5)
@@ -197,8 +193,7 @@ def drill_saved_slowly(cast: Cast) -> None:
     """A save stays uncommitted beside its record's waiting row while a worker begins; no webhook helps later."""
     handle = synced(cast)
     cast.do("deliver")
-    cast.do("clock", seconds=15)  # a webhook that came before its record was linked waits ten seconds
-    cast.do("work")
+    cast.work_after(15)  # a webhook that came before its record was linked waits ten seconds
     cast.do("webhook_rule", rule={"rule": "hold"})
     _patch(cast, handle)
     cast.do("begin_save", handle=handle, key="notes", number=cast.token())
@@ -220,10 +215,8 @@ def drill_told_before_it_is_shown(cast: Cast) -> None:
     _lag(cast, edits=20, writes=20)
     _edit(cast, handle)
     cast.do_all("deliver", "work")
-    cast.do("clock", seconds=30)
-    cast.do("work")
-    cast.do("clock", seconds=60)
-    cast.do("work")
+    cast.work_after(30)
+    cast.work_after(60)
     cast.do("expect_equal", handle=handle, key="role_title")
 
 
@@ -240,8 +233,7 @@ def drill_saved_just_after_an_edit(cast: Cast) -> None:
     cast.do("work")
     cast.do("clock", seconds=15)
     cast.do_all("deliver", "work")
-    cast.do("clock", seconds=100)
-    cast.work()
+    cast.later(100)
     cast.do("expect_equal", handle=handle, key="role_title")
 
 
@@ -257,8 +249,7 @@ def drill_saved_before_its_item_is_shown(cast: Cast) -> None:
     _patch(cast, handle)
     cast.do("work")
     for seconds in (30, 60):
-        cast.do("clock", seconds=seconds)
-        cast.do("work")
+        cast.work_after(seconds)
     cast.do("expect_equal", handle=handle, key="role_title")
 
 

@@ -108,6 +108,14 @@ class Cast:
         if self.rng.random() < 0.5:
             self.do_all("deliver", "work")
 
+    def later(self, seconds: float) -> None:
+        self.do("clock", seconds=seconds)
+        self.work()
+
+    def work_after(self, seconds: float) -> None:
+        self.do("clock", seconds=seconds)
+        self.do("work")
+
 
 Act = Callable[[Cast], None]
 ACTS: dict[str, tuple[float, Act]] = {}

@@ -122,8 +122,7 @@ def a_call_fails(cast: Cast) -> None:
     if cast.rng.random() < 0.4:
         cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
     if cast.rng.random() < 0.6:
-        cast.do("clock", seconds=cast.rng.choice((10, 70, 200)))
-        cast.work()
+        cast.later(cast.rng.choice((10, 70, 200)))
 
 
 @act(1)
@@ -170,8 +169,7 @@ def webhooks_go_astray(cast: Cast) -> None:
         cast.do("release", how=how, number=cast.token())
         cast.work()
     elif rule["rule"] == "delay" and cast.rng.random() < 0.6:
-        cast.do("clock", seconds=(20 if isinstance(rule["seconds"], list) else rule["seconds"]) + 5)
-        cast.work()
+        cast.later((20 if isinstance(rule["seconds"], list) else rule["seconds"]) + 5)
 
 
 @act(1.2)
@@ -183,8 +181,7 @@ def forge(cast: Cast) -> None:
 
 @act(2)
 def time_passes(cast: Cast) -> None:
-    cast.do("clock", seconds=cast.rng.choice((5, 15, 70, 200, 400, 700, 3700)))
-    cast.work()
+    cast.later(cast.rng.choice((5, 15, 70, 200, 400, 700, 3700)))
 
 
 @act(1)

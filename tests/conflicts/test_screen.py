@@ -1,7 +1,6 @@
 import json
 import re
 from dataclasses import replace
-from html import unescape
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from conflicts.reports import ConflictReport, FieldConflict
 from npd.models import Contact
 from sync.models import SyncMetadata
 from tests.admin import states
+from tests.admin.forms import answer_to_question
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record
 from tests.support.people import staff_who_may
 
@@ -144,8 +144,7 @@ def press_red_button(browser: Client, url: str, question: Any) -> str:
     """Confirm the question by its red button; return the button's label."""
     page = question.content.decode()
     [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', page)
-    hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', page))
-    assert browser.post(url, {name: unescape(text) for name, text in hidden.items()}).status_code == 302
+    assert browser.post(url, answer_to_question(page)).status_code == 302
     return str(button.strip())
 
 

@@ -1,9 +1,11 @@
 """The HTTP edge: what is sent, and what each kind of failure means."""
 
+import gzip
 import json
 import logging
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -205,6 +207,20 @@ def test_a_success_that_is_no_graphql_answer_has_an_unknown_outcome(client: Mond
     responses.post(URL, body=body)
     with refusal(errors.UNREADABLE_ANSWER):
         client.execute(MUTATION, {})
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+def test_an_answer_without_end_is_read_to_a_limit_and_unreadable(
+    client: MondayClient, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    monkeypatch.setattr("sync.monday.client.MAX_ANSWER_BYTES", 2_000_000)
+    text = f'{{"data": {{"me": "{"x" * 60_000_000}"}}}}'.encode()
+    responses.post(URL, body=gzip.compress(text) if headers else text, headers=headers)
+    tracemalloc.start()
+    with refusal(errors.UNREADABLE_ANSWER):
+        client.execute(MUTATION, {})
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("body", ["", "<html>Attention Required!</html>"])

@@ -58,8 +58,7 @@ def test_a_create_that_was_carried_out_and_answered_as_refused_makes_one_item_th
     ann = world.contact("Ann", email="ann@example.org", notes="Likes tea")
     for seconds in (0, 3, 20, 70, 70, 70):
         (world.hear if is_heard else world.work)(seconds=seconds)
-    for _ in range(3):
-        world.hear(minutes=10)
+    world.hear(rounds=3, minutes=10)
     assert [item["name"] for item in world.sandbox.all_items()] == ["Ann"]
     assert (world.status(ann), world.values(ann)["notes"]) == ("synced", "Likes tea")
 

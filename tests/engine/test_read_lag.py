@@ -111,8 +111,7 @@ def test_quick_saves_while_reads_are_behind_ask_nobody_and_the_last_one_arrives(
 def test_a_state_that_reads_do_not_show_yet_is_waited_for(world: World, ann: Contact, act: str) -> None:
     if act == "restore":
         world.sandbox.act("archive", item_id=ann.monday_id)
-        for _ in range(15):
-            world.hear(minutes=1)
+        world.hear(rounds=15, minutes=1)
         assert SyncConflict.objects.filter(resolved_at=None).exists()
     lag(world, edits=2)
     world.sandbox.act(act, item_id=ann.monday_id)

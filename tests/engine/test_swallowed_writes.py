@@ -7,9 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from conflicts.pages.case import conflict_progress
 from conflicts.pages.resolution import undo
-from npd.models import Contact
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
-from sync.records.item_links import request_unlink
 from tests.engine.conftest import choose, clash
 from tests.support.world import World, mail
 
@@ -22,8 +20,7 @@ def swallow(world: World, *columns: str, count: int = 1) -> None:
 
 
 def rest(world: World, *records: Any) -> None:
-    for _ in range(3):
-        world.hear(*records, minutes=2)
+    world.hear(*records, rounds=3, minutes=2)
 
 
 @pytest.mark.parametrize("column", MAPPED)
@@ -109,7 +106,7 @@ def test_an_undo_that_monday_does_not_store_restores_neither_side(world: World, 
 
 @pytest.mark.parametrize("policy", ["archive_item", "delete_item", "unlink"])
 @pytest.mark.parametrize("times", [1, None])
-def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and_then_said(
+def test_a_removal_that_monday_does_not_carry_out_is_sent_again_and_then_said(
     world: World, policy: str, times: int | None
 ) -> None:
     BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy=policy)
@@ -129,34 +126,3 @@ def test_the_removal_of_an_item_that_monday_does_not_carry_out_is_sent_again_and
         return
     assert (tombstone.state == done, "without carrying" in tombstone.note) == (False, True)
     assert SyncQueue.objects.filter(status="failed").exists()
-
-
-def test_a_record_is_unlinked_once_its_item_has_lost_its_npd_id(world: World) -> None:
-    ann = world.linked("Ann")
-    item_id = str(ann.monday_id)
-    world.sandbox.control("faults", swallow=True)
-    request_unlink("contact", [ann.pk], by="olga")
-    world.work(ann)
-    assert (ann.monday_id, "without carrying" in world.row(ann).error_message) == (item_id, True)
-    world.work(ann, minutes=2)
-    assert (ann.monday_id, world.sandbox.item(item_id)["values"]["npd_id"]) == (None, "")
-    assert not Intent.objects.filter(state="open").exists()
-
-
-@pytest.mark.parametrize("times", [1, None])
-def test_a_copy_that_monday_does_not_archive_stays_in_its_question(world: World, times: int | None) -> None:
-    ann = world.linked("Ann", email="ann@example.org")
-    copy_id = str(world.sandbox.act("duplicate", item_id=ann.monday_id)["id"])
-    for _ in range(3):
-        world.hear(seconds=15)
-    question = SyncConflict.objects.get(resolved_at=None)
-    choose(question, world.administrator("lead"), record={"choose": "archive_copy"})
-    world.sandbox.control("faults", swallow=True, on="archive_item", count=times)
-    for minutes in (1, 2, 6, 16, 61):
-        world.hear(minutes=minutes)
-    question.refresh_from_db()
-    assert (world.sandbox.item(copy_id)["state"], question.is_open) == (
-        ("archived", False) if times else ("active", True)
-    )
-    assert SyncQueue.objects.filter(status="failed").exists() is (times is None)
-    assert Contact.objects.count() == 1

@@ -62,8 +62,7 @@ def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lo
     choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.sandbox.faults({"timeout": "after", "on": "archive_item"})
     world.work()
-    for _ in range(2):
-        world.hear(minutes=5)
+    world.hear(rounds=2, minutes=5)
     assert world.sandbox.item(copy)["state"] == "archived"
     assert world.status(contact) == "synced"
     assert not Intent.objects.filter(state="open").exists()
@@ -96,8 +95,7 @@ def test_a_duplicated_group_is_one_question_each_no_record_and_one_group_on_home
 ) -> None:
     people = world.linked_together(3, role_title="Boss")
     copies = [str(world.sandbox.act("duplicate", item_id=person.monday_id)["id"]) for person in people]
-    for _ in range(12):
-        world.hear(minutes=1)
+    world.hear(rounds=12, minutes=1)
     assert ([question.monday_item_id for question in questions()], Contact.objects.count()) == (sorted(copies), 3)
     browser = world.browser(pat)
     assert "Archive all copies" in browser.get("/admin/").content.decode()
@@ -159,15 +157,13 @@ def test_a_question_ends_when_its_two_no_longer_look_the_same(world: World, side
     first = world.add("New item", "organization")
     world.hear(seconds=20)
     second = world.add("New item", "organization")
-    for _ in range(3):
-        world.hear(seconds=15)
+    world.hear(rounds=3, seconds=15)
     assert questions()
     if side == "record in NPD":
         Organization.objects.update(name="Beta")
     else:
         world.sandbox.act("rename", item_id=second if side == "item" else first, name="Beta")
-    for _ in range(3):
-        world.hear(minutes=1)
+    world.hear(rounds=3, minutes=1)
     assert (questions(), sorted(Organization.objects.values_list("name", flat=True))) == ([], ["Beta", "New item"])
 
 

@@ -102,8 +102,7 @@ __all__ = ["connected"]
 
 
 def settled(world: World) -> None:
-    for _ in range(3):
-        world.hear()
+    world.hear(rounds=3)
 
 
 def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connected: World) -> None:

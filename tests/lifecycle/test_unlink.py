@@ -68,8 +68,7 @@ def test_turned_on_again_it_is_linked_without_a_question_if_neither_side_was_edi
     elif edited:
         world.sandbox.act("archive", item_id=item_id)
     Contact.objects.update(sync_enabled=True)
-    for _ in range(3):
-        world.hear(*people, seconds=20)
+    world.hear(*people, rounds=3, seconds=20)
     linked = [contact.monday_id == item_id for contact, item_id in zip(people, items, strict=True)]
     assert (linked, SyncConflict.objects.count()) == ([not edited, True, True], 1 if edited else 0)
     assert {contact.sync_status for contact in people[1:]} == {"synced"}

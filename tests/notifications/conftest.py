@@ -30,11 +30,11 @@ class Chats:
     def __init__(self) -> None:
         self.calls: list[Any] = []
         self.status: int | BaseException = 200
-        self.body = "ok"
+        self.body: str | bytes = "ok"
         self.headers: dict[str, str] = {}
         self.before: Callable[[], object] = bool
 
-    def answer(self, request: Any) -> tuple[int, dict[str, str], str]:
+    def answer(self, request: Any) -> tuple[int, dict[str, str], str | bytes]:
         self.calls.append(request)
         self.before()
         if isinstance(self.status, BaseException):

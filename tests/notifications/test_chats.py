@@ -1,7 +1,10 @@
 """The traps of Apprise: which hosts an address calls, what is sent there, and what is said of a failure."""
 
+import gzip
 import logging
+import tracemalloc
 from collections.abc import Iterator
+from threading import Event
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,6 +25,7 @@ GOOGLE = (
     "https://chat.googleapis.com/v1/spaces/AAAAAAAAA/messages?key=AIzaSyDdI0hCZtE6vySjMmWEfRq3CPzqKqqsHI&token=abc%3D"
 )
 TELEGRAM = "tgram://123456789:abcdefg_hijklmnopqrstu/12315544"
+BOMB = gzip.compress(bytes(60_000_000))
 ADDRESSES = {
     SLACK: ("Slack", "hooks.slack.com"),
     LOGIC: ("Microsoft Teams", "prod-01.westeurope.logic.azure.com:443"),
@@ -142,3 +146,24 @@ def test_what_others_wrote_mentions_nobody_and_links_nowhere_in_a_chat(chats: Ch
         assert text.count("<b>") == 1
     else:
         assert "<b>" not in text
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_of_an_answer_without_end_no_more_than_a_megabyte_is_read(chats: Chats, address: str) -> None:
+    chats.status = 500
+    chats.body = BOMB
+    chats.headers = {"Content-Encoding": "gzip"}
+    tracemalloc.start()
+    with pytest.raises(NotSent, match="500"):
+        post(address, "A title", "A text")
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_a_chat_that_keeps_its_answer_back_is_given_up(chats: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.operations.chats.WHOLE_SECONDS", 0.1)
+    answers = Event()
+    chats.before = answers.wait
+    with pytest.raises(NotSent, match="Slack did not answer in time"):
+        post(SLACK, "A title", "A text")
+    answers.set()

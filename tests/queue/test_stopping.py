@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -183,3 +185,9 @@ def test_a_wait_ends_when_the_worker_is_told_to_end() -> None:
     process.request_shutdown()
     assert process.wait_or_shutdown(3_600) is True
     assert time.monotonic() - started < 60
+
+
+def test_a_call_without_an_answer_does_not_hold_up_the_end_of_its_process() -> None:
+    code = "import threading; from sync.kernel.process import call_within; call_within(0, threading.Event().wait)"
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, timeout=60)
+    assert b"TimeoutError" in ended.stderr

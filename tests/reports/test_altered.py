@@ -63,8 +63,7 @@ def test_what_nothing_is_lost_by_is_synced_with_a_note(world: World) -> None:
     ann = world.linked("Ann")
     altering(world, "tags dropped")
     world.save(ann, role_title="<b>Head</b>")
-    for _ in range(3):
-        world.hear(ann, minutes=3)
+    world.hear(ann, rounds=3, minutes=3)
     assert world.status(ann) == "synced", world.sync_state(ann).note
     assert "Nothing is lost" in world.sync_state(ann).altered["role_title"]["reason"]
     assert (ann.role_title, world.values(ann)["role_title"]) == ("<b>Head</b>", "Head")
@@ -80,8 +79,7 @@ def test_a_value_that_lost_characters_stays_pending_with_the_reason(world: World
     ann = world.linked("Ann")
     altering(world, "cut")
     world.save(ann, role_title="Head\u200b of sales")
-    for _ in range(3):
-        world.hear(ann, minutes=3)
+    world.hear(ann, rounds=3, minutes=3)
     assert (world.status(ann), ann.role_title) == ("pending", "Head\u200b of sales")
     reason = world.sync_state(ann).altered["role_title"]["reason"]
     assert "Change it on either side" in reason

@@ -54,8 +54,7 @@ def without_logs(node: Any, log: Any) -> None:
 def test_a_listing_that_shows_one_item_twice_and_another_never_loses_nobody(world: World) -> None:
     world.list_in_pages_of_eight()
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(12)])
-    for _ in range(3):
-        world.hear(minutes=1)
+    world.hear(rounds=3, minutes=1)
     first_items: list[Any] = []
 
     def change(query: str, data: dict[str, Any]) -> None:
@@ -79,8 +78,7 @@ def test_an_item_that_is_full_takes_what_still_fits_and_says_so_of_the_rest(worl
     world.sandbox.control("webhooks", rule="drop")
     world.edit(ann, "huge", "x" * 65_000)
     world.save(ann, notes="n" * 1_500, role_title="New")
-    for _ in range(3):
-        world.hear(ann, minutes=3)
+    world.hear(ann, rounds=3, minutes=3)
     assert world.values(ann)["role_title"] == "New"
     assert world.block_of(ann, "notes")
     assert world.link().stops == {}
@@ -116,8 +114,7 @@ def test_a_connected_column_that_also_names_an_item_that_people_do_not_see(
 
     changing_answers(connected, lambda query, data: name_both(data))
     choose_on_board(connected, ann, beta)
-    for _ in range(3):
-        connected.hear(ann, minutes=5)
+    connected.hear(ann, rounds=3, minutes=5)
     assert (ann.organization == beta) is taken_over
     assert connected.status(ann) == ("synced" if taken_over else "pending")
     block = connected.block_of(ann, "organization")

@@ -157,8 +157,7 @@ def test_a_delivery_brings_the_next_attempt_forward_at_most_every_ten_minutes(wo
     assert world.calls("mutation") - before == 2
     writes_work(world)
     world.edit(ann, "role_title", "Last")
-    for _ in range(4):
-        world.hear(minutes=5)
+    world.hear(rounds=4, minutes=5)
     assert len(world.sandbox.items()) == 5
 
 
@@ -196,7 +195,6 @@ def test_a_new_item_becomes_a_record_meanwhile(world: World) -> None:
     writes_stopped(world)
     world.add("Bob from the board", email=mail("bob@example.com"))
     before = world.calls()
-    for _ in range(3):
-        world.hear(minutes=2)
+    world.hear(rounds=3, minutes=2)
     assert Contact.objects.filter(name="Bob from the board").exists()
     assert world.calls() - before <= 8

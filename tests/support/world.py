@@ -147,10 +147,11 @@ class World:
         type(record).objects.filter(pk=record.pk).update(**values)
         return self.work()
 
-    def hear(self, *records: Any, times: int = 1, **passed: float) -> WorkSummary:
-        """Hand in the webhooks, then `work`."""
-        self.deliver(times=times)
-        return self.work(*records, **passed)
+    def hear(self, *records: Any, times: int = 1, rounds: int = 1, **passed: float) -> None:
+        """Hand in the webhooks, then `work`, in so many rounds."""
+        for _ in range(rounds):
+            self.deliver(times=times)
+            self.work(*records, **passed)
 
     def settle(self, *records: Any) -> WorkSummary:
         self.wait_out()

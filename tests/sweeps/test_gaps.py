@@ -24,8 +24,7 @@ def told() -> str:
 def test_a_listing_whose_pages_lead_nowhere_ends_and_is_said(world: World, cursor: str) -> None:
     world.list_in_pages_of_eight()
     Contact.objects.bulk_create([Contact(name=f"P{n:03}", email=f"p{n}@example.com") for n in range(20)])
-    for _ in range(3):
-        world.hear(minutes=1)
+    world.hear(rounds=3, minutes=1)
     world.sandbox.control("faults", cursor=cursor, count=None)
     before = world.calls()
     result = compare_board(world.link())

@@ -40,19 +40,29 @@ class Bug:
 BUGS: dict[str, Bug] = {}
 
 
-def bug(name: str, words: str, *, act: Act) -> Bug:
-    BUGS[name] = Bug(name, words, act)
-    return BUGS[name]
-
-
-def instead_of(planted: Bug, place: str) -> Callable[[Wrong], Wrong]:
+def plant(name: str, words: str, act: Act, place: str) -> Callable[[Wrong], Wrong]:
     """Replace the function at `place` while the bug is on; the right one is passed as first argument."""
 
     def note(wrong: Wrong) -> Wrong:
-        planted.places.append((place, wrong))
+        BUGS[name] = Bug(name, words, act, [(place, wrong)])
         return wrong
 
     return note
+
+
+def also_at(name: str, place: str) -> Callable[[Wrong], Wrong]:
+    """Replace another function for the bug of this name."""
+
+    def note(wrong: Wrong) -> Wrong:
+        BUGS[name].places.append((place, wrong))
+        return wrong
+
+    return note
+
+
+def answer(value: Any) -> Wrong:
+    """A function that always returns this value."""
+    return lambda right, *args, **kwargs: value
 
 
 def switched_on() -> str:

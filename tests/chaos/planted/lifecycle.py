@@ -8,14 +8,15 @@ from sync.monday.board_items import Item
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from tests.chaos import acts, drills
-from tests.chaos.planted import Wrong, bug, instead_of
+from tests.chaos.planted import Wrong, answer, plant
 
-delete_on_absence = bug(
-    "delete_on_404", "a record is deleted because an answer doesn't show its item", act=drills.drill_item_not_shown
+
+@plant(
+    "delete_on_404",
+    "a record is deleted because an answer doesn't show its item",
+    drills.drill_item_not_shown,
+    "sync.reconcile.missing.identity:_take_own_item",
 )
-
-
-@instead_of(delete_on_absence, "sync.reconcile.missing.identity:_take_own_item")
 def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
     if item is not None:
         right(board, plan, item)
@@ -24,22 +25,20 @@ def _deletes(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> N
         plan.end(Outcome.SETTLED)
 
 
-guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act=acts.deletes_in_bulk)
+plant(
+    "guard_off",
+    "any number of records may be deleted or emptied at once",
+    acts.deletes_in_bulk,
+    "sync.records.approvals:ApprovalLimit.is_exceeded_by",
+)(answer(False))
 
 
-@instead_of(guard_off, "sync.records.approvals:ApprovalLimit.is_exceeded_by")
-def _never_too_many(right: Wrong, *args: Any) -> bool:
-    return False
-
-
-match_to_linked = bug(
+@plant(
     "match_to_a_linked_record",
     "a new item takes over a record that has an item already",
-    act=drills.drill_same_address_again,
+    drills.drill_same_address_again,
+    "sync.reconcile.missing.unmatched_items:_ItemRule._match_or_create",
 )
-
-
-@instead_of(match_to_linked, "sync.reconcile.missing.unmatched_items:_ItemRule._match_or_create")
 def _takes_over(right: Wrong, rule: Any) -> Any:
     hits = rule._matching
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:

@@ -11,14 +11,15 @@ from sync.monday.board_events import ItemEvent
 from sync.monday.board_items import Item, Reading
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from tests.chaos import drills
-from tests.chaos.planted import Wrong, bug, instead_of
+from tests.chaos.planted import Wrong, also_at, plant
 
-payload_trusted = bug(
-    "payload_trusted", "a webhook's value is taken for what stands on the board", act=drills.drill_forged
+
+@plant(
+    "payload_trusted",
+    "a webhook's value is taken for what stands on the board",
+    drills.drill_forged,
+    "sync.reconcile.missing.identity:_take_own_item",
 )
-
-
-@instead_of(payload_trusted, "sync.reconcile.missing.identity:_take_own_item")
 def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
     for stored in plan.facts.events:
         event = stored.event
@@ -39,12 +40,12 @@ def _as_told(item: Item, event: ItemEvent) -> Item:
     return replace(item, values={**item.values, old.column_id: new})
 
 
-no_echo_check = bug(
-    "no_echo_check", "the webhook of our own write is taken for a person's change", act=drills.drill_echo_comes_late
+@plant(
+    "no_echo_check",
+    "the webhook of our own write is taken for a person's change",
+    drills.drill_echo_comes_late,
+    "sync.reconcile.field_plan:_field_to_merge",
 )
-
-
-@instead_of(no_echo_check, "sync.reconcile.field_plan:_field_to_merge")
 def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldPlan, *args: Any, **more: Any) -> Field:
     field: Field = right(plan, field_plan, *args, **more)
     columns = {stored.event.column_id for stored in plan.facts.events if stored.event}
@@ -53,16 +54,9 @@ def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldP
     return replace(field, base=Values(field.base.local, "what nobody wrote"))
 
 
-@instead_of(no_echo_check, "sync.reconcile.field_plan:_resting_plan")
+@also_at("no_echo_check", "sync.reconcile.field_plan:_resting_plan")
 def _leaves_nothing_at_rest(right: Wrong, *args: Any) -> None:
     """Let every field get as far as the comparison."""
-
-
-echo_dropped = bug(
-    "echo_dropped_on_arrival",
-    "what Monday tells within a minute of our write of the item is thrown away",
-    act=drills.drill_edited_under_our_hands,
-)
 
 
 def _soon_after_a_write(item_id: str | None) -> bool:
@@ -72,12 +66,17 @@ def _soon_after_a_write(item_id: str | None) -> bool:
     )
 
 
-@instead_of(echo_dropped, "sync.records.inbox:_store_delivery")
+@plant(
+    "echo_dropped_on_arrival",
+    "what Monday tells within a minute of our write of the item is thrown away",
+    drills.drill_edited_under_our_hands,
+    "sync.records.inbox:_store_delivery",
+)
 def _throws_away(right: Wrong, raw_body: bytes, body: Any, event: ItemEvent) -> str:
     return "an echo" if _soon_after_a_write(event.item_id) else right(raw_body, body, event)
 
 
-@instead_of(echo_dropped, "sync.operations.sweep:_parse_event")
+@also_at("echo_dropped_on_arrival", "sync.operations.sweep:_parse_event")
 def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
     event: ItemEvent | None = right(body)
     user = MondayAccount.objects.values_list("user_id", flat=True).first()
@@ -85,13 +84,11 @@ def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
     return None if event and (wrote or event.user_id == user) else event
 
 
-sweep_without_cursor = bug(
+@plant(
     "sweep_without_cursor",
     "a sweep reads only the last minute, as if the one before it had left nothing to webhooks",
-    act=drills.drill_missed_shortly_before_a_sweep,
+    drills.drill_missed_shortly_before_a_sweep,
+    "sync.operations.sweep:begin_of_sweep",
 )
-
-
-@instead_of(sweep_without_cursor, "sync.operations.sweep:begin_of_sweep")
 def _begins_too_late(right: Wrong, cursor: datetime, now: datetime, *_: datetime) -> datetime:
     return now - timedelta(minutes=1)

@@ -8,16 +8,15 @@ from sync.models import Intent, IntentState
 from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.unanswered_creates import CreatePlan, Fate, UnansweredDocument
 from tests.chaos import drills
-from tests.chaos.planted import Wrong, bug, instead_of
+from tests.chaos.planted import Wrong, also_at, plant
 
-intents_ignored = bug(
+
+@plant(
     "intents_ignored_after_a_crash",
     "what was announced before a crash is forgotten",
-    act=drills.drill_killed_after_its_write,
+    drills.drill_killed_after_its_write,
+    "sync.reconcile.gather.record_facts:_intents_of",
 )
-
-
-@instead_of(intents_ignored, "sync.reconcile.gather.record_facts:_intents_of")
 def _forgets_intents(right: Wrong, *args: Any) -> dict[Any, tuple[Intent, ...]]:
     return {
         key: tuple(intent for intent in intents if intent.state != IntentState.OPEN)
@@ -25,32 +24,28 @@ def _forgets_intents(right: Wrong, *args: Any) -> dict[Any, tuple[Intent, ...]]:
     }
 
 
-create_retried_blindly = bug(
+@plant(
     "create_retried_without_look_up",
     "a create without an answer is made again without looking for its item",
-    act=drills.drill_create_without_answer,
+    drills.drill_create_without_answer,
+    "sync.reconcile.unanswered_creates:after_search",
 )
-
-
-@instead_of(create_retried_blindly, "sync.reconcile.unanswered_creates:after_search")
 def _gives_up_unseen(right: Wrong, document: UnansweredDocument) -> list[CreatePlan]:
     return [CreatePlan(intent, Fate.VOID) for intent in document.intents]
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.missing.identity:identify")
+@also_at("create_retried_without_look_up", "sync.reconcile.missing.identity:identify")
 def _makes_it_anew(right: Wrong, facts: Any, plan: RecordPlan, named: Any, keyed: Any, owners: Any) -> Any:
     tried = Intent.objects.filter(entity_id=plan.id, item_id="").exclude(state=IntentState.REJECTED).exists()
     return right(facts, plan, {} if tried else named, {} if tried else keyed, owners)
 
 
-bisects_after_timeout = bug(
+@plant(
     "bisect_after_a_timeout",
     "a document whose outcome is unknown is divided and sent again",
-    act=drills.drill_create_without_answer,
+    drills.drill_create_without_answer,
+    "sync.reconcile.act:Executor._end_failed_call",
 )
-
-
-@instead_of(bisects_after_timeout, "sync.reconcile.act:Executor._end_failed_call")
 def _divides_whatever_failed(right: Wrong, executor: Any, announced: Sequence[Any], error: Any) -> Any:
     if not error.outcome_unknown:
         return right(executor, announced, error)
