@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import Group, User
+from django.contrib.messages import get_messages
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
@@ -507,11 +508,11 @@ def test_nobody_is_offered_an_act_that_is_then_refused(kinds: Kinds, client: Cli
             if f"seen:{entry.key}" in html:
                 form |= seen_of(html, entry.key)
             savepoint = transaction.savepoint()
-            answer = client.post(ACT, form, follow=True)
-            if act.asks or not answer.redirect_chain:
-                answer = client.post(ACT, answer_to_question(answer.content.decode()), follow=True)
-            said = [str(message) for message in answer.context["messages"] if message.level_tag != "success"]
-            assert not said, (entry.key, entry.code, act.code)
+            answer = client.post(ACT, form)
+            if act.asks or answer.status_code != 302:
+                answer = client.post(ACT, answer_to_question(answer.content.decode()))
+            levels = {message.level_tag for message in get_messages(answer.wsgi_request)}
+            assert levels <= {"success"}, (entry.key, entry.code, act.code)
             transaction.savepoint_rollback(savepoint)
             done.add((entry.kind, act.code))
     if (who, direction) == ("root", "bidirectional"):
