@@ -379,28 +379,30 @@ def _group_buttons(
 
 
 def _act_buttons(group: attention.Group, rows: Sequence[Row], username: str) -> list[Button]:
-    """Return buttons for the acts that are possible on all of the group's rows that this person may act on now."""
-    open_rows = [row for row in rows if row.acts]
-    entries = [row.entry for row in open_rows]
-    codes = [{act.code for act in row.acts} for row in open_rows]
-    buttons = [
-        _group_button(act.code, group, entries)
-        for act in attention.acts_of(group.kind, group.code)
-        if codes and act.code in set.intersection(*codes) and (group.number == 1 or act.many)
-    ]
+    """Return buttons for the acts that are possible on all rows of a kind that this person may act on now."""
+    buttons = []
+    for kind, open_rows in grouped([row for row in rows if row.acts], lambda row: row.entry.kind).items():
+        number = group.items if kind is attention.Kind.UNMATCHED else group.number - group.items
+        entries = [row.entry for row in open_rows]
+        possible = set.intersection(*({act.code for act in row.acts} for row in open_rows))
+        buttons += [
+            _group_button(act.code, number, group.entity_type, entries)
+            for act in attention.acts_of(kind, group.code)
+            if act.code in possible and (number == 1 or act.many)
+        ]
     if group.deleted_by == username:  # this person has asked for it
         return buttons
     # Else a deletion is never the first choice.
     return sorted(buttons, key=lambda button: button.deletes)
 
 
-def _group_button(code: str, group: attention.Group, entries: Sequence[attention.Entry]) -> Button:
-    """Return an act's button for a whole group; `entries` are those of the group that the page shows."""
+def _group_button(code: str, number: int, entity_type: str, entries: Sequence[attention.Entry]) -> Button:
+    """Return an act's button for a whole group of this number; `entries` are those that the page shows."""
     act = entries[0].act(code)
     button = Button(act.button, code, key=act.key, deletes=any(entry.act(code).deletes for entry in entries))
-    if group.number == 1:
+    if number == 1:
         return button
-    label = attention.filled_label(act.many.replace("{number}", "all {number}"), group.number, group.entity_type)
+    label = attention.filled_label(act.many.replace("{number}", "all {number}"), number, entity_type)
     if home_acts.needs_question(code, entries, is_all=True):
         label = f"{label}…"
     words = "the selected"

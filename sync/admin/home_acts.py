@@ -275,6 +275,8 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
     visible = attention.seen_by(request.user)
     rows = attention.with_keys(visible, keys) if keys else visible.filter(cause=cause)
     entries = attention.entries(rows, limit=None)
+    if not keys:  # a cause may have entries of two kinds, each with acts of its own
+        entries = [entry for entry in entries if (entry.kind, code) in RUNS] or entries
     ended = sorted(set(keys) - {entry.key for entry in entries})
     if all((entry.kind, code) not in RUNS for entry in entries):
         why = ": it is not possible for what you chose" if entries else ", because nothing of this group waits any more"

@@ -211,6 +211,7 @@ class Group:
     title: str
     board: str
     number: int  # of entries
+    items: int  # those of them about items without a record
     since: datetime | None  # of the oldest
     entity_type: str = ""
     code: str = ""
@@ -249,7 +250,7 @@ class Group:
     @property
     def head(self) -> list[str]:
         """The number, and the board unless the number names the type of its records."""
-        names_type = bool(self.count_text) and self.kind is not Kind.UNMATCHED
+        names_type = bool(self.count_text) and self.records > self.items
         return [text for text in (self.count_text, "" if names_type else self.board) if text]
 
     @property
@@ -257,9 +258,11 @@ class Group:
         """The number of records or items, such as “60 contacts”; empty for one."""
         if self.records < 2:
             return ""
-        if self.kind is Kind.UNMATCHED:
-            return humanize.count_with_noun(self.number, "item")
-        return registry.count_of_type(self.records, self.entity_type) if self.entity_type else f"{self.number:,}"
+        items = humanize.count_with_noun(self.items, "item") if self.items else ""
+        if self.records == self.items:
+            return items
+        records = registry.count_of_type(self.records - self.items, self.entity_type) if self.entity_type else ""
+        return " and ".join(filter(None, (records, items))) or f"{self.number:,}"
 
 
 def common_type(rows: Iterable[Any]) -> str:
@@ -311,8 +314,8 @@ def with_keys(rows: models.QuerySet[Attention], keys: Collection[str]) -> models
 
 
 def oldest_of_each_cause(rows: models.QuerySet[Attention], number: int) -> models.QuerySet[Attention]:
-    """Return the oldest rows of each cause, at most this many of each."""
-    place = models.Window(RowNumber(), partition_by=models.F("cause"), order_by=["since", "source"])
+    """Return the oldest rows of each cause, at most this many of each kind in it."""
+    place = models.Window(RowNumber(), partition_by=["cause", "kind"], order_by=["since", "source"])
     return rows.annotate(place=place).filter(place__lte=number)
 
 
@@ -344,16 +347,17 @@ def groups(
     rows = waiting() if rows is None else rows
     grouped = (
         rows.order_by()
-        .values("kind", "cause")
+        .values("cause")
         .annotate(
             size=models.Count("pk"),
+            items=models.Count("pk", filter=models.Q(kind=Kind.UNMATCHED)),
             first=models.Min("pk"),
             oldest=models.Min("since"),
             errors=models.Count(KT("values__error"), distinct=True),
             removed=ArrayAgg(KT("values__removed"), filter=models.Q(kind=Kind.APPROVAL), distinct=True, default=[]),
             noticed=models.Min(Cast(KT("values__noticed"), models.IntegerField())),
-            severity=_SEVERITY,
-            kind_place=KIND_PLACE,
+            severity=models.Min(_SEVERITY),
+            kind_place=models.Min(KIND_PLACE),
         )
     )
     totals_of_groups = list(grouped.order_by(*_ORDER_OF_GROUPS)[:limit])
@@ -368,7 +372,7 @@ def groups(
 
 def _group(totals: Mapping[str, Any], first: Attention, wording: Wording) -> Group:
     """Return a group, from the totals over its rows, and the first of them."""
-    kind = Kind(first.kind)
+    kind = list(Kind)[totals["kind_place"]]
     number = totals["size"]
     shared_error = first.values["error"] if kind is Kind.FAILED and totals["errors"] == 1 else ""
     records = number
@@ -381,6 +385,7 @@ def _group(totals: Mapping[str, Any], first: Attention, wording: Wording) -> Gro
         title=wording.title(first, shared_error),
         board=registry.board_title(first.entity_type) if first.entity_type else "",
         number=number,
+        items=totals["items"],
         since=totals["oldest"],
         entity_type=first.entity_type,
         code=first.code,

@@ -1,7 +1,7 @@
 """What Home shows of the entries that wait: by kind in `KINDS`, by kind and code (a cause) in `CAUSES`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from conflicts.reports import ConflictKind
@@ -133,7 +133,14 @@ CODE_COPY = "copy"  # a second item that had a linked record's NPD ID
 # The code of a question whether a record is the item of its name.
 CODE_SAME_NAME = "same_name"
 
-CODE_UNPLANNED = "unplanned"  # the set-up's plan had no new item for the record
+# Records and items, in one group, for which the set-up's plan had nothing new.
+CODE_UNPLANNED = choices.UnmatchedReason.UNPLANNED.value
+_UNPLANNED = CauseFacts(
+    choices.UnmatchedReason.UNPLANNED.label,
+    "They were there when the board was set up, and the plan had nothing new for them. Nothing is created until "
+    "somebody says so.",
+    severity=Severity.CONFLICT,
+)
 
 # The codes of conflicts about a whole record that one side deleted.
 DELETIONS = (ConflictKind.DELETE, CODE_DELETED_RECORD, CODE_RESTORED_ITEM)
@@ -203,12 +210,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "same. Nothing is created until somebody answers, or fills that in.",
         acts=("same_name", "new_item"),
     ),
-    (Kind.DUPLICATE, CODE_UNPLANNED): CauseFacts(
-        "Not in the set-up's plan",
-        "They were in NPD when the board was set up, and the plan had no new item for them. Nothing is created until "
-        "somebody says so.",
-        acts=("new_item",),
-    ),
+    (Kind.DUPLICATE, CODE_UNPLANNED): replace(_UNPLANNED, acts=("new_item",)),
     (Kind.DUPLICATE, CODE_COPY): CauseFacts(
         "Copied on the board",
         "They had the NPD ID of a record that has another item. None becomes a record until somebody answers.",
@@ -261,6 +263,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.UNMATCHED, ""): CauseFacts("No record belongs to it"),
     **{(Kind.UNMATCHED, code): CauseFacts(label) for code, label in choices.UnmatchedReason.choices},
     **{(Kind.UNMATCHED, code): CauseFacts(code.label, severity=Severity.NOTICE) for code in choices.CHOSEN_REASONS},
+    (Kind.UNMATCHED, CODE_UNPLANNED): _UNPLANNED,
 }
 
 

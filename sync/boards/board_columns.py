@@ -289,12 +289,6 @@ def known_items(entity_type: str, item_ids: Iterable[str]) -> set[str]:
     return {*ignored.values_list("item_id", flat=True), *map(str, linked.values_list("monday_id", flat=True))}
 
 
-def _unrecognized_items(link: BoardLink) -> models.QuerySet[UnmatchedItem]:
-    rows = UnmatchedItem.objects.filter(entity_type=link.entity_type, board_id=link.board_id, ignored_at=None)
-    has_no_value = models.Q(**{f"values__{link.match_key}": ""}) | ~models.Q(values__has_key=link.match_key)
-    return rows.exclude(reason_code__in=_NOT_COUNTED).filter(has_no_value)
-
-
 def recheck_hold(link: BoardLink) -> None:
     """Count the items again that hold creates, and end the hold if there is none; in the caller's transaction."""
     match = link.mappings.filter(key=link.match_key).first() if link.creates_held else None
@@ -302,7 +296,9 @@ def recheck_hold(link: BoardLink) -> None:
     if match is None or match.problem:
         return
     title = column_title(link, match.column_id) or match.label
-    reason = hold_reason(_unrecognized_items(link).count(), title)
+    rows = UnmatchedItem.objects.filter(entity_type=link.entity_type, board_id=link.board_id, ignored_at=None)
+    has_no_value = models.Q(**{f"values__{link.match_key}": ""}) | ~models.Q(values__has_key=link.match_key)
+    reason = hold_reason(rows.exclude(reason_code__in=_NOT_COUNTED).filter(has_no_value).count(), title)
     if not reason:
         set_create_obstacle(link, "creates_held", "")
     elif reason != link.creates_held:

@@ -125,13 +125,10 @@ def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:
         for row in type_rows:
             step = plan.step(row)
             steps[row.pk] = step
-            if not step.refusal and step.record and _relations_of(step.record) & step.restored_values.keys():
+            relations = {field.name for field in registry.own_relations(type(step.record))} if step.record else set()
+            if not step.refusal and relations & step.restored_values.keys():
                 released.add(row.entity_id)
     return [steps[row.pk] for row in rows]
-
-
-def _relations_of(record: SyncedModel) -> set[str]:
-    return {field.name for field in registry.own_relations(type(record))}
 
 
 def _records_of(rows: Sequence[ActivityLine], *, lock: bool = False) -> dict[UUID, SyncedModel]:

@@ -4,19 +4,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.urls import reverse
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from conflicts.models import SyncConflict
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync import attention
 from sync.clock import sync_now
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, SyncMetadata, UnmatchedItem
+from sync.operations.comparison import compare_board
 from sync.operations.setup import board_setup
 from sync.operations.setup.plan import SetupBoardPlan
 from sync.operations.sweep import sweep_due_boards
-from sync.records.item_links import request_creation
+from sync.records.item_links import ignore_unmatched, request_creation, request_unlink
+from tests.admin.test_records import words_of
 from tests.engine.conftest import choose
 from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, started
@@ -152,6 +155,63 @@ def test_what_was_open_about_the_items_of_the_board_that_is_left_ends(wizard: Wi
     assert not SyncMetadata.objects.exclude(removed_since=None).exists()
 
 
+@pytest.mark.django_db(transaction=True)  # what a save leaves to the queue is told apart by its transaction
+def test_what_a_person_decided_about_items_counts_again_when_their_board_is_chosen_again(wizard: Wizard) -> None:
+    first = first_board(wizard, "Ann")
+    own = linked()
+    an_item(wizard.monday, first, "Bob", mail=mail("bob@x.org"))
+    wizard.change(creates_records="off")
+    wizard.apply()
+    settle(wizard)
+    ignore_unmatched(UnmatchedItem.objects.filter(name="Bob"), "olga")
+    ann = Contact.objects.get()
+    request_unlink("contact", [ann.pk], "olga")
+    settle(wizard)
+    wizard.planned(a_board(wizard.monday, "Second", *WITH_NPD_ID))
+    wizard.apply()
+    ann.refresh_from_db()
+    ann.sync_enabled = True
+    ann.save()
+    settle(wizard)
+    ann.refresh_from_db()
+    assert ann.sync_status == "synced"  # the new board knows nothing of the old item
+    ann.role_title = "Chair"
+    ann.save()
+    settle(wizard)
+    wizard.planned(first, creates_records="on")
+    assert wizard.plan_shown() == {"ask": 1, "left as it is": 1}
+    wizard.apply()
+    settle(wizard)
+    assert (Contact.objects.count(), linked()) == (1, {"Ann": None})
+    [entry] = attention.entries()
+    assert (entry.kind, entry.name) == (attention.Kind.DUPLICATE, "Ann")
+    assert [item["id"] for item in SyncConflict.objects.get(resolved_at=None).about["candidates"]] == [own["Ann"]]
+
+
+def test_a_column_that_leads_to_the_board_that_is_left_is_named_with_what_to_do(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org", organization=Organization.objects.create(name="Nova"))
+    wizard.post("boards/", shows=False, contact="new", organization="new")
+    wizard.fields("organization", shows=False)
+    wizard.fields("contact", shows=False, column_organization="+")
+    wizard.plan()
+    wizard.apply()
+    settle(wizard)
+    second = a_board(wizard.monday, "Firms", ("npd_id", "NPD ID", "text"))
+    plan = wizard.planned(second, "organization")
+    assert plan.cut_relations == [("Organization", "Contacts")]
+    assert "Organization will be blocked. Either choose the board of Contacts, too" in wizard.get("plan/")
+    contacts = BoardLink.objects.get(entity_type="contact").board_id
+    wizard.post("boards/", shows=False, contact=contacts, organization=second)
+    wizard.fields("organization", shows=False)
+    wizard.fields("contact", shows=False)
+    wizard.plan()
+    assert wizard.board_plan("organization").cut_relations == []
+    wizard.apply()
+    settle(wizard)
+    assert Contact.objects.get().sync_status == "synced"
+    assert not SyncMetadata.objects.exclude(blocked_fields={}).exists()
+
+
 # Namesakes, and what the plan had nothing new for.
 
 
@@ -202,6 +262,35 @@ def test_a_record_whose_planned_item_went_gets_no_new_one_until_a_person_says_so
     settle(wizard)
     ann.refresh_from_db()
     assert ann.monday_id in items_of(wizard, board)
+
+
+def test_records_and_items_that_the_plan_had_nothing_new_for_are_one_group_on_home(wizard: Wizard) -> None:
+    names = ("Ann", "Bob", "Cleo")
+    for name in names:
+        Contact.objects.create(name=name, email=f"{name.lower()}@x.org")
+    items = [{"name": name, "mail": mail(f"{name.lower()}@x.org")} for name in names]
+    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
+    assert wizard.plan_shown() == {"link": 3}
+    wizard.start()
+    for name in ("Ann", "Cleo"):
+        wizard.monday.act("archive", item_id=wizard.monday.item_named(name)["id"])
+    Contact.objects.get(name="Bob").delete()
+    wizard.work()
+    settle(wizard)
+    compare_board(BoardLink.objects.get(entity_type="contact"))
+    settle(wizard)
+    [box] = wizard.client.get("/admin/").context["boxes"]
+    assert (box.title, box.group.count_text) == ("Not in the set-up's plan", "2 contacts and 1 item")
+    assert {row.entry.name for row in box.rows} == {"Ann", "Cleo", "Bob"}
+    labels = {button.code: button.label for button in box.buttons}
+    assert (labels["new_item"], labels["create_record"]) == ("Create new items for 2 contacts…", "Create contact")
+    create = {"cause": box.group.cause, "action": "create_record", "back": "/admin/"}
+    page = wizard.client.post(reverse("npd-home-act"), create, follow=True)
+    assert "is not possible" not in words_of(page.content.decode())
+    settle(wizard)
+    assert Contact.objects.exclude(monday_id=None).get().name == "Bob"
+    [box] = wizard.client.get("/admin/").context["boxes"]
+    assert (box.title, box.group.count_text) == ("Not in the set-up's plan", "2 contacts")
 
 
 def test_an_item_without_a_key_becomes_no_record_until_a_person_says_so(wizard: Wizard) -> None:

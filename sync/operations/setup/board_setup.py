@@ -22,7 +22,7 @@ from sync.fields import lookups
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
 from sync.limits import breaker, credentials, probes
-from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday import errors
 from sync.monday.board_items import NAME_COLUMN, Board, BoardColumn, BoardSetup, Item
@@ -159,9 +159,8 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
             item_links.forget_items(link)
         link.reset_for(board_id)
         link.creates_records = created
+        # Ignored items stay, in case the board that is left is chosen again.
         UnmatchedItem.objects.filter(entity_type=link.entity_type).delete()
-        # Keep items ignored because their person was erased, in case the old board returns.
-        IgnoredItem.objects.filter(entity_type=link.entity_type, erased=False).delete()
         link.save()
 
 

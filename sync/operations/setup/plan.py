@@ -39,7 +39,7 @@ from sync.limits import api_quota
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.monday.board_events import WEBHOOK_EVENTS
-from sync.monday.board_items import BoardColumn, Item
+from sync.monday.board_items import RELATION, BoardColumn, Item
 from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
@@ -238,9 +238,6 @@ class SetupGatherer(preview.ListingGatherer):
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         facts = super().read_about_items(facts, plan)
-        if self.is_other_board:
-            ignored = {key: row for key, row in facts.ignored.items() if row.erased}
-            facts = replace(facts, ignored=ignored, unlinked={})
         related: dict[Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}
@@ -315,6 +312,8 @@ class SetupBoardPlan(preview.BoardPlan):
     new_records: list[str] = field(default_factory=list)
     left_board: str = ""  # the name and id of the board that is left, and how many records have an item there
     left_links: int = 0
+    # Fields of other types whose columns lead to the board that is left, not to the chosen one: (field, board's title).
+    cut_relations: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def rows(self) -> dict[str, list[PlanRow]]:
@@ -375,6 +374,7 @@ def plan_board(
         name = listing.left_name
         plan.left_board = f"“{name}” ({listing.left_board})" if name else listing.left_board
         plan.left_links = lookups.linked_records(spec.entity_type).count()
+        plan.cut_relations = _cut_relations(chosen)
     listing.read(progress)
     _hold_creates(plan, listing, listing.items.values())
     all_records = board.model.objects.order_by("created_at", "pk")
@@ -401,6 +401,23 @@ def plan_board(
     return plan, records
 
 
+def _cut_relations(chosen: selection.ChosenBoard) -> list[tuple[str, str]]:
+    """Return the fields, with their boards, that can't name this type's items on the chosen board.
+
+    Boards that are set up together with this one have plans of their own.
+    """
+    cut = []
+    for link in BoardLink.objects.exclude(board_id="").exclude(entity_type__in=chosen.boards_by_type):
+        for mapping, relation in lookups.load_board(link).relations:
+            column = BoardColumn(
+                mapping.column_id, mapping.label, mapping.options["column_type"], mapping.options["settings"]
+            )
+            is_to_this_type = registry.target_of(relation) is chosen.spec.model
+            if is_to_this_type and column.type == RELATION and chosen.choices.board_id not in column.target_boards:
+                cut.append((mapping.label, registry.board_title(link.entity_type)))
+    return cut
+
+
 def _hold_creates(plan: SetupBoardPlan, listing: SetupGatherer, items: Iterable[Item]) -> None:
     """Plan that nothing new is created if one of these items can't be recognized."""
     match = listing.board.match_mapping
@@ -425,7 +442,9 @@ def _with_namesakes(
     if not plan.namesakes:
         return planned_passes
     listing.linked = {}
-    plan.links = _chosen_links(plan.namesakes)
+    for namesake in plan.namesakes:  # each record and each item once
+        if namesake.choice == selection.LINK and namesake.item_id not in plan.links.values():
+            plan.links.setdefault(namesake.record_id, namesake.item_id)
     for record in listing.board.model.objects.filter(pk__in=plan.links):
         item_id = plan.links[str(record.pk)]
         listing.linked[record.pk] = with_item(record, item_id)
@@ -505,15 +524,6 @@ def _namesakes(
             choice = selection.LEAVE if choice == selection.LINK and is_one_of_several else choice
         decided.append(replace(namesake, choice=choice))
     return decided
-
-
-def _chosen_links(namesakes: Iterable[Namesake]) -> dict[str, str]:
-    """Return the items that a person chose, by record; each record and each item once."""
-    links = dict[str, str]()
-    for namesake in namesakes:
-        if namesake.choice == selection.LINK and namesake.item_id not in links.values():
-            links.setdefault(namesake.record_id, namesake.item_id)
-    return links
 
 
 def _is_left_out(item_plan: pass_plan.ItemPlan) -> bool:

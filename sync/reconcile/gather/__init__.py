@@ -113,6 +113,9 @@ class Gatherer:
         npd_ids = [str(record.pk) for record in without_item]
         names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
         items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
+        # What is on another board by now, such as the one that was left, is nobody's item here.
+        elsewhere = {key for key, item in items.linked.items() if item.board_id not in (None, board.link.board_id)}
+        unlinked = {key: former for key, former in unlinked.items() if former.item_id not in elsewhere}
         facts = replace(facts, items=items, unlinked=unlinked)
         suspect, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (suspect or healed):
