@@ -151,7 +151,6 @@ def settle_record(
         plan.start_anew(pass_plan.Outcome.RELEASED, reason)
         return
     settle_fields(plan, record, facts.now)
-    is_overtaken = bool(plan.new_jobs)  # so far only an overtaken value has added one
     made = plan.answer.item if plan.creates and plan.is_settled else None
     if made is not None and npd_id_of(facts.board, made) == "":
         # The next pass sends the NPD ID once more.
@@ -165,7 +164,7 @@ def settle_record(
         plan.record = copy(record)
         for name, value in plan.values.items():
             setattr(plan.record, name, value)
-    if not is_overtaken:
+    if not plan.is_overtaken:
         leave_out_after_write(facts.board, plan, plan.answer.item)
 
 
@@ -285,7 +284,9 @@ def _write(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: 
         plan.values |= update_values(type(record), field_plan.write_raw)
         return True
     # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
-    plan.new_jobs = [{"direction": QueueDirection.TO_NPD}]
+    if not plan.is_overtaken:
+        plan.new_jobs.append({"direction": QueueDirection.TO_NPD})
+    plan.is_overtaken = True
     return False
 
 

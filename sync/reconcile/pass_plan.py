@@ -332,6 +332,7 @@ class RecordPlan:
     # What settling stores beside its sync state:
     is_there: bool = True  # the record was not deleted meanwhile
     values: dict[str, Any] = field(default_factory=dict)  # for the record's row
+    is_overtaken: bool = False  # a field that Monday's value was to replace was edited in NPD meanwhile
     new_jobs: list[dict[str, Any]] = field(default_factory=list)  # as PassRun.enqueue takes them
     ignored: dict[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
