@@ -70,16 +70,18 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     record = plan.record
     facts = plan.facts
     sync_state = plan.sync_state
-    has_open_work = (
-        facts.conflicts
-        or facts.intents
-        or plan.lost_updates
-        or facts.has_failed_job
-        or any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values())
-        or any(SWALLOWED in entry for entry in sync_state.altered.values())
-        or sync_state.note
-        or sync_state.left_out
-        or sync_state.remote_state != field_values.ACTIVE
+    has_open_work = any(
+        (
+            facts.conflicts,
+            facts.intents,
+            plan.lost_updates,
+            facts.has_failed_job,
+            any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values()),
+            any(SWALLOWED in entry for entry in sync_state.altered.values()),
+            sync_state.note,
+            sync_state.left_out,
+            sync_state.remote_state != field_values.ACTIVE,
+        )
     )
     if not record.monday_id or has_open_work:
         return False
@@ -123,13 +125,13 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
         return None
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
-        column = "name" if event.kind is EventKind.RENAMED else event.column_id or ""
+        column = NAME_COLUMN if event.kind is EventKind.RENAMED else event.column_id or ""
         if column == board.link.npd_id_column:
             # Somebody may have typed it, and no base has its value.
             return None
         return [(by_column[column], event.value, event.column_type or "")] if column in by_column else []
     if event.kind is EventKind.CREATED:
-        values = dict(event.column_values or {}) | {"name": {"name": event.item_name}}
+        values = dict(event.column_values or {}) | {NAME_COLUMN: {"name": event.item_name}}
         return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
     # It moved to another group, for which the filter may leave it out.
     if event.kind is EventKind.MOVED and board.sync_filter.asks_group:

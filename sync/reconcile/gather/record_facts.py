@@ -125,8 +125,8 @@ def facts_of_records(
     conflicts = open_conflicts(entity_type, claims)
     jobs = SyncQueue.objects.filter(entity_type=entity_type, entity_id__any_of=ids)
     with_failed_job = set(jobs.filter(status=choices.QueueStatus.FAILED).values_list("entity_id", flat=True))
-    questions = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
-    asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == ConflictKind.IDENTITY}
+    all_conflicts = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
+    asked_items = {conflict.monday_item_id for conflict in all_conflicts if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
         linked = board.model.objects.filter(monday_id__in=asked_items)
