@@ -157,8 +157,7 @@ def decide_pass(
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
-    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, of_error(error))
-    end_unread(facts, plan, released, released)
+    end_unread(facts, plan, pass_plan.Ending(pass_plan.Outcome.RELEASED, of_error(error)))
     return PlannedPass(facts, plan, calls, error.sentence)
 
 

@@ -126,7 +126,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         # It left the board after it was read; the next pass reads its state.
         plan.sync_state.remote_state = "inactive"
     if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
-        plan.start_anew(pass_plan.Outcome.RELEASED, answer.detail)
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, answer.detail))
     elif answer.verdict is not pass_plan.WriteVerdict.DONE:
         plan.ending = answer.ending
 
@@ -143,12 +143,12 @@ def settle_record(
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if pause and plan.writes_npd:
-        plan.start_anew(pass_plan.Outcome.RELEASED, pause)
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
     if record is None:
         plan.is_there = False
         return
     if reason := _why_outdated(plan, record, board_now):
-        plan.start_anew(pass_plan.Outcome.RELEASED, reason)
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
         return
     settle_fields(plan, record, facts.now)
     made = plan.answer.item if plan.creates and plan.is_settled else None

@@ -62,7 +62,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     elif record_facts.causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
         plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
     elif record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
-        plan.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
+        plan.end(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
 
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -227,10 +227,10 @@ def decide(
 
 
 def end_unread(
-    facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
+    facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending | None = None
 ) -> None:
-    """End a pass after a failed read: open records end with `ending`, claims of items with `ending_of_items`."""
+    """End a pass after a failed read with `ending`; claims of items may have another one."""
     for record_plan in (*plan.open_deleted, *plan.open_records):
         record_plan.ending = ending
     # No rule has planned these items, because that comes after reading.
-    plan.other_jobs += [(claim, ending_of_items) for claim in facts.item_claims]
+    plan.other_jobs += [(claim, ending_of_items or ending) for claim in facts.item_claims]

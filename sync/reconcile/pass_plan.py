@@ -473,9 +473,17 @@ class RecordPlan:
         other.item = item
         return other
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> None:
+    def end(
+        self,
+        outcome: Outcome,
+        detail: str = "",
+        *,
+        reason: str | None = None,
+        wait_seconds: float = 0,
+        events_checked: bool = False,
+    ) -> None:
         """End it with this outcome; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        self.ending = Ending(outcome, detail, wait_seconds)
+        self.ending = Ending(outcome, detail, wait_seconds, events_checked=events_checked)
         if reason is not None:
             self.reason = reason
 
@@ -483,14 +491,14 @@ class RecordPlan:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
         self.end(Outcome.SETTLED, reason=reason)
 
-    def start_anew(self, outcome: Outcome, detail: str) -> None:
+    def start_anew(self, ending: Ending) -> None:
         """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
 
         What our writes overwrote holds however it ends.
         """
         answer = copy(self.answer)
         answer.intent = None
-        anew = type(self)(self.facts, self.item, Ending(outcome, detail), answer=answer)
+        anew = type(self)(self.facts, self.item, ending, answer=answer)
         anew.lost_updates = self.lost_updates
         anew.landed_by_event = self.landed_by_event
         anew.event_faults = self.event_faults

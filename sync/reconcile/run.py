@@ -108,7 +108,7 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     ending = Ending(Outcome.RELEASED, of_error(error))
     if facts.columns is not None:
         # The next pass leaves out the missing column.
-        end_unread(facts, plan, ending, ending)
+        end_unread(facts, plan, ending)
         return
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
@@ -118,7 +118,7 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     claim_count = record_count + len(facts.item_claims)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        end_unread(facts, plan, ending, ending)
+        end_unread(facts, plan, ending)
         return
     if refusal := gatherer.try_without_items(facts.board):
         # A document without items is refused too, so the board waits.
@@ -128,4 +128,4 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
         ending = Ending(Outcome.RELEASED, of_error(error), at_most=1)
     else:
         ending = Ending(Outcome.FAILED, of_error(error))
-    end_unread(facts, plan, ending, ending)
+    end_unread(facts, plan, ending)

@@ -57,7 +57,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for record_plan in without_item:
         candidates = record_plan.question.candidates if record_plan.question else ()
         if not answered.isdisjoint({record_plan.link_to, *(candidate["id"] for candidate in candidates)}):
-            record_plan.start_anew(questions.ANSWERED.outcome, questions.ANSWERED.detail)
+            record_plan.start_anew(questions.ANSWERED)
 
 
 def identify_without_item(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:

@@ -86,7 +86,7 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            record_plan.start_anew(pass_plan.Outcome.RELEASED, Message("has_another_item_now"))
+            record_plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("has_another_item_now")))
 
 
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
