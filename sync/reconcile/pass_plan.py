@@ -53,6 +53,8 @@ class Ending:
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
     events_checked: bool = False  # its events had nothing new, so they need no other pass
+    is_answered: bool = False  # a person's answer only changed links; the next pass syncs what is linked now
+    is_linked: bool = False  # it was only linked with its item; the next pass compares the two
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner

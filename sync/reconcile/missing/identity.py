@@ -41,7 +41,7 @@ SEARCH_SECONDS = 10
 # Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
-LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("linked_differs_next"))
+LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("linked_differs_next"), is_linked=True)
 
 
 def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:

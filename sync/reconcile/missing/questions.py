@@ -32,7 +32,7 @@ from sync.words.message import Message, sentences
 LINKING = (acts.LINK, acts.SAME_NAME)
 
 # How a pass ends that only changes links: the next one reads and compares what is linked now.
-ANSWERED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("answer_first"))
+ANSWERED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("answer_first"), is_answered=True)
 NOT_POSSIBLE = Message("not_possible_any_more")
 _UNANSWERED = Message("unanswered")
 
