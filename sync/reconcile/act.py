@@ -107,14 +107,19 @@ class Executor:
     """Sends the writes of one pass under its lease; after an error of the account or board it sends nothing more."""
 
     def __init__(
-        self, lease: Lease, board: BoardContext, stop_reason: str = "", read_at: datetime | None = None
+        self,
+        lease: Lease,
+        board: BoardContext,
+        stop_reason: str = "",
+        read_at: datetime | None = None,
+        began_at: float | None = None,
     ) -> None:
         self.lease = lease
         self.board = board
         self.stop_reason = stop_reason  # why nothing more is sent
         self.read_at = read_at  # when the pass began to read what it decided by
         self.calls = 0  # made to Monday
-        self.began_at = time.monotonic()
+        self.began_at = time.monotonic() if began_at is None else began_at  # when the pass began, monotonic
         self.intended_at = 0.0  # when committing the intents of the present call began, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
         # Failed documents that `send` still has to judge, and how many it has judged before.

@@ -38,13 +38,11 @@ def reconcile(
     started = time.monotonic()
     gatherer = Gatherer()
     facts = gatherer.read_claims(load_board(lease.link), claims)
-    stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
-    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)  # counts the pass's seconds from here
     facts, plan = plan_pass(gatherer, facts)
-    # Reading may have found that a column is broken, or that it is there again.
-    executor.board = facts.board
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
+    stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
+    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
     if facts.error is not None:
         _end_after_failed_read(executor, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
@@ -60,26 +58,7 @@ def reconcile(
     run.calls = gatherer.calls + executor.calls
     run.read_request_id = gatherer.read_request_id
     plan = settle_pass(run, facts, plan)
-    lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
-    if confirmed := [lag for lag in lags if lag is not None]:
-        count_read_lags(lease.link, confirmed)
-    record_plans = (*plan.records.values(), *plan.deleted.values())
-    for record_plan in record_plans:
-        for fault in record_plan.event_faults:
-            log.error("events not checked", record=str(record_plan.id), exc_info=fault)
-    outcomes = Counter(record_plan.outcome for record_plan in record_plans)
-    outcomes.update(item.outcome for item in plan.items)
-    outcomes.update(ending.outcome for _, ending in plan.other_jobs)
-    log.info(
-        "pass done",
-        seconds=round(time.monotonic() - started, 3),
-        records=len(claims),
-        calls=run.calls,
-        completed=outcomes[Outcome.SETTLED],
-        failed=outcomes[Outcome.FAILED],
-        waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
-    )
-    return outcomes
+    return _log_pass(run, facts, plan, len(claims))
 
 
 def plan_pass(gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan]:
@@ -127,3 +106,27 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     else:
         ending = Ending(Outcome.FAILED, of_error(error))
     end_unread(facts, plan, ending)
+
+
+def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> Counter[Outcome]:
+    """Count the reads that lagged, and log the pass and what went wrong in it; return its outcomes."""
+    lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
+    if confirmed := [lag for lag in lags if lag is not None]:
+        count_read_lags(run.link, confirmed)
+    record_plans = (*plan.records.values(), *plan.deleted.values())
+    for record_plan in record_plans:
+        for fault in record_plan.event_faults:
+            log.error("events not checked", record=str(record_plan.id), exc_info=fault)
+    outcomes = Counter(record_plan.outcome for record_plan in record_plans)
+    outcomes.update(item.outcome for item in plan.items)
+    outcomes.update(ending.outcome for _, ending in plan.other_jobs)
+    log.info(
+        "pass done",
+        seconds=round(time.monotonic() - run.started, 3),
+        records=claim_count,
+        calls=run.calls,
+        completed=outcomes[Outcome.SETTLED],
+        failed=outcomes[Outcome.FAILED],
+        waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
+    )
+    return outcomes
