@@ -75,13 +75,6 @@ def test_a_phone_s_country_stays_while_it_is_still_right() -> None:
     assert phone.to_remote({"phone": "+49 30 901820"}, canadian)["countryShortName"] == "DE"
 
 
-def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that_number() -> None:
-    phone = make_converter("phone")
-    british = {"phone": "020 7946 0958", "countryShortName": "GB"}
-    assert phone.canonical_remote(british) == "+442079460958"
-    assert phone.to_local(british, {"phone": None}) == {"phone": "+44 20 7946 0958"}
-
-
 @pytest.mark.parametrize(("name", "length"), [("long_text", 2000), ("name", 255), ("text", 65_536)])
 def test_a_value_at_the_limit_is_sent_and_an_empty_name_is_not(name: str, length: int) -> None:
     assert make_converter(name).rejection_reason({"notes": "x" * length}) is None
