@@ -35,8 +35,8 @@ from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
+from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.deleted_records import new_item_removal_requests
-from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom, new_deletion_requests
 from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.restraints import new_clear_requests
