@@ -21,6 +21,15 @@ LINKING = (acts.LINK, acts.SAME_NAME)
 # How a pass ends that only changes links: the next one reads and compares what is linked now.
 ANSWERED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("answer_first"), is_answered=True)
 
+# What was done, by the answer's act.
+_RESULTS = {
+    acts.LINK: "answered_link",
+    acts.SAME_NAME: "answered_same_name",
+    acts.NEW_ITEM: "answered_new_item",
+    acts.TWO_RECORDS: "answered_two_records",
+    acts.LEAVE_ALONE: "answered_leave_alone",
+}
+
 
 def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Plan every stored answer about identity, and end the passes of everything that the answers concern.
@@ -100,7 +109,7 @@ def decide_answers(
         elif answer.act in LINKING and (problem := link_problem(record, owners.get(answer.item_id))):
             answer.rejection_reason = problem
         else:
-            answer.result = Message(f"answered_{answer.act}", record=record and str(record), item=answer.item_id)
+            answer.result = Message(_RESULTS[answer.act], record=record and str(record), item=answer.item_id)
         if answer.result and answer.merged_id:
             del records[answer.merged_id]
         if answer.result and record is not None and item_id is not None:
