@@ -11,7 +11,7 @@ from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ActivityLine, ApprovalRequest, BoardLink, Intent, Tombstone, UnmatchedItem
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
@@ -103,6 +103,7 @@ def test_a_duplicated_group_is_one_question_each_no_record_and_one_group_on_home
     world.work()
     assert {world.sandbox.item(copy)["state"] for copy in copies} == {state}
     assert (questions(), Contact.objects.count()) == ([], number)
+    assert act != "leave_alone" or IgnoredItem.objects.filter(left_alone=True).count() == 3, "nobody is asked again"
 
 
 @pytest.mark.parametrize("when", ["before the answer", "before the page was loaded again", "after the answer"])
