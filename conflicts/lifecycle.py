@@ -55,7 +55,7 @@ class ConflictHistory:
         `values` are stored beside the sentence, which takes what it quotes from them, and `words`.
         """
         quoted = {name: values[name] for name in ("npd", "monday", "second", "result") if values.get(name)}
-        words |= {"question": conflict.question} if conflict.is_about_record else {"label": conflict.label(key)}
+        words |= {"label": conflict.label(key)} if key else {"question": conflict.question}
         self.lines.append(
             ActivityLine(
                 entity_type=conflict.entity_type,
@@ -202,8 +202,7 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
     option = conflict.chosen_option(FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
     _add_to_entry(conflict, key, label=label)
-    outcome = str(values["result"] or "")
-    history.log("record_applied", conflict, "", values, option=label, outcome=outcome)
+    history.log("record_applied", conflict, "", values, option=label, outcome=values["result"] or "")
 
 
 def _end_fields(

@@ -24,6 +24,7 @@ from npd.models import Contact
 from sync.choices import Cause, DeletedRecordPolicy, Priority, RemovedItemPolicy
 from sync.kernel.acts import ACTS, NotAllowed
 from sync.models import ActivityLine, SyncQueue
+from sync.words.message import Message
 from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
@@ -125,6 +126,17 @@ def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada
         WHAT, {"role_title": "Admiral"}, {"role_title": "Captain"},
     )  # fmt: skip
     assert conflict_progress(settled).sentence == "“Make the item again” was chosen. The item was made again."
+
+
+def test_what_became_of_a_record_or_its_fields_is_logged_by_code_and_label(
+    conflict: SyncConflict, ada: User, contact: Contact
+) -> None:
+    record(gone(contact))
+    assert "Role isn't in conflict any more" in ActivityLine.objects.get(kind="conflict_over").sentence
+    pick(conflict, ada, "create_item", shown_values=IT)
+    record(over(contact, applied={RECORD_KEY: Message("recreated")}))
+    sentence = ActivityLine.objects.get(kind="conflict_settled").sentence
+    assert sentence.params["outcome"].code == "recreated"
 
 
 def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
