@@ -50,9 +50,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         entity_type="contact", entity_id=uuid.uuid4(), data={"name": "Gone"}, monday_id="5099"
     )
     models.IgnoredItem.objects.create(entity_type="contact", item_id="7002", reason=said("A person let it go."))
-    models.UnmatchedItem.objects.create(
-        entity_type="contact", item_id="7003", name="Zoe’s item", values={"role_title": "CEO"}
-    )
+    states.unmatched("7003", name="Zoe’s item", values={"role_title": "CEO"})
     states.intent(synced, item_id="5001")
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_periodic_tasks()
@@ -166,7 +164,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield f"/admin/?{urlencode({'cause': causes}, doseq=True)}"
     item = reverse("admin:sync_unmatcheditem_link", args=[models.UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))
-    yield reverse("admin:sync_unmatcheditem_link", args=[models.UnmatchedItem.objects.latest("id").pk])
+    yield item
     yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))
     yield "/admin/sync/syncqueue/resume/"

@@ -119,18 +119,22 @@ def dead(name: str, error: str = "Monday refused the item: invalid value.") -> C
     return record
 
 
+def conflict(record: models.SyncedModel, item: str, kind: str = "fields", **values: Any) -> SyncConflict:
+    """An open conflict or question, without values unless they are given."""
+    defaults = {"conflict_fields": [], "npd_data": {}, "base_data": {}, "monday_data": {}}
+    conflict = SyncConflict.objects.create(**ids_of(record), monday_item_id=item, kind=kind, **defaults | values)
+    conflict.refresh_from_db()
+    return conflict
+
+
 def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, SyncConflict]:
     """A contact with one field changed on both sides."""
     record = contact(name, phone="+44 20 7946 0812")
     mark(record, RecordSyncStatus.CONFLICT, item)
     sync_state(record, SyncStatus.COMPLETED, conflicts={"fields": [field]})
-    conflict = SyncConflict.objects.create(
-        entity_type="contact", entity_id=record.id, monday_item_id=item, conflict_fields=[field],
-        npd_data={field: "+44 20 7946 0812"}, base_data={field: "+44 20 7946 0018"},
-        monday_data={field: "+44 20 7946 0018 ext. 4"},
-    )  # fmt: skip
-    conflict.refresh_from_db()
-    return record, conflict
+    sides = {"npd": "+44 20 7946 0812", "base": "+44 20 7946 0018", "monday": "+44 20 7946 0018 ext. 4"}
+    values = {f"{side}_data": {field: value} for side, value in sides.items()}
+    return record, conflict(record, item, conflict_fields=[field], **values)
 
 
 def blocked(name: str, item: str | None = None, **blocked_fields: dict[str, Any]) -> Contact:
@@ -144,9 +148,11 @@ def with_invalid_email(name: str, item: str) -> Contact:
     return blocked(name, item, email={"reason": said("Monday refuses this email: it isn't valid."), "code": "invalid"})
 
 
-def removed(name: str, item: str, person: str = "Maya Lind", removal: str = "archived", minutes: float = 0) -> Contact:
+def removed(
+    name: str, item: str, person: str = "Maya Lind", removal: str = "archived", minutes: float = 0, **values: Any
+) -> Contact:
     """A contact whose item was removed on Monday so many minutes ago; nobody is asked yet."""
-    record, since = synced(name, item), sync_now() - timedelta(minutes=minutes)
+    record, since = synced(name, item, **values), sync_now() - timedelta(minutes=minutes)
     note = f"The item “{name}” was {removal} on Monday. Nothing was changed in NPD."
     rows = models.SyncMetadata.objects.filter(entity_id=str(record.pk))
     rows.update(remote_state=removal, removed_since=since, removed_passes=1, note=said(note))
@@ -163,6 +169,13 @@ def disabled(name: str) -> Contact:
     return record
 
 
+def unmatched(item: str, code: str = "no_key_yet", kind: str = "contact", **values: Any) -> models.UnmatchedItem:
+    details = {"label": "email"}
+    return models.UnmatchedItem.objects.create(
+        entity_type=kind, item_id=item, reason_code=code, details=details, **values
+    )
+
+
 def candidate(item: str, seconds: int = 240) -> models.SyncQueue:
     """A job for an item of the contacts board that has no record."""
     return models.SyncQueue.objects.create(
@@ -175,10 +188,8 @@ def candidate(item: str, seconds: int = 240) -> models.SyncQueue:
 def decided(
     record: models.SyncedModel, sentence: str, actor: str = "", kind: str = "pull", **values: Any
 ) -> models.ActivityLine:
-    return models.ActivityLine.objects.create(
-        entity_type=record.entity_type(), entity_id=record.pk, kind=kind, sentence=said(sentence), actor=actor,
-        **values,
-    )  # fmt: skip
+    values |= {"kind": kind, "sentence": said(sentence), "actor": actor}
+    return models.ActivityLine.objects.create(**ids_of(record), **values)
 
 
 def told_by_webhook(item: str, name: str) -> models.WebhookEvent:
@@ -198,9 +209,7 @@ def one_of_each() -> dict[str, Any]:
         "disabled": disabled("Otto Off"),
         "candidate": candidate("7001"),
     }
-    world["unmatched"] = models.UnmatchedItem.objects.create(
-        entity_type="contact", item_id="7001", reason_code="no_key_yet", details={"label": "email"}
-    )
+    world["unmatched"] = unmatched("7001")
     world["conflicting"], world["conflict"] = conflicting("Ann Clash", "5006")
     world["organization"] = Organization.objects.create(name="Example Ltd", aliases=["Example, Inc.", "ExCo"])
     Contact.objects.filter(pk=world["synced"].pk).update(organization=world["organization"])
@@ -212,10 +221,8 @@ def one_of_each() -> dict[str, Any]:
 
 
 def flying(name: str = "Flying") -> models.SyncQueue:
-    record = contact(name)
-    return models.SyncQueue.objects.create(
-        entity_type="contact", entity_id=record.pk, status="in_progress", lease_token=uuid.uuid4(), attempts=1
-    )
+    values = {"status": "in_progress", "lease_token": uuid.uuid4(), "attempts": 1}
+    return models.SyncQueue.objects.create(**ids_of(contact(name)), **values)
 
 
 def finished(at: datetime, kind: str = "contact", rows: int = 1, **more: Any) -> None:

@@ -15,7 +15,6 @@ from npd.models import Contact
 from sync.admin.activity import ActLines
 from sync.models import ActivityLine, SyncQueue, Tombstone
 from sync.models.activity_lines import fold_alike
-from sync.outbox.pauses import pause, resume
 from tests.admin import states
 from tests.admin.test_records import change_page, words_of
 from tests.support.clock import move_clock
@@ -208,14 +207,3 @@ def acts_of(client: Client, record: Any) -> Sequence[ActLines]:
 
 
 KEYS = ("phone", "email")
-
-
-def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> None:
-    states.boards()
-    for _ in range(2):
-        pause("dora", entity_type="contact", why="Moving the board")
-    resume("erik", entity_type="contact")
-    lines = ActivityLine.objects.order_by("id").values_list("kind", "entity_type", "actor")
-    assert list(lines) == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
-    page = browser.get("/admin/sync/activityline/").content.decode()
-    assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")

@@ -162,6 +162,11 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
     assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())
     assert not pauses.active_pauses()
     assert LogEntry.objects.latest("id").change_message == f"Resumed: {label}."
+    told = ActivityLine.objects.order_by("id").values_list("kind", "entity_type", "actor", "sentence")
+    assert list(told) == [
+        ("pause", entity_type, "dora", f"Paused: {label}. Moving the board"),
+        ("pause", entity_type, "dora", f"Resumed: {label}."),
+    ]
 
 
 def test_a_pause_can_end_by_itself(browser: Client) -> None:

@@ -38,23 +38,18 @@ def acts_of(client: Client, record: Any) -> list[str]:
     return [code for _, code in acts]
 
 
-def removed(name: str, item: str, state: str, **values: Any) -> Contact:
+def removed(state: str, **values: Any) -> Contact:
     """A contact whose item has left its board, as a pass finds it."""
-    record = states.contact(name, **values)
-    states.mark(record, RecordSyncStatus.PENDING, item)
-    states.sync_state(
-        record, "pending", remote_state=state, removed_since=sync_now(), note=said("The item was archived.")
-    )
-    return record
+    return marked_pending(states.removed("A", "1", removal=state, **values), "1")
 
 
-def asked_about(name: str, item: str) -> Contact:
+def asked_about() -> Contact:
     """The same after a person was asked."""
     from tests.conflicts.conftest import record
 
-    contact = removed(name, item, "archived")
+    contact = removed("archived")
     record(gone(contact, options=[AGAIN]))
-    states.mark(contact, RecordSyncStatus.CONFLICT, item)
+    states.mark(contact, RecordSyncStatus.CONFLICT, "1")
     return contact
 
 
@@ -107,13 +102,13 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "blocked field": (lambda: blocked("A"), ["map_field", "check_column"]),
     "invalid value": (lambda: invalid("A"), ["retry_field"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["rejected", "map_field", "check_column"]),
-    "item archived": (lambda: removed("A", "1", "archived"), OF_A_REMOVED_ITEM),
-    "item not shown": (lambda: removed("A", "1", "missing"), []),
+    "item archived": (lambda: removed("archived"), OF_A_REMOVED_ITEM),
+    "item not shown": (lambda: removed("missing"), []),
     "item archived, mirrored from Monday": (
-        lambda: removed("A", "1", "archived", sync_direction="monday_to_npd"),
+        lambda: removed("archived", sync_direction="monday_to_npd"),
         ["restore", "unlink", "delete_record"],
     ),
-    "asked about an archived item": (lambda: asked_about("A", "1"), OF_A_REMOVED_ITEM),
+    "asked about an archived item": (asked_about, OF_A_REMOVED_ITEM),
     "approval": (lambda: awaiting_approval("A"), ["reject", "approve"]),
     "sync off": (lambda: states.disabled("A"), ["turn_sync_on"]),
     "unlinked": (lambda: unlinked("A"), ["link_again", "turn_sync_on"]),

@@ -42,10 +42,7 @@ def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None
     states.mark(record, RecordSyncStatus.CONFLICT, item)
     states.sync_state(record, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
     for kind, fields in conflicts.items():
-        SyncConflict.objects.create(
-            entity_type="contact", entity_id=record.pk, kind=kind, monday_item_id=item,
-            conflict_fields=fields if kind == "fields" else [], npd_data={}, base_data={}, monday_data={},
-        )  # fmt: skip
+        states.conflict(record, item, kind, conflict_fields=fields if kind == "fields" else [])
 
 
 REJECTED = {"reason": "Monday refused it.", "code": "rejected"}
@@ -183,10 +180,7 @@ def test_each_field_says_its_state_and_why(ann: Contact) -> None:
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
         blocked_fields=blocked_fields, conflicts={"fields": ["name"]}
     )
-    SyncConflict.objects.create(
-        entity_type="contact", entity_id=record.pk, monday_item_id="5001", conflict_fields=["name"], kind="fields",
-        npd_data={"name": "Ann"}, base_data={}, monday_data={"name": "Anna"},
-    )  # fmt: skip
+    states.conflict(record, "5001", conflict_fields=["name"], npd_data={"name": "Ann"}, monday_data={"name": "Anna"})
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
     fields = {field.key: field for field in record_view.view_of(record).fields}

@@ -18,10 +18,7 @@ LIST = "/admin/sync/unmatcheditem/"
 def items(db: None) -> list[UnmatchedItem]:
     states.boards()
     why = [("no_key", "contact"), ("ambiguous", "contact"), ("queued", "organization"), ("invalid", "contact")]
-    return [
-        UnmatchedItem.objects.create(entity_type=kind, item_id=f"80{n}", name=f"Item {code}", reason_code=code)
-        for n, (code, kind) in enumerate(why)
-    ]
+    return [states.unmatched(f"80{n}", code, kind, name=f"Item {code}") for n, (code, kind) in enumerate(why)]
 
 
 def listed(client: Client, query: str = "") -> set[str]:

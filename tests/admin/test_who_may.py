@@ -95,7 +95,7 @@ def approval(world: World) -> str:
 
 
 def unmatched() -> UnmatchedItem:
-    return UnmatchedItem.objects.create(entity_type="contact", item_id="78", name="Stranger", reason_code="no_key")
+    return states.unmatched("78", "no_key", name="Stranger")
 
 
 def ignored(**values: Any) -> IgnoredItem:

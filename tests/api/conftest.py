@@ -23,16 +23,10 @@ def api(person: User) -> APIClient:
     return with_token(person)
 
 
-def by_text(text: str, scheme: str = "Bearer") -> APIClient:
-    """A client that sends this text as its token."""
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"{scheme} {text}")
-    return client
-
-
 def with_token(user: User) -> APIClient:
-    _token, text = ApiToken.objects.create(user)
-    return by_text(text, "Token")
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {ApiToken.objects.create(user)[1]}")
+    return client
 
 
 def with_session(user: User) -> APIClient:

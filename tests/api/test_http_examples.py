@@ -82,9 +82,3 @@ def test_the_readers_loop_reads_every_page_and_goes_on_from_its_mark(api: APICli
     with pytest.raises(StopIteration):
         exec(code, {**given, "TOKEN": "npd_x", "store": records.append})
     assert numbers == [60, 60, 61]
-
-
-def test_put_keeps_what_it_omits(api: APIClient) -> None:
-    contact = Contact.objects.create(name="Ann", role_title="Boss")
-    answer = api.put(f"/api/v1/contacts/{contact.pk}/", {"name": "Anna"})
-    assert (answer.json()["name"], answer.json()["role_title"]) == ("Anna", "Boss")

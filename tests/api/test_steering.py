@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -12,19 +11,11 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ActivityLine, SyncMetadata, SyncQueue
-from sync.outbox import operate, pauses
-from sync.outbox.operate import BulkResult
+from sync.outbox import pauses
 from sync.queue import retry_all
 from tests.api.conftest import QUEUE, error_of, row
 from tests.support.waiting import in_background, wait_for
 from tests.support.words import said
-
-STEER = {"retry": retry_all, "cancel": operate.cancel, "discard": operate.discard}
-
-
-def steer(act: str, **filters: Any) -> BulkResult:
-    jobs = SyncQueue.objects.filter(**filters)
-    return STEER[act](jobs, "ada")
 
 
 def states() -> dict[int, str]:
@@ -58,7 +49,7 @@ def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     twice = row(entity_id=contact.pk, status="failed", attempts=5, operation="create", payload={"a": 1})
     item = row(entity_id=None, remote_id="55", direction="to_npd", status="failed", attempts=5)
     other_job = row(entity_type="organization", status="failed")
-    result = steer("retry", status="failed", entity_type="contact")
+    result = retry_all(SyncQueue.objects.filter(status="failed", entity_type="contact"), "ada")
     assert (result.changed, result.in_progress) == (3, 0)
     waiting = {(w.entity_id, w.remote_id): w for w in SyncQueue.objects.filter(status="pending")}
     assert set(waiting) == {(contact.pk, None), (None, "55")}
@@ -103,7 +94,7 @@ def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
 def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(db: None) -> None:
     later = sync_now() + timedelta(hours=1)
     row(attempts=3, next_retry=later, error_message=said("It failed."), reason="It waits.")
-    assert steer("retry").changed == 1
+    assert retry_all(SyncQueue.objects.all(), "ada").changed == 1
     job = SyncQueue.objects.get()
     assert (job.attempts, job.error_message, job.reason) == (0, "", "")
     assert job.next_retry <= sync_now()

@@ -104,10 +104,6 @@ def test_a_reader_that_sends_the_mark_misses_nothing_and_reads_nothing_for_ever(
     assert read(mark)[0] == []
 
 
-def test_a_mark_that_is_none_is_refused(api: APIClient) -> None:
-    assert api.get(CONTACTS, {"mark": "yesterday"}).status_code == 400
-
-
 def test_an_offset_that_the_standard_has_and_postgresql_does_not_is_no_failure_of_ours(api: APIClient) -> None:
     answer = api.get(CONTACTS, {"updated_since": "2026-01-01T22:44:31-21:27"})
     assert (answer.status_code, code_of(answer)) == (400, "out_of_range")

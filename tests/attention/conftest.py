@@ -7,7 +7,7 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.attention import Kind
-from sync.models import BoardLink, MondayAccount, NotificationReceiver, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, MondayAccount, NotificationReceiver, SyncQueue
 from tests.admin import states
 from tests.admin.conftest import monday
 from tests.conflicts.conftest import rejected_too
@@ -21,12 +21,6 @@ REJECTED = {"code": "rejected", "reason": "Monday rejected “x” [Monday reque
 
 def blocked(name: str, item: str, key: str = "phone", **entry: Any) -> Contact:
     return states.blocked(name, item, **{key: {"reason": "It can't be read.", **entry}})
-
-
-def unmatched(item: str, code: str = "no_key_yet", **values: Any) -> UnmatchedItem:
-    return UnmatchedItem.objects.create(
-        entity_type="contact", item_id=item, reason_code=code, details={"label": "email"}, **values
-    )
 
 
 @pytest.fixture
@@ -44,17 +38,8 @@ def kinds(boards: None) -> Kinds:
     values = {"record": "Dan", "label": "Notes", "value": "met at the fair"}
     label = "Notes “met at the fair” of Dan"
     approval = states.approval(unread, "clear_monday", key="notes", label=label, values=values)
-    question = SyncConflict.objects.create(
-        entity_type="contact",
-        entity_id=dead.pk,
-        monday_item_id="5005",
-        conflict_fields=[],
-        kind="identity",
-        npd_data={},
-        monday_data={},
-        about={"what": "Is it the same Bob?"},
-    )
-    item = unmatched("7001")
+    question = states.conflict(dead, "5005", "identity", about={"what": "Is it the same Bob?"})
+    item = states.unmatched("7001")
     gone = states.removed("Fay", "5020")
     failing = NotificationReceiver.objects.create(
         name="Slack", address="sealed", frequency="daily", failures=1, failed_since=states.sync_now()
@@ -76,8 +61,8 @@ def kinds(boards: None) -> Kinds:
     blocked("Off", "5013", code="unknown")
     Contact.objects.filter(name="Off").update(sync_enabled=False)
     SyncQueue.objects.filter(entity_id=Contact.objects.get(name="Off").pk).delete()
-    unmatched("7010", "queued")
-    unmatched("7011", ignored_at=states.sync_now())
+    states.unmatched("7010", "queued")
+    states.unmatched("7011", ignored_at=states.sync_now())
     _, applied = states.conflicting("Applied", "5014")
     SyncConflict.objects.filter(pk=applied.pk).update(
         resolution={"fields": {"phone": {"choose": "npd"}}, "handed_back": {}}

@@ -17,9 +17,10 @@ from sync.outbox import operate
 from sync.records import approvals
 from tests.admin import states
 from tests.admin.forms import answer_to_question
+from tests.admin.test_home import HOME, html_of
 from tests.admin.test_records import words_of
 from tests.attention.conftest import Kinds
-from tests.attention.test_home_acts import ACT, HOME, page, seen_of
+from tests.attention.test_home_acts import ACT, seen_of
 from tests.conflicts.conftest import record
 from tests.support.people import staff_who_may
 
@@ -88,7 +89,7 @@ def close_conflicts(name: str, reason: str) -> None:
 def test_an_act_whose_cause_has_ended_does_nothing_and_says_what_happened(
     browser: Client, kinds: Kinds, way: Callable[[str], str]
 ) -> None:
-    html = page(browser)
+    html = html_of(browser)
     for kind, acts in ACTS_OF.items():
         if kind is Kind.REMOVED and way is archive_item:
             continue  # that is what makes this kind
@@ -105,7 +106,7 @@ def test_an_act_whose_cause_has_ended_does_nothing_and_says_what_happened(
 
 def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> None:
     eve = User.objects.create_superuser("eve")
-    shown = page(browser)
+    shown = html_of(browser)
 
     def answer(kind: Kind, act: str) -> str:
         key = kinds[kind][0]
@@ -134,7 +135,7 @@ def test_an_item_that_a_colleague_makes_a_record_of_is_not_ignored(browser: Clie
 
 def test_the_button_of_a_group_of_one_never_acts_on_another_of_the_same_cause(browser: Client) -> None:
     _contact, conflict = states.conflicting("Ann", "5001")
-    html = page(browser)
+    html = html_of(browser)
     [box] = browser.get(HOME).context["boxes"]
     assert f'name="only" value="conflict:{conflict.pk}"' in html
     states.conflicting("Bob", "5002")

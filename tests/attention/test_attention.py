@@ -212,11 +212,9 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     gone = states.removed("Ann", "5001", minutes=20)
     [before] = attention.entries()
     assert before.url == f"/admin/npd/contact/{gone.pk}/change/"
-    conflict = SyncConflict.objects.create(
-        entity_type="contact", entity_id=gone.pk, monday_item_id="5001", conflict_fields=["role_title", "notes"],
-        npd_data={"role_title": "Chair", "notes": "Tea"}, base_data={"notes": "Tea"}, monday_data={}, kind="delete",
-        about={"what": "It was archived."},
-    )  # fmt: skip
+    values = {"npd_data": {"role_title": "Chair", "notes": "Tea"}, "base_data": {"notes": "Tea"}}
+    fields, about = ["role_title", "notes"], {"what": "It was archived."}
+    conflict = states.conflict(gone, "5001", "delete", conflict_fields=fields, about=about, **values)
     SyncMetadata.objects.filter(entity_id=str(gone.pk)).update(conflicts={"delete": ["It was archived."]})
     [entry] = attention.entries()
     assert (entry.key, entry.cause, entry.since) == (before.key, before.cause, before.since)

@@ -52,14 +52,8 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "look by name", item_documents.batch_query("7", [], {"by_match": by_name}, COLUMNS)
     yield "first page", item_documents.first_page_query("7", COLUMNS)
     yield "next page", item_documents.next_page_query("cursor", COLUMNS)
-    yield (
-        "change",
-        sent(
-            item_documents.prepare_changes(
-                "7", [ItemWrite("u0", {"name": "Ada"}, "1"), ItemWrite("u1", {}, "2")], COLUMNS
-            )
-        ),
-    )
+    changes = [ItemWrite("u0", {"name": "Ada"}, "1"), ItemWrite("u1", {}, "2")]
+    yield "change", sent(item_documents.prepare_changes("7", changes, COLUMNS))
     creates = [ItemWrite("c0", {"name": "Ada", "email_1": None}), ItemWrite("c1", {"name": "Bob", "npd_id": "n-2"})]
     yield "create", sent(item_documents.prepare_creates("7", None, creates, COLUMNS))
     yield "create in a group", sent(item_documents.prepare_creates("7", "topics", creates, COLUMNS))
@@ -81,15 +75,10 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     for every in (set(TYPED), {"status"}, {"text", "timeline"}):
         words = ", ".join(sorted(every))
         yield f"read {words}", item_documents.items_query(["1"], COLUMNS, every)
-        yield f"look for {words}", item_documents.batch_query("7", ["1"], by_npd_id, COLUMNS, every)
-        yield f"page of {words}", item_documents.first_page_query("7", COLUMNS, types=every)
-        yield f"next page of {words}", item_documents.next_page_query("cursor", COLUMNS, types=every)
         change = [ItemWrite("u0", {"status": {"label": "New"}}, "1")]
         yield f"change {words}", sent(item_documents.prepare_changes("7", change, COLUMNS, every, create_labels=True))
-        yield (
-            f"create with {words}",
-            sent(item_documents.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
-        )
+        create = item_documents.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)
+        yield f"create with {words}", sent(create)
     yield "account info", Document(account.ACCOUNT_INFO, {})
     yield "short account info", Document(account.SHORT_ACCOUNT_INFO, {})
     yield "users", Document(account.USERS, {})

@@ -129,14 +129,6 @@ OF_ONE_ALIAS = (
         errors.ITEM_NOT_CONNECTED,
     ),
     refused(
-        TOPIC + "111320",
-        "CellLimitExceededException: Validation of column values failed: Exceeded cell limit.",
-        "CellLimitExceededException",
-        errors.FIELD_REJECTED,
-        status_code=422,
-        error_data={"limit": 500, "limit_type": "count", "column_type": "subtasks"},
-    ),
-    refused(
         TOPIC + "46018", "Item link max locks exceeded", "ColumnValueException", errors.ITEM_LOCKED, status_code=200
     ),
     refused(
@@ -155,9 +147,6 @@ OF_ONE_ALIAS = (
         path=["r0", "column_values", 1],
     ),
     refused(NOTES, "User unauthorized to perform action", "USER_UNAUTHORIZED", errors.BOARD_FORBIDDEN, status_code=403),
-    refused(
-        RUBY + "2025-10", "Item not found", "InvalidItemIdException", errors.ITEM_NOT_FOUND, error_data={"item_id": 123}
-    ),
 )
 
 

@@ -233,13 +233,6 @@ def test_a_field_of_one_takes_no_two_labels() -> None:
     assert converter.to_local(two, {"branch": []}) == {"branch": ["Navy", "Army"]}
 
 
-def test_a_relation_waits_for_the_related_record_s_item() -> None:
-    converter = make_converter("relation")
-    with pytest.raises(UnknownValue, match="organization: ACME has no item on its board yet"):
-        converter.canonical_local({"organization": {"id": "u-1", "item": None, "name": "ACME"}})
-    assert converter.canonical_local({"organization": None}) is None
-
-
 def test_several_connected_items_are_unknown_where_npd_holds_one() -> None:
     converter = make_converter("relation")
     raw = converter.cell_value(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))

@@ -1,4 +1,4 @@
-"""Lists sort names as people do, in the admin and in the API, whatever the server's locales are."""
+"""Lists sort names as people do, whatever the server's locales are."""
 
 import re
 
@@ -36,12 +36,6 @@ def test_the_list_in_the_admin_sorts_by_name_and_by_clicked_texts(named: None, a
     for column in (1, 4, 5):
         assert listed(admin_client, f"?o={column}") == IN_ORDER
         assert listed(admin_client, f"?o=-{column}") == IN_ORDER[::-1]
-
-
-@pytest.mark.parametrize("ordering", ["", "role_title"])
-def test_the_api_sorts_texts_the_same(named: None, admin_client: Client, ordering: str) -> None:
-    rows = admin_client.get("/api/v1/contacts/", {"ordering": ordering}).json()["results"]
-    assert [row["name"] for row in rows] == IN_ORDER
 
 
 def test_the_list_in_its_order_reads_an_index(named: None) -> None:

@@ -208,27 +208,25 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="what make got is seen in Linux's /proc")
 def test_a_signal_to_make_alone_ends_the_whole_run(begun: Run, number: int, before: tuple[str, ...]) -> None:
-    run = begun
-    make = run.begin_by_make(*before)
-    family = run.children()
+    make = begun.begin_by_make(*before)
+    family = begun.children()
     assert len(family) > 2
     make.send_signal(number)
-    assert run.process
-    run.process.wait(60)
+    assert begun.process
+    begun.process.wait(60)
     wait_for("every process has ended", lambda: not [process for process in family if process.is_running()], 60)
-    wait_for("the run has cleared up", lambda: not (run.folder / "var" / "run.json").exists(), 60)
-    assert "All ended" in run.output()
+    wait_for("the run has cleared up", lambda: not (begun.folder / "var" / "run.json").exists(), 60)
+    assert "All ended" in begun.output()
 
 
 def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun: Run) -> None:
-    run = begun
-    run.begin_by_make()
-    family = run.children()
-    assert launcher.stop(run.folder / "var") == 0
+    begun.begin_by_make()
+    family = begun.children()
+    assert launcher.stop(begun.folder / "var") == 0
     assert not [process for process in family if process.is_running() and process.name() == "postgres"]
-    assert not (run.folder / "var" / "run.json").exists()
-    assert run.process
-    assert run.process.wait(60) == 0
+    assert not (begun.folder / "var" / "run.json").exists()
+    assert begun.process
+    assert begun.process.wait(60) == 0
 
 
 def ordinary_user() -> list[str]:

@@ -13,7 +13,7 @@ from sync.models import ActivityLine, ApprovalRequest, BoardLink
 from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
 from sync.records.approvals import approve, reject
-from tests.reports.test_odd_answers import changing_answers
+from tests.reports.test_odd_answers import changing_answers, objects_in
 from tests.support.world import World
 
 VALUES = {"role_title": "Boss", "notes": "hello", "phone": "+442079460018"}
@@ -24,15 +24,12 @@ def shown_empty(world: World, *columns: str) -> Iterator[None]:
     """Have all reads show these cells as empty."""
     blanked = set(columns)
 
-    def blank(node: Any) -> None:
-        for part in node.values() if isinstance(node, dict) else node:
-            if isinstance(part, dict | list):
-                blank(part)
-        if isinstance(node, dict) and node.get("id") in blanked and "value" in node:
-            node |= {"value": None, "text": None} | ({"linked_item_ids": []} if "linked_item_ids" in node else {})
-            node |= {key: None for key in ("email", "label", "phone", "country_short_name") if key in node}
+    def blank(query: str, data: Any) -> None:
+        for node in objects_in(data):
+            if node.get("id") in blanked and "value" in node:
+                node.update(value=None, text=None)
 
-    changing_answers(world, lambda query, data: blank(data))
+    changing_answers(world, blank)
     yield
     blanked.clear()
 

@@ -53,7 +53,6 @@ def test_a_messy_list_goes_through_three_steps_and_each_row_becomes_a_record_or_
     Contact.objects.create(name="Ann O'Brien", email="ann@x.example", role_title="Chair")
     page, errors = open_page(width, scheme)
     page.goto("/admin/npd/contact/import/")
-    assert not barriers(page)
     file = {"name": "fair.csv", "mimeType": "text/csv", "buffer": messy_rows()}
     page.locator("input[type=file]").set_input_files(files=[file])
     page.get_by_role("button", name="Next").press("Enter")

@@ -6,13 +6,11 @@ import pytest
 
 from npd.models import Contact
 from sync.boards import availability
-from sync.clock import sync_now
 from sync.limits import api_quota, breaker
 from sync.models import ApiQuota, BoardLink
 from sync.outbox import wakeups
 from sync.queue import SyncQueueService, push_record
 from sync.state import record_view
-from tests.admin import states
 from tests.limits.conftest import Planned
 from tests.support.world import World
 
@@ -79,17 +77,6 @@ def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(wo
     world.work(seconds=86_400)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
-    states.boards()
-    spent(day_limit=1_000, day=sync_now().date(), day_calls=7)
-    edit(states.synced("Ann", "1"), "Chair")
-    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    SyncQueueService().process("contact")
-    assert breaker.monday_account().failures == 1
-    assert api_quota.read_quota().used_today == 7
 
 
 def test_a_document_fits_the_minutes_points(world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,15 +17,7 @@ from sync.attention import Kind
 from sync.choices import UnmatchedReason
 from sync.clock import sync_now
 from sync.kernel.secret_texts import decrypt
-from sync.models import (
-    BoardLink,
-    MondayAccount,
-    Notification,
-    NotificationReceiver,
-    SyncMetadata,
-    SyncQueue,
-    UnmatchedItem,
-)
+from sync.models import BoardLink, MondayAccount, Notification, NotificationReceiver, SyncMetadata, SyncQueue
 from sync.models.attention import Frequency
 from sync.operations import retention
 from sync.operations.notifications import add_chat, choose, notify_people, send_test
@@ -184,9 +176,7 @@ def test_an_item_that_is_matched_by_itself_a_moment_later_is_no_news_but_one_tha
 ) -> None:
     codes = (UnmatchedReason.NO_KEY_YET, UnmatchedReason.NO_KEY_YET, UnmatchedReason.INVALID)
     linked, waits, _wrong = [
-        UnmatchedItem.objects.create(
-            entity_type="contact", item_id=f"80{number}", name=f"Item {number}", reason_code=code, first_seen=MORNING
-        )
+        states.unmatched(f"80{number}", code, name=f"Item {number}", first_seen=MORNING)
         for number, code in enumerate(codes)
     ]
     choose(ada, Frequency.AT_ONCE)

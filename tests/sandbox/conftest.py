@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,10 +12,9 @@ import pytest
 import requests
 
 from sandbox.__main__ import Settings, build
-from tests.support.in_process import by_address
+from tests.support.in_process import Hooks, by_address
 from tests.support.sandbox import Sandbox
 from tests.support.servers import free_port
-from tests.support.serving import Quiet, local, serving
 from tests.support.site import start_child
 from tests.support.waiting import wait_for
 
@@ -123,37 +122,27 @@ class Process(Simulator):
         self.stop()
 
 
-class Receiver:
-    """An address that keeps what it gets and answers the challenge."""
+class Receiver(Hooks):
+    """NPD's endpoint with a status of the test's choice; it also keeps the environment of each call."""
 
     def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.challenges: list[dict[str, str]] = []
-        self.status = 200
-        receiver = self
+        super().__init__()
+        self.status = "200 OK"
+        self.calls: list[dict[str, Any]] = []
+        self.challenges: list[dict[str, Any]] = []
 
-        class Handler(Quiet):
-            def reply(self) -> None:
-                receiver.take(self)
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        [body] = super().__call__(environ, lambda status, headers: start_response(self.status, headers))
+        (self.challenges if "challenge" in json.loads(body) else self.calls).append(environ)
+        return [body]
 
-        self.server = local(Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks/"
-
-    def take(self, handler: Quiet) -> None:
-        body, headers = handler.body(), dict(handler.headers.items())
-        content = json.loads(body)
-        if "challenge" in content:
-            self.challenges.append(headers)
-            handler.answer(body)
-            return
-        self.headers.append(headers)
-        self.events.append(content["event"])
-        handler.answer(b"{}", self.status)
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body)["event"] for body, *_ in self.deliveries]
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
         """Wait for `count` events, and return them."""
-        wait_for(f"{count} webhooks arrive (there are {len(self.events)})", lambda: len(self.events) >= count)
+        wait_for(f"{count} webhooks arrive (there are {len(self.calls)})", lambda: len(self.calls) >= count)
         return self.events
 
 
@@ -189,6 +178,5 @@ def board(simulator: Simulator) -> str:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    address = Receiver()
-    with serving(address.server):
-        yield address
+    with Receiver().receiving() as receiver:
+        yield receiver

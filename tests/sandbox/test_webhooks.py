@@ -15,11 +15,11 @@ API_USER = 67210000
 def test_an_unanswered_delivery_is_repeated_a_minute_later(simulator: Simulator, receiver: Receiver) -> None:
     board = simulator.board({})
     simulator.subscribe(board, receiver.url, "create_item")
-    receiver.status = 500
+    receiver.status = "500 Internal Server Error"
     simulator.new_item(board)
     receiver.wait()
     wait_for("a retry is planned", lambda: simulator.webhooks()["deliveries"][0]["state"] == "retrying")
-    receiver.status = 200
+    receiver.status = "200 OK"
     simulator.control("clock", offset_seconds=61)
     first, second = receiver.wait(2)
     assert first["triggerUuid"] == second["triggerUuid"]
@@ -36,13 +36,13 @@ def test_only_a_signing_secret_signs_and_the_challenge_stays_unsigned(simulator:
         sender.subscribe(board, receiver.url, "create_item")
         sender.new_item(board)
     receiver.wait(2)
-    tokens = [headers.get("Authorization") for headers in receiver.headers]
+    tokens = [call.get("HTTP_AUTHORIZATION") for call in receiver.calls]
     assert tokens.count(None) == 1
     token = next(candidate for candidate in tokens if candidate)
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience=receiver.url)
     assert claims["exp"] - claims["iat"] == 300
     assert claims["userId"] == API_USER
-    assert all("Authorization" not in headers for headers in receiver.challenges)
+    assert all("HTTP_AUTHORIZATION" not in call for call in receiver.challenges)
 
 
 def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Receiver) -> None:
@@ -53,8 +53,8 @@ def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Rece
     simulator.subscribe(board, "https://npd.invalid:8443/hooks/", "create_item")
     simulator.act("add", board_id=board, name="Ada")
     receiver.wait()
-    for headers in (receiver.challenges[0], receiver.headers[0]):
-        assert (headers["Host"], headers["X-Forwarded-Proto"]) == ("npd.invalid:8443", "https")
+    for call in (receiver.challenges[0], receiver.calls[0]):
+        assert (call["HTTP_HOST"], call["HTTP_X_FORWARDED_PROTO"]) == ("npd.invalid:8443", "https")
 
 
 def test_a_rule_or_a_fault_for_none_changes_nothing(simulator: Simulator) -> None:

@@ -11,10 +11,9 @@ from django.db.models import F
 from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue
 from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
 from sync.outbox import enqueue
-from tests.support.words import said
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
@@ -68,18 +67,6 @@ def without_sync_state(world: World, contact: Contact) -> None:
     world.sync_state(contact).delete()
 
 
-def job(**values: Any) -> Trouble:
-    def add(world: World, contact: Contact) -> None:
-        names = {"direction": "to_monday", "operation": "update", "causes": int(Cause.SAVE)}
-        SyncQueue.objects.create(entity_type="contact", entity_id=contact.pk, **names | values)
-
-    return add
-
-
-def snoozed(world: World, contact: Contact) -> None:
-    job(attempts=1, next_retry=sync_now() + timedelta(hours=1), error_message=said("a failure"))(world, contact)
-
-
 def with_an_open_intent(world: World, contact: Contact) -> None:
     Intent.objects.filter(entity_id=contact.pk).update(
         state="open", item_id=contact.monday_id, settled_at=None, deadline=F("created_at")
@@ -93,48 +80,22 @@ def with_an_event_that_nobody_weighed(world: World, contact: Contact) -> None:
     SyncQueue.objects.filter(entity_id=contact.pk, status="pending").delete()
 
 
-def with_a_conflict_that_is_over(world: World, contact: Contact) -> None:
-    world.edit(contact, "role_title", "Countess")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Programmer")
-    world.hear()
-    assert world.status(contact) == "conflict"
-    world.edit(contact, "role_title", "Analyst")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Analyst")
-    SyncQueue.objects.filter(entity_id=contact.pk, status="pending").delete()
-
-
-def with_a_loop_that_is_over(world: World, contact: Contact) -> None:
-    over = sync_now() - timedelta(hours=3)
-    names = {"entity_type": "contact", "entity_id": contact.pk, "key": "role_title"}
-    WriteLoop.objects.create(
-        **names, times=[{"at": over.isoformat(), "write": ""}], throttle_count=1, throttled_until=over
-    )
-
-
 TROUBLES: dict[str, Trouble] = {
+    # This delivers webhooks, so it comes first: the other troubles' webhooks must get lost.
+    "an event that nobody weighed": with_an_event_that_nobody_weighed,
     "an edit of a cell": edited("role_title", "Countess"),
     "a value changed behind the outbox": changed_behind_the_outbox,
     "an NPD ID that was emptied": without_its_npd_id,
     "no sync state": without_sync_state,
     "a sync state of another item": lambda world, c: SyncMetadata.objects.filter(entity_id=c.pk).update(remote_id="1"),
-    "a job in backoff": snoozed,
-    "a failed job": job(status="failed", error_message=said("a failure")),
     "an open intent": with_an_open_intent,
-    "an event that nobody weighed": with_an_event_that_nobody_weighed,
-    "a conflict that is over": with_a_conflict_that_is_over,
-    "a loop that is over": with_a_loop_that_is_over,
 }
-
-
-# These deliver webhooks, so they come first: the other troubles' webhooks must get lost.
-LET_WEBHOOKS_IN = ("an event that nobody weighed", "a conflict that is over")
-NAMES = sorted(TROUBLES, key=lambda name: name not in LET_WEBHOOKS_IN)
 
 
 def test_records_with_troubles_get_their_passes_and_passes_over_all_find_nothing_left(world: World, post: Post) -> None:
     odd = {
         name: world.contact(f"Ann {number}", role_title="Analyst", email=f"ann{number}@x.test", phone="+12025550169")
-        for number, name in enumerate(NAMES)
+        for number, name in enumerate(TROUBLES)
     }
     other = world.contact("Bo", role_title="Boss", email="bo@x.test")
     world.work()

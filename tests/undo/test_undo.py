@@ -12,7 +12,7 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import ActivityLine, FieldMapping
-from sync.operations.activity_undo import NO_EARLIER_VALUE, lines_of_acts, plan_undo, undo_lines
+from sync.operations.activity_undo import NO_EARLIER_VALUE, plan_undo, undo_lines
 from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.engine.test_relations import adopt_column, choose_on_board
@@ -114,26 +114,6 @@ def test_where_two_directions_let_nothing_through_only_npd_changes(pull: Activit
     Contact.objects.update(sync_direction="npd_to_monday")
     (step,) = plan_undo([pull])
     assert (step.refusal, bool(step.note)) == ("", True)
-
-
-def test_a_batch_is_undone_but_for_what_moved_and_that_is_a_batch(world: World, dora: User) -> None:
-    contacts = [world.linked(f"Contact {n}", role_title="Boss", notes="old") for n in range(2)]
-    for contact in contacts:
-        world.edit(contact, "role_title", "Chair")
-        world.edit(contact, "notes", "new")
-    world.hear()
-    Contact.objects.filter(pk=contacts[1].pk).update(role_title="President")
-    result = undo_lines(lines_of_acts([last(contacts[0], "pull").batch_id]), by=dora)
-    assert sorted((s.name, s.label) for s in result.undone) == [
-        ("Contact 0", "Notes"), ("Contact 0", "Role"), ("Contact 1", "Notes"),
-    ]  # fmt: skip
-    assert [(s.name, s.current_text) for s in result.left_alone] == [("Contact 1", "President")]
-    world.work()
-    assert [world.values(c)["role_title"] for c in contacts] == ["Boss", "President"]
-    assert len(undo_lines(lines_of_acts([result.batch_id]), by=dora).undone) == 3
-    world.work()
-    sides = [world.values(contact) for contact in contacts]
-    assert [(values["role_title"], values["notes"]) for values in sides] == [("Chair", "new"), ("President", "new")]
 
 
 def test_what_an_item_was_made_with_has_no_earlier_state(world: World, dora: User) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.admin.setup_forms import text_of_values
 from sync.admin.setup_pages import SESSION_KEY
+from sync.clock import sync_now
 from sync.models import BoardLink
 from sync.operations.setup import advance_setups
 from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, make_plan, stored_plan
@@ -130,9 +132,30 @@ class Wizard:
         """Let a worker carry out the set-up."""
         advance_setups()
 
+    def dies_at(self, step: str) -> None:
+        """Let a worker begin to carry out the set-up and be killed at a step of `sync.operations.setup`."""
+
+        class Died(BaseException):
+            """Stands for kill -9."""
+
+        def dies(*arguments: object, **options: object) -> None:
+            raise Died
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(f"sync.operations.setup.{step}", dies)
+            with pytest.raises(Died):
+                self.work()
+
     def drain(self) -> None:
         """Let a worker work on the queue."""
         SyncQueueService().process(seconds=60)
+
+    def settle(self) -> None:
+        """Let workers work until nothing is due within ten minutes; the clock goes on from where it was."""
+        offset = (sync_now() - datetime.now(UTC)).total_seconds()
+        for seconds in (20, 120, 600):
+            later(self.monday, offset + seconds)
+            self.drain()
 
     def apply(self, **more: str) -> None:
         kinds = list(self.choices)

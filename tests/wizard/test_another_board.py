@@ -1,6 +1,5 @@
 """Another board for records that have items: what becomes of the links, and the plan is what happens."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,11 +10,9 @@ from hypothesis import strategies as st
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import attention
-from sync.clock import sync_now
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, SyncMetadata, UnmatchedItem
 from sync.operations.comparison import compare_board
-from sync.operations.setup import board_setup
 from sync.operations.setup.plan import SetupBoardPlan
 from sync.operations.sweep import sweep_due_boards
 from sync.records.item_links import ignore_unmatched, request_creation, request_unlink
@@ -25,14 +22,6 @@ from tests.support.world import mail
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, later, started
 
 WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
-
-
-def settle(wizard: Wizard) -> None:
-    """Let workers work until nothing is due within ten minutes; the clock goes on from where it was."""
-    offset = (sync_now() - datetime.now(UTC)).total_seconds()
-    for seconds in (20, 120, 600):
-        later(wizard.monday, offset + seconds)
-        wizard.drain()
 
 
 def items_of(wizard: Wizard, board: str) -> dict[str, dict[str, Any]]:
@@ -56,7 +45,7 @@ def first_board(wizard: Wizard, *names: str) -> str:
     board = a_board(wizard.monday, "First", *WITH_NPD_ID)
     wizard.planned(board)
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert Contact.objects.filter(sync_status="synced").count() == len(names)
     return board
 
@@ -75,7 +64,7 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert wizard.plan_shown() == {"link": 2}
     assert (plan.left_board, plan.left_links) == (f"“First” ({first})", 2)
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert set(linked().values()) == set(items_of(wizard, copy))
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert items_of(wizard, first) == before
@@ -88,15 +77,15 @@ def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wiz
     own = linked()
     wizard.planned(duplicated(wizard, first))
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     Contact.objects.filter(name="Ann").update(role_title="Chair")
-    settle(wizard)
+    wizard.settle()
     wizard.monday.act("edit", item_id=own["Bob"], column_id="job", value="Buyer")
     plan = wizard.planned(first, first_match="npd_wins")
     names = {str(pk): name for pk, name in Contact.objects.values_list("pk", "name")}
     assert {names[key] for key in plan.ids("push")} == {"Ann", "Bob"}
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert linked() == own
     assert {item["name"]: item["values"]["job"] for item in items_of(wizard, first).values()} == {
         "Ann": "Chair",
@@ -105,30 +94,19 @@ def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wiz
     }
 
 
-@pytest.mark.parametrize("step", ["delete_former_webhooks", "register_webhooks", "board_columns.inspect_board"])
-def test_a_worker_killed_during_the_switch_is_followed_by_another(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    class Died(BaseException):
-        """Stands for kill -9."""
-
-    def dies(*arguments: object, **options: object) -> None:
-        raise Died
-
+@pytest.mark.parametrize("step", ["delete_former_webhooks", "register_webhooks"])
+def test_a_worker_killed_during_the_switch_is_followed_by_another(wizard: Wizard, step: str) -> None:
     first = first_board(wizard, "Ann", "Bob")
     before = items_of(wizard, first)
     copy = duplicated(wizard, first)
     Contact.objects.create(name="New", email="new@x.org")
     wizard.planned(copy)
     wizard.start()
-    with monkeypatch.context() as patched:
-        patched.setattr(f"{board_setup.__name__}.{step}", dies)
-        with pytest.raises(Died):
-            wizard.work()
+    wizard.dies_at(f"board_setup.{step}")
     wizard.drain()
     wizard.work()
     assert started()["state"] == "done", started()
-    settle(wizard)
+    wizard.settle()
     assert items_of(wizard, first) == before
     assert len(items_of(wizard, copy)) == 3
     assert set(linked().values()) == set(items_of(wizard, copy))
@@ -146,7 +124,7 @@ def test_what_was_open_about_the_items_of_the_board_that_is_left_ends(wizard: Wi
     copy = duplicated(wizard, first)
     wizard.planned(copy)
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     copied = {item["name"]: item["id"] for item in items_of(wizard, copy).values()}
     assert linked()["Clash"] == copied["Clash"]
     # Ann's item on the first board stays, and its copy brings her back to nobody.
@@ -162,26 +140,26 @@ def test_what_a_person_decided_about_items_counts_again_when_their_board_is_chos
     an_item(wizard.monday, first, "Bob", mail=mail("bob@x.org"))
     wizard.change(creates_records="off")
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     ignore_unmatched(UnmatchedItem.objects.filter(name="Bob"), "olga")
     ann = Contact.objects.get()
     request_unlink("contact", [ann.pk], "olga")
-    settle(wizard)
+    wizard.settle()
     wizard.planned(a_board(wizard.monday, "Second", *WITH_NPD_ID))
     wizard.apply()
     ann.refresh_from_db()
     ann.sync_enabled = True
     ann.save()
-    settle(wizard)
+    wizard.settle()
     ann.refresh_from_db()
     assert ann.sync_status == "synced"  # the new board knows nothing of the old item
     ann.role_title = "Chair"
     ann.save()
-    settle(wizard)
+    wizard.settle()
     wizard.planned(first, creates_records="on")
     assert wizard.plan_shown() == {"ask": 1, "left as it is": 1}
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert (Contact.objects.count(), linked()) == (1, {"Ann": None})
     [entry] = attention.entries()
     assert (entry.kind, entry.name) == (attention.Kind.DUPLICATE, "Ann")
@@ -195,7 +173,7 @@ def test_a_column_that_leads_to_the_board_that_is_left_is_named_with_what_to_do(
     wizard.fields("contact", shows=False, column_organization="+")
     wizard.plan()
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     second = a_board(wizard.monday, "Firms", ("npd_id", "NPD ID", "text"))
     plan = wizard.planned(second, "organization")
     assert plan.cut_relations == [("Organization", "Contacts")]
@@ -207,7 +185,7 @@ def test_a_column_that_leads_to_the_board_that_is_left_is_named_with_what_to_do(
     wizard.plan()
     assert wizard.board_plan("organization").cut_relations == []
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert Contact.objects.get().sync_status == "synced"
     assert not SyncMetadata.objects.exclude(blocked_fields={}).exists()
 
@@ -215,10 +193,14 @@ def test_a_column_that_leads_to_the_board_that_is_left_is_named_with_what_to_do(
 # Namesakes, and what the plan had nothing new for.
 
 
-@pytest.mark.parametrize("email", ["other@x.org", ""])
 @pytest.mark.parametrize(
-    ("answer", "shown", "made"),
-    [("", {"ask": 1}, (1, 1)), ("link", {"link": 1}, (1, 1)), ("apart", {"create": 1, "new record": 1}, (2, 2))],
+    ("email", "answer", "shown", "made"),
+    [
+        ("other@x.org", "", {"ask": 1}, (1, 1)),
+        ("other@x.org", "link", {"link": 1}, (1, 1)),
+        ("", "link", {"link": 1}, (1, 1)),
+        ("", "apart", {"create": 1, "new record": 1}, (2, 2)),
+    ],
 )
 def test_namesakes_are_asked_about_before_anything_is_made(
     wizard: Wizard, email: str, answer: str, shown: dict[str, int], made: tuple[int, int]
@@ -234,7 +216,7 @@ def test_namesakes_are_asked_about_before_anything_is_made(
     wizard.plan()
     assert {key: number for key, number in wizard.plan_shown().items() if key not in ("push", "pull")} == shown
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert (Contact.objects.count(), len(items_of(wizard, board))) == made
     assert attention.counts()[attention.Kind.DUPLICATE] == (not answer)
     if answer == "link":
@@ -252,14 +234,14 @@ def test_a_record_whose_planned_item_went_gets_no_new_one_until_a_person_says_so
     Contact.objects.create(name="Late", email="late@x.org")
     an_item(wizard.monday, board, "Later", mail=mail("later@x.org"))
     wizard.work()
-    settle(wizard)
+    wizard.settle()
     sweep_due_boards()
-    settle(wizard)
+    wizard.settle()
     assert {item["name"] for item in items_of(wizard, board).values()} == {"Late", "Later"}
     assert "Not in the set-up's plan" in [box.title for box in wizard.client.get("/admin/").context["boxes"]]
     question = SyncConflict.objects.get(resolved_at=None)
     choose(question, wizard.person, record={"choose": "new_item"})
-    settle(wizard)
+    wizard.settle()
     ann.refresh_from_db()
     assert ann.monday_id in items_of(wizard, board)
 
@@ -276,9 +258,9 @@ def test_records_and_items_that_the_plan_had_nothing_new_for_are_one_group_on_ho
         wizard.monday.act("archive", item_id=wizard.monday.item_named(name)["id"])
     Contact.objects.get(name="Bob").delete()
     wizard.work()
-    settle(wizard)
+    wizard.settle()
     compare_board(BoardLink.objects.get(entity_type="contact"))
-    settle(wizard)
+    wizard.settle()
     [box] = wizard.client.get("/admin/").context["boxes"]
     assert (box.title, box.group.count_text) == ("Not in the set-up's plan", "2 contacts and 1 item")
     assert {row.entry.name for row in box.rows} == {"Ann", "Cleo", "Bob"}
@@ -287,7 +269,7 @@ def test_records_and_items_that_the_plan_had_nothing_new_for_are_one_group_on_ho
     create = {"cause": box.group.cause, "action": "create_record", "back": "/admin/"}
     page = wizard.client.post(reverse("npd-home-act"), create, follow=True)
     assert "is not possible" not in words_of(page.content.decode())
-    settle(wizard)
+    wizard.settle()
     assert Contact.objects.exclude(monday_id=None).get().name == "Bob"
     [box] = wizard.client.get("/admin/").context["boxes"]
     assert (box.title, box.group.count_text) == ("Not in the set-up's plan", "2 contacts")
@@ -298,13 +280,13 @@ def test_an_item_without_a_key_becomes_no_record_until_a_person_says_so(wizard: 
     wizard.planned(board, creates_records="on")
     assert wizard.plan_shown() == {"unplanned": 1}
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     later(wizard.monday, 31 * 86_400)
     wizard.drain()
     assert not Contact.objects.exists()
     assert UnmatchedItem.objects.get().reason_code == "unplanned"
     request_creation(UnmatchedItem.objects.all(), "Dora")
-    settle(wizard)
+    wizard.settle()
     assert Contact.objects.get().name == "Bob"
 
 
@@ -353,6 +335,7 @@ def record_values(contact: Contact) -> tuple[str, str, str]:
     return (contact.name, contact.email, contact.role_title)
 
 
+@pytest.mark.slow
 # The same examples each time; `max_examples` without `derandomize` looks for others.
 @settings(
     max_examples=8, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
@@ -392,5 +375,5 @@ def test_the_plan_is_what_happens(
             "records": {str(contact.pk): record_values(contact) for contact in Contact.objects.all()},
         }
         wizard.apply()
-        settle(wizard)
+        wizard.settle()
         assert_as_planned(wizard, board, plan, before)

@@ -12,7 +12,7 @@ from sync.operations.setup.selection import plan_key
 from tests.support.pages import barriers_in_both_schemes
 from tests.support.world import mail
 from tests.wizard.conftest import START, Wizard, an_item
-from tests.wizard.test_another_board import duplicated, first_board, items_of, settle
+from tests.wizard.test_another_board import duplicated, first_board, items_of
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -55,7 +55,7 @@ def test_another_board_is_chosen_without_fear(wizard: Wizard, open_page: Any, li
     page.get_by_role("heading", name="The set-up is running").wait_for()
     advance_setups()
     page.get_by_text("Still to be synced").wait_for()
-    settle(wizard)
+    wizard.settle()
     page.reload()
     page.get_by_text("Nothing waits to be synced.").wait_for()
     faults += barriers_in_both_schemes(page)

@@ -12,14 +12,6 @@ from sync.records.item_links import request_unlink
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up
 
-WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
-
-
-def settle(wizard: Wizard) -> None:
-    for seconds in (20, 120, 400):
-        later(wizard.monday, seconds)
-        wizard.drain()
-
 
 def names_that_need_attention() -> set[str]:
     contacts = Contact.objects.exclude(sync_status__in=("synced", "disabled"))
@@ -64,7 +56,7 @@ def test_whose_item_is_whose_is_planned_as_passes_find_it(wizard: Wizard, create
     own = Contact.objects.create(name="Own", email="own@x.org")
     for name in ("Uma", "Will"):
         Contact.objects.create(name=name, email="twin@x.org")
-    board = a_board(wizard.monday, "CRM", *WITH_NPD_ID)
+    board = a_board(wizard.monday, "CRM", *PEOPLE, ("npd_id", "NPD ID", "text"))
     item = an_item(wizard.monday, board, "Own", mail=mail("own@x.org"), npd_id=str(own.pk))
     for name, address in (("P", "torn"), ("Q", "torn"), ("Second", "own"), ("Quiet", "off"), (" ", "nobody")):
         an_item(wizard.monday, board, name, mail=mail(f"{address}@x.org"))
@@ -113,7 +105,7 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     assert f"Item {broken}" in wizard.get("plan/")
     wizard.monday.control("faults", "DELETE")
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     home = wizard.client.get("/admin/")
     assert [(box.title, box.is_notice, box.is_open) for box in home.context["boxes"]] == [
         ("New items don't become records", True, False)
@@ -132,16 +124,6 @@ def test_an_archived_item_is_planned_as_passes_find_it(wizard: Wizard) -> None:
     assert not any("Monday doesn't show" in reason for reason in reasons)
 
 
-def test_a_second_item_of_a_record_is_planned_as_a_question_and_asked_about(wizard: Wizard) -> None:
-    link = set_up(wizard)
-    contact = Contact.objects.exclude(monday_id=None)[:1].get()
-    an_item(wizard.monday, link.board_id, "Again", mail=mail("again@x.org"), npd_id=str(contact.pk))
-    assert len(wizard.change(creates_records="off").ids("ask")) == 1
-    wizard.apply()
-    settle(wizard)
-    assert attention.counts()[attention.Kind.DUPLICATE] == 1
-
-
 # Two boards.
 
 
@@ -157,7 +139,7 @@ def test_a_connected_item_is_the_record_that_it_becomes_with_this_set_up(wizard:
     assert not planned.rows["asked"]
     assert wizard.plan_shown()["pull"] == 1
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert not names_that_need_attention()
     assert str(Contact.objects.get(name="Ann").organization) == "Acme"
 
@@ -170,7 +152,7 @@ def test_who_is_in_another_organization_than_one_that_comes_with_its_board_is_as
     planned = plan_of_two_boards(wizard, firms, a_board(wizard.monday, "CRM", *FIRMS, items=items))
     assert len(planned.ids("conflict")) == 1
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     assert Contact.objects.get().sync_status == "conflict"
 
 
@@ -233,7 +215,7 @@ def test_another_board_is_planned_without_what_was_unlinked_on_the_former_one(wi
     people()
     wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     number = Contact.objects.exclude(monday_id=None).count()
     request_unlink("contact", list(Contact.objects.values_list("pk", flat=True)), "Ada")
     wizard.drain()
@@ -242,6 +224,6 @@ def test_another_board_is_planned_without_what_was_unlinked_on_the_former_one(wi
     wizard.planned(other)
     assert wizard.plan_shown() == {"create": number}
     wizard.apply()
-    settle(wizard)
+    wizard.settle()
     shown = next(board for board in wizard.monday.boards() if board["id"] == other)
     assert len(shown["items"]) == number

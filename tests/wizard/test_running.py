@@ -1,6 +1,6 @@
 """A plan is started once, carried out though workers die, and stops with a reason where it can't go on."""
 
-import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -141,26 +141,12 @@ def test_monday_away_while_running_is_waited_out_and_nothing_is_made_twice(wizar
     assert len(wizard.monday.boards()) == 1
 
 
-def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_died_is_followed_by_another(wizard: Wizard) -> None:
     people()
     wizard.planned("new")
     wizard.start()
-
-    class Died(BaseException):
-        """Stands for kill -9."""
-
-    def dies(*arguments: object, **options: object) -> None:
-        raise Died
-
-    for step in (
-        "sync.operations.setup.board_setup.board_columns.inspect_board",
-        "sync.operations.setup.board_setup.register_webhooks",
-        "sync.operations.setup.enqueue_items",
-    ):
-        with monkeypatch.context() as patched:
-            patched.setattr(step, dies)
-            with pytest.raises(Died):
-                wizard.work()
+    for step in ("board_setup.board_columns.inspect_board", "board_setup.register_webhooks", "enqueue_items"):
+        wizard.dies_at(step)
         assert started()["state"] == "running"
     wizard.work()
     wizard.drain()
@@ -190,6 +176,19 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
     wizard.work()
     assert {started(kind)["state"] for kind in ("organization", "contact")} == {"done"}
     assert len(wizard.monday.boards()) == 2
+    assert "The set-up is done" in wizard.get("run/")
+    lines = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
+    assert any("Set-up started: new items on Monday: 2" in line for line in lines)
+    assert lines[-1] == "Set-up done."
+    # A finished set-up keeps no personal data.
+    assert "choices" not in started()
+    assert "Stone" not in str(started())
+    wizard.settle()
+    assert wizard.monday.item_named("Ann Ångström")["values"]["organization"] == "Nova Labs"
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    assert "NPD has none there yet" not in wizard.get("run/")
+    Contact.objects.all().delete()
+    assert "Add or import records in Contacts : NPD has none there yet." in wizard.get("run/")
 
 
 def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> None:
