@@ -55,6 +55,7 @@ class ConflictHistory:
         `values` are stored beside the sentence, which takes what it quotes from them, and `words`.
         """
         quoted = {name: values[name] for name in ("npd", "monday", "second", "result") if values.get(name)}
+        # A question about a record may have fields too: those that were edited.
         words |= {"label": conflict.label(key)} if key else {"question": conflict.question}
         self.lines.append(
             ActivityLine(
@@ -202,7 +203,8 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
     option = conflict.chosen_option(FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
     _add_to_entry(conflict, key, label=label)
-    history.log("record_applied", conflict, "", values, option=label, outcome=values["result"] or "")
+    outcome = str(values["result"] or "")
+    history.log("record_applied", conflict, "", values, option=label, outcome=outcome)
 
 
 def _end_fields(

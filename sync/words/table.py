@@ -134,7 +134,7 @@ TEMPLATES: Mapping[str, str] = {
     "retried_by": "retried by {by}",
     "cancelled_by": "cancelled by {by}",
     "discarded_by": "discarded by {by}",
-    "own_fault": "NPD Sync itself failed on this record ({error}). Please report it with the worker's log.",
+    "own_fault": "NPD Sync itself failed on this record ({quote}). Please report it with the worker's log.",
     "worker_ended": "Its worker ended before it was done.",
     "worker_ended_alone": "The worker ended while it synced this record alone.",
     "shutting_down": "The worker had to end before this call. Another one makes it.",
@@ -183,6 +183,7 @@ TEMPLATES: Mapping[str, str] = {
     # Blocked fields, and values that Monday has otherwise.
     "monday_rejected": "Monday rejected “{value}”: {quote}. {advice}",
     "choose_another_value": "Choose another value.",
+    "value_unreadable": "Its value on Monday can't be read: {quote}.",
     "value_unknown": "Monday's value is not known: {quote}.",
     "value_unknown_fix": "Its value on Monday is not known: {quote}. Fix it there, or choose another column.",
     "last_value_unknown": "The last synced value is not known any more: {quote}.",
@@ -411,6 +412,7 @@ TEMPLATES: Mapping[str, str] = {
     "answered_new_item": "None of them: it gets a new item.",
     "answered_two_records": "They are two; both stay.",
     "answered_leave_alone": "The item is left alone.",
+    "answer_not_done": "It could not be done: {why}",
     "merged": "“{merged}” was the same as “{record}”: it was deleted in NPD, and its item with it as the board's "
     "setting says.",
     "merged_with_item": "“{merged}” was the same as “{record}”: it was deleted in NPD, and its item {item} is the "

@@ -24,7 +24,6 @@ from npd.models import Contact
 from sync.choices import Cause, DeletedRecordPolicy, Priority, RemovedItemPolicy
 from sync.kernel.acts import ACTS, NotAllowed
 from sync.models import ActivityLine, SyncQueue
-from sync.words.message import Message
 from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
@@ -128,17 +127,6 @@ def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada
     assert conflict_progress(settled).sentence == "“Make the item again” was chosen. The item was made again."
 
 
-def test_what_became_of_a_record_or_its_fields_is_logged_by_code_and_label(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
-    record(gone(contact))
-    assert "Role isn't in conflict any more" in ActivityLine.objects.get(kind="conflict_over").sentence
-    pick(conflict, ada, "create_item", shown_values=IT)
-    record(over(contact, applied={RECORD_KEY: Message("recreated")}))
-    sentence = ActivityLine.objects.get(kind="conflict_settled").sentence
-    assert sentence.params["outcome"].code == "recreated"
-
-
 def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     pick(conflict, ada, "delete_record")
     record(over(contact, closing_reason="The item is on the board again."))
@@ -148,6 +136,12 @@ def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User,
     lines = {line.kind: line.sentence for line in ActivityLine.objects.exclude(kind="conflict_chosen")}
     assert "Ada's choice was not saved: The item is on the board again." in lines["conflict_returned"]
     assert WHAT in lines["conflict_over"]
+
+
+def test_a_field_that_is_not_edited_any_more_is_named(conflict: SyncConflict, contact: Contact) -> None:
+    record(gone(contact))
+    line = ActivityLine.objects.get(key="role_title")
+    assert line.sentence == "Role isn't in conflict any more. NPD had “Admiral”, Monday had (empty)."
 
 
 def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: User) -> None:

@@ -54,8 +54,8 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
         if answer.rejection_reason:
-            conflict_id = answer.conflict.conflict_id
-            reject_resolutions(entity_type, [answer.asked_id], answer.rejection_reason, conflict_id=conflict_id)
+            reason = Message("answer_not_done", why=answer.rejection_reason)
+            reject_resolutions(entity_type, [answer.asked_id], reason, conflict_id=answer.conflict.conflict_id)
             run.enqueue_items([item_id], choices.Priority.PERSON)
             continue
         _carry_out_answer(run, record_plan, answer)
@@ -226,7 +226,8 @@ def _store_record_of_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pa
         raise
     except DatabaseError as error:
         is_there = run.records.filter(models.Q(pk=plan.record.pk) | models.Q(monday_id=plan.facts.item_id)).exists()
-        return unmatched_items.after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
+        problem = Message("quoted", quote=str(error).splitlines()[0])
+        return unmatched_items.after_rejection(run.board, plan, problem, is_there=is_there)
     return plan
 
 
