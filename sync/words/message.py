@@ -11,6 +11,7 @@ from typing import Any, Self
 from django.db import models
 
 from sync.kernel import humanize
+from sync.kernel.db import storable_json
 from sync.kernel.secret_texts import without_secrets
 from sync.monday.errors import ADVICE_ON_SERVER, MondayError
 from sync.words.table import TEMPLATES
@@ -89,7 +90,7 @@ def to_json(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, Mapping):
         return {name: to_json(element) for name, element in value.items()}
-    return [to_json(element) for element in value] if isinstance(value, list | tuple) else value
+    return [to_json(element) for element in value] if isinstance(value, list | tuple) else storable_json(value)
 
 
 def from_json(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """A message reads as its sentence and is stored as its code and values; it is found by what it says."""
 
 import pytest
+from django.db.models import JSONField
+from django.db.models.functions import Cast
 
 from sync.models import ActivityLine
 from sync.monday.errors import BOARD_FULL, MondayError
@@ -33,6 +35,12 @@ def test_what_is_stored_reads_as_it_was_written(db: None, message: Message, word
     assert str(message) == str(line.sentence) == str(line.values["why"]) == words
     assert line.sentence.code == line.values["why"].code == message.code
     assert line.sentence.to_json() == message.to_json()
+
+
+def test_what_a_server_says_is_stored_without_what_postgresql_refuses(db: None) -> None:
+    line_with(Message("quoted", quote="Col\0umn \ud800"))
+    as_json = Cast("sentence", JSONField())  # as the triggers of sync_attention read it
+    assert ActivityLine.objects.values_list(as_json, flat=True).get()["params"] == {"quote": "Column ?"}
 
 
 def test_a_stored_message_whose_row_changed_or_is_gone_can_be_read(db: None) -> None:
