@@ -247,8 +247,7 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
     assert acts_of(browser)[-1] == ("keep_monday", "Use Monday in all 2…", True)
     assert "Use Monday in the selected" in text_of(browser)
     [cause] = attention.groups()
-    question = browser.post(ACT, {"action": "keep_monday", "cause": cause.cause, "back": HOME}).content.decode()
-    browser.post(ACT, answer_to_question(question))
+    confirmed(browser, action="keep_monday", cause=cause.cause)
     assert list(Contact.objects.values_list("email", flat=True)) == ["", ""]
     browser.post(UNDO)
     assert list(Contact.objects.values_list("email", flat=True)) == ["x@crm.test"] * 2
@@ -412,10 +411,9 @@ def test_a_deletion_that_waits_leads_to_its_own_page_which_has_the_answers(brows
     assert box.rows[0].entry.url == address
     buttons = browser.get(address).context["row_buttons"]
     assert [button.code for button in buttons] == ["reject", "approve"]
-    question = browser.post(ACT, buttons[1].hidden)
-    assert "ann@kestrel.test" in words_of(question.content.decode()), "what tells a deleted record from its namesakes"
-    assert "Kestrel" in words_of(question.content.decode())
-    browser.post(ACT, answer_to_question(question.content.decode()))
+    question = confirmed(browser, **buttons[1].hidden)
+    assert "ann@kestrel.test" in question, "what tells a deleted record from its namesakes"
+    assert "Kestrel" in question
     waiting.refresh_from_db()
     assert waiting.state == "approved"
     assert browser.get(address).context["row_buttons"] == []
@@ -448,9 +446,7 @@ def test_questions_who_is_who_are_answered_together_but_not_where_several_are_fo
     assert [[act.code for act in row.acts] for row in box.rows] == [["link", "new_item"]] * 2 + [["new_item"]]
     assert [button.code for button in box.buttons[1:]] == ["new_item"], "on all three"
     keys = [row.entry.key for row in box.rows[:2]]
-    question = browser.post(ACT, {"cause": box.group.cause, "key": keys, "action": "link"})
-    assert "Link 2 contacts" in words_of(question.content.decode())
-    browser.post(ACT, answer_to_question(question.content.decode()))
+    assert "Link 2 contacts" in confirmed(browser, cause=box.group.cause, key=keys, action="link")
     chosen = [SyncConflict.objects.get(pk=conflict.pk).is_being_applied for conflict in asked]
     assert chosen == [True, True, False]
 

@@ -10,24 +10,18 @@ from tests.chaos.stage import SKIPPED, Stage, event_value, remote_value
 AUTOMATIONS_USER = -4
 
 
-def add(
-    stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0, bearing: str = ""
-) -> str | None:
-    """Add an item; with `bearing`, it has the NPD ID of that handle's record."""
+def add(stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0) -> None:
+    """Add an item; `email` is the number of an address that another step may also use."""
     stage.journal.types[handle] = entity
-    link = stage.link(entity)
     values = {key: stage.text(handle, key, number) for key in keys if key != "name"}
     if email:
         values["email"] = stage.text(handle, "email", email)
     cells: dict[str, Any] = {stage.column(handle, key): _cell(key, value) for key, value in values.items()}
-    if bearing and bearing in stage.journal.records:
-        cells[link.npd_id_column] = stage.journal.records[bearing]
     name = stage.text(handle, "name", number)
-    item = stage.sandbox.act("add", board_id=int(link.board_id), name=name, values=cells)
+    item = stage.sandbox.act("add", board_id=int(stage.link(entity).board_id), name=name, values=cells)
     stage.journal.items[handle] = item["id"]
     for key, value in [("name", name), *sorted(values.items())]:
         stage.wrote("erik", MONDAY, handle, key, value)
-    return None
 
 
 def _cell(key: str, value: str) -> Any:

@@ -68,6 +68,13 @@ def test_an_email_s_own_label_stays_and_a_repeated_address_goes_with_the_old_one
     }
 
 
+def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that_number() -> None:
+    phone = make_converter("phone")
+    british = {"phone": "020 7946 0958", "countryShortName": "GB"}
+    assert phone.canonical_remote(british) == "+442079460958"
+    assert phone.to_local(british, {"phone": None}) == {"phone": "+44 20 7946 0958"}
+
+
 def test_a_phone_s_country_stays_while_it_is_still_right() -> None:
     phone = make_converter("phone")
     canadian = {"phone": "16135550100", "countryShortName": "CA"}

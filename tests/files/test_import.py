@@ -593,6 +593,10 @@ def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Cl
 MADE = "Imported “people.csv”: 3 new, 1 changed. Made 1 organization: Nova."
 
 
+def undo_address() -> str:
+    return f"/admin/sync/activityline/act/{ActivityLine.objects.get(kind='import', folded=False).batch_id}/undo/"
+
+
 def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: User) -> None:
     ann = contact("Ann", "ann@x.org", role_title="CEO")
     file = "Name,Email,Role,Company\nAnn,ann@x.org,Chair,\nBob,bob@x.org,Cook,Nova\nCid,cid@x.org,,\nDan,dan@x.org,,\n"
@@ -611,7 +615,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     organization = Organization.objects.get()
     assert summary.at < min(record.updated_at for record in (*Contact.objects.all(), organization))
     assert LogEntry.objects.get().change_message == MADE
-    undo = f"/admin/sync/activityline/act/{batch_id}/undo/"
+    undo = undo_address()
     activity = browser.get("/admin/sync/activityline/").content.decode()
     assert f'href="{undo}?' in activity
     assert f"{MADE} 5 records Undo…" in words_of(activity)
@@ -638,15 +642,14 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
 def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:
     imported(browser, "Name\nNova\nOrbit\n", "organization")
     contact("Ann", organization=Organization.objects.get(name="Nova"))
-    batch_id = ActivityLine.objects.filter(kind="import").values_list("batch_id", flat=True)[0]
-    browser.post(f"/admin/sync/activityline/act/{batch_id}/undo/", {"confirmed": "yes"})
+    browser.post(undo_address(), {"confirmed": "yes"})
     assert [organization.name for organization in Organization.objects.all()] == ["Nova"]
 
 
 def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Client) -> None:
     ann = contact("Ann", "ann@x.org")
     imported(browser, "Name,Email,Company\nAnn,ann@x.org,Nova\n", create_missing="on")
-    undo = f"/admin/sync/activityline/act/{ActivityLine.objects.get(kind='import', folded=False).batch_id}/undo/"
+    undo = undo_address()
     question = browser.get(undo).content.decode()
     assert ("Undo and delete 1 record" in question, "be undone here" in question) == (True, False)
     browser.post(undo, {"confirmed": "yes"})
@@ -656,9 +659,8 @@ def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Clie
 
 def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
     imported(browser, "Name,Email\nAnn,ann@x.org\n")
-    batch_id = ActivityLine.objects.get(kind="import", folded=False).batch_id
     browser.force_login(staff_who_may("change_contact", "view_contact"))
-    assert browser.post(f"/admin/sync/activityline/act/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
+    assert browser.post(undo_address(), {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
 
 

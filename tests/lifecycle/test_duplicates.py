@@ -11,23 +11,24 @@ from npd.models import Contact, Organization
 from sandbox.model import API_USER
 from sync import attention
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ActivityLine, ApprovalRequest, BoardLink, Intent, Tombstone, UnmatchedItem
+from sync.models import ActivityLine, ApprovalRequest, BoardLink, IgnoredItem, Intent, Tombstone, UnmatchedItem
 from tests.admin import states
 from tests.admin.forms import answer_to_question
 from tests.lifecycle.conftest import choose, newcomers, open_conflict
 from tests.support.world import World, mail
 
 
-def duplicate(world: World, contact: Contact) -> str:
+def copied(world: World) -> tuple[Contact, str]:
+    """A contact, and the item that “Duplicate item” made of its own."""
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
     copy = world.sandbox.act("duplicate", item_id=contact.monday_id)
     newcomers(world, seconds=11)
-    return str(copy["id"])
+    return contact, str(copy["id"])
 
 
 def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    contact, copy = copied(world)
     before = contact.monday_id
-    copy = duplicate(world, contact)
     assert (world.sandbox.item(copy)["values"]["npd_id"], world.sandbox.item(copy)["state"]) == ("", "active")
     assert (world.status(contact), contact.monday_id, Contact.objects.count()) == ("synced", before, 1)
     assert world.values(contact)["npd_id"] == str(contact.pk)
@@ -45,8 +46,7 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
 
 
 def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
+    contact, copy = copied(world)
     choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.work()
     world.hear(minutes=11)
@@ -57,8 +57,7 @@ def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: A
 
 
 def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lost(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
+    contact, copy = copied(world)
     choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.sandbox.faults({"timeout": "after", "on": "archive_item"})
     world.work()
@@ -69,8 +68,7 @@ def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lo
 
 
 def test_a_copy_that_can_not_be_archived_brings_back_no_deleted_record(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
+    contact, copy = copied(world)
     choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
     world.sandbox.faults({"timeout": "before", "on": "archive_item"})
     world.work(contact)
@@ -105,12 +103,12 @@ def test_a_duplicated_group_is_one_question_each_no_record_and_one_group_on_home
     world.work()
     assert {world.sandbox.item(copy)["state"] for copy in copies} == {state}
     assert (questions(), Contact.objects.count()) == ([], number)
+    assert act != "leave_alone" or IgnoredItem.objects.filter(left_alone=True).count() == 3, "nobody is asked again"
 
 
 @pytest.mark.parametrize("when", ["before the answer", "before the page was loaded again", "after the answer"])
 def test_a_copy_that_is_edited_after_it_was_shown_is_asked_about_again(world: World, pat: Any, when: str) -> None:
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    copy = duplicate(world, contact)
+    _contact, copy = copied(world)
     [question] = questions()
     world.sandbox.act("edit", item_id=copy, column_id="role_title", text="Chief")
     if when == "before the page was loaded again":
@@ -168,8 +166,7 @@ def test_a_question_ends_when_its_two_no_longer_look_the_same(world: World, side
 
 
 def test_an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
+    contact, copy = copied(world)
     [question] = questions()
     board = {"board_id": world.sandbox.add_board("Elsewhere"), "group_id": "topics"}
     choose(question, pat, "archive_copy")
