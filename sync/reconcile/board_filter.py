@@ -313,7 +313,7 @@ def _verdict(
         return verdict
     name = sync_filter.field_name(verdict.because, {mapping.key: mapping.label for mapping in board.mappings})
     if side is FilterSide.ITEM:
-        name = f"{name} on Monday"
+        name = Message("field_on_monday", field=name)
     sentence = Message("filter_leaves_out", condition=verdict.because.failure(name))
     if verdict.holds is None:
         sentence = Message("filter_unknown", field=name)

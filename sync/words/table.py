@@ -92,6 +92,7 @@ TEMPLATES: Mapping[str, str] = {
     "record's page undoes it.",
     "deleted_too": "{removal} So it was deleted in NPD too, {decided_by}.",
     # The filter.
+    "field_on_monday": "{field} on Monday",
     "filter_leaves_out": "Left out by the filter: {condition}.",
     "filter_unknown": "Whether the filter leaves it out is not known, for {field} can't be read.",
     "filter_unknown_emptied": "Whether the filter leaves it out is not known: a cell is empty that nobody emptied, "
@@ -244,6 +245,7 @@ TEMPLATES: Mapping[str, str] = {
     "stored_lossless": "Monday stored “{sent}” as “{stored}”. Nothing is lost.",
     "stored_differently": "Monday stored “{sent}” as “{stored}”. Change it on either side.",
     # Relations.
+    "the_related": "the {kind} “{name}”",
     "related_missing": "No {kind} in NPD is called “{name}”. Add it in NPD, or correct the name on the board.",
     "related_ambiguous": "{number} {kinds} in NPD are called “{name}”. Choose the right one in NPD.",
     "related_deleted": "The {kind} “{name}” was deleted in NPD.",

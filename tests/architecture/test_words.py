@@ -24,7 +24,7 @@ LABELS = ("Who is this?",)  # of a kind of conflict
 # The rooms whose reasons and values of messages are messages, names and numbers, never words of ours.
 WITHOUT_CLAUSES = ("sync/merge.py", "sync/fields", "sync/limits", "sync/reconcile")
 # What takes such reasons and values.
-WORDED = ("Message", "with_params", "FieldDecision", "decide", "block", "Field", "ResolutionRejected", "unlink")
+WORDED = ("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink")
 CLAUSE = re.compile(r"\w \w|\w \Z|\A \w")
 SENTENCE = re.compile(r"[A-Z“{].*[a-z] .*[.?!]( |\Z)", re.DOTALL)
 
