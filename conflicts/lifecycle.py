@@ -55,7 +55,8 @@ class ConflictHistory:
         `values` are stored beside the sentence, which takes what it quotes from them, and `words`.
         """
         quoted = {name: values[name] for name in ("npd", "monday", "second", "result") if values.get(name)}
-        words |= {"question": conflict.question} if conflict.is_about_record else {"label": conflict.label(key)}
+        # A question about a record may have fields too: those that were edited.
+        words |= {"label": conflict.label(key)} if key else {"question": conflict.question}
         self.lines.append(
             ActivityLine(
                 entity_type=conflict.entity_type,

@@ -209,7 +209,7 @@ def _delete_items(link: models.BoardLink, item_ids: list[str]) -> None:
 def _quotes(entry: Any, person: Person) -> bool:
     """Return whether a difference of a board's last comparison names the person: theirs, or a related record's."""
     text = json.dumps(entry, ensure_ascii=False)
-    return str(person.id) in text or person.name in text
+    return str(person.id) in text or json.dumps(person.name, ensure_ascii=False)[1:-1] in text
 
 
 def _erase_rows(person: Person) -> int:

@@ -66,7 +66,7 @@ class StorableJSONParser(JSONParser):
 
 def message_code(column: str) -> serializers.CharField:
     """Return the field with the code of a column's message, empty without one; programs compare it."""
-    return serializers.CharField(source=f"{column}.code", read_only=True, default="", help_text=f"Of `{column}`.")
+    return serializers.CharField(source=f"{column}.first_code", read_only=True, default="", help_text=f"Of `{column}`.")
 
 
 class ApiView(APIView):

@@ -433,12 +433,14 @@ DEFINITIONS = (
     ),
 )
 
-# Rows with the same cause form a group: failed jobs by the codes of the error and what it quotes, without the names and
-# numbers in that; removed items by the act; records and items that a set-up's plan had nothing new for are one group.
+# Rows with the same cause form a group: failed jobs by the codes of the error, its column and what it quotes, without
+# the names and numbers in that; removed items by the act; records and items that a set-up's plan had nothing new for
+# are one group.
 _CAUSE = f"""
     concat_ws(':', CASE WHEN waiting.code <> '{CODE_UNPLANNED}' THEN waiting.kind END, waiting.entity_type, CASE
         WHEN waiting.kind = 'failed' THEN left(md5(concat(
-            jsonb_path_query_array(waiting.values -> 'error', '$.**.code'), regexp_replace(
+            jsonb_path_query_array(waiting.values -> 'error', '$.**.code'),
+            jsonb_path_query_array(waiting.values -> 'error', '$.**.column'), regexp_replace(
             jsonb_path_query_array(waiting.values -> 'error', '$.**.quote')::text, '“[^”]*”|\\d+', '…', 'g'))), 12)
         WHEN waiting.kind = 'removed'
             THEN concat_ws(':', waiting.code, left(md5(concat(removal.act, waiting.actor)), 12))

@@ -17,6 +17,7 @@ from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
+from sync.words.message import Message
 
 # The key of a base whose Monday half is the sent value, because there was no answer or it was somebody's edit
 # (sync/reconcile/lost_updates.py).
@@ -90,11 +91,11 @@ def sides_of(
 
 
 def unknown_reason(sides: merge.FieldSides) -> str:
-    """Return why Monday's side can't be compared with the base, as a sentence; empty if it can."""
+    """Return why Monday's side can't be compared with the base; empty if it can."""
     if isinstance(sides.remote, merge.Unknown):
-        return f"Its value on Monday can't be read: {sides.remote.reason}."
+        return Message("value_unreadable", quote=sides.remote.reason)
     if sides.base and isinstance(sides.base[1], merge.Unknown):
-        return f"The last synced value is not known any more: {sides.base[1].reason}."
+        return Message("last_value_unknown", quote=sides.base[1].reason)
     return ""
 
 

@@ -396,7 +396,7 @@ def _record_change(
 
 def _lifecycle_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     if plan.act:
-        yield _record_change(plan, _ACT_KINDS[plan.act], reason=f"{plan.removal} {by_whom(plan)}")
+        yield _record_change(plan, _ACT_KINDS[plan.act], reason=f"{plan.removal} {by_whom(plan).capitalize()}.")
     elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:

@@ -25,7 +25,7 @@ _COMPLETE = """
 """
 
 # The stored message of a job that another one replaces.
-_SUPERSEDED = "json_build_object('code', 'superseded', 'params', json_build_object('job', {job}))::text"
+_SUPERSEDED = "jsonb_build_object('code', 'superseded', 'params', jsonb_build_object('job', {job}))::text"
 
 # Keeps the time at which it failed.
 _SUPERSEDE_FAILED = f"""
@@ -166,7 +166,7 @@ def fail_unsettled(jobs: Sequence[SyncQueue], token: UUID, error: str, *, wait_s
 
 def own_fault(error: Exception) -> Message:
     """Return the error to store if NPD Sync has a bug; it leaves out the text of `error`, which may have values."""
-    return Message("own_fault", error=type(error).__name__)
+    return Message("own_fault", quote=type(error).__name__)
 
 
 def release(jobs: Iterable[SyncQueue], token: UUID, reason: str, *, at_most: int = 0) -> None:

@@ -44,7 +44,8 @@ class _Words(Formatter):
             return f"“{value}”" if value else "empty"
         if format_spec == "because":
             return f": {value}" if value else "."
-        return format(value, format_spec)
+        # A stored message may lack a number that its row has got since.
+        return format(value, "" if isinstance(value, str) else format_spec)
 
     def fill_in(self, template: str, params: Mapping[str, Any]) -> str:
         def optional(match: re.Match[str]) -> str:
@@ -64,7 +65,8 @@ class Message(str):
     params: Mapping[str, Any]
 
     def __new__(cls, code: str, /, **params: Any) -> Self:
-        message = super().__new__(cls, _WORDS.fill_in(TEMPLATES[code], params))
+        # A stored message whose row is gone reads as its code.
+        message = super().__new__(cls, _WORDS.fill_in(TEMPLATES.get(code, code), params))
         message.code = code
         message.params = params
         return message
@@ -72,9 +74,10 @@ class Message(str):
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
         return (self.code,), dict(self.params)
 
-    def with_params(self, **params: Any) -> Self:
-        """Return it with these values too."""
-        return type(self)(self.code, **{**self.params, **params})
+    @property
+    def first_code(self) -> str:
+        """The code, of several messages that of the first."""
+        return self.params["parts"][0].first_code if self.code == "sentences" else self.code
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -176,7 +179,7 @@ class Says(models.Lookup):
         text = str(self.rhs)
         stored = re.escape(json.dumps(text, ensure_ascii=False)[1:-1])
         codes = [code for code, template in TEMPLATES.items() if text.casefold() in template.casefold()]
-        return f'"(?!code")[^"]*": "[^"]*{stored}|"code": "({"|".join(codes) or "-"})"'
+        return rf'"(?!code")[^"]*": "(\\.|[^"\\])*{stored}|"code": "({"|".join(codes) or "-"})"'
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         stored, stored_params = self.process_lhs(compiler, connection)

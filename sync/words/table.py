@@ -175,7 +175,7 @@ TEMPLATES: Mapping[str, str] = {
     "retried_by": "retried by {by}",
     "cancelled_by": "cancelled by {by}",
     "discarded_by": "discarded by {by}",
-    "own_fault": "NPD Sync itself failed on this record ({error}). Please report it with the worker's log.",
+    "own_fault": "NPD Sync itself failed on this record ({quote}). Please report it with the worker's log.",
     "worker_ended": "Its worker ended before it was done.",
     "worker_ended_alone": "The worker ended while it synced this record alone.",
     "shutting_down": "The worker had to end before this call. Another one makes it.",
@@ -224,6 +224,7 @@ TEMPLATES: Mapping[str, str] = {
     # Blocked fields, and values that Monday has otherwise.
     "monday_rejected": "Monday rejected “{value}”: {quote}. {advice}",
     "choose_another_value": "Choose another value.",
+    "value_unreadable": "Its value on Monday can't be read: {quote}.",
     "value_unknown": "Monday's value is not known: {quote}.",
     "value_unknown_fix": "Its value on Monday is not known: {quote}. Fix it there, or choose another column.",
     "last_value_unknown": "The last synced value is not known any more: {quote}.",
@@ -261,7 +262,6 @@ TEMPLATES: Mapping[str, str] = {
     # Why a choice, or its undo, was not carried out.
     "stale_resolution": "The values changed after you chose. Check them and choose again.",
     "resolution_not_saved": "Your resolution could not be saved: {why}",
-    "could_not_be_done": "It could not be done: {why}",
     "cancelled_saving": "{by} cancelled the job that would have saved it.",
     "cancelled_carrying_out": "{by} cancelled the job that would have carried it out.",
     "choice_item_removed": "The item left the board, so nothing could be written. First decide what happens to the "
@@ -457,6 +457,7 @@ TEMPLATES: Mapping[str, str] = {
     "answered_new_item": "None of them: it gets a new item.",
     "answered_two_records": "They are two; both stay.",
     "answered_leave_alone": "The item is left alone.",
+    "answer_not_done": "It could not be done: {why}",
     "merged": "“{merged}” was the same as “{record}”: it was deleted in NPD, and its item with it as the board's "
     "setting says.",
     "merged_with_item": "“{merged}” was the same as “{record}”: it was deleted in NPD, and its item {item} is the "

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from sync.models import SyncMetadata
+from sync.words.message import Message, sentences
 from tests.admin import states
 from tests.api.conftest import QUEUE, results, row, url_of
 
@@ -129,9 +130,11 @@ def test_jobs_and_states_are_filtered(api: APIClient, contact: Contact) -> None:
     row(operation="update", attempts=3)
     jobs = results(api, QUEUE, monday_id="55", operation="create", status=["failed", "pending"])
     assert [(row["id"], row["monday_id"]) for row in jobs] == [(job.pk, "55")]
-    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
+    note = sentences(Message("let_in"), Message("can_restore"))
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55", note=note)
     [own] = results(api, STATES, remote_id="55", sync_status="pending")
     assert (own["entity_id"], "local_modified" in own) == (str(contact.pk), False)
+    assert (own["note"], own["note_code"], own["error_code"]) == (note, "let_in", "")
     SyncMetadata.objects.create(entity_type="sprint", entity_id="1", system="jira", content_hash="a")
     [other] = results(api, STATES, system="jira")
     assert (other["content_hash"], other["resolution_strategy"]) == ("a", "manual")

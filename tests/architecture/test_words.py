@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
@@ -20,13 +21,15 @@ NAMED = (
     *("advice_", "answered_", "because_", "conflict_", "effect_", "get_back_", "label_", "overruled_", "unmatched_"),
     *("waits_", "way_", "stopped_", "refused_"),
 )
+OPTIONAL = re.compile(r"\[\[.*?\]\](?!\])")
 LABELS = ("Who is this?",)  # of a kind of conflict
 # The rooms whose reasons and values of messages are messages, names and numbers, never words of ours.
 WITHOUT_CLAUSES = ("sync/merge.py", "sync/fields", "sync/limits", "sync/reconcile")
 # What takes such reasons and values.
 WORDED = ("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink")
 CLAUSE = re.compile(r"\w \w|\w \Z|\A \w")
-SENTENCE = re.compile(r"[A-Z“{].*[a-z] .*[.?!]( |\Z)", re.DOTALL)
+# … is a value; one that a whole clause introduces is a reason, with a full stop of its own.
+SENTENCE = re.compile(r"[A-Z“{].*[a-z] .*[.?!]( |\Z)|\A[A-Z]\w*( [a-z]\S*){3,} …\Z", re.DOTALL)
 
 
 def is_for_developers(node: ast.AST) -> bool:
@@ -40,8 +43,12 @@ def texts(path: Path, skips: Callable[[ast.AST], bool] = lambda node: False) -> 
     tree = ast.parse(path.read_text())
     skipped = {id(part) for node in ast.walk(tree) if skips(node) for part in ast.walk(node)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value, node.lineno
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values), node.lineno
 
 
 @cache
@@ -53,6 +60,34 @@ def used() -> set[str]:
 
 def test_the_table_has_no_row_that_nothing_uses() -> None:
     assert not [code for code in TEMPLATES if not code.startswith(NAMED) and code not in used()]
+
+
+def names_in(template: str) -> set[str]:
+    return {name for _text, name, _spec, _conversion in Formatter().parse(template) if name}
+
+
+def messages(path: Path) -> Iterator[tuple[int, list[str], set[str]]]:
+    """Each message of a module whose codes and parameters stand there: its line, its codes, its parameters."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Message" and node.args:
+            code = node.args[0]
+            branches = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
+            codes = [branch.value for branch in branches if isinstance(branch, ast.Constant)]
+            names = {keyword.arg for keyword in node.keywords}
+            if codes and None not in names:
+                yield node.lineno, [str(code) for code in codes], {str(name) for name in names}
+
+
+def test_each_message_has_a_row_and_gives_what_that_names() -> None:
+    wrong = []
+    for path in (path for room in ("sync", "conflicts", "npd") for path in modules(room)):
+        for line, codes, names in messages(path):
+            templates = [TEMPLATES.get(code, "{its row}") for code in codes]
+            needed = set().union(*(names_in(OPTIONAL.sub("", template)) for template in templates))
+            known = set().union(*map(names_in, templates))
+            if needed - names or names - known:
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {codes} {needed - names or names - known}")
+    assert not wrong
 
 
 @pytest.mark.parametrize("room", WITHOUT_SENTENCES)

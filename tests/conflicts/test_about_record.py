@@ -138,6 +138,12 @@ def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User,
     assert WHAT in lines["conflict_over"]
 
 
+def test_a_field_that_is_not_edited_any_more_is_named(conflict: SyncConflict, contact: Contact) -> None:
+    record(gone(contact))
+    line = ActivityLine.objects.get(key="role_title")
+    assert line.sentence == "Role isn't in conflict any more. NPD had “Admiral”, Monday had (empty)."
+
+
 def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: User) -> None:
     record(gone(contact, ROLE, options=[DELETE]))
     refused: list[tuple[str, Any, str]] = [

@@ -35,9 +35,18 @@ def test_what_is_stored_reads_as_it_was_written(db: None, message: Message, word
     assert line.sentence.to_json() == message.to_json()
 
 
+def test_a_stored_message_whose_row_changed_or_is_gone_can_be_read(db: None) -> None:
+    params = {"file": "a.csv", "why": {"code": "no_such_row", "params": {"item": "Ann"}}}
+    ActivityLine.objects.create(kind="import", values={"of": {"code": "imported", "params": params}})
+    message = ActivityLine.objects.get().values["of"]
+    assert (message, message.params["why"]) == ("Imported “a.csv”:  new,  changed.", "no_such_row")
+    assert message.to_json() == {"code": "imported", "params": params}
+
+
 @pytest.mark.parametrize(("text", "finds"), [
-    ("zoë", True), ("created the", True), ("“zoë", False), ("item_created", False), ("params", False), ("Zoe", False),
+    ("zoë", True), ("[x]", True), ('"Z"', True), ("created the", True), ("“zoë", False), ("item_created", False),
+    ("params", False), ("Zoe", False),
 ])  # fmt: skip
 def test_a_message_is_found_by_its_values_and_its_words_alone(db: None, text: str, finds: bool) -> None:
-    line_with(Message("item_created", item="Zoë [x]"))
+    line_with(Message("item_created", item='Zoë "Z" [x]'))
     assert ActivityLine.objects.filter(sentence__says=text).exists() is finds

@@ -287,6 +287,7 @@ def test_a_save_at_any_moment_of_giving_back_keeps_its_row(link: BoardLink, mome
     assert waiting == {contacts[0].pk: "Monday is away.", saved: "", contacts[2].pk: "Monday is away."}
     closed = SyncQueue.objects.get(status="completed")
     assert (closed.entity_id, "superseded by" in closed.error_message) == (saved, True)
+    assert SyncQueue.objects.get(error_message__says="superseded") == closed
 
 
 ID = uuid.uuid4()

@@ -37,7 +37,7 @@ from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item, left_by_deleted_record
 from sync.records.tombstones import WITHOUT_ITEM, restore_record
-from sync.words.message import Message
+from sync.words.message import Message, reason_of
 
 
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
@@ -54,7 +54,7 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
         if answer.rejection_reason:
-            reason = Message("could_not_be_done", why=answer.rejection_reason)
+            reason = Message("answer_not_done", why=answer.rejection_reason)
             reject_resolutions(entity_type, [answer.asked_id], reason, conflict_id=answer.conflict.conflict_id)
             run.enqueue_items([item_id], choices.Priority.PERSON)
             continue
@@ -226,7 +226,8 @@ def _store_record_of_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> pa
         raise
     except DatabaseError as error:
         is_there = run.records.filter(models.Q(pk=plan.record.pk) | models.Q(monday_id=plan.facts.item_id)).exists()
-        return unmatched_items.after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
+        problem = Message("quoted", quote=str(error).splitlines()[0])
+        return unmatched_items.after_rejection(run.board, plan, problem, is_there=is_there)
     return plan
 
 
@@ -278,7 +279,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         try:
             restore_record(tombstones[deleted.id], item_id=item_id, sentence=sentence)
         except acts.RestoreError as error:
-            deleted_records.ask_about_item(deleted, run.board.link.deleted_record_policy, str(error))
+            deleted_records.ask_about_item(deleted, run.board.link.deleted_record_policy, reason_of(error))
         else:
             deleted_records.end_restored(deleted)
     now = sync_now()
