@@ -203,8 +203,7 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
     option = conflict.chosen_option(FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
     _add_to_entry(conflict, key, label=label)
-    outcome = str(values["result"] or "")
-    history.log("record_applied", conflict, "", values, option=label, outcome=outcome)
+    history.log("record_applied", conflict, "", values, option=label, outcome=values["result"] or "")
 
 
 def _end_fields(

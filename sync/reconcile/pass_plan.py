@@ -530,6 +530,8 @@ class RecordPlan:
         if self.act != acts.UNLINK:
             self.act = ""
             self.approval = None
+            self.removal = ""
+            self.is_chosen = False
         self.drop_fields()
         self.unlink_reason = why
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):

@@ -24,6 +24,7 @@ from npd.models import Contact
 from sync.choices import Cause, DeletedRecordPolicy, Priority, RemovedItemPolicy
 from sync.kernel.acts import ACTS, NotAllowed
 from sync.models import ActivityLine, SyncQueue
+from sync.words.message import Message
 from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
@@ -116,15 +117,16 @@ def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_i
 
 def test_a_carried_out_option_closes_with_its_values(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     pick(conflict, ada, "create_item")
-    record(over(contact, applied={RECORD_KEY: "The item was made again."}))
+    record(over(contact, applied={RECORD_KEY: Message("recreated")}))
+    assert ActivityLine.objects.get(kind="conflict_settled").sentence.params["outcome"].code == "recreated"
     settled = conflict_of(contact)
     assert (settled.resolution_type, settled.resolved_by, settled.resolution) == ("merge", ada, None)
-    assert settled.resolved_data == {RECORD_KEY: "The item was made again."}
+    assert settled.resolved_data == {RECORD_KEY: Message("recreated")}
     assert settled.merge_selections[RECORD_KEY]["label"] == "Make the item again"
     assert (settled.question, settled.npd_data, settled.base_data) == (
         WHAT, {"role_title": "Admiral"}, {"role_title": "Captain"},
     )  # fmt: skip
-    assert conflict_progress(settled).sentence == "“Make the item again” was chosen. The item was made again."
+    assert conflict_progress(settled).sentence == "“Make the item again” was chosen. " + Message("recreated")
 
 
 def test_a_choice_that_was_not_needed_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:

@@ -6,7 +6,9 @@ from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync.choices import Cause, Priority
 from sync.models import ActivityLine, BoardLink, Intent, SyncMetadata, SyncQueue, Tombstone
+from sync.outbox import enqueue
 from sync.records.tombstones import restore_by_person
 from tests.admin import states
 from tests.lifecycle.conftest import choose
@@ -55,6 +57,21 @@ def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(
         world.settle()
     [item] = world.sandbox.all_items()
     assert (item["state"], stone(key).state, stone(key).monday_id) == ("archived", "archived", item["id"])
+
+
+def test_an_item_that_somebody_restored_is_asked_about_again_after_a_failed_read(world: World) -> None:
+    item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
+    world.hear()
+    world.sandbox.act("restore", item_id=item_id)
+    world.hear()
+    world.work(seconds=700)
+    assert question(key)
+    world.sandbox.faults({"status": 503, "count": 1})
+    for seconds in (0, 60):
+        enqueue("contact", [key], cause=Cause.SWEEP, priority=Priority.SWEEP)
+        world.work(seconds=seconds)
+    assert world.sandbox.item(item_id)["state"] == "active"
+    assert question(key)
 
 
 def edited_there(world: World) -> tuple[str, Any]:

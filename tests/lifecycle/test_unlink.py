@@ -1,5 +1,7 @@
 """Unlinked by policy or a person: D22 and D23 of docs/reference/merge/removed-and-deleted.md."""
 
+from typing import Any
+
 import pytest
 
 from conflicts.models import SyncConflict
@@ -7,7 +9,7 @@ from npd.models import Contact
 from sync.kernel.acts import NotPossible
 from sync.models import ActivityLine, IgnoredItem, SyncQueue
 from sync.records.item_links import ignore_item, relink
-from tests.lifecycle.conftest import newcomers
+from tests.lifecycle.conftest import choose, newcomers, open_conflict, quiet_passes, take_away
 from tests.support.people import unlink
 from tests.support.world import World
 
@@ -36,6 +38,20 @@ def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_ma
     twin = world.contact("Ann Twin", email="ann@example.com")
     world.work(twin)
     assert twin.monday_id not in (None, item_id)
+
+
+def test_an_unlinking_of_a_removed_items_record_leaves_another_persons_answer_without_effect_and_says_so(
+    world: World, pat: Any
+) -> None:
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    quiet_passes(world)
+    choose(open_conflict(contact.pk), pat, "create_item")
+    unlinked(world, contact)
+    settled = SyncConflict.objects.get(entity_id=contact.pk)
+    assert (contact.monday_id, contact.sync_enabled) == (None, False)
+    assert (settled.resolution_type, settled.merge_selections) == ("auto", {})
+    assert ActivityLine.objects.filter(entity_id=contact.pk, kind="conflict_returned").exists()
 
 
 def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_asked_about(world: World) -> None:

@@ -415,9 +415,10 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
     """Return the sync state after the pass; None if there is nothing to store."""
     sync_state = plan.sync_state
     is_stored = sync_state.pk is not None
-    conflicts = (
-        {ConflictKind.DELETE: [edit.key for edit in plan.edits] or [reports.RECORD_KEY]} if plan.question else {}
-    )
+    # A pass that could not decide keeps what is asked, and that the item was restored.
+    conflicts = {} if plan.is_settled else sync_state.conflicts
+    if plan.question:
+        conflicts = {ConflictKind.DELETE: [edit.key for edit in plan.edits] or [reports.RECORD_KEY]}
     if plan.restores or not (is_stored or conflicts or sync_state.removed_since):
         return None
     return SyncMetadata(

@@ -116,7 +116,7 @@ class PassHistory:
             actor = actor or deletion.by
             undo = deletion.undo
             if deletion.message:
-                cause["deletion"] = deletion.message
+                cause["deletion"] = Message("quoted", quote=deletion.message)
             elif deletion.request:
                 cause["act"] = deletion.request
         is_recreation = plan.act == CREATE_ITEM
