@@ -27,6 +27,10 @@ NO_SYNC = Message("direction_off")
 # The reason of a conflict about which nothing more is known.
 BOTH_CHANGED = Message("changed_on_both")
 
+# The reasons of nearly all decisions, made once.
+_CHANGED_IN_NPD = Message("changed_in_npd")
+_CHANGED_ON_MONDAY = Message("changed_on_monday")
+
 # NPD's and Monday's clocks may differ by this, so that closer edits have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
@@ -222,8 +226,8 @@ def _decide_both_ways(field: Field) -> FieldDecision:
         if field.local_changed and field.remote_changed:
             return _decide_by_rule(field, field.rule, BOTH_CHANGED)
         if field.local_changed:
-            return FieldDecision(Action.PUSH, Message("changed_in_npd"))
-        return FieldDecision(Action.PULL, Message("changed_on_monday"), is_ordinary_pull=True)
+            return FieldDecision(Action.PUSH, _CHANGED_IN_NPD)
+        return FieldDecision(Action.PULL, _CHANGED_ON_MONDAY, is_ordinary_pull=True)
     if field.local is None and not field.emptied_since_old_base:
         return FieldDecision(Action.PULL, Message("empty_in_npd"))
     if field.remote is None:
