@@ -189,7 +189,7 @@ class SyncConflict(models.Model):
     # in whichever way.
     merge_selections: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT)
     # {field: the displayed value that resolved it}.
-    resolved_data: models.JSONField[Any, Any] = models.JSONField(default=dict, db_default=EMPTY_OBJECT)
+    resolved_data: models.JSONField[Any, Any] = JSONWithMessages(default=dict, db_default=EMPTY_OBJECT)
     # A StoredResolution. The next pass applies it if the values are still those that the person saw.
     resolution: models.JSONField[Any, Any] = JSONWithMessages(null=True, blank=True)
     # `ConflictReport.data` of a delete or an identity.

@@ -1,6 +1,6 @@
 """The breaker: after errors it stops all calls, all writes, a board, or one kind of a board's calls.
 
-`stop_of_call` says whether a call may be made, and `WAITS` for how long it waits: no failure may spend the day's quota.
+`stop_of_call` says whether a call may be made, and its `Waits` how long it waits: no failure may spend the day's quota.
 Look-ups, probes and repeats are at most 50 calls in the first hour, 20 in any other, and a tenth of the plan's day. So
 the last waits are longer on small plans.
 
@@ -39,7 +39,7 @@ from sync.words.message import Message, of_error, sentences, to_json
 log = structlog.get_logger(__name__)
 
 
-class Wait(NamedTuple):
+class Waits(NamedTuple):
     """How long something waits after each failure in a row."""
 
     seconds: tuple[int, ...]  # after the first, second … failure; the last one is for all further ones
@@ -47,11 +47,11 @@ class Wait(NamedTuple):
     early_calls: int  # of the attempts before the last two waits
 
 
-CALLS = Wait((5, 10, 20, 40, 60, 60, 60, 60, 60, 360), calls=2, early_calls=20)
-WRITES = Wait((60, 120, 300, 600, 1_800, 3_600), calls=3, early_calls=15)
-WRITES_SOONER = Wait((600,), calls=3, early_calls=15)
-REFUSED = Wait((60, 300, 900, 3_600), calls=3, early_calls=15)
-TURN = Wait((1_200,), calls=3, early_calls=50)
+CALLS = Waits((5, 10, 20, 40, 60, 60, 60, 60, 60, 360), calls=2, early_calls=20)
+WRITES = Waits((60, 120, 300, 600, 1_800, 3_600), calls=3, early_calls=15)
+WRITES_SOONER = Waits((600,), calls=3, early_calls=15)
+REFUSED = Waits((60, 300, 900, 3_600), calls=3, early_calls=15)
+TURN = Waits((1_200,), calls=3, early_calls=50)
 
 # A kind of calls, beside ALL_CALLS and choices.CallKind: only reads.
 READS = "read"
@@ -94,19 +94,19 @@ def stop_of_call(
     return max(active, key=lambda stop: stop.until, default=None)
 
 
-def seconds_until_attempt(wait: Wait, failures: int = 1, *, sharing: int = 1) -> float:
+def seconds_until_attempt(waits: Waits, failures: int = 1, *, sharing: int = 1) -> float:
     """Return the seconds until the next attempt after so many failures in a row.
 
     The last two waits are so long that the attempts of a day, with those before, use at most a tenth of its calls.
     `sharing` is how many such waits share them.
     """
-    seconds = wait.seconds[min(failures, len(wait.seconds)) - 1]
-    is_early = failures < len(wait.seconds) - 1
+    seconds = waits.seconds[min(failures, len(waits.seconds)) - 1]
+    is_early = failures < len(waits.seconds) - 1
     limit = None if is_early else api_quota.read_quota().day_limit
     if not limit:
         return seconds
-    calls = wait.calls * sharing
-    return max(seconds, api_quota.DAY_SECONDS * calls / max(calls, limit / 10 - wait.early_calls))
+    calls = waits.calls * sharing
+    return max(seconds, api_quota.DAY_SECONDS * calls / max(calls, limit / 10 - waits.early_calls))
 
 
 def monday_account() -> MondayAccount:
@@ -148,11 +148,12 @@ def stop_account(error: MondayError) -> None:
             # Only writes were stopped, so that wait was for the next write.
             account.stopped_until = None
         is_waiting = account.waits_at(now)
+        # Activity shows a new cause at once, but not an outage of some seconds. `failures` is the number of its failed
+        # probes, because it counts the first failure, which was no probe, and not yet this one.
+        is_news = account.stop_code != code
+        if code in (StopCode.OUTAGE, StopCode.LIMIT):
+            is_news = account.failures == OUTAGE_IS_NEWS and not is_waiting
         until = _next_attempt_at(account, error, now)
-        # Activity doesn't show an outage of some seconds. `failures` is the number of its failed probes, because it
-        # counts the first failure, which was no probe, and not yet this one.
-        may_be_short = code in (StopCode.OUTAGE, StopCode.LIMIT)
-        is_news = (account.failures == OUTAGE_IS_NEWS and not is_waiting) if may_be_short else account.stop_code != code
         # A wait that is longer than this outage's, such as for tomorrow's quota, keeps its reason.
         is_longer = account.stopped_until is not None and account.stopped_until > until
         if not (code == StopCode.OUTAGE and is_longer):
@@ -232,7 +233,7 @@ def forget_failures(*, has_written: bool) -> None:
         resume_writes(account)
 
 
-def stop_writes(account: MondayAccount, error: MondayError, wait: Wait) -> None:
+def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> None:
     """Stop all writes after a failure that `account.write_failures` has counted; doesn't save."""
     now = sync_now()
     account.write_failed_at = now
@@ -242,17 +243,17 @@ def stop_writes(account: MondayAccount, error: MondayError, wait: Wait) -> None:
     if account.stopped_since is None:
         account.stopped_since = now
         log_event(ActivityKind.STOP, Message(f"stopped_{StopCode.WRITES}"))
-    seconds = seconds_until_write(account, wait)
+    seconds = seconds_until_write(account, waits)
     account.stopped_until = now + timedelta(seconds=seconds)
     account.stop_code = StopCode.WRITES
     account.stop_reason = sentences(WRITES_STOPPED, Message("edits_come_in"), of_error(error))
     log.warning("writes stopped", seconds=seconds, reason=error.full_sentence)
 
 
-def seconds_until_write(account: MondayAccount, wait: Wait) -> float:
+def seconds_until_write(account: MondayAccount, waits: Waits) -> float:
     """Return the seconds until the next attempt of a write, after the failures that the account has counted."""
     # The first failure was no probe.
-    return seconds_until_attempt(wait, max(1, account.write_failures - 1))
+    return seconds_until_attempt(waits, max(1, account.write_failures - 1))
 
 
 def stop_refused_writes(error: MondayError) -> None:

@@ -35,9 +35,8 @@ from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
+from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.deleted_records import new_item_removal_requests
-from sync.reconcile.missing.identity import LINKED
-from sync.reconcile.missing.questions import ANSWERED, answered_items
 from sync.reconcile.missing.removed_items import by_whom, new_deletion_requests
 from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.restraints import new_clear_requests
@@ -126,7 +125,7 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
     plans = planned_pass.plan.records
     created = [item.record for item in planned_pass.plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plans}
-    records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending == LINKED}
+    records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending.is_linked}
     if records:
         claims = [Claim(pk, None, []) for pk in sorted(records)]
         following = decide_pass(planned_pass.facts.board, claims, gatherer, records)
@@ -157,8 +156,7 @@ def decide_pass(
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
-    released = pass_plan.Ending(pass_plan.Outcome.RELEASED, of_error(error))
-    end_unread(facts, plan, released, released)
+    end_unread(facts, plan, pass_plan.Ending(pass_plan.Outcome.RELEASED, of_error(error)))
     return PlannedPass(facts, plan, calls, error.sentence)
 
 
@@ -346,7 +344,7 @@ def _kind_of_left_item(planned_pass: PlannedPass, item_plan: pass_plan.ItemPlan)
 
 def _record_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
-    if plan.ending == ANSWERED:
+    if plan.ending.is_answered:
         return
     changes = [*_lifecycle_changes(board, plan), *_conflict_changes(plan)]
     for field_plan in plan.fields.values() if plan.is_open else ():
@@ -369,7 +367,7 @@ def _record_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator
         if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != LINKED:
+    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and not plan.ending.is_linked:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
     elif not changes and plan.waits_for_other:
         # The first of several records with one key gets an item, which the others find: a person is asked.
@@ -425,7 +423,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
-    if plan.ending == ANSWERED:
+    if plan.ending.is_answered:
         return
     if plan.act:
         kind = _ACT_KINDS[plan.act]

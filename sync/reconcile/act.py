@@ -47,7 +47,7 @@ INTENT_SECONDS = 10
 PASS_SECONDS = 60
 
 # Why a call that takes an item, or its NPD ID, off the board has failed although Monday answered it.
-SWALLOWED = Message("call_swallowed")
+WITHOUT_EFFECT = Message("call_swallowed")
 
 log = structlog.get_logger(__name__)
 
@@ -107,14 +107,19 @@ class Executor:
     """Sends the writes of one pass under its lease; after an error of the account or board it sends nothing more."""
 
     def __init__(
-        self, lease: Lease, board: BoardContext, stop_reason: str = "", read_at: datetime | None = None
+        self,
+        lease: Lease,
+        board: BoardContext,
+        stop_reason: str = "",
+        read_at: datetime | None = None,
+        began_at: float | None = None,
     ) -> None:
         self.lease = lease
         self.board = board
         self.stop_reason = stop_reason  # why nothing more is sent
         self.read_at = read_at  # when the pass began to read what it decided by
         self.calls = 0  # made to Monday
-        self.began_at = time.monotonic()
+        self.began_at = time.monotonic() if began_at is None else began_at  # when the pass began, monotonic
         self.intended_at = 0.0  # when committing the intents of the present call began, monotonic
         self.has_written = False  # Monday has carried out a write of this pass
         # Failed documents that `send` still has to judge, and how many it has judged before.
@@ -155,13 +160,13 @@ class Executor:
         if repeated and self.repeats.is_quiet and not self.unjudged:
             # Monday copes with these records again, so twice as many are tried next.
             failed_writes.make_turns_due(2 * repeated)
-        return answers | self._judge(answers)
+        self._judge(answers)
+        return answers
 
-    def _judge(self, answers: Answers) -> Answers:
-        """Return the final answers for the records of failed documents."""
+    def _judge(self, answers: Answers) -> None:
+        """Complete the answers for the records of failed documents."""
         if not self.unjudged:
-            return {}
-        final_answers: Answers = {}
+            return
         documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
         judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
         for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
@@ -183,10 +188,8 @@ class Executor:
                 answer.detail = detail
                 answer.wait_seconds = judgement.wait_seconds
                 answer.waits_for = judgement.waits_for
-                final_answers[write.unit] = answer
         self.judged += len(self.unjudged)
         self.unjudged = []
-        return final_answers
 
     def create(self, writes: Sequence[Write]) -> Answers:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
@@ -290,12 +293,12 @@ class Executor:
         answer_of_stop = self._answer_of_stop(kind)
         if answer_of_stop.detail:
             return {write.unit: copy(answer_of_stop) for write in writes}
-        key = uuid.uuid4().hex
-        answers, announced, request = commit_intents(self, kind, writes, key)
+        idempotency_key = uuid.uuid4().hex
+        answers, announced, request = commit_intents(self, kind, writes, idempotency_key)
         if request is None:
             return answers
         try:
-            result = self._write(request, key, len(announced))
+            result = self._write(request, idempotency_key, len(announced))
         except MondayError as error:
             if error.scope is not Scope.BOARD:
                 log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
@@ -306,12 +309,12 @@ class Executor:
             result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
         return answers | self._read_answers(kind, announced, result)
 
-    def _write(self, request: board_items.WriteRequest, key: str, size: int) -> board_items.WriteResult:
+    def _write(self, request: board_items.WriteRequest, idempotency_key: str, size: int) -> board_items.WriteResult:
         """Make one call; if no part of it has a known outcome, the whole call has failed, and raises that error."""
         check_intent_age(self)
         self.calls += 1
         with meter_board_calls(self.board.link, size, writes=True):
-            result = connector().write(request, key)
+            result = connector().write(request, idempotency_key)
         failed = [written for written in result.by_alias.values() if isinstance(written, MondayError)]
         unknown = [error for error in failed if error.outcome_unknown]
         if len(unknown) == len(result.by_alias) and not result.replayed:
@@ -331,11 +334,11 @@ class Executor:
             if write.is_divided:
                 answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
             elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
-                if _is_swallowed(self.board, kind, write, outcome):
+                if _is_without_effect(self.board, kind, write, outcome):
                     # The next attempt reads the item, and sends it again if this answer was right.
                     ends = {"state": IntentState.VOID, "settled_at": SyncNow()} if kind is CallKind.CHANGE else {}
                     Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow(), **ends)
-                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, SWALLOWED)
+                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, WITHOUT_EFFECT)
                     continue
                 answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
             elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.entries:
@@ -604,7 +607,7 @@ def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> 
 
 
 def commit_intents(
-    executor: Executor, kind: CallKind, writes: Sequence[Write], key: str
+    executor: Executor, kind: CallKind, writes: Sequence[Write], idempotency_key: str
 ) -> tuple[Answers, Sequence[Announced], board_items.WriteRequest | None]:
     """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
 
@@ -631,7 +634,7 @@ def commit_intents(
                 entity_id=write.record_id,
                 board_id=board.link.board_id,
                 item_id=write.item_id,
-                idempotency_key=key,
+                idempotency_key=idempotency_key,
                 alias=f"r{number}",
                 values={key: {**entry, **read_at} for key, entry in write.entries.items()},
                 body={"removes": write.removes} if write.removes else None,
@@ -708,7 +711,7 @@ def is_refused(error: MondayError) -> bool:
     return error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN)
 
 
-def _is_swallowed(board: BoardContext, kind: CallKind, write: Write, item: board_items.Item) -> bool:
+def _is_without_effect(board: BoardContext, kind: CallKind, write: Write, item: board_items.Item) -> bool:
     """Whether the answer to a removal shows the item on the board, or with the NPD ID that it was to lose."""
     if kind in (CallKind.ARCHIVE, CallKind.DELETE):
         return item.state == ACTIVE

@@ -126,7 +126,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         # It left the board after it was read; the next pass reads its state.
         plan.sync_state.remote_state = "inactive"
     if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
-        plan.start_anew(pass_plan.Outcome.RELEASED, answer.detail)
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, answer.detail))
     elif answer.verdict is not pass_plan.WriteVerdict.DONE:
         plan.ending = answer.ending
 
@@ -143,15 +143,14 @@ def settle_record(
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if pause and plan.writes_npd:
-        plan.start_anew(pass_plan.Outcome.RELEASED, pause)
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
     if record is None:
         plan.is_there = False
         return
     if reason := _why_outdated(plan, record, board_now):
-        plan.start_anew(pass_plan.Outcome.RELEASED, reason)
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
         return
     settle_fields(plan, record, facts.now)
-    is_overtaken = bool(plan.new_jobs)  # so far only an overtaken value has added one
     made = plan.answer.item if plan.creates and plan.is_settled else None
     if made is not None and npd_id_of(facts.board, made) == "":
         # The next pass sends the NPD ID once more.
@@ -165,7 +164,7 @@ def settle_record(
         plan.record = copy(record)
         for name, value in plan.values.items():
             setattr(plan.record, name, value)
-    if not is_overtaken:
+    if not plan.is_overtaken:
         leave_out_after_write(facts.board, plan, plan.answer.item)
 
 
@@ -285,7 +284,9 @@ def _write(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: 
         plan.values |= update_values(type(record), field_plan.write_raw)
         return True
     # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
-    plan.new_jobs = [{"direction": QueueDirection.TO_NPD}]
+    if not plan.is_overtaken:
+        plan.new_jobs.append({"direction": QueueDirection.TO_NPD})
+    plan.is_overtaken = True
     return False
 
 

@@ -24,6 +24,7 @@ from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
+from sync.reconcile.missing.answers import apply_answers
 from sync.reconcile.missing.deleted_records import (
     decide_deleted_records,
     end_deleted_without_call,
@@ -31,7 +32,6 @@ from sync.reconcile.missing.deleted_records import (
 )
 from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.missing.identity import identify_records
-from sync.reconcile.missing.questions import apply_answers
 from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.missing.unmatched_items import decide_unmatched
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
@@ -62,7 +62,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     elif record_facts.causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
         plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
     elif record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
-        plan.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
+        plan.end(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
 
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
@@ -70,16 +70,18 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     record = plan.record
     facts = plan.facts
     sync_state = plan.sync_state
-    has_open_work = (
-        facts.conflicts
-        or facts.intents
-        or plan.lost_updates
-        or facts.has_failed_job
-        or any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values())
-        or any(SWALLOWED in entry for entry in sync_state.altered.values())
-        or sync_state.note
-        or sync_state.left_out
-        or sync_state.remote_state != field_values.ACTIVE
+    has_open_work = any(
+        (
+            facts.conflicts,
+            facts.intents,
+            plan.lost_updates,
+            facts.has_failed_job,
+            any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values()),
+            any(SWALLOWED in entry for entry in sync_state.altered.values()),
+            sync_state.note,
+            sync_state.left_out,
+            sync_state.remote_state != field_values.ACTIVE,
+        )
     )
     if not record.monday_id or has_open_work:
         return False
@@ -123,13 +125,13 @@ def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[Fi
         return None
     by_column = {mapping.column_id: mapping for mapping in board.mapped}
     if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
-        column = "name" if event.kind is EventKind.RENAMED else event.column_id or ""
+        column = NAME_COLUMN if event.kind is EventKind.RENAMED else event.column_id or ""
         if column == board.link.npd_id_column:
             # Somebody may have typed it, and no base has its value.
             return None
         return [(by_column[column], event.value, event.column_type or "")] if column in by_column else []
     if event.kind is EventKind.CREATED:
-        values = dict(event.column_values or {}) | {"name": {"name": event.item_name}}
+        values = dict(event.column_values or {}) | {NAME_COLUMN: {"name": event.item_name}}
         return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
     # It moved to another group, for which the filter may leave it out.
     if event.kind is EventKind.MOVED and board.sync_filter.asks_group:
@@ -225,10 +227,10 @@ def decide(
 
 
 def end_unread(
-    facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending
+    facts: PassFacts, plan: pass_plan.Plan, ending: pass_plan.Ending, ending_of_items: pass_plan.Ending | None = None
 ) -> None:
-    """End a pass after a failed read: open records end with `ending`, claims of items with `ending_of_items`."""
+    """End a pass after a failed read with `ending`; claims of items may have another one."""
     for record_plan in (*plan.open_deleted, *plan.open_records):
         record_plan.ending = ending
     # No rule has planned these items, because that comes after reading.
-    plan.other_jobs += [(claim, ending_of_items) for claim in facts.item_claims]
+    plan.other_jobs += [(claim, ending_of_items or ending) for claim in facts.item_claims]

@@ -17,7 +17,7 @@ from sync.kernel import acts, as_uuid
 from sync.merge import Canonical, Side
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import LOG_PREFIX, EventKind
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import NAME_COLUMN, BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.outbox.claim import Claim
@@ -126,10 +126,20 @@ def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[
             has_previous = False
         at = event.changed_at or event.happened_at or received.received_at
         arrived = at if received.trigger_id.startswith(LOG_PREFIX) else received.received_at
-        user = event.user_id or ""
-        is_new = received.processed_at is None
-        values = (value, previous, has_previous, user, at, is_new, arrived, event.value, event.previous_value)
-        changes.append(ChangeEvent(mapping.key, *values, is_known=is_known))
+        change = ChangeEvent(
+            mapping.key,
+            value=value,
+            previous=previous,
+            has_previous=has_previous,
+            user_id=event.user_id or "",
+            at=at,
+            is_new=received.processed_at is None,
+            arrived=arrived,
+            payload=event.value,
+            previous_payload=event.previous_value,
+            is_known=is_known,
+        )
+        changes.append(change)
     return sorted(changes, key=lambda change: change.at)
 
 
@@ -228,7 +238,8 @@ class RecordFacts:
 def is_create(intent: Intent) -> bool:
     """Whether the intent announced a new item: it sends a name and has read nothing before."""
     entries = intent.values.values()
-    return all(entry.get("read") is None for entry in entries) and any(entry["column"] == "name" for entry in entries)
+    sends_name = any(entry["column"] == NAME_COLUMN for entry in entries)
+    return sends_name and all(entry.get("read") is None for entry in entries)
 
 
 @dataclass(frozen=True)

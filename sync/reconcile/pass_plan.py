@@ -53,6 +53,8 @@ class Ending:
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
     events_checked: bool = False  # its events had nothing new, so they need no other pass
+    is_answered: bool = False  # a person's answer only changed links; the next pass syncs what is linked now
+    is_linked: bool = False  # it was only linked with its item; the next pass compares the two
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
@@ -332,6 +334,7 @@ class RecordPlan:
     # What settling stores beside its sync state:
     is_there: bool = True  # the record was not deleted meanwhile
     values: dict[str, Any] = field(default_factory=dict)  # for the record's row
+    is_overtaken: bool = False  # a field that Monday's value was to replace was edited in NPD meanwhile
     new_jobs: list[dict[str, Any]] = field(default_factory=list)  # as PassRun.enqueue takes them
     ignored: dict[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
     keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
@@ -472,9 +475,17 @@ class RecordPlan:
         other.item = item
         return other
 
-    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> None:
+    def end(
+        self,
+        outcome: Outcome,
+        detail: str = "",
+        *,
+        reason: str | None = None,
+        wait_seconds: float = 0,
+        events_checked: bool = False,
+    ) -> None:
         """End it with this outcome; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        self.ending = Ending(outcome, detail, wait_seconds)
+        self.ending = Ending(outcome, detail, wait_seconds, events_checked=events_checked)
         if reason is not None:
             self.reason = reason
 
@@ -482,14 +493,14 @@ class RecordPlan:
         """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
         self.end(Outcome.SETTLED, reason=reason)
 
-    def start_anew(self, outcome: Outcome, detail: str) -> None:
+    def start_anew(self, ending: Ending) -> None:
         """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
 
         What our writes overwrote holds however it ends.
         """
         answer = copy(self.answer)
         answer.intent = None
-        anew = type(self)(self.facts, self.item, Ending(outcome, detail), answer=answer)
+        anew = type(self)(self.facts, self.item, ending, answer=answer)
         anew.lost_updates = self.lost_updates
         anew.landed_by_event = self.landed_by_event
         anew.event_faults = self.event_faults

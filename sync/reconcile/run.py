@@ -19,8 +19,6 @@ from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.missing.identity import LINKED
-from sync.reconcile.missing.questions import ANSWERED
 from sync.reconcile.pass_plan import Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun, count_read_lags
@@ -40,13 +38,11 @@ def reconcile(
     started = time.monotonic()
     gatherer = Gatherer()
     facts = gatherer.read_claims(load_board(lease.link), claims)
-    stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
-    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now)  # counts the pass's seconds from here
     facts, plan = plan_pass(gatherer, facts)
-    # Reading may have found that a column is broken, or that it is there again.
-    executor.board = facts.board
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
+    stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
+    executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
     if facts.error is not None:
         _end_after_failed_read(executor, gatherer, facts, plan)
     elif gatherer.calls:  # without one, all jobs ended before reading
@@ -56,32 +52,13 @@ def reconcile(
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
-        if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
+        if not executor.stop_reason and all(ending.is_answered or ending.is_linked for ending in released):
             breaker.forget_failures(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
     run.calls = gatherer.calls + executor.calls
     run.read_request_id = gatherer.read_request_id
     plan = settle_pass(run, facts, plan)
-    lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
-    if confirmed := [lag for lag in lags if lag is not None]:
-        count_read_lags(lease.link, confirmed)
-    record_plans = (*plan.records.values(), *plan.deleted.values())
-    for record_plan in record_plans:
-        for fault in record_plan.event_faults:
-            log.error("events not checked", record=str(record_plan.id), exc_info=fault)
-    outcomes = Counter(record_plan.outcome for record_plan in record_plans)
-    outcomes.update(item.outcome for item in plan.items)
-    outcomes.update(ending.outcome for _, ending in plan.other_jobs)
-    log.info(
-        "pass done",
-        seconds=round(time.monotonic() - started, 3),
-        records=len(claims),
-        calls=run.calls,
-        completed=outcomes[Outcome.SETTLED],
-        failed=outcomes[Outcome.FAILED],
-        waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
-    )
-    return outcomes
+    return _log_pass(run, facts, plan, len(claims))
 
 
 def plan_pass(gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan]:
@@ -108,7 +85,7 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     ending = Ending(Outcome.RELEASED, of_error(error))
     if facts.columns is not None:
         # The next pass leaves out the missing column.
-        end_unread(facts, plan, ending, ending)
+        end_unread(facts, plan, ending)
         return
     if error.scope not in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
         log.warning("read failed", board=link.entity_type, scope=str(error.scope), reason=error.sentence)
@@ -118,7 +95,7 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
     claim_count = record_count + len(facts.item_claims)
     if error.kind is TOO_COMPLEX and batch_size(link.pk) < claim_count:
         # No record is at fault, and the board's next document is smaller (limits/metered_client.py).
-        end_unread(facts, plan, ending, ending)
+        end_unread(facts, plan, ending)
         return
     if refusal := gatherer.try_without_items(facts.board):
         # A document without items is refused too, so the board waits.
@@ -128,4 +105,28 @@ def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFa
         ending = Ending(Outcome.RELEASED, of_error(error), at_most=1)
     else:
         ending = Ending(Outcome.FAILED, of_error(error))
-    end_unread(facts, plan, ending, ending)
+    end_unread(facts, plan, ending)
+
+
+def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> Counter[Outcome]:
+    """Count the reads that lagged, and log the pass and what went wrong in it; return its outcomes."""
+    lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
+    if confirmed := [lag for lag in lags if lag is not None]:
+        count_read_lags(run.link, confirmed)
+    record_plans = (*plan.records.values(), *plan.deleted.values())
+    for record_plan in record_plans:
+        for fault in record_plan.event_faults:
+            log.error("events not checked", record=str(record_plan.id), exc_info=fault)
+    outcomes = Counter(record_plan.outcome for record_plan in record_plans)
+    outcomes.update(item.outcome for item in plan.items)
+    outcomes.update(ending.outcome for _, ending in plan.other_jobs)
+    log.info(
+        "pass done",
+        seconds=round(time.monotonic() - run.started, 3),
+        records=claim_count,
+        calls=run.calls,
+        completed=outcomes[Outcome.SETTLED],
+        failed=outcomes[Outcome.FAILED],
+        waiting=outcomes[Outcome.RELEASED] + outcomes[Outcome.DEFERRED],
+    )
+    return outcomes

@@ -21,9 +21,9 @@ from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import PassFacts, RecordFacts
+from sync.reconcile.missing.answers import answers_of, decide_answers
 from sync.reconcile.missing.duplicates import find_possible_duplicates
 from sync.reconcile.missing.identity import identify_without_item
-from sync.reconcile.missing.questions import answers_of, decide_answers
 from sync.reconcile.pass_plan import IdentityAnswer, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain

@@ -48,7 +48,7 @@ from sync.reconcile.facts import (
     change_events,
 )
 from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
-from sync.reconcile.missing import questions
+from sync.reconcile.missing.answers import answers_of
 from sync.reconcile.resolutions import chosen_references
 from sync.records import authors
 from sync.records.tombstones import rebuild_records
@@ -90,7 +90,7 @@ def read_facts(
     unknown = tuple(claims_by_record.pop(record_id) for record_id in missing if record_id not in tombstones)
     all_facts = facts_of_records(board, now, claims_by_record, all_records, tombstones)
     records = tuple(record for record in all_facts if record.id in stored)
-    answers = [answer for record in records for answer in questions.answers_of(record)]
+    answers = [answer for record in records for answer in answers_of(record)]
     answer_records, merge_obstacles = records_in_answers(board, answers) if answers else ({}, {})
     return PassFacts(
         board,
@@ -125,8 +125,8 @@ def facts_of_records(
     conflicts = open_conflicts(entity_type, claims)
     jobs = SyncQueue.objects.filter(entity_type=entity_type, entity_id__any_of=ids)
     with_failed_job = set(jobs.filter(status=choices.QueueStatus.FAILED).values_list("entity_id", flat=True))
-    questions = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
-    asked_items = {conflict.monday_item_id for conflict in questions if conflict.kind == ConflictKind.IDENTITY}
+    all_conflicts = [conflict for record_conflicts in conflicts.values() for conflict in record_conflicts]
+    asked_items = {conflict.monday_item_id for conflict in all_conflicts if conflict.kind == ConflictKind.IDENTITY}
     owned: frozenset[str] = frozenset()
     if asked_items:
         linked = board.model.objects.filter(monday_id__in=asked_items)

@@ -387,7 +387,7 @@ def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> N
         plan.approval = None
         plan.lost_updates = []
     elif plan.restores and pause:
-        plan.start_anew(pass_plan.Outcome.RELEASED, pause)
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
 
 
 def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:

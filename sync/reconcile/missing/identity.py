@@ -30,7 +30,7 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.missing import questions
+from sync.reconcile.missing import answers, questions
 from sync.reconcile.missing.removed_items import edits_since_agreed, removed_state
 from sync.reconcile.pass_plan import HistoryLine
 from sync.words.message import Message, sentences
@@ -41,7 +41,7 @@ SEARCH_SECONDS = 10
 # Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
-LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("linked_differs_next"))
+LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("linked_differs_next"), is_linked=True)
 
 
 def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -53,11 +53,11 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     if not without_item:
         return
     identify_without_item(facts, without_item)
-    answered = questions.answered_items(facts, plan)
+    answered = answers.answered_items(facts, plan)
     for record_plan in without_item:
         candidates = record_plan.question.candidates if record_plan.question else ()
         if not answered.isdisjoint({record_plan.link_to, *(candidate["id"] for candidate in candidates)}):
-            record_plan.start_anew(questions.ANSWERED.outcome, questions.ANSWERED.detail)
+            record_plan.start_anew(answers.ANSWERED)
 
 
 def identify_without_item(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:

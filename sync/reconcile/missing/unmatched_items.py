@@ -34,7 +34,7 @@ from sync.monday.lag import ECHO_WINDOW
 from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
-from sync.reconcile.missing import questions
+from sync.reconcile.missing import answers, questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
@@ -57,18 +57,18 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Decide about the items that no record has, one after another."""
     if not facts.item_claims:
         return
-    answered_items = questions.answered_items(facts, plan)
+    answered_items = answers.answered_items(facts, plan)
     # Of the answers that this pass carries out.
     answered_records = {
         key for answer in plan.identity_answers if answer.result for key in (answer.asked_id, *answer.record_ids)
     }
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
-            plan.items.append(released(item_facts, questions.ANSWERED.detail))
+            plan.items.append(released(item_facts, answers.ANSWERED.detail))
             continue
         decided = decide_item(facts, item_facts, plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
-            decided = released(item_facts, questions.ANSWERED.detail)
+            decided = released(item_facts, answers.ANSWERED.detail)
         plan.items.append(decided)
     _release_overruled_records(plan)
 
@@ -86,7 +86,7 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
         has_own = bool(record_plan.link_to or record_plan.creates or record_plan.removal)
         is_given_away = item_id is None and record_plan.link_to in item_of_record.values()
         if is_given_away or (item_id is not None and has_own and item_id != record_plan.link_to):
-            record_plan.start_anew(pass_plan.Outcome.RELEASED, Message("has_another_item_now"))
+            record_plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("has_another_item_now")))
 
 
 def decide_item(facts: PassFacts, item_facts: ItemFacts, plan: pass_plan.Plan) -> pass_plan.ItemPlan:
@@ -499,7 +499,7 @@ class _ItemRule:
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
-        problem = questions.link_problem(chosen, self.facts.owner)
+        problem = answers.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             plan = self._end(sentences(Message("not_linked"), problem))
             plan.keeps_finding = True

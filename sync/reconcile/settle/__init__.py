@@ -119,7 +119,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     for record_id, record_plan in plan.records.items():
         settle_record(facts, record_plan, locked.get(record_id), pause, board_now)
         if failure := _write_record(record_plan):
-            record_plan.start_anew(*failure)
+            record_plan.start_anew(failure)
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
     requests_to_end = list(ended_requests(plan))
     for request, state in requests_to_end:
@@ -135,17 +135,17 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     _write_dependent_rows(run, facts, list(plan.records.values()), sync_states)
 
 
-def _write_record(plan: pass_plan.RecordPlan) -> tuple[pass_plan.Outcome, str] | None:
+def _write_record(plan: pass_plan.RecordPlan) -> pass_plan.Ending | None:
     """Write or delete one record in its own savepoint, so that only that record fails if NPD's database rejects it.
 
-    Return how it ends instead, and why, if nothing of its plan applies.
+    Return how it ends instead if nothing of its plan applies.
     """
     record = plan.record
     deletes = plan.deletes and plan.is_there
     if deletes:
         obstacle, loss = deletion_obstacles(record)
         if deletion_must_wait(plan, loss):
-            return pass_plan.Outcome.RELEASED, CHANGED
+            return pass_plan.Ending(pass_plan.Outcome.RELEASED, CHANGED)
         if obstacle:
             take_deletion_result(plan, obstacle)
             return None
@@ -165,7 +165,7 @@ def _write_record(plan: pass_plan.RecordPlan) -> tuple[pass_plan.Outcome, str] |
             take_deletion_result(plan, Message("database_rejected", quote=refusal))
             return None
         log.warning("record not written", record=str(record.pk), error=type(error).__name__)
-        return pass_plan.Outcome.FAILED, Message("database_rejected_monday", quote=refusal)
+        return pass_plan.Ending(pass_plan.Outcome.FAILED, Message("database_rejected_monday", quote=refusal))
     if deletes:
         take_deletion_result(plan, "")
     return None

@@ -32,6 +32,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
+from sync.reconcile.missing.answers import LINKING, decide_answers, stored_answers
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -43,13 +44,13 @@ from sync.words.message import Message, reason_of
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = questions.stored_answers(plan)
+    answers = stored_answers(plan)
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
     asked_items: set[str] = set()
     reports = []
-    questions.decide_answers(answers, *records_in_answers(run.board, answers))
+    decide_answers(answers, *records_in_answers(run.board, answers))
     for answer in answers:
         record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
@@ -85,7 +86,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         for entity_id in (answer.merged_id, answer.record_id):
             run.log_line(entity_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.act in questions.LINKING and answer.record_id is not None:
+    elif answer.act in LINKING and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
