@@ -16,15 +16,20 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sync.choices import Rule, SyncDirection
+from sync.words.message import Message
 
 # A value in the form that is compared; None is empty.
 Canonical = str | tuple[str, ...] | None
 
 # The reason why a field with the direction “none” is left as it is; “Sync off” is what people choose.
-NO_SYNC = "its direction is “Sync off”"
+NO_SYNC = Message("direction_off")
 
 # The reason of a conflict about which nothing more is known.
-BOTH_CHANGED = "changed on both sides"
+BOTH_CHANGED = Message("changed_on_both")
+
+# The reasons of nearly all decisions, made once.
+_CHANGED_IN_NPD = Message("changed_in_npd")
+_CHANGED_ON_MONDAY = Message("changed_on_monday")
 
 # NPD's and Monday's clocks may differ by this, so that closer edits have no certain order.
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -144,7 +149,7 @@ class Field(FieldSides):
     choice: str = ""  # a person's, for the current values: npd, monday, base or custom
     chosen_value: Canonical = None  # of the choice “custom”, or the value to restore
     # If set, `chosen_value` is written to both sides even if neither changed, because it was lost on one.
-    restore_reason: str = ""
+    restore_reason: Message | None = None
     edited: EditTimes = EditTimes()  # for the rule “newest”
 
 
@@ -153,7 +158,7 @@ class FieldDecision:
     """What to do with a field, and why."""
 
     action: Action
-    reason: str = ""
+    reason: str = ""  # a message, if there is one
     overrides: bool = False  # a person's value is overwritten
     value: Canonical = None  # of BOTH: the value to write
     is_ordinary_pull: bool = False  # only Monday changed, so the activity needs no reason
@@ -169,9 +174,9 @@ def decide_field(field: Field) -> FieldDecision:
         return decision
     # NPD requires a value, so an empty result blocks the field.
     if decision.action is Action.PULL and field.remote is None:
-        return FieldDecision(Action.BLOCK, "required_but_emptied")
+        return FieldDecision(Action.BLOCK, Message("required_but_emptied"))
     if decision.action is Action.BOTH and decision.value is None:
-        return FieldDecision(Action.BLOCK, "required_but_empty")
+        return FieldDecision(Action.BLOCK, Message("required_but_empty"))
     return decision
 
 
@@ -179,7 +184,7 @@ def _decide_ignoring_required(field: Field) -> FieldDecision:
     # Before the base is compared, because both sides may lack the restored value and be unchanged.
     if field.restore_reason and field.direction is SyncDirection.BIDIRECTIONAL:
         if field.chosen_value == field.local == field.remote:
-            return FieldDecision(Action.AGREED, f"{field.restore_reason}; both sides have it again")
+            return FieldDecision(Action.AGREED, Message("both_have_it_again", reason=field.restore_reason))
         return _give_both_sides(field, field.chosen_value, field.restore_reason)
     if field.unchanged:
         return FieldDecision(Action.NOTHING)
@@ -209,10 +214,10 @@ def _decide_one_way(field: Field) -> FieldDecision:
         was_emptied = False
     # With a new column or a new link, an empty source is one that nobody emptied, so it clears nothing.
     if source is None and field.base is None and not was_emptied:
-        return FieldDecision(Action.AGREED, "the source never had a value")
+        return FieldDecision(Action.AGREED, Message("source_never_had_value"))
     # The target's edit is reported as overwritten, unless it emptied the target: then no value is lost.
     overrides = target is not None and target != target_before
-    return FieldDecision(action, "mirrored one way", overrides=overrides)
+    return FieldDecision(action, Message("mirrored_one_way"), overrides=overrides)
 
 
 def _decide_both_ways(field: Field) -> FieldDecision:
@@ -221,65 +226,64 @@ def _decide_both_ways(field: Field) -> FieldDecision:
         if field.local_changed and field.remote_changed:
             return _decide_by_rule(field, field.rule, BOTH_CHANGED)
         if field.local_changed:
-            return FieldDecision(Action.PUSH, "changed in NPD")
-        return FieldDecision(Action.PULL, "changed on Monday", is_ordinary_pull=True)
+            return FieldDecision(Action.PUSH, _CHANGED_IN_NPD)
+        return FieldDecision(Action.PULL, _CHANGED_ON_MONDAY, is_ordinary_pull=True)
     if field.local is None and not field.emptied_since_old_base:
-        return FieldDecision(Action.PULL, "empty in NPD")
+        return FieldDecision(Action.PULL, Message("empty_in_npd"))
     if field.remote is None:
-        return FieldDecision(Action.PUSH, "empty on Monday")
-    return _decide_by_rule(field, field.first_match, "different when first matched")
+        return FieldDecision(Action.PUSH, Message("empty_on_monday"))
+    return _decide_by_rule(field, field.first_match, Message("different_when_matched"))
 
 
-def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
+def _decide_by_rule(field: Field, rule: Rule, reason: Message) -> FieldDecision:
     if rule is Rule.NPD_WINS:
-        return FieldDecision(Action.PUSH, f"{reason}; NPD wins", overrides=True)
+        return FieldDecision(Action.PUSH, Message("npd_wins_by_rule", reason=reason), overrides=True)
     if rule is Rule.MONDAY_WINS:
-        return FieldDecision(Action.PULL, f"{reason}; Monday wins", overrides=True)
+        return FieldDecision(Action.PULL, Message("monday_wins_by_rule", reason=reason), overrides=True)
     if rule is Rule.NEWEST:
         return _decide_by_time(field, reason)
     if rule is Rule.UNION:
         base = field.base or Values(None, None)
         values = (field.local, field.remote, base.local, base.remote)
         if any(isinstance(value, str) for value in values):
-            return FieldDecision(Action.CONFLICT, f"{reason}; only lists can be merged, so it is a conflict")
+            return FieldDecision(Action.CONFLICT, Message("only_lists_merged", reason=reason))
         # All elements of both sides, without what either removed from its half of the base.
         local, remote, base_local, base_remote = (frozenset(value or ()) for value in values)
         added = (local - base_local) | (remote - base_remote)
         removed = (base_local - local) | (base_remote - remote)
         # An element that was added on one side and removed on the other stays.
         united = tuple(sorted(((local | remote) - removed) | added)) or None
-        return _give_both_sides(field, united, f"{reason}; lists merged", overrides=False)
+        return _give_both_sides(field, united, Message("lists_merged", reason=reason), overrides=False)
     return FieldDecision(Action.CONFLICT, reason)
 
 
-def _decide_by_time(field: Field, reason: str) -> FieldDecision:
+def _decide_by_time(field: Field, reason: Message) -> FieldDecision:
     """Let the newer edit win if both times are known and far enough apart."""
     local_time = field.edited.local
     remote_time = field.edited.remote
     if local_time is None or remote_time is None:
-        side = "in NPD" if local_time is None else "on Monday"
-        why = f"{reason}; when it was edited {side} is not known, so it is a conflict"
-        return FieldDecision(Action.CONFLICT, why)
+        side = Message("in_npd" if local_time is None else "on_monday")
+        return FieldDecision(Action.CONFLICT, Message("edit_time_unknown", reason=reason, side=side))
     if abs(local_time - remote_time) <= CLOCK_TOLERANCE:
-        why = f"{reason}, within {CLOCK_TOLERANCE.seconds} seconds, so it is a conflict"
+        why = Message("edited_too_close", reason=reason, seconds=CLOCK_TOLERANCE.seconds)
         return FieldDecision(Action.CONFLICT, why)
     if local_time > remote_time:
-        return FieldDecision(Action.PUSH, f"{reason}; NPD's edit is the newer one", overrides=True)
-    return FieldDecision(Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
+        return FieldDecision(Action.PUSH, Message("npd_edit_newer", reason=reason), overrides=True)
+    return FieldDecision(Action.PULL, Message("monday_edit_newer", reason=reason), overrides=True)
 
 
 def _apply_choice(field: Field) -> FieldDecision:
     if field.choice == "npd":
-        return FieldDecision(Action.PUSH, "a person chose NPD's value", overrides=True)
+        return FieldDecision(Action.PUSH, Message("person_chose_npd"), overrides=True)
     if field.choice == "monday":
-        return FieldDecision(Action.PULL, "a person chose Monday's value", overrides=True)
+        return FieldDecision(Action.PULL, Message("person_chose_monday"), overrides=True)
     if field.choice == "base":
         assert field.base is not None, "resolutions.py rejects this choice without a base"
-        return _give_both_sides(field, field.base.local, "a person chose the last synced value")
-    return _give_both_sides(field, field.chosen_value, "a person typed a value")
+        return _give_both_sides(field, field.base.local, Message("person_chose_base"))
+    return _give_both_sides(field, field.chosen_value, Message("person_typed"))
 
 
-def _give_both_sides(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> FieldDecision:
+def _give_both_sides(field: Field, value: Canonical, reason: Message, *, overrides: bool = True) -> FieldDecision:
     """Decide to write the value to each side that doesn't have it yet."""
     if value == field.local:
         return FieldDecision(Action.PUSH, reason, overrides=overrides)

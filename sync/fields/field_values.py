@@ -356,7 +356,8 @@ def why_no_item(record: SyncedModel, boards: Collection[str]) -> tuple[BlockedCo
         code = "related_only_to_npd"
     else:
         code = "related_awaited"
-    reason = Message(code, related=f"the {record._meta.verbose_name} “{record_name(record)}”")
+    related = Message("the_related", kind=str(record._meta.verbose_name), name=record_name(record))
+    reason = Message(code, related=related)
     blocked = BlockedCode.RELATION if code == "related_awaited" else BlockedCode.RELATION_SKIPPED
     return blocked, reason
 

@@ -175,7 +175,7 @@ def stop_account(error: MondayError) -> None:
             account.answered_mark = ""
         account.save()
     if is_news:
-        log_event(ActivityKind.STOP, Message("stopped", why=code.label))
+        log_event(ActivityKind.STOP, Message(f"stopped_{code}"))
     log.warning("account stopped", scope=str(error.scope), reason=error.full_sentence)
 
 
@@ -242,7 +242,7 @@ def stop_writes(account: MondayAccount, error: MondayError, waits: Waits) -> Non
         return
     if account.stopped_since is None:
         account.stopped_since = now
-        log_event(ActivityKind.STOP, Message("stopped", why=StopCode.WRITES.label))
+        log_event(ActivityKind.STOP, Message(f"stopped_{StopCode.WRITES}"))
     seconds = seconds_until_write(account, waits)
     account.stopped_until = now + timedelta(seconds=seconds)
     account.stop_code = StopCode.WRITES
@@ -290,9 +290,8 @@ def stop_board(link: BoardLink, error: MondayError, kind: str = ALL_CALLS) -> No
     reason = of_error(error) if kind == ALL_CALLS else sentences(WRITES_STOPPED, of_error(error))
     _store_stop(link, kind, Stop(before.since if before else now, now + timedelta(seconds=seconds), reason, failures))
     if before is None:
-        title = "Sync stopped" if kind == ALL_CALLS else choices.CallKind(kind).label
         board = registry.board_title(link.entity_type)
-        sentence = Message("stopped_board", why=title, board=board, error=of_error(error))
+        sentence = Message(f"refused_{kind}", board=board, error=of_error(error))
         log_event(ActivityKind.STOP, sentence, entity_type=link.entity_type)
 
 

@@ -178,7 +178,7 @@ def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
     """Write and ask nothing about a field, because the pair is left out after this pass."""
-    field_plan.decision = merge.FieldDecision(merge.Action.NOTHING, "left out by the filter", is_left_out=True)
+    field_plan.decision = merge.FieldDecision(merge.Action.NOTHING, Message("left_out_by_filter"), is_left_out=True)
     field_plan.conflict = None
     field_plan.resolved_conflict = None
     field_plan.send_raw = None
@@ -313,7 +313,7 @@ def _verdict(
         return verdict
     name = sync_filter.field_name(verdict.because, {mapping.key: mapping.label for mapping in board.mappings})
     if side is FilterSide.ITEM:
-        name = f"{name} on Monday"
+        name = Message("field_on_monday", field=name)
     sentence = Message("filter_leaves_out", condition=verdict.because.failure(name))
     if verdict.holds is None:
         sentence = Message("filter_unknown", field=name)

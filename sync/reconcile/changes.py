@@ -470,7 +470,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
     entry = plan.sync_state.base.get(key) or plan.sync_state.blocked_fields.get(key, {})
     is_new_column = entry.get("column", "") not in ("", mapping.column_id)
     if not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
-        reason = "its column was replaced"
+        reason = Message("its_column_was_replaced")
         former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
         if former == field_plan.local_raw:
             # Nobody edited it.

@@ -149,10 +149,10 @@ def _decide_merged(
     field_plan.decision = merge.decide_field(field)
     action = field_plan.decision.action
     if field_plan.key in plan.lost_cells and action is merge.Action.PUSH:
-        field_plan.decide(merge.Action.PUSH, "nobody emptied it on Monday")
+        field_plan.decide(merge.Action.PUSH, Message("emptied_by_nobody"))
     # merge.py compares names; a relation is equal if both sides name the same record.
     if field.base is None and action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
-        field_plan.decide(merge.Action.AGREED, "both sides name the same record")
+        field_plan.decide(merge.Action.AGREED, Message("both_name_the_same"))
     apply_decision(facts, plan, field_plan, field)
 
 
@@ -260,7 +260,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, di
     """Decide a field of the item to be created."""
     converter = field_plan.converter
     local_raw = field_plan.local_raw
-    field_plan.decide(merge.Action.PUSH, "new on Monday")
+    field_plan.decide(merge.Action.PUSH, Message("new_on_monday"))
     if problem := field_plan.mapping.problem:
         _block_undecided(field_plan, BlockedCode.COLUMN, problem)
         return
@@ -271,7 +271,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, di
         return
     # A required column takes no empty value, so the field is blocked.
     if empty and not converter.rejection_reason(local_raw):
-        field_plan.decide(merge.Action.AGREED, "empty on both sides")
+        field_plan.decide(merge.Action.AGREED, Message("empty_on_both"))
     else:
         _plan_push(plan, field_plan, local_raw)
 
@@ -347,7 +347,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
         case merge.Action.CONFLICT:
             _plan_conflict(facts, field_plan)
         case merge.Action.BLOCK:
-            field_plan.block(BlockedCode.REQUIRED, Message(field_plan.decision.reason))
+            field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
 
 
 def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> None:
@@ -451,7 +451,7 @@ def _plan_push_by_name(plan: RecordPlan, field_plan: FieldPlan) -> None:
     elif action is merge.Action.CONFLICT:
         field_plan.block(BlockedCode.DIRECTION, Message("changed_on_monday_too"))
     elif action in (merge.Action.PULL, merge.Action.BOTH):
-        field_plan.decide(merge.Action.NOTHING, "sync is off")
+        field_plan.decide(merge.Action.NOTHING, Message("sync_is_off_now"))
 
 
 def _leave_unknown(field_plan: FieldPlan, direction: SyncDirection, code: BlockedCode, detail: str) -> None:

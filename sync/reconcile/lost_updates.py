@@ -496,7 +496,7 @@ def overridden_line(
 
     values = _restorable_values(converter, lost_value, local_raw, restore)
     editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else "Somebody"
-    sent = f"“{values['after']}”" if values["after"] else "an empty value"
+    sent = f"“{values['after']}”" if values["after"] else Message("empty_value")
     sentence = Message(code, editor=editor, edit=_edit_in_words(lost_value, mapping), sent=sent)
     return HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
 

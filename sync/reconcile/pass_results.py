@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.utils.text import capfirst
-
 from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
@@ -285,8 +283,8 @@ def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictRepor
         decisions = [plan.fields[key].decision for key in ended_keys if key in plan.fields]
         synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
         unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
-        resolved = Message("resolved_by_rule", rule="; ".join(dict.fromkeys(synced))) if synced else ""
-        left = [Message("left_by_rule", rule=capfirst(reason)) for reason in dict.fromkeys(unsynced)]
+        resolved = Message("resolved_by_rule", rules=list(dict.fromkeys(synced))) if synced else ""
+        left = [Message("left_by_rule", rule=reason) for reason in dict.fromkeys(unsynced)]
         closing_reason = sentences(resolved, *left) or Message("both_the_same")
     yield plan.conflict_report(
         ConflictKind.FIELDS,

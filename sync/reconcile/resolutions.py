@@ -27,7 +27,7 @@ from sync.words.message import Message, reason_of, sentences
 
 STALE_RESOLUTION = Message("stale_resolution")
 
-_UNDO_REASON = "restored as it was before the conflict was resolved"
+_UNDO_REASON = Message("restored_by_undo")
 _UNMAPPED = Message("undo_unmapped")
 
 # The only side that can be chosen if a field is synced one way, and its name.
@@ -219,7 +219,7 @@ def apply_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, 
     is_gone = _is_value_gone(plan, field_plan, field)
     field.choice = conflict.resolutions[key].choose
     field.chosen_value = value
-    field.restore_reason = "a person chose it; Monday's value was lost with the former column" if is_gone else ""
+    field.restore_reason = Message("person_chose_lost_value") if is_gone else None
 
 
 def _restores_overwritten(
@@ -243,7 +243,7 @@ def _restores_overwritten(
         else:
             field.choice = resolution.choose
             field.chosen_value = value
-            field.restore_reason = "a person restored an overwritten value"
+            field.restore_reason = Message("person_restored_overwritten")
             return True
     except (ResolutionRejected, ValueError, field_values.RelatedNotFound) as rejection:
         field_plan.rejected[overwritten.kind] = reason_of(rejection)

@@ -237,9 +237,10 @@ def _clear_request(
     )
 
 
-def _sides_of_clear(clear: ApprovalRequest) -> tuple[str, str]:
+def _sides_of_clear(clear: ApprovalRequest) -> tuple[Message, Message]:
     """Return the side where the field was emptied, and the side that still has a value."""
-    return ("in NPD", "on Monday") if clear.kind == choices.ApprovalKind.CLEAR_MONDAY else ("on Monday", "in NPD")
+    sides = (Message("in_npd"), Message("on_monday"))
+    return sides if clear.kind == choices.ApprovalKind.CLEAR_MONDAY else sides[::-1]
 
 
 def _key_of(request: ApprovalRequest) -> tuple[UUID, str, str]:
@@ -285,7 +286,7 @@ def _write_back(
         reason = Message("kept_one_way", value=clear.values["value"], filled=filled, emptied=emptied)
         field_plan.block(choices.BlockedCode.DIRECTION, reason)
         return
-    field_plan.decide(action, "a person decided that it is not emptied")
+    field_plan.decide(action, Message("person_kept_it_filled"))
     field_plan.send_raw = None
     field_plan.write_raw = None
     field = merge.Field(

@@ -9,6 +9,7 @@ from string import Formatter
 from typing import Any, Self
 
 from django.db import models
+from django.utils.text import capfirst
 
 from sync.kernel import humanize
 from sync.kernel.db import storable_json
@@ -31,11 +32,13 @@ class _Words(Formatter):
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         value = kwargs.get(str(key))
-        if isinstance(value, list):
-            return " ".join(value)
         return "" if value is None else value
 
     def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, list):
+            return (format_spec or " ").join(value)
+        if format_spec == "capital":
+            return str(capfirst(value))
         if format_spec == "quoted":
             return quote_value(value)
         if format_spec == "value":

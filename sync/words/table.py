@@ -1,13 +1,13 @@
 """Every sentence that is stored, by its code: lines of activity, reasons, notes, questions.
 
 `{name}` is a value or another message; `{name:quoted}` a value in quotation marks on one line, or “(empty)”;
-`{name:value}` the same uncut, or “empty”; `{name:because}` a reason after a colon, or a full stop. `[[…]]` is left out
-unless each value in it is given.
+`{name:value}` the same uncut, or “empty”; `{name:because}` a reason after a colon, or a full stop; `{name:capital}` a
+clause that begins a sentence; `{name:; }` a list with semicolons. `[[…]]` is left out unless each value in it is given.
 """
 
 from collections.abc import Mapping
 
-from sync.choices import UnmatchedReason
+from sync.choices import CallKind, StopCode, UnmatchedReason
 from sync.monday import errors
 
 _SILENT = (
@@ -39,6 +39,45 @@ TEMPLATES: Mapping[str, str] = {
     "way_pulled": "updated from Monday",
     "way_both": "written on both sides",
     "value_rejected": "{label} rejected: {quote}.",
+    # Why a field was decided so.
+    "direction_off": "its direction is “Sync off”",
+    "sync_is_off_now": "sync is off",
+    "left_out_by_filter": "left out by the filter",
+    "changed_in_npd": "changed in NPD",
+    "changed_on_monday": "changed on Monday",
+    "changed_on_both": "changed on both sides",
+    "different_when_matched": "different when first matched",
+    "empty_in_npd": "empty in NPD",
+    "empty_on_monday": "empty on Monday",
+    "empty_on_both": "empty on both sides",
+    "emptied_by_nobody": "nobody emptied it on Monday",
+    "new_on_monday": "new on Monday",
+    "both_name_the_same": "both sides name the same record",
+    "source_never_had_value": "the source never had a value",
+    "mirrored_one_way": "mirrored one way",
+    "npd_wins_by_rule": "{reason}; NPD wins",
+    "monday_wins_by_rule": "{reason}; Monday wins",
+    "npd_edit_newer": "{reason}; NPD's edit is the newer one",
+    "monday_edit_newer": "{reason}; Monday's edit is the newer one",
+    "edit_time_unknown": "{reason}; when it was edited {side} is not known, so it is a conflict",
+    "edited_too_close": "{reason}, within {seconds} seconds, so it is a conflict",
+    "lists_merged": "{reason}; lists merged",
+    "only_lists_merged": "{reason}; only lists can be merged, so it is a conflict",
+    "both_have_it_again": "{reason}; both sides have it again",
+    "person_chose_npd": "a person chose NPD's value",
+    "person_chose_monday": "a person chose Monday's value",
+    "person_chose_base": "a person chose the last synced value",
+    "person_chose_lost_value": "a person chose it; Monday's value was lost with the former column",
+    "person_typed": "a person typed a value",
+    "person_restored_overwritten": "a person restored an overwritten value",
+    "person_kept_it_filled": "a person decided that it is not emptied",
+    "restored_by_undo": "restored as it was before the conflict was resolved",
+    "its_column_was_replaced": "its column was replaced",
+    "they_are_the_same": "they are the same",
+    "second_item_has_npd_id": "a second item has the record's NPD ID",
+    "item_without_record": "an item without a record: {kind}",
+    "in_npd": "in NPD",
+    "on_monday": "on Monday",
     # Records and items.
     "item_created": "Created the item “{item}” on the board.",
     "item_linked": "Linked with the item “{item}” on the board.",
@@ -53,6 +92,7 @@ TEMPLATES: Mapping[str, str] = {
     "record's page undoes it.",
     "deleted_too": "{removal} So it was deleted in NPD too, {decided_by}.",
     # The filter.
+    "field_on_monday": "{field} on Monday",
     "filter_leaves_out": "Left out by the filter: {condition}.",
     "filter_unknown": "Whether the filter leaves it out is not known, for {field} can't be read.",
     "filter_unknown_emptied": "Whether the filter leaves it out is not known: a cell is empty that nobody emptied, "
@@ -70,6 +110,7 @@ TEMPLATES: Mapping[str, str] = {
     "edit_removed": "{editor} {edit} on Monday, and {why}",
     "edit_wrote": "wrote “{value}” into {label}",
     "edit_emptied": "emptied {label}",
+    "empty_value": "an empty value",
     "choose_the_right_one": "Choose the right one.",
     "can_restore": "You can restore it from here.",
     # Answers of Monday that lag behind.
@@ -205,6 +246,7 @@ TEMPLATES: Mapping[str, str] = {
     "stored_lossless": "Monday stored “{sent}” as “{stored}”. Nothing is lost.",
     "stored_differently": "Monday stored “{sent}” as “{stored}”. Change it on either side.",
     # Relations.
+    "the_related": "the {kind} “{name}”",
     "related_missing": "No {kind} in NPD is called “{name}”. Add it in NPD, or correct the name on the board.",
     "related_ambiguous": "{number} {kinds} in NPD are called “{name}”. Choose the right one in NPD.",
     "related_deleted": "The {kind} “{name}” was deleted in NPD.",
@@ -249,8 +291,8 @@ TEMPLATES: Mapping[str, str] = {
     "npd_value_was": "NPD's value was then: {value}.",
     "value_was_replaced": "{label} “{value}” was in the column that was replaced.",
     "column_replaced": "The column was replaced. What it had on Monday is asked about as an overwritten edit.",
-    "resolved_by_rule": "It was resolved: {rule}.",
-    "left_by_rule": "{rule}.",
+    "resolved_by_rule": "It was resolved: {rules:; }.",
+    "left_by_rule": "{rule:capital}.",
     "both_the_same": "Both sides say the same now.",
     "closed_by_then": "The conflict had closed by then.",
     "field_unmapped": "The field is not mapped to a column any more.",
@@ -324,6 +366,7 @@ TEMPLATES: Mapping[str, str] = {
     "because_pending_approval": "Deleted in NPD. Its item waits for approval on Home.",
     "because_erased": "This person was erased: nothing of the record is kept, and it can't be restored.",
     "because_question": "“{record}” was deleted in NPD. What should become of its item {item}?",
+    "its_item": "its item",
     "because_question_edited": "“{record}” was deleted in NPD, but its item {item} was edited on Monday after the "
     "last sync.",
     "because_question_restored": "“{record}” was deleted in NPD and its item left the board, but somebody restored "
@@ -359,8 +402,10 @@ TEMPLATES: Mapping[str, str] = {
     "answer_first": "NPD Sync first applies a person's answer, and syncs the rest next.",
     "linked_differs_next": "It was linked with its item; what differs is synced next.",
     "not_possible_any_more": "This is not possible any more. Choose another option.",
-    "edited_after_choice": "{edited} was edited after you chose. Check the current values, then choose again.",
-    "edited_since_asked": "Edited since this was asked: {edits}.",
+    "item_edited_after_choice": "The item was edited after you chose. Check the current values, then choose again.",
+    "record_edited_after_choice": "The record was edited after you chose. Check the current values, then choose again.",
+    "edited_since_asked": "Edited since this was asked: {edits:, }.",
+    "is_now": "{label} is “{value}” now",
     "other_comes_first": "“{other}” has the same {key}, and gets an item first. You are then asked whether this is "
     "the same, unless the {key} is changed.",
     "key_of_item_unreadable": "{key} of the item “{item}” on the board can't be read, so it isn't known whether it is "
@@ -452,6 +497,7 @@ TEMPLATES: Mapping[str, str] = {
     "record_would_not_match": "A record created from it would not match, so none was created.",
     "original_left_unsynced": "“{item}”, the item of “{record}”, left the board with values that were never synced. "
     "First decide what happens to the record.",
+    "a_record": "a record",
     "belongs_to_deleted": "It belongs to “{record}”, which was deleted in NPD.",
     "item_stays": "The item stays, and becomes no new record.",
     "decided_by_this_sync": "This sync decided what happens to it.",
@@ -520,8 +566,9 @@ TEMPLATES: Mapping[str, str] = {
     "webhooks_fell_silent": "People changed the board {times:,} times since the last webhook came. " + _SILENT,
     "webhooks_never_came": "People changed the board {times:,} times, but no webhook ever came. " + _SILENT,
     # The sync as a whole.
-    "stopped": "Sync stopped: {why}.",
-    "stopped_board": "{why}: {board}. {error}",
+    **{f"stopped_{code}": f"Sync stopped: {code.label}." for code in StopCode},
+    "refused_all": "Sync stopped: {board}. {error}",
+    **{f"refused_{kind}": f"{kind.label}: {{board}}. {{error}}" for kind in CallKind},
     "runs_again": "The sync runs again[[: {board}]].",
     "paused": "Paused{end}: {board}.[[ {why}]]",
     "resumed": "Resumed: {board}.",

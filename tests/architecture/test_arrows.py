@@ -33,7 +33,7 @@ PURE = [
 # The floors of sync, from the ground: an entry imports only those before it, inside functions too.
 # "conflicts" is what a pass knows of conflicts; its pages stand above all of sync.
 FLOORS = (
-    *("monday", "clock", "choices", "merge", "kernel", "words", "models", "registry", "addresses", "permissions"),
+    *("monday", "clock", "choices", "kernel", "words", "merge", "models", "registry", "addresses", "permissions"),
     *("fields", "conflicts", "attention", "outbox", "limits", "records", "boards", "reconcile", "state", "operations"),
     *("queue", "tasks", "apps", "api", "admin", "management"),
 )

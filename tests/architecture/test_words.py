@@ -19,10 +19,15 @@ TABLE = ROOT / "sync/words/table.py"
 # Codes that a name ends: of a kind of error, a line about a conflict, a way, a wait, a side, a reason.
 NAMED = (
     *("advice_", "answered_", "because_", "conflict_", "effect_", "get_back_", "label_", "overruled_", "unmatched_"),
-    *("waits_", "way_"),
+    *("waits_", "way_", "stopped_", "refused_"),
 )
 OPTIONAL = re.compile(r"\[\[.*?\]\](?!\])")
 LABELS = ("Who is this?",)  # of a kind of conflict
+# The rooms whose reasons and values of messages are messages, names and numbers, never words of ours.
+WITHOUT_CLAUSES = ("sync/merge.py", "sync/fields", "sync/limits", "sync/reconcile")
+# What takes such reasons and values.
+WORDED = ("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink")
+CLAUSE = re.compile(r"\w \w|\w \Z|\A \w")
 # … is a value; one that a whole clause introduces is a reason, with a full stop of its own.
 SENTENCE = re.compile(r"[A-Z“{].*[a-z] .*[.?!]( |\Z)|\A[A-Z]\w*( [a-z]\S*){3,} …\Z", re.DOTALL)
 
@@ -96,3 +101,51 @@ def test_below_the_doors_nothing_is_worded_but_in_the_table(room: str) -> None:
         if SENTENCE.search(text) and text not in LABELS
     ]
     assert not found
+
+
+def clauses(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Each clause that a reason or a message's value is made of, also by way of a name."""
+    nodes = list(ast.walk(tree))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    worded = [call for call in calls if ast.unparse(call.func).split(".")[-1] in WORDED]
+    given = [value for call in worded for value in (*call.args, *(keyword.value for keyword in call.keywords))]
+    names = {ast.unparse(value).split(".")[-1] for value in given if isinstance(value, ast.Name | ast.Attribute)}
+    names |= {"reason", "restore_reason", "rule"}
+    for node in nodes:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            given += [node.value for target in targets if ast.unparse(target).split(".")[-1] in names]
+        elif isinstance(node, ast.Dict):
+            given += [
+                value for key, value in zip(node.keys, node.values, strict=True) if key and ast.unparse(key) == "'rule'"
+            ]
+    for text in (part for value in given for part in ast.walk(value)):
+        if isinstance(text, ast.Constant) and isinstance(text.value, str) and CLAUSE.search(text.value):
+            yield text.value, text.lineno
+
+
+@pytest.mark.parametrize("room", WITHOUT_CLAUSES)
+def test_a_reason_and_a_value_of_a_message_are_no_words_of_ours(room: str) -> None:
+    paths = [ROOT / room] if room.endswith(".py") else modules(room)
+    assert paths
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for path in paths
+        for text, line in clauses(ast.parse(path.read_text()))
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'field_plan.decide(Action.PUSH, "new on Monday")',
+        'FieldDecision(Action.PUSH, f"{reason}; NPD wins")',
+        'Message("transfer", reason="mirrored one way")',
+        'why = "they are the same"\nMessage("unlinked", why=why)',
+        'cause = {"rule": f"an item without a record: {kind}"}',
+        'field.restore_reason = "a person chose it" if is_gone else None',
+    ],
+)
+def test_a_clause_is_found(source: str) -> None:
+    assert list(clauses(ast.parse(source)))

@@ -79,7 +79,8 @@ def test_a_rule_that_lets_a_side_win_names_both_who_edited(world: World) -> None
     world.edit(contact, "role_title", "From Monday")
     world.hear()
     cause = last(contact, "push").cause
-    assert (cause["rule"], cause["npd"]["way"]) == ("changed on both sides; NPD wins", "by an import")
+    decided = ("npd_wins_by_rule", "changed_on_both", "by an import")
+    assert (cause["rule"].code, cause["rule"].params["reason"].code, cause["npd"]["way"]) == decided
     assert cause["monday"]["who"]
     assert sorted(cause["causes"]) == ["save", "webhook"]
 

@@ -203,7 +203,7 @@ def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: It
     problem = ""
     if facts.choice is not None:
         possible = (acts.RESTORE_RECORD, *REMOVAL_CALLS)
-        act, problem = questions.chosen_act(facts.choice, plan.edits, possible, "The item")
+        act, problem = questions.chosen_act(facts.choice, plan.edits, possible, Message("item_edited_after_choice"))
     if act == acts.RESTORE_RECORD:
         plan.restore()
     elif act:
@@ -224,7 +224,7 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
     if plan.sync_state.remote_state == ITEM_IS_BACK:
         reason = TombstoneReason.QUESTION_RESTORED
         again = True
-    item_name = f"“{plan.item.name}”" if plan.item else "its item"
+    item_name = f"“{plan.item.name}”" if plan.item else Message("its_item")
     # Without a line: the conflict adds one to the history.
     _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=str(facts.record), item=item_name)
     removing = acts.DELETE_ITEM if policy == acts.DELETE_ITEM else acts.ARCHIVE_ITEM

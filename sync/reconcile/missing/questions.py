@@ -29,14 +29,14 @@ def ask(
 
 
 def chosen_act(
-    choice: FieldSelection, edits: Iterable[FieldConflict], possible: Collection[str], edited: str
+    choice: FieldSelection, edits: Iterable[FieldConflict], possible: Collection[str], edited: Message
 ) -> tuple[str, str]:
     """Return the act that a person chose about a record or its item, or why it can't be carried out.
 
-    `edited` says what was edited if the values aren't those that the person saw.
+    `edited` is said if the values aren't those that the person saw.
     """
     if choice.seen_values != {edit.key: (edit.npd or None, edit.monday or None) for edit in edits}:
-        return "", Message("edited_after_choice", edited=edited)
+        return "", edited
     return (choice.choose, "") if choice.choose in possible else ("", NOT_POSSIBLE)
 
 
@@ -64,14 +64,14 @@ def name_edits(
     shown_before = before.shown if before else {}
     labels = {mapping.key: mapping.label for mapping in board.mapped}
     edited = [
-        f"{labels.get(key, key)} is “{value}” now"
+        Message("is_now", label=labels.get(key, key), value=value)
         for name, values in shown.items()
         if name in shown_before
         for key, value in values.items()
         if value != shown_before[name].get(key, "")
     ]
     if edited:
-        edits = Message("edited_since_asked", edits=", ".join(edited))
+        edits = Message("edited_since_asked", edits=edited)
     what = sentences(question.what, edits)
     question.data = {**question.data, "asked": question.what, "what": what, "shown": dict(shown), "edits": edits}
 

@@ -249,7 +249,7 @@ def _choose_act(
     elif choice is None:
         plan.act = _act_by_policy(board, plan, facts)
     else:
-        plan.act, problem = questions.chosen_act(choice, plan.edits, possible, "The record")
+        plan.act, problem = questions.chosen_act(choice, plan.edits, possible, Message("record_edited_after_choice"))
         plan.is_chosen = bool(plan.act)
         if choice.choose == acts.DELETE_RECORD and problem == questions.NOT_POSSIBLE:
             problem = facts.needed_by or problem

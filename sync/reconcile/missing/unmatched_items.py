@@ -463,7 +463,7 @@ class _ItemRule:
     def _leave_to_deleted_record(self, tombstone: Tombstone) -> pass_plan.ItemPlan:
         """Plan an item of a deleted record: never a new record, because the deleted record's own pass decides."""
         item = self.item
-        name = field_values.tombstone_name(tombstone) or "a record"
+        name = field_values.tombstone_name(tombstone) or Message("a_record")
         detail = Message("belongs_to_deleted", record=name)
         stays = sentences(detail, Message("item_stays"))
         if tombstone.entity_type != self.board.link.entity_type:

@@ -82,7 +82,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         copy(merged).delete()
         if answer.moves_item:
             run.records.filter(pk=answer.record_id).update(monday_id=merged.monday_id)
-        merging = {"by": by, "causes": ["person"], "rule": "they are the same"}
+        merging = {"by": by, "causes": ["person"], "rule": Message("they_are_the_same")}
         for entity_id in (answer.merged_id, answer.record_id):
             run.log_line(entity_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
@@ -166,7 +166,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     elif plan.candidates:
         _ask_candidates(run, plan)
     elif plan.kind:
-        cause = {"read": run.read_request_id, "rule": "a second item has the record's NPD ID"}
+        cause = {"read": run.read_request_id, "rule": Message("second_item_has_npd_id")}
         record_id = plan.original_record.pk
         run.log_line(record_id, item_id, plan.kind, plan.sentence, cause=cause, request_id=run.read_request_id)
     elif plan.tombstone is not None:
@@ -208,7 +208,7 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     kind = ActivityKind.CREATE if creates else ActivityKind.LINK
     cause = pass_run.cause_of_claim(facts.claim)
-    cause |= {"events": list(facts.new_events), "rule": f"an item without a record: {kind}"}
+    cause |= {"events": list(facts.new_events), "rule": Message("item_without_record", kind=str(kind))}
     if run.read_request_id:
         cause["read"] = run.read_request_id
     by = str(facts.claim.payload.get("by", ""))
