@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import requests
+if TYPE_CHECKING:
+    import requests
 
 Result = TypeVar("Result")
 
@@ -66,7 +67,7 @@ def call_within(seconds: float, function: Callable[..., Result], *args: Any, **o
 MAX_ANSWER_BYTES = 1_000_000
 
 
-def cut_off(answer: requests.Response, **options: Any) -> None:
+def cut_off(answer: "requests.Response", **options: Any) -> None:
     """Keep the first bytes of an answer, decoded: a hook for requests with `stream`."""
     content = b""
     for chunk in answer.iter_content(65_536):
