@@ -35,7 +35,7 @@ TOUCHED = {
     "wait_for_stale_items": {*END, "look_in_seconds", "kept_events"},
     "identify_records": {*ANEW, *LINK, "waits_for_other", "question"},
     "decide_removed_items": {*END, *REMOVAL, "unlink_reason", "lost_cells", "log", "sync_state"},
-    "apply_unlinks": {*END, "act", "approval", "link_to", "creates", "unlink_reason"},
+    "apply_unlinks": {*END, "removal", "act", "is_chosen", "approval", "link_to", "creates", "unlink_reason"},
     "set_aside_stale_reads": {*WAIT_FOR_LOOK},
     "hold_emptied_cells": {*WAIT_FOR_LOOK, "lost_cells", "unexplained_cells", "sync_state"},
     "filter_item": {*END, "creates", "left_out", "left_out_after_pass", "log", "sync_state"},
