@@ -322,7 +322,7 @@ def test_ten_conflicts_are_resolved_and_a_record_is_corrected_on_a_phone(site: S
     page.locator("input[name=pick-email][value=custom]").check()
     page.locator("input[name=value-email]").fill("grace@okonkwo.example")
     page.get_by_role("button", name="Resolve", exact=True).tap()
-    page.locator("[data-state]").first.wait_for()
+    page.locator(".cfl-strip-settled").wait_for()
     page.goto(f"/admin/npd/contact/{grace.pk}/change/")
     page.locator("#npd-state .npd-badge-ok").wait_for()
     faults += barriers_in_both_schemes(page)
