@@ -20,7 +20,7 @@ from sync.choices import ActivityKind, Cause, Priority, QueueStatus, SyncDirecti
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped
 from sync.kernel.acts import NotPossible
-from sync.kernel.db import retry_on_lock_timeout, run_sql, storable_json
+from sync.kernel.db import retry_on_lock_timeout, run_sql
 from sync.models import ActivityLine, BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem, WebhookEvent
 from sync.models.activity_lines import fold_alike
 from sync.models.synced_model import unsynced
@@ -228,7 +228,7 @@ def note_unmatched(link: BoardLink, findings: Iterable[UnmatchedFinding], *, fro
         "entity_type": link.entity_type,
         "board_id": link.board_id,
         "from_pass": from_pass,
-        "findings": json.dumps(storable_json(to_json(rows))),
+        "findings": json.dumps(to_json(rows)),
     }
     quote = connection.ops.quote_name
     tables = [quote(spec.model._meta.db_table) for spec in registry.entities()]
