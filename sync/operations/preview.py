@@ -369,7 +369,7 @@ def _record_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and not plan.ending.is_linked:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.waits_for_other:
+    elif not changes and plan.ending.is_behind_another:
         # The first of several records with one key gets an item, which the others find: a person is asked.
         yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
     elif not changes and plan.left_out:
@@ -393,8 +393,9 @@ def _record_change(
 
 
 def _lifecycle_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.act:
-        yield _record_change(plan, _ACT_KINDS[plan.act], reason=f"{plan.removal} {by_whom(plan).capitalize()}.")
+    if plan.removal and plan.act:
+        reason = f"{plan.removal.sentence} {by_whom(plan.removal).capitalize()}."
+        yield _record_change(plan, _ACT_KINDS[plan.act], reason=reason)
     elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
     elif plan.is_open and plan.creates:

@@ -49,30 +49,33 @@ _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
 def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
-    for record_plan in filter(wants_events, plan.records.values()):
-        note_lost_updates(facts.board, record_plan, facts.now)
+    for record_plan in plan.records.values():
+        if wants_events(record_plan) and not record_plan.left_out:
+            plan.event_faults += note_lost_updates(facts.board, record_plan, facts.now)
     for deleted_plan in filter(wants_events, plan.deleted.values()):
-        note_lost_updates(facts.board, deleted_plan, facts.now)
+        plan.event_faults += note_lost_updates(facts.board, deleted_plan, facts.now)
         # Fields of deleted records aren't merged, so their bases stay.
         deleted_plan.sync_state.base = deleted_plan.facts.sync_state.base
         deleted_plan.sync_state.altered = deleted_plan.facts.sync_state.altered
 
 
-def wants_events(plan: pass_plan.RecordPlan) -> bool:
+def wants_events(plan: pass_plan.EntityPlan) -> bool:
     """Whether the record's events have to be checked: some are new, and it is synced, also once by “Sync now”."""
-    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_pushed_by_name)
+    return bool(plan.facts.events) and (plan.record.may_sync or plan.facts.is_pushed_by_name)
 
 
-def note_lost_updates(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> None:
+def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> list[tuple[UUID, Exception]]:
     """Note values that our writes overwrote, and correct bases whose Monday half was somebody's edit.
 
     All events of the last day count, also those that earlier passes checked, but only new ones raise a question.
+    Return our errors, with the record: events only add questions, so they must not keep it from syncing.
     """
     item_id = plan.record.monday_id or ""
     changes = reported_changes(board, plan.record, plan.history.events)
     base = dict(plan.sync_state.base)
     altered = dict(plan.sync_state.altered)
     landed_writes = set[UUID]()
+    faults = list[tuple[UUID, Exception]]()
     plan.lost_updates = []
     for mapping in board.mappings:
         key = mapping.key
@@ -95,12 +98,12 @@ def note_lost_updates(board: BoardContext, plan: pass_plan.RecordPlan, now: date
                     # sent value count instead.
                     base[key] = field_bases.new_base(mapping, item_id, write.entry["local"], write.entry["read"])
                     base[key][field_bases.AS_SENT] = True
-        # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
-            plan.event_faults.append(error)
+            faults.append((plan.id, error))
     plan.sync_state.base = base
     plan.sync_state.altered = altered
     plan.landed_by_event = frozenset(landed_writes)
+    return faults
 
 
 class OwnWrite:
@@ -193,7 +196,7 @@ class _FieldHistory:
 
     def __init__(
         self,
-        plan: pass_plan.RecordPlan,
+        plan: pass_plan.EntityPlan,
         mapping: FieldMapping,
         converter: conversion.Converter,
         changes: Sequence[ChangeEvent],
@@ -399,17 +402,18 @@ def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """
     for deleted_plan in plan.deleted.values():
         if not deleted_plan.restores:
-            confirm_losses(facts.board, deleted_plan, asks=False)
+            confirm_losses(facts.board, deleted_plan)
     for record_plan in plan.records.values():
-        if record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
-            confirm_losses(facts.board, record_plan)
+        if record_plan.lost_updates and record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
+            askable = {mapping.key for mapping in facts.board.mappings if _may_ask(record_plan, mapping)}
+            confirm_losses(facts.board, record_plan, askable)
 
 
-def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: bool = True) -> None:
+def confirm_losses(board: BoardContext, plan: pass_plan.EntityPlan, askable: Collection[str] = ()) -> None:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
-    A person is asked about the newest lost value of a field in this pass; others only go to the history, as all do
-    unless it `asks`. If the field is asked about already, its conflict takes the newer value, and the history keeps the
+    A person is asked about the newest lost value of a field in this pass, if it is `askable`; others only go to the
+    history. If the field is asked about already, its conflict takes the newer value, and the history keeps the
     one before (`overwritten_again` in conflicts/lifecycle.py).
     """
     if not plan.lost_updates:
@@ -422,8 +426,7 @@ def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: boo
         if not _is_lost(board, plan, mapping, lost_update):
             continue
         line = overridden_line(board, plan, mapping, lost_update, "edit_overwritten")
-        can_choose = lost_update.is_known and mapping.key not in asked_keys
-        if asks and can_choose and _may_ask(plan, mapping):
+        if lost_update.is_known and mapping.key in askable and mapping.key not in asked_keys:
             asked_keys.add(mapping.key)
             line.kind = ActivityKind.OVERWRITTEN
             line.sentence = sentences(line.sentence, Message("choose_the_right_one"))
@@ -435,7 +438,7 @@ def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: boo
 
 
 def _is_lost(
-    board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
+    board: BoardContext, plan: pass_plan.EntityPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> bool:
     """Whether neither side has the value; if the write's outcome is open, only if Monday shows what it sent."""
     converter = board.converter(mapping, plan.record)
@@ -469,7 +472,7 @@ def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
 
 def overridden_line(
     board: BoardContext,
-    plan: pass_plan.RecordPlan,
+    plan: pass_plan.EntityPlan,
     mapping: FieldMapping,
     edit: pass_plan.LostUpdate | ChangeEvent,
     code: str,
@@ -517,7 +520,7 @@ def _restorable_values(
 
 
 def edits_removed_with_item(
-    board: BoardContext, plan: pass_plan.RecordPlan, keys: Collection[str], events: Iterable[WebhookEvent], why: str
+    board: BoardContext, plan: pass_plan.EntityPlan, keys: Collection[str], events: Iterable[WebhookEvent], why: str
 ) -> dict[str, HistoryLine]:
     """Return the history lines about edits of these fields that were removed with the item, by the field's label.
 
@@ -672,7 +675,7 @@ def seen_after(
     now = read_at.isoformat()
     rows = {key: seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
     for key, field_plan in ({} if plan.creates else plan.fields).items():
-        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.lost_cells:
+        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.doubts.lost_cells:
             values, _ = rows.setdefault(key, ([], []))
             # Only the time of the newest value changes if it is the same.
             if values and values[-1].value == field_plan.remote_raw:

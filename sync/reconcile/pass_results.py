@@ -89,7 +89,7 @@ def _blocked_fields(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datet
             else:
                 entry[KEPT_BY].pop(KEPT_REMOTE, None)
         blocked[key] = entry
-    return blocked | {key: entry for key, entry in before.blocked_fields.items() if key in plan.set_aside}
+    return blocked | {key: entry for key, entry in before.blocked_fields.items() if key in plan.doubts.set_aside}
 
 
 def _comparable(value: Any) -> Any:
@@ -107,9 +107,9 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
         # Only the question about the record is decided again; conflicts about fields stay.
         conflicts.pop(ConflictKind.DELETE, None)
         if plan.asks_about_removal:
-            conflicts[ConflictKind.DELETE] = [plan.removal]
+            conflicts[ConflictKind.DELETE] = [plan.removal.sentence]
     else:
-        if plan.fields or plan.asks_which_item or plan.waits_for_other:
+        if plan.fields or plan.asks_which_item or plan.ending.is_behind_another:
             conflicts = {}  # this pass compared the fields, or searched for the item
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:
@@ -166,7 +166,7 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
     because of their job.
     """
-    ended = [request for request, _ in ended_requests(plan)]
+    ended = [request for request, _ in ended_requests(plan.open_requests, plan.records)]
     changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
     for key, record_plan in plan.records.items():
         if key not in changed and not _is_at_rest(facts, record_plan, has_job=key in with_jobs):
@@ -185,7 +185,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
-        or any(loop is not plan.history.loops.get(key) for key, loop in plan.loops.items())
+        or any(field.loop and field.loop is not plan.history.loops.get(key) for key, field in plan.fields.items())
     )
 
 
@@ -249,14 +249,15 @@ def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.Confli
     question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.DELETE), None)
     reason = _why_question_ended(plan) if question else ""
     if question and reason:
-        applied = {reports.RECORD_KEY: reason} if plan.result and plan.is_chosen else {}
+        is_answered = plan.removal is not None and plan.removal.is_chosen and bool(plan.removal.result)
+        applied = {reports.RECORD_KEY: reason} if is_answered else {}
         yield plan.conflict_report(ConflictKind.DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
 
 
 def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
     """Return why the question about the record is closed; empty if it stays open."""
-    if plan.result:
-        return plan.result
+    if plan.removal and plan.removal.result:
+        return plan.removal.result
     if plan.unlink_reason:
         return Message("record_was_unlinked")
     if not plan.is_synced:
@@ -319,7 +320,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         entry = plan.sync_state.blocked_fields.get(key, {})
         if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue
-        if field_plan.blocked_reason or field_plan.decision.is_left_out or key in plan.set_aside:
+        if field_plan.blocked_reason or field_plan.decision.is_left_out or key in plan.doubts.set_aside:
             undecided.append(key)
     return tuple(undecided)
 

@@ -103,7 +103,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     linked_now = assigned_items(plan)
     for deleted in planned:
-        deleted.lost_cells = cells_that_nobody_emptied(facts, deleted)
+        deleted.doubts.lost_cells = cells_that_nobody_emptied(facts, deleted)
         decide_deleted(facts, deleted, linked_now)
     approve_item_removals(planned, facts.approvals)
 
@@ -293,7 +293,7 @@ def edited_cells(
     """
     edits: list[reports.FieldConflict] = []
     for mapping in board.mapped:
-        tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.lost_cells
+        tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
         if tells_nothing or field_plan.direction_of(plan, mapping) not in directions:
             continue
         converter = board.converter(mapping, plan.record)
@@ -336,6 +336,7 @@ def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Ap
     return [
         plan.approval_request(
             choices.ApprovalKind.ITEMS,
+            plan.approval,
             f"The item of “{plan.record}”, which was deleted in NPD",
             {"record": str(plan.record)},
         )

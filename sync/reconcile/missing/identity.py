@@ -87,8 +87,10 @@ def identify_without_item(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan
             if first is not record:
                 reason = Message("other_comes_first", other=str(first), key=board.match_label)
                 plan.creates = False
-                plan.waits_for_other = True
-                plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=SEARCH_SECONDS)
+                plan.reason = reason
+                plan.ending = pass_plan.Ending(
+                    pass_plan.Outcome.DEFERRED, reason, SEARCH_SECONDS, is_behind_another=True
+                )
 
 
 def identify(

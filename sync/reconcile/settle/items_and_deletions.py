@@ -1,6 +1,6 @@
 """Settle everything but existing records: answers about identity, unmatched items, duplicates, deleted records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Any
 from uuid import UUID
@@ -314,7 +314,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
 
 
-def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPlan]) -> None:
     """Leave the second items of deleted records to people, and have them listed."""
     ignored_items = []
     for plan in (plan for plan in plans if plan.record.monday_id):
@@ -329,7 +329,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     run.enqueue_items(sorted(row.item_id for row in ignored_items))
 
 
-def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+def end_tombstones(run: pass_run.PassRun, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """End the tombstones of records that were created again under the same id."""
     created = [plan.id for plan in plans if any(job.operation != choices.UPDATE for job in plan.facts.claim.jobs)]
     if created:
@@ -348,7 +348,7 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
         is_reported = removed_as in REPORTED_STATES
         state = choices.TombstoneState(removed_as) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
-            state=state, note=plan.result, reason_code="", settled_at=SyncNow()
+            state=state, note=plan.removal and plan.removal.result, reason_code="", settled_at=SyncNow()
         )
     AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=ids).delete()
     open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]
