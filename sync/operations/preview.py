@@ -32,15 +32,16 @@ from sync.monday.text_forms import match_key
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
+from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.decide import RULES, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.deleted_records import new_item_removal_requests
 from sync.reconcile.missing.removed_items import by_whom, new_deletion_requests
-from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
+from sync.reconcile.settle.record_states import changed_records
 from sync.words.message import of_error
 
 

@@ -1,6 +1,4 @@
-"""Find edits on Monday that our writes overwrote, by change events, and report them to people.
-
-The conflict *overwritten* also gets the values that were lost with a replaced column or a removed item.
+"""Find edits on Monday that our writes overwrote, by change events.
 
 Between a pass's read and its write somebody may change the same cell, and Monday has no conditional write. So it is
 found out later: our write's event has a previous value that we had not read, or another person's event has a value
@@ -12,7 +10,6 @@ Implements, of docs/reference/merge:
 - W22 to W25 in after-a-write.md: an overwritten edit is asked about, or only kept in the history where a person's
   answer would change nothing
 - W7 there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
-- C3 in conflicts.md: how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +19,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
@@ -34,7 +30,7 @@ from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
-from sync.reconcile import our_writes, pass_plan, resolutions
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_same, reported_changes, texts_in
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.pass_plan import HistoryLine
@@ -552,117 +548,6 @@ def edits_removed_with_item(
 
 def _edit_in_words(value: str, mapping: FieldMapping) -> Message:
     return Message("edit_wrote" if value else "edit_emptied", value=value, label=mapping.label)
-
-
-def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
-    """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
-    closing_reason = _closing_reason(plan)
-    if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
-        return plan.conflict_report(ConflictKind.OVERWRITTEN, closing_reason=closing_reason)
-    if not plan.is_settled or plan.left_out:
-        return None
-    fields = [
-        FieldConflict(
-            line.key,
-            npd=line.values["after"] or None,
-            base=None,
-            monday=line.values["before"] or None,
-            reason=line.sentence,
-        )
-        for line in plan.lines_about_lost_values
-        if line.kind == ActivityKind.OVERWRITTEN
-    ]
-    fields += replaced_values(plan)
-    for key, field_plan in plan.fields.items():
-        # After a stale choice, the conflict shows the current value.
-        resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
-        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
-        if resolution and rejection == resolutions.STALE_RESOLUTION:
-            current = field_plan.display_local(field_plan.local_raw) or None
-            fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
-    keys = {conflict.key for conflict in fields}
-    reopened = resolutions.reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
-    again = [*reopened, *resolutions.overruled_values(plan)]
-    fields += [conflict for conflict in again if conflict.key not in keys]
-    # Also choices whose value both sides had already.
-    applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
-        key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.fields.items()
-        if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
-        and field_plan.decision.action is merge.Action.AGREED
-        and not field_plan.blocked_reason
-    }
-    rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
-    undo_results = resolutions.undo_results(plan, ConflictKind.OVERWRITTEN)
-    unmapped = dict.fromkeys(_unmapped_fields(plan), Message("field_unmapped"))
-    if not (fields or applied or rejected or undo_results or unmapped):
-        return None
-    return plan.conflict_report(
-        ConflictKind.OVERWRITTEN,
-        fields=fields,
-        applied=applied,
-        rejected=rejected,
-        inverse={key: resolutions.inverse_of(plan, plan.fields[key]) for key in applied if key in plan.fields},
-        undo_results=undo_results,
-        ended=unmapped,
-    )
-
-
-def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
-    """Return the fields whose lost value waits for a person after this pass."""
-    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
-    if _closing_reason(plan):
-        return []
-    report = conflict_report_of(plan)
-    if report is None:
-        return list(dict.fromkeys(waiting))
-    still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
-    return list(dict.fromkeys([*still_waiting, *(conflict.key for conflict in report.fields)]))
-
-
-def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
-    """Return Monday's values of open conflicts that were lost with a replaced column.
-
-    A person is asked about such a value once, if neither side has it any more.
-    """
-    facts = plan.facts
-    replaced: list[FieldConflict] = []
-    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == ConflictKind.FIELDS]
-    if not conflicts or not plan.is_settled or _closing_reason(plan):
-        return replaced
-    waiting = facts.open_fields(ConflictKind.OVERWRITTEN)
-    for conflict in conflicts:
-        for key in conflict.fields:
-            field_plan = plan.fields.get(key)
-            lost_value = conflict.monday.get(key)
-            if not lost_value or field_plan is None or field_plan.resolved_conflict or key in waiting:
-                continue
-            if not resolutions.is_column_replaced(plan, field_plan):
-                continue
-            if not field_plan.is_agreed and field_plan.conflict is None:
-                continue
-            monday = field_plan.conflict.monday if field_plan.conflict else None
-            if lost_value not in (field_plan.npd_value_after, monday):
-                reason = Message("value_was_replaced", label=field_plan.mapping.label, value=lost_value)
-                npd = field_plan.npd_value_after
-                replaced.append(FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
-    return replaced
-
-
-def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
-    """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
-    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.fields and key not in plan.fields]
-
-
-def _closing_reason(plan: pass_plan.RecordPlan) -> str:
-    """Return why nobody is asked about overwritten edits any more; empty if somebody may be."""
-    if plan.off_reason:
-        return plan.off_reason
-    if not (plan.record.monday_id or plan.link_to):
-        return Message("has_no_item")
-    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
-    all_unmapped = waiting and set(_unmapped_fields(plan)) == set(waiting)
-    return Message("all_unmapped") if all_unmapped else ""
 
 
 def seen_after(

@@ -15,15 +15,9 @@ from sync.fields.field_values import PassSettings
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
+from sync.reconcile.conflict_reports import open_lost_updates, report_of_overwritten
 from sync.reconcile.facts import PassFacts, RecordFacts, event_value
-from sync.reconcile.lost_updates import (
-    confirm_losses,
-    conflict_report_of,
-    find_lost_updates,
-    keep_lost_values,
-    note_lost_updates,
-    open_lost_updates,
-)
+from sync.reconcile.lost_updates import confirm_losses, find_lost_updates, keep_lost_values, note_lost_updates
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
 from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan, Removal
 from sync.reconcile.resolutions import STALE_RESOLUTION
@@ -333,7 +327,7 @@ def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: A
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
-    return conflict_report_of(plan)
+    return report_of_overwritten(plan)
 
 
 def chosen(**kinds: Any) -> dict[str, FieldPlan]:

@@ -91,34 +91,51 @@ def decide_removed_item(
 ) -> None:
     """Decide what happens to a record with a removed item: it waits, an act is carried out, or a person is asked."""
     state = removed_state(board, plan)
-    sync_state = plan.sync_state
-    seen_since = sync_state.removed_since if sync_state.remote_state in OFF_BOARD_STATES else None
-    since = seen_since or now
-    # How many passes in a row have found it in this state, including this one.
-    passes = (sync_state.removed_passes or 0) + 1 if seen_since and sync_state.remote_state == state else 1
-    sync_state.removed_since = since
-    sync_state.removed_passes = passes
-    sync_state.remote_state = state
     sentence = removal_sentence(plan, state, facts.actor)
-    plan.removal = removal = pass_plan.Removal(sentence)
+    plan.removal = pass_plan.Removal(sentence)
+    is_first_pass = _note_state(plan, state, now)
     if not plan.record.may_sync:
         plan.end_settled(sentences(sentence, Message("nothing_sent")))
         return
-    is_first_pass = since == now
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
         plan.add_lines(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
-    quiet_seconds = board.settings.removed_item_quiet_seconds
-    wait = quiet_seconds - (now - since).total_seconds()
-    if state == MISSING and passes < PASSES_BEFORE_ASKING and not plan.facts.is_asked_about_removal:
-        wait = max(wait, quiet_seconds)
+    wait = _seconds_to_wait(board, plan, now)
     if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         detail = sentences(sentence, Message("nothing_changed_or_sent"))
         plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
-        return
+    else:
+        _act_or_ask(board, plan, plan.removal, facts)
+
+
+def _note_state(plan: pass_plan.RecordPlan, state: str, now: datetime) -> bool:
+    """Note how its item is gone, since when, and in how many passes in a row; return whether this is the first one."""
+    sync_state = plan.sync_state
+    was_gone = sync_state.remote_state in OFF_BOARD_STATES and sync_state.removed_since is not None
+    is_same = was_gone and sync_state.remote_state == state
+    sync_state.removed_passes = (sync_state.removed_passes or 0) + 1 if is_same else 1
+    sync_state.removed_since = sync_state.removed_since if was_gone else now
+    sync_state.remote_state = state
+    return sync_state.removed_since == now
+
+
+def _seconds_to_wait(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> float:
+    """Return the rest of the quiet time; an item that isn't shown has to be missed by several passes, too."""
+    sync_state = plan.sync_state
+    quiet_seconds = board.settings.removed_item_quiet_seconds
+    wait = quiet_seconds - (now - (sync_state.removed_since or now)).total_seconds()
+    is_missed_rarely = sync_state.remote_state == MISSING and sync_state.removed_passes < PASSES_BEFORE_ASKING
+    return max(wait, quiet_seconds) if is_missed_rarely and not plan.facts.is_asked_about_removal else wait
+
+
+def _act_or_ask(
+    board: BoardContext, plan: pass_plan.RecordPlan, removal: pass_plan.Removal, facts: RemovedItemFacts
+) -> None:
+    """Decide on an act after the quiet time, by the board's policy or as a person chose; else ask a person."""
+    state = plan.sync_state.remote_state
     removal.edits = edits_since_agreed(board, plan)
-    removal.sentence = sentences(sentence, *_what_was_edited(board, removal.edits))
+    removal.sentence = sentences(removal.sentence, *_what_was_edited(board, removal.edits))
     options = removal_options(board.settings, plan.record, state, facts)
     problem = _choose_act(board, plan, removal, facts, [option.choose for option in options])
     if facts.is_removed_too_often and removal.act == acts.CREATE_ITEM and not removal.is_chosen:

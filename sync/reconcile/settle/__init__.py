@@ -34,7 +34,7 @@ from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import pass_plan, pass_results
+from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.changes import settle_record
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
@@ -45,7 +45,7 @@ from sync.reconcile.missing.removed_items import creating_job, deletion_must_wai
 from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
-from sync.reconcile.settle import items_and_deletions, pass_run
+from sync.reconcile.settle import items_and_deletions, pass_run, record_states
 from sync.records import authors, item_links, tombstones
 from sync.registry import target_of
 from sync.words.message import Message
@@ -195,20 +195,20 @@ def _write_dependent_rows(
     # stored if a record has failed for the last time.
     for record_plan in plans_there:
         duplicates.add_shown_values(run.board, record_plan)
-    reports = [report for record_plan in plans_there for report in pass_results.conflict_reports(record_plan)]
+    reports = [report for record_plan in plans_there for report in conflict_reports.conflict_reports(record_plan)]
     for report in reports:
         _add_editors(run, report)
     save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        pass_results.complete_sync_state(record_plan, before, facts.now)
+        record_states.complete_sync_state(record_plan, before, facts.now)
         record_plan.sync_state.pk = before.pk
         record_plan.sync_state.sync_batch_id = run.batch_id
         record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
         record_plan.sync_state.api_calls_count = run.calls
     of_pass = ("sync_batch_id", "sync_duration_ms", "api_calls_count")
-    db.update_many([record_plan.sync_state for record_plan in existing], [*pass_results.STORED, *of_pass])
+    db.update_many([record_plan.sync_state for record_plan in existing], [*record_states.STORED, *of_pass])
     _store_awaited(run, existing)
     # The items of these records are back, or they will have none, so relations to them don't wait any more.
     no_longer_awaited = []
@@ -388,7 +388,7 @@ def _write_statuses(run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPl
     for record_plan in existing:
         key = record_plan.id
         has_open_work = key in with_open_work
-        statuses[key] = pass_results.sync_status(run.board, record_plan, has_open_work=has_open_work)
+        statuses[key] = record_states.sync_status(run.board, record_plan, has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
@@ -401,6 +401,6 @@ def _write_statuses(run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPl
         run.records.filter(pk__in=record_ids).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         stored = SyncMetadata.objects.of(run.entity_type, record_ids)
-        stored.update(sync_status=pass_results.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
+        stored.update(sync_status=record_states.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
     if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)

@@ -28,7 +28,7 @@ from sync.models import (
 )
 from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import pass_plan
+from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
@@ -302,7 +302,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
     finished = [deleted for deleted in settled if deleted.is_settled]
     ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
-    save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
+    save_reports([report for deleted in settled for report in conflict_reports.deletion_reports(deleted)])
     for deleted in settled:
         deleted_records.take_lines_and_landed_intents(deleted)
     run.store_history(settled)
