@@ -9,6 +9,7 @@ from string import Formatter
 
 import pytest
 
+from sync.words.message import Message
 from sync.words.table import TEMPLATES
 from tests.architecture.test_arrows import ROOT, modules
 
@@ -88,6 +89,16 @@ def test_each_message_has_a_row_and_gives_what_that_names() -> None:
             if needed - names or names - known:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {codes} {needed - names or names - known}")
     assert not wrong
+
+
+@pytest.mark.parametrize("value", ["Ann", Message("edits_come_in")])
+@pytest.mark.parametrize("optional", [names_in, lambda template: set()])
+def test_no_message_has_two_full_stops_a_gap_or_an_open_place(
+    value: str, optional: Callable[[str], set[str]]
+) -> None:
+    needed = {code: names_in(OPTIONAL.sub("", template)) | optional(template) for code, template in TEMPLATES.items()}
+    read = {code: Message(code, **dict.fromkeys(names, value)) for code, names in needed.items()}
+    assert {code: text for code, text in read.items() if re.search(r"[.?!]\.|\s\.| \Z|  |[{}]|\[\[|\]\]", text)} == {}
 
 
 @pytest.mark.parametrize("room", WITHOUT_SENTENCES)
