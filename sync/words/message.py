@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from string import Formatter
 from typing import Any, Self
 
@@ -31,6 +31,9 @@ class _Words(Formatter):
     """Fills in a template as table.py explains it."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec == "or":
+            quoted = [f"“{element}”" for element in value]
+            return " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
         if isinstance(value, list):
             return (format_spec or " ").join(value)
         if format_spec == "capital":
@@ -166,7 +169,7 @@ class MessageField(models.TextField):  # type: ignore[type-arg]
     def get_prep_value(self, value: Any) -> Any:
         return as_text(value) if isinstance(value, str) else value
 
-    def from_db_value(self, value: str | None, _expression: Any, _connection: Any) -> str | None:
+    def from_db_value(self, value: str | None, _expression: Any, _connection: Any) -> Any:
         return self.to_python(value)
 
     def to_python(self, value: Any) -> Any:
