@@ -39,9 +39,9 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.deleted_records import new_item_removal_requests
 from sync.reconcile.missing.removed_items import by_whom, new_deletion_requests
+from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
-from sync.reconcile.settle.record_states import changed_records
 from sync.words.message import of_error
 
 

@@ -370,7 +370,7 @@ class EntityPlan:
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
     def approval_request(
-        self, kind: choices.ApprovalKind, state: choices.ApprovalState, label: str, values: Mapping[str, Any]
+        self, kind: choices.ApprovalKind, state: choices.ApprovalState, label: Message, values: Mapping[str, Any]
     ) -> ApprovalRequest:
         """Return the request to store for a removal: counted as done, or waiting."""
         return ApprovalRequest(

@@ -15,7 +15,7 @@ from sync.monday.board_items import Item
 from sync.operations.comparison import differing_fields
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.facts import RecordFacts, RecordHistory
-from sync.reconcile.settle.record_states import changed_records, complete_sync_state
+from sync.reconcile.record_states import changed_records, complete_sync_state
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
 from tests.support.words import said

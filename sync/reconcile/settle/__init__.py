@@ -34,7 +34,7 @@ from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import conflict_reports, pass_plan
+from sync.reconcile import conflict_reports, pass_plan, record_states
 from sync.reconcile.changes import settle_record
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
@@ -45,7 +45,7 @@ from sync.reconcile.missing.removed_items import creating_job, deletion_must_wai
 from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
-from sync.reconcile.settle import items_and_deletions, pass_run, record_states
+from sync.reconcile.settle import items_and_deletions, pass_run
 from sync.records import authors, item_links, tombstones
 from sync.registry import target_of
 from sync.words.message import Message
