@@ -657,11 +657,20 @@ def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Clie
     assert (ann.organization, Organization.objects.count()) == (None, 0)
 
 
-def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
-    imported(browser, "Name,Email\nAnn,ann@x.org\n")
-    browser.force_login(staff_who_may("change_contact", "view_contact"))
+def test_an_undo_is_offered_only_to_who_may_delete_all_that_was_made(browser: Client) -> None:
+    imported(browser, "Name,Email,Company\nAnn,ann@x.org,Nova\n", create_missing="on")
+    rights = {"view_activityline", "view_contact", "change_contact", "delete_contact"}
+    for missing in ("", "delete_contact", "delete_organization"):
+        codes = (rights | {"delete_organization"}) - {missing}
+        browser.force_login(staff_who_may(*codes, name=f"without {missing}"))
+        activity = browser.get("/admin/sync/activityline/").content.decode()
+        assert (undo_address() in activity) == (not missing), missing
+        assert browser.get(undo_address()).status_code == (403 if missing else 200)
     assert browser.post(undo_address(), {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
+    importer = {"add_contact", "change_contact", "import_contact", "view_contact"}
+    browser.force_login(staff_who_may(*importer, name="importer"))
+    assert "Undo" not in imported(browser, "Name,Email\nBob,bob@x.org\n")
 
 
 # --- limits and rights ---
