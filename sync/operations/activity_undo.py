@@ -111,8 +111,10 @@ def undo_states(act_ids: Collection[UUID], user: Any) -> dict[UUID, str]:
     undos = ActivityLine.objects.filter(undoes__isnull=False)
     in_force = undos.exclude(pk__in=undos.values("undoes")).values("undoes")
     act = models.Case(models.When(batch_id__in=act_ids, then="batch_id"), default="fold_id")
-    lines = lines_of_acts(act_ids).order_by().annotate(
-        whole_act=act, deletes=models.Q(kind=ActivityKind.IMPORT, key="", entity_id__isnull=False)
+    lines = (
+        lines_of_acts(act_ids)
+        .order_by()
+        .annotate(whole_act=act, deletes=models.Q(kind=ActivityKind.IMPORT, key="", entity_id__isnull=False))
     )
     numbers = lines.values("whole_act", "entity_type", "deletes").annotate(
         all=models.Count("pk"), undone=models.Count("pk", filter=models.Q(pk__in=in_force))

@@ -370,6 +370,30 @@ def test_refused_rows_can_be_imported_again_as_they_are(browser: Client) -> None
 
 
 @pytest.mark.parametrize(
+    ("cells", "expected", "reason"),
+    [
+        ("Bob,b@x.org,one ::: two,", {"Name": "Bob", "Email": "b@x.org", "Notes": "one ::: two"}, ""),
+        ("Bob,b@x.org,,-", {"Name": "Bob", "Email": "b@x.org"}, ""),
+        (f"Bob,b@x.org,,{'y' * 256}", {"Name": "Bob", "Email": "b@x.org"}, "at most 255 characters"),
+        ("Ann,none,hi,", {"Notes": "hi"}, "valid email address. It is left out. Found by its name alone."),
+    ],
+)
+def test_no_cell_costs_another_one_and_none_goes_unsaid(
+    browser: Client, cells: str, expected: dict[str, str], reason: str
+) -> None:
+    contact("Ann", "ann@x.org")
+    page = preview(browser, f"Name,Email,Notes,Company\n{cells}\n", create_missing="on")
+    [row] = page.context["result"].valid_rows()
+    assert {name: new for name, _, new in row.diff} == expected
+    said = " ".join([*(f"{text} It is left out." for text in row.left_out), row.doubt])
+    assert (reason in said, bool(said.strip())) == (True, bool(reason))
+
+
+def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
+    assert refused(preview(browser, "Name,Email\n\u200b,a@x.org\n")) == {2: "Name: It is empty."}
+
+
+@pytest.mark.parametrize(
     ("encoding", "text", "likely"),
     [
         ("mac_roman", "Jürgen Weiß-Müller", "Mac Roman"),
