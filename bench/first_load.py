@@ -34,7 +34,7 @@ DEATHS = {
     "when records are claimed and nothing is read": ("sync.reconcile.gather.read_facts", 0.0),
     "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
     "while Monday works": (f"{ACT}.check_intent_age", CALL_MS / 2_000),
-    "when Monday has answered, before that is stored": ("sync.reconcile.changes.take_answer", 0.0),
+    "when Monday has answered, before that is stored": (f"{ACT}.take_answer", 0.0),
     "before a pass is settled": (f"{RECONCILE}.settle_pass", 0.0),
 }
 

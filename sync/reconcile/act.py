@@ -30,7 +30,8 @@ from sync.monday.lag import LOOKS
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import changes, gather, pass_plan
+from sync.reconcile import gather, pass_plan
+from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
@@ -63,11 +64,11 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
     # The records' values are sent, and their items created.
-    changed, created = changes.item_writes(board, plan)
-    executor.send(CallKind.CHANGE, changed)
-    executor.create(created)
-    for write in (*changed, *created):
-        changes.take_answer(plan.records[write.record_id], write.answer)
+    changes, creates = item_writes(board, plan)
+    executor.send(CallKind.CHANGE, changes)
+    executor.create(creates)
+    for write in (*changes, *creates):
+        take_answer(plan.records[write.record_id], write.answer)
     send_duplicates(executor, plan)
 
 
@@ -652,7 +653,7 @@ def outdated_writes(board: BoardContext, writes: Sequence[Write]) -> dict[Write,
             # A record may have got the item, or the deleted record may have been restored.
             if write.item_id in owned or (write.removes and record is not None):
                 outdated[write] = CHANGED
-        elif record is None or changes.settings_of(record) != write.settings:
+        elif record is None or settings_of(record) != write.settings:
             outdated[write] = SETTINGS_CHANGED
     return outdated
 
@@ -715,5 +716,5 @@ def unchanged_write(board: BoardContext, beside: Sequence[Write]) -> Write | Non
     if record is None:
         return None
     values = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    settings_now = changes.settings_of(record)
+    settings_now = settings_of(record)
     return Write(record.pk, str(record.monday_id), values, settings=settings_now, is_divided=True)
