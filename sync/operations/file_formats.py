@@ -294,7 +294,7 @@ def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _is_repeated(rows: tuple[Row, Row]) -> bool:
-    """Whether a row repeats a heading: its only cell stands in the same place, or one of its cells has the same text."""
+    """Whether a row repeats a heading: its only cell stands in the same place, or one of its texts is the same."""
     row, heading = ({place: cell for place, cell in enumerate(cells) if cell} for _, cells in rows)
     is_alike = row.keys() == heading.keys()
     return is_alike and (len(row) == 1 or not row.items().isdisjoint(heading.items()))
