@@ -305,7 +305,7 @@ def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
     try:
         listing.read()
     except errors.MondayError as error:
-        plan.problem = f"The board could not be listed. {error.sentence}"
+        plan.problem = f"The board could not be listed. {of_error(error)}"
         return
     # The real run lists the board, too.
     plan.calls = listing.calls + CALLS_BEFORE_LISTING

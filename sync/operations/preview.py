@@ -156,8 +156,9 @@ def decide_pass(
         # The next real pass would do without the missing column, too.
         again = decide_pass(facts.board, claims, gatherer, records)
         return replace(again, calls=calls + again.calls)
-    end_unread(facts, plan, pass_plan.Ending(pass_plan.Outcome.RELEASED, of_error(error)))
-    return PlannedPass(facts, plan, calls, error.sentence)
+    reason = of_error(error)
+    end_unread(facts, plan, pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
+    return PlannedPass(facts, plan, calls, reason)
 
 
 def pass_steps(planned_pass: PlannedPass, entity_id: UUID) -> Iterator[str]:
