@@ -310,7 +310,7 @@ class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnl
     list_display = ("state_badge", "about", "change", "since", "decided")
     list_display_links = ("state_badge",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), admin_base.EntityFilter)
-    search_fields = ("label", "remote_id", "entity_id")
+    search_fields = ("label__says", "remote_id", "entity_id")
     search_help_text = "Name, item's number"
     ordering = ("-id",)
     fields = ("about", "change", "remote_id", "since", "state_badge", "decided", "decided_at")

@@ -320,11 +320,15 @@ class AttentionViewSet(api_base.ApiView, mixins.ListModelMixin, viewsets.Generic
 class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
     """A deletion or an emptied field, with a person's decision or without one yet."""
 
+    label_code = api_base.message_code("label")
     decided_by = serializers.StringRelatedField[Any](allow_null=True)
 
     class Meta:
         model = ApprovalRequest
-        fields = ["id", "entity_type", "entity_id", "kind", "key", "state", "label", "at", "decided_at", "decided_by"]
+        fields = [
+            *("id", "entity_type", "entity_id", "kind", "key", "state", "label", "label_code"),
+            *("at", "decided_at", "decided_by"),
+        ]
         read_only_fields = fields
 
 

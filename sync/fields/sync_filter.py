@@ -16,6 +16,7 @@ from django.db import models
 from sync.merge import Side, Unknown
 from sync.monday.board_items import GROUP
 from sync.monday.conversion import Canonical
+from sync.words.message import Message
 
 # For each side; nobody can keep more in mind.
 MAX_CONDITIONS = 20
@@ -55,13 +56,13 @@ class FilterCondition:
     def to_json(self) -> dict[str, Any]:
         return {"field": self.field, "op": str(self.op), "values": list(self.values), "labels": list(self.labels)}
 
-    def text(self, name: str) -> str:
+    def text(self, name: str) -> Message:
         """Return the condition as a clause; `name` is the field's."""
-        return f"{name} {_clause(self.op, self.labels)}"
+        return Message(f"field_{self.op}", field=name, values=list(self.labels))
 
-    def failure(self, name: str) -> str:
+    def failure(self, name: str) -> Message:
         """Return the opposite of the condition as a clause."""
-        return f"{name} {_clause(_OPPOSITES[self.op], self.labels, fails=True)}"
+        return Message(f"field_{_OPPOSITES[self.op]}", field=name, values=list(self.labels))
 
 
 _OPPOSITES = {
@@ -69,16 +70,8 @@ _OPPOSITES = {
     FilterOp.IS_NOT: FilterOp.IS,
     FilterOp.FILLED: FilterOp.EMPTY,
     FilterOp.EMPTY: FilterOp.FILLED,
-    FilterOp.CONTAINS: FilterOp.CONTAINS,
+    FilterOp.CONTAINS: "contains_none",
 }
-
-
-def _clause(op: FilterOp, labels: Sequence[str], *, fails: bool = False) -> str:
-    if not op.takes_values:
-        return str(op.label)
-    quoted = [f"“{label}”" for label in labels]
-    named = " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
-    return f"doesn't contain {named}" if fails and op is FilterOp.CONTAINS else f"{op.label} {named}"
 
 
 @dataclass(frozen=True)

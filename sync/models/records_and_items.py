@@ -264,7 +264,7 @@ class ApprovalRequest(models.Model):
     kind = models.CharField(max_length=20, choices=choices.ApprovalKind.choices)
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=choices.ApprovalState.choices)
-    label = models.TextField("what would be deleted or emptied", blank=True, db_default="")
+    label = MessageField("what would be deleted or emptied", blank=True, db_default="")
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT, blank=True)
     at = models.DateTimeField(db_default=SyncNow())
     decided_at = models.DateTimeField(null=True, blank=True)

@@ -413,7 +413,7 @@ def _plan_local_write(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan,
     except field_values.RelatedNotFound as not_found:
         _await_related(field_plan, not_found)
     except ValidationError as invalid:
-        reason = Message("npd_cannot_take", quote=" ".join(invalid.messages).removesuffix("."))
+        reason = Message("npd_cannot_take", quote=" ".join(invalid.messages))
         field_plan.block(BlockedCode.INVALID, reason)
 
 

@@ -495,7 +495,7 @@ def overridden_line(
         return converter.from_text(lost_value, local_raw)
 
     values = _restorable_values(converter, lost_value, local_raw, restore)
-    editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else "Somebody"
+    editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else Message("somebody")
     sent = f"“{values['after']}”" if values["after"] else Message("empty_value")
     sentence = Message(code, editor=editor, edit=_edit_in_words(lost_value, mapping), sent=sent)
     return HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
@@ -541,7 +541,7 @@ def edits_removed_with_item(
         )
         edits = [change for change in changes if (change.key, change.value) == (mapping.key, value)]
         user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
-        editor = monday_user_name(user_id, board.settings.people) if user_id else "Somebody"
+        editor = monday_user_name(user_id, board.settings.people) if user_id else Message("somebody")
         sentence = Message("edit_removed", editor=editor, edit=_edit_in_words(lost_value, mapping), why=why)
         lines[mapping.label] = HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
     return lines

@@ -415,7 +415,9 @@ class RecordPlan:
         item_id = (self.record.monday_id or "") if item_id is None else item_id
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
-    def approval_request(self, kind: choices.ApprovalKind, label: str, values: Mapping[str, Any]) -> ApprovalRequest:
+    def approval_request(
+        self, kind: choices.ApprovalKind, label: Message, values: Mapping[str, Any]
+    ) -> ApprovalRequest:
         """Return the request to store for its act: counted as done, or waiting."""
         assert self.approval is not None
         return ApprovalRequest(

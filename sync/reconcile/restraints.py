@@ -111,7 +111,8 @@ def _loop_after_pass(
 def throttle_reason(loop: WriteLoop, label: str) -> Message:
     """Return why nothing is sent to the field, and what a person can do; pages add the time."""
     times = len(loop.times)
-    return Message("throttled" if times > 1 else "throttled_again", by=loop.by or "Somebody", label=label, times=times)
+    by = loop.by or Message("somebody")
+    return Message("throttled" if times > 1 else "throttled_again", by=by, label=label, times=times)
 
 
 def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -225,14 +226,15 @@ def _clear_request(
 ) -> ApprovalRequest:
     mapping = field_plan.mapping
     displayed = field_plan.converter.display(value)
+    values = {"record": str(plan.record), "label": mapping.label, "value": displayed}
     return ApprovalRequest(
         entity_type=plan.record.entity_type(),
         entity_id=plan.id,
         remote_id=plan.item_id,
         kind=kind,
         key=mapping.key,
-        label=f"{mapping.label} “{displayed}” of {plan.record}",
-        values={"record": str(plan.record), "label": mapping.label, "value": displayed},
+        label=Message("approval_of_value", **values),
+        values=values,
         state=choices.ApprovalState.PENDING,
     )
 

@@ -30,7 +30,7 @@ from sync.records.authors import person_line
 from sync.words.message import Message, to_json
 
 # Payload keys of a record's job.
-UNLINK_KEY = "unlink"  # the reason to unlink it
+UNLINK_KEY = "unlink"  # who asked for it
 RECREATE_KEY = "recreate"  # a person requested a new item for its removed one
 RECORD_RESTORED_KEY = "restored"  # a person restored it, so it needs an item
 NEW_ITEM_KEY = "new_item"  # a person said that none of the items that were found is its own: it gets a new one
@@ -122,7 +122,7 @@ def left_by_deleted_record(entity_type: str, item_id: str, name: str) -> Ignored
 
 def request_unlink(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     """Request that the next passes of these records unlink them."""
-    payload = {UNLINK_KEY: f"{by} unlinked it", "by": by}
+    payload = {UNLINK_KEY: by, "by": by}
     with transaction.atomic():
         enqueue(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from string import Formatter
 from typing import Any, Self
 
@@ -30,11 +30,10 @@ def quote_value(value: str | None) -> str:
 class _Words(Formatter):
     """Fills in a template as table.py explains it."""
 
-    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        value = kwargs.get(str(key))
-        return "" if value is None else value
-
     def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec == "or":
+            quoted = [f"“{element}”" for element in value]
+            return " or ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
         if isinstance(value, list):
             return (format_spec or " ").join(value)
         if format_spec == "capital":
@@ -53,7 +52,14 @@ class _Words(Formatter):
             names = [name for _text, name, _spec, _conversion in self.parse(match[1]) if name]
             return match[1] if all(params.get(name) for name in names) else ""
 
-        return self.vformat(_OPTIONAL.sub(optional, template), (), params)
+        sentence = ""
+        for text, name, spec, _conversion in self.parse(_OPTIONAL.sub(optional, template)):
+            # A value may be a sentence, which has its own full stop.
+            sentence += text[1:] if text.startswith(".") and sentence.endswith((".", "?", "!")) else text
+            if name:
+                value = params.get(name)
+                sentence += self.format_field("" if value is None else value, spec or "")
+        return sentence
 
 
 _WORDS = _Words()
@@ -141,6 +147,9 @@ class JSONWithMessages(models.JSONField):
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return from_json(super().from_db_value(value, expression, connection))
 
+    def value_to_string(self, obj: models.Model) -> Any:
+        return to_json(self.value_from_object(obj))
+
 
 def as_text(message: str) -> str:
     """Return a message, or an empty text, as a column has it; other text gets a code that the laws refuse."""
@@ -160,8 +169,15 @@ class MessageField(models.TextField):  # type: ignore[type-arg]
     def get_prep_value(self, value: Any) -> Any:
         return as_text(value) if isinstance(value, str) else value
 
-    def from_db_value(self, value: str | None, _expression: Any, _connection: Any) -> str | None:
-        return from_json(json.loads(value)) if value else value
+    def from_db_value(self, value: str | None, _expression: Any, _connection: Any) -> Any:
+        return self.to_python(value)
+
+    def to_python(self, value: Any) -> Any:
+        """Return a message of what a column or a file of `dumpdata` has."""
+        return value if not value or isinstance(value, Message) else from_json(json.loads(value))
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return as_text(self.value_from_object(obj))
 
 
 def reason_of(error: Exception) -> Message:

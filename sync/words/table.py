@@ -2,7 +2,8 @@
 
 `{name}` is a value or another message; `{name:quoted}` a value in quotation marks on one line, or “(empty)”;
 `{name:value}` the same uncut, or “empty”; `{name:because}` a reason after a colon, or a full stop; `{name:capital}` a
-clause that begins a sentence; `{name:; }` a list with semicolons. `[[…]]` is left out unless each value in it is given.
+clause that begins a sentence; `{name:; }` a list with semicolons, `{name:or}` quoted values of which one holds.
+`[[…]]` is left out unless each value in it is given. A value that is a sentence takes no second full stop.
 """
 
 from collections.abc import Mapping
@@ -88,10 +89,18 @@ TEMPLATES: Mapping[str, str] = {
     "restored_by": "Restored by {by}.",
     "not_restored": "NPD's database can't take “{record}” back: {quote}",
     "record_restored": "Restored as it was when it was deleted.",
+    "somebody": "Somebody",
+    "unlinked_by": "{by} unlinked it",
     "unlinked": "Unlinked from its item: {why}. Its sync is off; both sides keep what they have. “Link again” on the "
     "record's page undoes it.",
     "deleted_too": "{removal} So it was deleted in NPD too, {decided_by}.",
     # The filter.
+    "field_is": "{field} is {values:or}",
+    "field_is_not": "{field} is not {values:or}",
+    "field_is_filled": "{field} is filled",
+    "field_is_empty": "{field} is empty",
+    "field_contains": "{field} contains {values:or}",
+    "field_contains_none": "{field} doesn't contain {values:or}",
     "field_on_monday": "{field} on Monday",
     "filter_leaves_out": "Left out by the filter: {condition}.",
     "filter_unknown": "Whether the filter leaves it out is not known, for {field} can't be read.",
@@ -124,6 +133,10 @@ TEMPLATES: Mapping[str, str] = {
     "many at once.",
     "emptied_unreported": "{label} is empty on Monday, and nobody is known to have emptied it. What becomes of "
     "“{value}” waits for somebody to choose.",
+    "approval_of_value": "{label} “{value}” of {record}",
+    "approval_of_item": "The item of “{record}”, which was deleted in NPD",
+    "approval_of_second_item": "The second item of “{record}”, created by a call whose answer was lost",
+    "approval_of_record": "{record}",
     "approval_over": "Nothing waits for approval any more: {request}.",
     "approved": "Approved “{kind}”: {request}.",
     "rejected": "Rejected “{kind}”: {request}.",

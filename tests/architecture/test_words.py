@@ -9,6 +9,7 @@ from string import Formatter
 
 import pytest
 
+from sync.words.message import Message
 from sync.words.table import TEMPLATES
 from tests.architecture.test_arrows import ROOT, modules
 
@@ -18,8 +19,8 @@ DOORS = ("conflicts/pages", "sync/admin", "sync/api", "sync/management")
 TABLE = ROOT / "sync/words/table.py"
 # Codes that a name ends: of a kind of error, a line about a conflict, a way, a wait, a side, a reason.
 NAMED = (
-    *("advice_", "answered_", "because_", "conflict_", "effect_", "get_back_", "label_", "overruled_", "unmatched_"),
-    *("waits_", "way_", "stopped_", "refused_"),
+    *("advice_", "answered_", "because_", "conflict_", "effect_", "field_", "get_back_", "label_", "overruled_"),
+    *("waits_", "way_", "stopped_", "refused_", "unmatched_"),
 )
 OPTIONAL = re.compile(r"\[\[.*?\]\](?!\])")
 LABELS = ("Who is this?",)  # of a kind of conflict
@@ -88,6 +89,14 @@ def test_each_message_has_a_row_and_gives_what_that_names() -> None:
             if needed - names or names - known:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {codes} {needed - names or names - known}")
     assert not wrong
+
+
+@pytest.mark.parametrize("value", ["Ann", Message("edits_come_in")])
+@pytest.mark.parametrize("optional", [names_in, lambda template: set()])
+def test_no_message_has_two_full_stops_a_gap_or_an_open_place(value: str, optional: Callable[[str], set[str]]) -> None:
+    needed = {code: names_in(OPTIONAL.sub("", template)) | optional(template) for code, template in TEMPLATES.items()}
+    read = {code: Message(code, **dict.fromkeys(names, value)) for code, names in needed.items()}
+    assert {code: text for code, text in read.items() if re.search(r"[.?!]\.|\s\.| \Z|  |[{}]|\[\[|\]\]", text)} == {}
 
 
 @pytest.mark.parametrize("room", WITHOUT_SENTENCES)

@@ -318,7 +318,7 @@ def with_payload(case: Removal, **payload: Any) -> Removal:
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
     assert (plan.act, plan.is_chosen) == (CREATE, True)
-    unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
+    unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
     assert decide(not_shown).ending.outcome is Outcome.DEFERRED

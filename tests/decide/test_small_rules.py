@@ -80,7 +80,7 @@ def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: di
 @pytest.mark.parametrize("act", [RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE])
 def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPolicy) -> None:
     record_plan = RecordPlan(
-        settled(payload={UNLINK_KEY: "Mary unlinked it"}),
+        settled(payload={UNLINK_KEY: "Mary"}),
         ending=Ending(Outcome.SETTLED),
         removal="It was deleted.",
         act=act,

@@ -1,6 +1,7 @@
 """A message reads as its sentence and is stored as its code and values; it is found by what it says."""
 
 import pytest
+from django.core import serializers
 from django.db.models import JSONField
 from django.db.models.functions import Cast
 
@@ -58,3 +59,13 @@ def test_a_stored_message_whose_row_changed_or_is_gone_can_be_read(db: None) -> 
 def test_a_message_is_found_by_its_values_and_its_words_alone(db: None, text: str, finds: bool) -> None:
     line_with(Message("item_created", item='Zoë "Z" [x]'))
     assert ActivityLine.objects.filter(sentence__says=text).exists() is finds
+
+
+def test_a_dump_of_the_database_keeps_codes_and_values(db: None) -> None:
+    line = line_with(Message("not_restored", record="Ann", quote=Message("item_created", item="Ann")))
+    dumped = serializers.serialize("json", [line])
+    line.delete()
+    for row in serializers.deserialize("json", dumped):
+        row.save()
+    loaded = ActivityLine.objects.get()
+    assert [loaded.sentence.to_json(), loaded.values["why"].to_json()] == [line.sentence.to_json()] * 2

@@ -43,12 +43,12 @@ def test_the_sync_state_reads_failed_until_the_last_dead_letter_is_discarded() -
 
 def test_dead_letters_of_one_record_that_are_retried_together_ask_for_what_each_asked_for() -> None:
     contact = _with_sync_state()
-    for payload in ({"unlink": "pat unlinked it", "by": "pat"}, {"by": "bob"}, {}):
+    for payload in ({"unlink": "pat", "by": "pat"}, {"by": "bob"}, {}):
         dead = _dead(contact, "to_monday")
         SyncQueue.objects.filter(pk=dead.pk).update(payload=payload)
     retry_all(SyncQueue.objects.all(), "mary")
     again = SyncQueue.objects.get(status="pending")
-    assert (again.payload["unlink"], again.payload["by"]) == ("pat unlinked it", "mary")
+    assert (again.payload["unlink"], again.payload["by"]) == ("pat", "mary")
     assert again.payload["retried"]["job"] == dead.pk
 
 

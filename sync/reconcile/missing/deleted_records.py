@@ -336,7 +336,7 @@ def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Ap
     return [
         plan.approval_request(
             choices.ApprovalKind.ITEMS,
-            f"The item of “{plan.record}”, which was deleted in NPD",
+            Message("approval_of_item", record=str(plan.record)),
             {"record": str(plan.record)},
         )
         for plan in plans

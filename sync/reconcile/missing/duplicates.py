@@ -214,7 +214,7 @@ def archive_request(duplicate: pass_plan.ItemPlan) -> ApprovalRequest:
         remote_id=duplicate.item.id,
         kind=ApprovalKind.ITEMS,
         key="copy",
-        label=f"The second item of “{record}”, created by a call whose answer was lost",
+        label=Message("approval_of_second_item", record=str(record)),
         values={"record": str(record)},
         state=ApprovalState.DONE,
     )

@@ -60,8 +60,9 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
 
 def requested_unlink(facts: RecordFacts) -> str:
-    """Return why a person asked to unlink the record, as a clause; empty if nobody did, or it has no item."""
-    return str(facts.claim.payload.get(UNLINK_KEY, "")) if facts.record.monday_id else ""
+    """Return that a person asked to unlink the record, as a clause; empty if nobody did, or it has no item."""
+    by = facts.claim.payload.get(UNLINK_KEY)
+    return Message("unlinked_by", by=by) if by and facts.record.monday_id else ""
 
 
 def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -370,7 +371,7 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     return [
         record_plan.approval_request(
             choices.ApprovalKind.RECORDS,
-            field_values.record_name(record_plan.record),
+            Message("approval_of_record", record=field_values.record_name(record_plan.record)),
             {edit.key: edit.npd for edit in record_plan.edits},
         )
         for record_plan in plan.records.values()
