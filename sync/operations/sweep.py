@@ -146,6 +146,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             breaker.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
+    _enqueue_undecided_items(link)
     if new_events:
         log.info("sweep found", board=link.entity_type, events=new_events)
     return SweepResult(new_events)
@@ -215,7 +216,6 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     )
     if not gap:
         _note_end_of_log(link, now - grace)
-    _enqueue_undecided_items(link)
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return new_events

@@ -28,9 +28,9 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
-from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
+from sync.operations.verification import verification_sentence
 from sync.words.message import of_error
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
@@ -141,7 +141,8 @@ def _monday_results() -> list[CheckResult]:
             return account.check_account(account.parse_account_info(error.answer), api_version)
         subject = _SUBJECTS.get(error.scope, "connection")
         on_server = error.kind.for_administrator
-        return [CheckResult("problem", subject, without_secrets(error.message), error.advice, for_administrator=on_server)]
+        message = without_secrets(error.message)
+        return [CheckResult("problem", subject, message, error.advice, for_administrator=on_server)]
     monday = connector(urgent=True)
     links = [(spec, lookups.link_of(spec.entity_type)) for spec in registry.entities()]
     results = account.check_account(account_info, api_version)

@@ -44,7 +44,7 @@ from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
 from sync.operations import preview
-from sync.operations.preview import ChangeKind, PlannedChange
+from sync.operations.planned_changes import ChangeKind, PlannedChange
 from sync.operations.setup import board_setup, selection
 from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
 from sync.outbox.claim import Claim
@@ -392,7 +392,7 @@ def plan_board(
             PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=of_error(error))
         )
     for planned_pass in planned_passes:
-        plan.changes += preview.plan_changes(planned_pass)
+        plan.changes += planned_pass.changes
         number = len(planned_pass.plan.records) + len(planned_pass.plan.items)
         plan.calls += preview.cost_of(planned_pass, number)
     records = _note_outcome(plan, listing, planned_passes)
