@@ -1,11 +1,12 @@
-"""What a pass decides: one plain draft for each record, which the rules fill in.
+"""What a pass decides: one plain plan for each record, which the rules fill in.
 
-A rule takes the facts (`PassFacts`), which never change, and the draft (`Plan`), which it changes; decide.py lists the
-rules. All types of drafts are in this file because every rule reads what other rules decided.
+A rule takes the facts (`PassFacts`), which never change, and the `Plan`, which it changes; decide.py lists the rules.
+All types of plans are in this file because every rule reads what other rules decided.
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
-deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. A `Write` is what act.py
-sends of a plan; a `WriteAnswer` is what came of it.
+deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. What a record has in
+common with a deleted one is in `EntityPlan`. A `Write` is what act.py sends of a plan; a `WriteAnswer` is what came of
+it.
 """
 
 from __future__ import annotations
@@ -409,7 +410,7 @@ class EntityPlan:
         )
 
     def copied(self) -> Self:
-        """Return a draft with the same content, to go on with; this one stays as it is."""
+        """Return a plan with the same content, to go on with; this one stays as it is."""
         other = copy(self)
         other.sync_state = copy(self.sync_state)
         other.log = [*self.log]
@@ -479,7 +480,7 @@ class RecordPlan(EntityPlan):
     removal: Removal | None = None  # of its item
     link_to: str | None = None  # the id of the item that this pass links or creates
     creates: bool = False  # the record gets a new item
-    answered_questions: frozenset[UUID] = frozenset()  # conflicts about identity that an answer of this pass closes
+    answers: list[IdentityAnswer] = field(default_factory=list)  # people's, when asked who it is
     left_out: str = ""  # why the filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
@@ -538,7 +539,8 @@ class RecordPlan(EntityPlan):
     def open_questions(self) -> list[reports.OpenConflict]:
         """The open conflicts about its identity, without those that an answer of this pass closes."""
         questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
-        return [question for question in questions if question.conflict_id not in self.answered_questions]
+        answered = {answer.conflict.conflict_id for answer in self.answers if answer.result}
+        return [question for question in questions if question.conflict_id not in answered]
 
     @property
     def asks_which_item(self) -> bool:
@@ -723,7 +725,6 @@ class Plan:
     records: dict[UUID, RecordPlan] = field(default_factory=dict)
     deleted: dict[UUID, DeletedPlan] = field(default_factory=dict)
     items: list[ItemPlan] = field(default_factory=list)  # unmatched items, in the order of their claims
-    identity_answers: list[IdentityAnswer] = field(default_factory=list)  # people's, to “who is this?”
     # Requests to approve emptying a field.
     new_requests: list[ApprovalRequest] = field(default_factory=list)  # to store, as done or pending
     open_requests: list[ApprovalRequest] = field(default_factory=list)  # stored, and still about the present value
@@ -731,6 +732,16 @@ class Plan:
     other_jobs: list[EndedClaim] = field(default_factory=list)  # about neither a record nor an item, or not read
     # Errors of ours that kept a record's events from being checked, with the record.
     event_faults: list[tuple[UUID, Exception]] = field(default_factory=list)
+
+    @property
+    def identity_answers(self) -> list[IdentityAnswer]:
+        """People's answers to “who is this?”, in the order in which they are carried out."""
+        return [answer for key in sorted(self.records) for answer in self.records[key].answers]
+
+    @property
+    def applied_answers(self) -> list[IdentityAnswer]:
+        """Those that can still be carried out."""
+        return [answer for answer in self.identity_answers if answer.result]
 
     @property
     def open_records(self) -> list[RecordPlan]:
@@ -741,7 +752,7 @@ class Plan:
         return [deleted for deleted in self.deleted.values() if deleted.is_open]
 
     def copied(self) -> Plan:
-        """Return a draft with the same content, to go on with; this one stays as it is."""
+        """Return a plan with the same content, to go on with; this one stays as it is."""
         other = copy(self)
         other.records = {key: record_plan.copied() for key, record_plan in self.records.items()}
         other.deleted = {key: deleted_plan.copied() for key, deleted_plan in self.deleted.items()}
