@@ -22,7 +22,7 @@ from sync.kernel.acts import DELETE_RECORD
 from sync.kernel.secret_texts import without_secrets
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
-from sync.models import SyncedModel
+from sync.models import ActivityLine, SyncedModel
 from sync.models.activity_lines import REFILLS, UNREPORTED
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
@@ -35,7 +35,6 @@ from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
 from sync.reconcile.missing import removed_items
-from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import SYNC_ACTOR
 from sync.words.message import Message
 
@@ -108,7 +107,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         problem = without_secrets(error.message.rstrip(" ."))
         field_plan.block(BlockedCode.REJECTED, Message("monday_rejected", value=value, quote=problem, advice=advice))
         sentence = Message("value_rejected", label=field_plan.mapping.label, quote=problem)
-        plan.add_lines(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
+        plan.add_line(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id})
     for key, field_plan in plan.fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             field_plan.send_raw = None
@@ -116,7 +115,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         plan.link_to = answer.item.id
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
-        plan.add_lines(HistoryLine(ActivityKind.CREATE, Message("item_created", item=answer.item.name)))
+        plan.add_line(ActivityKind.CREATE, Message("item_created", item=answer.item.name))
     if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         plan.end_settled(Message("not_put_on_board", why=answer.detail))
@@ -448,7 +447,9 @@ def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: 
     before = field_plan.display_local(field_plan.local_raw)
     after = field_plan.display_local(field_plan.write_raw)
     raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-    line = HistoryLine(ActivityKind.PULL, way, field_plan.key, values={"before": before, "after": after, **raws})
+    line = ActivityLine(
+        kind=ActivityKind.PULL, sentence=way, key=field_plan.key, values={"before": before, "after": after, **raws}
+    )
     _log_transfer(plan, field_plan, line, field_plan.decision.reason)
 
 
@@ -457,7 +458,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
     key = field_plan.key
     mapping = field_plan.mapping
     values = {"before": before, "after": after, **_values_of_push(field_plan)}
-    line = HistoryLine(ActivityKind.PUSH, Message("way_sent"), key, values=values)
+    line = ActivityLine(kind=ActivityKind.PUSH, sentence=Message("way_sent"), key=key, values=values)
     reason = field_plan.decision.reason
     # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(key) or plan.sync_state.blocked_fields.get(key, {})
@@ -481,7 +482,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
     _log_transfer(plan, field_plan, line, reason)
 
 
-def _log_transfer(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, line: HistoryLine, reason: str) -> None:
+def _log_transfer(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, line: ActivityLine, reason: str) -> None:
     """Add a line whose message is only the way so far; a person's choice is in the history of its conflict already."""
     if field_plan.resolved_conflict:
         return

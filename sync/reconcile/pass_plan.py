@@ -24,7 +24,16 @@ from conflicts.reports import ConflictKind
 from sync import choices, merge
 from sync.fields import field_values
 from sync.kernel import acts
-from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
+from sync.models import (
+    ActivityLine,
+    ApprovalRequest,
+    FieldMapping,
+    Intent,
+    SyncedModel,
+    SyncMetadata,
+    Tombstone,
+    WriteLoop,
+)
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday import board_items
 from sync.monday.conversion import Converter
@@ -187,22 +196,6 @@ class Write:
         self.answer.waits_for = waits_for
 
 
-@dataclass
-class HistoryLine:
-    """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
-
-    `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about. `log` fills in
-    both.
-    """
-
-    kind: choices.ActivityKind
-    sentence: str
-    key: str = ""
-    actor: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    item_id: str = ""
-
-
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -309,7 +302,7 @@ class LostUpdate:
     payload: Any = None  # as its event has it, if that can't be read; then `value` is only shown
     is_known: bool = True
     # The line for the history and the conflict, once a pass has read both sides and neither has the value.
-    line: HistoryLine | None = None
+    line: ActivityLine | None = None
 
 
 @dataclass
@@ -339,7 +332,7 @@ class EntityPlan:
     item: board_items.Item | None = None
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
-    log: list[HistoryLine] = field(default_factory=list)
+    log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
     answer: WriteAnswer = NOTHING_SENT  # Monday's
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
@@ -385,7 +378,7 @@ class EntityPlan:
         return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
 
     @property
-    def lines_about_lost_values(self) -> list[HistoryLine]:
+    def lines_about_lost_values(self) -> list[ActivityLine]:
         """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
         return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
 
@@ -453,11 +446,23 @@ class EntityPlan:
         anew.landed_by_event = self.landed_by_event
         vars(self).update(vars(anew))
 
-    def add_lines(self, *lines: HistoryLine) -> None:
+    def add_line(
+        self,
+        kind: choices.ActivityKind,
+        sentence: str,
+        key: str = "",
+        *,
+        actor: str = "",
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a line to its history, about a field or about itself."""
+        self.add_lines(ActivityLine(kind=kind, sentence=sentence, key=key, actor=actor, values=values or {}))
+
+    def add_lines(self, *lines: ActivityLine) -> None:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""
         for line in lines:
             line.actor = line.actor or self.facts.requested_by
-            line.item_id = self.item_id or self.record.monday_id or ""
+            line.remote_id = self.item_id or self.record.monday_id or ""
             self.log.append(line)
 
 
