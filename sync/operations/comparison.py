@@ -244,9 +244,8 @@ def last_comparison_text(link: BoardLink) -> str:
     if link.compared_at is None:
         return ""
     text = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
-    if sync_now() - link.compared_at <= OVERDUE_AFTER:
-        return text
-    return f"{text} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
+    is_old = sync_now() - link.compared_at > OVERDUE_AFTER
+    return sentences(text, Message("comparison_is_old") if is_old else "")
 
 
 def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
@@ -277,8 +276,9 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
             records = registry.count_of_type(len(error_messages), spec.entity_type)
             problems.append(f"{records} could not be synced. For example: {error_messages[0]}")
         if number := jobs.filter(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()).count():
-            reason = availability.of(spec.entity_type).detail or "Run `manage.py sync_reconcile` again."
-            problems.append(f"Not reached: {registry.count_of_type(number, spec.entity_type)}. {reason}")
+            reason = availability.of(spec.entity_type).detail or Message("reconcile_again")
+            records = registry.count_of_type(number, spec.entity_type)
+            problems.append(Message("not_reached", records=records, reason=reason))
     return report, problems
 
 
@@ -305,7 +305,7 @@ def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
     try:
         listing.read()
     except errors.MondayError as error:
-        plan.problem = f"The board could not be listed. {error.sentence}"
+        plan.problem = Message("board_not_listed", error=of_error(error))
         return
     # The real run lists the board, too.
     plan.calls = listing.calls + CALLS_BEFORE_LISTING
@@ -313,7 +313,7 @@ def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
     planned_passes = plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
     for planned_pass in planned_passes:
         if planned_pass.unread_reason:
-            plan.problem = f"Monday could not be read to the end. {planned_pass.unread_reason}"
+            plan.problem = Message("monday_not_read", error=planned_pass.unread_reason)
             return
         plan.changes += plan_changes(planned_pass)
     records = {key for planned_pass in planned_passes for key in planned_pass.plan.records}
@@ -388,14 +388,11 @@ def verification_sentence(links: Collection[BoardLink]) -> str:
     verified_at = max((link.verified_at for link in links if link.verified_at), default=None)
     compared = sum(link.verified_records for link in links)
     if verified_at is None or not compared:
-        return "Not verified yet: both sides are compared every night."
+        return Message("not_verified")
     span = humanize.time_span((sync_now() - verified_at).total_seconds())
     if differed := sum(link.differed_records for link in links):
-        return (
-            f"Differences, found {span} ago: {differed:,} of {compared:,} checked records were shown as synced, but "
-            "differed. They are synced again, or you are asked."
-        )
-    return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
+        return Message("verified_with_differences", span=span, differed=differed, compared=compared)
+    return Message("verified", span=span, compared=compared)
 
 
 def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:

@@ -41,7 +41,7 @@ from sync.reconcile.missing.removed_items import by_whom, new_deletion_requests
 from sync.reconcile.pass_results import changed_records, conflict_reports
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
-from sync.words.message import of_error
+from sync.words.message import Message, of_error
 
 
 class ReadOnlyClient(limits.MeteredClient):
@@ -323,7 +323,7 @@ def plan_changes(planned_pass: PlannedPass) -> Iterator[PlannedChange]:
         reason = item_plan.ending.detail
         if item_plan.act in pass_plan.DUPLICATES:
             kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
-            reason = f"It is a second item of “{record}”."
+            reason = Message("is_second_item_of", record=str(record))
         name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
         yield PlannedChange(kind, entity_type, name, None, item_id, reason=reason)
     if planned_pass.following:
@@ -396,14 +396,14 @@ def _lifecycle_changes(board: BoardContext, plan: pass_plan.RecordPlan) -> Itera
     if plan.act:
         yield _record_change(plan, _ACT_KINDS[plan.act], reason=f"{plan.removal} {by_whom(plan).capitalize()}.")
     elif plan.unlink_reason:
-        yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
+        yield _record_change(plan, ChangeKind.UNLINK, reason=Message("is_to_be_unlinked"))
     elif plan.is_open and plan.creates:
-        yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
+        yield _record_change(plan, ChangeKind.CREATE, reason=Message("no_item_yet"))
     elif plan.link_to:
         assert plan.item is not None
         is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
         found_by = "its NPD ID" if is_by_npd_id else within_sentence(board.match_label)
-        reason = f"Its item was found by {found_by}."
+        reason = Message("item_found_by", key=found_by)
         yield _record_change(plan, ChangeKind.LINK, after=plan.item.name, reason=reason)
 
 
@@ -423,17 +423,18 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
+    reason: str
     if plan.ending.is_answered:
         return
     if plan.act:
         kind = _ACT_KINDS[plan.act]
-        reason = "Its record was deleted in NPD."
+        reason = Message("record_deleted_too")
     elif plan.question is not None:
         kind = ChangeKind.ASK
         reason = str(plan.question.data.get("what", ""))
     elif plan.restores:
         kind = ChangeKind.NEW_RECORD
-        reason = "A person chose to restore it."
+        reason = Message("person_restores_it")
     elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
         kind = ChangeKind.BLOCKED
         reason = plan.reason
@@ -491,7 +492,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
         planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
-        return [], planned_pass.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."
+        return [], planned_pass.unread_reason or plan.ending.detail or Message("chosen_item_not_shown")
     return [change for change in plan_changes(planned_pass) if change.kind is not ChangeKind.LEFT], ""
 
 
