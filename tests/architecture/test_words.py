@@ -9,6 +9,7 @@ from string import Formatter
 
 import pytest
 
+from sync.kernel.acts import ACTS
 from sync.words.message import Message
 from sync.words.table import TEMPLATES
 from tests.architecture.test_arrows import ROOT, modules
@@ -45,6 +46,8 @@ WITHOUT_CLAUSES = ("sync/merge.py", "sync/fields", "sync/limits", "sync/reconcil
 # What takes such reasons and values.
 WORDED = ("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink")
 CLAUSE = re.compile(r"\w \w|\w \Z|\A \w")
+TABLES = ("sync/kernel/acts.py", "sync/attention/cause_table.py")
+COMMAND = re.compile(r"manage\.py |[A-Z]{2}")  # to be typed
 SQL = re.compile(r"\b(SELECT|UPDATE|WHEN|THEN|AND) ")
 # … is a value; one that a whole clause introduces is a reason, with a full stop of its own.
 SENTENCE = re.compile(r"[A-Z“{].*[a-z] .*[.?!]( |\Z)|\A[A-Z]\w*( [a-z]\S*){3,} …\Z", re.DOTALL)
@@ -147,6 +150,23 @@ def test_a_sentence_is_found(tmp_path: Path, source: str) -> None:
     path = tmp_path / "room.py"
     path.write_text(source)
     assert list(worded(path))
+
+
+def labels() -> set[str]:
+    """What pages call their buttons, menus, columns and rows."""
+    rooms = (*DOORS, "sync/kernel/acts.py", "sync/choices.py", "config", "npd")
+    paths = [path for room in rooms for path in ([ROOT / room] if room.endswith(".py") else modules(room))]
+    labels = {text for path in paths for text, _line in texts(path)} | {act.button for act in ACTS.values()}
+    for page in (ROOT / "templates").rglob("*.html"):
+        labels.update(text.strip() for text in re.findall(r">([^<>{}]+)<", page.read_text()))
+    return labels
+
+
+def test_what_the_tables_quote_is_called_so_on_a_page() -> None:
+    tables = [*TEMPLATES.values(), *(text for name in TABLES for text, _line in texts(ROOT / name))]
+    quoted = {quote for text in tables for quote in re.findall(r"“([^”{…]+…?)”", text)}
+    assert {"Sync now", "Set up…"} <= quoted
+    assert {quote for quote in quoted - labels() if not COMMAND.match(quote)} == set()
 
 
 def clauses(tree: ast.AST) -> Iterator[tuple[str, int]]:
