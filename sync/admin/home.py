@@ -120,7 +120,7 @@ def _state_line(
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
-        detail = f"{humanize.count_with_noun(number, 'record waits', 'records wait')} for that." if number else ""
+        detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
         words = f"{need} attention; everything else syncs as usual"
         return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
