@@ -85,7 +85,6 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
     elif plan.sends_npd_id or plan.creates:
         values[board.link.npd_id_column] = str(plan.id)
     return pass_plan.Write(
-        str(plan.id),
         plan.id,
         plan.item_id,
         values,

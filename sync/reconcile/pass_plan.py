@@ -75,39 +75,6 @@ def repeat_ending(claim: Claim, reason: str) -> Ending:
     return Ending(Outcome.DEFERRED, reason, wait, rounds=rounds)
 
 
-@dataclass(eq=False)
-class Write:
-    """A write about one unit: a record, a deleted record, or a record's duplicate."""
-
-    unit: str  # names it among the answers
-    record_id: UUID
-    item_id: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)  # as the columns take them, by the column's id
-    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for the intent, by the field's key
-    creates_labels: bool = False
-    # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
-    # was deleted, or the item is its duplicate.
-    settings: tuple[bool, str, str | None] | None = None
-    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
-    refused_at: datetime | None = None  # when Monday refused to create its item lately, which it may have done
-    is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
-    # Counts the write for the bulk limit, once however it is divided; stored with the intent, in case of a crash.
-    approval: ApprovalRequest | None = None
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The columns of its fields, by the field's key."""
-        return {key: entry["column"] for key, entry in self.entries.items()}
-
-    def without(self, keys: Iterable[str]) -> Self:
-        """Return the same write without these fields."""
-        other = copy(self)
-        left_out = {self.columns[key] for key in keys}
-        other.entries = {key: entry for key, entry in self.entries.items() if entry["column"] not in left_out}
-        other.values = {column_id: value for column_id, value in self.values.items() if column_id not in left_out}
-        return other
-
-
 class WriteVerdict(StrEnum):
     """What came of a write."""
 
@@ -140,7 +107,7 @@ class WriteAnswer:
     item: board_items.Item | None = None  # as the last answer shows it
     intent: Intent | None = None  # the write's intent, if it is still open
     items_by_field: Mapping[str, board_items.Item] = field(default_factory=dict)  # only of values that were sent alone
-    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
+    rejected: dict[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
     unsent: frozenset[str] = frozenset()  # fields that were not sent after all
     is_name_only: bool = False  # the item was to be created with its name alone
     wait_seconds: float = 0  # how long a unit waits
@@ -159,6 +126,63 @@ class WriteAnswer:
 
 
 NOTHING_SENT = WriteAnswer(WriteVerdict.DONE)
+
+
+@dataclass(eq=False)
+class Write:
+    """A write about a record, a deleted record, or a record's duplicate, and what came of it.
+
+    What Monday refuses of it is left out, and the rest is sent again.
+    """
+
+    record_id: UUID
+    item_id: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)  # as the columns take them, by the column's id
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # for the intent, by the field's key
+    creates_labels: bool = False
+    # The record's settings at the time of the plan; if they change before the call, it isn't sent. None if the record
+    # was deleted, or the item is its duplicate.
+    settings: tuple[bool, str, str | None] | None = None
+    removes: str = ""  # the policy by which a deleted record's item leaves the board, stored with the intent
+    refused_at: datetime | None = None  # when Monday refused to create its item lately, which it may have done
+    # Counts the write for the bulk limit, once however it is divided; stored with the intent, in case of a crash.
+    approval: ApprovalRequest | None = None
+    # Once it is sent:
+    is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
+    is_name_only: bool = False  # the item is to be created with its name alone
+    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # of the values left out as refused, by field
+    intent: Intent = field(init=False, repr=False)  # of its last call
+    answer: WriteAnswer = field(init=False, repr=False)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of its fields, by the field's key."""
+        return {key: entry["column"] for key, entry in self.entries.items()}
+
+    def leave_out(self, keys: Iterable[str]) -> None:
+        """Don't send these fields."""
+        left_out = {self.columns[key] for key in keys}
+        self.entries = {key: entry for key, entry in self.entries.items() if entry["column"] not in left_out}
+        self.values = {column_id: value for column_id, value in self.values.items() if column_id not in left_out}
+
+    def refuse(self, rejected: Mapping[str, MondayError]) -> None:
+        """Leave out these fields, because Monday refused them with these errors."""
+        self.rejected = {**self.rejected, **rejected}
+        self.leave_out(rejected)
+
+    def end(
+        self, verdict: WriteVerdict, detail: str = "", *, item: board_items.Item | None = None, is_open: bool = False
+    ) -> None:
+        """Answer it; with `is_open` the intent of its last call isn't ended yet."""
+        self.answer = WriteAnswer(verdict, detail, item, self.intent if is_open else None)
+        self.answer.rejected = dict(self.rejected)
+        self.answer.is_name_only = self.is_name_only
+
+    def hold(self, detail: str, seconds: float, waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING) -> None:
+        """Have it wait for so long, or until what it waits for comes sooner."""
+        self.end(WriteVerdict.HELD, detail)
+        self.answer.wait_seconds = seconds
+        self.answer.waits_for = waits_for
 
 
 @dataclass

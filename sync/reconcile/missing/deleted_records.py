@@ -347,7 +347,6 @@ def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Ap
 def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.Write:
     """Return the write of a planned removal."""
     return pass_plan.Write(
-        str(plan.id),
         plan.id,
         plan.item_id,
         {board.link.npd_id_column: None} if plan.act == acts.UNLINK else {},
