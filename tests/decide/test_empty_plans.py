@@ -12,7 +12,7 @@ from conflicts.reports import ConflictKind, FieldSelection, OpenConflict
 from sync.choices import SyncDirection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
-from sync.operations.comparison import differing_fields
+from sync.operations.verification import differing_fields
 from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.pass_results import changed_records, complete_sync_state, conflict_reports
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
