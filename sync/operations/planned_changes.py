@@ -12,7 +12,7 @@ from sync import choices
 from sync.fields import field_values
 from sync.kernel import acts, humanize
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import pass_plan, pass_results
+from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.removed_items import by_whom
@@ -156,7 +156,7 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and not plan.ending.is_linked:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.waits_for_other:
+    elif not changes and plan.ending.is_behind_another:
         # The first of several records with one key gets an item, which the others find: a person is asked.
         yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
     elif not changes and plan.left_out:
@@ -180,8 +180,9 @@ def _record_change(
 
 
 def _lifecycle_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.act:
-        yield _record_change(plan, ACT_KINDS[plan.act], reason=f"{plan.removal} {by_whom(plan).capitalize()}.")
+    if plan.removal and plan.act:
+        reason = f"{plan.removal.sentence} {by_whom(plan.removal).capitalize()}."
+        yield _record_change(plan, ACT_KINDS[plan.act], reason=reason)
     elif plan.unlink_reason:
         yield _record_change(plan, ChangeKind.UNLINK, reason=Message("is_to_be_unlinked"))
     elif plan.is_open and plan.creates:
@@ -195,7 +196,7 @@ def _lifecycle_changes(board: field_values.BoardContext, plan: pass_plan.RecordP
 
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    for report in pass_results.conflict_reports(plan):
+    for report in conflict_reports.conflict_reports(plan):
         if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
             if report.data:
                 yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))

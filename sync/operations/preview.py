@@ -33,7 +33,7 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.deleted_records import new_item_removal_requests
 from sync.reconcile.missing.removed_items import new_deletion_requests
-from sync.reconcile.pass_results import changed_records
+from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
 from sync.words.message import Message, of_error
