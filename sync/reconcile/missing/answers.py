@@ -38,8 +38,11 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """
     for record_plan in plan.records.values():
         record_plan.answers = answers_of(record_plan.facts)
-    decide_answers(plan.identity_answers, facts.answer_records, facts.merge_obstacles)
-    for answer in plan.identity_answers:
+    identity_answers = plan.identity_answers
+    if not identity_answers:
+        return
+    decide_answers(identity_answers, facts.answer_records, facts.merge_obstacles)
+    for answer in identity_answers:
         if answer.result and answer.act == acts.TWO_RECORDS:
             plan.records[answer.asked_id].sync_state.made_from_item = False
         for key in plan.records.keys() & {answer.asked_id, *answer.record_ids}:
