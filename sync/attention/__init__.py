@@ -243,7 +243,9 @@ class Group:
     def sentence(self) -> str:
         """What the cause means, if its title doesn't say it."""
         # Without a number: others that were deleted at once may wait elsewhere, or be done.
-        deleted = f"{self.deleted_by} deleted them" if self.deleted_by else "They were deleted"
+        deleted = humanize.plural(self.number, "It was deleted", "They were deleted")
+        if self.deleted_by:
+            deleted = f"{self.deleted_by} deleted {humanize.plural(self.number, 'it', 'them')}"
         return cause_of(self.kind, self.code).sentence.format(removed=self.removed or "removed", deleted=deleted)
 
     @property
