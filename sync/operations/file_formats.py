@@ -45,9 +45,6 @@ SUMS = {"total", "totals", "grandtotal", "sum", "summe", "gesamt", "gesamtsumme"
 
 MAC_LETTERS = 2  # so few may stand there by chance
 
-# The one column of an upload that is read later.
-CONTENT = "content"
-
 ENCODINGS = {
     "utf-8-sig": "UTF-8",
     "utf-16": "UTF-16",
@@ -174,19 +171,6 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
                     if cell and write(number, column, *pieces):
                         raise FileError(f"Row {number + 1} has a text that is too long for a cell of Excel. Use CSV.")
         return out.getvalue()
-
-
-class Upload(base_formats.TablibFormat):  # type: ignore[misc]
-    """A CSV or XLSX file, which the resource reads: it knows the sheet and the encoding that a person chose."""
-
-    def get_title(self) -> str:
-        return "CSV or XLSX"
-
-    def can_import(self) -> bool:
-        return True
-
-    def create_dataset(self, in_stream: bytes) -> Any:
-        return tablib.Dataset([in_stream], headers=[CONTENT])
 
 
 def read_file(
@@ -394,7 +378,12 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
 
 
 def likely_encoding(content: bytes) -> str:
-    """Return a text's encoding, which is certain only for UTF-8 and UTF-16; else by which of its letters make words."""
+    """Return a text's encoding, certain only for UTF-8 and UTF-16, else by which of its letters make words.
+
+    It is empty for a workbook.
+    """
+    if is_workbook(content):
+        return ""
     sample = content[:SAMPLE_LENGTH]
     # Every other byte of most letters is a NUL.
     first_nuls = sample[::2].count(0)
