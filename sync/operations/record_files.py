@@ -207,6 +207,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             texts = {self._cell(row, name) for row in self.rows}
             self.related[name] = Lookup(model.objects.all(), dict.fromkeys(key_names(model), texts))
         self.region = phone_region()
+        self.blank = self.model()
 
     def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> Any:
         """Import a row; its result has what the preview and the file of refused rows say of it."""
@@ -234,7 +235,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def after_init_instance(self, instance: Any, new: bool, row: Any, **kwargs: Any) -> None:
         instance.installation_region = self.region
-        self.original = copy(instance)
+        self.original = self.blank if new else copy(instance)
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
         """Set a field if its cell differs from the record."""
@@ -252,8 +253,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         else:
             text = ""
         if field.attribute not in self.relations:
-            if field.attribute in instance.tidied_fields:
-                text = instance.tidied(field.attribute, text)
             setattr(instance, field.attribute, field.widget.clean(text))
         elif not text:
             setattr(instance, field.attribute, None)
