@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -27,7 +28,7 @@ from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations import comparison
+from sync.operations import verification
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
 from sync.outbox.wakeups import broker_problem
@@ -128,7 +129,7 @@ def _state_line(
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Sync runs; {records} pending")
-    return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
+    return StateLine("ok", "check_circle", "All is well", verification.verification_sentence(BoardLink.objects.all()))
 
 
 def _standstill(overview: availability.Overview) -> StateLine | None:
@@ -229,9 +230,11 @@ def _first_load(
     started = datetime.fromisoformat(started_text)
     if now - started > LONGEST_FIRST_LOAD:
         return None
-    # Later edits and records that were added later are no part of the load.
-    never_synced = spec.model.objects.filter(monday_last_synced=None, created_at__lte=started)
-    pending = record_view.filter_by_state(never_synced, record_view.RecordState.PENDING.value).count()
+    # Later edits, and records that were added later, are no part of the load. After a change of the board, its records
+    # were synced before it.
+    is_to_come = models.Q(monday_last_synced=None) | models.Q(monday_last_synced__lt=started)
+    to_come = spec.model.objects.filter(is_to_come, created_at__lte=started)
+    pending = record_view.filter_by_state(to_come, record_view.RecordState.PENDING.value).count()
     if not pending:
         return None
     records = sum(counts.values())
