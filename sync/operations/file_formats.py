@@ -203,7 +203,7 @@ def read_file(
     all_rows: list[Row] = []
     for name in chosen:
         table, notes_of_table = tables[name]
-        all_rows += _below_titles(name, table, _titles(all_rows)) if all_rows else table
+        all_rows += [(f"{number} of “{name}”", cells) for number, cells in table[1:]] if all_rows else table
         notes += [*notes_of_table, *read[name][2]]
     return _dataset(all_rows), notes, list(tables)
 
@@ -218,7 +218,7 @@ def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[st
     def fitness(names: Sequence[str]) -> tuple[bool, int]:
         return count_known(tables[names[0]][0][0][1]) > 0, sum(len(tables[name][0]) for name in names)
 
-    layouts = grouped(tables, lambda name: tuple(sorted(_titles(tables[name][0]))))
+    layouts = grouped(tables, lambda name: tuple(_titles(tables[name][0])))
     return max(layouts.values(), key=fitness, default=[])
 
 
@@ -227,17 +227,6 @@ def _titles(table: Sequence[Row]) -> list[str]:
     while titles and not titles[-1]:
         titles.pop()
     return titles
-
-
-def _below_titles(sheet: str, table: Sequence[Row], titles: Sequence[str]) -> Iterator[Row]:
-    """Yield a further sheet's rows; its titles may stand in another order than these."""
-    own = _titles(table)
-    # The nth title of the alphabet is the same in both.
-    places = sorted(range(len(own)), key=titles.__getitem__)
-    sources = dict(zip(places, sorted(range(len(own)), key=own.__getitem__), strict=True))
-    for number, cells in table[1:]:
-        padded = [*cells, *[""] * (len(own) - len(cells))]
-        yield f"{number} of “{sheet}”", [*(padded[sources[place]] for place in range(len(own))), *padded[len(own) :]]
 
 
 def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:

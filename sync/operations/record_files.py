@@ -157,6 +157,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.plural = str(self.model._meta.verbose_name_plural)
         self.relations = {field.name: registry.target_of(field) for field in registry.own_relations(self.model)}
         self.own_fields = [field for name, field in self.fields.items() if name != "id"]
+        # Relations first: phone numbers have the country of their record's organization.
+        self.fields_to_import = sorted(self.own_fields, key=lambda field: field.attribute not in self.relations)
         self.own_names = [field.attribute for field in self.own_fields]
         # The fields that identify the record of a row without an NPD ID.
         self.key_names = key_names(self.model)
@@ -260,8 +262,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             setattr(instance, field.attribute, target)
 
     def get_import_fields(self) -> list[Any]:
-        """Return relations first: phone numbers have the country of their record's organization."""
-        return sorted(self.own_fields, key=lambda field: field.attribute not in self.relations)
+        return self.fields_to_import
 
     def skip_row(self, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
         return not instance._state.adding and not import_validation_errors and not self._changed_names(instance)

@@ -423,7 +423,7 @@ def test_sheets_of_one_layout_are_taken_together_and_a_summary_is_said_to_be_ski
         for title, rows in (
             ("Summary", [["Total"], [3], [4], [5], [6], [7], [8]]),
             ("A-M", [["Name", "Email"], ["Ann", "a@x.org"], ["Bob", "b@x.org"]]),
-            ("N-Z", [["Email", "Name"], ["z@x.org", "Zoe"]]),
+            ("N-Z", [["Name", "E-mail"], ["Zoe", "z@x.org"]]),
         ):
             page = book.create_sheet(title)
             for row in rows:
