@@ -247,7 +247,7 @@ def question_about_conflicts(
         limit = f"At most {MAX_PER_REQUEST} are resolved at once: these are the ones that wait longest."
         lines.append(f"{total:,} are selected. {limit} Repeat it for the rest.")
     if digests:
-        lines.append("A conflict that changes before you press the button is skipped and listed afterwards.")
+        lines.append("What changes before you press the button is left alone and listed afterwards.")
         lines += dict.fromkeys(ways_back)
     else:
         lines.append("Nothing of it can be resolved this way.")

@@ -91,10 +91,14 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     # They tell a record from its namesakes.
     details = _details_by_id((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
     is_of_one_board = bool(attention.common_type(listed))
+    reasons = {entry.own_detail for entry in listed if not entry.values}
+    if len(listed) > 1 and len(reasons) == 1:  # it is said once, not in each row
+        effects = [*filter(None, reasons), *effects]
+        reasons = set()
     rows = []
     for entry in listed:
         sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
-        happened = "" if sides else entry.own_detail
+        happened = entry.own_detail if reasons and not sides else ""
         board = "" if is_of_one_board else entry.board
         rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
     heads = ("Record", "Board", "Details", "Values", "What happened")
