@@ -215,6 +215,7 @@ def test_a_base_of_another_item_is_no_base(ann: Contact) -> None:
 
 
 def test_what_its_last_pass_held_back_says_why_while_sync_is_stopped_too() -> None:
+    states.boards()
     states.sync_state(waits("Held back"), "pending", note=said("Nothing new is created for now."))
     waits("To Monday", "to_monday")
     pauses.pause("anna", entity_type="contact")
