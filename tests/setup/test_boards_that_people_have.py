@@ -156,6 +156,15 @@ def test_it_ends_once_each_item_is_filled_in_archived_or_ignored(world: World, s
     assert statuses() == {"synced": 5, "conflict": 1}
 
 
+def test_what_no_pass_has_read_yet_changes_nothing_about_it(world: World, settings: Any) -> None:
+    unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
+    link = BoardLink.objects.get(entity_type="contact")
+    note_unmatched(link, [UnmatchedFinding(str(number), "New") for number in range(9)])
+    recheck_hold(link)
+    link.refresh_from_db()
+    assert link.creates_held.startswith("5 items on the board have no NPD ID")
+
+
 def test_an_administrator_may_have_new_ones_created(world: World, settings: Any, admin_client: Any) -> None:
     board = unrecognized_board(world, settings, *TWO_MAILS, mails_in="")
     link = BoardLink.objects.get(entity_type="contact")

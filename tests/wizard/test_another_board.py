@@ -1,5 +1,6 @@
 """Another board for records that have items: what becomes of the links, and the plan is what happens."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import strategies as st
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import attention
+from sync.choices import Cause, Priority
+from sync.clock import sync_now
 from sync.kernel.db import run_sql
-from sync.models import BoardLink, SyncMetadata, UnmatchedItem
+from sync.models import BoardLink, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.operations.comparison import compare_board
 from sync.operations.setup.plan import SetupBoardPlan
 from sync.operations.sweep import sweep_due_boards
+from sync.outbox import enqueue_unmatched
 from sync.records.item_links import ignore_unmatched, request_creation, request_unlink
 from tests.admin.test_records import words_of
 from tests.engine.conftest import choose
@@ -70,6 +74,23 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert items_of(wizard, first) == before
     hooks = wizard.monday.control("webhooks", "GET")["webhooks"]
     assert {hook["board_id"] for hook in hooks} == {copy}
+
+
+def test_an_item_with_the_npd_id_is_linked_before_one_that_only_has_the_same_email(wizard: Wizard) -> None:
+    copy = duplicated(wizard, first_board(wizard, "Ann", "Bob"))
+    own = {item["name"]: item_id for item_id, item in items_of(wizard, copy).items()}
+    second = an_item(wizard.monday, copy, "Ann", mail=mail("ann@x.org"), job="Same?")
+    wizard.planned(copy)
+    wizard.start()
+    wizard.work()
+    # A worker takes this item before the records.
+    records = SyncQueue.objects.exclude(entity_id=None)
+    records.update(next_retry=sync_now() + timedelta(hours=1))
+    enqueue_unmatched("contact", [second], cause=Cause.WEBHOOK, priority=Priority.EDIT)
+    wizard.drain()
+    records.update(next_retry=sync_now())
+    wizard.settle()
+    assert linked() == own
 
 
 def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wizard) -> None:
