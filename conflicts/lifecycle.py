@@ -11,8 +11,9 @@ from uuid import uuid4
 import pghistory
 from django.db.models import Q
 
+from conflicts import reports
 from conflicts.models import CLOSED_ITSELF, CLOSING_NOTE, ResolutionType, StoredResolution, SyncConflict
-from conflicts.reports import EDITORS, RECORD_KEY, ConflictKind, ConflictReport, FieldConflict, FieldSelection
+from conflicts.reports import ConflictReport
 from sync.choices import ActivityKind
 from sync.models import ActivityLine, activity_lines
 from sync.words.message import Message
@@ -75,7 +76,7 @@ class ConflictHistory:
         """Log new fields in conflict, or the question about the record; the pass logs overwritten edits itself."""
         if conflict.is_about_record:
             self.log("record_found", conflict, "", {"what": conflict.question})
-        elif conflict.kind == ConflictKind.FIELDS:
+        elif conflict.kind == reports.ConflictKind.FIELDS:
             for key in keys:
                 self.log("found", conflict, key, conflict.values(key))
 
@@ -87,7 +88,7 @@ class ConflictHistory:
         self.log(
             "not_needed" if is_over else "rejected",
             conflict,
-            "" if key == RECORD_KEY else key,
+            "" if key == reports.RECORD_KEY else key,
             {"choose": selection.choose, "value": selection.value, "by": resolution.by},
             by=resolution.by,
             why=reason,
@@ -141,7 +142,7 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
     fields = _remaining_fields(conflict, report, applied)
     open_keys = set(fields)
     if conflict.is_about_record:
-        open_keys = {RECORD_KEY} if has_conflict(report) else set()
+        open_keys = {reports.RECORD_KEY} if has_conflict(report) else set()
     _end_fields(conflict, report, now, history, stay={*open_keys, *fields, *applied})
     for key in [key for key in resolution.fields if key not in open_keys]:
         reason = report.ended.get(key, report.closing_reason) or Message("closed_by_then")
@@ -159,7 +160,11 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
     for field in report.fields:
         # The conflict shows the latest overwritten edit; the history keeps the one before.
         stored = _field_conflict(conflict, field.key)
-        if conflict.kind == ConflictKind.OVERWRITTEN and field.key in fields_before and field.monday != stored.monday:
+        if (
+            conflict.kind == reports.ConflictKind.OVERWRITTEN
+            and field.key in fields_before
+            and field.monday != stored.monday
+        ):
             values = {"npd": stored.npd, "monday": stored.monday, "second": field.monday}
             history.log("overwritten_again", conflict, field.key, values)
     _set_values(conflict, report, list(fields.values()))
@@ -200,7 +205,7 @@ def _log_applied(conflict: SyncConflict, key: str, history: ConflictHistory) -> 
         written = conflict.applied_effect(key).written
         history.log("applied", conflict, key, values, written=written)
         return
-    option = conflict.chosen_option(FieldSelection(entry["choose"], entry["value"]))
+    option = conflict.chosen_option(reports.FieldSelection(entry["choose"], entry["value"]))
     label = option.label if option else ""
     _add_to_entry(conflict, key, label=label)
     history.log("record_applied", conflict, "", values, option=label, outcome=values["result"] or "")
@@ -227,37 +232,39 @@ def _end_fields(
         history.log("record_ended", conflict, "", values, why=report.closing_reason)
 
 
-def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
+def _remaining_fields(
+    conflict: SyncConflict, report: ConflictReport, applied: list[str]
+) -> dict[str, reports.FieldConflict]:
     """Return the fields that stay in conflict or join it."""
     reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
     # A report about overwritten edits may have only a reason to close them all.
     only_closes = bool(report.closing_reason) and not any(content)
-    if conflict.kind != ConflictKind.OVERWRITTEN or only_closes:
+    if conflict.kind != reports.ConflictKind.OVERWRITTEN or only_closes:
         return reported
     ended = {*applied, *report.ended}
     stored = {key: _field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
     return stored | {key: field for key, field in reported.items() if key not in applied}
 
 
-def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:
+def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[reports.FieldConflict]:
     return [_field_conflict(conflict, key) for key in report.undecided]
 
 
-def _field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
+def _field_conflict(conflict: SyncConflict, key: str) -> reports.FieldConflict:
     """Return a field as the conflict has it."""
     npd, base, monday = conflict.values(key).values()
-    return FieldConflict(key, npd, base, monday, conflict.notes.get(key, ""))
+    return reports.FieldConflict(key, npd, base, monday, conflict.notes.get(key, ""))
 
 
-def _set_values(conflict: SyncConflict, report: ConflictReport, fields: Sequence[FieldConflict]) -> None:
+def _set_values(conflict: SyncConflict, report: ConflictReport, fields: Sequence[reports.FieldConflict]) -> None:
     """Set what a pass reports, with these fields; keep who wrote Monday's value if it is the same."""
     conflict.monday_item_id = report.monday_item_id
     before = conflict.monday_data or {}  # None for a new conflict
     is_same = {field.key for field in fields if before.get(field.key) == field.monday}
-    stored = {key: edit for key, edit in conflict.about.get(EDITORS, {}).items() if key in is_same}
+    stored = {key: edit for key, edit in conflict.about.get(reports.EDITORS, {}).items() if key in is_same}
     editors = stored | {key: edit for key, edit in report.editors.items() if key not in stored}
-    conflict.about = dict(report.data) | ({EDITORS: editors} if editors else {})
+    conflict.about = dict(report.data) | ({reports.EDITORS: editors} if editors else {})
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
     conflict.monday_data = {field.key: field.monday for field in fields}

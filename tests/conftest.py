@@ -41,8 +41,13 @@ from tests.support.world import World, set_up_boards
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-# The time that a machine takes says nothing about the code.
-hypothesis.settings.register_profile("npd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# The time that a machine takes says nothing about the code. `.ci/run` tries more examples.
+hypothesis.settings.register_profile(
+    "npd",
+    deadline=None,
+    max_examples=100 if os.environ.get("CI") == "true" else 40,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("npd")
 
 # Headless shell first: it has no windows, which nobody sees and which cost as much as a page.

@@ -42,6 +42,23 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
+// After an act the page comes back with its opened groups, and with the focus on the next row; after an undo, where it was.
+const NEXT = "npd-home-next";
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("#npd-home-undo, .npd-home-group form");
+  if (!form) return;
+  const rows = stops();
+  const later = rows.slice(rows.indexOf(here()) + 1);
+  const next = form.id ? here() : here() && later.find((row) => !row.querySelector(".npd-home-tick:checked"));
+  if (next) sessionStorage.setItem(NEXT, next.id);
+  const back = Object.assign(document.createElement("input"), { type: "hidden", name: "back" });
+  back.value = location.pathname + location.search;
+  form.append(back);
+});
+const next = document.getElementById(sessionStorage.getItem(NEXT) ?? "");
+sessionStorage.removeItem(NEXT);
+next?.focus();
+
 // Keeps the opened groups in the address, so that a refreshed page has their rows (live.js).
 const folds = () => [...document.querySelectorAll("#npd-home details[data-cause]")];
 const sayOpened = (event) => {

@@ -108,15 +108,12 @@ def act_undo_url(act_id: UUID, back_url: str = "") -> str:
     return reverse("admin:sync_activityline_undo_act", args=[act_id], query=query)
 
 
-def act_offer(row: ActivityLine, states: Mapping[UUID, str], user: Any, back_url: str) -> UndoOffer:
+def act_offer(row: ActivityLine, states: Mapping[UUID, str], back_url: str) -> UndoOffer:
     """Return the undo of an act whose entries on other records are folded into this one; `states` as in undo_states."""
     if row.act_id is None or row.act_id not in states:
         return NOTHING_TO_UNDO
     if state := states[row.act_id]:
         return UndoOffer(label=state, is_undone=True)
-    # The page that asks checks each entry.
-    if not activity_undo.may_undo(user, [row]):
-        return NOTHING_TO_UNDO
     act = ACTS["redo" if row.kind == ActivityKind.UNDO else "undo"]
     return UndoOffer(act_undo_url(row.act_id, back_url), act.button)
 

@@ -158,7 +158,8 @@ class ActivityChangeList(TabbedChangeList):
         if ORDER_VAR not in self.params:
             self.result_list.sort(key=lambda row: row.at, reverse=True)
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
-        states = activity_undo.undo_states({row.act_id for row in self.result_list if row.page_folded_count} - {None})
+        act_ids = {row.act_id for row in self.result_list if row.page_folded_count} - {None}
+        states = activity_undo.undo_states(act_ids, request.user)
         for act in acts:
             row: Any = act.row
             row.page_act = act
@@ -182,7 +183,7 @@ class ActivityChangeList(TabbedChangeList):
         if row.kind == ActivityKind.UNLINKED and row.actor and not row.page_lacks_record:
             return activity.UndoOffer(relink_url(request.user, row, back_url), ACTS["undo"].button)
         # Undoing one record would leave the others.
-        return activity.act_offer(row, states, request.user, back_url) if row.page_folded_count else act.offer
+        return activity.act_offer(row, states, back_url) if row.page_folded_count else act.offer
 
     def url_for_result(self, result: Any) -> str:
         """Return the entry's page, or the record's page for an edit that waits."""

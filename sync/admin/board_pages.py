@@ -19,9 +19,10 @@ from sync.fields import lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import humanize
 from sync.models import BoardLink, FieldMapping
-from sync.operations.comparison import last_comparison_text, verification_sentence
+from sync.operations.comparison import last_comparison_text
 from sync.operations.setup.board_setup import check_unmatched_again
 from sync.operations.setup.selection import may_set_up
+from sync.operations.verification import verification_sentence
 
 
 class FieldMappingInline(TabularInline):

@@ -20,7 +20,7 @@ from sync.admin.admin_base import is_valid_key, parse_json
 from sync.kernel import humanize
 from sync.kernel.db import match_key_sql
 from sync.models import SyncedModel
-from sync.monday.text_forms import drop_invisible_but_joiners, email_address, key_spellings, match_key, unix_lines
+from sync.monday import text_forms
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
@@ -35,14 +35,14 @@ class EmailAddressField(forms.EmailField):
     """Takes an address in any form in which browsers and people write it."""
 
     def to_python(self, value: Any) -> Any:
-        return email_address(str(value or ""))
+        return text_forms.email_address(str(value or ""))
 
 
 class WebAddressField(forms.URLField):
     """Drops invisible characters of pasted text before the check."""
 
     def to_python(self, value: Any) -> Any:
-        return super().to_python(drop_invisible_but_joiners(value) if isinstance(value, str) else value)
+        return super().to_python(text_forms.drop_invisible_but_joiners(value) if isinstance(value, str) else value)
 
 
 class LinesField(forms.CharField):
@@ -85,7 +85,7 @@ class ConcurrentForm(_ModelForm):
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
-            self.cleaned_data[name] = unix_lines(value) if isinstance(value, str) else value
+            self.cleaned_data[name] = text_forms.unix_lines(value) if isinstance(value, str) else value
         if self.changes_a_row:
             shown_values = parse_json(self.data.get(SHOWN_KEY, ""))
             if not isinstance(shown_values, dict):
@@ -111,11 +111,11 @@ class ConcurrentForm(_ModelForm):
     def _ask_about_same_key(self, model: type[SyncedModel]) -> None:
         """Ask once if another record has the text by which records and items are matched, such as the email."""
         name = registry.match_field(model) or ""
-        key = match_key(self.cleaned_data.get(name))
+        key = text_forms.match_key(self.cleaned_data.get(name))
         if not key or name not in self.changed_data or self.data.get(ANYWAY_KEY) == key:
             return
         keyed = model.objects.exclude(pk=self.instance.pk).annotate(same_key=match_key_sql(name))
-        record = keyed.filter(same_key__in=key_spellings([key])).first()
+        record = keyed.filter(same_key__in=text_forms.key_spellings([key])).first()
         if record is None:
             return
         message = format_html(
@@ -202,7 +202,7 @@ class ConcurrentForm(_ModelForm):
     def _comparable(self, name: str, text: str) -> str:
         """Return the text without what browsers change: line ends, outer white space, the form of an email's domain."""
         field = self.fields[name]
-        lines = email_address(text) if isinstance(field, EmailAddressField) else unix_lines(text)
+        lines = text_forms.email_address(text) if isinstance(field, EmailAddressField) else text_forms.unix_lines(text)
         one_line = not isinstance(field.widget, forms.Textarea)
         return (lines.replace("\n", "") if one_line else lines).strip()
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import Model, QuerySet
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 
-from sync.admin.admin_base import Button, render_admin_page
-from sync.kernel import humanize
-from sync.kernel.acts import ACTS, ActionError, CountChanged, NotAllowed
+from sync.admin import admin_base
+from sync.kernel import acts, humanize
 
 # A question lists this many rows at most and counts the rest.
 MAX_ROWS_SHOWN = 200
@@ -88,10 +87,10 @@ def run_action(
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         result = run()
-    except NotAllowed:
+    except acts.NotAllowed:
         raise
-    except ActionError as error:
-        if question and isinstance(error, CountChanged):
+    except acts.ActionError as error:
+        if question and isinstance(error, acts.CountChanged):
             repeated = replace(question(), warning=str(error))
             return question_page(model_admin, request, repeated, back_url, status=409)
         messages.warning(request, str(error))
@@ -108,7 +107,7 @@ def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
     """Show a question, whose button posts to the same address with `confirmed`."""
-    return render_admin_page(
+    return admin_base.render_admin_page(
         model_admin,
         request,
         "sync/question.html",
@@ -124,7 +123,7 @@ def question_page(
 
 
 def selection_fields(
-    request: HttpRequest, action: str, rows: QuerySet[Any] | None = None, *shown_fields: str
+    request: HttpRequest, action: str, rows: models.QuerySet[Any] | None = None, *shown_fields: str
 ) -> list[tuple[str, object]]:
     """Return a list's ticked rows and its action as hidden fields; for “all”, also which `rows` they are.
 
@@ -142,14 +141,14 @@ def selection_fields(
     return fields
 
 
-def list_button(row: Model, code: str, back_url: str = "") -> Button:
+def list_button(row: models.Model, code: str, back_url: str = "") -> admin_base.Button:
     """Return the button that does an act of the rows' list to this one, and then leads to `back_url`."""
     hidden = {"action": code, ACTION_CHECKBOX_NAME: row.pk, "index": 0, "back": back_url}
     list_url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_changelist")
-    return Button(ACTS[code].button, code, post_to=list_url, hidden=hidden)
+    return admin_base.Button(acts.ACTS[code].button, code, post_to=list_url, hidden=hidden)
 
 
-def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *shown_fields: str) -> QuerySet[Any]:
+def confirmed_rows(request: HttpRequest, rows: models.QuerySet[Any], *shown_fields: str) -> models.QuerySet[Any]:
     """Return the rows of a confirmed selection by their keys, so that rows which appear later are not included.
 
     Raises CountChanged if “all”, or the fields of ticked rows in `shown_fields`, are others than in the question.
@@ -157,7 +156,7 @@ def confirmed_rows(request: HttpRequest, rows: QuerySet[Any], *shown_fields: str
     current_rows = list(rows.values_list("pk", *shown_fields))
     is_same = request.POST.get("asked") == digest_of_rows(current_rows)
     if not is_same and (shown_fields or request.POST.get("select_across") == "1"):
-        raise CountChanged(expected_count(request), len(current_rows))
+        raise acts.CountChanged(expected_count(request), len(current_rows))
     return rows.filter(pk__in=[key for key, *_ in current_rows])
 
 

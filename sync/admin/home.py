@@ -27,7 +27,7 @@ from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations import comparison
+from sync.operations import verification
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
 from sync.outbox.wakeups import broker_problem
@@ -120,7 +120,7 @@ def _state_line(
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
-        detail = f"{humanize.count_with_noun(number, 'record waits', 'records wait')} for that." if number else ""
+        detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
         words = f"{need} attention; everything else syncs as usual"
         return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
@@ -128,7 +128,7 @@ def _state_line(
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Sync runs; {records} pending")
-    return StateLine("ok", "check_circle", "All is well", comparison.verification_sentence(BoardLink.objects.all()))
+    return StateLine("ok", "check_circle", "All is well", verification.verification_sentence(BoardLink.objects.all()))
 
 
 def _standstill(overview: availability.Overview) -> StateLine | None:

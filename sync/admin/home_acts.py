@@ -364,7 +364,7 @@ def keep_for_undo(request: HttpRequest, kind: Kind, report: Report, back_url: st
         "sentence": report.sentence,
         "at": sync_now().isoformat(),
     }
-    is_home = back_url == reverse("admin:index")  # which shows it beside the button “Undo”
+    is_home = back_url.partition("?")[0] == reverse("admin:index")  # which shows it beside the button “Undo”
     return replace(report, sentence="" if is_home else f"{report.sentence} {UNDO_SENTENCE}")
 
 

@@ -33,7 +33,7 @@ from sync.admin.activity import act_undo_url
 from sync.kernel import humanize
 from sync.models import ActivityLine
 from sync.monday.columns.phones import phone_regions
-from sync.operations import file_formats
+from sync.operations import activity_undo, file_formats
 from sync.operations.import_columns import (
     KnownTitles,
     field_choices,
@@ -401,7 +401,8 @@ class RecordFilesMixin(ImportExportMixin):
             refused.append(f"{left_out} left out.")
         if refused:
             parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
-        parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
+        if result.batch_id in activity_undo.undo_states([result.batch_id], request.user):
+            parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))
         messages.success(request, format_html_join(" ", "{}", ((part,) for part in parts)))
         return redirect("admin:{}_{}_changelist".format(*self.get_model_info()))
 

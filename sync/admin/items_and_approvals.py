@@ -28,7 +28,8 @@ from sync.fields import lookups, searches
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS, Act, ActionError, NotPossible
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.preview import ChangeKind, plan_link
+from sync.operations.planned_changes import ChangeKind
+from sync.operations.preview import plan_link
 from sync.records import approvals, authors, item_links
 
 MAX_NAME = 80

@@ -39,6 +39,7 @@ from sync.monday.errors import MondayError
 from sync.operations import setup
 from sync.operations.setup import connection, plan, selection
 from sync.records import authors
+from sync.words.message import of_error
 
 View = Callable[..., HttpResponse]
 
@@ -61,7 +62,7 @@ def _redirect_to(step: str, *args: str) -> HttpResponse:
 
 
 def _sentence(error: Exception) -> str:
-    return humanize.without_request_id(error.sentence) if isinstance(error, MondayError) else str(error)
+    return humanize.without_request_id(of_error(error)) if isinstance(error, MondayError) else str(error)
 
 
 def _to_boards_on_error(view: View) -> View:

@@ -5,16 +5,16 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django import db
 from django.core.exceptions import RequestDataTooBig
-from django.db import DataError, IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiResponse
+from drf_standardized_errors import types
 from drf_standardized_errors.handler import ExceptionHandler
-from drf_standardized_errors.types import CLIENT_ERROR, SERVER_ERROR, VALIDATION_ERROR
 from rest_framework import exceptions, serializers
 
-from sync.kernel.acts import ActionError, NotAllowed, NotPossible
+from sync.kernel import acts
 from sync.kernel.db import is_lock_conflict
 
 CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
@@ -30,11 +30,11 @@ class Refused(exceptions.APIException):
         self.status_code = status
 
 
-def refused_act(error: ActionError) -> Refused:
+def refused_act(error: acts.ActionError) -> Refused:
     """Return the API's error for an act that can't be done."""
-    if isinstance(error, NotAllowed):
+    if isinstance(error, acts.NotAllowed):
         return Refused(HTTPStatus.FORBIDDEN, str(error), error.code)
-    status = HTTPStatus.CONFLICT if isinstance(error, NotPossible) else HTTPStatus.BAD_REQUEST
+    status = HTTPStatus.CONFLICT if isinstance(error, acts.NotPossible) else HTTPStatus.BAD_REQUEST
     return Refused(status, str(error), error.code)
 
 
@@ -44,15 +44,15 @@ class ApiExceptionHandler(ExceptionHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, RequestDataTooBig):
             return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE, "too_large")
-        if isinstance(exc, DataError):
+        if isinstance(exc, db.DataError):
             return exceptions.ParseError("A value is out of the range that can be stored.", code="out_of_range")
         # Raised by the parser, or by Django's queries, which recurse into a value.
         if isinstance(exc, RecursionError):
             return exceptions.ParseError("The JSON is nested too deeply to be read.")
         # A constraint that breaks after validation means a write at the same moment; so does a deadlock.
-        if isinstance(exc, IntegrityError) or is_lock_conflict(exc):
-            return refused_act(NotPossible(CHANGED_AT_ONCE))
-        if isinstance(exc, ActionError):
+        if isinstance(exc, db.IntegrityError) or is_lock_conflict(exc):
+            return refused_act(acts.NotPossible(CHANGED_AT_ONCE))
+        if isinstance(exc, acts.ActionError):
             return refused_act(exc)
         return super().convert_known_exceptions(exc)
 
@@ -68,13 +68,13 @@ class ErrorItemSerializer(serializers.Serializer[Any]):
 class ErrorSerializer(serializers.Serializer[Any]):
     """Why a request was refused."""
 
-    type = serializers.ChoiceField(choices=[VALIDATION_ERROR, CLIENT_ERROR, SERVER_ERROR])
+    type = serializers.ChoiceField(choices=[types.VALIDATION_ERROR, types.CLIENT_ERROR, types.SERVER_ERROR])
     errors = ErrorItemSerializer(many=True)  # type: ignore[assignment]  # a member's name
 
 
 def error_body(status: int, code: str, detail: str) -> dict[str, Any]:
     """Return the body of an error outside of REST framework, in the same form."""
-    kind = SERVER_ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else CLIENT_ERROR
+    kind = types.SERVER_ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else types.CLIENT_ERROR
     return {"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}
 
 

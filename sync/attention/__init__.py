@@ -241,10 +241,8 @@ class Group:
     @property
     def sentence(self) -> str:
         """What the cause means, if its title doesn't say it."""
-        records = registry.count_of_type(self.number, self.entity_type) if self.entity_type else ""
-        deleted = f"{records} {humanize.plural(self.number, 'was', 'were')} deleted"
-        if self.deleted_by:
-            deleted = f"{self.deleted_by} deleted {records}"
+        # Without a number: others that were deleted at once may wait elsewhere, or be done.
+        deleted = f"{self.deleted_by} deleted them" if self.deleted_by else "They were deleted"
         return cause_of(self.kind, self.code).sentence.format(removed=self.removed or "removed", deleted=deleted)
 
     @property

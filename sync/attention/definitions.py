@@ -16,14 +16,7 @@ from typing import Any
 from django.db import connections
 
 from sync import registry
-from sync.attention.cause_table import (
-    CODE_COPY,
-    CODE_DELETED_RECORD,
-    CODE_FIRST_MATCH,
-    CODE_RESTORED_ITEM,
-    CODE_SAME_NAME,
-    CODE_UNPLANNED,
-)
+from sync.attention import cause_table
 from sync.choices import QUIET_REASONS, ActivityKind, BlockedCode, TombstoneReason
 from sync.kernel.acts import ARCHIVE_COPY, RESTORE_RECORD
 from sync.models.activity_lines import UNREPORTED
@@ -202,15 +195,15 @@ DEFINITIONS = (
         kind="CASE conflict.kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END",
         source="conflict.id::text",
         code=f"""CASE WHEN conflict.kind = 'fields' AND NOT conflict.base_data @? '$.* ? (@ != null)'
-                THEN '{CODE_FIRST_MATCH}'
+                THEN '{cause_table.CODE_FIRST_MATCH}'
             WHEN conflict.kind = 'delete' AND conflict.about @? '$.options[*] ? (@.choose == "{RESTORE_RECORD}")'
                 THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
                         WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
                             AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
-                    THEN '{CODE_RESTORED_ITEM}' ELSE '{CODE_DELETED_RECORD}' END
-            WHEN jsonb_exists(conflict.about, 'by_name') THEN '{CODE_SAME_NAME}'
-            WHEN jsonb_exists(conflict.about, 'is_unplanned') THEN '{CODE_UNPLANNED}'
-            WHEN conflict.about @? '$.options[*] ? (@.choose == "{ARCHIVE_COPY}")' THEN '{CODE_COPY}'
+                    THEN '{cause_table.CODE_RESTORED_ITEM}' ELSE '{cause_table.CODE_DELETED_RECORD}' END
+            WHEN jsonb_exists(conflict.about, 'by_name') THEN '{cause_table.CODE_SAME_NAME}'
+            WHEN jsonb_exists(conflict.about, 'is_unplanned') THEN '{cause_table.CODE_UNPLANNED}'
+            WHEN conflict.about @? '$.options[*] ? (@.choose == "{ARCHIVE_COPY}")' THEN '{cause_table.CODE_COPY}'
             ELSE conflict.kind END""",
         entity_type="conflict.entity_type",
         entity_id="conflict.entity_id",
@@ -437,7 +430,8 @@ DEFINITIONS = (
 # the names and numbers in that; removed items by the act; records and items that a set-up's plan had nothing new for
 # are one group.
 _CAUSE = f"""
-    concat_ws(':', CASE WHEN waiting.code <> '{CODE_UNPLANNED}' THEN waiting.kind END, waiting.entity_type, CASE
+    concat_ws(':',
+        CASE WHEN waiting.code <> '{cause_table.CODE_UNPLANNED}' THEN waiting.kind END, waiting.entity_type, CASE
         WHEN waiting.kind = 'failed' THEN left(md5(concat(
             jsonb_path_query_array(waiting.values -> 'error', '$.**.code'),
             jsonb_path_query_array(waiting.values -> 'error', '$.**.column'), regexp_replace(
@@ -445,7 +439,8 @@ _CAUSE = f"""
         WHEN waiting.kind = 'removed'
             THEN concat_ws(':', waiting.code, left(md5(concat(removal.act, waiting.actor)), 12))
         WHEN waiting.kind IN ('rejected', 'blocked') THEN concat_ws(':', waiting.field, nullif(waiting.code, ''))
-        WHEN waiting.kind IN ('unmatched', 'approval') OR waiting.code = '{CODE_UNPLANNED}' THEN waiting.code
+        WHEN waiting.kind IN ('unmatched', 'approval') OR waiting.code = '{cause_table.CODE_UNPLANNED}'
+            THEN waiting.code
         ELSE concat_ws(':', waiting.code, waiting.field) END)
 """
 

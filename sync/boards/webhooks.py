@@ -13,6 +13,7 @@ from django.db.models import Max
 from sync import limits, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
+from sync.kernel.secret_texts import without_secrets
 from sync.limits import credentials
 from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
@@ -85,12 +86,12 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
     except MondayError as error:
         if error.kind is not WEBHOOKS_INCOMPLETE:
             raise
-        quote = error.message.rstrip(" .")
+        quote = without_secrets(error.message.rstrip(" ."))
         problem = Message("webhooks_unregistered", board=spec.board_title, quote=quote, url=settings.SITE_URL)
         return steps, [problem]
     # The address is too long for Monday.
     except ValueError as error:
-        return steps, [Message("webhook_address", board=spec.board_title, quote=str(error))]
+        return steps, [Message("webhook_address", board=spec.board_title, quote=without_secrets(str(error)))]
 
 
 def delete_former_webhooks(link: BoardLink, connector: MondayConnector) -> list[str]:

@@ -205,7 +205,7 @@ _ACTS = (
         undo=True, key="3"),
     # Items that no record has, and records and items that may be the same.
     Act(CREATE_RECORD, "Create record", "Creates a record in NPD from the item.", "Create {records}",
-        "The next sync creates {records}.", asks_about_several=True, record_right="add"),
+        "{records} will be created.", asks_about_several=True, record_right="add"),
     Act("ignore", "Ignore", "Leaves the item on Monday as it is. It never becomes a record.",
         "Ignore {number}", "Ignored: {number}.", undo=True, rights=("sync.change_unmatcheditem",)),
     Act("consider_again", "Consider again", "Checks ignored items again, like new ones.",

@@ -316,6 +316,18 @@ def end_stops_of_kinds() -> bool:
     return bool(stopped)
 
 
+def drop_forgotten_stops() -> None:
+    """Drop the stops of single kinds of calls of which nothing was sent for a day after their time.
+
+    What was refused then, such as a record that is deleted by now, won't be sent, so no success ends them.
+    """
+    for link in BoardLink.objects.all():
+        for kind in list(link.stops):
+            stop = link.stop_of(kind)
+            if kind != ALL_CALLS and stop and stop.until < sync_now() - timedelta(days=1):
+                _store_stop(link, kind, None)
+
+
 # Changes one entry of the stored column, because two workers may stop different kinds of calls at once.
 _STORE_STOP = "UPDATE sync_board_links SET stops = stops - %s || %s::jsonb WHERE id = %s"
 

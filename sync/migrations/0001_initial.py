@@ -929,6 +929,9 @@ class Migration(migrations.Migration):
                     models.Index(
                         condition=models.Q(("fold_id__isnull", False)), fields=["fold_id"], name="sync_decisions_of_act"
                     ),
+                    models.Index(
+                        condition=models.Q(("undoes__isnull", False)), fields=["undoes"], name="sync_decisions_undone"
+                    ),
                 ],
             },
         ),

@@ -92,6 +92,8 @@ class ActivityLine(models.Model):
             models.Index(fields=["-at", "-id"], condition=models.Q(folded=False), name="sync_decisions_listed"),
             # Serves the number that is folded into a line, and the list of these.
             models.Index(fields=["fold_id"], condition=models.Q(fold_id__isnull=False), name="sync_decisions_of_act"),
+            # Serves whether an answer (`last_answer`) or an act (`undo_states`) was undone.
+            models.Index(fields=["undoes"], condition=models.Q(undoes__isnull=False), name="sync_decisions_undone"),
         ]
 
     @property

@@ -8,12 +8,11 @@ import pghistory
 import pgtrigger
 from django.core.validators import MaxLengthValidator
 from django.db import models, transaction
-from django.db.models import Q
 from pghistory.core import event_models
 
-from sync.choices import RecordSyncStatus, SyncDirection
+from sync import choices
 from sync.clock import SyncNow
-from sync.kernel.triggers import BOOKKEEPING, synced_triggers
+from sync.kernel import triggers
 from sync.monday.text_forms import drop_invisible_but_joiners, email_address
 
 # The size of a spreadsheet's cell; web and worker can still handle 500 such texts in one answer.
@@ -48,9 +47,9 @@ class SyncedModel(models.Model):
     monday_last_synced = models.DateTimeField("last found in sync", null=True, blank=True, editable=False)
     sync_status = models.CharField(
         max_length=20,
-        choices=RecordSyncStatus.choices,
-        default=RecordSyncStatus.PENDING,
-        db_default=RecordSyncStatus.PENDING,
+        choices=choices.RecordSyncStatus.choices,
+        default=choices.RecordSyncStatus.PENDING,
+        db_default=choices.RecordSyncStatus.PENDING,
         db_index=True,
         editable=False,
     )
@@ -60,9 +59,9 @@ class SyncedModel(models.Model):
     sync_direction = models.CharField(
         "direction",
         max_length=20,
-        choices=SyncDirection.choices,
-        default=SyncDirection.BIDIRECTIONAL,
-        db_default=SyncDirection.BIDIRECTIONAL,
+        choices=choices.SyncDirection.choices,
+        default=choices.SyncDirection.BIDIRECTIONAL,
+        db_default=choices.SyncDirection.BIDIRECTIONAL,
     )
     created_at = models.DateTimeField(db_default=SyncNow(), editable=False)
     updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)  # then set by a trigger
@@ -81,13 +80,14 @@ class SyncedModel(models.Model):
     class Meta:
         abstract = True
         default_permissions = ("add", "change", "delete", "view", "import", "export")
-        triggers: ClassVar[list[pgtrigger.Trigger]] = synced_triggers()
+        triggers: ClassVar[list[pgtrigger.Trigger]] = triggers.synced_triggers()
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(
-                condition=Q(sync_status__in=RecordSyncStatus.values), name="%(class)s_sync_status_known"
+                condition=models.Q(sync_status__in=choices.RecordSyncStatus.values), name="%(class)s_sync_status_known"
             ),
             models.CheckConstraint(
-                condition=Q(sync_direction__in=SyncDirection.values), name="%(class)s_sync_direction_known"
+                condition=models.Q(sync_direction__in=choices.SyncDirection.values),
+                name="%(class)s_sync_direction_known",
             ),
         ]
 
@@ -169,12 +169,12 @@ class SyncedModel(models.Model):
     @property
     def may_sync(self) -> bool:
         """Whether a pass may change this record at all."""
-        return self.sync_enabled and self.sync_direction != SyncDirection.NONE
+        return self.sync_enabled and self.sync_direction != choices.SyncDirection.NONE
 
     @property
     def is_left_out(self) -> bool:
         """Whether the board's filter left it out in its last pass; after every save a pass decides again."""
-        return self.may_sync and self.sync_status == RecordSyncStatus.DISABLED
+        return self.may_sync and self.sync_status == choices.RecordSyncStatus.DISABLED
 
     def sync_region(self) -> str:
         """Return the default country of phone numbers, as a code or name; empty for the installation's."""
@@ -191,7 +191,7 @@ Tracked = TypeVar("Tracked", bound=type[SyncedModel])
 
 def track_history(model: Tracked) -> Tracked:
     """Decorate a model to keep a history of its rows, with author and cause, by statement-level triggers."""
-    tracked: Tracked = pghistory.track(level=pghistory.Statement, exclude=list(BOOKKEEPING))(model)
+    tracked: Tracked = pghistory.track(level=pghistory.Statement, exclude=list(triggers.BOOKKEEPING))(model)
     return tracked
 
 
@@ -205,6 +205,6 @@ def _copy_values(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, list) else value for name, value in values}
 
 
-def unsynced() -> Q:
+def unsynced() -> models.Q:
     """Return the condition for records that no pass may change: sync off, or direction none."""
-    return Q(sync_enabled=False) | Q(sync_direction=SyncDirection.NONE)
+    return models.Q(sync_enabled=False) | models.Q(sync_direction=choices.SyncDirection.NONE)

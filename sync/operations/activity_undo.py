@@ -55,13 +55,14 @@ class UndoStep:
 
 def may_undo(user: Any, lines: Iterable[ActivityLine]) -> bool:
     """Whether a user may change every record of these lines, and delete those that an import created."""
-    actions = {("delete" if is_creation(row) else "change", row.entity_type) for row in lines}
-    return all(
-        permissions.may_act(user, action, entity_type)
-        if registry.is_registered(entity_type)
-        else user.has_perm("sync.change_activityline")
-        for action, entity_type in actions
-    )
+    kinds = {(row.entity_type, is_creation(row)) for row in lines}
+    return all(_may_undo(user, entity_type, deletes=deletes) for entity_type, deletes in kinds)
+
+
+def _may_undo(user: Any, entity_type: str, *, deletes: bool) -> bool:
+    if registry.is_registered(entity_type):
+        return permissions.may_act(user, "delete" if deletes else "change", entity_type)
+    return bool(user.has_perm("sync.change_activityline"))
 
 
 def is_creation(line: ActivityLine) -> bool:
@@ -102,15 +103,30 @@ def lines_of_acts(act_ids: Collection[UUID]) -> models.QuerySet[ActivityLine]:
     return rows.filter(changes).exclude(IMPORT_SUMMARY).order_by("entity_type", "entity_id", "id")
 
 
-def undo_states(act_ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return of each act with something to undo whether it is “Undone” or “Partly undone”; empty if neither."""
+def undo_states(act_ids: Collection[UUID], user: Any) -> dict[UUID, str]:
+    """Return of each act with something to undo whether it is “Undone” or “Partly undone”; empty if neither.
+
+    An act of which nothing is undone is left out if the user may not undo all of it.
+    """
     undos = ActivityLine.objects.filter(undoes__isnull=False)
     in_force = undos.exclude(pk__in=undos.values("undoes")).values("undoes")
     act = models.Case(models.When(batch_id__in=act_ids, then="batch_id"), default="fold_id")
-    lines = lines_of_acts(act_ids).order_by().annotate(whole_act=act).values("whole_act")
-    numbers = lines.annotate(all=models.Count("pk"), undone=models.Count("pk", filter=models.Q(pk__in=in_force)))
-    words = {True: "Undone", False: "Partly undone"}
-    return {row["whole_act"]: words[row["undone"] == row["all"]] if row["undone"] else "" for row in numbers}
+    lines = (
+        lines_of_acts(act_ids)
+        .order_by()
+        .annotate(whole_act=act, deletes=models.Q(kind=ActivityKind.IMPORT, key="", entity_id__isnull=False))
+    )
+    numbers = lines.values("whole_act", "entity_type", "deletes").annotate(
+        all=models.Count("pk"), undone=models.Count("pk", filter=models.Q(pk__in=in_force))
+    )
+    states = {}
+    for act_id, rows in grouped(numbers, lambda row: row["whole_act"]).items():
+        undone = sum(row["undone"] for row in rows)
+        if undone:
+            states[act_id] = "Undone" if undone == sum(row["all"] for row in rows) else "Partly undone"
+        elif all(_may_undo(user, row["entity_type"], deletes=row["deletes"]) for row in rows):
+            states[act_id] = ""
+    return states
 
 
 def plan_undo(lines: Iterable[ActivityLine]) -> list[UndoStep]:

@@ -4,12 +4,11 @@ A listing reads 500 items a call, a pass 100. So the rules of a pass decide abou
 whose plan isn't empty get a pass.
 
 It enqueues a pass for what differs, or has a conflict, a call or an event that the pass would end; `sync_reconcile`
-also for what has a job or doesn't say “synced”. It also verifies the records that say “synced” and have nothing on its
-way: those that differ from their items have drifted. Home and the log say so.
+also for what has a job or doesn't say “synced”. It also verifies what says “synced” (verification.py).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,40 +18,24 @@ from django.db.models import Q, QuerySet
 
 from sync import choices, registry
 from sync.boards import availability, board_columns
-from sync.boards.webhooks import LONGEST_DELAY
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields import lookups
-from sync.fields.field_values import BoardContext, local_values, still_holds
+from sync.fields.field_values import BoardContext
 from sync.kernel import grouped, humanize, process
 from sync.limits import breaker, connector
-from sync.merge import Action
 from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncedModel, SyncQueue, WebhookEvent
 from sync.models.synced_model import unsynced
 from sync.monday import errors, lag
 from sync.monday.board_events import LOG_PREFIX
 from sync.monday.board_items import Item
 from sync.monday.connector import ITEM_FAULT_SCOPES
-from sync.operations import worker
-from sync.operations.preview import (
-    BoardPlan,
-    ListingGatherer,
-    PlannedPass,
-    ReadOnlyClient,
-    comparison_claim,
-    cost_of,
-    decide_pass,
-    plan_board,
-    plan_changes,
-    read_only_client,
-    records_with_jobs,
-)
+from sync.operations import preview, worker
 from sync.operations.sweep import sweep_board
+from sync.operations.verification import Verification
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
-from sync.reconcile import pass_plan
-from sync.reconcile.board_filter import item_verdict, record_verdict
-from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.gather.record_facts import read_facts
+from sync.reconcile.board_filter import item_verdict
+from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.reconcile.our_writes import EmptiedCell
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
@@ -75,14 +58,8 @@ PAGE = 500
 # The calls of a board before its listing: what has changed on it, and its columns.
 CALLS_BEFORE_LISTING = 2
 
-# Drifted records that are stored for the board's page.
-MAX_DIFFERENCES = 20
 
-# Takes the place of the fields of a drifted record whose item isn't listed.
-UNLISTED = {"key": "", "words": Message("item_not_shown")}
-
-
-class BoardListing(ListingGatherer):
+class BoardListing(preview.ListingGatherer):
     """A board's listing, planned page by page: it holds all ids, but only one page of anything else.
 
     It makes no other call. Items without which a plan can't be trusted are noted as `unread_items`; their records get a
@@ -98,7 +75,7 @@ class BoardListing(ListingGatherer):
         self.unread_items = set[str]()
         self._without_record: list[str] = []
 
-    def passes(self) -> Iterator[PlannedPass]:
+    def passes(self) -> Iterator[preview.PlannedPass]:
         """Yield the plan of a pass over each page; raises MondayError."""
         # What could not be read the last time is tried alone, so that it spoils no batch.
         for item_id in self.board.link.listing_state.get("unreadable", ()):
@@ -114,7 +91,7 @@ class BoardListing(ListingGatherer):
             self.unread_items = set()
             if self.board.sync_filter.items:
                 self.left_out |= {item.id for item in page if item_verdict(self.board, item).holds is False}
-            planned_pass = decide_pass(self.board, [Claim(None, item.id, []) for item in page], self)
+            planned_pass = preview.decide_pass(self.board, [Claim(None, item.id, []) for item in page], self)
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
             self.board = replace(planned_pass.facts.board, item_names=self.board.item_names)
@@ -181,10 +158,6 @@ def records_without_item(spec: registry.EntitySpec) -> list[UUID]:
     return list(without_item.exclude(pk__in=busy).values_list("pk", flat=True))
 
 
-# A record that says `synced` though it differs from its item, the item, and its fields as in `BoardLink.differences`.
-Drift = tuple[RecordFacts, Item | None, list[dict[str, str]]]
-
-
 @dataclass
 class ComparisonResult:
     """The counts of one board's comparison."""
@@ -196,10 +169,6 @@ class ComparisonResult:
     unmatched: int = 0
     without_item: int = 0
     problem: str = ""  # why it could not be finished
-    verified: int = 0  # records that said `synced` and had nothing on its way
-    drifted: int = 0  # those of them that weren't in sync
-    differences: list[dict[str, Any]] = field(default_factory=list)  # the first of these, with their fields
-    newest_drift: datetime | None = None  # when the last of their items was changed, as Monday says
 
     @property
     def summary(self) -> str:
@@ -285,50 +254,50 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
 # What `sync_reconcile --dry-run` shows of it.
 
 
-def plan_boards() -> tuple[list[BoardPlan], ReadOnlyClient]:
+def plan_boards() -> tuple[list[preview.BoardPlan], preview.ReadOnlyClient]:
     """Plan what `sync_reconcile` would do now; the client has counted the calls of the dry run itself."""
     plans = []
-    with read_only_client() as client:
+    with preview.read_only_client() as client:
         for spec in registry.entities():
-            plan = BoardPlan(spec.entity_type, spec.board_title)
+            plan = preview.BoardPlan(spec.entity_type, spec.board_title)
             plans.append(plan)
             _plan_comparison(plan, spec)
     return plans, client
 
 
-def _plan_comparison(plan: BoardPlan, spec: registry.EntitySpec) -> None:
+def _plan_comparison(plan: preview.BoardPlan, spec: registry.EntitySpec) -> None:
     link = lookups.link_of(spec.entity_type)
     plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if plan.problem or link is None:
         return
-    listing = ListingGatherer(lookups.load_board(link))
+    listing = preview.ListingGatherer(lookups.load_board(link))
     try:
         listing.read()
     except errors.MondayError as error:
-        plan.problem = f"The board could not be listed. {error.sentence}"
+        plan.problem = f"The board could not be listed. {of_error(error)}"
         return
     # The real run lists the board, too.
     plan.calls = listing.calls + CALLS_BEFORE_LISTING
     plan.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    planned_passes = plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
+    planned_passes = preview.plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
     for planned_pass in planned_passes:
         if planned_pass.unread_reason:
             plan.problem = f"Monday could not be read to the end. {planned_pass.unread_reason}"
             return
-        plan.changes += plan_changes(planned_pass)
+        plan.changes += planned_pass.changes
     records = {key for planned_pass in planned_passes for key in planned_pass.plan.records}
     changed = {change.entity_id for change in plan.changes}
     enqueued = 0
     for planned_pass in planned_passes:
         items = len(planned_pass.plan.items)
         number = len(planned_pass.differing_or_unfinished) + len(planned_pass.plan.deleted) + items
-        plan.calls += cost_of(planned_pass, number, read_before=enqueued)
+        plan.calls += preview.cost_of(planned_pass, number, read_before=enqueued)
         plan.checked += len(planned_pass.plan.records) + items
         enqueued += number
     plan.unchanged = len(records - changed)
 
 
-def _record_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
+def _record_claims(spec: registry.EntitySpec, listing: preview.ListingGatherer) -> list[Claim]:
     """Return the claims of all records after a comparison, and of the records of all other due jobs."""
     compared = compared_records(spec.model).exclude(monday_id__in=listing.unreadable)
     pending = SyncQueue.objects.filter(entity_type=spec.entity_type, status=choices.QueueStatus.PENDING)
@@ -337,10 +306,10 @@ def _record_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[
     due = [job.entity_id for job in pending.filter(next_retry__lte=SyncNow()).order_by("id") if job.entity_id]
     unconfirmed = set(_unconfirmed_intents(spec).values_list("entity_id", flat=True))
     ids = [*compared.order_by("pk").values_list("pk", flat=True), *records_without_item(spec), *due]
-    return [comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
+    return [preview.comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
 
 
-def _item_claims(spec: registry.EntitySpec, listing: ListingGatherer) -> list[Claim]:
+def _item_claims(spec: registry.EntitySpec, listing: preview.ListingGatherer) -> list[Claim]:
     """Return the claims of all listed items that aren't left alone, and of the items of all other due jobs."""
     due = SyncQueue.objects.filter(
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None
@@ -383,32 +352,18 @@ def compare_board(link: BoardLink, *, includes_unfinished: bool = False) -> Comp
     return result
 
 
-def verification_sentence(links: Collection[BoardLink]) -> str:
-    """Return what the last verification of these boards found."""
-    verified_at = max((link.verified_at for link in links if link.verified_at), default=None)
-    compared = sum(link.verified_records for link in links)
-    if verified_at is None or not compared:
-        return "Not verified yet: both sides are compared every night."
-    span = humanize.time_span((sync_now() - verified_at).total_seconds())
-    if differed := sum(link.differed_records for link in links):
-        return (
-            f"Differences, found {span} ago: {differed:,} of {compared:,} checked records were shown as synced, but "
-            "differed. They are synced again, or you are asked."
-        )
-    return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
-
-
 def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     spec = registry.entity(link.entity_type)
     structure = board_columns.inspect_board(link)
     if structure is None:
         raise errors.MondayError(errors.BOARD_NOT_FOUND, "The board is missing, or not active")
     result = ComparisonResult()
+    verification = Verification()
     listing = BoardListing(link)
     for page in listing.passes():
         if page.facts.columns is not None:
             board_columns.store_inspection(link, page.facts.columns)
-        _verify_page(result, page)
+        verification.add_page(page)
         need_pass = page.differing_or_unfinished if includes_unfinished else page.need_pass
         enqueue_comparison(link.entity_type, need_pass)
         result.linked += len(page.plan.records)
@@ -416,11 +371,12 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     # An item that isn't listed may still exist, so its record's pass reads it by id. If the listing was cut short,
     # nothing is concluded.
     is_cut_short = structure.items_count is not None and len(listing.listed) < structure.items_count
-    _store_listing(result, listing, structure.items_count)
+    silence = _log_silence(link, verification.newest_drift)
+    result.problem = _store_listing(listing, structure.items_count, silence)
     all_unlisted = listing.unlisted()
     unlisted = [] if is_cut_short else all_unlisted
     for start in range(0, len(unlisted), PAGE):
-        _verify_unlisted(result, listing.board, unlisted[start : start + PAGE])
+        verification.add_unlisted(listing.board, unlisted[start : start + PAGE])
     enqueue_comparison(link.entity_type, all_unlisted if includes_unfinished else unlisted)
     if structure.items_count is not None and not is_cut_short:
         delete_obsolete_unmatched(link, listing.started_at, listing.listed)
@@ -431,14 +387,7 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     if unmatched and (link.creates_records or without_item):
         matchable = [item_id for item_id in unmatched if item_id not in listing.left_out]
         enqueue_unmatched(spec.entity_type, matchable, cause=choices.Cause.SWEEP, priority=choices.Priority.SWEEP)
-    BoardLink.objects.filter(pk=link.pk).update(
-        verified_at=SyncNow(),
-        verified_records=result.verified,
-        differed_records=result.drifted,
-        differences=result.differences,
-    )
-    if result.drifted:
-        log.error("drift", board=link.entity_type, compared=result.verified, differed=result.drifted)
+    verification.store(link)
     result.items = len(listing.listed)
     result.unlisted = len(unlisted)
     result.unmatched = len(unmatched)
@@ -446,139 +395,42 @@ def _compare(link: BoardLink, *, includes_unfinished: bool) -> ComparisonResult:
     return result
 
 
-def _store_listing(result: ComparisonResult, listing: BoardListing, items_count: int | None) -> None:
-    """Store what the listing lacked for the next night, and as the comparison's problem what lasts."""
+def _store_listing(listing: BoardListing, items_count: int | None, silence: str) -> str:
+    """Store what the listing lacked for the next night; return what lasts of it, with the log's silence."""
     link = listing.board.link
     now = sync_now()
     state: dict[str, Any] = {"unreadable": sorted(listing.unreadable)} if listing.unreadable else {}
-    problems = list[str]()
+    short = ""
     number = len(listing.listed)
     if items_count is not None and number < items_count:
         since = parse_moment(link.listing_state.get("short_since")) or now
         state["short_since"] = since.isoformat()
         if now - since >= lag.SHORT_LISTING_AFTER:
-            problems.append(Message("listing_short", listed=number, number=items_count))
-    if silence := _log_silence(link, result, now):
-        problems.append(silence)
-    result.problem = sentences(*problems)
+            short = Message("listing_short", listed=number, number=items_count)
+    problem = sentences(short, silence)
+    unreadable = ""
     if listing.unreadable:
         names = item_names(listing.unreadable)
         owners = listing.board.model.objects.filter(monday_id__in=listing.unreadable)
         names |= {str(record.monday_id): str(record) for record in owners}
         quoted = [f"“{names[item_id]}” ({item_id})" if item_id in names else item_id for item_id in listing.unreadable]
-        problems.append(Message("items_unreadable", items=humanize.join_first(quoted)))
+        unreadable = Message("items_unreadable", items=humanize.join_first(quoted))
     stored = BoardLink.objects.filter(pk=link.pk)
-    stored.update(listing_state=state, comparison_problem=sentences(*problems))
+    stored.update(listing_state=state, comparison_problem=sentences(problem, unreadable))
+    return problem
 
 
-def _log_silence(link: BoardLink, result: ComparisonResult, now: datetime) -> str:
+def _log_silence(link: BoardLink, newest_drift: datetime | None) -> str:
     """Return that the activity log gives no rows although the board changes; empty if it does, or nothing changes."""
     newest_row = link.swept_to
-    if newest_row is None or link.swept_at is None or now - newest_row < lag.LOG_SILENCE:
+    if newest_row is None or link.swept_at is None or sync_now() - newest_row < lag.LOG_SILENCE:
         return ""
     # A change that some sweep after it should have seen.
     missed = (newest_row + lag.OVERLAP, link.swept_at - lag.OVERLAP)
     webhooks = WebhookEvent.objects.filter(board_id=link.board_id, received_at__range=missed)
     has_events = webhooks.exclude(trigger_id__startswith=LOG_PREFIX).exists()
-    has_edits = result.newest_drift is not None and missed[0] < result.newest_drift < missed[1]
+    has_edits = newest_drift is not None and missed[0] < newest_drift < missed[1]
     if not has_events and not has_edits:
         return ""
     source = "webhooks" if has_events else "the comparison"
     return Message("log_silent", since=humanize.day_and_time(newest_row), source=source)
-
-
-def _verify_page(result: ComparisonResult, page: PlannedPass) -> None:
-    """Verify the records of a page that say `synced` and have nothing on its way."""
-    drifted = []
-    for plan in page.synced_plans:
-        if plan.id in page.unread or not _is_verifiable(plan.facts, page.busy):
-            continue
-        fields = differing_fields(plan) if plan.id in page.changed else []
-        if fields is None:
-            continue
-        if not fields:
-            result.verified += 1
-        # A difference proves nothing if the filter leaves the record out with the next pass.
-        elif not plan.left_out_after_pass and not _may_be_on_its_way(plan.facts, plan.item):
-            drifted.append((plan.facts, plan.item, fields))
-    _add_drifted(result, page.facts.board, drifted)
-
-
-def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:
-    """Return the fields that differ from their base, for `BoardLink.differences`; None if a value can't be read now."""
-    # Blocked fields have their own note on the record.
-    compared = [field_plan for key, field_plan in plan.fields.items() if key not in plan.sync_state.blocked_fields]
-    if any(field_plan.decision.action is Action.UNDECIDED for field_plan in compared):
-        return None
-    differing = []
-    for field_plan in compared:
-        # Equal on both sides and never synced: only the base is missing.
-        is_first_agreement = field_plan.decision.action is Action.AGREED and field_plan.base is None
-        if field_plan.decision.action is Action.NOTHING or is_first_agreement:
-            continue
-        npd = field_plan.display_local(field_plan.local_raw)
-        monday = field_plan.converter.display_remote(field_plan.remote_raw)
-        entry = {"key": field_plan.key, "npd": npd, "monday": monday}
-        code = "differs_unsynced"
-        if field_plan.base is not None:
-            code = "differs"
-            entry["agreed"] = field_plan.display_local(field_plan.base["local"])
-        entry["words"] = Message(code, label=field_plan.mapping.label, **entry)
-        differing.append(entry)
-    return differing
-
-
-def _verify_unlisted(result: ComparisonResult, board: BoardContext, ids: Collection[UUID]) -> None:
-    """Verify the records whose items a complete listing lacks: those that say `synced` have drifted."""
-    drifted = [
-        (facts, None, [UNLISTED])
-        for facts in _verifiable_records(board, ids).values()
-        if facts.record.may_sync
-        and not _may_be_on_its_way(facts, None)
-        # It is drift, too, if the filter can't tell.
-        and record_verdict(board, facts.record).holds is not False
-    ]
-    _add_drifted(result, board, drifted)
-
-
-def _add_drifted(result: ComparisonResult, board: BoardContext, drifted: Sequence[Drift]) -> None:
-    """Count the drifted records, except those that a pass or a save may have changed since they were loaded."""
-    if not drifted:
-        return
-    reloaded = _verifiable_records(board, [before.id for before, _, _ in drifted])
-    for before, item, fields in drifted:
-        later = reloaded.get(before.id)
-        is_unchanged = (
-            later is not None
-            and later.record.monday_id == before.record.monday_id
-            and later.sync_state.base == before.sync_state.base
-            and all(still_holds(later.record, local_values(before.record, mapping)) for mapping in board.mappings)
-        )
-        if not is_unchanged:
-            continue
-        result.verified += 1
-        result.drifted += 1
-        edited_at = parse_moment(item.updated_at) if item else None
-        result.newest_drift = max(filter(None, (result.newest_drift, edited_at)), default=None)
-        if len(result.differences) < MAX_DIFFERENCES:
-            result.differences.append({"record": str(before.id), "name": str(before.record), "fields": fields})
-
-
-def _verifiable_records(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordFacts]:
-    """Load those of the records that can be verified now."""
-    records = read_facts(board, [Claim(record_id, None, []) for record_id in sorted(ids)]).records
-    busy = records_with_jobs(board.link, [facts.id for facts in records])
-    return {facts.id: facts for facts in records if _is_verifiable(facts, busy)}
-
-
-def _is_verifiable(facts: RecordFacts, busy: Collection[UUID]) -> bool:
-    """Whether the record says `synced` and has no open job, intent or event."""
-    says_synced = facts.record.monday_id and facts.record.sync_status == choices.RecordSyncStatus.SYNCED
-    return bool(says_synced) and facts.id not in busy and not facts.intents and not facts.events
-
-
-def _may_be_on_its_way(facts: RecordFacts, item: Item | None) -> bool:
-    """Whether the item's last change or the last pass is so recent that a webhook may still arrive."""
-    edited = parse_moment(item.updated_at) if item else None
-    moments = (edited, facts.sync_state.last_sync_attempt)
-    return any(moment is not None and sync_now() - moment < LONGEST_DELAY for moment in moments)

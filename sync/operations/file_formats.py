@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import tablib
@@ -16,7 +16,7 @@ from django.core.validators import validate_email
 from import_export.formats import base_formats
 
 from sync.kernel import grouped
-from sync.monday.text_forms import email_address, fold_title
+from sync.monday.text_forms import drop_invisible, email_address, fold_title, unix_lines
 from sync.operations.workbooks import (
     MAX_CELLS,
     MAX_COLUMNS,
@@ -103,7 +103,9 @@ def unescape_formula(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    """Return a text with \\n as its line ends, without outer blanks; an empty one if nobody sees anything in it."""
+    text = unix_lines(text).strip()
+    return text if drop_invisible(text).strip() else ""
 
 
 # So many words with an @ of one cell are looked at.
@@ -257,8 +259,8 @@ def _below_titles(sheet: str, table: Sequence[Row], titles: Sequence[str]) -> It
 def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:
     """Return a file's titles with the rows below them, and a note about rows around this table.
 
-    Reports have headings above it, and sums or a copyright below. Where files were put together, the titles are
-    repeated; Monday writes a group's name above them each time.
+    Reports have headings above it, and sums or a copyright below. In prints, and where files were put together, the
+    titles are repeated with what stands above them, such as a page's number or the name of a group on Monday.
     """
     filled = list(_filled_rows(rows))
     first = max(range(min(len(filled), SAMPLE_ROWS)), key=lambda place: count_known(filled[place][1]), default=0)
@@ -269,8 +271,11 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
     for number, cells in filled[first + 1 :]:
         if [cell.casefold() for cell in cells] != titles:
             table.append((number, cells))
-        elif above and _is_single(above[-1]) and _is_single(table[-1]):
-            around.append(table.pop()[0])
+            continue
+        headings = takewhile(_is_repeated, zip(reversed(table[1:]), reversed(above), strict=False))
+        start = len(table) - len(list(headings))
+        around += [number for number, _ in table[start:]]
+        del table[start:]
     end = _end_of(table)
     around += [number for number, _ in table[end:]]
     return table[:end], [f"Rows around the table, not imported: {', '.join(map(str, around))}."] if around else []
@@ -286,6 +291,13 @@ def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
             if found > MAX_ROWS + SAMPLE_ROWS:
                 raise FileError(TOO_MANY_ROWS)
             yield number, row
+
+
+def _is_repeated(rows: tuple[Row, Row]) -> bool:
+    """Whether a row repeats a heading: its only cell stands in the same place, or one of its texts is the same."""
+    row, heading = ({place: cell for place, cell in enumerate(cells) if cell} for _, cells in rows)
+    is_alike = row.keys() == heading.keys()
+    return is_alike and (len(row) == 1 or not row.items().isdisjoint(heading.items()))
 
 
 def _is_single(row: Row) -> bool:

@@ -51,7 +51,7 @@ from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, pe
 from sync.words.message import Message, sentences
 
 # Cells without a value, as databases and spreadsheets, in any language, write them. “Null” is a name.
-_NO_VALUE = re.compile(r"n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
+_NO_VALUE = re.compile(r"[-–—]|n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
 
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"
@@ -284,7 +284,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 if error.code == "blank":
                     error.message = "It is empty."
         if self.options.get("bad_values") != REFUSE:
-            for name in (errors.keys() & own) - {self.spec.name_field}:
+            for name in (errors.keys() & set(self.own_names)) - {self.spec.name_field}:
                 text = " ".join(chain.from_iterable(error.messages for error in errors.pop(name)))
                 setattr(instance, name, getattr(self.original, name))
                 self._leave_out(name, text)
@@ -422,7 +422,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         dataset.extend(read)
 
     def _first_value(self, name: str, cells: Sequence[str]) -> str:
-        """Return the first cell with a value, and of several values as Google joins them the first one.
+        """Return the first cell with a value.
 
         A cell without an address, or with too few digits for a phone number, doesn't count beside one that has it.
         """
@@ -432,7 +432,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             return next((text for text in filled if sum(map(str.isdecimal, text)) >= PHONE_DIGITS), filled[0])
         if converter == "email":
             return next(filter(email_addresses, filled), filled[0])
-        return filled[0].partition(" ::: ")[0]
+        return filled[0]
 
     # --- records ---
 
@@ -441,6 +441,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
         The record is None if it is new. Raises ValidationError if it is unclear.
         """
+        self.found_by = "id"
         if npd_id := self._cell(row, "id"):
             record = self.lookup.by_id.get(as_uuid(npd_id))
             if record is None:
@@ -450,6 +451,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 raise ValidationError({"id": missing})
             return record, record.pk
         for name in self.key_names:
+            self.found_by = name
             text = self._cell(row, name)
             records = self.lookup.find(name, text)
             if len(records) > 1:
@@ -520,13 +522,12 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             # A record has the row's name, and the row's other values didn't match it.
             is_namesake = name in self.key_names and self.lookup.find(name, self._cell(row, name))
             return f"A {self.noun} in NPD has this name, but another {label} or none." if is_namesake else ""
-        found_by = "id" if self._cell(row, "id") else key if self._cell(row, key) else name
-        if found_by == name and name != key:
+        if self.found_by == name and name != key:
             value = self.fields[key].export(self.original)
             has = f"has the {label} {value}" if value else f"has no {label}"
             return f"Found by its name alone. The {self.noun} of this name in NPD {has}."
         if name in changed and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
-            return f"Found by its {NPD_ID if found_by == 'id' else label}, and renamed."
+            return f"Found by its {NPD_ID if self.found_by == 'id' else label}, and renamed."
         return ""
 
     # --- writing ---

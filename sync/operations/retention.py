@@ -1,4 +1,4 @@
-"""Deletes old rows in small batches; the rules say how long each kind is kept."""
+"""Deletes old rows in small batches, by rules that say how long each kind is kept; and stops that nothing ends."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +13,7 @@ from sync import registry
 from sync.kernel import process
 from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import reencrypt
+from sync.limits import breaker
 from sync.models import NotificationReceiver, StoredSecret, history_of
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.tombstones import prune_tombstones
@@ -48,6 +49,7 @@ def prune() -> dict[str, int]:
     counts: dict[str, int] = {}
     reencrypt_secrets()
     pruning.send(None)
+    breaker.drop_forgotten_stops()
     for name, table, key, days, where in _rules():
         if days <= 0:
             continue  # kept for ever

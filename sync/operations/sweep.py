@@ -21,14 +21,23 @@ from django.db import models, transaction
 from sync import registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import check_silence, check_webhooks
-from sync.choices import Cause, Priority, QueueDirection
+from sync.choices import Cause, Priority, QueueDirection, UnmatchedReason
 from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields.field_values import ACTIVE
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
 from sync.limits import api_quota, breaker, connector
-from sync.models import BoardLink, IgnoredItem, Intent, IntentState, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import (
+    BoardLink,
+    IgnoredItem,
+    Intent,
+    IntentState,
+    MondayAccount,
+    SyncMetadata,
+    UnmatchedItem,
+    WebhookEvent,
+)
 from sync.monday import board_events, errors, lag
 from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.outbox import enqueue, enqueue_unmatched
@@ -49,6 +58,9 @@ UNKNOWN_DAY_LIMIT = 10_000
 
 # Newer changes are left to the next sweep, because their webhooks or log entries may still be on their way.
 GRACE = timedelta(minutes=2)
+
+# The first passes of a set-up link most items sooner.
+UNDECIDED_AFTER = timedelta(minutes=10)
 
 # The times of a log entry and of its webhook differ by at most this much.
 SAME_MOMENT = timedelta(seconds=30)
@@ -134,6 +146,7 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
             breaker.stop_board(link, error)
         log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
         return SweepResult(problem=problem)
+    _enqueue_undecided_items(link)
     if new_events:
         log.info("sweep found", board=link.entity_type, events=new_events)
     return SweepResult(new_events)
@@ -206,6 +219,15 @@ def _sweep_log(link: BoardLink, grace: timedelta) -> int:
     check_webhooks(link, changes.hooks)
     check_silence(link, changes.user_id)
     return new_events
+
+
+def _enqueue_undecided_items(link: BoardLink) -> None:
+    """Enqueue items that a set-up planned to link and no pass has decided about: their records changed or are gone."""
+    if not link.creates_records:
+        return
+    rows = UnmatchedItem.objects.filter(entity_type=link.entity_type, is_unplanned=True, ignored_at=None)
+    undecided = rows.filter(reason_code=UnmatchedReason.QUEUED, last_seen__lte=SyncNow() - UNDECIDED_AFTER)
+    enqueue_items(link, undecided.values_list("item_id", flat=True), cause=Cause.SWEEP)
 
 
 def _is_silent(link: BoardLink, since: datetime, until: datetime) -> bool:

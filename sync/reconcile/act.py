@@ -1,4 +1,4 @@
-"""Send a plan: store each write's intent, join writes in documents, split refused ones, and return the answers.
+"""Send a plan: store each write's intent, join writes in documents, split refused ones, and fill in the answers.
 
 A document is the writes of one call. Nothing else under sync/ calls a mutation. changes.py and the rules decide what is
 sent and what an answer means.
@@ -10,7 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
@@ -24,9 +24,8 @@ from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
 from sync.limits import breaker, connector, failed_writes, meter_board_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
-from sync.monday import board_items, errors
+from sync.monday import board_items, errors, item_documents
 from sync.monday.errors import MondayError, Scope
-from sync.monday.item_documents import prepare_archive, prepare_changes, prepare_creates, prepare_delete
 from sync.monday.lag import LOOKS
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost
@@ -36,7 +35,7 @@ from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
-from sync.reconcile.pass_plan import Write, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import Write, WriteVerdict
 from sync.reconcile.restraints import new_clear_requests
 from sync.words.message import Message, of_error, sentences
 
@@ -46,36 +45,30 @@ INTENT_SECONDS = 10
 # A pass begins no call after this time, because each may take half as long again and its task has a time limit.
 PASS_SECONDS = 60
 
-# Why a call that takes an item, or its NPD ID, off the board has failed although Monday answered it.
-WITHOUT_EFFECT = Message("call_swallowed")
-
 log = structlog.get_logger(__name__)
-
-# By the unit of each write.
-Answers = dict[str, WriteAnswer]
-
-# A write with its committed intent.
-Announced = tuple[Write, Intent]
 
 
 def send(executor: Executor, plan: pass_plan.Plan) -> None:
     """Send everything planned, and add Monday's answers to the plan; raises LeaseLost."""
     board = executor.board
     # The items of deleted records leave the board, or lose their NPD IDs.
-    to_remove = [deleted for deleted in plan.open_deleted if deleted.act]
-    answers: Answers = {}
     for policy, kind in deleted_records.REMOVAL_CALLS.items():
-        plans = [deleted for deleted in to_remove if deleted.act == policy]
-        answers |= executor.send(kind, [deleted_records.item_removal_write(board, deleted) for deleted in plans])
-    for deleted in to_remove:
-        deleted_records.take_removal_answer(board, deleted, answers[str(deleted.id)])
+        removals = {
+            deleted: deleted_records.item_removal_write(board, deleted)
+            for deleted in plan.open_deleted
+            if deleted.act == policy
+        }
+        executor.send(kind, list(removals.values()))
+        for deleted, removal in removals.items():
+            deleted_records.take_removal_answer(board, deleted, removal.answer)
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
     # The records' values are sent, and their items created.
     changes, creates = item_writes(board, plan)
-    answers = executor.send(CallKind.CHANGE, changes) | executor.create(creates)
+    executor.send(CallKind.CHANGE, changes)
+    executor.create(creates)
     for write in (*changes, *creates):
-        take_answer(plan.records[write.record_id], answers[write.unit])
+        take_answer(plan.records[write.record_id], write.answer)
     send_duplicates(executor, plan)
 
 
@@ -83,24 +76,25 @@ def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
     planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
-    units = {item.facts.item_id: f"{item.original_record.pk} {item.item.id} {item.act}" for item in planned}
-    without_npd_id = {board.link.npd_id_column: None}
-    clearings = [
-        Write(units[item.facts.item_id], item.original_record.pk, item.item.id, without_npd_id)
+    clearings = {
+        item: Write(item.original_record.pk, item.item.id, {board.link.npd_id_column: None})
         for item in planned
         if item.act == pass_plan.CLEAR_NPD_ID
-    ]
-    cleared = executor.send(CallKind.CHANGE, clearings)
-    archives = []
+    }
+    executor.send(CallKind.CHANGE, list(clearings.values()))
+    answers = {item: [clearings[item].answer] if item in clearings else [] for item in planned}
+    archives = {
+        item: Write(
+            item.original_record.pk, item.item.id, approval=duplicates.archive_request(item) if item.is_ours else None
+        )
+        for item in planned
+        if duplicates.is_to_archive(board, item, next(iter(answers[item]), None))
+    }
+    executor.send(CallKind.ARCHIVE, list(archives.values()))
+    for item, archive in archives.items():
+        answers[item].append(archive.answer)
     for item in planned:
-        unit = units[item.facts.item_id]
-        if duplicates.is_to_archive(board, item, cleared.get(unit)):
-            approval = duplicates.archive_request(item) if item.is_ours else None
-            archives.append(Write(unit, item.original_record.pk, item.item.id, approval=approval))
-    archived = executor.send(CallKind.ARCHIVE, archives)
-    for item in planned:
-        unit = units[item.facts.item_id]
-        duplicates.take_answers(board, item, [sent[unit] for sent in (cleared, archived) if unit in sent])
+        duplicates.take_answers(board, item, answers[item])
 
 
 class Executor:
@@ -131,127 +125,46 @@ class Executor:
         """How many repeats were allowed when the pass began, because its writes aren't settled before its end."""
         return failed_writes.repeats_left()
 
-    def send(self, kind: CallKind, writes: Sequence[Write]) -> Answers:
-        """Send the writes and return their answers by unit; raises LeaseLost.
+    # --- what is sent -------------------------------------------------------------------------------------------------
+
+    def send(self, kind: CallKind, writes: Sequence[Write]) -> None:
+        """Send the writes, and fill in their answers; raises LeaseLost.
 
         Failed documents are judged at the end: if others were written, the failure is a record's own and no outage.
         """
-        answers: Answers = {}
-        place = 0
-        repeated = 0
         failures = failed_writes.failures_of([write.record_id for write in writes]) if writes else {}
+        place = 0
+        repeated: list[Write] = []
         for document in documents_of(writes, failures):
             failure = failures.get(document[0].record_id)
             # A repeat is counted if Monday failed on each record while others were written.
-            if failure is None or not failure.is_at_fault:
-                answers |= self._send_document(kind, document)
-                continue
+            is_repeat = failure is not None and failure.is_at_fault
             # Each document that failed in this pass has used up a repeat.
-            if self.repeats.remaining - self.judged - len(self.unjudged) < 1:
+            if is_repeat and self.repeats.remaining - self.judged - len(self.unjudged) < 1:
                 place += 1
                 wait = failed_writes.seconds_until_turn(place)
-                turn = WaitsFor.TURN
-                answer = WriteAnswer(WriteVerdict.HELD, Message("waits_turn"), wait_seconds=wait, waits_for=turn)
-                answers |= {write.unit: copy(answer) for write in document}
+                for write in document:
+                    write.hold(Message("waits_turn"), wait, WaitsFor.TURN)
                 continue
-            sent = self._send_document(kind, document)
-            answers |= sent
-            repeated += sum(answer.verdict is WriteVerdict.DONE for answer in sent.values())
-        if repeated and self.repeats.is_quiet and not self.unjudged:
+            self._send_document(kind, document)
+            repeated += document if is_repeat else []
+        written = [write for write in repeated if write.answer.verdict is WriteVerdict.DONE]
+        if written and self.repeats.is_quiet and not self.unjudged:
             # Monday copes with these records again, so twice as many are tried next.
-            failed_writes.make_turns_due(2 * repeated)
-        self._judge(answers)
-        return answers
+            failed_writes.make_turns_due(2 * len(written))
+        self._judge()
 
-    def _judge(self, answers: Answers) -> None:
-        """Complete the answers for the records of failed documents."""
-        if not self.unjudged:
-            return
-        documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
-        judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
-        for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
-            waits = Message(f"waits_{judgement.waits_for}") if judgement.waits_for else ""
-            detail = sentences(waits, of_error(error))
-            if judgement.ends_pass and not judgement.is_at_fault:
-                self.stop_reason = detail
-            verdict = WriteVerdict.HELD
-            if len(writes) > 1:
-                verdict = WriteVerdict.STOPPED
-            elif judgement.is_at_fault:
-                verdict = WriteVerdict.FAILED
-                detail = of_error(error)
-            for write in writes:
-                if write.unit not in answers:  # a trial on another record's item
-                    continue
-                answer = answers[write.unit]
-                answer.verdict = verdict
-                answer.detail = detail
-                answer.wait_seconds = judgement.wait_seconds
-                answer.waits_for = judgement.waits_for
-        self.judged += len(self.unjudged)
-        self.unjudged = []
-
-    def create(self, writes: Sequence[Write]) -> Answers:
+    def create(self, writes: Sequence[Write]) -> None:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
-        made = self._find_created(writes)
-        answers = self.send(CallKind.CREATE, [write for write in writes if write.unit not in made])
-        name_only = []
-        for write in writes:
-            if write.unit in answers and answers[write.unit].verdict is WriteVerdict.NAME_ONLY:
-                others = [key for key, column in write.columns.items() if column != board_items.NAME_COLUMN]
-                only_name = write.without(others)
-                only_name.refused_at = self.read_at
-                name_only.append(only_name)
+        self.send(CallKind.CREATE, self._not_in_log(writes))
+        name_only: Sequence[Write] = [write for write in writes if write.answer.verdict is WriteVerdict.NAME_ONLY]
+        for write in name_only:
+            write.leave_out([key for key, column in write.columns.items() if column != board_items.NAME_COLUMN])
+            write.is_name_only = True
+            write.refused_at = self.read_at
         if name_only and not self.stop_reason:
-            made |= self._search_items(name_only)
-            made |= self._find_created([write for write in name_only if write.unit not in made])
-        made |= self.send(CallKind.CREATE, [write for write in name_only if write.unit not in made])
-        for unit, answer in made.items():
-            answer.rejected = {**answers[unit].rejected, **answer.rejected} if unit in answers else {}
-            if answer.verdict is WriteVerdict.NAME_ONLY:
-                # If it is refused for a value again, nothing more can be left out.
-                answer.verdict = WriteVerdict.FAILED
-            answer.is_name_only = True
-            answers[unit] = answer
-        return answers
-
-    def _find_created(self, writes: Sequence[Write]) -> Answers:
-        """Return answers for creates that Monday refused lately, and may have carried out all the same.
-
-        Searches may be late, so the board's activity log is asked which items our user has created since.
-        """
-        refused_at = {write.unit: write.refused_at for write in writes if write.refused_at}
-        if not refused_at:
-            return {}
-        self.calls += 1
-        created = gather.read_created_items(self.board, min(refused_at.values()))
-        if created is None:
-            return {}  # nothing but a search can tell
-        answers = {}
-        for write in writes:
-            if item := created.by_npd_id.get(str(write.record_id)):
-                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
-            elif created.has_unknown and write.unit in refused_at:
-                detail = Message("new_item_unknown")
-                answers[write.unit] = WriteAnswer(WriteVerdict.HELD, detail, wait_seconds=LOOKS[-2])
-        return answers
-
-    def _search_items(self, writes: Sequence[Write]) -> Answers:
-        """Return answers for the creates not to send again: the item is there after all, or can't be searched for."""
-        self.calls += 1
-        try:
-            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
-        except MondayError as error:
-            self._stop(error)
-            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, of_error(error)) for write in writes}
-        if items is None:
-            detail = Message("npd_ids_unreadable")
-            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, detail) for write in writes}
-        answers = {}
-        for write in writes:
-            if item := items.get(str(write.record_id)):
-                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=item)
-        return answers
+            name_only = self._not_in_log(self._not_on_board(name_only))
+        self.send(CallKind.CREATE, name_only)
 
     def resend(self, intents: Sequence[Intent]) -> board_items.WriteResult | MondayError | None:
         """Send a document of unanswered creates again under its own key; None if the board is paused or stopped.
@@ -281,33 +194,82 @@ class Executor:
         self.has_written |= _has_item(result) and not result.replayed
         return result
 
-    def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> Answers:
+    def _not_in_log(self, writes: Sequence[Write]) -> Sequence[Write]:
+        """Answer creates that Monday refused lately and may have carried out all the same; return the others.
+
+        Searches may be late, so the board's activity log is asked which items our user has created since.
+        """
+        refusals = [write.refused_at for write in writes if write.refused_at]
+        if not refusals:
+            return writes
+        self.calls += 1
+        created = gather.read_created_items(self.board, min(refusals))
+        if created is None:
+            return writes  # nothing but a search can tell
+        remaining = []
+        for write in writes:
+            item = created.by_npd_id.get(str(write.record_id))
+            if item is None and not (created.has_unknown and write.refused_at):
+                remaining.append(write)
+                continue
+            # If it is its own, it may lack values, which the next pass sends.
+            write.is_name_only = True
+            if item is not None:
+                write.end(WriteVerdict.DONE, item=item)
+            else:
+                write.hold(Message("new_item_unknown"), LOOKS[-2])
+        return remaining
+
+    def _not_on_board(self, writes: Sequence[Write]) -> list[Write]:
+        """Answer creates whose item is there after all, or can't be searched for; return the others."""
+        self.calls += 1
+        reason: str = Message("npd_ids_unreadable")
+        try:
+            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+        except MondayError as error:
+            self._stop(error)
+            reason = of_error(error)
+            items = None
+        for write in writes:
+            if items is None:
+                write.end(WriteVerdict.STOPPED, reason)
+            elif item := items.get(str(write.record_id)):
+                write.end(WriteVerdict.DONE, item=item)
+        return [write for write in writes if items is not None and str(write.record_id) not in items]
+
+    # --- one document -------------------------------------------------------------------------------------------------
+
+    def _send_document(self, kind: CallKind, writes: Sequence[Write]) -> None:
         """Commit the intents of one call and make it; after a failure it isn't repeated in this pass."""
         stop_reason = self.stop_reason
         if not stop_reason and not self.has_written and len(self.unjudged) >= failed_writes.PARTS:
             stop_reason = breaker.WRITES_STOPPED
         if not stop_reason and time.monotonic() - self.began_at > PASS_SECONDS:
             stop_reason = Message("monday_is_slow")
-        if stop_reason or not writes:
-            return {write.unit: WriteAnswer(WriteVerdict.STOPPED, stop_reason) for write in writes}
-        answer_of_stop = self._answer_of_stop(kind)
-        if answer_of_stop.detail:
-            return {write.unit: copy(answer_of_stop) for write in writes}
+        if stop_reason:
+            for write in writes:
+                write.end(WriteVerdict.STOPPED, stop_reason)
+            return
+        if not writes or self._hold_if_stopped(kind, writes):
+            return
         idempotency_key = uuid.uuid4().hex
-        answers, announced, request = commit_intents(self, kind, writes, idempotency_key)
+        allowed, request = commit_intents(self, kind, writes, idempotency_key)
         if request is None:
-            return answers
+            return
         try:
-            result = self._write(request, idempotency_key, len(announced))
+            result = self._write(request, idempotency_key, len(allowed))
         except MondayError as error:
-            if error.scope is not Scope.BOARD:
-                log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
+            if error.scope is Scope.BOARD:
+                # The board refuses each of its writes.
+                result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
+            else:
+                log.warning("document failed", records=len(allowed), scope=str(error.scope), reason=error.sentence)
                 if is_refused(error):
-                    return answers | self._split_refused_document(kind, announced, error)
-                return answers | self._end_failed_call(announced, error)
-            # The board refuses each of its writes.
-            result = board_items.WriteResult(dict.fromkeys(request.aliases, error), error.request_id or "")
-        return answers | self._read_answers(kind, announced, result)
+                    self._split_refused_document(kind, allowed, error)
+                else:
+                    self._end_failed_call(allowed, error)
+                return
+        self._read_answers(kind, allowed, result)
 
     def _write(self, request: board_items.WriteRequest, idempotency_key: str, size: int) -> board_items.WriteResult:
         """Make one call; if no part of it has a known outcome, the whole call has failed, and raises that error."""
@@ -321,41 +283,101 @@ class Executor:
             raise unknown[0]
         return result
 
-    def _read_answers(self, kind: CallKind, announced: Sequence[Announced], result: board_items.WriteResult) -> Answers:
-        """Return the answers to the units of a call that Monday has answered, and end the intents of refused ones."""
-        is_written = _has_item(result)
-        self.has_written |= is_written
-        if is_written:
-            breaker.end_board_stop(self.board.link, kind)
-        answers: Answers = {}
-        forbidden: list[tuple[Write, MondayError]] = []
-        for number, (write, intent) in enumerate(announced):
-            intent.request_id = result.request_id
-            if write.is_divided:
-                answers[write.unit] = self._read_answers_to_values((write, intent), result, kind)
-            elif isinstance(outcome := result.by_alias[f"r{number}"], board_items.Item):
-                if _is_without_effect(self.board, kind, write, outcome):
-                    # The next attempt reads the item, and sends it again if this answer was right.
-                    ends = {"state": IntentState.VOID, "settled_at": SyncNow()} if kind is CallKind.CHANGE else {}
-                    Intent.objects.filter(pk=intent.pk, state=IntentState.OPEN).update(deadline=SyncNow(), **ends)
-                    answers[write.unit] = WriteAnswer(WriteVerdict.FAILED, WITHOUT_EFFECT)
-                    continue
-                answers[write.unit] = WriteAnswer(WriteVerdict.DONE, item=outcome, intent=intent)
-            elif outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.entries:
-                _close_intents([intent], IntentState.REJECTED)
-                forbidden.append((write, outcome))
-            else:
-                answers[write.unit] = self._end_rejected(kind, (write, intent), outcome)
-        return answers | self._end_forbidden(kind, forbidden)
+    def _split_refused_document(self, kind: CallKind, writes: Sequence[Write], error: MondayError) -> None:
+        """Send the halves of a document that Monday refused before running it, until the write at fault is alone."""
+        if len(writes) > 1:
+            _close_intents(writes, IntentState.REJECTED)
+            half = len(writes) // 2
+            self._send_document(kind, writes[:half])
+            self._send_document(kind, writes[half:])
+        elif error.scope is Scope.DOCUMENT:
+            # The error doesn't name this record, and other records may meet it as well.
+            _close_intents(writes, IntentState.VOID)
+            self.unjudged.append((error, writes))
+            writes[0].end(WriteVerdict.STOPPED, of_error(error))
+        else:
+            self._end_rejected(kind, writes[0], error)
 
-    def _read_answers_to_values(
-        self, announced: Announced, result: board_items.WriteResult, kind: CallKind
-    ) -> WriteAnswer:
-        """Return the answer to a unit whose values were sent alone, so that only the refused ones are blocked."""
-        write, intent = announced
+    def _end_failed_call(self, writes: Sequence[Write], error: MondayError) -> None:
+        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way.
+
+        It isn't split: its parts could be written twice.
+        """
+        if error.kind is errors.ANSWER_WITHOUT_DATA:
+            # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
+            # searched for by NPD ID later, because Monday's search lags behind.
+            ids = [write.intent.pk for write in writes if write.item_id]
+            Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
+        elif not error.outcome_unknown:
+            _close_intents(writes, IntentState.REJECTED)
+        if error.scope is Scope.TRANSPORT:
+            self.unjudged.append((error, writes))
+        else:
+            self._stop_writing(error)
+        for write in writes:
+            write.end(WriteVerdict.STOPPED, self.stop_reason, is_open=error.outcome_unknown)
+
+    def _judge(self) -> None:
+        """Complete the answers to failed documents."""
+        if not self.unjudged:
+            return
+        documents = [(error, {write.record_id for write in writes}) for error, writes in self.unjudged]
+        judgements = failed_writes.judge_failed_writes(documents, others_written=self.has_written)
+        for (error, writes), judgement in zip(self.unjudged, judgements, strict=True):
+            waits = Message(f"waits_{judgement.waits_for}") if judgement.waits_for else ""
+            detail = sentences(waits, of_error(error))
+            if judgement.ends_pass and not judgement.is_at_fault:
+                self.stop_reason = detail
+            verdict = WriteVerdict.HELD
+            if len(writes) > 1:
+                verdict = WriteVerdict.STOPPED
+            elif judgement.is_at_fault:
+                verdict = WriteVerdict.FAILED
+                detail = of_error(error)
+            for answer in (write.answer for write in writes):
+                answer.verdict = verdict
+                answer.detail = detail
+                answer.wait_seconds = judgement.wait_seconds
+                answer.waits_for = judgement.waits_for
+        self.judged += len(self.unjudged)
+        self.unjudged = []
+
+    # --- what Monday answered -----------------------------------------------------------------------------------------
+
+    def _read_answers(self, kind: CallKind, writes: Sequence[Write], result: board_items.WriteResult) -> None:
+        """Fill in the answers to the writes of a call that Monday has answered, and end the intents of refused ones."""
+        if _has_item(result):
+            self.has_written = True
+            breaker.end_board_stop(self.board.link, kind)
+        forbidden: dict[Write, MondayError] = {}
+        for number, write in enumerate(writes):
+            write.intent.request_id = result.request_id
+            if write.is_divided:
+                self._read_answers_to_values(kind, write, result)
+                continue
+            outcome = result.by_alias[f"r{number}"]
+            if isinstance(outcome, MondayError):
+                if outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.entries:
+                    forbidden[write] = outcome
+                else:
+                    self._end_rejected(kind, write, outcome)
+            elif _is_without_effect(self.board, kind, write, outcome):
+                # The next attempt reads the item, and sends it again if this answer was right.
+                ends = {"state": IntentState.VOID, "settled_at": SyncNow()} if kind is CallKind.CHANGE else {}
+                Intent.objects.filter(pk=write.intent.pk, state=IntentState.OPEN).update(deadline=SyncNow(), **ends)
+                write.end(WriteVerdict.FAILED, Message("call_swallowed"))
+            else:
+                write.end(WriteVerdict.DONE, item=outcome, is_open=True)
+        if forbidden:
+            _close_intents(forbidden, IntentState.REJECTED)
+            self._end_forbidden(kind, forbidden)
+
+    def _read_answers_to_values(self, kind: CallKind, write: Write, result: board_items.WriteResult) -> None:
+        """Fill in the answer to a write whose values were sent alone, so that only the refused ones are blocked."""
         item: board_items.Item | None = None
         by_field: dict[str, board_items.Item] = {}
         rejected: dict[str, MondayError] = {}
+        failure: MondayError | None = None
         for number, key in enumerate(write.entries):
             outcome = result.by_alias[f"v{number}"]
             if isinstance(outcome, board_items.Item):
@@ -363,68 +385,64 @@ class Executor:
             elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
                 rejected[key] = outcome
             else:
-                answer = self._end_rejected(kind, announced, outcome)
-                answer.item = item
-                answer.items_by_field = by_field
-                answer.rejected = rejected
-                answer.unsent = frozenset(write.entries) - by_field.keys() - rejected.keys()
-                return answer
-        if isinstance(npd_id_item := result.by_alias.get("npdid"), board_items.Item):
-            item = npd_id_item
-        return WriteAnswer(WriteVerdict.DONE, item=item, intent=intent, items_by_field=by_field, rejected=rejected)
+                failure = outcome
+                break
+        if failure is not None:
+            self._end_rejected(kind, write, failure)
+            write.answer.unsent = frozenset(write.entries) - by_field.keys() - rejected.keys()
+        else:
+            npd_id_item = result.by_alias.get("npdid")
+            item = npd_id_item if isinstance(npd_id_item, board_items.Item) else item
+            write.end(WriteVerdict.DONE, is_open=True)
+        write.answer.item = item
+        write.answer.items_by_field = by_field
+        write.answer.rejected |= rejected
 
-    def _end_rejected(self, kind: CallKind, announced: Announced, error: MondayError) -> WriteAnswer:
+    def _end_rejected(self, kind: CallKind, write: Write, error: MondayError) -> None:
         """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
-        write, intent = announced
+        if not error.outcome_unknown:
+            _close_intents([write], IntentState.REJECTED)
         if error.scope is Scope.BOARD:
-            _close_intents([intent], IntentState.REJECTED)
             # The name alone is tried first, because only a column may be forbidden.
             is_name_only = set(write.columns.values()) <= {board_items.NAME_COLUMN}
-            if error.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CREATE and not is_name_only:
-                return WriteAnswer(WriteVerdict.NAME_ONLY, of_error(error))
-            if error.kind is errors.BOARD_FORBIDDEN and kind is not CallKind.CREATE:
-                return WriteAnswer(WriteVerdict.FAILED, of_error(error))
-            # Only calls of this kind wait, because the board can still be read.
-            if not breaker.stop_of_call(self.board.link, kind):
-                breaker.stop_board(self.board.link, error, kind)
-            return self._answer_of_stop(kind)
-        if not write.is_divided and error.scope in (Scope.FIELD, Scope.COLUMN):
-            _close_intents([intent], IntentState.REJECTED)
-            return self._end_rejected_value(kind, write, error)
-        if not error.outcome_unknown:
-            _close_intents([intent], IntentState.REJECTED)
-        verdict = WriteVerdict.FAILED
-        if error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE):
-            verdict = WriteVerdict.GONE
+            is_forbidden = error.kind is errors.BOARD_FORBIDDEN
+            if is_forbidden and kind is CallKind.CREATE and not is_name_only:
+                write.end(WriteVerdict.NAME_ONLY, of_error(error))
+            elif is_forbidden and kind is not CallKind.CREATE:
+                write.end(WriteVerdict.FAILED, of_error(error))
+            else:
+                self._stop_kind(kind, [write], error)
+        elif error.scope in (Scope.FIELD, Scope.COLUMN) and not write.is_divided:
+            self._end_rejected_value(kind, write, error)
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
             self._stop_writing(error)
-            verdict = WriteVerdict.STOPPED
-        return WriteAnswer(verdict, of_error(error), intent=intent if error.outcome_unknown else None)
+            write.end(WriteVerdict.STOPPED, of_error(error), is_open=error.outcome_unknown)
+        else:
+            is_gone = error.kind in (errors.ITEM_NOT_FOUND, errors.ITEM_INACTIVE)
+            verdict = WriteVerdict.GONE if is_gone else WriteVerdict.FAILED
+            write.end(verdict, of_error(error), is_open=error.outcome_unknown)
 
-    def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> WriteAnswer:
+    def _end_rejected_value(self, kind: CallKind, write: Write, error: MondayError) -> None:
         """Answer a refused value: a new item is sent with its name alone, a change with each other value alone."""
         if error.kind is errors.COLUMN_NOT_FOUND:
             # The read before a create doesn't show that a column is missing.
             wakeups.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            breaker.stop_board(self.board.link, error, kind)
-            return self._answer_of_stop(kind)
+            self._stop_kind(kind, [write], error)
+            return
         rejected = rejected_fields(write, error)
+        is_name_rejected = any(write.columns[key] == board_items.NAME_COLUMN for key in rejected)
+        write.refuse(rejected)
         if kind is CallKind.CREATE:
-            is_name = any(write.columns[key] == board_items.NAME_COLUMN for key in rejected)
-            verdict = WriteVerdict.FAILED if is_name else WriteVerdict.NAME_ONLY
-            return WriteAnswer(verdict, of_error(error), rejected=rejected)
-        if not write.entries:
-            return WriteAnswer(WriteVerdict.FAILED, of_error(error))
-        remaining = write.without(rejected)
-        remaining.is_divided = True
-        if not remaining.values:
-            return WriteAnswer(WriteVerdict.DONE, rejected=rejected)
-        answer = self._send_document(kind, [remaining])[write.unit]
-        answer.rejected = {**rejected, **answer.rejected}
-        return answer
+            is_last = is_name_rejected or write.is_name_only
+            write.end(WriteVerdict.FAILED if is_last else WriteVerdict.NAME_ONLY, of_error(error))
+        elif not (write.entries or rejected):
+            write.end(WriteVerdict.FAILED, of_error(error))
+        else:
+            write.is_divided = True
+            self._send_rest(kind, [write])
 
-    def _end_forbidden(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
+    def _end_forbidden(self, kind: CallKind, forbidden: Mapping[Write, MondayError]) -> None:
         """Find out what the token's user may not write (a column, an item, or the board), and answer these writes.
 
         1. A column that an error names is closed.
@@ -434,105 +452,72 @@ class Executor:
            closed, and the other records are sent without them. If it takes none, it is closed. Without another record
            in sync, the second such item closes the board.
         """
-        closed_columns = {error.column_id for write, error in forbidden if error.column_id in write.columns.values()}
-        if closed_columns:
-            return self._send_without_columns(kind, forbidden, closed_columns)
-        trial = None if self.has_written or not forbidden else unchanged_write(self.board, forbidden)
+        named = {error.column_id for write, error in forbidden.items() if error.column_id in write.columns.values()}
+        if named:
+            self._send_without_columns(kind, forbidden, named)
+            return
+        writes = list(forbidden)
+        trial = None if self.has_written else unchanged_write(self.board, writes)
         if trial is not None:
-            trial.is_divided = True
-            tried = self._send_document(kind, [trial])[trial.unit]
-            if tried.verdict is not WriteVerdict.DONE:
+            self._send_document(kind, [trial])
+            if trial.answer.verdict is not WriteVerdict.DONE:
                 # Whether the board is closed isn't known: all is sent again when this answer allows it.
-                tried.intent = None
-                return {write.unit: copy(tried) for write, _ in forbidden}
-            if tried.intent:
-                # The trial's record isn't in this pass, so nothing else ends this intent.
-                _close_intents([tried.intent], IntentState.APPLIED if tried.item else IntentState.REJECTED)
-            if tried.item is None:
-                return self._stop_kind(kind, forbidden)
-        answers = {write.unit: WriteAnswer(WriteVerdict.FAILED, of_error(error)) for write, error in forbidden}
-        for number, (write, _) in enumerate(forbidden[:2]):  # not a call for each, because they could be many
+                for write in writes:
+                    write.answer = replace(trial.answer, intent=None, rejected=dict(write.rejected))
+                return
+            # The trial's record isn't in this pass, so nothing else ends this intent.
+            _close_intents([trial], IntentState.APPLIED if trial.answer.item else IntentState.REJECTED)
+            if trial.answer.item is None:
+                self._stop_kind(kind, writes, forbidden[writes[0]])
+                return
+        for write, error in forbidden.items():
+            write.end(WriteVerdict.FAILED, of_error(error))
+        for number, write in enumerate(writes[:2]):  # not a call for each, because they could be many
             # The record's own NPD ID changes nothing, so a closed item refuses it and an open one takes it.
-            divided = copy(write)
-            divided.values = {self.board.link.npd_id_column: str(write.record_id), **write.values}
-            divided.is_divided = True
-            answer = self._send_document(kind, [divided])[write.unit]
-            if answer.item is None and answer.rejected:
-                _close_intents([answer.intent] if answer.intent else [], IntentState.REJECTED)
+            write.values = {self.board.link.npd_id_column: str(write.record_id), **write.values}
+            write.is_divided = True
+            self._send_document(kind, [write])
+            closed = {column for key, column in write.columns.items() if key in write.answer.rejected}
+            if closed and write.answer.item is not None:
+                later = {other: forbidden[other] for other in writes[number + 1 :]}
+                self._send_without_columns(kind, later, closed)
+                return
+            if closed:
+                _close_intents([write], IntentState.REJECTED)
+                write.end(WriteVerdict.FAILED, of_error(forbidden[write]))
                 if number > 0 and not self.has_written:
-                    return self._stop_kind(kind, forbidden)
-                continue
-            answers[write.unit] = answer
-            closed_columns = {write.columns[key] for key in answer.rejected}
-            if closed_columns:
-                return answers | self._send_without_columns(kind, forbidden[number + 1 :], closed_columns)
-        return answers
+                    self._stop_kind(kind, writes, forbidden[writes[0]])
 
     def _send_without_columns(
-        self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]], closed_columns: Collection[str | None]
-    ) -> Answers:
+        self, kind: CallKind, forbidden: Mapping[Write, MondayError], closed: Collection[str | None]
+    ) -> None:
         """Send forbidden writes without the closed columns; what is forbidden again is so for another reason."""
-        rejected = {}
-        remaining = []
-        for write, error in forbidden:
-            rejected[write.unit] = {key: error for key, column in write.columns.items() if column in closed_columns}
-            remaining.append(write.without(rejected[write.unit]))
-        sent_answers = self._send_document(kind, [write for write in remaining if write.values])
-        answers = {}
-        for write in remaining:
-            answer = sent_answers.get(write.unit) or WriteAnswer(WriteVerdict.DONE)
-            answer.rejected = {**rejected[write.unit], **answer.rejected}
-            answers[write.unit] = answer
-        return answers
+        for write, error in forbidden.items():
+            write.refuse({key: error for key, column in write.columns.items() if column in closed})
+        self._send_rest(kind, list(forbidden))
 
-    def _stop_kind(self, kind: CallKind, forbidden: Sequence[tuple[Write, MondayError]]) -> Answers:
-        """Have all calls of this kind wait, because the board takes none of them."""
-        breaker.stop_board(self.board.link, forbidden[0][1], kind)
-        return {write.unit: self._answer_of_stop(kind) for write, _ in forbidden}
+    def _send_rest(self, kind: CallKind, writes: Sequence[Write]) -> None:
+        """Send what is left of these writes without their refused values."""
+        for write in writes:
+            if not write.values:
+                write.end(WriteVerdict.DONE)
+        self._send_document(kind, [write for write in writes if write.values])
 
-    def _answer_of_stop(self, kind: CallKind) -> WriteAnswer:
-        """Return the answer to writes that wait for calls of this kind; without a detail if these aren't stopped."""
+    # --- stops --------------------------------------------------------------------------------------------------------
+
+    def _stop_kind(self, kind: CallKind, writes: Sequence[Write], error: MondayError) -> None:
+        """Have all calls of this kind wait, because the board takes none of them: it can still be read."""
+        if not self._hold_if_stopped(kind, writes):
+            breaker.stop_board(self.board.link, error, kind)
+            self._hold_if_stopped(kind, writes)
+
+    def _hold_if_stopped(self, kind: CallKind, writes: Sequence[Write]) -> bool:
+        """Have the writes wait if calls of this kind are stopped; return whether they are."""
         stop = breaker.stop_of_call(self.board.link, kind)
-        if stop is None:
-            return WriteAnswer(WriteVerdict.HELD)
-        seconds = (stop.until - sync_now()).total_seconds()
-        return WriteAnswer(WriteVerdict.HELD, stop.reason, wait_seconds=seconds, waits_for=WaitsFor.WRITES)
-
-    def _split_refused_document(self, kind: CallKind, announced: Sequence[Announced], error: MondayError) -> Answers:
-        """Send the halves of a document that Monday refused before running it, until the write at fault is alone."""
-        writes = [write for write, _ in announced]
-        if len(writes) == 1 and error.scope is Scope.DOCUMENT:
-            # The error doesn't name this record, and other records may meet it as well.
-            _close_intents([intent for _, intent in announced], IntentState.VOID)
-            self.unjudged.append((error, writes))
-            return {writes[0].unit: WriteAnswer(WriteVerdict.STOPPED, of_error(error))}
-        if len(writes) == 1:
-            return {writes[0].unit: self._end_rejected(kind, announced[0], error)}
-        _close_intents([intent for _, intent in announced], IntentState.REJECTED)
-        half = len(writes) // 2
-        return self._send_document(kind, writes[:half]) | self._send_document(kind, writes[half:])
-
-    def _end_failed_call(self, announced: Sequence[Announced], error: MondayError) -> Answers:
-        """Stop writing, or leave the document to be judged at the end if it or its answer was lost on the way.
-
-        It isn't split: its parts could be written twice.
-        """
-        if error.kind is errors.ANSWER_WITHOUT_DATA:
-            # The request is over, though its outcome isn't known, so changes may be read again at once. Creates are
-            # searched for by NPD ID later, because Monday's search lags behind.
-            ids = [intent.pk for _, intent in announced if intent.item_id]
-            Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(deadline=SyncNow())
-        elif not error.outcome_unknown:
-            _close_intents([intent for _, intent in announced], IntentState.REJECTED)
-        if error.scope is Scope.TRANSPORT:
-            self.unjudged.append((error, [write for write, _ in announced]))
-        else:
-            self._stop_writing(error)
-        answers = {}
-        for write, intent in announced:
-            open_intent = intent if error.outcome_unknown else None
-            answers[write.unit] = WriteAnswer(WriteVerdict.STOPPED, self.stop_reason, intent=open_intent)
-        return answers
+        if stop is not None:
+            for write in writes:
+                write.hold(stop.reason, (stop.until - sync_now()).total_seconds(), WaitsFor.WRITES)
+        return stop is not None
 
     def end_failed_read(self, error: MondayError, record_count: int) -> pass_plan.Ending:
         """Stop the board or account after a failed read of so many records; a failure of one alone is an attempt."""
@@ -583,36 +568,37 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.
 
 
 def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
-    """Return the request. The n-th unit has the alias rn; if its values are sent alone, the n-th value has vn."""
+    """Return the request. The n-th write has the alias rn; if its values are sent alone, the n-th value has vn."""
     link = board.link
-    aliased = [(f"r{number}", write) for number, write in enumerate(writes)]
-    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
-        prepare = prepare_delete if kind is CallKind.DELETE else prepare_archive
-        return prepare({alias: write.item_id for alias, write in aliased}, board.columns, board.types)
     labels = any(write.creates_labels for write in writes)
+    if kind in (CallKind.ARCHIVE, CallKind.DELETE):
+        is_delete = kind is CallKind.DELETE
+        prepare = item_documents.prepare_delete if is_delete else item_documents.prepare_archive
+        return prepare({f"r{number}": write.item_id for number, write in enumerate(writes)}, board.columns, board.types)
+    parts = [board_items.ItemWrite(f"r{number}", write.values, write.item_id) for number, write in enumerate(writes)]
     if kind is CallKind.CREATE:
-        creates = [board_items.ItemWrite(alias, write.values) for alias, write in aliased]
         group = link.group_id or None
-        return prepare_creates(link.board_id, group, creates, board.columns, board.types, create_labels=labels)
-    changes = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in aliased]
+        return item_documents.prepare_creates(
+            link.board_id, group, parts, board.columns, board.types, create_labels=labels
+        )
     if writes[0].is_divided:
         [write] = writes
-        changes = [
-            board_items.ItemWrite(f"v{number}", {column_id: write.values[column_id]}, write.item_id)
+        others = dict(write.values)
+        parts = [
+            board_items.ItemWrite(f"v{number}", {column_id: others.pop(column_id)}, write.item_id)
             for number, column_id in enumerate(write.columns.values())
         ]
-        if others := write.without(write.entries).values:
-            changes.append(board_items.ItemWrite("npdid", others, write.item_id))
-    return prepare_changes(link.board_id, changes, board.columns, board.types, create_labels=labels)
+        parts += [board_items.ItemWrite("npdid", others, write.item_id)] if others else []
+    return item_documents.prepare_changes(link.board_id, parts, board.columns, board.types, create_labels=labels)
 
 
 def commit_intents(
     executor: Executor, kind: CallKind, writes: Sequence[Write], idempotency_key: str
-) -> tuple[Answers, Sequence[Announced], board_items.WriteRequest | None]:
+) -> tuple[Sequence[Write], board_items.WriteRequest | None]:
     """Commit an intent for each write that may still be sent, and renew the lease past the call's deadline.
 
-    Return the answers of writes that aren't sent (all, if the board was paused meanwhile), the others with their
-    intents, and the request. Raises LeaseLost.
+    Return these writes and their request; the others (all, if the board was paused meanwhile) have their answers.
+    Raises LeaseLost.
     """
     lease = executor.lease
     board = executor.board
@@ -621,14 +607,15 @@ def commit_intents(
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         pause = locked_pause(board.link.entity_type)
-        reasons = {write.unit: pause for write in writes} if pause else outdated_units(board, writes)
-        unsent = {unit: WriteAnswer(WriteVerdict.WITHDRAWN, reason) for unit, reason in reasons.items()}
-        allowed = [write for write in writes if write.unit not in unsent]
+        withdrawn = dict.fromkeys(writes, pause) if pause else outdated_writes(board, writes)
+        for write, reason in withdrawn.items():
+            write.end(WriteVerdict.WITHDRAWN, reason)
+        allowed = [write for write in writes if write not in withdrawn]
         if not allowed:
-            return unsent, [], None
+            return [], None
         request = request_of(board, kind, allowed)
-        intents = [
-            Intent(
+        for number, write in enumerate(allowed):
+            write.intent = Intent(
                 id=uuid.uuid4(),
                 entity_type=board.link.entity_type,
                 entity_id=write.record_id,
@@ -641,24 +628,22 @@ def commit_intents(
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),
             )
-            for number, write in enumerate(allowed)
-        ]
         if kind is CallKind.CREATE:
             # Its body is stored, so that the create can be sent again under its key.
-            intents[0].body = dict(request.body)
-        Intent.objects.bulk_create(intents)
+            allowed[0].intent.body = dict(request.body)
+        Intent.objects.bulk_create([write.intent for write in allowed])
         ApprovalRequest.objects.bulk_create([write.approval for write in allowed if write.approval])
     for write in allowed:
-        # Stored now: a part of a divided write must not store it again.
+        # Stored now: if the write is sent in parts, the next one must not store it again.
         write.approval = None
-    return unsent, list(zip(allowed, intents, strict=True)), request
+    return allowed, request
 
 
-def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, Message]:
-    """Read again under the lease what may have changed since the plan; return by unit why it isn't sent."""
+def outdated_writes(board: BoardContext, writes: Sequence[Write]) -> dict[Write, Message]:
+    """Read again under the lease what may have changed since the plan; return the writes not to send, and why."""
     board_now = lookups.load_board(board.link, pass_settings=board.settings)
     if _settings_of_board(board_now) != _settings_of_board(board):
-        return {write.unit: SETTINGS_CHANGED for write in writes}
+        return dict.fromkeys(writes, SETTINGS_CHANGED)
     records = board.model.objects.in_bulk([write.record_id for write in writes])
     owned = owners_of(board.link.entity_type, [write.item_id for write in writes if write.settings is None])
     outdated = {}
@@ -667,9 +652,9 @@ def outdated_units(board: BoardContext, writes: Sequence[Write]) -> dict[str, Me
         if write.settings is None:
             # A record may have got the item, or the deleted record may have been restored.
             if write.item_id in owned or (write.removes and record is not None):
-                outdated[write.unit] = CHANGED
+                outdated[write] = CHANGED
         elif record is None or settings_of(record) != write.settings:
-            outdated[write.unit] = SETTINGS_CHANGED
+            outdated[write] = SETTINGS_CHANGED
     return outdated
 
 
@@ -691,10 +676,10 @@ def _deadline_seconds() -> float:
     return float(settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS)
 
 
-def _close_intents(intents: Iterable[Intent], state: IntentState) -> None:
-    """End these intents in this state, unless they have ended."""
+def _close_intents(writes: Iterable[Write], state: IntentState) -> None:
+    """End the intents of these writes in this state, unless they have ended."""
     void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
-    ids = [intent.pk for intent in intents]
+    ids = [write.intent.pk for write in writes]
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
 
 
@@ -723,12 +708,13 @@ def _has_item(result: board_items.WriteResult) -> bool:
     return any(isinstance(outcome, board_items.Item) for outcome in result.by_alias.values())
 
 
-def unchanged_write(board: BoardContext, forbidden: Sequence[tuple[Write, MondayError]]) -> Write | None:
+def unchanged_write(board: BoardContext, beside: Sequence[Write]) -> Write | None:
     """Return a write that changes nothing, to the item of another record in sync; None if there is none."""
     in_sync = lookups.linked_records(board.link.entity_type).filter(sync_status=RecordSyncStatus.SYNCED)
     # Another one each time, because its item may be closed while the board is open.
-    record = in_sync.exclude(pk__in=[write.record_id for write, _ in forbidden]).order_by("?").first()
+    record = in_sync.exclude(pk__in=[write.record_id for write in beside]).order_by("?").first()
     if record is None:
         return None
     values = {board.link.npd_id_column: str(record.pk)}  # which its item has already
-    return Write(str(record.pk), record.pk, str(record.monday_id), values, settings=settings_of(record))
+    settings_now = settings_of(record)
+    return Write(record.pk, str(record.monday_id), values, settings=settings_now, is_divided=True)

@@ -12,10 +12,9 @@ from uuid import UUID
 
 from django.db import models, transaction
 
-from sync import choices, registry
+from sync import choices, merge, registry
 from sync.clock import sync_now
 from sync.kernel.secret_texts import without_secrets
-from sync.merge import CLOCK_TOLERANCE, EditTimes, FieldSides, Unknown
 from sync.models import SyncState
 from sync.models.records_and_items import JIRA
 from sync.words.message import Message
@@ -26,7 +25,7 @@ JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 # The system that a strategy names; it doesn't apply to states of another system.
 SYSTEM_OF_STRATEGY = {choices.ResolutionStrategy.JIRA_WINS: "jira", choices.ResolutionStrategy.MONDAY_WINS: "monday"}
 
-UNKNOWN_TIMES = EditTimes()
+UNKNOWN_TIMES = merge.EditTimes()
 
 # Without `conflicts`, because somebody may have resolved them since the state was loaded.
 _ENDED_FIELDS = (
@@ -150,7 +149,7 @@ class SyncStateService:
         conflicts: Mapping[str, Any],
         resolution_strategy: choices.ResolutionStrategy | None = None,
         *,
-        edited: EditTimes = UNKNOWN_TIMES,
+        edited: merge.EditTimes = UNKNOWN_TIMES,
     ) -> dict[str, Any]:
         """Decide fields that differ; return the value for both sides of each decided field.
 
@@ -170,7 +169,7 @@ class SyncStateService:
         values = {}
         for key in [key for key, winner in winners.items() if winner is None]:
             both = {"local": sides_by_field[key].local, "remote": sides_by_field[key].remote}
-            values[key] = {side: None if isinstance(value, Unknown) else value for side, value in both.items()}
+            values[key] = {side: None if isinstance(value, merge.Unknown) else value for side, value in both.items()}
         had_conflict = bool(state.conflicts)
         state.resolution_strategy = strategy
         _store_conflicts(state, values)
@@ -255,33 +254,33 @@ def _refuse_own_record(entity_type: str) -> None:
         )
 
 
-def _sides_by_field(conflicts: Mapping[str, Any]) -> dict[str, FieldSides]:
+def _sides_by_field(conflicts: Mapping[str, Any]) -> dict[str, merge.FieldSides]:
     """Return both sides of each field; raises ValueError for any other form."""
     if isinstance(conflicts.get("field"), str):
         sides = {key: value for key, value in conflicts.items() if key != "field"}
         return _sides_by_field({conflicts["field"]: sides})
     sides_by_field = {}
     for key, sides in conflicts.items():
-        if isinstance(sides, FieldSides):
+        if isinstance(sides, merge.FieldSides):
             sides_by_field[key] = sides
         elif isinstance(sides, Mapping) and {"local", "remote"} <= sides.keys() <= {"local", "remote", "base"}:
             base = (sides["base"], sides["base"]) if "base" in sides else None
-            sides_by_field[key] = FieldSides(sides["local"], sides["remote"], base)
+            sides_by_field[key] = merge.FieldSides(sides["local"], sides["remote"], base)
         else:
             raise ValueError(f"The conflict about {key} needs “local” and “remote”, and may have “base”.")
     return sides_by_field
 
 
-def _winner(strategy: choices.ResolutionStrategy, sides: FieldSides, edited: EditTimes) -> str | None:
+def _winner(strategy: choices.ResolutionStrategy, sides: merge.FieldSides, edited: merge.EditTimes) -> str | None:
     """Return the side whose value wins; None if a person has to decide."""
-    if isinstance(sides.local, Unknown) or isinstance(sides.remote, Unknown):
+    if isinstance(sides.local, merge.Unknown) or isinstance(sides.remote, merge.Unknown):
         return None
     if not sides.remote_changed or not sides.local_changed:
         return "local" if sides.local_changed else "remote"
     if sides.equal:
         return "local"
     if strategy == choices.ResolutionStrategy.AUTO:
-        if edited.local is None or edited.remote is None or abs(edited.local - edited.remote) <= CLOCK_TOLERANCE:
+        if edited.local is None or edited.remote is None or abs(edited.local - edited.remote) <= merge.CLOCK_TOLERANCE:
             return None
         return "local" if edited.local > edited.remote else "remote"
     winners = {

@@ -164,3 +164,25 @@ def test_questions_are_ticked_and_answered_by_one_key(open_page: Any, person: An
     page.get_by_role("button", name="Link 2 contacts").click()
     page.get_by_text("2 contacts will be linked.").wait_for()
     assert not errors
+
+
+def test_a_groups_rows_are_answered_one_after_another_by_keys(open_page: Any, person: Any, db: None) -> None:
+    states.boards()
+    names = [f"Person {number}" for number in range(7)]  # so many that their group begins folded
+    for number, name in enumerate(names):
+        states.conflicting(name, f"50{number}")
+    page, errors = open_page(1280, "light")
+    page.goto(HOME)
+    page.locator("#npd-home summary", has_text="7 contacts").focus()
+    press(page, "Enter")
+    row_of(page, names[6]).wait_for()
+    press(page, "j", "j")
+    for number in (1, 2):
+        assert focused_name(page) == names[number]
+        press(page, "3")
+        page.get_by_text(f"Resolved with Monday's values: {names[number]}.").wait_for()
+    assert focused_name(page) == names[3]
+    press(page, "u")
+    expect(page.locator("#npd-home-undo")).to_have_count(0)
+    assert focused_name(page) == names[3]
+    assert not errors

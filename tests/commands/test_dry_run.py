@@ -16,7 +16,8 @@ from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
 from sync.operations.comparison import plan_boards
-from sync.operations.preview import BoardPlan, ChangeKind, PlannedChange, read_only_client
+from sync.operations.planned_changes import ChangeKind, PlannedChange
+from sync.operations.preview import BoardPlan, read_only_client
 from tests.admin import states
 from tests.engine.conftest import choose
 from tests.support.world import World, mail, staged

@@ -10,8 +10,12 @@ import pytest
 from django.core.cache import cache
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
+from sync import attention
+from sync.choices import CallKind
 from sync.clock import sync_now
-from sync.models import ActivityLine, CacheEntry, IgnoredItem, SyncQueue, Tombstone, WebhookEvent
+from sync.limits import breaker
+from sync.models import ActivityLine, BoardLink, CacheEntry, IgnoredItem, SyncQueue, Tombstone, WebhookEvent
+from sync.monday import errors
 from sync.operations import retention
 from tests.admin import states
 from tests.support.clock import move_clock, reset_clock
@@ -44,6 +48,17 @@ def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(later: Later, run: Run,
     later(400)
     assert "Deliveries" in run("sync_prune")
     assert [model.objects.count() for model in (ActivityLine, SyncQueue, ContactEvent)] == numbers
+
+
+def test_a_refusal_is_forgotten_a_day_after_its_time_if_nothing_was_sent_since(later: Later, run: Run) -> None:
+    link = BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="id")
+    breaker.stop_board(link, errors.MondayError(errors.BOARD_FULL, "Full."), CallKind.CREATE)
+    later(1)
+    run("sync_prune")
+    assert attention.counts()[attention.Kind.BOARD] == 1, "its next attempt was due less than a day ago"
+    move_clock(timedelta(days=1, minutes=2))
+    run("sync_prune")
+    assert (attention.counts()[attention.Kind.BOARD], BoardLink.objects.get().stops) == (0, {})
 
 
 def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later, run: Run) -> None:

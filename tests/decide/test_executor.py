@@ -1,12 +1,12 @@
 """How the executor splits refused documents and what it never sends twice: a fake Monday, no database."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -31,7 +31,7 @@ from sync.monday.errors import (
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
 from sync.reconcile.gather import CreatedItems
-from sync.reconcile.pass_plan import Outcome, Write, WriteVerdict
+from sync.reconcile.pass_plan import Outcome, Write, WriteAnswer, WriteVerdict
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
@@ -59,12 +59,10 @@ class Monday:
 
     def commit(self, executor: Executor, kind: CallKind, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
-        self.units = "".join(write.unit for write in writes)
-        return (
-            {},
-            [(write, Intent(item_id=write.item_id)) for write in writes],
-            request_of(executor.board, kind, writes),
-        )
+        self.units = "".join(unit_of(write) for write in writes)
+        for write in writes:
+            write.intent = Intent(item_id=write.item_id)
+        return writes, request_of(executor.board, kind, writes)
 
     def write(self, request: WriteRequest, key: str) -> WriteResult:
         self.sent.append(f"{self.units}: {' '.join(request.aliases)}")
@@ -125,7 +123,7 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     """Replaces the connector, the breaker, the announcements and the look-up."""
     monday = Monday()
     monkeypatch.setattr(act, "commit_intents", monday.commit)
-    monkeypatch.setattr(act, "_close_intents", lambda intents, state: None)
+    monkeypatch.setattr(act, "_close_intents", lambda writes, state: None)
     monkeypatch.setattr(act, "breaker", monday)
     monkeypatch.setattr(act, "failed_writes", monday)
     monkeypatch.setattr(act, "wakeups", monday)
@@ -145,15 +143,31 @@ def executor(*, was_isolated: bool = False) -> Executor:
 def change(unit: str, *fields: str, npd_id: bool = False) -> Write:
     keys = fields or (ROLE, NOTES)
     values = {key: key.upper() for key in keys} | ({NPD_ID_COLUMN: unit} if npd_id else {})
-    return Write(unit, uuid4(), f"item {unit}", values, {key: {"local": {}, "column": key} for key in keys})
+    entries = {key: {"local": {}, "column": key} for key in keys}
+    return Write(UUID(int=ord(unit)), f"item {unit}", values, entries)
 
 
 def create(unit: str, *fields: str) -> Write:
     write = change(unit, *(fields or (NAME, ROLE, NOTES)), npd_id=True)
-    return replace(write, item_id="")
+    write.item_id = ""
+    return write
 
 
-def verdicts(answers: act.Answers) -> dict[str, WriteVerdict]:
+def unit_of(write: Write) -> str:
+    return chr(write.record_id.int)
+
+
+def send(*writes: Write, by: Executor | None = None) -> dict[str, WriteAnswer]:
+    (by or executor()).send(CHANGE, writes)
+    return {unit_of(write): write.answer for write in writes}
+
+
+def make(*writes: Write) -> dict[str, WriteAnswer]:
+    executor().create(writes)
+    return {unit_of(write): write.answer for write in writes}
+
+
+def verdicts(answers: Mapping[str, WriteAnswer]) -> dict[str, WriteVerdict]:
     return {unit: answer.verdict for unit, answer in answers.items()}
 
 
@@ -163,7 +177,7 @@ def verdicts(answers: act.Answers) -> dict[str, WriteVerdict]:
 def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday: Monday) -> None:
     monday.of_document = lambda units: MondayError(DOCUMENT_REJECTED, "no") if "c" in units else None
     monday.judgement = Judgement(is_at_fault=True)
-    answers = executor().send(CHANGE, [change(unit) for unit in "abcd"])
+    answers = send(*map(change, "abcd"))
     assert [call.split(":")[0] for call in monday.sent] == ["abcd", "ab", "cd", "c", "d"]
     assert verdicts(answers) == {
         "a": WriteVerdict.DONE,
@@ -185,10 +199,10 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
     monday.of_document = lambda units: error
     act_now = executor()
     reason = f"{WRITES_STOPPED} {error.sentence}"
-    answers = act_now.send(CHANGE, [change("a"), change("b")])
+    answers = send(change("a"), change("b"), by=act_now)
     assert set(verdicts(answers).values()) == {WriteVerdict.STOPPED}
     assert {answer.intent is not None for answer in answers.values()} == {error.outcome_unknown}
-    later = act_now.send(CHANGE, [change("c")])
+    later = send(change("c"), by=act_now)
     assert (later["c"].verdict, later["c"].detail) == (WriteVerdict.STOPPED, reason)
     assert len(monday.sent) == act_now.calls == 1
 
@@ -213,13 +227,13 @@ def test_a_read_that_fails_alone_again_counts(
 @pytest.mark.parametrize("error", [MondayError(TIMED_OUT, "late"), MondayError(SERVER_FAILED, "500")])
 def test_an_unknown_write_comes_again_in_parts_and_a_single_waits(monday: Monday, error: MondayError) -> None:
     monday.of_document = lambda units: error
-    several = executor().send(CHANGE, [change(unit) for unit in "abcdefgh"])["a"]
+    several = send(*map(change, "abcdefgh"))["a"]
     assert several.verdict is WriteVerdict.STOPPED
-    alone = executor().send(CHANGE, [change("a")])["a"]
+    alone = send(change("a"))["a"]
     assert (alone.verdict, alone.wait_seconds) == (WriteVerdict.HELD, 60)
     monday.judgement = Judgement(is_at_fault=True)
     act_now = executor()
-    assert act_now.send(CHANGE, [change("a")])["a"].verdict is WriteVerdict.FAILED
+    assert send(change("a"), by=act_now)["a"].verdict is WriteVerdict.FAILED
     assert not act_now.stop_reason, "its neighbours go on"
     assert monday.failed == [8, 1, 1]
 
@@ -232,7 +246,7 @@ def test_what_failed_together_comes_in_parts_after_all_else_and_is_judged_by_it(
         write.record_id: Failures("many", 12, is_at_fault=False, is_at_fault_again=False) for write in many
     }
     monday.of_document = lambda units: MondayError(SERVER_FAILED, "500") if "b" in units or "g" in units else None
-    answers = verdicts(executor().send(CHANGE, [*few, *many, change("z")]))
+    answers = verdicts(send(*few, *many, change("z")))
     assert [call.split(":")[0] for call in monday.sent] == ["z", "efg", "hij", "klm", "nop", "a", "b", "c"]
     assert (answers["g"], answers["b"], answers["c"]) == (WriteVerdict.STOPPED, WriteVerdict.FAILED, WriteVerdict.DONE)
 
@@ -242,15 +256,15 @@ def test_success_brings_the_next_turns_forward(monday: Monday, is_quiet: bool, s
     writes = [change(unit) for unit in "ab"]
     monday.repeats = Repeats(20, is_quiet=is_quiet)
     monday.failures = {
-        write.record_id: Failures(write.unit, 1, is_at_fault=True, is_at_fault_again=True) for write in writes
+        write.record_id: Failures(unit_of(write), 1, is_at_fault=True, is_at_fault_again=True) for write in writes
     }
-    executor().send(CHANGE, writes)
+    send(*writes)
     assert monday.stopped == stopped
 
 
 def test_a_call_of_which_no_part_has_a_known_outcome_has_failed(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(SERVER_FAILED, "500")
-    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is WriteVerdict.STOPPED
+    assert send(change("a"), change("b"))["b"].verdict is WriteVerdict.STOPPED
     assert monday.failed == [2]
 
 
@@ -266,7 +280,7 @@ def test_one_refusal_leaves_the_others(
     monday: Monday, error: MondayError, verdict: WriteVerdict, failed: list[int]
 ) -> None:
     monday.of_alias = lambda units, alias: error if alias == "r1" else OK
-    answers = executor().send(CHANGE, [change("a"), change("b")])
+    answers = send(change("a"), change("b"))
     assert verdicts(answers) == {"a": WriteVerdict.DONE, "b": verdict}
     assert (monday.failed, len(monday.sent)) == (failed, 1)
 
@@ -277,7 +291,7 @@ def test_one_refusal_leaves_the_others(
 def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(FIELD_REJECTED, "too long")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    answer = executor().send(CHANGE, [change("a", npd_id=True)])["a"]
+    answer = send(change("a", npd_id=True))["a"]
     assert monday.sent == ["a: r0", "a: v0 v1 npdid"]
     expected = (WriteVerdict.DONE, OK, ["role_title"], ["notes"])
     assert (answer.verdict, answer.item, list(answer.items_by_field), list(answer.rejected)) == expected
@@ -285,14 +299,14 @@ def test_the_other_values_of_a_refused_change_are_sent_one_by_one(monday: Monday
 
 def test_a_value_that_monday_names_by_its_column_is_not_sent_again(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes") if alias == "r0" else OK
-    answers = executor().send(CHANGE, [change("a"), change("b", NOTES)])
+    answers = send(change("a"), change("b", NOTES))
     assert monday.sent == ["ab: r0 r1", "a: v0"]
     assert (list(answers["a"].items_by_field), list(answers["a"].rejected)) == (["role_title"], ["notes"])
 
 
 def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no")
-    answer = executor().send(CHANGE, [change("a", ROLE)])["a"]
+    answer = send(change("a", ROLE))["a"]
     expected = (["a: r0"], WriteVerdict.DONE, None, ["role_title"])
     assert (monday.sent, answer.verdict, answer.item, list(answer.rejected)) == expected
 
@@ -300,14 +314,14 @@ def test_the_only_value_of_a_refused_change_is_blocked_and_nothing_more_is_sent(
 def test_values_behind_one_that_fails_otherwise_are_not_believed(monday: Monday) -> None:
     answers: dict[str, Said] = {"r0": MondayError(FIELD_REJECTED, "no"), "v1": MondayError(ITEM_NOT_FOUND, "no item")}
     monday.of_alias = lambda units, alias: answers.get(alias, OK)
-    answer = executor().send(CHANGE, [change("a")])["a"]
+    answer = send(change("a"))["a"]
     assert (answer.verdict, answer.item, answer.unsent) == (WriteVerdict.GONE, OK, {"notes"})
 
 
 def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Monday) -> None:
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed if alias in ("r0", "r1", "v0") and len(monday.sent) < 3 else OK
-    answers = executor().send(CHANGE, [change("a"), change("b")])
+    answers = send(change("a"), change("b"))
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: r0"]
     assert {unit: list(answer.rejected) for unit, answer in answers.items()} == {
         "a": ["role_title"],
@@ -319,25 +333,25 @@ def test_what_the_user_may_not_write_is_tried_apart_with_the_npd_id(monday: Mond
 def test_an_item_that_takes_all_values_after_all_closes_no_board(monday: Monday) -> None:
     """Somebody gave NPD Sync's user the right between the two calls."""
     monday.of_alias = lambda units, alias: MondayError(BOARD_FORBIDDEN, "no") if len(monday.sent) == 1 else OK
-    answers = executor().send(CHANGE, [change("a"), change("b")])
+    answers = send(change("a"), change("b"))
     assert monday.sent == ["ab: r0 r1", "a: v0 v1 npdid", "b: v0 v1 npdid"]
     assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.DONE, "b": WriteVerdict.DONE}, {})
 
 
 def test_a_trial_without_an_outcome_closes_no_board(monday: Monday, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a timeout it isn't known whether another record's item takes a write: all is sent again later."""
-    trial = Write("t", uuid4(), "item t", {NPD_ID_COLUMN: "t"})
+    trial = Write(UUID(int=ord("t")), "item t", {NPD_ID_COLUMN: "t"}, is_divided=True)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: trial)
     closed = MondayError(BOARD_FORBIDDEN, "no")
     monday.of_alias = lambda units, alias: closed
     monday.of_document = lambda units: MondayError(TIMED_OUT, "no answer") if units == "t" else None
-    answers = executor().send(CHANGE, [change("a"), change("b")])
+    answers = send(change("a"), change("b"))
     assert (verdicts(answers), monday.refused) == ({"a": WriteVerdict.STOPPED, "b": WriteVerdict.STOPPED}, {})
 
 
 def test_a_refused_npd_id_holds_what_writes_it(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id=NPD_ID_COLUMN)
-    assert executor().send(CHANGE, [change("a"), change("b")])["b"].verdict is WriteVerdict.HELD
+    assert send(change("a"), change("b"))["b"].verdict is WriteVerdict.HELD
     assert len(monday.sent) == 1
 
 
@@ -352,7 +366,7 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
     write = create("a")
     refusal = MondayError(kind, "no", column_id="notes")
     monday.of_alias = lambda units, alias: refusal if len(monday.sent) == 1 else OK
-    answer = executor().create([write])["a"]
+    answer = make(write)["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(write.record_id)])
     assert (answer.verdict, answer.item, answer.is_name_only, list(answer.rejected)) == (
         WriteVerdict.DONE,
@@ -373,7 +387,7 @@ def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(
     write = create("a")
     monday.existing = {str(write.record_id): OK} if is_readable else None
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="notes")
-    answer = executor().create([write])["a"]
+    answer = make(write)["a"]
     assert (len(monday.sent), answer.verdict, answer.item, answer.is_name_only) == (1, verdict, item, True)
 
 
@@ -385,9 +399,10 @@ def test_before_a_refused_create_is_sent_again_the_log_tells_what_it_made(
     monday: Monday, is_there: bool, has_unknown: bool, verdict: WriteVerdict
 ) -> None:
     """An item that isn't shown yet may be its own; a record that was never refused doesn't wait for it."""
-    refused = replace(create("a"), refused_at=NOW)
+    refused = create("a")
+    refused.refused_at = NOW
     monday.created = CreatedItems({str(refused.record_id): OK} if is_there else {}, has_unknown)
-    answers = executor().create([refused, create("b")])
+    answers = make(refused, create("b"))
     assert verdicts(answers) == {"a": verdict, "b": WriteVerdict.DONE}
     assert monday.sent == (["b: r0"] if is_there or has_unknown else ["ab: r0 r1"])
     assert answers["a"].is_name_only is (is_there or has_unknown), "its values follow in the next pass"
@@ -395,6 +410,6 @@ def test_before_a_refused_create_is_sent_again_the_log_tells_what_it_made(
 
 def test_without_its_name_no_item_is_made(monday: Monday) -> None:
     monday.of_alias = lambda units, alias: MondayError(FIELD_REJECTED, "no", column_id="name")
-    answer = executor().create([create("a")])["a"]
+    answer = make(create("a"))["a"]
     assert (len(monday.sent), monday.looked_for, answer.verdict) == (1, [], WriteVerdict.FAILED)
     assert (list(answer.rejected), answer.is_name_only) == (["name"], False)

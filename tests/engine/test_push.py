@@ -1,12 +1,14 @@
 """From NPD to the board."""
 
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from npd.models import Contact
 from sync.models import BoardLink
-from sync.reconcile import act
 from tests.support.world import World
 
 
@@ -39,35 +41,43 @@ def test_a_new_record_is_synced_at_once_though_its_items_webhook_came_before_the
         assert (contact.sync_status, world.calls() - before) == ("synced", 2)
 
 
-def test_a_process_stopped_after_announcing_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Stops this process for ten minutes after its next statement that begins so, by its own clock."""
+    monotonic = time.monotonic
+    starts: list[str] = []
+
+    def execute_and_stop(execute: Any, statement: Any, *arguments: Any) -> Any:
+        result = execute(statement, *arguments)
+        if starts and str(statement).startswith(starts[-1]):
+            starts.clear()
+            monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 600)
+        return result
+
+    with connection.execute_wrapper(execute_and_stop):
+        yield starts.append
+    assert not starts
+
+
+def test_a_process_stopped_after_announcing_sends_nothing(world: World, stop_after: Callable[[str], None]) -> None:
     contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    original = act.commit_intents
-
-    def frozen(executor: Any, *args: Any, **kwargs: Any) -> Any:
-        announced = original(executor, *args, **kwargs)
-        executor.intended_at -= 600
-        return announced
-
-    with monkeypatch.context() as patch:
-        patch.setattr(act, "commit_intents", frozen)
-        before = world.calls("mutation")
-        world.work()
-        assert world.calls("mutation") == before
+    before = world.calls("mutation")
+    stop_after('INSERT INTO "sync_intents"')
+    world.save(contact, role_title="Chair")
+    assert world.calls("mutation") == before
     world.settle()
     assert world.values(contact)["role_title"] == "Chair"
 
 
-def test_a_process_stopped_before_a_repeat_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_stopped_before_a_repeat_sends_nothing(world: World, stop_after: Callable[[str], None]) -> None:
     contact = world.contact("Ann")
     world.sandbox.faults({"timeout": "before"})
     world.work()
     world.wait_out()
-    with monkeypatch.context() as patch:
-        patch.setattr(act, "INTENT_SECONDS", -1)
-        before = world.calls("mutation")
-        world.work()
-        assert world.calls("mutation") == before
+    before = world.calls("mutation")
+    stop_after('UPDATE "sync_intents" SET "deadline"')
+    world.work()
+    assert world.calls("mutation") == before
     world.wait_out()
     world.settle()
     assert world.status(contact) == "synced"

@@ -220,7 +220,7 @@ def test_neither_the_night_nor_a_drain_takes_what_is_not_shown_yet_for_a_differe
     world.hear()
     for _ in range(2):
         result = compare_board(world.link())
-        assert (result.drifted, result.problem) == (0, "")
+        assert (world.link().differed_records, result.problem) == (0, "")
         drain()
         assert SyncQueue.objects.filter(status="pending", next_retry__gt=sync_now()).exists()
         world.pass_time(seconds=7)

@@ -66,6 +66,9 @@ KNOWN = {"Name", "Email"}
         ("Name,Email,A,B\nAnn,a,1,2\nBob,,,\n", ["Ann", "Bob"], ""),
         ("People\nNew\nName,Email\nAnn,a\n\nOld\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 6"),
         ("Name,Email\nAnn,a\nBob,\n\nNAME,Email\nCid,c\n", ["Ann", "Bob", "Cid"], ""),
+        ("List,Page 1\nName,Email\nAnn,a\nBob,b\nList,Page 2\nName,Email\nCid,c\n", ["Ann", "Bob", "Cid"], "1, 5"),
+        ("List\n29 May,Kim\nName,Email\nAnn,a\nList\n30 May,Kim\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 5, 6"),
+        ("List,Page 1\nName,Email\nAnn,a\nName,Email\nCid,c\n", ["Ann", "Cid"], "1"),
     ],
 )
 def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names: list[str], around: str) -> None:

@@ -370,6 +370,30 @@ def test_refused_rows_can_be_imported_again_as_they_are(browser: Client) -> None
 
 
 @pytest.mark.parametrize(
+    ("cells", "expected", "reason"),
+    [
+        ("Bob,b@x.org,one ::: two,", {"Name": "Bob", "Email": "b@x.org", "Notes": "one ::: two"}, ""),
+        ("Bob,b@x.org,,-", {"Name": "Bob", "Email": "b@x.org"}, ""),
+        (f"Bob,b@x.org,,{'y' * 256}", {"Name": "Bob", "Email": "b@x.org"}, "at most 255 characters"),
+        ("Ann,none,hi,", {"Notes": "hi"}, "valid email address. It is left out. Found by its name alone."),
+    ],
+)
+def test_no_cell_costs_another_one_and_none_goes_unsaid(
+    browser: Client, cells: str, expected: dict[str, str], reason: str
+) -> None:
+    contact("Ann", "ann@x.org")
+    page = preview(browser, f"Name,Email,Notes,Company\n{cells}\n", create_missing="on")
+    [row] = page.context["result"].valid_rows()
+    assert {name: new for name, _, new in row.diff} == expected
+    said = " ".join([*(f"{text} It is left out." for text in row.left_out), row.doubt])
+    assert (reason in said, bool(said.strip())) == (True, bool(reason))
+
+
+def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
+    assert refused(preview(browser, "Name,Email\n\u200b,a@x.org\n")) == {2: "Name: It is empty."}
+
+
+@pytest.mark.parametrize(
     ("encoding", "text", "likely"),
     [
         ("mac_roman", "Jürgen Weiß-Müller", "Mac Roman"),
@@ -657,11 +681,20 @@ def test_what_an_import_made_goes_with_the_references_that_it_made(browser: Clie
     assert (ann.organization, Organization.objects.count()) == (None, 0)
 
 
-def test_who_may_not_delete_does_not_undo_what_was_made(browser: Client, person: User) -> None:
-    imported(browser, "Name,Email\nAnn,ann@x.org\n")
-    browser.force_login(staff_who_may("change_contact", "view_contact"))
+def test_an_undo_is_offered_only_to_who_may_delete_all_that_was_made(browser: Client) -> None:
+    imported(browser, "Name,Email,Company\nAnn,ann@x.org,Nova\n", create_missing="on")
+    rights = {"view_activityline", "view_contact", "change_contact", "delete_contact"}
+    for missing in ("", "delete_contact", "delete_organization"):
+        codes = (rights | {"delete_organization"}) - {missing}
+        browser.force_login(staff_who_may(*codes, name=f"without {missing}"))
+        activity = browser.get("/admin/sync/activityline/").content.decode()
+        assert (undo_address() in activity) == (not missing), missing
+        assert browser.get(undo_address()).status_code == (403 if missing else 200)
     assert browser.post(undo_address(), {"confirmed": "yes"}).status_code == 403
     assert names() == {"Ann"}
+    importer = {"add_contact", "change_contact", "import_contact", "view_contact"}
+    browser.force_login(staff_who_may(*importer, name="importer"))
+    assert "Undo" not in imported(browser, "Name,Email\nBob,bob@x.org\n")
 
 
 # --- limits and rights ---

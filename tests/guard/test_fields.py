@@ -49,7 +49,7 @@ class Killed(BaseException):
     """Stands for kill -9: nothing in the code under test catches it."""
 
 
-def killed(*args: Any, **kwargs: Any) -> None:
+def die() -> None:
     raise Killed
 
 
@@ -70,13 +70,12 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all_and_other_fields_
     assert {world.values(c)["notes"] for c in contacts} == {"old"}
 
 
-def test_a_worker_that_dies_unsent_has_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_unsent_has_counted(world: World) -> None:
     contacts = linked(world, 3)
     empty_in_npd(contacts[:2])
-    with monkeypatch.context() as patched:
-        patched.setattr("sync.reconcile.act.commit_intents", killed)
-        with pytest.raises(Killed):
-            world.work()
+    world.meanwhile(die, before="mutation")
+    with pytest.raises(Killed):
+        world.work()
     assert states() == [ApprovalState.DONE] * 2
     world.work(minutes=4)
     empty_in_npd(contacts[2:])

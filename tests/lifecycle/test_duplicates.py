@@ -129,6 +129,16 @@ def test_a_copy_that_is_edited_after_it_was_shown_is_asked_about_again(world: Wo
     assert (world.sandbox.item(copy)["state"], questions()) == ("archived", [])
 
 
+def test_a_copy_that_gets_another_match_key_is_somebody_else(world: World) -> None:
+    _contact, copy = copied(world)
+    world.sandbox.act("rename", item_id=copy, name="Ben")
+    newcomers(world, seconds=11)
+    assert questions(), "the match key is the email, which both still have"
+    world.sandbox.act("edit", item_id=copy, column_id="email", text="ben@example.com")
+    newcomers(world, seconds=11)
+    assert (questions(), Contact.objects.get(monday_id=copy).name) == ([], "Ben")
+
+
 def test_a_record_is_not_merged_away_with_an_edit_that_its_question_did_not_show(world: World, pat: Any) -> None:
     world.linked("Ann", email="ann@example.com")
     item = world.add("A. Example")

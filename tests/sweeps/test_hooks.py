@@ -60,6 +60,11 @@ def test_webhooks_refused_are_told_and_tried_once_an_hour(world: World, post: Po
     post.sweep(after=20)
     assert world.calls("mutation") == mutations
     settings.SITE_URL = world.hooks.url
+    refusal = {"every": 1, "code": "InvalidArgumentException", "message": "Refused /webhooks/monday/former-token/"}
+    world.sandbox.faults({"partial": refusal, "on": "create_webhook"})
+    post.sweep(after=61)
+    assert "/webhooks/monday/[secret]/" in world.link().webhooks_problem
+    world.sandbox.control("faults", "DELETE")
     post.sweep(after=61)
     assert world.link().webhooks_problem == ""
     assert len(on_the_board(world)) == len(WEBHOOK_EVENTS)

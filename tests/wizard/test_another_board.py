@@ -15,9 +15,8 @@ from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, SyncMetadata, SyncQueue, UnmatchedItem
-from sync.operations.comparison import compare_board
 from sync.operations.setup.plan import SetupBoardPlan
-from sync.operations.sweep import sweep_due_boards
+from sync.operations.sweep import sweep_board, sweep_due_boards
 from sync.outbox import enqueue_unmatched
 from sync.records.item_links import ignore_unmatched, request_creation, request_unlink
 from tests.admin.test_records import words_of
@@ -280,7 +279,7 @@ def test_records_and_items_that_the_plan_had_nothing_new_for_are_one_group_on_ho
     Contact.objects.get(name="Bob").delete()
     wizard.work()
     wizard.settle()
-    compare_board(BoardLink.objects.get(entity_type="contact"))
+    sweep_board(BoardLink.objects.get(entity_type="contact"))
     wizard.settle()
     [box] = wizard.client.get("/admin/").context["boxes"]
     assert (box.title, box.group.count_text) == ("Not in the set-up's plan", "2 contacts and 1 item")

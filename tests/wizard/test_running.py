@@ -108,6 +108,16 @@ def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: 
     assert "Choose again" in page
 
 
+def test_no_secret_that_monday_quotes_is_stored_when_a_run_stops(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.start()
+    refusal = {"every": 1, "code": "UserUnauthorizedException", "message": "No api_key=a1b2c3d4 here"}
+    wizard.monday.faults({"partial": refusal, "on": "create_column"})
+    wizard.work()
+    [problem] = started()["problems"]
+    assert "[secret] here" in problem
+
+
 def test_a_plan_that_can_not_be_read_says_so_and_is_made_again(wizard: Wizard) -> None:
     people()
     wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE))

@@ -18,6 +18,7 @@ from sync.choices import ApprovalState
 from sync.clock import sync_now
 from sync.fields import lookups
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
+from sync.kernel.secret_texts import without_secrets
 from sync.limits import api_quota, connector, credentials, probes
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import account
@@ -27,9 +28,10 @@ from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.monday.board_items import Board
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import BOARD_FULL, WRONG_VERSION, MondayError, Scope
-from sync.operations.comparison import verification_sentence
 from sync.operations.setup.board_setup import NOT_CONFIGURED
 from sync.operations.sweep import sweep_interval
+from sync.operations.verification import verification_sentence
+from sync.words.message import of_error
 
 _LABELS = {"ok": "ok      ", "warning": "WARNING ", "problem": "PROBLEM "}
 
@@ -87,7 +89,7 @@ class Command(BaseCommand):
                 assumption = finding.assumption
                 question = f"{assumption.key}: {assumption.question}"
                 if finding.reason:
-                    self.stdout.write(f"not asked {question} {finding.reason}")
+                    self.stdout.write(f"not asked {question} {without_secrets(finding.reason)}")
                 elif not assumption.expected:
                     self.stdout.write(f"measured  {question} {finding.answer}")
                 elif finding.differs:
@@ -97,10 +99,10 @@ class Command(BaseCommand):
                 else:
                     self.stdout.write(f"same      {question} {finding.answer}")
         except MondayError as error:
-            raise CommandError(f"The probe's boards could not be made. {error.sentence}") from error
+            raise CommandError(f"The probe's boards could not be made. {of_error(error)}") from error
         finally:
             for sentence in probe.leftovers:
-                self.stderr.write(sentence)
+                self.stderr.write(without_secrets(sentence))
             WebhookEvent.objects.filter(board_id__in=probe.board_ids).delete()
         if differing := [finding.assumption.key for finding in findings if finding.differs]:
             raise CommandError(f"Not as NPD Sync assumes: {len(differing)} ({', '.join(differing)}).")
@@ -139,14 +141,15 @@ def _monday_results() -> list[CheckResult]:
             return account.check_account(account.parse_account_info(error.answer), api_version)
         subject = _SUBJECTS.get(error.scope, "connection")
         on_server = error.kind.for_administrator
-        return [CheckResult("problem", subject, error.message, error.advice, for_administrator=on_server)]
+        message = without_secrets(error.message)
+        return [CheckResult("problem", subject, message, error.advice, for_administrator=on_server)]
     monday = connector(urgent=True)
     links = [(spec, lookups.link_of(spec.entity_type)) for spec in registry.entities()]
     results = account.check_account(account_info, api_version)
     try:
         boards = monday.read_boards([link.board_id for _, link in links if link is not None and link.board_id])
     except MondayError as error:
-        return [*results, CheckResult("problem", "board", error.message, error.advice)]
+        return [*results, CheckResult("problem", "board", without_secrets(error.message), error.advice)]
     for spec, link in links:
         board = boards.get(link.board_id) if link is not None else None
         configured = registry.configured_board_id(spec.entity_type)
@@ -197,7 +200,7 @@ def _webhook_results(title: str, link: BoardLink, monday: MondayConnector) -> It
     try:
         existing = monday.read_webhooks(link.board_id)
     except MondayError as error:
-        yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", error.sentence)
+        yield CheckResult("problem", "webhooks", f"{title}: the webhooks can't be read.", of_error(error))
         return
     if missing := webhooks.missing_events(link, existing):
         yield CheckResult("problem", "webhooks", f"{title}: no webhook of ours for {', '.join(missing)}.", _RUN_SETUP)

@@ -8,6 +8,7 @@ from sync import registry
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
 from sync.kernel.humanize import terminal_line
+from sync.kernel.secret_texts import without_secrets
 from sync.monday.errors import MondayError
 from sync.operations.setup.board_setup import SetupOutcome, set_up_all
 from sync.outbox import wakeups
@@ -35,7 +36,7 @@ class Command(BaseCommand):
                 outcomes.append(outcome)
                 self._print_outcome(outcome)
         except MondayError as error:
-            raise CommandError(error.full_sentence) from error
+            raise CommandError(without_secrets(error.full_sentence)) from error
         except ActionError as error:
             raise CommandError(str(error)) from error
         if problems := [problem for outcome in outcomes for problem in outcome.problems]:

@@ -1,20 +1,24 @@
 """manage.py sync_explain: explain a record: both sides, its next pass, its reasons to wait, and its activity."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import models
 
 from sync import registry
 from sync.boards import availability
 from sync.fields import lookups
 from sync.kernel.acts import ActionError
-from sync.kernel.humanize import quote, terminal_line, timestamp
+from sync.kernel.humanize import quote, shorten, terminal_line, timestamp
 from sync.models import ActivityLine, SyncedModel, Tombstone
 from sync.models.activity_lines import causes_text
 from sync.monday.conversion import UnknownValue
-from sync.operations import preview
+from sync.operations import planned_changes, preview
+from sync.reconcile.decide import RULES, decide
 from sync.records import tombstones
 from sync.state import record_view
 
@@ -62,11 +66,11 @@ def explain(subject: SyncedModel | Tombstone, *, shows_pass: bool = False) -> It
         yield from _record_lines(subject, item, item_values)
     yield ""
     if shows_pass and planned_pass:
-        yield from preview.pass_steps(planned_pass, entity_id)
+        yield from _pass_steps(planned_pass, entity_id)
         yield ""
     if changes:
         yield "The next sync would:"
-        yield from (f"  {change.kind}: {preview.change_line(change)}" for change in changes)
+        yield from (f"  {change.kind}: {planned_changes.change_line(change)}" for change in changes)
     else:
         is_unknown = changes is None
         outcome = "What the next sync would do is not known." if is_unknown else "The next sync would change nothing."
@@ -83,14 +87,16 @@ def explain(subject: SyncedModel | Tombstone, *, shows_pass: bool = False) -> It
 
 def _plan_pass(
     entity_type: str, entity_id: UUID
-) -> tuple[preview.PlannedPass | None, Sequence[preview.PlannedChange] | None, str]:
+) -> tuple[preview.PlannedPass | None, Sequence[planned_changes.PlannedChange] | None, str]:
     """Return the record's next pass, its changes, and why there are none; all but the reason None if it can't begin."""
     link = lookups.link_of(entity_type)
     reason = availability.of(entity_type, reads=True).blocked_reason
     if reason or link is None:
         return None, None, reason
     with preview.read_only_client():
-        planned_pass, changes = preview.plan_record(link, entity_id)
+        planned_pass = preview.plan_record(link, entity_id)
+    changes = list(planned_pass.changes)
+    planned_pass = planned_pass.following or planned_pass
     plan = planned_pass.plan.records.get(entity_id)
     if plan is None or plan.item is not None or plan.fields or changes:
         return planned_pass, changes, ""
@@ -130,9 +136,48 @@ def _record_lines(record: SyncedModel, item: str, item_values: Mapping[str, str]
             "last synced, Monday": field.base_remote,
         }
         sides = [
-            f"{side} {'not read' if text is None else quote(text, preview.VALUE_LENGTH)}"
+            f"{side} {'not read' if text is None else quote(text, planned_changes.VALUE_LENGTH)}"
             for side, text in values.items()
         ]
         yield f"{field.label}: {', '.join(sides)}"
         if field.detail:
             yield f"  {field.detail}"
+
+
+def _pass_steps(planned_pass: preview.PlannedPass, entity_id: UUID) -> Iterator[str]:
+    """Yield what a pass knows of a record, and each rule that changes the record's plan, with what it changes."""
+    facts = planned_pass.facts
+    subject = next((subject for subject in (*facts.records, *facts.deleted) if subject.id == entity_id), None)
+    planned = planned_pass.plan.records.get(entity_id)
+    yield "What the pass knows:"
+    values = _values_in(subject) | _values_in(planned and planned.item, "item")
+    yield from (f"  {path}: {value}" for path, value in values.items())
+    yield "The rules that change its plan:"
+    plan = decide(facts, rules=())
+    for rule in RULES:
+        before = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
+        rule(facts, plan)
+        after = _values_in(plan.records.get(entity_id) or plan.deleted.get(entity_id))
+        changed = [path for path in before | after if before.get(path) != after.get(path)]
+        if changed:
+            meaning = (rule.__doc__ or "").strip().partition("\n")[0]
+            yield f"  {rule.__name__}: {meaning}"
+        for path in changed:
+            yield f"    {path}: {before.get(path, 'nothing')} → {after.get(path, 'nothing')}"
+
+
+def _values_in(value: Any, path: str = "") -> dict[str, str]:
+    """Return the values inside of a fact or a plan, as texts by their path; empty ones are left out."""
+    if isinstance(value, models.Model):
+        parts = {name: part for name, part in vars(value).items() if not name.startswith("_")}
+    elif is_dataclass(value):
+        parts = {part.name: getattr(value, part.name) for part in fields(value)}
+    elif isinstance(value, Mapping):
+        parts = {str(key): part for key, part in value.items()}
+    else:
+        text = str(value) if isinstance(value, datetime | UUID) else repr(value)
+        return {path: shorten(text)} if value or value is False else {}
+    values: dict[str, str] = {}
+    for name, part in parts.items():
+        values |= _values_in(part, f"{path}.{name}" if path else name)
+    return values

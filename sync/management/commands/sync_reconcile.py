@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from sync.kernel import process
 from sync.kernel.humanize import count_with_noun, join_first, terminal_line
 from sync.limits import api_quota
-from sync.operations import preview
+from sync.operations import planned_changes, preview
 from sync.operations.comparison import plan_boards, reconcile_boards
 from sync.operations.worker import remaining_lines
 
@@ -55,13 +55,13 @@ def plan_lines(
     """Yield the changes of each board by their kind, then their sum and what it costs."""
     for dry_run in dry_runs:
         yield f"{dry_run.title}: {dry_run.checked:,} checked, {dry_run.unchanged:,} of them the same on both sides."
-        for kind in preview.ChangeKind:
+        for kind in planned_changes.ChangeKind:
             changes = [change for change in dry_run.changes if change.kind is kind]
             if not changes:
                 continue
             yield f"  {len(changes):,} {kind.label}"
             listed = changes if every_line else changes[:SHOWN_PER_KIND]
-            yield from (f"      {preview.change_line(change)}" for change in listed)
+            yield from (f"      {planned_changes.change_line(change)}" for change in listed)
             if rest := len(changes) - len(listed):
                 yield f"      and {rest:,} more (-v 2 lists all)"
         if dry_run.unconfirmed:
@@ -72,7 +72,7 @@ def plan_lines(
             yield f"  It takes about {_cost_text(dry_run.calls)}."
         yield ""
     total = Counter(change.kind for dry_run in dry_runs for change in dry_run.changes)
-    totals = [f"{total[kind]:,} {kind.label}" for kind in preview.ChangeKind if total[kind]]
+    totals = [f"{total[kind]:,} {kind.label}" for kind in planned_changes.ChangeKind if total[kind]]
     unread = [dry_run.title for dry_run in dry_runs if dry_run.problem]
     if unread:
         plan = ", ".join([*totals, f"not known for {join_first(unread)}"])

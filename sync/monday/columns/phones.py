@@ -274,9 +274,15 @@ def _international_form(number: phonenumbers.PhoneNumber) -> str:
     bare.merge_from(number)
     bare.extension = None
     extension = f" ext. {number.extension}" if number.extension else ""
-    formatted = phonenumbers.format_number(bare, _INTERNATIONAL) + extension
-    is_same = canonical_phone(formatted, "") == _canonical_form(number)
-    return formatted if is_same else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
+    formatted = phonenumbers.format_number(bare, _INTERNATIONAL)
+    if _has_digits_of(formatted, phonenumbers.format_number(bare, _E164)):
+        return formatted + extension
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.RFC3966)[4:]
+
+
+def _has_digits_of(text: str, e164: str) -> bool:
+    """Whether a text is parsed as this number is, because parsing sees only the plus and the digits."""
+    return text.startswith("+") and re.sub("[^0-9]", "", text) == e164[1:]
 
 
 def _with_own_code(number: phonenumbers.PhoneNumber, text: str, region: str) -> phonenumbers.PhoneNumber:
@@ -284,9 +290,9 @@ def _with_own_code(number: phonenumbers.PhoneNumber, text: str, region: str) -> 
 
     Monday stores such texts too. In countries with a dialling prefix few national numbers begin so.
     """
-    code = str(number.country_code)
-    begins_so = phonenumbers.normalize_digits_only(text).startswith(code) and text[0] not in "+＋"
-    if number.country_code_source != _WITHOUT_CODE or not begins_so:
+    if number.country_code_source != _WITHOUT_CODE or text[0] in "+＋":
+        return number
+    if not phonenumbers.normalize_digits_only(text).startswith(str(number.country_code)):
         return number
     if phonenumbers.is_valid_number(number) and not phonenumbers.ndd_prefix_for_region(region, True):
         return number
@@ -319,14 +325,18 @@ def _parse_dialled(text: str, region: str) -> phonenumbers.PhoneNumber | None:
         number = _with_own_code(number, plain, region)
         # The extension may have digits of another script.
         number.extension = number.extension and phonenumbers.normalize_digits_only(number.extension)
+        if phonenumbers.is_possible_number_with_reason(number) != _IS_POSSIBLE:
+            return None
+        if number.country_code_source != _WITH_PLUS and not phonenumbers.is_valid_number(number):
+            return None
+        # If a number has only zeros ("+49 000000"), some are lost when it is parsed again.
         e164 = phonenumbers.format_number(number, _E164)
-        reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
+        is_stable = _has_digits_of(plain, e164) or e164 == phonenumbers.format_number(
+            phonenumbers.parse(e164, None), _E164
+        )
     except phonenumbers.NumberParseException:
         return None
-    # If a number has only zeros ("+49 000000"), some are lost when it is parsed again.
-    is_possible = phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
-    is_certain = number.country_code_source == _WITH_PLUS or phonenumbers.is_valid_number(number)
-    return number if is_possible and is_certain and reparsed == e164 else None
+    return number if is_stable else None
 
 
 def _country_in(raw: Any) -> str | None:

@@ -38,6 +38,7 @@ from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
 from sync.records import authors
+from sync.words.message import of_error
 
 log = structlog.get_logger(__name__)
 
@@ -150,9 +151,9 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
     except MondayError as error:
         if error.scope in PASSING_SCOPES:
             breaker.stop_account(error)
-            _store(lease, problems=[f"{error.sentence} The set-up continues by itself."])
+            _store(lease, problems=[f"{of_error(error)} The set-up continues by itself."])
         else:
-            _store(lease, state=SetupState.STOPPED, problems=[error.sentence])
+            _store(lease, state=SetupState.STOPPED, problems=[of_error(error)])
     except Exception:  # an unknown error of one type must not delay the others
         log.exception("a set-up could not be continued", board=spec.entity_type)
         problem = "NPD Sync itself failed. Please report it with the worker's log."

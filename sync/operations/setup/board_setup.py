@@ -140,6 +140,8 @@ def set_up_board(
 
 
 def _note_all(link: BoardLink, findings: Sequence[UnmatchedFinding]) -> None:
+    if not link.creates_records:
+        findings = [replace(finding, reason=UnmatchedReason.CREATION_OFF) for finding in findings]
     for start in range(0, len(findings), 1_000):
         note_unmatched(link, findings[start : start + 1_000])
 
@@ -202,7 +204,7 @@ def _unlinked_findings(
             text = converter.canonical_remote(converter.cell_value(item.reading(column.id)))
             # An empty text replaces the value of another column that was stored.
             values = {match_key: text if isinstance(text, str) else ""}
-            findings.append(UnmatchedFinding(item.id, item.name, UnmatchedReason.CREATION_OFF, values=values))
+            findings.append(UnmatchedFinding(item.id, item.name, values=values))
     return findings
 
 

@@ -20,6 +20,7 @@ from sync.monday.account import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.board_setup import refresh_users
 from sync.records import authors
+from sync.words.message import of_error
 
 # The permission to change the token.
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -80,7 +81,7 @@ def run_test(read_account: Callable[[], AccountInfo]) -> ConnectionTest:
         info = read_account()
         boards, complete = connector(urgent=True).list_boards()
     except MondayError as error:
-        return ConnectionTest(humanize.without_request_id(error.sentence), error=error)
+        return ConnectionTest(humanize.without_request_id(of_error(error)), error=error)
     checks = check_account(info, settings.MONDAY_API_VERSION)
     if boards:
         number = humanize.count_with_noun(len(boards), "board")

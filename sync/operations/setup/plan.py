@@ -44,7 +44,7 @@ from sync.monday.columns import empty_reading
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
 from sync.operations import preview
-from sync.operations.preview import ChangeKind, PlannedChange
+from sync.operations.planned_changes import ChangeKind, PlannedChange
 from sync.operations.setup import board_setup, selection
 from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
 from sync.outbox.claim import Claim
@@ -53,6 +53,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.gather.item_facts import MAX_NAMESAKES
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
+from sync.words.message import of_error
 
 log = structlog.get_logger(__name__)
 
@@ -388,10 +389,10 @@ def plan_board(
     for item_id, error in listing.unreadable.items():
         name = f"Item {item_id}"
         plan.changes.append(
-            PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=error.sentence)
+            PlannedChange(ChangeKind.UNREADABLE, spec.entity_type, name, item_id=item_id, reason=of_error(error))
         )
     for planned_pass in planned_passes:
-        plan.changes += preview.plan_changes(planned_pass)
+        plan.changes += planned_pass.changes
         number = len(planned_pass.plan.records) + len(planned_pass.plan.items)
         plan.calls += preview.cost_of(planned_pass, number)
     records = _note_outcome(plan, listing, planned_passes)
@@ -693,7 +694,7 @@ def make_plan(key: str) -> None:
     except ActionError as why:
         plan.save(state="failed", problem=str(why))
     except MondayError as error:
-        plan.save(state="failed", problem=humanize.without_request_id(error.sentence))
+        plan.save(state="failed", problem=humanize.without_request_id(of_error(error)))
     except Exception:
         log.exception("a set-up could not be planned")
         plan.save(state="failed", problem="NPD Sync itself failed. Please report it with the worker's log.")

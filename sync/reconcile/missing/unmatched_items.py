@@ -8,8 +8,9 @@ Implements, of docs/reference/merge/record-and-item.md:
 - R18, R21, R22: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
-- R17: an item about which a question is open becomes no record meanwhile; one that a person called a copy of a record's
-  item is archived, unless it was edited since or that item has left: then the question stays, with the reason
+- R17: an item about which a question is open becomes no record meanwhile, unless it gets another match key; one that a
+  person called a copy of a record's item is archived, unless it was edited since or that item has left: then the
+  question stays, with the reason
 - D20 of removed-and-deleted.md: an item with the NPD ID of a deleted record never makes a new record;
   the deleted record's pass decides about it.
 """
@@ -21,7 +22,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from conflicts.reports import ConflictKind, ConflictReport
+from conflicts.reports import ConflictKind, ConflictReport, OpenConflict
 from sync.choices import SyncDirection, TombstoneState, UnmatchedReason
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
@@ -32,6 +33,7 @@ from sync.models.records_and_items import OFF_BOARD_STATES, REPORTED_STATES, unm
 from sync.monday.board_items import Item
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.monday.lag import ECHO_WINDOW
+from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
@@ -175,9 +177,22 @@ class _ItemRule:
         question = self.facts.question
         if question is None or self.facts.asked_record is None or self.facts.is_creation_requested:
             return False
-        if self._npd_id_record is not None:
+        if self._npd_id_record is not None or self._got_other_key(question, self.facts.asked_record):
             return False
         return any(option["choose"] == ARCHIVE_COPY for option in question.about.get("options", ()))
+
+    def _got_other_key(self, question: OpenConflict, record: SyncedModel) -> bool:
+        """Whether its match key was changed since the question showed it, to another one than the record's.
+
+        Such an item was a template for somebody else. A copy may begin with another key, such as a name with “(copy)”.
+        """
+        match = self.board.match_mapping
+        if match is None or not self.match_key or self.facts.copied_record is not None:
+            return False
+        shown = question.about.get("item", {}).get("values", {}).get(match.key, "")
+        present = field_values.item_values(self.board, self.item)[match.key]
+        is_other = self.match_key != field_values.match_key_of_record(self.board, record)
+        return is_other and match_key(shown) != match_key(present)
 
     def _decide_copy(self) -> pass_plan.ItemPlan:
         """Plan to archive it if a person answered so about what it still is; else the question stays."""

@@ -34,7 +34,7 @@ def _gives_up_unseen(right: Wrong, document: UnansweredDocument) -> list[CreateP
     return [CreatePlan(intent, Fate.VOID) for intent in document.intents]
 
 
-@also_at("create_retried_without_look_up", "sync.reconcile.missing.identity:identify")
+@also_at("create_retried_without_look_up", "sync.reconcile.missing.identity:choose_item")
 def _makes_it_anew(right: Wrong, facts: Any, plan: RecordPlan, named: Any, keyed: Any, owners: Any) -> Any:
     tried = Intent.objects.filter(entity_id=plan.id, item_id="").exclude(state=IntentState.REJECTED).exists()
     return right(facts, plan, {} if tried else named, {} if tried else keyed, owners)
@@ -46,14 +46,12 @@ def _makes_it_anew(right: Wrong, facts: Any, plan: RecordPlan, named: Any, keyed
     drills.drill_create_without_answer,
     "sync.reconcile.act:Executor._end_failed_call",
 )
-def _divides_whatever_failed(right: Wrong, executor: Any, announced: Sequence[Any], error: Any) -> Any:
+def _divides_whatever_failed(right: Wrong, executor: Any, writes: Sequence[Any], error: Any) -> Any:
     if not error.outcome_unknown:
-        return right(executor, announced, error)
-    intents = [intent.pk for _, intent in announced]
+        return right(executor, writes, error)
+    intents = [write.intent.pk for write in writes]
     Intent.objects.filter(pk__in=intents, state=IntentState.OPEN).update(state=IntentState.VOID)
-    writes = [write for write, _ in announced]
     half = max(len(writes) // 2, 1)
-    answers: dict[str, Any] = {}
     for part in filter(None, (writes[:half], writes[half:])):
-        answers |= executor._send_document(CallKind.CHANGE if part[0].item_id else CallKind.CREATE, part)
-    return answers
+        executor._send_document(CallKind.CHANGE if part[0].item_id else CallKind.CREATE, part)
+    return None

@@ -1,0 +1,253 @@
+"""What a pass would change by its plan: each change with its kind, its values as displayed, and its reason."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from django.db import models
+
+from conflicts.reports import ConflictKind
+from sync import choices
+from sync.fields import field_values
+from sync.kernel import acts, humanize
+from sync.monday.conversion import UnknownValue
+from sync.reconcile import conflict_reports, pass_plan
+from sync.reconcile.facts import PassFacts
+from sync.reconcile.missing.answers import answered_items
+from sync.reconcile.missing.removed_items import by_whom
+
+
+class ChangeKind(models.TextChoices):
+    """The kinds of changes in the order in which they are listed; the label is for counts."""
+
+    PUSH = "push", "to send to Monday"
+    PULL = "pull", "to update from Monday"
+    CREATE = "create", "items to make on the board"
+    LINK = "link", "to link with an item"
+    NEW_RECORD = "new record", "records to make in NPD"
+    CONFLICT = "conflict", "fields in conflict"
+    ASK = "ask", "questions to you"
+    ARCHIVE = "archive item", "items to archive"
+    DELETE_ITEM = "delete item", "items to delete"
+    DELETE_RECORD = "delete record", "records to delete in NPD"
+    UNLINK = "unlink", "to unlink"
+    UNPLANNED = "unplanned", "items that become no record until somebody says so"
+    BLOCKED = "blocked", "blocked"
+    WAITING = "waiting", "items to check again later"
+    UNREADABLE = "unreadable", "items for which Monday answers an error"
+    FILTERED = "filtered", "left out by the filter"
+    SYNC_OFF = "sync_off", "with sync off"
+    LEFT = "left as it is", "left as they are"
+    FAILED = "failed", "that could not be synced"
+
+
+# By the act that a person or a board's policy chose; other answers leave both sides as they are.
+ACT_KINDS = {
+    acts.LINK: ChangeKind.LINK,
+    acts.SAME_NAME: ChangeKind.LINK,
+    acts.MERGE_RECORDS: ChangeKind.DELETE_RECORD,
+    acts.NEW_ITEM: ChangeKind.CREATE,
+    acts.CREATE_ITEM: ChangeKind.CREATE,
+    acts.DELETE_RECORD: ChangeKind.DELETE_RECORD,
+    acts.ARCHIVE_ITEM: ChangeKind.ARCHIVE,
+    acts.DELETE_ITEM: ChangeKind.DELETE_ITEM,
+    acts.UNLINK: ChangeKind.UNLINK,
+    acts.CREATE_RECORD: ChangeKind.NEW_RECORD,
+    acts.ARCHIVE_COPY: ChangeKind.ARCHIVE,
+    pass_plan.CLEAR_NPD_ID: ChangeKind.ASK,
+}
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """A change of a record, an item or a field; values as displayed."""
+
+    kind: ChangeKind
+    entity_type: str
+    name: str
+    entity_id: UUID | None = None
+    item_id: str = ""
+    field: str = ""
+    before: str = ""
+    after: str = ""
+    reason: str = ""
+
+    @property
+    def why(self) -> str:
+        return f"{self.field}: {self.reason}" if self.field and self.reason else self.field or self.reason
+
+    @property
+    def subject(self) -> str:
+        """The id of the record, or of the item if there is none yet."""
+        is_made = self.kind is ChangeKind.NEW_RECORD and self.item_id
+        return str(self.item_id if is_made else self.entity_id or self.item_id)
+
+
+def plan_changes(facts: PassFacts, plan: pass_plan.Plan) -> Iterator[PlannedChange]:
+    """Yield what the pass would change."""
+    entity_type = facts.board.link.entity_type
+    for answer in plan.identity_answers:
+        # What a person's answer to “who is this?” does.
+        kind = ACT_KINDS.get(answer.act, ChangeKind.LEFT) if answer.result else ChangeKind.ASK
+        entity_id = answer.merged_id or answer.record_id or answer.asked_id
+        name = str(facts.answer_records.get(entity_id) or plan.records[answer.asked_id].record)
+        if reason := answer.result or answer.rejection_reason:
+            yield PlannedChange(kind, entity_type, name, entity_id, answer.item_id, reason=reason)
+    for record_plan in plan.records.values():
+        yield from _record_changes(facts.board, record_plan)
+    for deleted in plan.deleted.values():
+        yield from _deletion_changes(deleted)
+    # An answer's own change says what becomes of its item.
+    answered = answered_items(facts, plan)
+    for item_plan in plan.items:
+        item_id = item_plan.facts.item_id
+        kind = ACT_KINDS.get(item_plan.act) or _kind_of_left_item(facts.board, item_plan)
+        record = item_plan.record
+        if item_id in answered:
+            continue
+        if item_plan.act in pass_plan.ASSIGNING and record is not None:
+            yield PlannedChange(kind, entity_type, str(record), record.pk, item_id, reason=item_plan.sentence)
+            continue
+        reason = item_plan.ending.detail
+        if item_plan.act in pass_plan.DUPLICATES:
+            kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
+            reason = f"It is a second item of “{record}”."
+        name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
+        yield PlannedChange(kind, entity_type, name, None, item_id, reason=reason)
+
+
+def _kind_of_left_item(board: field_values.BoardContext, item_plan: pass_plan.ItemPlan) -> ChangeKind:
+    """Return the kind of an item that no record gets."""
+    if item_plan.candidates:
+        return ChangeKind.ASK
+    if item_plan.finding and item_plan.finding.reason is choices.UnmatchedReason.UNPLANNED:
+        return ChangeKind.UNPLANNED
+    # Without new records such an item mostly stays as it is.
+    is_checked_again = item_plan.outcome is pass_plan.Outcome.DEFERRED
+    return ChangeKind.WAITING if is_checked_again and board.link.creates_records else ChangeKind.LEFT
+
+
+def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+    """Yield a record's changes; none if both sides equal their base."""
+    if plan.ending.is_answered:
+        return
+    changes = [*_lifecycle_changes(board, plan), *_conflict_changes(plan)]
+    for field_plan in plan.fields.values() if plan.is_open else ():
+        reason = field_plan.decision.reason
+        # The fields of a new item are part of its creation.
+        if field_plan.send_raw is not None and not plan.creates:
+            before = "(not known)"
+            with suppress(UnknownValue):
+                raw = field_plan.remote_raw
+                before = "" if raw is None else field_plan.converter.display_remote(raw)
+            after = field_plan.display_local(field_plan.send_raw)
+            changes.append(_record_change(plan, ChangeKind.PUSH, field_plan, before=before, after=after, reason=reason))
+        if field_plan.write_raw is not None:
+            before = field_plan.display_local(field_plan.local_raw)
+            after = field_plan.display_local(field_plan.write_raw)
+            changes.append(_record_change(plan, ChangeKind.PULL, field_plan, before=before, after=after, reason=reason))
+    changes += [
+        _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
+        for field_plan in plan.fields.values()
+        if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
+    ]
+    yield from changes
+    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and not plan.ending.is_linked:
+        yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
+    elif not changes and plan.ending.is_behind_another:
+        # The first of several records with one key gets an item, which the others find: a person is asked.
+        yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
+    elif not changes and plan.left_out:
+        yield _record_change(plan, ChangeKind.FILTERED, reason=plan.left_out)
+    elif not changes and plan.reason:
+        yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+
+
+def _record_change(
+    plan: pass_plan.RecordPlan, kind: ChangeKind, field_plan: pass_plan.FieldPlan | None = None, **values: str
+) -> PlannedChange:
+    return PlannedChange(
+        kind,
+        plan.record.entity_type(),
+        str(plan.record),
+        plan.id,
+        plan.record.monday_id or plan.item_id,
+        field_plan.mapping.label if field_plan else "",
+        **values,
+    )
+
+
+def _lifecycle_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+    if plan.removal and plan.act:
+        reason = f"{plan.removal.sentence} {by_whom(plan.removal).capitalize()}."
+        yield _record_change(plan, ACT_KINDS[plan.act], reason=reason)
+    elif plan.unlink_reason:
+        yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
+    elif plan.is_open and plan.creates:
+        yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
+    elif plan.link_to:
+        assert plan.item is not None
+        is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
+        found_by = "its NPD ID" if is_by_npd_id else humanize.within_sentence(board.match_label)
+        reason = f"Its item was found by {found_by}."
+        yield _record_change(plan, ChangeKind.LINK, after=plan.item.name, reason=reason)
+
+
+def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
+    for report in conflict_reports.conflict_reports(plan):
+        if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
+            if report.data:
+                yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+            continue
+        for values in report.fields:
+            field_plan = plan.fields.get(values.key)
+            if field_plan is None or not field_plan.choice:
+                sides = {"before": values.npd or "", "after": values.monday or ""}
+                change = _record_change(plan, ChangeKind.CONFLICT, field_plan, **sides, reason=values.reason)
+                yield replace(change, field=change.field or values.key)
+
+
+def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
+    tombstone = plan.facts.tombstone
+    if plan.ending.is_answered:
+        return
+    if plan.act:
+        kind = ACT_KINDS[plan.act]
+        reason = "Its record was deleted in NPD."
+    elif plan.question is not None:
+        kind = ChangeKind.ASK
+        reason = str(plan.question.data.get("what", ""))
+    elif plan.restores:
+        kind = ChangeKind.NEW_RECORD
+        reason = "A person chose to restore it."
+    elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
+        kind = ChangeKind.BLOCKED
+        reason = plan.reason
+    elif plan.ending.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED):
+        kind = ChangeKind.FAILED
+        reason = plan.ending.detail
+    else:
+        return
+    item_id = tombstone.monday_id or ""
+    yield PlannedChange(
+        kind, tombstone.entity_type, str(plan.facts.record), tombstone.entity_id, item_id, reason=reason
+    )
+
+
+VALUE_LENGTH = 60  # characters of a value in a line
+
+
+def change_line(change: PlannedChange) -> str:
+    """Return a change as a line: the record, the field, the values before and after, and the reason."""
+    name = f"{change.name} · {change.field}" if change.field else change.name
+    reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
+    before = humanize.quote(change.before, VALUE_LENGTH)
+    after = humanize.quote(change.after, VALUE_LENGTH)
+    if change.kind is ChangeKind.CONFLICT:
+        return f"{name}: NPD {before}, Monday {after}{reason}"
+    if change.kind in (ChangeKind.PUSH, ChangeKind.PULL):
+        return f"{name}: {before} → {after}{reason}"
+    if change.after:
+        return f"{name}: {after}{reason}"
+    return f"{name}: {change.reason}" if change.reason else name
