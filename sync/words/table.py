@@ -182,6 +182,19 @@ TEMPLATES: Mapping[str, str] = {
     "undone_import": "{by} undid the import: {name} was deleted.",
     "undone_value": "{by} put {label} back to {after:value} (was {before:value}).[[ {note}]]",
     "only_npd_changes": "It isn't synced now, so only NPD changes.",
+    "changed_since_import": "Somebody has changed it or linked to it since the import. If it should go, delete it "
+    "yourself.",
+    "no_earlier_value": "It replaced no value that could be put back.",
+    "was_deleted": "It was deleted.",
+    "restore_it_first": "The record was deleted meanwhile. Restore it first.",
+    "no_such_field": "NPD has no field “{field}” any more.",
+    "earlier_value_refused": "NPD doesn't take the earlier value any more: {quote}",
+    "says_it_already": "It says “{value}” already.",
+    "is_empty_already": "It is empty already.",
+    "changed_since_line": "It was changed since: it says “{value}” now, not “{expected}”, which this line left.",
+    "comes_from_monday_only": "It comes from Monday only, so NPD's value would be replaced again at the next sync. "
+    "Change it on the board.",
+    "in_open_conflict": "A conflict on it is open. Resolve that instead.",
     # Why a job ended, waits or failed.
     "quoted": "{quote}",
     "superseded": "superseded by #{job}",
@@ -555,6 +568,90 @@ TEMPLATES: Mapping[str, str] = {
     "item_stayed": "It belonged to “{record}”, which was deleted in NPD on {day}; its item stayed.",
     "ignored_by": "{by} ignored it.",
     "left_by_deleted": "It was not known yet whether it is “{record}” when that record was deleted in NPD.",
+    # Whether calls may be made, and what is left of the day.
+    "calls_without_limit": "{calls} to Monday today; Monday hasn't said yet how many the plan allows.",
+    "calls_last": "{used} to Monday are used. The rest lasts until {until}.",
+    "calls_slowed": "{used} to Monday are used. Changes are sent less often, so that the rest lasts until {until}.",
+    "calls_reserved": "{used} to Monday are used. The rest is for “Sync now” and whatever else people start; all other "
+    "changes wait until {until}.",
+    "calls_needed": "Takes about {calls:,} of the {left:,} API calls left today.",
+    "restore_key": "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma.",
+    "tried_not_stopped": "Sync isn't stopped any more.",
+    "tried_resumed": "Monday answers, and the sync runs again.",
+    "tried_stopped": "Sync is still stopped.",
+    "tried_no_answer": "Monday still doesn't answer.",
+    "tried_waiting": "Monday asked NPD Sync to wait. Sync continues by itself.",
+    "tried_just_before": "Somebody tried a few seconds ago, and sync is still stopped.",
+    "tried_paused": "All boards are paused. Resume them first.",
+    "sync_is_stopped": "Sync[[ of {boards}]] is stopped: {cause}",
+    # What a comparison, a dry run and a drained queue report.
+    "comparison_is_old": "That is more than a day ago: tell your administrator, for beat or a worker isn't running.",
+    "reconcile_again": "Run `manage.py sync_reconcile` again.",
+    "not_reached": "Not reached: {records}. {reason}",
+    "board_not_listed": "The board could not be listed. {error}",
+    "monday_not_read": "Monday could not be read to the end. {error}",
+    "not_verified": "Not verified yet: both sides are compared every night.",
+    "verified": "Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides.",
+    "verified_with_differences": "Differences, found {span} ago: {differed:,} of {compared:,} checked records were "
+    "shown as synced, but differed. They are synced again, or you are asked.",
+    "jobs_due": "They are due now.",
+    "next_job_due_at": "The next one is due at {at}.",
+    "outcome_searched_at": "The outcome of a call to Monday is not known; it is looked for at {at}.",
+    "jobs_failed": "{jobs} failed: retry under Jobs in the admin.",
+    "is_second_item_of": "It is a second item of “{record}”.",
+    "is_to_be_unlinked": "It is to be unlinked.",
+    "no_item_yet": "It has no item on the board.",
+    "item_found_by": "Its item was found by {key}.",
+    "record_deleted_too": "Its record was deleted in NPD.",
+    "person_restores_it": "A person chose to restore it.",
+    "chosen_item_not_shown": "Monday doesn't show the item any more.",
+    # Jobs that wait, and what is wrong with the installation.
+    "it_waits": "It waits: {why}",
+    "they_wait": "They wait: {why}",
+    "what_waited_goes": "What waited is synced now.",
+    "no_worker": "no worker has taken the board: check that a worker and beat are running",
+    "worker_busy": "a worker holds the board: read its log",
+    "not_scheduled": "“Start due jobs” is switched off, was deleted or starts too rarely, so retries, and changes "
+    "whose message was lost, wait. Let it start every 10 seconds under Settings → Schedule; “manage.py migrate” makes "
+    "it again.",
+    "database_stores_nothing": "PostgreSQL stores nothing: {quote}",
+    "clock_ahead": "This machine's clock is {span} ahead of PostgreSQL's: run NTP.",
+    "clock_behind": "This machine's clock is {span} behind PostgreSQL's: run NTP.",
+    "clock_ran_ahead": "A web process's clock ran ahead, so sign-ins may be refused until {until} UTC: type “TRUNCATE "
+    "sync_cache” in “manage.py dbshell”.",
+    "database_clock_ran_ahead": "PostgreSQL's clock ran ahead, and its jobs wait until {until} UTC: retry all pending "
+    "ones (Settings → Jobs).",
+    "broker_down": "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server.",
+    "redis_takes_nothing": "Redis takes no messages: {quote}",
+    "redis_drops_messages": "Redis drops messages: used_memory_human is {used}, maxmemory_policy {policy}.",
+    "unfit_retry_completed": "Job {job} is done; save the record or use “Sync now” to sync it again.",
+    "unfit_cancel_completed": "Job {job} is completed; there is nothing to cancel.",
+    "unfit_cancel_failed": "Job {job} failed after its last attempt. Discard it, or retry it.",
+    "unfit_discard_completed": "Job {job} is completed; there is nothing to discard.",
+    "unfit_discard_pending": "Job {job} is pending, and has not failed. Cancel it instead.",
+    # A record's state.
+    "kept_different": "{label} differs: {by} left both as they are.",
+    "filter_leaves_it_out": "The filter leaves it out.",
+    "only_to_npd_without_item": "It is synced from Monday to NPD only, and has no item.",
+    "being_synced": "It is being synced right now.",
+    "attempt_failed": "Attempt {number} of {most} failed: {error}",
+    "change_waits": "A change is waiting for its next sync.",
+    "is_retried": "Retrying; failed {times}. {error}",
+    "is_rewritten": "Rewritten on the board by {by}[[, so nothing is sent to it until {until}]].",
+    "not_sent_one_way": "Nothing was sent: the direction of “{record}” is “{direction}”. Change its direction first.",
+    "item_not_writable": "its item on Monday is {state}, so nothing can be written there.",
+    "sent_now": "“{record}” is sent to Monday now.",
+    "sent_now_by_filter": "“{record}” is sent to Monday now, unless the filter leaves it out.",
+    "not_recreated_unlinked": "“{record}” is not linked with an item, so none is created again.",
+    "not_recreated_one_way": "“{record}” is synced from Monday to NPD only, so no item is created. Change its "
+    "direction first.",
+    # What a deletion will do.
+    "items_of_these": "The items of these {records}",
+    "can_be_restored": "For {days} days you can restore what you delete, under “Deleted records”.",
+    "relations_emptied": "{relations}. Restoring brings it back, unless another is set by then.",
+    "removal_waits": "{waits} for approval on Home: NPD Sync removes at most {limit} within an hour without asking.",
+    "unsynced_items_stay": "Those that aren't synced to Monday stay.",
+    "edited_item_is_asked_about": "If somebody has edited {edited} there since the last sync, we ask you first.",
     # A board as a whole.
     "log_not_asked": "What changed on the board could not be asked.",
     "log_silent": "Monday's activity log has shown no change since {since}, although {source} brought some. So what "
@@ -596,6 +693,16 @@ TEMPLATES: Mapping[str, str] = {
     "column_hidden": "{column} is on the board, but Monday doesn't show its values to NPD Sync's user. The field is "
     "blocked: edits are kept on both sides. Give the user the right to see the column, or choose another one on the "
     "board's page.",
+    "problem_of_board": "{board}: {problem}",
+    "field_lost_its_column": "{board}: {label} can't be synced any more: its column {column} was deleted from the "
+    "board, or doesn't fit. Restore the column, or create a new one or choose “Sync off” in the set-up (Boards, “Set "
+    "up…”).",
+    "columns_are_back": "{fields}: the column is back. Its field is synced again.",
+    "columns_are_lost": "{fields}: the column is gone, hidden or of another type. Its field is blocked.",
+    "columns_still_lost": "NPD Sync asked Monday: nothing has changed. Still blocked: {fields}.",
+    "columns_are_there": "NPD Sync asked Monday: every mapped column is there.",
+    "setup_continues": "The set-up continues by itself.",
+    "own_fault_here": "NPD Sync itself failed. Please report it with the worker's log.",
     "npd_id_missing": "The column “{title}” ({id}), which holds the NPD ID, was deleted, or is hidden from NPD Sync's "
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,

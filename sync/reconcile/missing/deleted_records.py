@@ -225,8 +225,9 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
         reason = TombstoneReason.QUESTION_RESTORED
         again = True
     item_name = f"“{plan.item.name}”" if plan.item else Message("its_item")
-    # Without a line: the conflict adds one to the history.
-    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=str(facts.record), item=item_name)
+    # So that the activity says who deleted it, before any answer. Later only the conflict adds lines.
+    kind = None if facts.tombstone.reason_code else ActivityKind.DELETE
+    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=kind, record=str(facts.record), item=item_name)
     removing = acts.DELETE_ITEM if policy == acts.DELETE_ITEM else acts.ARCHIVE_ITEM
     label = Message(f"label_{removing}_again" if again else f"label_{removing}")
     options = [
