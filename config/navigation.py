@@ -240,9 +240,10 @@ def command_search(request: HttpRequest) -> HttpResponse:
         # Each typed word begins one of the page's words.
         known = [*re.findall(r"\w+", f"{name} {about} {words}".lower()), name.replace(" ", "")]
         if all(any(word.startswith(part) for word in known) for part in typed):
-            # What Help explains comes after the pages that do it.
-            rank = 4 if about.startswith(HELP) else 3
-            if term.lower() in name:
+            rank = 3
+            if about.startswith(HELP):
+                rank = 4  # what explains something comes after the pages that do it
+            elif term.lower() in name:
                 rank = 2 if not name.startswith(term.lower()) else 1 if name != term.lower() else 0
             found.append((rank, -1, SearchResult(title, about, link, None)))
     # Pages first, then the types in the order of the registry, which has organizations before their people.

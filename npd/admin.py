@@ -292,6 +292,8 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         if not obj.is_staff or "_save" not in request.POST:
             return super().response_add(request, obj, *args, **kwargs)
         messages.success(request, f"{full_name(obj)} is added.")
+        if not obj.is_superuser and not request.POST.getlist("groups"):
+            messages.warning(request, "Without a group, they may do nothing yet. Choose one on the user's page.")
         return redirect("admin:auth_user_send_link", obj.pk)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:

@@ -18,6 +18,7 @@ from sync.models.records_and_items import OFF_BOARD_STATES
 from sync.operations.worker import WorkSummary, work
 from sync.outbox import enqueue, operate, pauses
 from sync.outbox.operate import BulkResult
+from sync.words.message import Message
 
 # Codes of the reasons why nothing is sent, or not now.
 PUSH_REASONS = ("direction", "item_removed", "board")
@@ -76,18 +77,18 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         raise ActionError(board.detail, code="not_configured")
     if record.sync_direction in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD):
         label = SyncDirection(record.sync_direction).label
-        message = f"Nothing was sent: the direction of “{record}” is “{label}”. Change its direction first."
+        message = Message("not_sent_one_way", record=str(record), direction=label)
         return PushResult(False, message, "direction")
     sync_state = SyncMetadata.objects.of(record.entity_type(), [record.pk]).first()
     payload = {"by_name": True, "by": by}  # for this record alone: overrides `sync_enabled`
     enqueue(record.entity_type(), [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     if board.detail:
-        return PushResult(True, f"It waits: {board.detail}", "board")
+        return PushResult(True, Message("it_waits", why=board.detail), "board")
     if sync_state is not None and sync_state.remote_state in UNWRITABLE_STATES:
-        reason = sync_state.note or f"its item on Monday is {sync_state.remote_state}, so nothing can be written there."
-        return PushResult(True, f"It waits: {reason}", "item_removed")
-    condition = ", unless the filter leaves it out" if board.link.sync_filter else ""
-    return PushResult(True, f"“{record}” is sent to Monday now{condition}.")
+        reason = sync_state.note or Message("item_not_writable", state=sync_state.remote_state)
+        return PushResult(True, Message("it_waits", why=reason), "item_removed")
+    code = "sent_now_by_filter" if board.link.sync_filter else "sent_now"
+    return PushResult(True, Message(code, record=str(record)))
 
 
 def retry_all(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:

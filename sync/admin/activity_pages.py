@@ -18,7 +18,7 @@ from django.urls import URLPattern, path, re_path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, ChoicesDropdownFilter, DropdownFilter, TextFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, DropdownFilter, TextFilter
 
 from sync import addresses, permissions, registry
 from sync.admin import activity, admin_base, confirmed_action
@@ -141,6 +141,25 @@ class FieldFilter(DropdownFilter):
         return queryset.filter(key=self.value()) if self.value() else queryset
 
 
+class KindFilter(DropdownFilter):
+    """Filters the activity by what an entry is about; kinds with the same words are one."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        by_label = {str(kind.label): kind.value for kind in reversed(ActivityKind) if kind is not ActivityKind.EDIT}
+        return sorted(((kind, label) for label, kind in by_label.items()), key=lambda option: option[1])
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        if self.value() not in ActivityKind.values:
+            return queryset
+        kind = ActivityKind(self.value())
+        if kind is ActivityKind.DELETE:
+            return queryset.filter(activity_lines.OF_DELETION)
+        return queryset.filter(kind__in=[other for other in ActivityKind if other.label == kind.label])
+
+
 # With one of these parameters the list includes folded entries.
 SHOW_FOLDED_PARAMETERS = (SEARCH_VAR, "batch_id", "fold_id", "field")
 
@@ -164,13 +183,23 @@ class ActivityChangeList(TabbedChangeList):
             row: Any = act.row
             row.page_act = act
             row.page_offer = self._offer_of(request, act, states)
-            row.page_sums_up = bool(row.page_folded_count) and row.deletes_record
-            if row.page_sums_up:
-                number = row.page_folded_count + 1
-                act.line.sentence = f"Undid an import of {humanize.count_with_noun(number, 'record')}."
-                if row.is_of_deletion:
-                    act.line.sentence = f"Deleted {registry.count_of_type(number, row.entity_type)} in NPD."
+            summary = self._summary_of(row) if row.page_folded_count else ""
+            row.page_sums_up = bool(summary)
+            act.line.sentence = summary or act.line.sentence
         self.result_list = [act.row for act in acts]
+
+    def _summary_of(self, row: Any) -> str:
+        """Return what an act did to all its records, if its first entry's sentence is about one of them only."""
+        number = row.page_folded_count + 1
+        if row.is_of_deletion:
+            return f"Deleted {registry.count_of_type(number, row.entity_type)} in NPD."
+        if row.kind == ActivityKind.APPROVAL and row.actor:
+            return f"{str(row.sentence).partition(':')[0]}: {registry.count_of_type(number, row.entity_type)}."
+        if not row.deletes_record:
+            return ""
+        imported = ActivityLine.objects.filter(pk=row.undoes).first()
+        file_name = f" of “{imported.cause['file']}”" if imported and imported.cause.get("file") else ""
+        return f"Undid the import{file_name}: {humanize.count_with_noun(number, 'record')}."
 
     def _offer_of(self, request: HttpRequest, act: activity.ActLines, states: Mapping[UUID, str]) -> activity.UndoOffer:
         """Return the link that takes a whole act back: the restore of deleted records, else its undo."""
@@ -214,13 +243,7 @@ class ActivityChangeList(TabbedChangeList):
 class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     changelist = ActivityChangeList
     list_display = ("moment", "record", "record_type", "change", "who")
-    list_filter = (
-        PersonFilter,
-        ("kind", ChoicesDropdownFilter),
-        FieldFilter,
-        admin_base.EntityFilter,
-        ("at", admin_base.DateFilter),
-    )
+    list_filter = (PersonFilter, KindFilter, FieldFilter, admin_base.EntityFilter, ("at", admin_base.DateFilter))
     search_fields = ("sentence__says", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "Name, what happened, who …"
     fields = ("record", "what_happened", "who", "moment", "what_led_to_it")
@@ -424,8 +447,8 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         admin_base.EntityFilter,
         ("deleted_at", admin_base.DateFilter),
     )
-    search_fields = ("monday_id", "entity_id", "data__name")
-    search_help_text = "Name, item's number"
+    search_fields = ("monday_id", "entity_id", "data__name", "data__email")
+    search_help_text = "Name, email, item's number …"
     ordering = ("-deleted_at",)
     change_form_outer_after_template = "sync/record_activity.html"
     empty_title = "Nothing was deleted"

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -229,9 +230,11 @@ def _first_load(
     started = datetime.fromisoformat(started_text)
     if now - started > LONGEST_FIRST_LOAD:
         return None
-    # Later edits and records that were added later are no part of the load.
-    never_synced = spec.model.objects.filter(monday_last_synced=None, created_at__lte=started)
-    pending = record_view.filter_by_state(never_synced, record_view.RecordState.PENDING.value).count()
+    # Later edits, and records that were added later, are no part of the load. After a change of the board, its records
+    # were synced before it.
+    is_to_come = models.Q(monday_last_synced=None) | models.Q(monday_last_synced__lt=started)
+    to_come = spec.model.objects.filter(is_to_come, created_at__lte=started)
+    pending = record_view.filter_by_state(to_come, record_view.RecordState.PENDING.value).count()
     if not pending:
         return None
     records = sum(counts.values())

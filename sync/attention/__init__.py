@@ -40,6 +40,7 @@ from sync.models.attention import AttentionKind as Kind
 from sync.models.boards_and_account import NO_COLUMN
 from sync.models.records_and_items import unmatched_sentence
 from sync.monday.board_items import ARCHIVED, DELETED
+from sync.words.message import Message
 
 __all__ = [
     "CAUSES", "EVERYTHING", "IN_ORDER", "KINDS", "KIND_PLACE", "OF_BOARDS", "Entry", "Group", "Kind",
@@ -242,7 +243,9 @@ class Group:
     def sentence(self) -> str:
         """What the cause means, if its title doesn't say it."""
         # Without a number: others that were deleted at once may wait elsewhere, or be done.
-        deleted = f"{self.deleted_by} deleted them" if self.deleted_by else "They were deleted"
+        deleted = humanize.plural(self.number, "It was deleted", "They were deleted")
+        if self.deleted_by:
+            deleted = f"{self.deleted_by} deleted {humanize.plural(self.number, 'it', 'them')}"
         return cause_of(self.kind, self.code).sentence.format(removed=self.removed or "removed", deleted=deleted)
 
     @property
@@ -544,7 +547,7 @@ def _detail(row: Attention, wording: Wording, title: str) -> str:
             detail = unmatched_sentence(UnmatchedReason(row.code), **values["details"])
         case Kind.FAILED:
             times = humanize.count_with_noun(values["failures"], "time") if values["failures"] else ""
-            detail = f"Retrying; failed {times}. {values['error']}" if times else values["error"]
+            detail = Message("is_retried", times=times, error=values["error"]) if times else values["error"]
         case Kind.REMOVED if values["edited"]:
             npd, base, monday = (values["asked"][side] for side in ("npd", "base", "monday"))
             fields = values["edited"].split(",")
@@ -558,8 +561,8 @@ def _detail(row: Attention, wording: Wording, title: str) -> str:
         case Kind.APPROVAL if "label" in values:
             detail = f"{values['label']} “{values['value']}”"
         case Kind.BLOCKED if row.code == BlockedCode.THROTTLED:
-            until = f", so nothing is sent to it until {humanize.day_and_time(row.until)}" if row.until else ""
-            detail = f"Rewritten on the board by {values['by'] or 'somebody'}{until}."
+            until = humanize.day_and_time(row.until) if row.until else ""
+            detail = Message("is_rewritten", by=values["by"] or "somebody", until=until)
         case Kind.BLOCKED if _is_about_column(row):
             detail = detail or NO_COLUMN
     return detail

@@ -26,13 +26,14 @@ from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import BoardAvailability, LimitFacts, credentials
 from sync.models import BoardLease, BoardLink, CacheEntry, SyncQueue
 from sync.outbox.pauses import IS_PAUSED
+from sync.words.message import Message, sentences
 
 # A board that waits longer for its quota is reported to people.
 LONG_WAIT = timedelta(hours=1)
 
 # Why a board is overdue.
-NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
-WORKER_BUSY = "a worker holds the board: read its log"
+NO_WORKER = Message("no_worker")
+WORKER_BUSY = Message("worker_busy")
 
 _DONE = QueueStatus.COMPLETED
 _NOT_DONE = [status for status in QueueStatus if status is not _DONE]
@@ -88,14 +89,14 @@ def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
     facts = LimitFacts()
     details = (facts.availability(entity_type, urgent=True).detail for entity_type in sorted(set(entity_types)))
     reasons = " ".join(dict.fromkeys(filter(None, details)))
-    return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
+    return Message("it_waits" if number == 1 else "they_wait", why=reasons) if reasons else ""
 
 
 def resume_sentence(entity_type: str = "") -> str:
     """Return what happens to waiting jobs after a pause ended, on one board or all."""
     links = BoardLink.objects.filter(entity_type=entity_type) if entity_type else BoardLink.objects.all()
     # 2, for the plural “They”.
-    return wait_sentence(2, links.values_list("entity_type", flat=True)) or "What waited is synced now."
+    return wait_sentence(2, links.values_list("entity_type", flat=True)) or Message("what_waited_goes")
 
 
 def is_slowed() -> bool:
@@ -129,15 +130,15 @@ def stop_entries() -> list[Entry]:
     entries = []
     for row, entry in zip(rows, attention.as_entries(rows, Wording({})), strict=True):
         next_attempt = datetime.fromisoformat(row.values["next"]) if row.values["next"] else row.now
-        attempt = f" Next attempt at {humanize.due_time(next_attempt, row.now)}." if next_attempt > row.now else ""
-        entries.append(replace(entry, detail=f"{entry.detail}{attempt}"))
+        at = humanize.due_time(next_attempt, row.now)
+        attempt = Message("next_attempt_at", at=at) if next_attempt > row.now else ""
+        entries.append(replace(entry, detail=sentences(entry.detail, attempt)))
     return entries
 
 
 def stop_headline(boards: Iterable[str], cause: str) -> str:
     """Return what is stopped and why, as pages, messages and `monday_check` show it; no boards are all of them."""
-    of_boards = humanize.join_first(sorted(filter(None, set(boards))))
-    return f"Sync{f' of {of_boards}' if of_boards else ''} is stopped: {cause}"
+    return Message("sync_is_stopped", boards=humanize.join_first(sorted(filter(None, set(boards)))), cause=cause)
 
 
 class Overview(LimitFacts):
@@ -265,11 +266,6 @@ def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime |
     return None if moment is None else max(moment, board.free_since or moment)
 
 
-NOT_SCHEDULED = (
-    "“Start due jobs” is switched off, was deleted or starts too rarely, so retries, and changes whose message was "
-    "lost, wait. Let it start every 10 seconds under Settings → Schedule; “manage.py migrate” makes it again."
-)
-
 # Clocks may differ by this much.
 CLOCK_SECONDS = 60
 
@@ -283,7 +279,7 @@ def schedule_problem() -> str:
     rows = PeriodicTask.objects.filter(has_begun, enabled=True, task="sync.sweep").select_related("interval", "crontab")
     longest = timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
     is_started = any(row.schedule.remaining_estimate(row.schedule.now()) <= longest for row in rows)
-    return "" if is_started else NOT_SCHEDULED
+    return "" if is_started else Message("not_scheduled")
 
 
 def write_problem() -> str:
@@ -305,11 +301,11 @@ def _write_problem(number: int) -> str:
             fetch_rows("SELECT count(*) FROM generate_series(1, 20000)")
             transaction.set_rollback(True)
     except Error as error:
-        return f"PostgreSQL stores nothing: {humanize.one_line(str(error))}"
+        return Message("database_stores_nothing", quote=humanize.one_line(str(error)))
     return ""
 
 
-def clock_problems() -> list[str]:
+def clock_problems() -> list[Message]:
     """Return which clocks are wrong, or ran ahead and left times that are still to come."""
     [[now, counted_until, latest_job]] = fetch_rows(
         "SELECT sync_now(), (SELECT max(expires) FROM sync_cache "
@@ -319,16 +315,10 @@ def clock_problems() -> list[str]:
     problems = []
     ahead = time.time() - now.timestamp()
     if abs(ahead) > CLOCK_SECONDS:
-        direction = "ahead of" if ahead > 0 else "behind"
-        problems.append(f"This machine's clock is {humanize.time_span(abs(ahead))} {direction} PostgreSQL's: run NTP.")
+        code = "clock_ahead" if ahead > 0 else "clock_behind"
+        problems.append(Message(code, span=humanize.time_span(abs(ahead))))
     if counted_until and counted_until > now + LONGEST_COUNT:
-        problems.append(
-            "A web process's clock ran ahead, so sign-ins may be refused until "
-            f"{counted_until:%Y-%m-%d %H:%M} UTC: type “TRUNCATE sync_cache” in “manage.py dbshell”."
-        )
+        problems.append(Message("clock_ran_ahead", until=f"{counted_until:%Y-%m-%d %H:%M}"))
     if latest_job and latest_job > now + timedelta(seconds=CLOCK_SECONDS):
-        problems.append(
-            f"PostgreSQL's clock ran ahead, and its jobs wait until {latest_job:%Y-%m-%d %H:%M} UTC: retry all pending "
-            "ones (Settings → Jobs)."
-        )
+        problems.append(Message("database_clock_ran_ahead", until=f"{latest_job:%Y-%m-%d %H:%M}"))
     return problems

@@ -212,7 +212,7 @@ _ACTS = (
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
     Act(LINK, "Link to", "Links the item with a record in NPD. From then on, both are synced.",
         "Link {records}", "{records} will be linked.", MAX_PER_REQUEST, asks=True,
-        way_back="To go back, press “Unlink…” on a record's page.", record_right="change", key="1"),
+        way_back="To go back, press “Unlink from Monday…” on a record's page.", record_right="change", key="1"),
     Act(ARCHIVE_COPY, "Archive the copy",
         "Archives the item on Monday, unless it is edited before. What was written into it alone stays in Monday's "
         "archive.",
@@ -227,7 +227,7 @@ _ACTS = (
     Act(SAME_NAME, "It is the same",
         "Links the record with the item of its name; what differs is synced field by field.",
         "Link {records} with the items of their names", "{records} will be linked with the items of their names.",
-        asks=True, way_back="To go back, press “Unlink…” on a record's page."),
+        asks=True, way_back="To go back, press “Unlink from Monday…” on a record's page."),
     Act(NEW_ITEM, "None of them: create a new item", "Creates an item on Monday; those that were found stay.",
         "Create new items for {records}", "New items will be created for {records}.", MAX_PER_REQUEST, asks=True,
         way_back="To go back, archive the new items on the board.", key="3"),

@@ -366,18 +366,14 @@ def _updated_limit(stored: int | None, published_before: int | None, published: 
     return published if is_from_plan and published is not None else stored
 
 
-def usage_sentence(quota: Quota) -> str:
+def usage_sentence(quota: Quota) -> Message:
     """Return how many of the day's calls are used, and how long the rest will last."""
     if quota.day_limit is None:
         calls = humanize.count_with_noun(quota.used_today, "call")
-        return f"{calls} to Monday today; Monday hasn't said yet how many the plan allows."
-    until = f"until {humanize.time_of_day(midnight_after(quota.now))}."
-    outlook = f"The rest lasts {until}"
-    if not quota.day_left():
-        outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait {until}"
-    elif quota.is_tight:
-        outlook = f"Changes are sent less often, so that the rest lasts {until}"
-    return f"{quota.used_text} to Monday are used. {outlook}"
+        return Message("calls_without_limit", calls=calls)
+    outlook = "calls_slowed" if quota.is_tight else "calls_last"
+    until = humanize.time_of_day(midnight_after(quota.now))
+    return Message(outlook if quota.day_left() else "calls_reserved", used=quota.used_text, until=until)
 
 
 def cost_sentence(records_by_link: Mapping[int, int]) -> str:
@@ -391,7 +387,7 @@ def cost_sentence(records_by_link: Mapping[int, int]) -> str:
     calls_left = read_quota().day_left(urgent=True)
     if calls_left is None or not calls:
         return ""
-    return f"Takes about {calls:,} of the {calls_left:,} API calls left today."
+    return Message("calls_needed", calls=calls, left=calls_left)
 
 
 def batch_size(link_id: int) -> int:

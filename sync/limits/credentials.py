@@ -26,7 +26,7 @@ NOT_CONNECTED = Message("not_connected")
 NOT_READABLE = Message("token_unreadable")
 
 # What an administrator can do about a token that can't be read.
-RESTORE_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
+RESTORE_KEY = Message("restore_key")
 
 # Bounds of what people enter, in characters.
 SHORTEST_SECRET = 8

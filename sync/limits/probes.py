@@ -22,6 +22,7 @@ from sync.models.boards_and_account import ALL_CALLS
 from sync.monday import errors
 from sync.monday.account import AccountInfo
 from sync.outbox import pauses, wakeups
+from sync.words.message import Message, sentences
 
 log = structlog.get_logger(__name__)
 
@@ -140,12 +141,12 @@ TRY_AGAIN_INTERVAL = timedelta(seconds=5)
 TRY_AGAIN_SECONDS = 4.0
 
 # The results of a person's trying again.
-NOT_STOPPED = "Sync isn't stopped any more."
-RESUMED = "Monday answers, and the sync runs again."
-STOPPED = "Sync is still stopped."
-WAITING = "Monday asked NPD Sync to wait. Sync continues by itself."
-JUST_ASKED = "Somebody tried a few seconds ago, and sync is still stopped."
-PAUSED = "All boards are paused. Resume them first."
+NOT_STOPPED = Message("tried_not_stopped")
+RESUMED = Message("tried_resumed")
+STOPPED = Message("tried_stopped")
+WAITING = Message("tried_waiting")
+JUST_ASKED = Message("tried_just_before")
+PAUSED = Message("tried_paused")
 
 # The account waits for Monday's limit of a minute: until the end of this one or the next. Asking before that would be
 # refused too, and prolong the wait.
@@ -154,13 +155,13 @@ _WAITS_FOR_MINUTE = models.Q(
 )
 
 
-def try_again(*, is_slowed: bool = False) -> str:
+def try_again(*, is_slowed: bool = False) -> Message:
     """Ask Monday whether the stops of the account and of boards are over, because a person tries again; end those.
 
     It makes one call for the account and one for all stopped boards, but none if nothing is stopped, people paused it,
     or Monday asked to wait for its minute. Kinds of calls that Monday refused, and records that wait for their turn,
     are tried again without asking. Pass `is_slowed` if boards wait for the quota, which may have been raised.
-    Return the result as a sentence; STOPPED can be told in more words by `still_stopped_sentence`.
+    Return the result; STOPPED can be told in more words by `still_stopped_sentence`.
     """
     had_stopped_kinds = breaker.end_stops_of_kinds()
     failed_writes.make_turns_due()
@@ -202,8 +203,8 @@ def still_stopped_sentence() -> str:
     now = sync_now()
     board_stops = [stop.until for link in _stopped_links() if (stop := breaker.stop_of_call(link))]
     next_try = account.stopped_until if account.waits_at(now) else min(board_stops, default=None)
-    sentence = "Monday still doesn't answer." if account.stop_code == StopCode.OUTAGE else STOPPED
-    return f"{sentence} Next try at {humanize.due_time(next_try, now)}." if next_try else sentence
+    sentence = Message("tried_no_answer") if account.stop_code == StopCode.OUTAGE else STOPPED
+    return sentences(sentence, Message("next_attempt_at", at=humanize.due_time(next_try, now)) if next_try else "")
 
 
 def try_again_after_commit() -> None:

@@ -34,6 +34,13 @@ def is_of_deletion(kind: str, values: Mapping[str, Any]) -> bool:
     return kind in DELETION_KINDS or values.get("reason") == TombstoneReason.PENDING_APPROVAL
 
 
+# The condition for these, and for what undid the import that made a record (`ActivityLine.deletes_record`).
+OF_DELETION = (
+    models.Q(kind__in=DELETION_KINDS)
+    | models.Q(values__reason=TombstoneReason.PENDING_APPROVAL)
+    | models.Q(kind=ActivityKind.UNDO, values={})
+)
+
 # The kinds of acts with which a person writes many records as one batch.
 BATCH_KINDS = (ActivityKind.IMPORT, ActivityKind.UNDO)
 
@@ -147,7 +154,8 @@ class ActivityLine(models.Model):
         # A pass settles a conflict, and the line's values say who chose.
         chosen_by = str(self.values.get("by", "")) if kind in REQUEST_KINDS else ""
         key = "" if (self.actor or chosen_by) and not self.is_refill else self.key
-        return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act)
+        choice = str(self.values.get("choose", ""))
+        return (self.entity_type, kind, self.reason, key, self.actor or chosen_by, self.act, choice)
 
     @property
     def act(self) -> str:

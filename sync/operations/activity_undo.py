@@ -28,8 +28,8 @@ from sync.words.message import Message
 # The entry that stands for a whole import.
 IMPORT_SUMMARY = models.Q(kind=ActivityKind.IMPORT, entity_id=None)
 
-CHANGED_SINCE_IMPORT = "Somebody has changed it or linked to it since the import. If it should go, delete it yourself."
-NO_EARLIER_VALUE = "It replaced no value that could be put back."
+CHANGED_SINCE_IMPORT = Message("changed_since_import")
+NO_EARLIER_VALUE = Message("no_earlier_value")
 
 
 @dataclass
@@ -222,14 +222,14 @@ class _UndoPlan:
         if not is_undoable(row):
             step.refusal = NO_EARLIER_VALUE
         elif record is None:
-            step.refusal = "It was deleted." if step.deletes else "The record was deleted meanwhile. Restore it first."
+            step.refusal = Message("was_deleted" if step.deletes else "restore_it_first")
         elif step.deletes and record.pk not in self.untouched:
             step.refusal = CHANGED_SINCE_IMPORT
         if step.refusal or step.deletes or record is None:
             return step
         before = dict(row.values["raw_before"])
         if unknown := before.keys() - {field.name for field in record._meta.concrete_fields}:
-            step.refusal = f"NPD has no field “{min(unknown)}” any more."
+            step.refusal = Message("no_such_field", field=min(unknown))
             return step
         step.current_values = field_values.local_field_values(record, before)
         step.current_text = self._display(record, mapping, step.current_values)
@@ -248,25 +248,22 @@ class _UndoPlan:
         try:
             step.restored_values = field_values.clean_values(record, before)
         except ValidationError as refused:
-            step.refusal = f"NPD doesn't take the earlier value any more: {' '.join(refused.messages)}"
+            step.refusal = Message("earlier_value_refused", quote=" ".join(refused.messages))
         return step
 
     def _stale_reason(
         self, step: UndoStep, record: SyncedModel, mapping: FieldMapping | None, before: Mapping[str, Any]
     ) -> str:
         if field_values.still_holds(record, before):
-            return f"It says “{step.current_text}” already." if step.current_text else "It is empty already."
+            return Message("says_it_already" if step.current_text else "is_empty_already", value=step.current_text)
         after = step.line.values["raw_after"]
         if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
-            return f"It was changed since: it says “{step.current_text}” now, not “{expected}”, which this line left."
+            return Message("changed_since_line", value=step.current_text, expected=expected)
         if _direction_now(record, mapping) is SyncDirection.MONDAY_TO_NPD:
-            return (
-                "It comes from Monday only, so NPD's value would be replaced again at the next sync. Change it on "
-                "the board."
-            )
+            return Message("comes_from_monday_only")
         in_conflict = any(step.line.key in conflict.fields for conflict in self.conflicts.get(record.pk, []))
-        return "A conflict on it is open. Resolve that instead." if in_conflict else ""
+        return Message("in_open_conflict") if in_conflict else ""
 
     def _display(self, record: SyncedModel, mapping: FieldMapping | None, raw: Mapping[str, Any]) -> str:
         if mapping is not None and self.display is not None:

@@ -213,9 +213,8 @@ def last_comparison_text(link: BoardLink) -> str:
     if link.compared_at is None:
         return ""
     text = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
-    if sync_now() - link.compared_at <= OVERDUE_AFTER:
-        return text
-    return f"{text} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
+    is_old = sync_now() - link.compared_at > OVERDUE_AFTER
+    return sentences(text, Message("comparison_is_old") if is_old else "")
 
 
 def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[str], list[str]]:
@@ -246,8 +245,9 @@ def reconcile_boards(say: Callable[[str], object] | None = None) -> tuple[list[s
             records = registry.count_of_type(len(error_messages), spec.entity_type)
             problems.append(f"{records} could not be synced. For example: {error_messages[0]}")
         if number := jobs.filter(status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow()).count():
-            reason = availability.of(spec.entity_type).detail or "Run `manage.py sync_reconcile` again."
-            problems.append(f"Not reached: {registry.count_of_type(number, spec.entity_type)}. {reason}")
+            reason = availability.of(spec.entity_type).detail or Message("reconcile_again")
+            records = registry.count_of_type(number, spec.entity_type)
+            problems.append(Message("not_reached", records=records, reason=reason))
     return report, problems
 
 
@@ -274,7 +274,7 @@ def _plan_comparison(plan: preview.BoardPlan, spec: registry.EntitySpec) -> None
     try:
         listing.read()
     except errors.MondayError as error:
-        plan.problem = f"The board could not be listed. {of_error(error)}"
+        plan.problem = Message("board_not_listed", error=of_error(error))
         return
     # The real run lists the board, too.
     plan.calls = listing.calls + CALLS_BEFORE_LISTING
@@ -282,7 +282,7 @@ def _plan_comparison(plan: preview.BoardPlan, spec: registry.EntitySpec) -> None
     planned_passes = preview.plan_board(listing, _record_claims(spec, listing), _item_claims(spec, listing))
     for planned_pass in planned_passes:
         if planned_pass.unread_reason:
-            plan.problem = f"Monday could not be read to the end. {planned_pass.unread_reason}"
+            plan.problem = Message("monday_not_read", error=planned_pass.unread_reason)
             return
         plan.changes += planned_pass.changes
     records = {key for planned_pass in planned_passes for key in planned_pass.plan.records}

@@ -12,10 +12,11 @@ from sync import choices
 from sync.fields import field_values
 from sync.kernel import acts, humanize
 from sync.monday.conversion import UnknownValue
-from sync.reconcile import pass_plan, pass_results
+from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.removed_items import by_whom
+from sync.words.message import Message
 
 
 class ChangeKind(models.TextChoices):
@@ -112,7 +113,7 @@ def plan_changes(facts: PassFacts, plan: pass_plan.Plan) -> Iterator[PlannedChan
         reason = item_plan.ending.detail
         if item_plan.act in pass_plan.DUPLICATES:
             kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
-            reason = f"It is a second item of “{record}”."
+            reason = Message("is_second_item_of", record=str(record))
         name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
         yield PlannedChange(kind, entity_type, name, None, item_id, reason=reason)
 
@@ -155,7 +156,7 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and not plan.ending.is_linked:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
-    elif not changes and plan.waits_for_other:
+    elif not changes and plan.ending.is_behind_another:
         # The first of several records with one key gets an item, which the others find: a person is asked.
         yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
     elif not changes and plan.left_out:
@@ -179,22 +180,23 @@ def _record_change(
 
 
 def _lifecycle_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    if plan.act:
-        yield _record_change(plan, ACT_KINDS[plan.act], reason=f"{plan.removal} {by_whom(plan).capitalize()}.")
+    if plan.removal and plan.act:
+        reason = f"{plan.removal.sentence} {by_whom(plan.removal).capitalize()}."
+        yield _record_change(plan, ACT_KINDS[plan.act], reason=reason)
     elif plan.unlink_reason:
-        yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
+        yield _record_change(plan, ChangeKind.UNLINK, reason=Message("is_to_be_unlinked"))
     elif plan.is_open and plan.creates:
-        yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
+        yield _record_change(plan, ChangeKind.CREATE, reason=Message("no_item_yet"))
     elif plan.link_to:
         assert plan.item is not None
         is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
         found_by = "its NPD ID" if is_by_npd_id else humanize.within_sentence(board.match_label)
-        reason = f"Its item was found by {found_by}."
+        reason = Message("item_found_by", key=found_by)
         yield _record_change(plan, ChangeKind.LINK, after=plan.item.name, reason=reason)
 
 
 def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
-    for report in pass_results.conflict_reports(plan):
+    for report in conflict_reports.conflict_reports(plan):
         if report.kind not in (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN):
             if report.data:
                 yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
@@ -209,17 +211,18 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
+    reason: str
     if plan.ending.is_answered:
         return
     if plan.act:
         kind = ACT_KINDS[plan.act]
-        reason = "Its record was deleted in NPD."
+        reason = Message("record_deleted_too")
     elif plan.question is not None:
         kind = ChangeKind.ASK
         reason = str(plan.question.data.get("what", ""))
     elif plan.restores:
         kind = ChangeKind.NEW_RECORD
-        reason = "A person chose to restore it."
+        reason = Message("person_restores_it")
     elif plan.new_state is choices.TombstoneState.PENDING_APPROVAL:
         kind = ChangeKind.BLOCKED
         reason = plan.reason

@@ -33,10 +33,10 @@ from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.deleted_records import new_item_removal_requests
 from sync.reconcile.missing.removed_items import new_deletion_requests
-from sync.reconcile.pass_results import changed_records
+from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
-from sync.words.message import of_error
+from sync.words.message import Message, of_error
 
 
 class ReadOnlyClient(limits.MeteredClient):
@@ -213,7 +213,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
         planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
-        return [], planned_pass.unread_reason or plan.ending.detail or "Monday doesn't show the item any more."
+        return [], planned_pass.unread_reason or plan.ending.detail or Message("chosen_item_not_shown")
     return [change for change in planned_pass.changes if change.kind is not ChangeKind.LEFT], ""
 
 

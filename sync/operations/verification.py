@@ -117,14 +117,11 @@ def verification_sentence(links: Collection[BoardLink]) -> str:
     verified_at = max((link.verified_at for link in links if link.verified_at), default=None)
     compared = sum(link.verified_records for link in links)
     if verified_at is None or not compared:
-        return "Not verified yet: both sides are compared every night."
+        return Message("not_verified")
     span = humanize.time_span((sync_now() - verified_at).total_seconds())
     if differed := sum(link.differed_records for link in links):
-        return (
-            f"Differences, found {span} ago: {differed:,} of {compared:,} checked records were shown as synced, but "
-            "differed. They are synced again, or you are asked."
-        )
-    return f"Verified {span} ago: {compared:,} of {compared:,} checked records were the same on both sides."
+        return Message("verified_with_differences", span=span, differed=differed, compared=compared)
+    return Message("verified", span=span, compared=compared)
 
 
 def differing_fields(plan: pass_plan.RecordPlan) -> list[dict[str, str]] | None:

@@ -29,6 +29,7 @@ from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, claim_job
 from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.run import reconcile
 from sync.reconcile.unanswered_creates import confirm_creates
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -270,15 +271,14 @@ def remaining_lines() -> list[str]:
         if pending := by_status.get(QueueStatus.PENDING):
             soonest = min(count.first for count in pending if count.first)
             due_time = humanize.due_time(soonest, overview.now)
-            reason = "They are due now." if soonest <= overview.now else f"The next one is due at {due_time}."
+            reason = Message("jobs_due") if soonest <= overview.now else Message("next_job_due_at", at=due_time)
             # Records with an unanswered call wait for its deadline.
             calls = Intent.objects.filter(entity_type=board.entity_type, state=IntentState.OPEN)
             if until := calls.filter(deadline__gt=SyncNow()).aggregate(models.Max("deadline"))["deadline__max"]:
-                searched_at = humanize.due_time(until, overview.now)
-                reason = f"The outcome of a call to Monday is not known; it is looked for at {searched_at}."
+                reason = Message("outcome_searched_at", at=humanize.due_time(until, overview.now))
             lines.append(f"{counts[QueueStatus.PENDING]} pending. {board.detail or reason}")
         if QueueStatus.IN_PROGRESS in by_status:
             lines.append(f"{counts[QueueStatus.IN_PROGRESS]} in progress in another worker.")
         if QueueStatus.FAILED in by_status:
-            lines.append(f"{counts[QueueStatus.FAILED]} failed: retry under Jobs in the admin.")
+            lines.append(Message("jobs_failed", jobs=counts[QueueStatus.FAILED]))
     return lines

@@ -141,7 +141,7 @@ class Lease:
         return None
 
     def _lost_error(self) -> LeaseLost:
-        return LeaseLost(f"The lease of the {self.link.entity_type} board was taken by another worker.")
+        return LeaseLost(f"another worker has taken the lease of the {self.link.entity_type} board")
 
     def release(self) -> None:
         """Release the board, unless another worker has it already."""

@@ -1,6 +1,6 @@
 """Retry, cancel or discard jobs for a person, one or a hundred thousand, by bulk statements."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 from uuid import UUID
@@ -143,17 +143,11 @@ def discard(jobs: QuerySet[SyncQueue], by: str) -> BulkResult:
     return _operate("discard", by, jobs, discard_chunk)
 
 
-# By action and status: why the action doesn't fit the job, and what to do instead.
-_INSTEAD: Mapping[JobAction, Mapping[str, str]] = {
-    "retry": {choices.QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
-    "cancel": {
-        choices.QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
-        choices.QueueStatus.FAILED: "failed after its last attempt. Discard it, or retry it.",
-    },
-    "discard": {
-        choices.QueueStatus.COMPLETED: "is completed; there is nothing to discard.",
-        choices.QueueStatus.PENDING: "is pending, and has not failed. Cancel it instead.",
-    },
+# Actions that don't fit a job with such a status; the table says what to do instead.
+_UNFIT: Mapping[JobAction, Collection[str]] = {
+    "retry": [choices.QueueStatus.COMPLETED],
+    "cancel": [choices.QueueStatus.COMPLETED, choices.QueueStatus.FAILED],
+    "discard": [choices.QueueStatus.COMPLETED, choices.QueueStatus.PENDING],
 }
 
 
@@ -165,8 +159,8 @@ def operate_one(job_id: int, by: str, action: JobAction) -> SyncQueue:
     job = SyncQueue.objects.filter(pk=job_id).first()
     if job is None:
         raise NotPossible(f"There is no job {job_id}.")
-    if reason := _INSTEAD[action].get(job.status):
-        raise NotPossible(f"Job {job_id} {reason}")
+    if job.status in _UNFIT[action]:
+        raise NotPossible(Message(f"unfit_{action}_{job.status}", job=job_id))
     jobs = SyncQueue.objects.filter(pk=job_id)
     if action == "retry":
         result = retry(jobs, by, priority=choices.Priority.PERSON)

@@ -24,6 +24,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 from sync.clock import SyncNow
 from sync.kernel import process
 from sync.models import BoardLink, SyncedModel
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ MAX_DELAY_SECONDS = 120.0
 # Longer than a busy machine needs (about a second), so that load isn't reported as an outage.
 BROKER_SECONDS = 5
 
-BROKER_DOWN = "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server."
+BROKER_DOWN = Message("broker_down")
 
 # Redis answers, and says why it does nothing.
 REDIS_REFUSALS = (AuthenticationError, BusyLoadingError, ResponseError)
@@ -117,7 +118,7 @@ def broker_problem() -> str:
     except Exception as error:  # any error of the broker's library, or our own timeout
         refusal = error.__cause__ or error  # kombu wraps those that come while it connects
         if isinstance(refusal, REDIS_REFUSALS):
-            return f"Redis takes no messages: {refusal}"
+            return Message("redis_takes_nothing", quote=str(refusal))
         log.warning("broker not reachable", error=type(error).__name__)
         return BROKER_DOWN
 
@@ -136,7 +137,7 @@ def _try_broker() -> str:
             memory = client.info("memory")
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys") and memory["used_memory"] > NEARLY_FULL * (memory["maxmemory"] or math.inf):
-        return f"Redis drops messages: used_memory_human is {memory['used_memory_human']}, maxmemory_policy {policy}."
+        return Message("redis_drops_messages", used=memory["used_memory_human"], policy=policy)
     return ""
 
 

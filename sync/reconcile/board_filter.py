@@ -68,13 +68,13 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if plan.unlink_reason or not (item or plan.creates) or not _filter_applies(plan):
         return
     was_out = bool(plan.sync_state.left_out)
-    unreported = plan.lost_cells | plan.unexplained_cells
+    unreported = plan.doubts.unreported_cells
     of_item = linked_item_verdict(facts, plan, item, unreported) if item else None
     verdict = of_item or new_item_verdict(facts.board, plan.record)
     sentence = verdict.sentence
-    if verdict.holds is False and plan.look_in_seconds and not was_out:
+    if verdict.holds is False and plan.doubts.look_in_seconds and not was_out:
         # First all edits are read, which are pulled before the pair is left out.
-        plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.look_in_seconds)
+        plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.doubts.look_in_seconds)
     elif verdict.holds is False and item and not was_out and plan.sync_state.base:
         # A pair without a base was never synced, so it is left out at once.
         plan.left_out_after_pass = sentence
@@ -136,7 +136,7 @@ def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writt
         return
     # A removal emptied the cell of such a relation, or the relation waits, or it lags: its cell decides nothing.
     undecided = {key for key, field_plan in plan.fields.items() if field_plan.blocked_code is BlockedCode.RELATION}
-    undecided |= plan.set_aside.keys() | plan.lost_cells | plan.unexplained_cells
+    undecided |= plan.doubts.set_aside.keys() | plan.doubts.unreported_cells
     if written and (verdict := item_verdict(board, written, plan.record, undecided)).holds is False:
         leave_out(plan, FilterSide.ITEM, verdict.sentence)
 
@@ -321,7 +321,7 @@ def _verdict(
 
 
 def linked_item_verdict(
-    facts: PassFacts, plan: pass_plan.RecordPlan, item: Item, unreported: Collection[str] = ()
+    facts: PassFacts, plan: pass_plan.EntityPlan, item: Item, unreported: Collection[str] = ()
 ) -> FilterVerdict:
     """Return whether a record's item matches.
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from conflicts.reports import KIND_UNDO
-from sync.choices import ActivityKind, BlockedCode, QueueDirection
+from sync.choices import ActivityKind, BlockedCode
 from sync.fields import field_bases
 from sync.fields.field_values import BoardContext, npd_id_of, still_holds, update_values
 from sync.kernel.acts import DELETE_RECORD
@@ -75,7 +75,7 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
             # The record has a united list only after the answer; until then its own list isn't a later edit.
             "united": field_plan.decision.action is Action.BOTH and not field_plan.choice,
         }
-        if key in plan.lost_cells:
+        if key in plan.doubts.lost_cells:
             # If a late event says that somebody emptied it, they are asked.
             entries[key][REFILLED_SINCE] = (field_plan.base or {}).get("at") or plan.record.created_at.isoformat()
         values[mapping.column_id] = field_plan.converter.to_remote(field_plan.send_raw, field_plan.remote_raw)
@@ -133,19 +133,16 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
 def settle_record(
     facts: PassFacts,
     plan: pass_plan.RecordPlan,
-    record: SyncedModel | None,
+    record: SyncedModel,
     pause: str = "",
     board_now: BoardContext | None = None,
 ) -> None:
-    """Fill in what is written for a record; `record` is the locked row, None if it was deleted meanwhile.
+    """Fill in what is written for a record, whose locked row this is.
 
     `pause` is why nothing may be written any more; `board_now` has the board's current settings.
     """
     if pause and plan.writes_npd:
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, pause))
-    if record is None:
-        plan.is_there = False
-        return
     if reason := _why_outdated(plan, record, board_now):
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
         return
@@ -174,7 +171,7 @@ def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: Bo
     if not plan.is_settled:
         return ""
     if board_now is not None:
-        is_by_policy = bool(plan.act) and not plan.is_chosen
+        is_by_policy = plan.removal is not None and bool(plan.act) and not plan.removal.is_chosen
         taken_over = [field_plan.mapping for field_plan in plan.fields.values() if field_plan.write_raw is not None]
         settings = {(mapping.key, mapping.version, mapping.direction) for mapping in board_now.mappings}
         is_mapped_otherwise = any((row.key, row.version, row.direction) not in settings for row in taken_over)
@@ -282,9 +279,6 @@ def _write(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, record: 
     if still_holds(record, field_plan.local_raw):
         plan.values |= update_values(type(record), field_plan.write_raw)
         return True
-    # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
-    if not plan.is_overtaken:
-        plan.new_jobs.append({"direction": QueueDirection.TO_NPD})
     plan.is_overtaken = True
     return False
 
@@ -414,7 +408,7 @@ def _answered_value(field_plan: pass_plan.FieldPlan, item: Item) -> Any:
     return raw
 
 
-def answered_values(plan: pass_plan.RecordPlan) -> dict[str, Any]:
+def answered_values(plan: pass_plan.EntityPlan) -> dict[str, Any]:
     """Return the raw values of the sent fields in Monday's answer."""
     answered = {}
     for key, field_plan in plan.fields.items():
@@ -480,7 +474,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
             # The edit replaced the former value, not the empty column.
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
             values |= {"before": field_plan.display_local(former), **raws}
-    if key in plan.lost_cells:
+    if key in plan.doubts.lost_cells:
         line.actor = SYNC_ACTOR
         line.sentence = Message("way_filled_again")
         values["reason"] = UNREPORTED

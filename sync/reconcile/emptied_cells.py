@@ -36,7 +36,7 @@ _FROM_MONDAY = (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
 _OFF_BOARD = (ARCHIVED, DELETED, MOVED, "inactive")
 
 
-def emptied_fields(board: BoardContext, plan: pass_plan.RecordPlan) -> Iterator[FieldMapping]:
+def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[FieldMapping]:
     """Yield the fields whose cell is empty while their base has a value, if NPD takes values from Monday."""
     item = plan.item
     if item is None:
@@ -81,7 +81,7 @@ def hold_emptied_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
             lost |= {mapping.key} if was_off_board else set()
             unreported += [] if was_off_board else [mapping]
     _note_unreported(facts, plan, unreported)
-    plan.lost_cells |= lost
+    plan.doubts.lost_cells |= lost
 
 
 def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Sequence[FieldMapping]) -> None:
@@ -116,24 +116,24 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
             since[key] = first_read
     plan.sync_state.emptied = since
     if mappings:
-        plan.lost_cells = frozenset(lost)
-        plan.unexplained_cells = frozenset(unexplained)
+        plan.doubts.lost_cells = frozenset(lost)
+        plan.doubts.unexplained_cells = frozenset(unexplained)
         set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
 
 
-def _agreed_at(plan: pass_plan.RecordPlan, key: str) -> datetime:
+def _agreed_at(plan: pass_plan.EntityPlan, key: str) -> datetime:
     """Return when both sides agreed on a field's base: since the record is there, if that isn't known."""
     at = plan.sync_state.base[key].get("at")
     return datetime.fromisoformat(at) if at else plan.record.created_at
 
 
-def cells_that_nobody_emptied(facts: PassFacts, plan: pass_plan.RecordPlan) -> frozenset[str]:
+def cells_that_nobody_emptied(facts: PassFacts, plan: pass_plan.EntityPlan) -> frozenset[str]:
     """Return the fields of a removed item, or of a deleted record's, whose empty cell is nobody's edit."""
     emptied = emptied_fields(facts.board, plan)
     return frozenset(mapping.key for mapping in emptied if not was_emptied(facts, plan, mapping))
 
 
-def was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
+def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
     converter = facts.board.converter(mapping, plan.record)
     if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):
@@ -143,21 +143,21 @@ def was_emptied(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapp
     return is_told or any(event.type == BATCH_CHANGE for event in _events_since_agreed(facts, plan, mapping))
 
 
-def _last_change(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> ChangeEvent | None:
+def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> ChangeEvent | None:
     """Return the newest reported change of a field since both sides agreed on it."""
     events = _events_since_agreed(facts, plan, mapping)
     changes = [change for change in reported_changes(facts.board, plan.record, events) if change.key == mapping.key]
     return changes[-1] if changes else None
 
 
-def _events_since_agreed(facts: PassFacts, plan: pass_plan.RecordPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
+def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
     since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
     return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]
 
 
 def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Keep in the history what somebody wrote into a cell before the item lost it, where NPD's value is sent again."""
-    for key in sorted(plan.lost_cells):
+    for key in sorted(plan.doubts.lost_cells):
         field_plan = plan.fields.get(key)
         if field_plan is None or field_plan.send_raw is None:
             continue

@@ -30,7 +30,7 @@ from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.pass_plan import NOTHING, FieldPlan, RecordPlan
+from sync.reconcile.pass_plan import NOTHING, EntityPlan, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
 from sync.words.message import Message
 
@@ -66,8 +66,8 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
         if resting_plan is not None:
             return resting_plan
     field_plan = FieldPlan(mapping, converter, _UNDECIDED, field_values.local_values(plan.record, mapping))
-    if mapping.key in plan.set_aside:
-        field_plan.decide(merge.Action.UNDECIDED, plan.set_aside[mapping.key])
+    if mapping.key in plan.doubts.set_aside:
+        field_plan.decide(merge.Action.UNDECIDED, plan.doubts.set_aside[mapping.key])
     elif is_retyped or not mapping.column_id:
         _leave_unknown(field_plan, direction, BlockedCode.COLUMN, mapping.problem if is_retyped else NO_COLUMN)
     elif item is not None:
@@ -79,7 +79,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     return field_plan
 
 
-def direction_of(plan: RecordPlan, mapping: FieldMapping) -> SyncDirection:
+def direction_of(plan: EntityPlan, mapping: FieldMapping) -> SyncDirection:
     """Return the direction that both the record's and the mapping's allow."""
     return common_direction(plan.record.sync_direction, mapping.direction)
 
@@ -148,7 +148,7 @@ def _decide_merged(
         return
     field_plan.decision = merge.decide_field(field)
     action = field_plan.decision.action
-    if field_plan.key in plan.lost_cells and action is merge.Action.PUSH:
+    if field_plan.key in plan.doubts.lost_cells and action is merge.Action.PUSH:
         field_plan.decide(merge.Action.PUSH, Message("emptied_by_nobody"))
     # merge.py compares names; a relation is equal if both sides name the same record.
     if field.base is None and action is merge.Action.CONFLICT and _names_the_same(facts, field_plan):
@@ -163,7 +163,7 @@ def _field_to_merge(
     converter = field_plan.converter
     base = field_plan.base
     agreed = None
-    if base and not (mapping.key in plan.lost_cells and direction is SyncDirection.BIDIRECTIONAL):
+    if base and not (mapping.key in plan.doubts.lost_cells and direction is SyncDirection.BIDIRECTIONAL):
         # Nobody changed a cell that a removal emptied, so NPD's value is sent whatever the rule.
         remote = None if emptied_by_removal else field_bases.base_remote(converter, base)
         agreed = merge.Values(converter.canonical_local(base["local"]), remote)

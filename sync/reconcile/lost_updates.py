@@ -1,6 +1,4 @@
-"""Find edits on Monday that our writes overwrote, by change events, and report them to people.
-
-The conflict *overwritten* also gets the values that were lost with a replaced column or a removed item.
+"""Find edits on Monday that our writes overwrote, by change events.
 
 Between a pass's read and its write somebody may change the same cell, and Monday has no conditional write. So it is
 found out later: our write's event has a previous value that we had not read, or another person's event has a value
@@ -12,7 +10,6 @@ Implements, of docs/reference/merge:
 - W22 to W25 in after-a-write.md: an overwritten edit is asked about, or only kept in the history where a person's
   answer would change nothing
 - W7 there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
-- C3 in conflicts.md: how long *overwritten* keeps its values: until a person resolves it, whatever later passes read
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +19,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import ConflictKind, ConflictReport, FieldConflict
 from sync import choices, merge
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
@@ -34,7 +30,7 @@ from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
-from sync.reconcile import our_writes, pass_plan, resolutions
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_same, reported_changes, texts_in
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.pass_plan import HistoryLine
@@ -49,30 +45,33 @@ _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 
 def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
-    for record_plan in filter(wants_events, plan.records.values()):
-        note_lost_updates(facts.board, record_plan, facts.now)
+    for record_plan in plan.records.values():
+        if wants_events(record_plan) and not record_plan.left_out:
+            plan.event_faults += note_lost_updates(facts.board, record_plan, facts.now)
     for deleted_plan in filter(wants_events, plan.deleted.values()):
-        note_lost_updates(facts.board, deleted_plan, facts.now)
+        plan.event_faults += note_lost_updates(facts.board, deleted_plan, facts.now)
         # Fields of deleted records aren't merged, so their bases stay.
         deleted_plan.sync_state.base = deleted_plan.facts.sync_state.base
         deleted_plan.sync_state.altered = deleted_plan.facts.sync_state.altered
 
 
-def wants_events(plan: pass_plan.RecordPlan) -> bool:
+def wants_events(plan: pass_plan.EntityPlan) -> bool:
     """Whether the record's events have to be checked: some are new, and it is synced, also once by “Sync now”."""
-    return bool(plan.facts.events) and not plan.left_out and (plan.record.may_sync or plan.facts.is_pushed_by_name)
+    return bool(plan.facts.events) and (plan.record.may_sync or plan.facts.is_pushed_by_name)
 
 
-def note_lost_updates(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> None:
+def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> list[tuple[UUID, Exception]]:
     """Note values that our writes overwrote, and correct bases whose Monday half was somebody's edit.
 
     All events of the last day count, also those that earlier passes checked, but only new ones raise a question.
+    Return our errors, with the record: events only add questions, so they must not keep it from syncing.
     """
     item_id = plan.record.monday_id or ""
     changes = reported_changes(board, plan.record, plan.history.events)
     base = dict(plan.sync_state.base)
     altered = dict(plan.sync_state.altered)
     landed_writes = set[UUID]()
+    faults = list[tuple[UUID, Exception]]()
     plan.lost_updates = []
     for mapping in board.mappings:
         key = mapping.key
@@ -95,12 +94,12 @@ def note_lost_updates(board: BoardContext, plan: pass_plan.RecordPlan, now: date
                     # sent value count instead.
                     base[key] = field_bases.new_base(mapping, item_id, write.entry["local"], write.entry["read"])
                     base[key][field_bases.AS_SENT] = True
-        # Events only add questions, so an error of ours on them must not keep the record from syncing.
         except Exception as error:
-            plan.event_faults.append(error)
+            faults.append((plan.id, error))
     plan.sync_state.base = base
     plan.sync_state.altered = altered
     plan.landed_by_event = frozenset(landed_writes)
+    return faults
 
 
 class OwnWrite:
@@ -193,7 +192,7 @@ class _FieldHistory:
 
     def __init__(
         self,
-        plan: pass_plan.RecordPlan,
+        plan: pass_plan.EntityPlan,
         mapping: FieldMapping,
         converter: conversion.Converter,
         changes: Sequence[ChangeEvent],
@@ -399,17 +398,18 @@ def keep_lost_values(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """
     for deleted_plan in plan.deleted.values():
         if not deleted_plan.restores:
-            confirm_losses(facts.board, deleted_plan, asks=False)
+            confirm_losses(facts.board, deleted_plan)
     for record_plan in plan.records.values():
-        if record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
-            confirm_losses(facts.board, record_plan)
+        if record_plan.lost_updates and record_plan.outcome in (pass_plan.Outcome.OPEN, pass_plan.Outcome.SETTLED):
+            askable = {mapping.key for mapping in facts.board.mappings if _may_ask(record_plan, mapping)}
+            confirm_losses(facts.board, record_plan, askable)
 
 
-def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: bool = True) -> None:
+def confirm_losses(board: BoardContext, plan: pass_plan.EntityPlan, askable: Collection[str] = ()) -> None:
     """Keep the suspected values that neither side has, each with its line for the history, the newest first.
 
-    A person is asked about the newest lost value of a field in this pass; others only go to the history, as all do
-    unless it `asks`. If the field is asked about already, its conflict takes the newer value, and the history keeps the
+    A person is asked about the newest lost value of a field in this pass, if it is `askable`; others only go to the
+    history. If the field is asked about already, its conflict takes the newer value, and the history keeps the
     one before (`overwritten_again` in conflicts/lifecycle.py).
     """
     if not plan.lost_updates:
@@ -422,8 +422,7 @@ def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: boo
         if not _is_lost(board, plan, mapping, lost_update):
             continue
         line = overridden_line(board, plan, mapping, lost_update, "edit_overwritten")
-        can_choose = lost_update.is_known and mapping.key not in asked_keys
-        if asks and can_choose and _may_ask(plan, mapping):
+        if lost_update.is_known and mapping.key in askable and mapping.key not in asked_keys:
             asked_keys.add(mapping.key)
             line.kind = ActivityKind.OVERWRITTEN
             line.sentence = sentences(line.sentence, Message("choose_the_right_one"))
@@ -435,7 +434,7 @@ def confirm_losses(board: BoardContext, plan: pass_plan.RecordPlan, *, asks: boo
 
 
 def _is_lost(
-    board: BoardContext, plan: pass_plan.RecordPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
+    board: BoardContext, plan: pass_plan.EntityPlan, mapping: FieldMapping, lost_update: pass_plan.LostUpdate
 ) -> bool:
     """Whether neither side has the value; if the write's outcome is open, only if Monday shows what it sent."""
     converter = board.converter(mapping, plan.record)
@@ -469,7 +468,7 @@ def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
 
 def overridden_line(
     board: BoardContext,
-    plan: pass_plan.RecordPlan,
+    plan: pass_plan.EntityPlan,
     mapping: FieldMapping,
     edit: pass_plan.LostUpdate | ChangeEvent,
     code: str,
@@ -517,7 +516,7 @@ def _restorable_values(
 
 
 def edits_removed_with_item(
-    board: BoardContext, plan: pass_plan.RecordPlan, keys: Collection[str], events: Iterable[WebhookEvent], why: str
+    board: BoardContext, plan: pass_plan.EntityPlan, keys: Collection[str], events: Iterable[WebhookEvent], why: str
 ) -> dict[str, HistoryLine]:
     """Return the history lines about edits of these fields that were removed with the item, by the field's label.
 
@@ -551,117 +550,6 @@ def _edit_in_words(value: str, mapping: FieldMapping) -> Message:
     return Message("edit_wrote" if value else "edit_emptied", value=value, label=mapping.label)
 
 
-def conflict_report_of(plan: pass_plan.RecordPlan) -> ConflictReport | None:
-    """Return the report about overwritten edits: new fields, and choices that were applied or rejected."""
-    closing_reason = _closing_reason(plan)
-    if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
-        return plan.conflict_report(ConflictKind.OVERWRITTEN, closing_reason=closing_reason)
-    if not plan.is_settled or plan.left_out:
-        return None
-    fields = [
-        FieldConflict(
-            line.key,
-            npd=line.values["after"] or None,
-            base=None,
-            monday=line.values["before"] or None,
-            reason=line.sentence,
-        )
-        for line in plan.lines_about_lost_values
-        if line.kind == ActivityKind.OVERWRITTEN
-    ]
-    fields += replaced_values(plan)
-    for key, field_plan in plan.fields.items():
-        # After a stale choice, the conflict shows the current value.
-        resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
-        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
-        if resolution and rejection == resolutions.STALE_RESOLUTION:
-            current = field_plan.display_local(field_plan.local_raw) or None
-            fields.append(FieldConflict(key, npd=current, base=None, monday=resolution.monday))
-    keys = {conflict.key for conflict in fields}
-    reopened = resolutions.reopened_conflicts(plan, ConflictKind.OVERWRITTEN)
-    again = [*reopened, *resolutions.overruled_values(plan)]
-    fields += [conflict for conflict in again if conflict.key not in keys]
-    # Also choices whose value both sides had already.
-    applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
-        key: field_plan.display_local(field_plan.local_raw) or None
-        for key, field_plan in plan.fields.items()
-        if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
-        and field_plan.decision.action is merge.Action.AGREED
-        and not field_plan.blocked_reason
-    }
-    rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
-    undo_results = resolutions.undo_results(plan, ConflictKind.OVERWRITTEN)
-    unmapped = dict.fromkeys(_unmapped_fields(plan), Message("field_unmapped"))
-    if not (fields or applied or rejected or undo_results or unmapped):
-        return None
-    return plan.conflict_report(
-        ConflictKind.OVERWRITTEN,
-        fields=fields,
-        applied=applied,
-        rejected=rejected,
-        inverse={key: resolutions.inverse_of(plan, plan.fields[key]) for key in applied if key in plan.fields},
-        undo_results=undo_results,
-        ended=unmapped,
-    )
-
-
-def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
-    """Return the fields whose lost value waits for a person after this pass."""
-    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
-    if _closing_reason(plan):
-        return []
-    report = conflict_report_of(plan)
-    if report is None:
-        return list(dict.fromkeys(waiting))
-    still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
-    return list(dict.fromkeys([*still_waiting, *(conflict.key for conflict in report.fields)]))
-
-
-def replaced_values(plan: pass_plan.RecordPlan) -> list[FieldConflict]:
-    """Return Monday's values of open conflicts that were lost with a replaced column.
-
-    A person is asked about such a value once, if neither side has it any more.
-    """
-    facts = plan.facts
-    replaced: list[FieldConflict] = []
-    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == ConflictKind.FIELDS]
-    if not conflicts or not plan.is_settled or _closing_reason(plan):
-        return replaced
-    waiting = facts.open_fields(ConflictKind.OVERWRITTEN)
-    for conflict in conflicts:
-        for key in conflict.fields:
-            field_plan = plan.fields.get(key)
-            lost_value = conflict.monday.get(key)
-            if not lost_value or field_plan is None or field_plan.resolved_conflict or key in waiting:
-                continue
-            if not resolutions.is_column_replaced(plan, field_plan):
-                continue
-            if not field_plan.is_agreed and field_plan.conflict is None:
-                continue
-            monday = field_plan.conflict.monday if field_plan.conflict else None
-            if lost_value not in (field_plan.npd_value_after, monday):
-                reason = Message("value_was_replaced", label=field_plan.mapping.label, value=lost_value)
-                npd = field_plan.npd_value_after
-                replaced.append(FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
-    return replaced
-
-
-def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
-    """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
-    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.fields and key not in plan.fields]
-
-
-def _closing_reason(plan: pass_plan.RecordPlan) -> str:
-    """Return why nobody is asked about overwritten edits any more; empty if somebody may be."""
-    if plan.off_reason:
-        return plan.off_reason
-    if not (plan.record.monday_id or plan.link_to):
-        return Message("has_no_item")
-    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
-    all_unmapped = waiting and set(_unmapped_fields(plan)) == set(waiting)
-    return Message("all_unmapped") if all_unmapped else ""
-
-
 def seen_after(
     plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
 ) -> dict[str, list[Any]]:
@@ -672,7 +560,7 @@ def seen_after(
     now = read_at.isoformat()
     rows = {key: seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
     for key, field_plan in ({} if plan.creates else plan.fields).items():
-        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.lost_cells:
+        if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.doubts.lost_cells:
             values, _ = rows.setdefault(key, ([], []))
             # Only the time of the newest value changes if it is the same.
             if values and values[-1].value == field_plan.remote_raw:

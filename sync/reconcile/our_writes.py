@@ -19,12 +19,12 @@ from sync.models import FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday import conversion
 from sync.monday.text_forms import looks_same
 from sync.reconcile.facts import PassFacts, change_events, is_create
-from sync.reconcile.pass_plan import FieldPlan, RecordPlan
+from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
 from sync.registry import target_of
 
 
 def base_with_intents(
-    plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter, remote_raw: Any
+    plan: EntityPlan, mapping: FieldMapping, converter: conversion.Converter, remote_raw: Any
 ) -> tuple[dict[str, Any] | None, list[Intent]]:
     """Return a field's base, and the open intents that sent Monday's current value, which then is the base.
 
@@ -126,7 +126,7 @@ class EmptiedCell(NamedTuple):
     item_id: str  # of the item with the empty cell
 
 
-def emptied_cells(board: BoardContext, plan: RecordPlan) -> set[EmptiedCell]:
+def emptied_cells(board: BoardContext, plan: EntityPlan) -> set[EmptiedCell]:
     item = plan.item
     emptied = set[EmptiedCell]()
     if item is None:

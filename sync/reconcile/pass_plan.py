@@ -55,6 +55,7 @@ class Ending:
     events_checked: bool = False  # its events had nothing new, so they need no other pass
     is_answered: bool = False  # a person's answer only changed links; the next pass syncs what is linked now
     is_linked: bool = False  # it was only linked with its item; the next pass compares the two
+    is_behind_another: bool = False  # another record with its match key gets an item first
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
@@ -222,6 +223,7 @@ class FieldPlan:
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
+    loop: WriteLoop | None = None  # after the pass, if it was counted or throttles the field; over without `times`
     sends_in_vain: int = 0  # how often Monday answered its value without storing it
     # The conflict with the choice that this pass applies; for an undo, the conflict that was resolved.
     resolved_conflict: reports.OpenConflict | None = None
@@ -309,12 +311,27 @@ class LostUpdate:
     line: HistoryLine | None = None
 
 
-@dataclass(eq=False)
-class RecordPlan:
-    """What a pass does with a record: all that is decided about it, and what the record and its state then are.
+@dataclass
+class Doubts:
+    """What a pass doesn't believe of an item that it has read (read_lag.py, emptied_cells.py)."""
 
-    It starts with what is stored. `facts` are what was known before, and stay.
-    """
+    set_aside: dict[str, str] = field(default_factory=dict)  # fields whose cell counts as unknown, and why
+    # Fields whose cell nobody emptied, so that NPD's value is sent again; and those whose connected items are shown as
+    # none without a word.
+    lost_cells: frozenset[str] = frozenset()
+    unexplained_cells: frozenset[str] = frozenset()
+    look_in_seconds: float = 0  # when the item is read again; 0: not by itself
+    kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
+
+    @property
+    def unreported_cells(self) -> frozenset[str]:
+        """The fields whose cell is empty though nobody is known to have emptied it."""
+        return self.lost_cells | self.unexplained_cells
+
+
+@dataclass(eq=False)
+class EntityPlan:
+    """What a pass does with a record or a deleted record. It starts with what is stored; `facts` stay as they are."""
 
     facts: RecordFacts
     # Its item as it was read, without the cells that are set aside; then as Monday's answer has it.
@@ -323,45 +340,12 @@ class RecordPlan:
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: list[HistoryLine] = field(default_factory=list)
     answer: WriteAnswer = NOTHING_SENT  # Monday's
+    question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
+    fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
+    doubts: Doubts = field(default_factory=Doubts)
     lost_updates: list[LostUpdate] = field(default_factory=list)  # people's values that our writes overwrote
-    # Fields whose cell was read and counts as unknown, with the reason as a sentence (read_lag.py).
-    set_aside: dict[str, str] = field(default_factory=dict)
-    # Fields whose cell nobody emptied, so that NPD's value is sent again; and those whose connected items are shown as
-    # none without a word.
-    lost_cells: frozenset[str] = frozenset()
-    unexplained_cells: frozenset[str] = frozenset()
-    look_in_seconds: float = 0  # when the item is read again for them; 0: not by itself
-    kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
     # The intents without an answer that took effect, because an event shows that somebody replaced their value.
     landed_by_event: frozenset[UUID] = frozenset()
-    event_faults: list[Exception] = field(default_factory=list)  # ours, that kept a field's events from being checked
-    # What a person is asked about the record or its item as a whole.
-    question: reports.ConflictReport | None = None
-    # What the board's policy or a person decided about a record with a removed item, or about a deleted record's item:
-    act: str = ""  # the code of an act (sync/kernel/acts.py)
-    is_chosen: bool = False  # a person decided, in the record's conflict or on its page
-    edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
-    approval: choices.ApprovalState | None = None  # of the request to approve the act: done, pending or released
-    # Only for existing records:
-    link_to: str | None = None  # the id of the item that this pass links or creates
-    creates: bool = False  # the record gets a new item
-    waits_for_other: bool = False  # another record with its match key gets an item first; set-up's plan asks about it
-    removal: str = ""  # what happened to its removed item, as a sentence
-    result: str = ""  # what was done about that, as a sentence
-    answered_questions: frozenset[UUID] = frozenset()  # conflicts about identity that an answer of this pass closes
-    left_out: str = ""  # why the filter leaves it out
-    left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
-    unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
-    fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each
-    sends_npd_id: bool = False  # the item lacks the record's NPD ID
-    loops: dict[str, WriteLoop] = field(default_factory=dict)  # after the pass; a loop without `times` is over
-    # What settling stores beside its sync state:
-    is_there: bool = True  # the record was not deleted meanwhile
-    values: dict[str, Any] = field(default_factory=dict)  # for the record's row
-    is_overtaken: bool = False  # a field that Monday's value was to replace was edited in NPD meanwhile
-    new_jobs: list[dict[str, Any]] = field(default_factory=list)  # as PassRun.enqueue takes them
-    ignored: dict[str, str] = field(default_factory=dict)  # items not to be matched with any record, with the reason
-    keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
 
     def __post_init__(self) -> None:
         self.record: SyncedModel = self.facts.record  # as it was read; after settling, as it was written
@@ -385,54 +369,24 @@ class RecordPlan:
         return self.ending.outcome is Outcome.SETTLED
 
     @property
-    def writes_npd(self) -> bool:
-        """Whether settling would write more than the record's bookkeeping."""
-        pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
-        return self.is_settled and (pulls or self.deletes or bool(self.unlink_reason))
-
-    @property
-    def linked_record(self) -> SyncedModel:
-        """The record as it will be when it is linked with that item."""
-        return field_values.with_item(self.record, self.link_to)
-
-    @property
-    def is_synced(self) -> bool:
-        """Whether its own settings and the filter let it be synced; `record.may_sync` says only the former."""
-        return self.record.may_sync and not self.left_out
-
-    @property
-    def off_reason(self) -> str:
-        """Why it isn't synced."""
-        return self.left_out if self.record.may_sync else Message("sync_turned_off")
-
-    @property
     def item_id(self) -> str:
         """The id of the item that was read or created, or an empty text."""
         return self.item.id if self.item else ""
 
     @property
+    def makes_item(self) -> bool:
+        """Whether the record gets a new item, by this pass or by the next one."""
+        return False
+
+    @property
+    def intents_about_item(self) -> list[Intent]:
+        """The open intents that may be about its item; the intent of a create has no item yet."""
+        return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
+
+    @property
     def lines_about_lost_values(self) -> list[HistoryLine]:
         """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
         return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
-
-    @property
-    def is_deleted(self) -> bool:
-        """Whether this pass has deleted the record, because its item was removed."""
-        return self.act == acts.DELETE_RECORD and bool(self.result)
-
-    def applied_choices(self, kind: str) -> dict[str, str | None]:
-        """Return the values after people's choices that were applied, by field."""
-        return {key: plan.applied[kind] for key, plan in self.fields.items() if kind in plan.applied}
-
-    def rejected_choices(self, kind: str) -> dict[str, str]:
-        """Return why people's choices can't be applied, by field."""
-        reasons = {}
-        for key, field_plan in self.fields.items():
-            if field_plan.resolved_kind == kind and field_plan.blocked_reason:
-                reasons[key] = field_plan.blocked_reason
-            elif kind in field_plan.rejected:
-                reasons[key] = field_plan.rejected[kind]
-        return reasons
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""
@@ -440,10 +394,9 @@ class RecordPlan:
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
     def approval_request(
-        self, kind: choices.ApprovalKind, label: Message, values: Mapping[str, Any]
+        self, kind: choices.ApprovalKind, state: choices.ApprovalState, label: Message, values: Mapping[str, Any]
     ) -> ApprovalRequest:
-        """Return the request to store for its act: counted as done, or waiting."""
-        assert self.approval is not None
+        """Return the request to store for a removal: counted as done, or waiting."""
         return ApprovalRequest(
             entity_type=self.record.entity_type(),
             entity_id=self.id,
@@ -452,34 +405,8 @@ class RecordPlan:
             key="",
             label=label,
             values=dict(values),
-            state=self.approval,
+            state=state,
         )
-
-    @property
-    def intents_about_item(self) -> list[Intent]:
-        """The open intents that may be about its item; the intent of a create has no item yet."""
-        return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
-
-    @property
-    def open_questions(self) -> list[reports.OpenConflict]:
-        """The open conflicts about its identity, without those that an answer of this pass closes."""
-        questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
-        return [question for question in questions if question.conflict_id not in self.answered_questions]
-
-    @property
-    def deletes(self) -> bool:
-        """Whether settling deletes the record, because its item was removed."""
-        return self.is_settled and self.act == acts.DELETE_RECORD
-
-    @property
-    def asks_which_item(self) -> bool:
-        """Whether a person is asked which item is its own."""
-        return self.question is not None and self.facts.record.monday_id is None
-
-    @property
-    def asks_about_removal(self) -> bool:
-        """Whether a person is asked what becomes of the record, because its item was removed."""
-        return bool(self.removal and self.question) and not (self.act or self.unlink_reason)
 
     def copied(self) -> Self:
         """Return a draft with the same content, to go on with; this one stays as it is."""
@@ -487,12 +414,10 @@ class RecordPlan:
         other.sync_state = copy(self.sync_state)
         other.log = [*self.log]
         other.question = copy(self.question)
+        other.doubts = copy(self.doubts)
         other.fields = {key: copy(field_plan) for key, field_plan in self.fields.items()}
         for field_plan in other.fields.values():
             field_plan.applied = dict(field_plan.applied)
-        other.values = dict(self.values)
-        other.new_jobs = [*self.new_jobs]
-        other.ignored = dict(self.ignored)
         return other
 
     def compared_with(self, item: board_items.Item | None) -> Self:
@@ -515,10 +440,6 @@ class RecordPlan:
         if reason is not None:
             self.reason = reason
 
-    def end_settled(self, reason: str) -> None:
-        """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
-        self.end(Outcome.SETTLED, reason=reason)
-
     def start_anew(self, ending: Ending) -> None:
         """Forget all that was decided, and end it so; the next pass finds out which sent values took effect.
 
@@ -529,25 +450,7 @@ class RecordPlan:
         anew = type(self)(self.facts, self.item, ending, answer=answer)
         anew.lost_updates = self.lost_updates
         anew.landed_by_event = self.landed_by_event
-        anew.event_faults = self.event_faults
         vars(self).update(vars(anew))
-
-    def forget_removed_state(self) -> None:
-        """Keep nothing of what passes noted of its removed item."""
-        self.sync_state.remote_state = ""
-        self.sync_state.removed_since = None
-        self.sync_state.removed_passes = 0
-
-    def drop_fields(self) -> None:
-        """Do nothing with its fields."""
-        self.fields = {}
-        self.sends_npd_id = False
-
-    def wait_for_look(self, seconds: float, events: Iterable[int], reason: str) -> None:
-        """Have both sides read again after so many seconds; these events stay unchecked until then."""
-        self.look_in_seconds = min(filter(None, (seconds, self.look_in_seconds)), default=0.0)
-        self.kept_events = self.kept_events.union(events)
-        self.reason = reason
 
     def add_lines(self, *lines: HistoryLine) -> None:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""
@@ -555,6 +458,135 @@ class RecordPlan:
             line.actor = line.actor or self.facts.requested_by
             line.item_id = self.item_id or self.record.monday_id or ""
             self.log.append(line)
+
+
+@dataclass
+class Removal:
+    """What becomes of a record whose item was archived, deleted or moved, or isn't shown any more."""
+
+    sentence: str  # what happened to the item, and what was edited
+    edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
+    act: str = ""  # the code of an act (sync/kernel/acts.py); empty while it waits, or a person is asked
+    is_chosen: bool = False  # by a person, in the record's conflict or on its page; else by the board's policy
+    approval: choices.ApprovalState | None = None  # of the request to approve the deletion: done, pending or released
+    result: str = ""  # what was done, as a sentence
+
+
+@dataclass(eq=False)
+class RecordPlan(EntityPlan):
+    """What a pass does with an existing record."""
+
+    removal: Removal | None = None  # of its item
+    link_to: str | None = None  # the id of the item that this pass links or creates
+    creates: bool = False  # the record gets a new item
+    answered_questions: frozenset[UUID] = frozenset()  # conflicts about identity that an answer of this pass closes
+    left_out: str = ""  # why the filter leaves it out
+    left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
+    unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
+    sends_npd_id: bool = False  # the item lacks the record's NPD ID
+    # What settling finds out:
+    values: dict[str, Any] = field(default_factory=dict)  # to write in the record's row
+    is_overtaken: bool = False  # a field that Monday's value was to replace was edited in NPD meanwhile
+    keeps_intent: bool = False  # the intent stays open, because the answer didn't show what was written
+
+    @property
+    def act(self) -> str:
+        """The code of the act about its removed item."""
+        return self.removal.act if self.removal else ""
+
+    @property
+    def deletes(self) -> bool:
+        """Whether settling deletes the record, because its item was removed."""
+        return self.is_settled and self.act == acts.DELETE_RECORD
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether this pass has deleted the record, because its item was removed."""
+        return self.removal is not None and self.removal.act == acts.DELETE_RECORD and bool(self.removal.result)
+
+    @property
+    def makes_item(self) -> bool:
+        return self.creates or self.act == acts.CREATE_ITEM
+
+    @property
+    def unlinked_item_id(self) -> str:
+        """The id of the item from which settling unlinks the record, or an empty text."""
+        return self.facts.record.monday_id or "" if self.unlink_reason and self.is_settled else ""
+
+    @property
+    def writes_npd(self) -> bool:
+        """Whether settling would write more than the record's bookkeeping."""
+        pulls = any(field_plan.write_raw is not None for field_plan in self.fields.values())
+        return self.is_settled and (pulls or self.deletes or bool(self.unlink_reason))
+
+    @property
+    def linked_record(self) -> SyncedModel:
+        """The record as it will be when it is linked with that item."""
+        return field_values.with_item(self.record, self.link_to)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether its own settings and the filter let it be synced; `record.may_sync` says only the former."""
+        return self.record.may_sync and not self.left_out
+
+    @property
+    def off_reason(self) -> str:
+        """Why it isn't synced."""
+        return self.left_out if self.record.may_sync else Message("sync_turned_off")
+
+    @property
+    def open_questions(self) -> list[reports.OpenConflict]:
+        """The open conflicts about its identity, without those that an answer of this pass closes."""
+        questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
+        return [question for question in questions if question.conflict_id not in self.answered_questions]
+
+    @property
+    def asks_which_item(self) -> bool:
+        """Whether a person is asked which item is its own."""
+        return self.question is not None and self.facts.record.monday_id is None
+
+    @property
+    def asks_about_removal(self) -> bool:
+        """Whether a person is asked what becomes of the record, because its item was removed."""
+        is_removed = self.removal is not None and self.question is not None
+        return is_removed and not (self.act or self.unlink_reason)
+
+    def applied_choices(self, kind: str) -> dict[str, str | None]:
+        """Return the values after people's choices that were applied, by field."""
+        return {key: plan.applied[kind] for key, plan in self.fields.items() if kind in plan.applied}
+
+    def rejected_choices(self, kind: str) -> dict[str, str]:
+        """Return why people's choices can't be applied, by field."""
+        reasons = {}
+        for key, field_plan in self.fields.items():
+            if field_plan.resolved_kind == kind and field_plan.blocked_reason:
+                reasons[key] = field_plan.blocked_reason
+            elif kind in field_plan.rejected:
+                reasons[key] = field_plan.rejected[kind]
+        return reasons
+
+    def copied(self) -> Self:
+        other = super().copied()
+        other.removal = copy(self.removal)
+        other.values = dict(self.values)
+        return other
+
+    def end_settled(self, reason: str) -> None:
+        """End it as settled; `reason` says why the record is not in sync, and is empty if it may be."""
+        self.end(Outcome.SETTLED, reason=reason)
+
+    def forget_removed_state(self) -> None:
+        """Keep nothing of what passes noted of its removed item."""
+        self.sync_state.remote_state = ""
+        self.sync_state.removed_since = None
+        self.sync_state.removed_passes = 0
+
+    def wait_for_look(self, seconds: float, events: Iterable[int], reason: str) -> None:
+        """Have both sides read again after so many seconds; these events stay unchecked until then."""
+        doubts = self.doubts
+        doubts.look_in_seconds = min(filter(None, (seconds, doubts.look_in_seconds)), default=0.0)
+        doubts.kept_events = doubts.kept_events.union(events)
+        self.reason = reason
 
     def unlink(self, why: str) -> None:
         """Unlink it in this pass, and do nothing else with it, nor about its removed item.
@@ -564,24 +596,25 @@ class RecordPlan:
         """
         self.link_to = None
         self.creates = False
-        if self.act != acts.UNLINK:
-            self.act = ""
-            self.approval = None
-            self.removal = ""
-            self.is_chosen = False
-        self.drop_fields()
+        self.fields = {}
+        self.sends_npd_id = False
         self.unlink_reason = why
+        if self.act != acts.UNLINK:
+            self.removal = None
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
             self.end_settled("")
 
 
 @dataclass(eq=False)
-class DeletedPlan(RecordPlan):
+class DeletedPlan(EntityPlan):
     """What a pass does with a deleted record and its item; its `reason` describes the item's state."""
 
     facts: DeletedFacts
     new_state: choices.TombstoneState | None = None  # of the tombstone; None if it stays
     reason_code: str = ""  # of the tombstone; empty if it stays
+    act: str = ""  # the code of the act about the item, by the board's policy or as a person chose
+    edits: tuple[reports.FieldConflict, ...] = ()  # on Monday, since both sides agreed
+    approval: choices.ApprovalState | None = None  # of the request to approve the act: done or pending
 
     @property
     def restores(self) -> bool:
@@ -696,6 +729,8 @@ class Plan:
     open_requests: list[ApprovalRequest] = field(default_factory=list)  # stored, and still about the present value
     outdated_requests: list[ApprovalRequest] = field(default_factory=list)  # stored, about another value: they end
     other_jobs: list[EndedClaim] = field(default_factory=list)  # about neither a record nor an item, or not read
+    # Errors of ours that kept a record's events from being checked, with the record.
+    event_faults: list[tuple[UUID, Exception]] = field(default_factory=list)
 
     @property
     def open_records(self) -> list[RecordPlan]:

@@ -64,9 +64,9 @@ def set_aside(
     columns = {mapping.column_id: reasons[mapping.key] for mapping in board.mapped if mapping.key in reasons}
     events = [row.pk for row in plan.facts.events if row.event and row.event.column_id in columns]
     plan.lost_updates = [update for update in plan.lost_updates if update.key not in reasons]
-    plan.set_aside = {**reasons, **plan.set_aside}
+    plan.doubts.set_aside = {**reasons, **plan.doubts.set_aside}
     plan.item = plan.item.without(columns)
-    plan.wait_for_look(look_in_seconds, events, next(iter(plan.set_aside.values())))
+    plan.wait_for_look(look_in_seconds, events, next(iter(plan.doubts.set_aside.values())))
 
 
 # What says something about a field's value on Monday.
@@ -177,7 +177,7 @@ def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, e
     return _wait_for_item_and_cells(facts, pass_plan.RecordPlan(unmatched, item))
 
 
-def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
+def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> float:
     reports = _unshown_reports(facts.board, plan, facts.now)
     waits = [_wait_for_item(facts, plan, plan.item)]
     if move := _unshown_move(facts.board, plan):
@@ -186,12 +186,12 @@ def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.RecordPlan) -> fl
     return min(filter(None, waits), default=0.0)
 
 
-def _defer(plan: pass_plan.RecordPlan, wait: float) -> None:
+def _defer(plan: pass_plan.EntityPlan, wait: float) -> None:
     if wait:
         plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
 
 
-def _wait_for_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | None) -> float:
+def _wait_for_item(facts: PassFacts, plan: pass_plan.EntityPlan, item: Item | None) -> float:
     """Return the seconds until its item is read again, because what was read is older than what is known; else 0."""
     is_there = field_values.is_active_on(facts.board, item)
     if is_there and not plan.history.events:
@@ -258,7 +258,7 @@ def _will_be_sent(board: BoardContext, plan: pass_plan.RecordPlan, key: str) -> 
     return base is not None and sides.local_changed and not sides.remote_changed
 
 
-def _unshown_move(board: BoardContext, plan: pass_plan.RecordPlan) -> WebhookEvent | None:
+def _unshown_move(board: BoardContext, plan: pass_plan.EntityPlan) -> WebhookEvent | None:
     """Return the newest event about the item's group, if the filter asks for it and another one is shown."""
     if not board.sync_filter.asks_group or plan.item is None:
         return None
@@ -269,7 +269,7 @@ def _unshown_move(board: BoardContext, plan: pass_plan.RecordPlan) -> WebhookEve
     return newest
 
 
-def _unshown_reports(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> dict[str, Report]:
+def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> dict[str, Report]:
     """Return by field what an event, or a write of ours, says that the item as it was read doesn't show yet."""
     item = plan.item
     unshown: dict[str, Report] = {}
@@ -299,7 +299,7 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.RecordPlan, now: datet
     return unshown
 
 
-def _recent_writes(plan: pass_plan.RecordPlan, now: datetime) -> list[Intent]:
+def _recent_writes(plan: pass_plan.EntityPlan, now: datetime) -> list[Intent]:
     """Return our writes that a read may not show yet; a create has replaced nothing."""
     since = now - LONGEST_LAG
     recent = [write for write in plan.history.writes if write.settled_at and write.settled_at > since]
@@ -307,7 +307,7 @@ def _recent_writes(plan: pass_plan.RecordPlan, now: datetime) -> list[Intent]:
 
 
 def _reports(
-    plan: pass_plan.RecordPlan,
+    plan: pass_plan.EntityPlan,
     mapping: FieldMapping,
     converter: conversion.Converter,
     changes: Sequence[ChangeEvent],

@@ -23,7 +23,7 @@ from sync.reconcile import our_writes
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.records.authors import UNDONE_COLUMNS_KEY
-from sync.words.message import Message, reason_of, sentences
+from sync.words.message import Message, reason_of
 
 STALE_RESOLUTION = Message("stale_resolution")
 
@@ -76,14 +76,6 @@ def _as_npd_value(converter: Converter, before: Mapping[str, Any]) -> Mapping[st
         return converter.to_local(before["remote"], before["local"])
     except AmbiguousSplit:
         return converter.from_text(converter.display_remote(before["remote"]), before["local"])
-
-
-def inverse_of(plan: RecordPlan, field_plan: FieldPlan) -> dict[str, Any]:
-    """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
-    # If Monday shows what an earlier call of ours wrote, that call's intent has the value before it.
-    entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
-    before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
-    return {"before": before, "after": plan.sync_state.base.get(field_plan.key)}
 
 
 def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
@@ -176,24 +168,6 @@ def undo_context(plans: Iterable[RecordPlan]) -> dict[str, Any]:
         if columns:
             undone_columns[str(plan.id)] = columns
     return {UNDONE_COLUMNS_KEY: undone_columns} if undone_columns else {}
-
-
-def reopened_conflicts(plan: RecordPlan, kind: str) -> list[reports.FieldConflict]:
-    """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
-    reopened = []
-    for key, field_plan in plan.fields.items():
-        request = field_plan.resolved_conflict
-        if request is None or request.undone_kind != kind or reports.KIND_UNDO not in field_plan.applied:
-            continue
-        base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
-        base_text = None
-        if base:
-            with suppress(UnknownValue):
-                base_text = field_plan.converter.display(field_plan.converter.canonical_local(base["local"])) or ""
-        choice = request.resolutions[key]
-        reason = Message("resolution_undone")
-        reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
-    return reopened
 
 
 def apply_resolution(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field: merge.Field) -> None:
@@ -331,64 +305,3 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> reports.FieldConflic
     if base:
         base_text = base_text or ""
     return reports.FieldConflict(field_plan.key, npd, base_text, monday, reason)
-
-
-def undo_results(plan: RecordPlan, kind: str) -> dict[str, str]:
-    """Return why each undo request about conflicts of a kind was rejected; empty texts for those carried out.
-
-    It has none for requests that wait for another pass.
-    """
-    results: dict[str, str] = {}
-    rejections = plan.rejected_choices(reports.KIND_UNDO)
-    is_planned = bool(plan.fields) and plan.is_settled
-    for conflict in plan.facts.conflicts:
-        if conflict.kind != reports.KIND_UNDO or conflict.undone_kind != kind:
-            continue
-        for key in conflict.resolutions:
-            field_plan = plan.fields.get(key)
-            if field_plan and reports.KIND_UNDO in field_plan.applied:
-                results[key] = ""
-            elif is_planned and key in rejections:
-                results[key] = rejections[key]
-            elif is_planned and field_plan is None:
-                results[key] = _UNMAPPED
-    return results
-
-
-def overruled_values(plan: RecordPlan) -> list[reports.FieldConflict]:
-    """Return the values that people's choices overruled, if their undo was rejected: they are asked about instead."""
-    kinds = {conflict.undone_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
-    rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
-    conflicts = []
-    for key, field_plan in plan.fields.items():
-        request = undo_request_of(plan.facts.conflicts, key)
-        is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
-        if not is_rejected or request is None or not field_plan.is_agreed:
-            continue
-        choice = request.resolutions[key]
-        value_now = field_plan.npd_value_after
-        sides = [("monday", choice.monday), ("npd", choice.npd)]
-        overruled = [(side, value) for side, value in sides if side != choice.choose and (value or None) != value_now]
-        if overruled:
-            side, value = overruled[0]
-            reason = sentences(
-                Message(f"overruled_{side}"),
-                *(Message("npd_value_was", value=other or "(empty)") for _side, other in overruled[1:]),
-            )
-            conflicts.append(reports.FieldConflict(key, value_now, None, value, reason))
-    return conflicts
-
-
-def undo_report(plan: RecordPlan) -> reports.ConflictReport | None:
-    """Return the report that closes all undo requests of a record that can't be synced; None if nothing closes them.
-
-    Requests about single fields are reported with their conflict's own kind.
-    """
-    if all(conflict.kind != reports.KIND_UNDO for conflict in plan.facts.conflicts):
-        return None
-    reason = ""
-    if not plan.is_synced:
-        reason = sentences(plan.off_reason, Message("nothing_restored"))
-    elif plan.asks_about_removal:
-        reason = Message("undo_item_removed")
-    return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None

@@ -8,7 +8,7 @@ Implements two rows of docs/reference/merge:
   `ApprovalFacts.verdicts` in sync/records/approvals.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -51,11 +51,11 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
             continue
         reason = throttle_reason(loop, field_plan.mapping.label)
         if loop is not stored:
-            plan.loops[key] = loop
+            field_plan.loop = loop
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
             plan.add_lines(HistoryLine(ActivityKind.LOOP, reason, key))
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
-            plan.loops[key] = loop
+            field_plan.loop = loop
             field_plan.block(choices.BlockedCode.THROTTLED, reason)
 
 
@@ -122,7 +122,7 @@ def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> None:
     clears += [clear for record in records for clear in _find_refills(record)]
     for clear in clears:
         record_plan = plan.records[clear.entity_id]
-        if clear.key in record_plan.lost_cells | record_plan.unexplained_cells:
+        if clear.key in record_plan.doubts.unreported_cells:
             clear.values[UNREPORTED] = True
     ids = {clear.entity_id for clear in clears} | {record.id for record in records if record.sync_state.blocked_fields}
     if not ids:
@@ -160,7 +160,7 @@ def _is_outdated(request: ApprovalRequest, clear: ApprovalRequest) -> bool:
 
 def _find_refills(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
     """Yield a request, not stored yet, for each cell that nobody emptied and that the pass would fill in again."""
-    for key in plan.lost_cells if not plan.facts.is_pushed_by_name else ():
+    for key in plan.doubts.lost_cells if not plan.facts.is_pushed_by_name else ():
         field_plan = plan.fields.get(key)
         if field_plan is None or field_plan.send_raw is None:
             continue
@@ -179,7 +179,7 @@ def _unreported_verdicts(
     """
     states = approvals.states(choices.ApprovalKind.CLEAR_NPD)
     refilled = {entity_id for entity_id, key in clears if plan.records[entity_id].fields[key].send_raw is not None}
-    unlinked = {entity_id for entity_id, key in clears if key in plan.records[entity_id].unexplained_cells}
+    unlinked = {entity_id for entity_id, key in clears if key in plan.records[entity_id].doubts.unexplained_cells}
     verdicts: dict[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]] = {}
     for act in clears:
         entity_id, key = act
@@ -188,7 +188,7 @@ def _unreported_verdicts(
             allowed = choices.ApprovalState.REJECTED if is_refill else choices.ApprovalState.APPROVED
             verdicts[act] = (states[act] in (allowed, choices.ApprovalState.DONE), None)
             continue
-        if key in plan.records[entity_id].unexplained_cells:
+        if key in plan.records[entity_id].doubts.unexplained_cells:
             must_wait = len(unlinked | facts.unreported) > UNLINKED_AN_HOUR
         else:
             is_over_limit = approvals.is_over_limit(choices.ApprovalKind.CLEAR_NPD, refilled | facts.unreported)
@@ -304,11 +304,13 @@ def new_clear_requests(plan: pass_plan.Plan, *states: choices.ApprovalState) -> 
     return [request for request in plan.new_requests if request.state in states]
 
 
-def ended_requests(plan: pass_plan.Plan) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState]]:
-    """Yield the open requests that this pass carried out, or that have lost their cause, with their new states."""
-    for request in plan.open_requests:
-        record_plan = plan.records.get(request.entity_id)
-        if record_plan is None or not record_plan.is_there or not record_plan.fields:
+def ended_requests(
+    open_requests: Iterable[ApprovalRequest], plans: Mapping[UUID, pass_plan.RecordPlan]
+) -> Iterator[tuple[ApprovalRequest, choices.ApprovalState]]:
+    """Yield those open requests that these plans carried out, or that have lost their cause, with their new states."""
+    for request in open_requests:
+        record_plan = plans.get(request.entity_id)
+        if record_plan is None or not record_plan.fields:
             continue
         field_plan = record_plan.fields.get(request.key)
         if field_plan is None or field_plan.conflict:

@@ -113,11 +113,9 @@ def _log_pass(run: PassRun, facts: PassFacts, plan: Plan, claim_count: int) -> C
     lags = [read_lag.confirmed_lag(facts, record_plan) for record_plan in plan.records.values()]
     if confirmed := [lag for lag in lags if lag is not None]:
         count_read_lags(run.link, confirmed)
-    record_plans = (*plan.records.values(), *plan.deleted.values())
-    for record_plan in record_plans:
-        for fault in record_plan.event_faults:
-            log.error("events not checked", record=str(record_plan.id), exc_info=fault)
-    outcomes = Counter(record_plan.outcome for record_plan in record_plans)
+    for record_id, fault in plan.event_faults:
+        log.error("events not checked", record=str(record_id), exc_info=fault)
+    outcomes = Counter(entity.outcome for entity in (*plan.records.values(), *plan.deleted.values()))
     outcomes.update(item.outcome for item in plan.items)
     outcomes.update(ending.outcome for _, ending in plan.other_jobs)
     log.info(

@@ -134,13 +134,12 @@ def request_recreation(entity_type: str, ids: Sequence[UUID], by: str) -> list[s
     """
     with transaction.atomic():
         suitable = []
-        problems = []
+        problems = list[str]()
         for record in registry.entity(entity_type).model.objects.filter(pk__in=ids).order_by("pk"):
             if not record.monday_id or not record.may_sync:
-                problems.append(f"“{record}” is not linked with an item, so none is created again.")
+                problems.append(Message("not_recreated_unlinked", record=str(record)))
             elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-                way = "is synced from Monday to NPD only, so no item is created"
-                problems.append(f"“{record}” {way}. Change its direction first.")
+                problems.append(Message("not_recreated_one_way", record=str(record)))
             else:
                 suitable.append(record.pk)
         payload = {RECREATE_KEY: True, "by": by}

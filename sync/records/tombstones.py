@@ -261,7 +261,7 @@ class DeletionConsequence:
 
     @property
     def sentence(self) -> str:
-        restorable = f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
+        restorable = Message("can_be_restored", days=settings.TOMBSTONE_DAYS)
         return " ".join(filter(None, [*self.items, self.relations, restorable if self.items else ""]))
 
 
@@ -275,7 +275,7 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
         if number := pointing.count():
             whose = humanize.plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
-    relations = f"{' and '.join(parts)}. Restoring brings it back, unless another is set by then." if parts else ""
+    relations = Message("relations_emptied", relations=" and ".join(parts)) if parts else ""
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence((), False, relations)
@@ -291,21 +291,23 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
     if removes and (limit := limit_exceeded_by_item_removals(entity_type, {record.pk for record in sent})):
         # Only these wait; the others stay on Monday.
-        waits = f"{_items_of(sent)} {humanize.plural(len(sent), 'waits', 'wait')} for approval on Home"
-        sentence = f"{waits}: NPD Sync removes at most {limit} within an hour without asking."
+        waits = f"{_items_of(sent)} {humanize.plural(len(sent), 'waits', 'wait')}"
+        sentence = Message("removal_waits", waits=waits, limit=limit)
         return DeletionConsequence((sentence,), True, relations)
     sentences = [f"{items} {humanize.plural(len(linked), *_CONSEQUENCES[policy])}."]
     if len(sent) < len(linked):
-        sentences.append("Those that aren't synced to Monday stay.")
+        sentences.append(Message("unsynced_items_stay"))
     if policy is not DeletedRecordPolicy.ASK:
         edited = humanize.plural(len(linked), "it", "one of them")
-        sentences.append(f"If somebody has edited {edited} there since the last sync, we ask you first.")
+        sentences.append(Message("edited_item_is_asked_about", edited=edited))
     return DeletionConsequence(tuple(sentences), False, relations)
 
 
 def _items_of(records: Sequence[SyncedModel]) -> str:
     """Return a phrase without a number, because a pass may ask about some of them instead."""
-    return humanize.plural(len(records), "Its item", f"The items of these {records[0]._meta.verbose_name_plural}")
+    return humanize.plural(
+        len(records), "Its item", Message("items_of_these", records=records[0]._meta.verbose_name_plural)
+    )
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:

@@ -14,7 +14,6 @@ from uuid import UUID
 from django.db import models
 from django.db.models.functions import Cast
 from django.db.models.lookups import In
-from django.utils.text import capfirst
 
 from sync import attention, choices
 from sync.addresses import item_url
@@ -28,6 +27,7 @@ from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected
 from sync.monday.conversion import UnknownValue
+from sync.words.message import Message, sentences
 
 
 class RecordState(models.TextChoices):
@@ -208,19 +208,21 @@ class RecordView:
             return self.entries[0].sentence
         if self.state is RecordState.SYNCED:
             labels = {mapping.key: mapping.label for mapping in self._page.mappings}
-            return " ".join(
-                f"{labels.get(key, key)} differs: {entry[KEPT_BY].get('who', '')} left both as they are."
-                for key, entry in self.sync_state.blocked_fields.items()
-                if KEPT_BY in entry
+            return sentences(
+                *(
+                    Message("kept_different", label=labels.get(key, key), by=entry[KEPT_BY].get("who", ""))
+                    for key, entry in self.sync_state.blocked_fields.items()
+                    if KEPT_BY in entry
+                )
             )
         if self.state is RecordState.OFF:
             if not self.record.sync_enabled:
-                return "Sync is off for this record."
+                return Message("sync_is_off")
             if not self.record.may_sync:
-                return f"{capfirst(NO_SYNC)}."
-            why = "The filter leaves it out."
+                return Message("left_by_rule", rule=NO_SYNC)
+            why = Message("filter_leaves_it_out")
             if self.record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD and not self.record.monday_id:
-                why = "It is synced from Monday to NPD only, and has no item."
+                why = Message("only_to_npd_without_item")
             return self.sync_state.note or why
         return humanize.without_request_id(self._why_pending)
 
@@ -228,12 +230,12 @@ class RecordView:
     def _why_pending(self) -> str:
         job = next(iter(self._jobs), None)
         if job is not None and job.status == choices.QueueStatus.IN_PROGRESS:
-            return "It is being synced right now."
+            return Message("being_synced")
         if self._page.board.detail:
             return self._page.board.detail
         if job is not None and job.error_message:
-            return f"Attempt {job.attempts} of {job.max_attempts} failed: {job.error_message}"
-        return (job and job.reason) or self.sync_state.note or "A change is waiting for its next sync."
+            return Message("attempt_failed", number=job.attempts, most=job.max_attempts, error=job.error_message)
+        return (job and job.reason) or self.sync_state.note or Message("change_waits")
 
     @property
     def attempts(self) -> str:

@@ -65,6 +65,12 @@ def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_p
     assert "more records" not in listed(browser, "?q=Linked")
 
 
+def test_questions_left_alone_and_conflicts_resolved_are_two_acts(browser: Client) -> None:
+    for choice in ("leave_alone", "npd"):
+        entries(3, choice, kind="conflict_settled", values={"by": "dora", "choose": choice})
+    assert listed(browser).count("and 2 more records") == 2
+
+
 def test_what_one_person_did_with_several_fields_of_many_records_is_one_line(browser: Client) -> None:
     rows = []
     for record in [uuid.uuid4() for _ in range(4)]:

@@ -162,7 +162,8 @@ def test_a_first_load_says_how_many_are_done_how_long_it_takes_and_how_many_call
     started = sync_now() - timedelta(minutes=40)
     BoardLink.objects.filter(entity_type="contact").update(setup={"state": "done", "started": started.isoformat()})
     on_its_way = states.waiting("On its way")
-    Contact.objects.filter(pk=on_its_way.pk).update(created_at=started)
+    synced_before = started - timedelta(days=9)  # with the board before
+    Contact.objects.filter(pk=on_its_way.pk).update(created_at=started, monday_last_synced=synced_before)
     for number in range(19):
         states.synced(f"Done {number}", f"50{number}")
     assert "19 of 20" in text_of(browser)

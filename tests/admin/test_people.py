@@ -78,6 +78,9 @@ def test_whom_an_administrator_adds_signs_in_by_a_link_and_is_nobodys_double(bro
     assert "eve is added." in link_page
     assert "edit it again" not in link_page
     assert (eve.is_staff, eve.has_usable_password(), list(eve.groups.all())) == (True, False, [group])
+    assert "Without a group" not in link_page
+    alone = browser.post(f"{USERS}add/", {"username": "eva", "is_staff": "on", "_save": "Save"}, follow=True)
+    assert "Without a group, they may do nothing yet." in alone.content.decode()
 
 
 def test_a_users_page_says_what_groups_may_do(browser: Client, person: User) -> None:

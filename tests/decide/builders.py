@@ -33,7 +33,7 @@ from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
-from sync.reconcile.pass_plan import DeletedPlan, FieldPlan, Plan, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -184,7 +184,7 @@ def draft(record: SyncedModel | None = None, **differs: Any) -> RecordPlan:
     return RecordPlan(facts(record, **differs), shown, **of_draft)
 
 
-D = TypeVar("D", bound=RecordPlan | Plan)
+D = TypeVar("D", bound=EntityPlan | Plan)
 
 
 def changed(plan: D, **values: Any) -> D:
@@ -197,7 +197,7 @@ def changed(plan: D, **values: Any) -> D:
 
 def after(decide: Callable[..., object], *args: Any, **more: Any) -> Any:
     """Return a copy of the draft among these arguments, after the rule or another function has filled it in."""
-    of_draft = next(number for number, arg in enumerate(args) if isinstance(arg, RecordPlan | Plan))
+    of_draft = next(number for number, arg in enumerate(args) if isinstance(arg, EntityPlan | Plan))
     plan = args[of_draft].copied()
     decide(*args[:of_draft], plan, *args[of_draft + 1 :], **more)
     return plan

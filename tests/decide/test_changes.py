@@ -13,8 +13,8 @@ from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile.changes import answered_values, settle_record
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
-from sync.reconcile.missing.removed_items import deletion_must_wait, take_deletion_result
-from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, WriteAnswer, WriteVerdict
+from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
+from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, Removal, WriteAnswer, WriteVerdict
 from tests.decide.builders import ITEM, after, board, changed, contact, item, record_draft, record_facts
 from tests.decide.plan_builders import NOW, World
 
@@ -30,7 +30,8 @@ def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -
 
 
 def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
-    plan = record_draft(removal="It is gone.", act=act, sync_state={"remote_state": ARCHIVED}, **more)
+    removal = Removal("It is gone.", act=act, **more)
+    plan = record_draft(removal=removal, sync_state={"remote_state": ARCHIVED})
     plan.question = ask(
         plan.record, ITEM, "It is gone.", [Option("delete_record", "It goes."), Option("unlink", "It stays.")], []
     )
@@ -53,7 +54,7 @@ def pull() -> RecordPlan:
 
 def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> None:
     changes = written(pull())
-    assert (changes.values, changes.new_jobs) == ({ROLE: "Chair"}, [])
+    assert (changes.values, changes.is_overtaken) == ({ROLE: "Chair"}, False)
     assert getattr(changes.record, ROLE) == "Chair"
     assert [line.kind for line in changes.log] == ["pull"]
 
@@ -85,9 +86,11 @@ def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
 def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     unlinked = written(removed(RemovedItemPolicy.UNLINK))
     assert unlinked.values == {"monday_id": None, "sync_enabled": False}
-    assert (list(unlinked.ignored), [line.kind for line in unlinked.log]) == ([ITEM], ["unlinked"])
+    assert (unlinked.unlinked_item_id, [line.kind for line in unlinked.log]) == (ITEM, ["unlinked"])
     remade = written(removed(RemovedItemPolicy.CREATE, is_chosen=True))
-    assert (remade.values, [job["cause"] for job in remade.new_jobs]) == ({"monday_id": None}, [Cause.PERSON])
+    assert remade.removal is not None
+    assert (remade.values, bool(remade.removal.result)) == ({"monday_id": None}, True)
+    assert creating_job(remade, remade.removal)["cause"] is Cause.PERSON
     deletes = written(removed(RemovedItemPolicy.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
     assert after(take_deletion_result, deletes, "").is_deleted
@@ -104,7 +107,8 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
 )
 def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, waits: bool) -> None:
     changes = written(removed(RemovedItemPolicy.DELETE, is_chosen=chosen))
-    assert (changes.deletes, deletion_must_wait(changes, loss)) == (True, waits)
+    assert changes.removal is not None
+    assert (changes.deletes, deletion_must_wait(changes.removal, loss)) == (True, waits)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, w
 )
 def test_a_record_changed_meanwhile_is_left_to_its_next_pass(act: RemovedItemPolicy, now: dict[str, Any]) -> None:
     changes = written(removed(act), **now)
-    assert (changes.values, changes.deletes, changes.ignored, changes.new_jobs) == ({}, False, {}, [])
+    assert (changes.values, changes.deletes, changes.unlinked_item_id, changes.act) == ({}, False, "", "")
     assert (changes.outcome, changes.log) == (Outcome.RELEASED, [])
 
 
@@ -139,8 +143,3 @@ def test_a_changed_setting_leaves_it_to_the_next_pass(plan: RecordPlan, now: dic
     settings = replace(BOARD, link=BoardLink(pk=1, removed_item_policy=then["policy"]), mappings=[mapping])
     changes = after(settle_record, FACTS, plan, plan.record, board_now=settings)
     assert (bool(changes.values or changes.deletes), changes.outcome is Outcome.SETTLED) == (stands, stands)
-
-
-def test_a_record_that_was_deleted_meanwhile_is_written_nothing_of() -> None:
-    changes = after(settle_record, FACTS, pull(), None)
-    assert (changes.is_there, changes.values) == (False, {})

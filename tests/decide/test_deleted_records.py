@@ -18,13 +18,13 @@ from sync.choices import (
 from sync.fields.field_values import BoardContext
 from sync.models import IntentState
 from sync.monday.board_items import Item
+from sync.reconcile.conflict_reports import deletion_reports
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.deleted_records import (
     approve_item_removals,
     ask_about_item,
     decide_before_reading,
     decide_deleted,
-    deletion_reports,
     end_restored,
     item_npd_id,
     item_removal_write,

@@ -78,7 +78,7 @@ NO_LIMIT = ApprovalFacts(limit=ApprovalLimit(None, None, 10), counted=dict.fromk
 def outcome(key: str = "role_title", **case: Any) -> str:
     plan = decided(key, **{"approvals": NO_LIMIT} | case)
     field_plan = plan.fields[key]
-    if key in plan.set_aside:
+    if key in plan.doubts.set_aside:
         return "waits"
     return "asked" if field_plan.blocked_code else "sent" if field_plan.send_raw else "pulled"
 
@@ -130,7 +130,7 @@ def test_connected_items_that_are_shown_as_none(
 
 def test_one_that_left_its_board_is_decided_by_its_own_rule() -> None:
     plan = decided("organization", removed_related_items=frozenset({"70"}))
-    assert (plan.set_aside, plan.fields["organization"].blocked_code) == ({}, "relation")
+    assert (plan.doubts.set_aside, plan.fields["organization"].blocked_code) == ({}, "relation")
 
 
 @pytest.mark.parametrize(

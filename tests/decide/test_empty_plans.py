@@ -13,8 +13,9 @@ from sync.choices import SyncDirection
 from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.verification import differing_fields
+from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.facts import RecordFacts, RecordHistory
-from sync.reconcile.pass_results import changed_records, complete_sync_state, conflict_reports
+from sync.reconcile.record_states import changed_records, complete_sync_state
 from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
 from tests.support.words import said

@@ -23,7 +23,7 @@ from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.missing.deleted_records import decide_deleted
 from sync.reconcile.pass_plan import SETTLED, DeletedPlan, RecordPlan
-from sync.reconcile.pass_results import changed_records
+from sync.reconcile.record_states import changed_records
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import (
     IN_SYNC,

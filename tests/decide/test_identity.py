@@ -23,7 +23,7 @@ from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.missing.answers import answers_of, decide_answers
 from sync.reconcile.missing.duplicates import find_possible_duplicates
-from sync.reconcile.missing.identity import identify_without_item
+from sync.reconcile.missing.identity import choose_items
 from sync.reconcile.pass_plan import IdentityAnswer, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
@@ -67,7 +67,7 @@ def identified(
 
 def identified_in(pass_facts: PassFacts, *claimed: RecordFacts) -> list[RecordPlan]:
     plans = [RecordPlan(record_facts) for record_facts in claimed]
-    identify_without_item(pass_facts, plans)
+    choose_items(pass_facts, plans)
     return plans
 
 

@@ -15,16 +15,11 @@ from sync.fields.field_values import PassSettings
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
+from sync.reconcile.conflict_reports import open_lost_updates, report_of_overwritten
 from sync.reconcile.facts import PassFacts, RecordFacts, event_value
-from sync.reconcile.lost_updates import (
-    confirm_losses,
-    conflict_report_of,
-    find_lost_updates,
-    note_lost_updates,
-    open_lost_updates,
-)
+from sync.reconcile.lost_updates import confirm_losses, find_lost_updates, keep_lost_values, note_lost_updates
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
-from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan
+from sync.reconcile.pass_plan import Ending, FieldPlan, LostUpdate, Outcome, Plan, RecordPlan, Removal
 from sync.reconcile.resolutions import STALE_RESOLUTION
 from tests.decide import builders
 from tests.decide.builders import (
@@ -240,6 +235,7 @@ def lost_update(value: Any = "Theirs", seconds: float = -60, **differs: Any) -> 
 
 
 OUTCOME_OPEN = {"is_outcome_open": True, "sent": "Boss"}
+DELETION = Removal("It was deleted.", act="delete_record")
 
 
 @pytest.mark.parametrize(
@@ -268,14 +264,15 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
             {}, {"left_out_after_pass": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
         ),
         pytest.param({}, {"unlink_reason": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
-        pytest.param({}, {"act": "delete_record"}, [False, False], id="nor of one that goes with its item"),
+        pytest.param({}, {"removal": DELETION}, [False, False], id="nor of one that goes with its item"),
     ],
 )
 def test_a_lost_values_question(mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board = replace(builders.board(builders.mapping(**mapping)), settings=PassSettings(people={TOM: {"name": "Tom"}}))
     plan = ended(facts(), reports=updates, **differs)
-    reports = after(confirm_losses, board, plan).lines_about_lost_values
+    kept = after(keep_lost_values, PassFacts(board, NOW), Plan({plan.id: plan})).records[plan.id]
+    reports = kept.lines_about_lost_values
     assert [(line.values["before"], line.kind == "overwritten") for line in reports] == list(
         zip(["Second", "First"], expected, strict=True)
     )
@@ -330,7 +327,7 @@ def ended(record_facts: RecordFacts, record: Contact | None = None, **differs: A
 
 
 def report_of(plan: RecordPlan) -> ConflictReport | None:
-    return conflict_report_of(plan)
+    return report_of_overwritten(plan)
 
 
 def chosen(**kinds: Any) -> dict[str, FieldPlan]:
@@ -347,7 +344,7 @@ NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
 OVERWRITTEN = draft(item=item(contact()), lost_updates=[lost_update()])
-REPORT = after(confirm_losses, builders.board(), OVERWRITTEN).lost_updates
+REPORT = after(confirm_losses, builders.board(), OVERWRITTEN, ["role_title"]).lost_updates
 
 
 @pytest.mark.parametrize(
@@ -458,5 +455,6 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     hasty = copy(HASTY)
     hasty.event = at_the_first_moment
     history = builders.history(events=[hasty], writes=[wrote("Boss", "Theirs")])
-    plan = after(note_lost_updates, builders.board(), draft(history=history), NOW)
-    assert (plan.lost_updates, [type(fault) for fault in plan.event_faults]) == ([], [OverflowError])
+    plan = draft(history=history)
+    [(_, fault)] = note_lost_updates(builders.board(), plan, NOW)
+    assert (plan.lost_updates, type(fault)) == ([], OverflowError)

@@ -24,7 +24,7 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
 from sync.reconcile.pass_plan import ASSIGNING, FieldPlan, Outcome, Plan, RecordPlan
-from sync.reconcile.pass_results import changed_records
+from sync.reconcile.record_states import changed_records
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
 from tests.decide.builders import IN_SYNC, record_facts
@@ -254,7 +254,9 @@ def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
             or not entry.is_synced
             or mapping.version != 1
             or entry.outcome not in (Outcome.OPEN, Outcome.SETTLED)
-            or (mapping.key in entry.set_aside and entry.kept_events)  # the events are weighed once the read is current
+            or (
+                mapping.key in entry.doubts.set_aside and entry.doubts.kept_events
+            )  # the events are weighed once the read is current
         ):
             continue
         stands = (
@@ -287,7 +289,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
     records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
     for key, entry in plan.records.items():
         item_id = entry.record.monday_id or entry.link_to or (f"9{key.int}" if entry.creates else "")
-        is_ending = entry.unlink_reason or entry.lost_updates or entry.left_out_after_pass or entry.set_aside
+        is_ending = entry.unlink_reason or entry.lost_updates or entry.left_out_after_pass or entry.doubts.set_aside
         is_whole = entry.is_open and entry.is_synced and not is_ending
         if is_whole and (entry.item is not None or entry.creates):
             items[item_id] = item = item_after(world, entry, item_id)

@@ -16,8 +16,8 @@ from sync.reconcile.decide import decide
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.pass_plan import SETTLED, Outcome
-from sync.reconcile.pass_results import complete_sync_state, sync_status
 from sync.reconcile.read_lag import set_aside, set_aside_stale_reads, wait_for_unmatched_item
+from sync.reconcile.record_states import complete_sync_state, sync_status
 from tests.decide import builders
 from tests.decide.builders import (
     ITEM,
@@ -47,8 +47,8 @@ def test_a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending()
     plan = after(set_aside, board, plan, {"notes": "Nobody emptied it."}, look_in_seconds=60)
     plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
     complete_sync_state(plan, case.facts.sync_state, NOW)
-    assert plan.sync_state.note in plan.set_aside.values()
-    assert (plan.look_in_seconds, plan.sync_state.blocked_fields) == (7, {})
+    assert plan.sync_state.note in plan.doubts.set_aside.values()
+    assert (plan.doubts.look_in_seconds, plan.sync_state.blocked_fields) == (7, {})
     undecided = {key for key, field in plan.fields.items() if field.decision.action == "undecided"}
     assert undecided == {"role_title", "notes"}
     assert plan.sync_state.base == case.facts.sync_state.base
@@ -69,8 +69,8 @@ def look(
     before = history(events=events or [], writes=writes or [])
     read = draft(record, item=item(record, role_title=shown), sync_state=sync_state | state, history=before)
     plan = after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read)
-    assert bool(plan.look_in_seconds) is ("role_title" in plan.set_aside)
-    return plan.look_in_seconds
+    assert bool(plan.doubts.look_in_seconds) is ("role_title" in plan.doubts.set_aside)
+    return plan.doubts.look_in_seconds
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_can_t_be_read_is_not_stale() -> None:
     unread = Reading.unknown("role_title", "text", "hidden")
     shown = replace(item(contact()), values={"role_title": unread})
     read = draft(item=shown, history=history(writes=[wrote("Boss")]))
-    assert not after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read).set_aside
+    assert not after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read).doubts.set_aside
 
 
 PHONE = {"column_id": "phone", "column_type": "phone"}
@@ -233,7 +233,7 @@ def test_a_phone_as_webhooks_send_it_names_another_number_unless_its_digits_are_
     event.event = replace(event.event, value={"phone": reported}, previous_value={"phone": replaced})
     case = builders.field_facts(history=history(events=[event]), agreed={"phone": agreed})
     plan = after(set_aside_stale_reads, case.of_pass, case.plan)
-    assert bool(plan.set_aside) is stale
+    assert bool(plan.doubts.set_aside) is stale
 
 
 @pytest.mark.parametrize(("here", "set_aside_keys"), [("Ours", set()), ("Boss", {"role_title"})])
@@ -244,7 +244,7 @@ def test_sync_now_sends_what_was_changed_in_npd_over_an_edit_that_is_not_shown(
     claim = builders.claim(case.facts.record, Cause.PERSON, by_name=True)
     pushed = changed(case.plan, facts=replace(case.facts, claim=claim, events=(LATER,)))
     plan = after(set_aside_stale_reads, case.of_pass, pushed)
-    assert plan.set_aside.keys() == set_aside_keys
+    assert plan.doubts.set_aside.keys() == set_aside_keys
 
 
 # --- the table of docs/reference/merge/stale-cells.md -----------------------------------------------------------------
@@ -272,7 +272,7 @@ def decided(reported: str, agreed: str | None, shown: str, here: str) -> str:
     )
     items = BatchItems(linked={ITEM: item(role_title=shown)})
     [plan] = decide(PassFacts(board, NOW, records=(record,), items=items)).records.values()
-    return "waits" if "role_title" in plan.set_aside else str(plan.fields["role_title"].decision.action)
+    return "waits" if "role_title" in plan.doubts.set_aside else str(plan.fields["role_title"].decision.action)
 
 
 WITHOUT_BASE = {"nothing": "agreed", "push": "conflict", "pull": "conflict"}
@@ -308,7 +308,7 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
     plan = after(set_aside_stale_reads, case.of_pass, plan)
     assert plan.item
     assert plan.item.group_id == shown
-    assert plan.kept_events == (set() if shown else {moved.pk})
+    assert plan.doubts.kept_events == (set() if shown else {moved.pk})
     unmatched = replace(item(), group_id="old")
     assert bool(wait_for_unmatched_item(case.of_pass, case.facts.claim, unmatched, [moved])) is not bool(shown)
 

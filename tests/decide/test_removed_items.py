@@ -17,7 +17,7 @@ from sync.reconcile.missing.removed_items import (
     by_whom,
     decide_removed_item,
     removed_state,
-    unlink_for_new_item,
+    settle_removed_item,
 )
 from sync.reconcile.pass_plan import LostUpdate, Outcome, Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts
@@ -131,7 +131,7 @@ def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy
 def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(contact(role_title="Director")), policy)
     assert (plan.act, options(plan)) == (NOTHING, ["create_item", "delete_record", "unlink"])
-    (edit,) = plan.edits
+    (edit,) = plan.removal.edits
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Boss", None)
 
 
@@ -146,7 +146,7 @@ def unread(role: str = "Boss", state: str = "archived", **of_role: Any) -> tuple
 def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, edited: list[str]) -> None:
     facts, on = unread(role, problem="Its column is gone.", problem_code=ColumnProblem.MISSING)
     plan = decide(facts, UNLINK, on=on)
-    assert [(edit.key, edit.monday) for edit in plan.edits] == [(key, None) for key in edited]
+    assert [(edit.key, edit.monday) for edit in plan.removal.edits] == [(key, None) for key in edited]
     assert plan.act == (NOTHING if edited else UNLINK)
 
 
@@ -154,23 +154,23 @@ def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, ed
 def test_an_unshown_value_of_a_column_is_asked_about_but_is_no_edit(policy: RemovedItemPolicy) -> None:
     facts, on = unread()
     plan = decide(facts, policy, on=on)
-    (edit,) = plan.edits
+    (edit,) = plan.removal.edits
     expected = (NOTHING, "role_title", "Boss", "Boss", None)
     assert (plan.act, edit.key, edit.npd, edit.base, edit.monday) == expected
     assert "can't be read" in edit.reason
-    assert ("Edited since" in plan.removal, "can't be read" in plan.removal) == (False, True)
+    assert ("Edited since" in plan.removal.sentence, "can't be read" in plan.removal.sentence) == (False, True)
 
 
 @pytest.mark.parametrize("differs", [{"state": "moved"}, {"direction": "npd_to_monday"}])
 def test_an_unread_cell_counts_only_where_it_could_hold_an_edit(differs: dict[str, Any]) -> None:
     """Another board has other columns; a field that only flows to Monday is NPD's."""
     facts, on = unread(**differs)
-    assert decide(facts, on=on).edits == ()
+    assert decide(facts, on=on).removal.edits == ()
 
 
 def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None:
     facts = removal(sync_state={"base": {"role_title": base("Boss") | {"remote": {"text": 5}}}})
-    (edit,) = decide(facts, DELETE).edits
+    (edit,) = decide(facts, DELETE).removal.edits
     assert "not known any more" in edit.reason
 
 
@@ -196,7 +196,7 @@ def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
         shown = item(record, unknown=["notes"] if cell is None else [], notes=cell or "", state="archived")
         sync_state = {"base": {"role_title": base("Boss"), **agreed}}
         plan = decide(removal(record, item=shown, sync_state=sync_state), policy)
-        assert [edit.key for edit in plan.edits] == ["notes"] * is_edited, row
+        assert [edit.key for edit in plan.removal.edits] == ["notes"] * is_edited, row
         assert not is_edited or plan.act == NOTHING
 
 
@@ -207,7 +207,7 @@ def test_a_waiting_relation_never_reached_monday_nor_would_one_that_is_skipped(c
     entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw}
     sync_state = {"base": {"role_title": base("Boss")}, "blocked_fields": {"organization": entry}}
     facts = removal(contact(organization=acme), sync_state=sync_state)
-    assert [edit.key for edit in decide(facts, DELETE).edits] == edited
+    assert [edit.key for edit in decide(facts, DELETE).removal.edits] == edited
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -237,7 +237,7 @@ def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy
     )
     plan = decide(removal(state="missing", sync_state={"removed_passes": 2}), policy)
     assert (plan.sync_state.removed_passes, plan.act, options(plan)) == (3, NOTHING, ["create_item", "unlink"])
-    assert plan.removal.startswith("Monday doesn't show the item of “Ann” any more")
+    assert plan.removal.sentence.startswith("Monday doesn't show the item of “Ann” any more")
 
 
 # there | on another board | as gone from this board, but said so: ask
@@ -247,7 +247,7 @@ def test_what_monday_hides_is_asked_about_after_some_passes_never_deleted(policy
 def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(state="moved"), policy)
     assert (plan.act, options(plan)) == (NOTHING, ["create_item", "delete_record", "unlink"])
-    assert plan.removal.startswith("The item “Ann” is on another board now (2).")
+    assert plan.removal.sentence.startswith("The item “Ann” is on another board now (2).")
 
 
 # What the record's direction, NPD's other records and an automation allow.
@@ -289,7 +289,7 @@ def test_of_a_record_without_sync_nothing_is_sent() -> None:
 def test_a_choice_is_carried_out_whatever_was_edited(act: RemovedItemPolicy) -> None:
     conflict = decided(act, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
-    assert (plan.act, plan.is_chosen, by_whom(plan)) == (act, True, "as somebody decided")
+    assert (plan.act, plan.removal.is_chosen, by_whom(plan.removal)) == (act, True, "as somebody decided")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def with_payload(case: Removal, **payload: Any) -> Removal:
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
-    assert (plan.act, plan.is_chosen) == (CREATE, True)
+    assert (plan.act, plan.removal.is_chosen) == (CREATE, True)
     unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
@@ -327,7 +327,7 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 @pytest.mark.parametrize(("facts", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
 def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(facts: Removal, lost: list[Any]) -> None:
     plan = decide(with_payload(facts, **{RECREATE_KEY: True}))
-    lines = [line for line in after(unlink_for_new_item, board(), plan).log if line.kind == "overridden"]
+    lines = [line for line in after(settle_removed_item, board(), plan).log if line.kind == "overridden"]
     assert [(line.key, line.values["before"]) for line in lines] == lost
 
 
@@ -359,9 +359,9 @@ def approved(approvals: ApprovalFacts, *many: Removal, policy: RemovedItemPolicy
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
     limit = approval_facts(ApprovalKind.RECORDS, counted=1, most=2)
     (plan,) = approved(limit, removal())
-    assert (plan.act, plan.approval) == (DELETE, ApprovalState.DONE)
+    assert (plan.act, plan.removal.approval) == (DELETE, ApprovalState.DONE)
     plans = approved(limit, removal(), removal())
-    assert {(plan.act, plan.approval) for plan in plans} == {(NOTHING, ApprovalState.PENDING)}
+    assert {(plan.act, plan.removal.approval) for plan in plans} == {(NOTHING, ApprovalState.PENDING)}
     assert all("waits for approval" in plan.reason and not plan.asks_about_removal for plan in plans)
 
 
@@ -372,12 +372,12 @@ def test_a_deletion_counts_anew_where_the_record_was_restored_since_another_went
         approvals.requests[0].id = 1
         approvals.requests[0].at = at(seconds)
         (plan,) = approved(approvals, facts)
-        assert plan.approval is approval
+        assert plan.removal.approval is approval
 
 
 def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
     (plan,) = approved(approval_facts(ApprovalKind.RECORDS), removal(), policy=ASK)
-    assert plan.approval is ApprovalState.RELEASED
+    assert plan.removal.approval is ApprovalState.RELEASED
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ WORLDS = 1000 if os.environ.get("CI") == "true" else 75
 
 END = frozenset({"ending", "reason"})
 TOMBSTONE = frozenset({"new_state", "reason_code"})
-WAIT_FOR_LOOK = frozenset({"item", "set_aside", "reason", "look_in_seconds", "kept_events", "lost_updates"})
+WAIT_FOR_LOOK = frozenset({"item", "doubts", "reason", "lost_updates"})
 
 LINK = {"link_to", "creates", "item"}
 # A draft that is started anew.
-ANEW = {*END, "left_out", "log", "sync_state", "look_in_seconds", "kept_events"}
-REMOVAL = {"removal", "act", "is_chosen", "edits", "question", "approval"}
+ANEW = {*END, "left_out", "log", "sync_state", "doubts"}
+REMOVAL = {"removal", "question"}
 
 # Of the drafts of records, deleted records and unmatched items, and of the plan.
 TOUCHED = {
@@ -32,32 +32,23 @@ TOUCHED = {
     "end_without_call": {*END, "sync_state"},
     "end_unmatchable": {*END},
     "take_items_of_deleted": {"item"},
-    "wait_for_stale_items": {*END, "look_in_seconds", "kept_events"},
-    "identify_records": {*ANEW, *LINK, "waits_for_other", "question"},
-    "decide_removed_items": {*END, *REMOVAL, "unlink_reason", "lost_cells", "log", "sync_state"},
-    "apply_unlinks": {*END, "removal", "act", "is_chosen", "approval", "link_to", "creates", "unlink_reason"},
+    "wait_for_stale_items": {*END, "doubts"},
+    "identify_records": {*ANEW, *LINK, "question"},
+    "decide_removed_items": {*END, *REMOVAL, "unlink_reason", "doubts", "log", "sync_state"},
+    "apply_unlinks": {*END, "removal", "link_to", "creates", "unlink_reason"},
     "set_aside_stale_reads": {*WAIT_FOR_LOOK},
-    "hold_emptied_cells": {*WAIT_FOR_LOOK, "lost_cells", "unexplained_cells", "sync_state"},
+    "hold_emptied_cells": {*WAIT_FOR_LOOK, "sync_state"},
     "filter_item": {*END, "creates", "left_out", "left_out_after_pass", "log", "sync_state"},
-    "decide_unmatched": {
-        *ANEW,
-        *LINK,
-        *REMOVAL,
-        *WAIT_FOR_LOOK,
-        "items",
-        "lost_cells",
-        "unexplained_cells",
-        "left_out_after_pass",
-    },
+    "decide_unmatched": {*ANEW, *LINK, *REMOVAL, *WAIT_FOR_LOOK, "items", "left_out_after_pass"},
     "decide_deleted_records": {
-        *(*END, *TOMBSTONE, "act", "approval", "question", "edits", "lost_cells", "log", "sync_state")
+        *(*END, *TOMBSTONE, "act", "approval", "question", "edits", "doubts", "log", "sync_state")
     },
     "find_possible_duplicates": {"question"},
     "take_bases": {"history", "sync_state"},
     "fill_in_fields": {*END, "fields", "sends_npd_id"},
     "keep_only_pulls": {"fields", "sends_npd_id"},
     "keep_lost_values": {"lost_updates"},
-    "throttle_write_loops": {"fields", "log", "loops"},
+    "throttle_write_loops": {"fields", "log"},
     "request_approvals": {"new_requests", "open_requests", "outdated_requests", "fields", "log"},
     "note_unshown_edits": {"log"},
     "note_dropped_edits": {"log"},

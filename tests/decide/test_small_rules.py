@@ -13,7 +13,7 @@ from sync.reconcile.decide import end_unmatchable, end_without_call
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.gather import column_findings
 from sync.reconcile.missing.removed_items import apply_unlinks, cleared_columns
-from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan
+from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, Removal
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, NOW, after, base, board, contact, draft, facts, item, mapping, plain
 from tests.support.words import said
@@ -82,12 +82,10 @@ def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPo
     record_plan = RecordPlan(
         settled(payload={UNLINK_KEY: "Mary"}),
         ending=Ending(Outcome.SETTLED),
-        removal="It was deleted.",
-        act=act,
-        approval=ApprovalState.DONE,
+        removal=Removal("It was deleted.", act=act, approval=ApprovalState.DONE),
     )
     [plan] = after(apply_unlinks, None, Plan({record_plan.id: record_plan})).records.values()
-    assert (plan.act, plan.approval, plan.unlink_reason) == ("", None, "Mary unlinked it")
+    assert (plan.removal, plan.unlink_reason) == (None, "Mary unlinked it")
 
 
 def shown(kind: str = "text", *, column: str = "role_title", known: bool = True) -> Item:

@@ -43,7 +43,7 @@ def throttled(record_facts: RecordFacts, read: str = "AUTOMATIC", limit: int = L
 
 
 def planned(*arguments: Any, **differs: Any) -> WriteLoop | None:
-    return throttled(*arguments, **differs).loops.get("role_title")
+    return throttled(*arguments, **differs).fields["role_title"].loop
 
 
 def is_blocked(plan: RecordPlan) -> bool:
@@ -69,7 +69,7 @@ def test_each_of_our_writes_counts_once() -> None:
 
 def test_a_rewrite_within_the_hour_is_counted_with_who_did_it() -> None:
     plan = throttled(before(loop(-4_000, -600, by="Ann"), events=(edit("AUTOMATIC"),)))
-    counted = plan.loops["role_title"]
+    counted = plan.fields["role_title"].loop
     assert [entry["write"] for entry in counted.times] == ["write -600", str(WRITE.pk)]
     assert (counted.by, counted.throttled_until, is_blocked(plan), words(plan)) == ("Tom on Monday", None, False, [])
     unheard = planned(before(loop(-600, by="Ann"), events=(edit("AUTOMATIC", column_id="notes"),)))
@@ -89,7 +89,7 @@ def test_a_rewrite_within_the_hour_is_counted_with_who_did_it() -> None:
 )
 def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int, waits: timedelta | None) -> None:
     plan = throttled(before(stored), limit=limit)
-    counted = plan.loops["role_title"]
+    counted = plan.fields["role_title"].loop
     assert counted.throttled_until == (None if waits is None else NOW + waits)
     assert counted.throttle_count == stored.throttle_count + (waits is not None)
     assert is_blocked(plan) is bool(words(plan)) is (waits is not None)
@@ -98,7 +98,7 @@ def test_a_loop_is_throttled_for_longer_each_time(stored: WriteLoop, limit: int,
 def test_what_is_throttled_is_not_sent_and_everything_else_goes_on() -> None:
     waits = loop(-600, throttled_until=at(60), throttle_count=1)
     waiting = throttled(before(waits, write=None))
-    assert (waiting.loops["role_title"] is waits, words(waiting), is_blocked(waiting)) == (True, [], True)
+    assert (waiting.fields["role_title"].loop is waits, words(waiting), is_blocked(waiting)) == (True, [], True)
     assert planned(before(waits, write=None), send_raw=None) is None, "nothing would be sent"
     over = loop(-600, throttled_until=at(-60), throttle_count=1)
     assert planned(before(over, write=None)) is None, "its pause is over"
@@ -117,5 +117,5 @@ RESOLVED = {"resolved_conflict": OpenConflict(contact().pk, ConflictKind.FIELDS,
 )
 def test_it_ends(record_facts: RecordFacts, read: str, differs: dict[str, Any]) -> None:
     plan = throttled(record_facts, read, **differs)
-    assert (plan.loops["role_title"].times, is_blocked(plan), words(plan)) == ([], False, [])
+    assert (plan.fields["role_title"].loop.times, is_blocked(plan), words(plan)) == ([], False, [])
     assert planned(before(loop(-3_500)), read="Boss") is None, "not yet"

@@ -660,7 +660,7 @@ def test_an_import_is_one_act_that_its_undo_takes_back(browser: Client, person: 
     assert "2 values" not in browser.get(undo).content.decode()
     activity = words_of(browser.get("/admin/sync/activityline/").content.decode())
     assert f"{MADE} 5 records Partly undone" in activity
-    assert "Undid an import of 4 records. Show each Restore…" in activity
+    assert "Undid the import of “people.csv”: 4 records. Show each Restore…" in activity
 
 
 def test_what_an_import_made_and_others_point_at_stays(browser: Client) -> None:

@@ -113,4 +113,4 @@ def test_items_are_kept_or_removed_after_a_page_that_says_what_becomes_of_them(
     assert "Ann (deleted)" in pages["approve"]
     home = words_of(browser.get("/admin/").content.decode())
     assert "Items would be removed on Monday" in home
-    assert "mary deleted 1 contact in NPD. Together with" in home
+    assert "mary deleted it in NPD. Together with" in home

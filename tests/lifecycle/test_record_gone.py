@@ -11,6 +11,7 @@ from sync.models import ActivityLine, BoardLink, Intent, SyncMetadata, SyncQueue
 from sync.outbox import enqueue
 from sync.records.tombstones import restore_by_person
 from tests.admin import states
+from tests.admin.test_records import words_of
 from tests.lifecycle.conftest import choose
 from tests.support.world import World
 
@@ -79,6 +80,18 @@ def edited_there(world: World) -> tuple[str, Any]:
     contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="note")
     world.edit(contact, "role_title", "Director")
     return deleted(world, contact)
+
+
+def test_whoever_deleted_records_is_named_though_one_is_asked_about(world: World) -> None:
+    browser = world.browser(world.administrator("ada"))
+    contacts = world.linked_together(3, role_title="Buyer")
+    world.edit(contacts[0], "role_title", "Director")
+    keys = [str(contact.pk) for contact in contacts]
+    browser.post("/admin/npd/contact/", {"action": "delete_selected", "_selected_action": keys, "post": "yes"})
+    world.work()
+    assert question(contacts[0].pk)
+    activity = words_of(browser.get("/admin/sync/activityline/?kind=delete").content.decode())
+    assert "Deleted 3 contacts in NPD." in activity
 
 
 def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(world: World, pat: Any) -> None:

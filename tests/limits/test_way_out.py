@@ -191,4 +191,4 @@ def test_a_person_is_told_when_monday_is_asked_next(monday_answers: responses.Re
     next_try = MondayAccount.objects.get().stopped_until
     assert next_try
     next_time = due_time(next_try, sync_now())
-    assert probes.still_stopped_sentence() == f"Monday still doesn't answer. Next try at {next_time}."
+    assert probes.still_stopped_sentence() == f"Monday still doesn't answer. Next attempt at {next_time}."

@@ -47,7 +47,7 @@ def remark(plan: RecordPlan) -> Any:
 
 def found(plan: RecordPlan) -> tuple[Any, ...]:
     """All that settling found out about a field."""
-    return plan.values, base_of(plan), remark(plan), plan.log, plan.outcome, plan.new_jobs
+    return plan.values, base_of(plan), remark(plan), plan.log, plan.outcome, plan.is_overtaken
 
 
 SENT = {"send_raw": {"role_title": "Boss"}}
@@ -102,7 +102,7 @@ def test_what_monday_fills_into_a_new_item_is_read_again() -> None:
 
 
 def test_a_push_without_an_answer_moves_nothing() -> None:
-    assert found(settled(Action.PUSH, **SENT)) == ({}, None, None, [], Outcome.SETTLED, [])
+    assert found(settled(Action.PUSH, **SENT)) == ({}, None, None, [], Outcome.SETTLED, False)
 
 
 def test_a_pull_writes_the_record_and_moves_the_base() -> None:
@@ -114,7 +114,7 @@ def test_a_pull_writes_the_record_and_moves_the_base() -> None:
 def test_a_field_that_waits_keeps_the_base_that_its_intents_left(reason: dict[str, Any]) -> None:
     base = {"local": {"role_title": "Old"}, "remote": "Old"}
     result = settled(Action.PULL, base=base, **TAKEN, **reason)
-    assert found(result) == ({}, base, None, [], Outcome.SETTLED, [])
+    assert found(result) == ({}, base, None, [], Outcome.SETTLED, False)
 
 
 UNKNOWN = Unknown("It can't be read.")

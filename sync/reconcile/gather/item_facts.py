@@ -180,7 +180,7 @@ def _count_by_kind(records: list[models.Model]) -> str:
 def approval_facts(
     facts: PassFacts,
     changed: Sequence[pass_plan.RecordPlan],
-    deleted: Sequence[pass_plan.RecordPlan],
+    deleted: Sequence[pass_plan.DeletedPlan],
     planned_requests: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
@@ -194,7 +194,7 @@ def approval_facts(
 
 
 def facts_about_emptied(
-    board: BoardContext, records: Sequence[pass_plan.RecordPlan]
+    board: BoardContext, records: Sequence[pass_plan.EntityPlan]
 ) -> tuple[dict[UUID, Sequence[WebhookEvent]], frozenset[UUID]]:
     """Return all stored events about these records' items, and the records with a cell emptied without a word.
 

@@ -278,7 +278,7 @@ def creator_of(events: Iterable[WebhookEvent]) -> str:
 
 
 def with_related(
-    facts: PassFacts, plan: pass_plan.Plan, with_items: Sequence[pass_plan.RecordPlan], off_board: Collection[str]
+    facts: PassFacts, plan: pass_plan.Plan, with_items: Sequence[pass_plan.EntityPlan], off_board: Collection[str]
 ) -> PassFacts:
     """Load the related records that the rules may look up, and display names for the linked items.
 

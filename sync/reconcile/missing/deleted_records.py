@@ -8,7 +8,7 @@ makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
 The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from datetime import datetime
 from uuid import UUID
@@ -103,7 +103,7 @@ def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
         return
     linked_now = assigned_items(plan)
     for deleted in planned:
-        deleted.lost_cells = cells_that_nobody_emptied(facts, deleted)
+        deleted.doubts.lost_cells = cells_that_nobody_emptied(facts, deleted)
         decide_deleted(facts, deleted, linked_now)
     approve_item_removals(planned, facts.approvals)
 
@@ -191,7 +191,7 @@ def _end_after_our_removal(
 def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> None:
     """Apply a person's choice if the item's values are unchanged, or the policy if nobody edited the item.
 
-    Open conflicts about fields don't stop it: `deletion_reports` closes them.
+    Open conflicts about fields don't stop it: settling closes them.
     """
     facts = plan.facts
     policy = board.link.deleted_record_policy
@@ -225,8 +225,9 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
         reason = TombstoneReason.QUESTION_RESTORED
         again = True
     item_name = f"“{plan.item.name}”" if plan.item else Message("its_item")
-    # Without a line: the conflict adds one to the history.
-    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=None, record=str(facts.record), item=item_name)
+    # So that the activity says who deleted it, before any answer. Later only the conflict adds lines.
+    kind = None if facts.tombstone.reason_code else ActivityKind.DELETE
+    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=kind, record=str(facts.record), item=item_name)
     removing = acts.DELETE_ITEM if policy == acts.DELETE_ITEM else acts.ARCHIVE_ITEM
     label = Message(f"label_{removing}_again" if again else f"label_{removing}")
     options = [
@@ -293,7 +294,7 @@ def edited_cells(
     """
     edits: list[reports.FieldConflict] = []
     for mapping in board.mapped:
-        tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.lost_cells
+        tells_nothing = mapping.problem_code == choices.ColumnProblem.MISSING or mapping.key in plan.doubts.lost_cells
         if tells_nothing or field_plan.direction_of(plan, mapping) not in directions:
             continue
         converter = board.converter(mapping, plan.record)
@@ -336,6 +337,7 @@ def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[Ap
     return [
         plan.approval_request(
             choices.ApprovalKind.ITEMS,
+            plan.approval,
             Message("approval_of_item", record=str(plan.record)),
             {"record": str(plan.record)},
         )
@@ -430,22 +432,6 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
         removed_since=sync_state.removed_since,
         remote_state=sync_state.remote_state if conflicts or not is_stored else "",
     )
-
-
-def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictReport]:
-    """Yield the reports about a deleted record for the store of conflicts."""
-    facts = plan.facts
-    if plan.question is not None:
-        yield plan.question
-    for conflict in facts.conflicts if plan.is_settled else ():
-        if conflict.kind != ConflictKind.DELETE:
-            why = Message("record_was_deleted")
-            yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
-        elif plan.question is None:
-            is_carried_out = plan.restores or plan.reason_code in (*_BY_US, TombstoneReason.UNLINKED)
-            applied = {reports.RECORD_KEY: plan.reason} if facts.choice and is_carried_out else {}
-            item_id = conflict.monday_item_id
-            yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
 
 
 def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:

@@ -8,7 +8,7 @@ Implements, of docs/reference/merge/record-and-item.md:
   sides nobody knows whether they are the same
 - D23 of removed-and-deleted.md: if an unlinked record syncs again, a person is asked whether it gets back its item.
 
-`Gatherer.find_items` searches the board by NPD ID and match key; `identify` chooses among what was found.
+`Gatherer.find_items` searches the board by NPD ID and match key; `choose_item` chooses among what was found.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
             _take_own_item(facts.board, record_plan, facts.items.linked.get(record_plan.record.monday_id))
     if not without_item:
         return
-    identify_without_item(facts, without_item)
+    choose_items(facts, without_item)
     answered = answers.answered_items(facts, plan)
     for record_plan in without_item:
         candidates = record_plan.question.candidates if record_plan.question else ()
@@ -60,7 +60,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
             record_plan.start_anew(answers.ANSWERED)
 
 
-def identify_without_item(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
+def choose_items(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """Decide about every record without an item; assign no item twice.
 
     The oldest record comes first, as in the set-up's plan. If several records have one match key, only the first gets a
@@ -79,7 +79,7 @@ def identify_without_item(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan
         record = plan.record
         wants_new_item = plan.facts.wants_new_item
         key = field_values.match_key_of_record(board, record)
-        identify(facts, plan, by_npd_id, by_match_key, owners)
+        choose_item(facts, plan, by_npd_id, by_match_key, owners)
         if plan.link_to is not None:
             owners[plan.link_to] = plan.id
         elif plan.creates and key and not wants_new_item and record.sync_direction != SyncDirection.MONDAY_TO_NPD:
@@ -87,18 +87,20 @@ def identify_without_item(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan
             if first is not record:
                 reason = Message("other_comes_first", other=str(first), key=board.match_label)
                 plan.creates = False
-                plan.waits_for_other = True
-                plan.end(pass_plan.Outcome.DEFERRED, reason, reason=reason, wait_seconds=SEARCH_SECONDS)
+                plan.reason = reason
+                plan.ending = pass_plan.Ending(
+                    pass_plan.Outcome.DEFERRED, reason, SEARCH_SECONDS, is_behind_another=True
+                )
 
 
-def identify(
+def choose_item(
     facts: PassFacts,
     plan: pass_plan.RecordPlan,
     by_npd_id: ItemsByText,
     by_match_key: ItemsByText,
     owners: Mapping[str, UUID],
 ) -> None:
-    """Decide about a record without an item; `owners` are the records that have the items by now."""
+    """Choose its item among those with its NPD ID or match key; `owners` are the records that have them by now."""
     board = facts.board
     record = plan.record
     wants_new_item = plan.facts.wants_new_item
@@ -127,25 +129,31 @@ def identify(
     unread = [*by_npd_id.get(None, ()), *(item for item in hits if field_values.npd_id_of(board, item) is None)]
     if unread:
         plan.end_settled(Message("npd_id_of_item_unreadable", item=unread[0].name))
-    elif not hits and wants_new_item:
-        plan.creates = True
-    elif not hits:
-        _identify_unknown(facts, plan, owners)
     elif len(hits) == 1 and owners.get(hits[0].id, record.pk) == record.pk:
         _link(plan, hits[0])
+    elif hits:
+        _ask_which(facts, plan, hits, owners)
+    elif wants_new_item:
+        plan.creates = True
     else:
-        owner_ids = {owners[item.id] for item in hits if item.id in owners}
-        duplicates = [facts.unedited[key] for key in sorted(owner_ids) if key in facts.unedited]
-        question = questions.which_item(board, record, hits, owners, duplicates)
-        if duplicates:
-            shown = {str(duplicate.pk): field_values.record_values(board, duplicate) for duplicate in duplicates}
-            before = next((conflict for conflict in plan.facts.conflicts if conflict.seeks_item), None)
-            questions.name_edits(board, question, shown, before)
-        _ask(plan, question, "answer_or_make_unique")
+        _create_or_ask(facts, plan, owners)
 
 
-def _identify_unknown(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping[str, UUID]) -> None:
-    """Decide about a record with whose NPD ID or match key no item was found."""
+def _ask_which(facts: PassFacts, plan: pass_plan.RecordPlan, hits: Sequence[Item], owners: Mapping[str, UUID]) -> None:
+    """Ask which of these items is the record's, or whether it is the same as a record that was made from one."""
+    board = facts.board
+    owner_ids = {owners[item.id] for item in hits if item.id in owners}
+    duplicates = [facts.unedited[key] for key in sorted(owner_ids) if key in facts.unedited]
+    question = questions.which_item(board, plan.record, hits, owners, duplicates)
+    if duplicates:
+        shown = {str(duplicate.pk): field_values.record_values(board, duplicate) for duplicate in duplicates}
+        before = next((conflict for conflict in plan.facts.conflicts if conflict.seeks_item), None)
+        questions.name_edits(board, question, shown, before)
+    _ask(plan, question, "answer_or_make_unique")
+
+
+def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping[str, UUID]) -> None:
+    """Have an item created, as none has the record's NPD ID or match key; ask first if it may have one all the same."""
     board = facts.board
     record = plan.record
     if (unlinked := facts.unlinked.get(record.pk)) is not None:

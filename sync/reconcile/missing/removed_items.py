@@ -53,7 +53,7 @@ def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     linked = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
     removed = [record_plan for record_plan in linked if removed_state(facts.board, record_plan)]
     for record_plan in removed:
-        record_plan.lost_cells = cells_that_nobody_emptied(facts, record_plan)
+        record_plan.doubts.lost_cells = cells_that_nobody_emptied(facts, record_plan)
         decide_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
     if removed:
         approve_deletions(removed, facts.approvals)
@@ -92,54 +92,72 @@ def decide_removed_item(
 ) -> None:
     """Decide what happens to a record with a removed item: it waits, an act is carried out, or a person is asked."""
     state = removed_state(board, plan)
-    sync_state = plan.sync_state
-    seen_since = sync_state.removed_since if sync_state.remote_state in OFF_BOARD_STATES else None
-    since = seen_since or now
-    # How many passes in a row have found it in this state, including this one.
-    passes = (sync_state.removed_passes or 0) + 1 if seen_since and sync_state.remote_state == state else 1
-    sync_state.removed_since = since
-    sync_state.removed_passes = passes
-    sync_state.remote_state = state
-    sentence = plan.removal = removal_sentence(plan, state, facts.actor)
+    sentence = removal_sentence(plan, state, facts.actor)
+    plan.removal = pass_plan.Removal(sentence)
+    is_first_pass = _note_state(plan, state, now)
     if not plan.record.may_sync:
         plan.end_settled(sentences(sentence, Message("nothing_sent")))
         return
-    is_first_pass = since == now
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
         plan.add_lines(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
-    quiet_seconds = board.settings.removed_item_quiet_seconds
-    wait = quiet_seconds - (now - since).total_seconds()
-    if state == MISSING and passes < PASSES_BEFORE_ASKING and not plan.facts.is_asked_about_removal:
-        wait = max(wait, quiet_seconds)
+    wait = _seconds_to_wait(board, plan, now)
     if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
         detail = sentences(sentence, Message("nothing_changed_or_sent"))
         plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
-        return
-    plan.edits = edits_since_agreed(board, plan)
-    plan.removal = sentences(sentence, *_what_was_edited(board, plan.edits))
+    else:
+        _act_or_ask(board, plan, plan.removal, facts)
+
+
+def _note_state(plan: pass_plan.RecordPlan, state: str, now: datetime) -> bool:
+    """Note how its item is gone, since when, and in how many passes in a row; return whether this is the first one."""
+    sync_state = plan.sync_state
+    was_gone = sync_state.remote_state in OFF_BOARD_STATES and sync_state.removed_since is not None
+    is_same = was_gone and sync_state.remote_state == state
+    sync_state.removed_passes = (sync_state.removed_passes or 0) + 1 if is_same else 1
+    sync_state.removed_since = sync_state.removed_since if was_gone else now
+    sync_state.remote_state = state
+    return sync_state.removed_since == now
+
+
+def _seconds_to_wait(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> float:
+    """Return the rest of the quiet time; an item that isn't shown has to be missed by several passes, too."""
+    sync_state = plan.sync_state
+    quiet_seconds = board.settings.removed_item_quiet_seconds
+    wait = quiet_seconds - (now - (sync_state.removed_since or now)).total_seconds()
+    is_missed_rarely = sync_state.remote_state == MISSING and sync_state.removed_passes < PASSES_BEFORE_ASKING
+    return max(wait, quiet_seconds) if is_missed_rarely and not plan.facts.is_asked_about_removal else wait
+
+
+def _act_or_ask(
+    board: BoardContext, plan: pass_plan.RecordPlan, removal: pass_plan.Removal, facts: RemovedItemFacts
+) -> None:
+    """Decide on an act after the quiet time, by the board's policy or as a person chose; else ask a person."""
+    state = plan.sync_state.remote_state
+    removal.edits = edits_since_agreed(board, plan)
+    removal.sentence = sentences(removal.sentence, *_what_was_edited(board, removal.edits))
     options = removal_options(board.settings, plan.record, state, facts)
-    problem = _choose_act(board, plan, facts, [option.choose for option in options])
-    if facts.is_removed_too_often and plan.act == acts.CREATE_ITEM and not plan.is_chosen:
+    problem = _choose_act(board, plan, removal, facts, [option.choose for option in options])
+    if facts.is_removed_too_often and removal.act == acts.CREATE_ITEM and not removal.is_chosen:
         # Whatever removes the item removes every new item too: a person has to decide about the record.
-        plan.removal = sentences(plan.removal, Message("removed_too_often"))
-        plan.act = ""
+        removal.sentence = sentences(removal.sentence, Message("removed_too_often"))
+        removal.act = ""
     item_id = plan.record.monday_id or ""
-    plan.question = questions.ask(plan.record, item_id, plan.removal, options, plan.edits)
+    plan.question = questions.ask(plan.record, item_id, removal.sentence, options, removal.edits)
     plan.question.reject_answer(problem)
-    if not plan.act:
-        plan.end_settled(sentences(plan.removal, Message("asked_about_removal")))
+    if not removal.act:
+        plan.end_settled(sentences(removal.sentence, Message("asked_about_removal")))
         return
-    if plan.act == acts.UNLINK:
+    if removal.act == acts.UNLINK:
         event = state if state in REPORTED_STATES else "removed"
-        plan.unlink(Message("its_item_was", event=event, by_whom=by_whom(plan)))
+        plan.unlink(Message("its_item_was", event=event, by_whom=by_whom(removal)))
     plan.end_settled("")
 
 
-def by_whom(plan: pass_plan.RecordPlan) -> Message:
+def by_whom(removal: pass_plan.Removal) -> Message:
     """Return who decided on the act about a removed item, as a phrase."""
-    return Message("as_somebody_decided" if plan.is_chosen else "as_the_setting_says")
+    return Message("as_somebody_decided" if removal.is_chosen else "as_the_setting_says")
 
 
 def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> None:
@@ -152,14 +170,15 @@ def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: Approv
     approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
     verdicts = approvals.verdicts(choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
     for plan in planned:
+        assert plan.removal is not None
         released = choices.ApprovalState.RELEASED if plan.question else None
-        may_go, plan.approval = verdicts.get((plan.id, ""), (True, released))
+        may_go, plan.removal.approval = verdicts.get((plan.id, ""), (True, released))
         if may_go:
             continue
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
         plan.question = plan.question if plan.facts.is_asked_about_removal else None
-        plan.act = ""
-        plan.end_settled(sentences(plan.removal, Message("deletion_needs_approval")))
+        plan.removal.act = ""
+        plan.end_settled(sentences(plan.removal.sentence, Message("deletion_needs_approval")))
 
 
 def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:
@@ -236,7 +255,11 @@ def removal_options(
 
 
 def _choose_act(
-    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, possible: Collection[str]
+    board: BoardContext,
+    plan: pass_plan.RecordPlan,
+    removal: pass_plan.Removal,
+    facts: RemovedItemFacts,
+    possible: Collection[str],
 ) -> str:
     """Choose a person's act if the values that they saw are unchanged; without one the policy's, if nothing was edited.
 
@@ -245,20 +268,21 @@ def _choose_act(
     problem = ""
     choice = plan.facts.resolution_for(ConflictKind.DELETE, reports.RECORD_KEY)
     if _is_recreation(plan):
-        plan.act = acts.CREATE_ITEM
-        plan.is_chosen = True
+        removal.act = acts.CREATE_ITEM
+        removal.is_chosen = True
     elif choice is None:
-        plan.act = _act_by_policy(board, plan, facts)
+        removal.act = "" if removal.edits else _act_by_policy(board, plan, facts)
     else:
-        plan.act, problem = questions.chosen_act(choice, plan.edits, possible, Message("record_edited_after_choice"))
-        plan.is_chosen = bool(plan.act)
+        edited = Message("record_edited_after_choice")
+        removal.act, problem = questions.chosen_act(choice, removal.edits, possible, edited)
+        removal.is_chosen = bool(removal.act)
         if choice.choose == acts.DELETE_RECORD and problem == questions.NOT_POSSIBLE:
             problem = facts.needed_by or problem
     # A rejected deletion is not carried out until the item is back, unless a person chooses it again later.
-    is_new_request = plan.is_chosen and not facts.is_rejection_new
-    if facts.is_deletion_rejected and plan.act == acts.DELETE_RECORD and not is_new_request:
-        plan.act = ""
-        problem = Message("deletion_not_approved") if plan.is_chosen else ""
+    is_new_request = removal.is_chosen and not facts.is_rejection_new
+    if facts.is_deletion_rejected and removal.act == acts.DELETE_RECORD and not is_new_request:
+        removal.act = ""
+        problem = Message("deletion_not_approved") if removal.is_chosen else ""
     return problem
 
 
@@ -276,7 +300,7 @@ def _act_by_policy(board: BoardContext, plan: pass_plan.RecordPlan, facts: Remov
     }
     is_forbidden = plan.record.sync_direction == forbidding_direction.get(policy)
     has_obstacle = policy == acts.DELETE_RECORD and bool(facts.needed_by or facts.loss)
-    may_act = is_surely_removed and not (asks or plan.edits or is_forbidden or has_obstacle)
+    may_act = is_surely_removed and not (asks or is_forbidden or has_obstacle)
     return policy if may_act else ""
 
 
@@ -296,7 +320,9 @@ def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple
         converter = board.converter(mapping, plan.record)
         local_raw = field_values.local_values(plan.record, mapping)
         cell: Any = field_bases.UNREAD
-        is_readable = mapping.problem_code != choices.ColumnProblem.MISSING and mapping.key not in plan.lost_cells
+        is_readable = (
+            mapping.problem_code != choices.ColumnProblem.MISSING and mapping.key not in plan.doubts.lost_cells
+        )
         if plan.item is not None and is_readable:
             cell = field_bases.cell_of(converter, mapping, plan.item)
             # Another board has other columns, so a cell that can't be read there tells nothing.
@@ -337,7 +363,7 @@ def _is_edited_in_npd(
 
 
 def compared_with_base(
-    plan: pass_plan.RecordPlan, mapping: FieldMapping, converter: Converter, item_id: str, cell: Any
+    plan: pass_plan.EntityPlan, mapping: FieldMapping, converter: Converter, item_id: str, cell: Any
 ) -> tuple[dict[str, Any] | None, FieldSides]:
     """Return a field's base, and its sides compared with that; a value that our unanswered call sent is the base."""
     base = field_bases.base_of(plan.sync_state, mapping, item_id)
@@ -371,71 +397,76 @@ def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
     return [
         record_plan.approval_request(
             choices.ApprovalKind.RECORDS,
+            record_plan.removal.approval,
             Message("approval_of_record", record=field_values.record_name(record_plan.record)),
-            {edit.key: edit.npd for edit in record_plan.edits},
+            {edit.key: edit.npd for edit in record_plan.removal.edits},
         )
         for record_plan in plan.records.values()
-        if record_plan.approval in stored
+        if record_plan.removal and record_plan.removal.approval in stored
     ]
 
 
-def deletion_must_wait(plan: pass_plan.RecordPlan, loss: str) -> bool:
+def deletion_must_wait(removal: pass_plan.Removal, loss: str) -> bool:
     """Whether other records would lose something (`loss`) by a deletion that no person chose."""
-    return bool(loss) and not plan.is_chosen
+    return bool(loss) and not removal.is_chosen
 
 
 def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
     """Take the result of the deletion; `obstacle` is why the record could not be deleted."""
+    removal = plan.removal
+    assert removal is not None
     if obstacle:
         # The person is asked again, and reads why the choice can't be carried out.
         assert plan.question is not None
         possible = [option for option in plan.question.data["options"] if option["choose"] != acts.DELETE_RECORD]
         plan.question.data = {**plan.question.data, "options": possible}
-        plan.question.reject_answer(obstacle if plan.is_chosen else "")
-        plan.act = ""
-        plan.reason = Message("not_deleted_too", removal=plan.removal, why=obstacle)
+        plan.question.reject_answer(obstacle if removal.is_chosen else "")
+        removal.act = ""
+        plan.reason = Message("not_deleted_too", removal=removal.sentence, why=obstacle)
         return
-    plan.result = Message("deleted_too", removal=plan.removal, decided_by=by_whom(plan))
-    by = plan.facts.decided_by if plan.is_chosen else ""
+    removal.result = Message("deleted_too", removal=removal.sentence, decided_by=by_whom(removal))
+    by = plan.facts.decided_by if removal.is_chosen else ""
     values = {"reason": plan.sync_state.remote_state}
-    plan.add_lines(HistoryLine(ActivityKind.DELETE, plan.result, actor=by, values=values))
+    plan.add_lines(HistoryLine(ActivityKind.DELETE, removal.result, actor=by, values=values))
 
 
 def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
     """Fill in what is written for a record whose item was removed, or that is unlinked."""
     if not plan.is_settled:
         return
-    if plan.act == acts.CREATE_ITEM:
-        # The next pass creates the item, as the act of the person who asked for it or of the board's setting.
-        job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
-        if plan.is_chosen:
-            job |= {"cause": choices.Cause.PERSON, "priority": choices.Priority.PERSON}
-        plan.new_jobs.append(job)
+    if plan.removal and plan.act == acts.CREATE_ITEM:
         plan.values["monday_id"] = None
-        unlink_for_new_item(board, plan)
-    item_id = plan.record.monday_id
-    if plan.unlink_reason and item_id:
+        unlink_for_new_item(board, plan, plan.removal)
+    if plan.unlinked_item_id:
         sentence = Message("unlinked", why=plan.unlink_reason)
         plan.values |= {"monday_id": None, "sync_enabled": False}
-        plan.ignored[item_id] = Message("item_unlinked", record=str(plan.record), why=plan.unlink_reason)
         plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
         plan.forget_removed_state()
         if plan.removal:
-            plan.result = Message("unlinked_by_answer")
+            plan.removal.result = Message("unlinked_by_answer")
 
 
-def unlink_for_new_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
+def creating_job(plan: pass_plan.RecordPlan, removal: pass_plan.Removal) -> dict[str, Any]:
+    """Return the job that creates a new item, as the act of the person who asked for it or of the board's setting."""
+    job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
+    if removal.is_chosen:
+        job |= {"cause": choices.Cause.PERSON, "priority": choices.Priority.PERSON}
+    return job
+
+
+def unlink_for_new_item(board: BoardContext, plan: pass_plan.RecordPlan, removal: pass_plan.Removal) -> None:
     """Unlink a record that is to get a new item; the next pass looks for one or creates it.
 
     The old base stays in the sync state: it belongs to the old item, and counts again if that item is linked again.
     """
-    plan.result = Message("recreated")
-    actor = "" if plan.is_chosen else by_whom(plan)
-    values = {"again": not plan.is_chosen, "reason": plan.sync_state.remote_state}
-    plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentences(plan.removal, plan.result), actor=actor, values=values))
+    removal.result = Message("recreated")
+    sentence = sentences(removal.sentence, removal.result)
+    actor = "" if removal.is_chosen else by_whom(removal)
+    values = {"again": not removal.is_chosen, "reason": plan.sync_state.remote_state}
+    plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=actor, values=values))
     if _is_recreation(plan):
         # Nobody is asked about the edits on Monday that go with the old item: the history keeps them.
-        missed = {edit.key for edit in plan.edits if edit.reason == MISSED_EDIT}
+        missed = {edit.key for edit in removal.edits if edit.reason == MISSED_EDIT}
         why = Message("left_with_that")
         plan.add_lines(*edits_removed_with_item(board, plan, missed, plan.history.events, why).values())
     plan.forget_removed_state()

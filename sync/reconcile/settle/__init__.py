@@ -28,19 +28,20 @@ from sync.clock import SyncNow
 from sync.fields.field_values import ACTIVE
 from sync.fields.lookups import load_board
 from sync.kernel import db, grouped
+from sync.kernel.acts import CREATE_ITEM
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action
 from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import pass_plan, pass_results
+from sync.reconcile import conflict_reports, pass_plan, record_states
 from sync.reconcile.changes import settle_record
 from sync.reconcile.facts import CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.questions import quoted_names
-from sync.reconcile.missing.removed_items import deletion_must_wait, take_deletion_result
+from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
 from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
@@ -103,7 +104,8 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     if facts.claimed_linked_items:
         # A webhook may have listed the item as unmatched while it was being linked.
         item_links.clear_unmatched(run.entity_type, facts.claimed_linked_items)
-    items_and_deletions.end_tombstones(run, [plan.records[record_id] for record_id in locked])
+    plans_there = {record_id: record_plan for record_id, record_plan in plan.records.items() if record_id in locked}
+    items_and_deletions.end_tombstones(run, plans_there.values())
     for record_plan in plan.records.values():
         if record_plan.answer.is_name_only and record_plan.answer.item is not None:
             record_plan.end(pass_plan.Outcome.RELEASED, Message("other_fields_follow"))
@@ -116,23 +118,26 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     rests_on_settings = writes_npd or any(record_plan.removal for record_plan in plan.records.values())
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
-    for record_id, record_plan in plan.records.items():
-        settle_record(facts, record_plan, locked.get(record_id), pause, board_now)
+    for record_id in plan.records.keys() - plans_there.keys():
+        if (item := plan.records[record_id].answer.item) is not None:
+            # The record was deleted while its item was being created: note the item on its tombstone.
+            tombstones.set_late_item(run.entity_type, record_id, item.id)
+    for record_id, record_plan in plans_there.items():
+        settle_record(facts, record_plan, locked[record_id], pause, board_now)
         if failure := _write_record(record_plan):
             record_plan.start_anew(failure)
     # Depends on which plans still apply: the requests for approval that end, and the lost values that are logged.
-    requests_to_end = list(ended_requests(plan))
+    requests_to_end = list(ended_requests(plan.open_requests, plans_there))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
             line = HistoryLine(ActivityKind.APPROVAL, Message("approval_over", request=request.label), request.key)
 
             plan.records[request.entity_id].add_lines(line)
-    for record_plan in plan.records.values():
-        if record_plan.is_there:
-            record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
-            record_plan.add_lines(*record_plan.lines_about_lost_values)
+    for record_plan in plans_there.values():
+        record_plan.sync_state.seen = seen_after(record_plan, run.board.settings, facts.now)
+        record_plan.add_lines(*record_plan.lines_about_lost_values)
     pass_run.store_approvals(run, facts, planned, requests_to_end)
-    _write_dependent_rows(run, facts, list(plan.records.values()), sync_states)
+    _write_dependent_rows(run, facts, list(plan.records.values()), list(plans_there.values()), sync_states)
 
 
 def _write_record(plan: pass_plan.RecordPlan) -> pass_plan.Ending | None:
@@ -141,10 +146,10 @@ def _write_record(plan: pass_plan.RecordPlan) -> pass_plan.Ending | None:
     Return how it ends instead if nothing of its plan applies.
     """
     record = plan.record
-    deletes = plan.deletes and plan.is_there
+    deletes = plan.deletes
     if deletes:
         obstacle, loss = deletion_obstacles(record)
-        if deletion_must_wait(plan, loss):
+        if plan.removal and deletion_must_wait(plan.removal, loss):
             return pass_plan.Ending(pass_plan.Outcome.RELEASED, CHANGED)
         if obstacle:
             take_deletion_result(plan, obstacle)
@@ -175,42 +180,35 @@ def _write_dependent_rows(
     run: pass_run.PassRun,
     facts: PassFacts,
     plans: Sequence[pass_plan.RecordPlan],
+    plans_there: Sequence[pass_plan.RecordPlan],
     sync_states: Mapping[str, SyncMetadata],
 ) -> None:
     """Write the rows that depend on the records, for all records together; `sync_states` are locked.
 
-    Statuses come last, because they depend on the jobs that are still open.
+    `plans_there` are those of records that were not deleted meanwhile. Statuses come last, because they depend on the
+    jobs that are still open.
     """
-    plans_there = [record_plan for record_plan in plans if record_plan.is_there]
     existing = [record_plan for record_plan in plans_there if not record_plan.is_deleted]
-    for record_plan in plans:
-        item = record_plan.answer.item
-        if not record_plan.is_there and item is not None:
-            # The record was deleted while its item was being created: note the item on its tombstone.
-            tombstones.set_late_item(run.entity_type, record_plan.id, item.id)
-        for job in record_plan.new_jobs:
-            run.enqueue([record_plan.id], **job)
-        for item_id, reason in record_plan.ignored.items():
-            item_links.ignore_item(run.entity_type, item_id, record_plan.id, reason)
+    _leave_items_and_queue(run, plans_there)
     pass_run.store_write_loops(run, facts, plans_there)
     # Before the jobs end: ending a job closes requests that were carried out, and rejects the choices that are still
     # stored if a record has failed for the last time.
     for record_plan in plans_there:
         duplicates.add_shown_values(run.board, record_plan)
-    reports = [report for record_plan in plans_there for report in pass_results.conflict_reports(record_plan)]
+    reports = [report for record_plan in plans_there for report in conflict_reports.conflict_reports(record_plan)]
     for report in reports:
         _add_editors(run, report)
     save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        pass_results.complete_sync_state(record_plan, before, facts.now)
+        record_states.complete_sync_state(record_plan, before, facts.now)
         record_plan.sync_state.pk = before.pk
         record_plan.sync_state.sync_batch_id = run.batch_id
         record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
         record_plan.sync_state.api_calls_count = run.calls
     of_pass = ("sync_batch_id", "sync_duration_ms", "api_calls_count")
-    db.update_many([record_plan.sync_state for record_plan in existing], [*pass_results.STORED, *of_pass])
+    db.update_many([record_plan.sync_state for record_plan in existing], [*record_states.STORED, *of_pass])
     _store_awaited(run, existing)
     # The items of these records are back, or they will have none, so relations to them don't wait any more.
     no_longer_awaited = []
@@ -230,6 +228,20 @@ def _write_dependent_rows(
     _finish_jobs(run, plans)
     run.store_history(plans_there)
     _write_statuses(run, existing)
+
+
+def _leave_items_and_queue(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    """Ignore the items that records are unlinked from, and queue the next pass of records that need one."""
+    for record_plan in plans:
+        if record_plan.is_overtaken:
+            # From Monday, because jobs from NPD wait while writes are stopped, and people are to be asked at once.
+            run.enqueue([record_plan.id], direction=choices.QueueDirection.TO_NPD)
+        removal = record_plan.removal
+        if removal is not None and removal.act == CREATE_ITEM and removal.result:
+            run.enqueue([record_plan.id], **creating_job(record_plan, removal))
+        if item_id := record_plan.unlinked_item_id:
+            reason = Message("item_unlinked", record=str(record_plan.facts.record), why=record_plan.unlink_reason)
+            item_links.ignore_item(run.entity_type, item_id, record_plan.id, reason)
 
 
 def _list_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
@@ -330,11 +342,11 @@ def _finish_jobs(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -
     answered = [plan for plan in plans if not plan.keeps_intent]
     pass_run.end_intents(answered, [plan for plan in settled if plan.fields])
     checked = [plan for plan in settled if plan.ending.events_checked or plan.item is not None]
-    events = [event.pk for plan in checked for event in plan.facts.events if event.pk not in plan.kept_events]
+    events = [event.pk for plan in checked for event in plan.facts.events if event.pk not in plan.doubts.kept_events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     for plan in settled:
-        if plan.look_in_seconds:
-            run.enqueue([plan.id], direction=choices.QueueDirection.TO_NPD, due_in_seconds=plan.look_in_seconds)
+        if plan.doubts.look_in_seconds:
+            run.enqueue([plan.id], direction=choices.QueueDirection.TO_NPD, due_in_seconds=plan.doubts.look_in_seconds)
     # Older failed jobs of these records are completed, superseded by the job of this pass.
     current_jobs = {
         plan.id: plan.facts.claim.jobs[0].id for plan in settled if plan.fields or plan.is_deleted or plan.unlink_reason
@@ -376,7 +388,7 @@ def _write_statuses(run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPl
     for record_plan in existing:
         key = record_plan.id
         has_open_work = key in with_open_work
-        statuses[key] = pass_results.sync_status(run.board, record_plan, has_open_work=has_open_work)
+        statuses[key] = record_states.sync_status(run.board, record_plan, has_open_work=has_open_work)
         if record_plan.left_out and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
@@ -389,6 +401,6 @@ def _write_statuses(run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPl
         run.records.filter(pk__in=record_ids).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         stored = SyncMetadata.objects.of(run.entity_type, record_ids)
-        stored.update(sync_status=pass_results.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
+        stored.update(sync_status=record_states.SYNC_STATE_STATUS[status], last_sync_attempt=SyncNow(), **settled_at)
     if failed := [entity_id for entity_id, status, _ in jobs if entity_id and status == choices.QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=choices.SyncStatus.FAILED)

@@ -1,6 +1,6 @@
 """Settle everything but existing records: answers about identity, unmatched items, duplicates, deleted records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,7 @@ from sync.models import (
 )
 from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import pass_plan
+from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
@@ -302,7 +302,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
     finished = [deleted for deleted in settled if deleted.is_settled]
     ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
-    save_reports([report for deleted in settled for report in deleted_records.deletion_reports(deleted)])
+    save_reports([report for deleted in settled for report in conflict_reports.deletion_reports(deleted)])
     for deleted in settled:
         deleted_records.take_lines_and_landed_intents(deleted)
     run.store_history(settled)
@@ -314,7 +314,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
 
 
-def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPlan]) -> None:
     """Leave the second items of deleted records to people, and have them listed."""
     ignored_items = []
     for plan in (plan for plan in plans if plan.record.monday_id):
@@ -329,7 +329,7 @@ def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPl
     run.enqueue_items(sorted(row.item_id for row in ignored_items))
 
 
-def end_tombstones(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
+def end_tombstones(run: pass_run.PassRun, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """End the tombstones of records that were created again under the same id."""
     created = [plan.id for plan in plans if any(job.operation != choices.UPDATE for job in plan.facts.claim.jobs)]
     if created:
@@ -348,7 +348,7 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
         is_reported = removed_as in REPORTED_STATES
         state = choices.TombstoneState(removed_as) if is_reported else choices.TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=run.entity_type, entity_id=plan.id).update(
-            state=state, note=plan.result, reason_code="", settled_at=SyncNow()
+            state=state, note=plan.removal and plan.removal.result, reason_code="", settled_at=SyncNow()
         )
     AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=ids).delete()
     open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]

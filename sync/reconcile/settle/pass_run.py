@@ -13,7 +13,6 @@ from sync.choices import ActivityKind
 from sync.clock import SyncNow
 from sync.fields.field_values import BoardContext, field_of
 from sync.kernel import grouped
-from sync.kernel.acts import CREATE_ITEM
 from sync.kernel.db import run_sql
 from sync.merge import Action
 from sync.models import (
@@ -68,7 +67,7 @@ class PassHistory:
     """The activity rows of one pass; NPD's history is read only for lines that need it."""
 
     def __init__(
-        self, board: BoardContext, plans: Sequence[pass_plan.RecordPlan], batch_id: UUID, read_request_id: str
+        self, board: BoardContext, plans: Sequence[pass_plan.EntityPlan], batch_id: UUID, read_request_id: str
     ) -> None:
         model = board.model
         self.people = board.settings.people
@@ -86,7 +85,7 @@ class PassHistory:
     def rows(self) -> list[ActivityLine]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
-    def _row(self, line: HistoryLine, plan: pass_plan.RecordPlan) -> ActivityLine:
+    def _row(self, line: HistoryLine, plan: pass_plan.EntityPlan) -> ActivityLine:
         """Return the row of a line, with its actor and, as its cause, all that led to it."""
         claim = plan.facts.claim
         field_plan = plan.fields.get(line.key)
@@ -119,9 +118,7 @@ class PassHistory:
                 cause["deletion"] = Message("quoted", quote=deletion.message)
             elif deletion.request:
                 cause["act"] = deletion.request
-        is_recreation = plan.act == CREATE_ITEM
-        is_of_new_item = plan.creates and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE)
-        if is_of_new_item or (is_recreation and line.kind is ActivityKind.UNLINKED):
+        if plan.makes_item and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED):
             # A new item is the act of whoever asked for it, else of who saved the record last.
             cause["made"] = True
             actor = str(claim.payload.get("by") or line.actor)
@@ -151,7 +148,7 @@ class PassHistory:
     def _editors(
         self,
         line: HistoryLine,
-        plan: pass_plan.RecordPlan,
+        plan: pass_plan.EntityPlan,
         field_plan: pass_plan.FieldPlan,
         events: Sequence[ItemEvent],
     ) -> tuple[dict[str, Any], str]:
@@ -222,7 +219,7 @@ class PassRun:
         )
         ActivityLine.objects.bulk_create(fold_alike([entry]))
 
-    def store_history(self, plans: Sequence[pass_plan.RecordPlan]) -> None:
+    def store_history(self, plans: Sequence[pass_plan.EntityPlan]) -> None:
         history = PassHistory(self.board, plans, self.batch_id, self.read_request_id)
         ActivityLine.objects.bulk_create(fold_alike(history.rows()))
 
@@ -261,10 +258,10 @@ def store_approvals(
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     released = choices.ApprovalState.RELEASED
-    removed = {pk: record_plan for pk, record_plan in plan.records.items() if record_plan.removal}
+    removed = {pk: record_plan.removal for pk, record_plan in plan.records.items() if record_plan.removal}
     rejected = [pk for pk in removed if facts.removed_item_facts[pk].is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, record_plan in removed.items() if record_plan.approval == released]
+    reopened = [pk for pk, removal in removed.items() if removal.approval == released]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     rejected_deletions = deletions.filter(entity_id__in=rejected)
@@ -298,9 +295,13 @@ def _end_requests(requests: models.QuerySet[ApprovalRequest], state: str, from_s
 def store_write_loops(run: PassRun, facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
     """Store the counted rewrites, delete loops that are over, and queue passes for when throttling ends."""
     settled = [record_plan for record_plan in plans if record_plan.is_settled]
-    loops = [loop for record_plan in settled for loop in record_plan.loops.values()]
+    loops = [
+        field_plan.loop for record_plan in settled for field_plan in record_plan.fields.values() if field_plan.loop
+    ]
     for record_plan in settled:
-        if over := [key for key, loop in record_plan.loops.items() if not loop.times]:
+        if over := [
+            key for key, field_plan in record_plan.fields.items() if field_plan.loop and not field_plan.loop.times
+        ]:
             WriteLoop.objects.filter(entity_type=run.entity_type, entity_id=record_plan.id, key__in=over).delete()
     WriteLoop.objects.bulk_create(
         [loop for loop in loops if loop.times and loop._state.adding],  # only those that this pass has counted
@@ -371,7 +372,7 @@ _UPDATE_APPLIED = """
 """
 
 
-def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass_plan.RecordPlan]) -> None:
+def end_intents(answered: Iterable[pass_plan.EntityPlan], settled: Sequence[pass_plan.EntityPlan]) -> None:
     """Store the answers of intents with their items, and end the older intents of settled records."""
     applied = [(plan.answer.intent, plan) for plan in answered if plan.answer.intent and plan.answer.item]
     if applied:
@@ -387,7 +388,7 @@ def end_intents(answered: Iterable[pass_plan.RecordPlan], settled: Sequence[pass
         # Those that took effect, as Monday's value or an event shows.
         confirmed = {intent.pk for field_plan in plan.fields.values() for intent in field_plan.confirmed}
         for intent in plan.facts.intents:
-            if not plan.set_aside.keys().isdisjoint(intent.values):
+            if not plan.doubts.set_aside.keys().isdisjoint(intent.values):
                 continue  # whether it took effect isn't known yet
             landed = intent.pk in confirmed or intent.pk in plan.landed_by_event
             state = IntentState.CONFIRMED if landed else IntentState.VOID

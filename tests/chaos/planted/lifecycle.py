@@ -47,3 +47,13 @@ def _takes_over(right: Wrong, rule: Any) -> Any:
         rule.facts = replace(rule.facts, duplicate_of=first, original_item=taken)
         return rule._assign(hits[0], f"Linked with {hits[0]}.")
     return right(rule)
+
+
+@plant(
+    "sentence_without_code",
+    "what people read is stored as it reads, without its code",
+    acts.delete_record,
+    "sync.words.message:as_text",
+)
+def _stores_words(right: Wrong, message: str) -> str:
+    return right(str(message))

@@ -34,7 +34,7 @@ def _gives_up_unseen(right: Wrong, document: UnansweredDocument) -> list[CreateP
     return [CreatePlan(intent, Fate.VOID) for intent in document.intents]
 
 
-@also_at("create_retried_without_look_up", "sync.reconcile.missing.identity:identify")
+@also_at("create_retried_without_look_up", "sync.reconcile.missing.identity:choose_item")
 def _makes_it_anew(right: Wrong, facts: Any, plan: RecordPlan, named: Any, keyed: Any, owners: Any) -> Any:
     tried = Intent.objects.filter(entity_id=plan.id, item_id="").exclude(state=IntentState.REJECTED).exists()
     return right(facts, plan, {} if tried else named, {} if tried else keyed, owners)

@@ -1,30 +1,25 @@
-"""A record's sync state, status and conflict reports after a pass, and whether they differ from what is stored.
-
-If its sync is off, or the filter leaves it out (it is not `is_synced`), all its open conflicts close with that reason
-(`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it returns.
+"""A record's sync state and status after a pass, and whether a pass would change anything that is stored.
 
 Implements docs/reference/merge/sync-status.md.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from copy import copy
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
-from sync.fields.field_values import ACTIVE, BoardContext
+from sync.fields.field_values import BoardContext
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action
 from sync.models import SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, is_blocking
-from sync.reconcile import lost_updates, pass_plan, resolutions
+from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import direction_of, is_kept_different
 from sync.reconcile.restraints import ended_requests
-from sync.words.message import Message, sentences
 
 # What a pass stores of a sync state, beside its own duration and calls.
 STORED = (
@@ -89,7 +84,7 @@ def _blocked_fields(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datet
             else:
                 entry[KEPT_BY].pop(KEPT_REMOTE, None)
         blocked[key] = entry
-    return blocked | {key: entry for key, entry in before.blocked_fields.items() if key in plan.set_aside}
+    return blocked | {key: entry for key, entry in before.blocked_fields.items() if key in plan.doubts.set_aside}
 
 
 def _comparable(value: Any) -> Any:
@@ -101,17 +96,20 @@ def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) ->
     """Return the record's open conflicts: by kind, the keys of its fields, or the question about the record."""
     if not plan.is_synced:
         return {}
-    lost_fields = lost_updates.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
+    lost_fields = conflict_reports.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
     conflicts = {kind: fields for kind, fields in before.items() if kind != ConflictKind.OVERWRITTEN}
     if plan.removal:
         # Only the question about the record is decided again; conflicts about fields stay.
         conflicts.pop(ConflictKind.DELETE, None)
         if plan.asks_about_removal:
-            conflicts[ConflictKind.DELETE] = [plan.removal]
+            conflicts[ConflictKind.DELETE] = [plan.removal.sentence]
     else:
-        if plan.fields or plan.asks_which_item or plan.waits_for_other:
+        if plan.fields or plan.asks_which_item or plan.ending.is_behind_another:
             conflicts = {}  # this pass compared the fields, or searched for the item
-        fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
+        fields = [
+            *(conflict.key for conflict in conflict_reports.fields_in_conflict(plan)),
+            *conflict_reports.undecided_fields(plan),
+        ]
         if fields:
             conflicts[ConflictKind.FIELDS] = fields
         if not plan.open_questions:
@@ -166,7 +164,7 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
     The time of a pass alone is no change. Records in `with_jobs` may have events, an open intent and the status pending
     because of their job.
     """
-    ended = [request for request, _ in ended_requests(plan)]
+    ended = [request for request, _ in ended_requests(plan.open_requests, plan.records)]
     changed = {request.entity_id for request in (*plan.new_requests, *plan.outdated_requests, *ended)}
     for key, record_plan in plan.records.items():
         if key not in changed and not _is_at_rest(facts, record_plan, has_job=key in with_jobs):
@@ -185,7 +183,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
         or (ends_rows and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
-        or any(loop is not plan.history.loops.get(key) for key, loop in plan.loops.items())
+        or any(field.loop and field.loop is not plan.history.loops.get(key) for key, field in plan.fields.items())
     )
 
 
@@ -212,135 +210,3 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
     status = sync_status(facts.board, settled, has_open_work=False)
     sync_state_status = SyncStatus.FAILED if plan.facts.has_failed_job else SYNC_STATE_STATUS[status]
     return has_job or (status, sync_state_status) == (plan.record.sync_status, before.sync_status)
-
-
-def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
-    """Yield one report for every kind of conflict that this pass opened, keeps or ends."""
-    yield from _removed_item_reports(plan)
-    if plan.is_deleted:
-        for conflict in plan.facts.conflicts:
-            if conflict.kind != ConflictKind.DELETE:
-                reason = Message("record_was_deleted")
-                yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
-        return
-    yield from _field_reports(plan)
-    if (undo_report := resolutions.undo_report(plan)) is not None:
-        yield undo_report
-    if (report := lost_updates.conflict_report_of(plan)) is not None:
-        yield report
-    yield from _identity_reports(plan)
-
-
-def _removed_item_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
-    """Open, keep or close the question about a record whose item is gone.
-
-    While the question is open, choices for fields are rejected, and their conflict stays.
-    """
-    if plan.question is not None and plan.asks_about_removal:
-        yield plan.question
-        detail = Message("choice_item_removed")
-        for conflict in plan.facts.conflicts:
-            if conflict.kind == ConflictKind.FIELDS and conflict.resolutions:
-                rejections = dict.fromkeys(conflict.resolutions, detail)
-                yield plan.conflict_report(
-                    ConflictKind.FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejections
-                )
-        return
-    question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.DELETE), None)
-    reason = _why_question_ended(plan) if question else ""
-    if question and reason:
-        applied = {reports.RECORD_KEY: reason} if plan.result and plan.is_chosen else {}
-        yield plan.conflict_report(ConflictKind.DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
-
-
-def _why_question_ended(plan: pass_plan.RecordPlan) -> str:
-    """Return why the question about the record is closed; empty if it stays open."""
-    if plan.result:
-        return plan.result
-    if plan.unlink_reason:
-        return Message("record_was_unlinked")
-    if not plan.is_synced:
-        return plan.off_reason
-    is_active = plan.item is not None and plan.sync_state.remote_state == ACTIVE
-    return Message("item_is_back") if is_active and not plan.removal else ""
-
-
-def _field_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
-    """Open, keep or close the conflict about the record's fields, with the choices that were applied or undone."""
-    conflicts = () if plan.left_out else fields_in_conflict(plan)
-    applied = plan.applied_choices(ConflictKind.FIELDS)
-    undo_results = resolutions.undo_results(plan, ConflictKind.FIELDS)
-    open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
-    if not (conflicts or undo_results or (open_keys and (plan.fields or not plan.is_synced))):
-        return
-    if not plan.is_synced:
-        closing_reason = plan.off_reason
-    elif lost_updates.replaced_values(plan):
-        closing_reason = Message("column_replaced")
-    else:
-        # It is about fields whose conflict ended without a person.
-        ended_keys = [key for key in open_keys if key not in applied] or open_keys
-        decisions = [plan.fields[key].decision for key in ended_keys if key in plan.fields]
-        synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
-        unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
-        resolved = Message("resolved_by_rule", rules=list(dict.fromkeys(synced))) if synced else ""
-        left = [Message("left_by_rule", rule=reason) for reason in dict.fromkeys(unsynced)]
-        closing_reason = sentences(resolved, *left) or Message("both_the_same")
-    yield plan.conflict_report(
-        ConflictKind.FIELDS,
-        fields=conflicts,
-        undecided=() if plan.left_out else undecided_fields(plan),
-        applied=applied,
-        rejected=plan.rejected_choices(ConflictKind.FIELDS),
-        closing_reason=closing_reason,
-        inverse={key: resolutions.inverse_of(plan, plan.fields[key]) for key in applied},
-        undo_results=undo_results,
-    )
-
-
-def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
-    """Return the fields in conflict now, also those whose choice could not be applied yet."""
-    conflicts = []
-    for field_plan in plan.fields.values():
-        if field_plan.conflict:
-            conflicts.append(field_plan.conflict)
-        elif field_plan.resolved_kind == ConflictKind.FIELDS and ConflictKind.FIELDS not in field_plan.applied:
-            conflicts.append(resolutions.as_conflict(field_plan))
-    return (*conflicts, *resolutions.reopened_conflicts(plan, ConflictKind.FIELDS))
-
-
-def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
-    """Return the fields in conflict that this pass could not decide; their conflicts and choices stay."""
-    open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
-    decided = {conflict.key for conflict in fields_in_conflict(plan)} if open_keys else set()
-    undecided = []
-    for key in open_keys:
-        field_plan = plan.fields.get(key)
-        entry = plan.sync_state.blocked_fields.get(key, {})
-        if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
-            continue
-        if field_plan.blocked_reason or field_plan.decision.is_left_out or key in plan.set_aside:
-            undecided.append(key)
-    return tuple(undecided)
-
-
-def _identity_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
-    """Report the open questions about identity, and their answers.
-
-    They ask which item is the record's, or whether another record is the same person.
-    """
-    asked_item = None
-    if plan.question is not None and plan.question.kind == ConflictKind.IDENTITY:
-        asked_item = plan.question.monday_item_id
-        yield plan.question
-    # No question is left where this pass links, creates or asks for another item, or where the record needs none.
-    needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.asks_which_item
-    has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
-    for conflict in plan.open_questions:
-        item_id = conflict.monday_item_id
-        is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
-        is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
-        is_over = needs_none or is_known or is_owned
-        if item_id != asked_item and is_over:
-            reason = plan.left_out or Message("item_is_known")
-            yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)

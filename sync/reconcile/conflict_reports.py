@@ -1,0 +1,377 @@
+"""What a pass reports about conflicts to the store (conflicts/store.py): which are opened, kept or closed, and why.
+
+If a record's sync is off, or the filter leaves it out (it is not `is_synced`), all its open conflicts close with that
+reason (`off_reason`), and choices that were stored in them end; bases stay, so what differs is found again when it
+returns.
+
+Implements what docs/reference/merge/conflicts.md says about conflicts that open and close, and C3 there: how long
+*overwritten* keeps its values: until a person resolves it, whatever later passes read.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from conflicts import reports
+from conflicts.reports import ConflictKind
+from sync.choices import ActivityKind, TombstoneReason
+from sync.fields.field_values import ACTIVE
+from sync.merge import Action
+from sync.monday.conversion import UnknownValue
+from sync.reconcile import pass_plan, resolutions
+from sync.reconcile.field_plan import is_kept_different
+from sync.words.message import Message, sentences
+
+_UNDO_UNMAPPED = Message("undo_unmapped")
+
+
+def conflict_reports(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
+    """Yield one report for every kind of conflict that this pass opened, keeps or ends."""
+    yield from _reports_about_removal(plan)
+    if plan.is_deleted:
+        yield from _close_with_record(plan)
+        return
+    for report in (_report_of_fields(plan), _report_of_undo_requests(plan), report_of_overwritten(plan)):
+        if report is not None:
+            yield report
+    yield from _reports_about_identity(plan)
+
+
+def _close_with_record(plan: pass_plan.EntityPlan) -> Iterator[reports.ConflictReport]:
+    """Close the conflicts of a record that was deleted, without the question about its deletion."""
+    for conflict in plan.facts.conflicts:
+        if conflict.kind != ConflictKind.DELETE:
+            reason = Message("record_was_deleted")
+            yield plan.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=reason)
+
+
+def deletion_reports(plan: pass_plan.DeletedPlan) -> Iterator[reports.ConflictReport]:
+    """Yield the reports about a record that was deleted before this pass."""
+    if plan.question is not None:
+        yield plan.question
+    if not plan.is_settled:
+        return
+    yield from _close_with_record(plan)
+    for conflict in plan.facts.conflicts if plan.question is None else ():
+        if conflict.kind == ConflictKind.DELETE:
+            carried_out = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED, TombstoneReason.UNLINKED)
+            is_carried_out = plan.restores or plan.reason_code in carried_out
+            applied = {reports.RECORD_KEY: plan.reason} if plan.facts.choice and is_carried_out else {}
+            item_id = conflict.monday_item_id
+            yield plan.conflict_report(ConflictKind.DELETE, item_id, applied=applied, closing_reason=plan.reason)
+
+
+def _reports_about_removal(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
+    """Open, keep or close the question what becomes of a record whose item is gone."""
+    if plan.question is not None and plan.asks_about_removal:
+        yield plan.question
+        # While it is open, choices for fields are rejected, and their conflict stays.
+        for conflict in plan.facts.conflicts:
+            if conflict.kind == ConflictKind.FIELDS and conflict.resolutions:
+                rejected = dict.fromkeys(conflict.resolutions, Message("choice_item_removed"))
+                yield plan.conflict_report(
+                    ConflictKind.FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejected
+                )
+        return
+    question = next((conflict for conflict in plan.facts.conflicts if conflict.kind == ConflictKind.DELETE), None)
+    if question is None:
+        return
+    removal = plan.removal
+    applied = {}
+    if removal is not None and removal.result:
+        reason = removal.result
+        applied = {reports.RECORD_KEY: reason} if removal.is_chosen else {}
+    elif plan.unlink_reason:
+        reason = Message("record_was_unlinked")
+    elif not plan.is_synced:
+        reason = plan.off_reason
+    elif removal is None and plan.item is not None and plan.sync_state.remote_state == ACTIVE:
+        reason = Message("item_is_back")
+    else:
+        return  # it stays open
+    yield plan.conflict_report(ConflictKind.DELETE, question.monday_item_id, applied=applied, closing_reason=reason)
+
+
+def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
+    """Open, keep or close the conflict about the record's fields, with the choices that were applied or undone."""
+    conflicts = () if plan.left_out else fields_in_conflict(plan)
+    applied = plan.applied_choices(ConflictKind.FIELDS)
+    undone = undo_results(plan, ConflictKind.FIELDS)
+    open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
+    if not (conflicts or undone or (open_keys and (plan.fields or not plan.is_synced))):
+        return None
+    if not plan.is_synced:
+        closing_reason = plan.off_reason
+    elif replaced_values(plan):
+        closing_reason = Message("column_replaced")
+    else:
+        # It is about fields whose conflict ended without a person.
+        ended_keys = [key for key in open_keys if key not in applied] or open_keys
+        decisions = [plan.fields[key].decision for key in ended_keys if key in plan.fields]
+        synced = [decision.reason for decision in decisions if decision.action in (Action.PUSH, Action.PULL)]
+        unsynced = [decision.reason for decision in decisions if decision.action is Action.NOTHING and decision.reason]
+        resolved = Message("resolved_by_rule", rules=list(dict.fromkeys(synced))) if synced else ""
+        left = [Message("left_by_rule", rule=reason) for reason in dict.fromkeys(unsynced)]
+        closing_reason = sentences(resolved, *left) or Message("both_the_same")
+    return plan.conflict_report(
+        ConflictKind.FIELDS,
+        fields=conflicts,
+        undecided=() if plan.left_out else undecided_fields(plan),
+        applied=applied,
+        rejected=plan.rejected_choices(ConflictKind.FIELDS),
+        closing_reason=closing_reason,
+        inverse={key: _inverse_of(plan, plan.fields[key]) for key in applied},
+        undo_results=undone,
+    )
+
+
+def fields_in_conflict(plan: pass_plan.RecordPlan) -> tuple[reports.FieldConflict, ...]:
+    """Return the fields in conflict now, also those whose choice could not be applied yet."""
+    conflicts = []
+    for field_plan in plan.fields.values():
+        if field_plan.conflict:
+            conflicts.append(field_plan.conflict)
+        elif field_plan.resolved_kind == ConflictKind.FIELDS and ConflictKind.FIELDS not in field_plan.applied:
+            conflicts.append(resolutions.as_conflict(field_plan))
+    return (*conflicts, *_reopened_fields(plan, ConflictKind.FIELDS))
+
+
+def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
+    """Return the fields in conflict that this pass could not decide; their conflicts and choices stay."""
+    open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
+    decided = {conflict.key for conflict in fields_in_conflict(plan)} if open_keys else set()
+    undecided = []
+    for key in open_keys:
+        field_plan = plan.fields.get(key)
+        entry = plan.sync_state.blocked_fields.get(key, {})
+        if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
+            continue
+        if field_plan.blocked_reason or field_plan.decision.is_left_out or key in plan.doubts.set_aside:
+            undecided.append(key)
+    return tuple(undecided)
+
+
+def _report_of_undo_requests(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
+    """Return the report that closes all undo requests of a record that can't be synced; None if nothing closes them.
+
+    Requests about single fields are reported with their conflict's own kind.
+    """
+    if all(conflict.kind != reports.KIND_UNDO for conflict in plan.facts.conflicts):
+        return None
+    reason = ""
+    if not plan.is_synced:
+        reason = sentences(plan.off_reason, Message("nothing_restored"))
+    elif plan.asks_about_removal:
+        reason = Message("undo_item_removed")
+    return plan.conflict_report(reports.KIND_UNDO, closing_reason=reason) if reason else None
+
+
+def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
+    """Return the report about overwritten edits: new fields, and choices that were applied or rejected.
+
+    It also has the values that were lost with a replaced column.
+    """
+    closing_reason = _closing_reason(plan)
+    if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
+        return plan.conflict_report(ConflictKind.OVERWRITTEN, closing_reason=closing_reason)
+    if not plan.is_settled or plan.left_out:
+        return None
+    fields = [
+        reports.FieldConflict(
+            line.key,
+            npd=line.values["after"] or None,
+            base=None,
+            monday=line.values["before"] or None,
+            reason=line.sentence,
+        )
+        for line in plan.lines_about_lost_values
+        if line.kind == ActivityKind.OVERWRITTEN
+    ]
+    fields += replaced_values(plan)
+    for key, field_plan in plan.fields.items():
+        # After a stale choice, the conflict shows the current value.
+        resolution = plan.facts.resolution_for(ConflictKind.OVERWRITTEN, key)
+        rejection = field_plan.rejected.get(ConflictKind.OVERWRITTEN)
+        if resolution and rejection == resolutions.STALE_RESOLUTION:
+            current = field_plan.display_local(field_plan.local_raw) or None
+            fields.append(reports.FieldConflict(key, npd=current, base=None, monday=resolution.monday))
+    keys = {conflict.key for conflict in fields}
+    reopened = _reopened_fields(plan, ConflictKind.OVERWRITTEN)
+    again = [*reopened, *_overruled_values(plan)]
+    fields += [conflict for conflict in again if conflict.key not in keys]
+    # Also choices whose value both sides had already.
+    applied = plan.applied_choices(ConflictKind.OVERWRITTEN) | {
+        key: field_plan.display_local(field_plan.local_raw) or None
+        for key, field_plan in plan.fields.items()
+        if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
+        and field_plan.decision.action is Action.AGREED
+        and not field_plan.blocked_reason
+    }
+    rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
+    undone = undo_results(plan, ConflictKind.OVERWRITTEN)
+    unmapped = dict.fromkeys(_unmapped_fields(plan), Message("field_unmapped"))
+    if not (fields or applied or rejected or undone or unmapped):
+        return None
+    return plan.conflict_report(
+        ConflictKind.OVERWRITTEN,
+        fields=fields,
+        applied=applied,
+        rejected=rejected,
+        inverse={key: _inverse_of(plan, plan.fields[key]) for key in applied if key in plan.fields},
+        undo_results=undone,
+        ended=unmapped,
+    )
+
+
+def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
+    """Return the fields whose lost value waits for a person after this pass."""
+    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
+    if _closing_reason(plan):
+        return []
+    report = report_of_overwritten(plan)
+    if report is None:
+        return list(dict.fromkeys(waiting))
+    still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
+    return list(dict.fromkeys([*still_waiting, *(conflict.key for conflict in report.fields)]))
+
+
+def replaced_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
+    """Return Monday's values of open conflicts that were lost with a replaced column.
+
+    A person is asked about such a value once, if neither side has it any more.
+    """
+    facts = plan.facts
+    replaced: list[reports.FieldConflict] = []
+    conflicts = [conflict for conflict in facts.conflicts if conflict.kind == ConflictKind.FIELDS]
+    if not conflicts or not plan.is_settled or _closing_reason(plan):
+        return replaced
+    waiting = facts.open_fields(ConflictKind.OVERWRITTEN)
+    for conflict in conflicts:
+        for key in conflict.fields:
+            field_plan = plan.fields.get(key)
+            lost_value = conflict.monday.get(key)
+            if not lost_value or field_plan is None or field_plan.resolved_conflict or key in waiting:
+                continue
+            if not resolutions.is_column_replaced(plan, field_plan):
+                continue
+            if not field_plan.is_agreed and field_plan.conflict is None:
+                continue
+            monday = field_plan.conflict.monday if field_plan.conflict else None
+            if lost_value not in (field_plan.npd_value_after, monday):
+                reason = Message("value_was_replaced", label=field_plan.mapping.label, value=lost_value)
+                npd = field_plan.npd_value_after
+                replaced.append(reports.FieldConflict(key, npd=npd, base=None, monday=lost_value, reason=reason))
+    return replaced
+
+
+def _unmapped_fields(plan: pass_plan.RecordPlan) -> list[str]:
+    """Return the fields in the conflict that are no longer mapped, so that no pass can apply a choice for them."""
+    return [key for key in plan.facts.open_fields(ConflictKind.OVERWRITTEN) if plan.fields and key not in plan.fields]
+
+
+def _closing_reason(plan: pass_plan.RecordPlan) -> str:
+    """Return why nobody is asked about overwritten edits any more; empty if somebody may be."""
+    if plan.off_reason:
+        return plan.off_reason
+    if not (plan.record.monday_id or plan.link_to):
+        return Message("has_no_item")
+    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
+    all_unmapped = waiting and set(_unmapped_fields(plan)) == set(waiting)
+    return Message("all_unmapped") if all_unmapped else ""
+
+
+def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.ConflictReport]:
+    """Report the open questions about identity, and their answers.
+
+    They ask which item is the record's, or whether another record is the same person.
+    """
+    asked_item = None
+    if plan.question is not None and plan.question.kind == ConflictKind.IDENTITY:
+        asked_item = plan.question.monday_item_id
+        yield plan.question
+    # No question is left where this pass links, creates or asks for another item, or where the record needs none.
+    needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.asks_which_item
+    has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
+    for conflict in plan.open_questions:
+        item_id = conflict.monday_item_id
+        is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
+        is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
+        is_over = needs_none or is_known or is_owned
+        if item_id != asked_item and is_over:
+            reason = plan.left_out or Message("item_is_known")
+            yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)
+
+
+# --- people's choices, and their undo ---------------------------------------------------------------------------------
+
+
+def _inverse_of(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
+    """Return the values that undo a choice: both sides' raw values and the base, before and after it was applied."""
+    # If Monday shows what an earlier call of ours wrote, that call's intent has the value before it.
+    entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
+    before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
+    return {"before": before, "after": plan.sync_state.base.get(field_plan.key)}
+
+
+def _reopened_fields(plan: pass_plan.RecordPlan, kind: str) -> list[reports.FieldConflict]:
+    """Return the fields whose resolved conflict of this kind was undone by this pass: they are in conflict again."""
+    reopened = []
+    for key, field_plan in plan.fields.items():
+        request = field_plan.resolved_conflict
+        if request is None or request.undone_kind != kind or reports.KIND_UNDO not in field_plan.applied:
+            continue
+        base = request.inverse[key]["before"]["base"] if kind == ConflictKind.FIELDS else None
+        base_text = None
+        if base:
+            with suppress(UnknownValue):
+                base_text = field_plan.converter.display(field_plan.converter.canonical_local(base["local"])) or ""
+        choice = request.resolutions[key]
+        reason = Message("resolution_undone")
+        reopened.append(reports.FieldConflict(key, choice.npd, base_text, choice.monday, reason))
+    return reopened
+
+
+def undo_results(plan: pass_plan.RecordPlan, kind: str) -> dict[str, str]:
+    """Return why each undo request about conflicts of a kind was rejected; empty texts for those carried out.
+
+    It has none for requests that wait for another pass.
+    """
+    results: dict[str, str] = {}
+    rejections = plan.rejected_choices(reports.KIND_UNDO)
+    is_planned = bool(plan.fields) and plan.is_settled
+    for conflict in plan.facts.conflicts:
+        if conflict.kind != reports.KIND_UNDO or conflict.undone_kind != kind:
+            continue
+        for key in conflict.resolutions:
+            field_plan = plan.fields.get(key)
+            if field_plan and reports.KIND_UNDO in field_plan.applied:
+                results[key] = ""
+            elif is_planned and key in rejections:
+                results[key] = rejections[key]
+            elif is_planned and field_plan is None:
+                results[key] = _UNDO_UNMAPPED
+    return results
+
+
+def _overruled_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
+    """Return the values that people's choices overruled, if their undo was rejected: they are asked about instead."""
+    kinds = {conflict.undone_kind for conflict in plan.facts.conflicts if conflict.kind == reports.KIND_UNDO}
+    rejected = {key for kind in kinds for key, reason in undo_results(plan, kind).items() if reason}
+    conflicts = []
+    for key, field_plan in plan.fields.items():
+        request = resolutions.undo_request_of(plan.facts.conflicts, key)
+        is_rejected = key in rejected and reports.KIND_UNDO in field_plan.rejected
+        if not is_rejected or request is None or not field_plan.is_agreed:
+            continue
+        choice = request.resolutions[key]
+        value_now = field_plan.npd_value_after
+        sides = [("monday", choice.monday), ("npd", choice.npd)]
+        overruled = [(side, value) for side, value in sides if side != choice.choose and (value or None) != value_now]
+        if overruled:
+            side, value = overruled[0]
+            reason = sentences(
+                Message(f"overruled_{side}"),
+                *(Message("npd_value_was", value=other or "(empty)") for _side, other in overruled[1:]),
+            )
+            conflicts.append(reports.FieldConflict(key, value_now, None, value, reason))
+    return conflicts
