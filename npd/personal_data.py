@@ -5,6 +5,7 @@ id and the time, and the item stays ignored, so the person never comes back from
 """
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -35,7 +36,7 @@ from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.item_documents import prepare_delete
 from sync.outbox.claim import acquire
 from sync.records.authors import MAX_NAME_LENGTH
-from sync.words.message import Message
+from sync.words.message import JSONWithMessages, Message, MessageField
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ OUTCOME_UNKNOWN = (
 )
 ITEM_STAYS = "Nothing was erased in NPD. Try again, or leave the item on the board."
 
+ERASED = "[erased]"
 ERASED_REASON = Message("person_erased")
 # Rows that stay, with these values: tombstones, who did what when, and which items make no record.
 KEPT: dict[type[Model], dict[str, Any]] = {
@@ -62,7 +64,7 @@ KEPT: dict[type[Model], dict[str, Any]] = {
         "settled_at": SyncNow(),
         "note": Message("because_erased"),
     },
-    LogEntry: {"object_repr": "[erased]", "change_message": ""},
+    LogEntry: {"object_repr": ERASED, "change_message": ""},
     models.IgnoredItem: {"reason": ERASED_REASON},
 }
 
@@ -212,6 +214,39 @@ def _quotes(entry: Any, person: Person) -> bool:
     return str(person.id) in text or json.dumps(person.name, ensure_ascii=False)[1:-1] in text
 
 
+def _take_name_out_of_messages(name: str) -> None:
+    """Take the person's name out of what is stored about others: a namesake's, too, for a message has no ids."""
+    stored_name = json.dumps(name, ensure_ascii=False)[1:-1]
+    for model in apps.get_models():
+        for field in model._meta.concrete_fields:
+            if isinstance(field, MessageField | JSONWithMessages):
+                rows = model._base_manager.annotate(stored=Cast(field.name, TextField()))
+                # The details of an unmatched item are the values of a message without its code.
+                taken_out = _without_name if field.name == "details" else _messages_without_name
+                for row in rows.filter(stored__contains=stored_name):
+                    value = taken_out(getattr(row, field.name), name)
+                    model._base_manager.filter(pk=row.pk).update(**{field.name: value})
+
+
+def _messages_without_name(value: Any, name: str) -> Any:
+    """Return a stored value with its messages changed, and all else as it is, such as what somebody chose."""
+    if isinstance(value, dict):
+        return {key: _messages_without_name(element, name) for key, element in value.items()}
+    if isinstance(value, list):
+        return [_messages_without_name(element, name) for element in value]
+    return _without_name(value, name) if isinstance(value, Message) else value
+
+
+def _without_name(value: Any, name: str) -> Any:
+    if isinstance(value, Message):
+        return Message(value.code, **_without_name(value.params, name))
+    if isinstance(value, dict):
+        return {key: _without_name(element, name) for key, element in value.items()}
+    if isinstance(value, list):
+        return [_without_name(element, name) for element in value]
+    return re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", ERASED, value) if isinstance(value, str) else value
+
+
 def _erase_rows(person: Person) -> int:
     # `person.rows` below needs both, which are cached here before their rows are deleted.
     item_ids = person.items
@@ -224,6 +259,7 @@ def _erase_rows(person: Person) -> int:
     for rows in person.rows():
         kept_values = KEPT.get(rows.model)
         number += rows.delete()[0] if kept_values is None else rows.update(**kept_values)
+    _take_name_out_of_messages(person.name)
     # A deleted record that had the item before is restored without it.
     models.Tombstone.objects.filter(monday_id__in=item_ids).exclude(entity_id=person.id).update(monday_id=None)
     mark = {"entity_type": person.entity_type, "reason": ERASED_REASON, "left_alone": True, "erased": True}

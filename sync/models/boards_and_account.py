@@ -114,7 +114,7 @@ class BoardLink(models.Model):
     npd_id_problem = MessageField("what is wrong with the NPD ID column", blank=True, db_default="")
     creates_held = MessageField("why nothing new is created for now", blank=True, db_default="")
     # Its members are listed in operations/setup/__init__.py.
-    setup: models.JSONField[Any, Any] = models.JSONField(
+    setup: models.JSONField[Any, Any] = JSONWithMessages(
         "the set-up that was started last: its choices, and how far it is", null=True, blank=True
     )
     # `{name, checked_at, columns: {id: {title, type, settings}}}`; a mapped column that was deleted has `gone`.

@@ -693,6 +693,16 @@ TEMPLATES: Mapping[str, str] = {
     "column_hidden": "{column} is on the board, but Monday doesn't show its values to NPD Sync's user. The field is "
     "blocked: edits are kept on both sides. Give the user the right to see the column, or choose another one on the "
     "board's page.",
+    "problem_of_board": "{board}: {problem}",
+    "field_lost_its_column": "{board}: {label} can't be synced any more: its column {column} was deleted from the "
+    "board, or doesn't fit. Restore the column, or create a new one or choose “Sync off” in the set-up (Boards, “Set "
+    "up…”).",
+    "columns_are_back": "{fields}: the column is back. Its field is synced again.",
+    "columns_are_lost": "{fields}: the column is gone, hidden or of another type. Its field is blocked.",
+    "columns_still_lost": "NPD Sync asked Monday: nothing has changed. Still blocked: {fields}.",
+    "columns_are_there": "NPD Sync asked Monday: every mapped column is there.",
+    "setup_continues": "The set-up continues by itself.",
+    "own_fault_here": "NPD Sync itself failed. Please report it with the worker's log.",
     "npd_id_missing": "The column “{title}” ({id}), which holds the NPD ID, was deleted, or is hidden from NPD Sync's "
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,

@@ -14,7 +14,7 @@ from sync.operations.comparison import compare_board
 from sync.operations.sweep import sweep_due_boards
 from sync.records.approvals import approve, reject
 from tests.reports.test_odd_answers import changing_answers, objects_in
-from tests.support.world import World
+from tests.support.world import World, staged
 
 VALUES = {"role_title": "Boss", "notes": "hello", "phone": "+442079460018"}
 
@@ -41,6 +41,13 @@ def hours_go_by(world: World, *records: Any, steps: int = 8) -> None:
         world.work(*records)
 
 
+@staged
+def linked_for_hours(world: World) -> Contact:
+    ann = world.linked("Ann", **VALUES)
+    hours_go_by(world, steps=4)
+    return ann
+
+
 def nothing_is_lost(*people: Contact) -> None:
     for person in people:
         person.refresh_from_db()
@@ -57,8 +64,7 @@ def move_away_and_back(world: World, *people: Contact, pause: Callable[[], Any] 
         world.sandbox.act("move_to_board", item_id=person.monday_id, board_id=world.board_id(), group_id="topics")
 
 
-@pytest.mark.parametrize("number", [1, 12])
-@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize(("number", "stays"), [(12, False), (1, True)])
 def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, number: int, stays: bool) -> None:
     people = world.linked_together(number, **VALUES)
     hours_go_by(world, steps=4)
@@ -71,8 +77,7 @@ def test_an_item_that_was_on_another_board_gets_its_values_again(world: World, n
 
 
 def test_an_edit_that_an_item_lost_on_another_board_is_in_the_history(world: World) -> None:
-    ann = world.linked("Ann", **VALUES)
-    hours_go_by(world, steps=4)
+    ann = linked_for_hours(world)
     world.edit(ann, "role_title", "Theirs")
     move_away_and_back(world, ann)
     hours_go_by(world, ann)
@@ -104,8 +109,7 @@ def test_beyond_the_guards_number_they_wait_as_one_approval(world: World, settin
 
 @pytest.mark.parametrize("minutes", [5, 60])
 def test_cells_that_are_shown_as_empty_without_a_word_empty_nothing(world: World, minutes: int) -> None:
-    ann = world.linked("Ann", **VALUES)
-    hours_go_by(world, steps=4)
+    ann = linked_for_hours(world)
     with shown_empty(world, "role_title", "notes"):
         world.run_pass(ann)
         assert world.status(ann) == "pending"
@@ -127,8 +131,7 @@ def empty(world: World, person: Contact) -> None:
 
 @pytest.mark.parametrize("case", ["at once", "compared first", "after a pause", "after a fortnight"])
 def test_what_people_empty_arrives_with_every_webhook_lost(world: World, case: str) -> None:
-    ann = world.linked("Ann", **VALUES)
-    hours_go_by(world, steps=4)
+    ann = linked_for_hours(world)
     world.sandbox.control("webhooks", rule="drop", count=None)
     empty(world, ann)
     if case == "compared first":
@@ -162,8 +165,7 @@ def test_what_people_empty_arrives_though_the_log_is_always_empty_and_webhooks_a
 def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_somebody_emptied_it(
     world: World, is_emptied: bool
 ) -> None:
-    ann = world.linked("Ann", **VALUES)
-    hours_go_by(world, steps=4)
+    ann = linked_for_hours(world)
     world.sandbox.faults({"lag": "all", "edits": 5, "writes": 5})
     if is_emptied:
         empty(world, ann)
@@ -181,10 +183,9 @@ def test_a_save_over_a_cell_that_reads_do_not_show_as_empty_yet_asks_only_if_som
 def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item_or_a_deleted_record(
     world: World, is_deleted: bool, is_emptied: bool
 ) -> None:
+    ann = linked_for_hours(world)
     BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete_record")
-    ann = world.linked("Ann", **VALUES)
     item_id = str(ann.monday_id)
-    hours_go_by(world, steps=4)
     if is_emptied:
         world.edit(ann, "role_title", "")
     move_away_and_back(world, ann)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 from unittest.mock import patch
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -21,6 +22,7 @@ from sync.kernel.acts import NotPossible, RestoreError
 from sync.outbox.claim import acquire
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
+from sync.words.message import Message
 from tests.admin.forms import values_of
 from tests.support.world import World, mail
 
@@ -83,6 +85,19 @@ def lived(world: World, dora: User) -> Contact:
     own = {"record": str(contact.pk), "name": NAME, "fields": []}
     models.BoardLink.objects.filter(entity_type="organization").update(differences=[acme_row])
     models.BoardLink.objects.filter(entity_type="contact").update(differences=[own])
+    # What is stored about others names the person, too, in columns of messages and within JSON.
+    state = models.SyncMetadata.objects.of("organization", [acme.pk])
+    waits = Message("related_awaited", related=Message("the_related", kind="contact", name=NAME))
+    blocked = {"billing_contact": {"code": "related", "reason": waits, "column": "", "version": 1}}
+    state.update(note=Message("synced_with_that"), blocked_fields=blocked)
+    models.UnmatchedItem.objects.create(
+        entity_type="contact", item_id="900", reason_code="ambiguous", details={"names": f"“{NAME}”, “Ben”"}
+    )
+    note = Message("because_other_owner", owner=NAME)
+    models.Tombstone.objects.create(entity_type="contact", entity_id=uuid4(), state="nothing_left", note=note)
+    models.ActivityLine.objects.create(
+        entity_type="contact", entity_id=uuid4(), kind="link", sentence=Message("merged", merged="Ben", record=NAME)
+    )
     upload = Uploads()
     upload.save(f"Name,Email\n{NAME},{EMAIL}\n".encode())
     browser.post(f"/admin/npd/contact/export/?q={EMAIL}", {"format": "0", "resource": "0"})

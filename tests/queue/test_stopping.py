@@ -187,6 +187,7 @@ def test_a_wait_ends_when_the_worker_is_told_to_end() -> None:
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.processes
 def test_a_call_without_an_answer_does_not_hold_up_the_end_of_its_process() -> None:
     code = "import threading; from sync.kernel.process import call_within; call_within(0, threading.Event().wait)"
     ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, timeout=60)

@@ -31,6 +31,7 @@ assert not loaded, loaded
 """
 
 
+@pytest.mark.processes
 @pytest.mark.django_db(transaction=True)
 def test_jiras_sprints_are_kept_with_no_client_of_monday_loaded() -> None:
     examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))

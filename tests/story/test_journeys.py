@@ -1,4 +1,4 @@
-"""People at work in a real browser with everything running: who begins, undoes, is on a phone, may only resolve.
+"""People at work in a real browser with everything running: who begins, brings back, is on a phone, may only resolve.
 
 Each is played on a desktop and on a phone, and checks the main pages with axe in light and dark. The Monday morning
 after an outage is test_monday_morning.py.
@@ -21,7 +21,7 @@ from sync.models import ActivityLine
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import Hand, every_second, names_on_board, own_sandbox, sign_in, synced, worker_asleep
 from tests.support.child import Child
-from tests.support.pages import barriers, barriers_in_both_schemes, inbox_badge, press
+from tests.support.pages import barriers, barriers_in_both_schemes, inbox_badge
 from tests.support.receivers import MailServer
 from tests.support.serving import serving
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
@@ -179,43 +179,6 @@ def conditions_appear_one_after_another(page: Page) -> None:
 
 def edit(site: Site, contact: Contact, column: str, text: str) -> None:
     site.sandbox.act("edit", item_id=contact.monday_id, column_id=column, text=text)
-
-
-# Somebody who puts a value back.
-
-
-def test_a_wrong_phone_number_is_put_back_in_three_clicks(site: Site, screen: Page) -> None:
-    Contact.objects.create(name="Danuta Mathai", email="danuta@example.com", phone="+12025550188")
-    site.wait_for("she is synced", synced)
-    danuta = Contact.objects.get()
-    edit(site, danuta, "phone", "+1 202 555 0199 US")
-    site.wait_for("the wrong number came", lambda: Contact.objects.filter(phone__endswith="0199"))
-    sign_in(site, screen)
-    hand = Hand()
-
-    press(screen, "Control+k")
-    screen.keyboard.type("mathai danuta")
-    hand.click(screen.locator("#command-results-list").get_by_role("link", name=re.compile("Danuta Mathai")))
-    activity = screen.get_by_role("region", name="Activity")
-    undo = activity.get_by_role("link", name=re.compile("^Undo… ?: Phone"))
-    undo.wait_for()
-    faults = barriers_in_both_schemes(screen)
-    hand.click(undo)
-    question = screen.locator(".npd-question")
-    for number in ("0188", "0199"):
-        expect(question).to_contain_text(number)
-    faults += barriers_in_both_schemes(screen)
-    hand.click(screen.get_by_role("button", name="Put 1 value back"))
-
-    screen.get_by_text("1 value restored").wait_for()
-    expect(screen.get_by_label("Sync state")).to_contain_text("Synced")
-    activity.get_by_role("link", name=re.compile("^Redo… ?: Phone")).wait_for()
-    faults += barriers_in_both_schemes(screen)
-    assert hand.clicks == 3
-    assert not faults
-    danuta.refresh_from_db()
-    assert danuta.phone == "+12025550188"
-    assert site.sandbox.item(danuta.monday_id)["values"]["phone"].endswith("0188")
 
 
 # Somebody who unlinks and deletes too many.

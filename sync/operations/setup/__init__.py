@@ -38,7 +38,7 @@ from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
 from sync.records import authors
-from sync.words.message import of_error
+from sync.words.message import Message, of_error, reason_of, sentences
 
 log = structlog.get_logger(__name__)
 
@@ -147,17 +147,16 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
         # Not the set-up's failure: another worker or a later run continues it.
         raise
     except ActionError as why:
-        _store(lease, state=SetupState.STOPPED, problems=[str(why)])
+        _store(lease, state=SetupState.STOPPED, problems=[reason_of(why)])
     except MondayError as error:
         if error.scope in PASSING_SCOPES:
             breaker.stop_account(error)
-            _store(lease, problems=[f"{of_error(error)} The set-up continues by itself."])
+            _store(lease, problems=[sentences(of_error(error), Message("setup_continues"))])
         else:
             _store(lease, state=SetupState.STOPPED, problems=[of_error(error)])
     except Exception:  # an unknown error of one type must not delay the others
         log.exception("a set-up could not be continued", board=spec.entity_type)
-        problem = "NPD Sync itself failed. Please report it with the worker's log."
-        _store(lease, state=SetupState.STOPPED, problems=[problem])
+        _store(lease, state=SetupState.STOPPED, problems=[Message("own_fault_here")])
     else:
         setup = _store(lease, state=SetupState.DONE, done=outcome.steps, problems=outcome.problems)
         person = User.objects.filter(username=setup["by"]).first()

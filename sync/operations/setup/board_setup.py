@@ -33,6 +33,7 @@ from sync.operations.setup import item_links, selection
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +131,7 @@ def set_up_board(
         link = outcome.link
         board_columns.set_create_obstacle(link, "creates_held", obstacle)
         if obstacle:
-            outcome.problems.append(f"{spec.board_title}: {obstacle}")
+            outcome.problems.append(Message("problem_of_board", board=spec.board_title, problem=obstacle))
         _note_all(link, findings)
     if is_new:
         outcome.steps.insert(0, f"made the board “{board.name}” ({board.id})")
@@ -269,12 +270,12 @@ def check_board(link: BoardLink) -> str:
         enqueue_comparison(link.entity_type, [UUID(row.entity_id) for row in blocked])
     wakeups.wake_board(link.entity_type)
     if fixed := sorted(before - after):
-        return f"{', '.join(fixed)}: the column is back. Its field is synced again."
+        return Message("columns_are_back", fields=", ".join(fixed))
     if lost := sorted(after - before):
-        return f"{', '.join(lost)}: the column is gone, hidden or of another type. Its field is blocked."
+        return Message("columns_are_lost", fields=", ".join(lost))
     if after:
-        return f"NPD Sync asked Monday: nothing has changed. Still blocked: {', '.join(sorted(after))}."
-    return "NPD Sync asked Monday: every mapped column is there."
+        return Message("columns_still_lost", fields=", ".join(sorted(after)))
+    return Message("columns_are_there")
 
 
 def _problem_labels(link: BoardLink) -> set[str]:
@@ -418,11 +419,8 @@ def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup:
     for mapping in stored.values():
         is_synced = mapping.column_id and mapping.direction != SyncDirection.NONE
         if is_synced and mapping.key not in chosen.choices.fields:
-            outcome.problems.append(
-                f"{chosen.spec.board_title}: {mapping.label} can't be synced any more: its column {mapping.column_id} "
-                "was deleted from the board, or doesn't fit. Restore the column, or create a new one or choose “Sync "
-                "off” in the set-up (Boards, “Set up…”)."
-            )
+            lost = {"board": chosen.spec.board_title, "label": mapping.label, "column": mapping.column_id}
+            outcome.problems.append(Message("field_lost_its_column", **lost))
     needs_pass = False
     for mapping in mappings_after(chosen, outcome.link, setup.columns):
         mapping.save()

@@ -39,7 +39,7 @@ from sync.outbox.wakeups import send_task
 from sync.reconcile import pass_plan
 from sync.reconcile.gather.item_facts import MAX_NAMESAKES
 from sync.records.item_links import AS_NEW_KEY, NEW_ITEM_KEY
-from sync.words.message import of_error
+from sync.words.message import Message, of_error
 
 log = structlog.get_logger(__name__)
 
@@ -528,5 +528,5 @@ def make_plan(key: str) -> None:
         plan.save(state="failed", problem=humanize.without_request_id(of_error(error)))
     except Exception:
         log.exception("a set-up could not be planned")
-        plan.save(state="failed", problem="NPD Sync itself failed. Please report it with the worker's log.")
+        plan.save(state="failed", problem=Message("own_fault_here"))
         raise
