@@ -72,28 +72,6 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert {hook["board_id"] for hook in hooks} == {copy}
 
 
-def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wizard) -> None:
-    first = first_board(wizard, "Ann", "Bob", "Cleo")
-    own = linked()
-    wizard.planned(duplicated(wizard, first))
-    wizard.apply()
-    wizard.settle()
-    Contact.objects.filter(name="Ann").update(role_title="Chair")
-    wizard.settle()
-    wizard.monday.act("edit", item_id=own["Bob"], column_id="job", value="Buyer")
-    plan = wizard.planned(first, first_match="npd_wins")
-    names = {str(pk): name for pk, name in Contact.objects.values_list("pk", "name")}
-    assert {names[key] for key in plan.ids("push")} == {"Ann", "Bob"}
-    wizard.apply()
-    wizard.settle()
-    assert linked() == own
-    assert {item["name"]: item["values"]["job"] for item in items_of(wizard, first).values()} == {
-        "Ann": "Chair",
-        "Bob": "Boss",
-        "Cleo": "Boss",
-    }
-
-
 @pytest.mark.parametrize("step", ["delete_former_webhooks", "register_webhooks"])
 def test_a_worker_killed_during_the_switch_is_followed_by_another(wizard: Wizard, step: str) -> None:
     first = first_board(wizard, "Ann", "Bob")
