@@ -7,7 +7,7 @@ Implements, of docs/reference/merge/record-and-item.md:
 - R14: a person is also asked whether two records are the same, if one was
   made from an item and has got the match key of the other.
 
-An `ItemPlan` with the act DUPLICATE is such a second item. One with the act COPY is only archived, because a person
+An `ItemPlan` with the act CLEAR_NPD_ID is such a second item. One with ARCHIVE_COPY is only archived, because a person
 answered that it is a copy.
 """
 
