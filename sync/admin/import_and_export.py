@@ -1,32 +1,31 @@
 """The import and export pages of records, by django-import-export.
 
-An import has three steps: the file, its columns, and the library's preview. The file stays in the cache until its
-confirmation, and each form carries the choices of the steps before it.
+An import has three steps: the file, its columns, and its preview. The file stays in the cache until its confirmation,
+and each form carries the choices of the steps before it.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
+from django.views.decorators.http import require_POST
 from import_export.admin import ImportExportMixin
-from import_export.forms import ConfirmImportForm
 from import_export.tmp_storages import CacheStorage
-from unfold.contrib.import_export.forms import ExportForm, ImportForm
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
+from unfold.contrib.import_export.forms import ExportForm
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from sync import addresses, permissions, registry
 from sync.admin.activity import act_undo_url
@@ -58,6 +57,7 @@ COLUMN_STEPS = ("columns", READ_AGAIN)
 REFUSED_SECONDS = 7 * 86_400
 
 ENCODINGS = [("", "As it seems"), *file_formats.ENCODINGS.items()]
+MEGABYTES = file_formats.MAX_BYTES // 1_000_000
 
 FILE_GONE = "The file was imported already (see Activity), or you chose it over an hour ago. Choose it again."
 
@@ -68,19 +68,23 @@ class Uploads(CacheStorage):
     CACHE_LIFETIME = 3_600
 
     def read(self) -> bytes:
-        # Files of refused rows have other names: their own page checks who may read them.
-        data: bytes | None = super().read() if re.fullmatch("[0-9a-f]{32}", self.name) else None
+        data: bytes | None = super().read()
         if data is None:
             raise FileError(FILE_GONE)
         return data
 
 
-class StepForm(forms.Form):
-    """What a person chose about a file: the second step asks for it, each step carries it on."""
+class ImportForm(forms.Form):
+    """A file, and what a person chose about it: each step carries on what the steps before it asked for."""
 
-    may_read_again = False
-
-    import_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
+    import_file = forms.FileField(
+        required=False,
+        label="CSV or XLSX file",
+        help_text=f"It may have {MEGABYTES} MB.",
+        widget=UnfoldAdminFileFieldWidget,
+    )
+    # Of the stored file; files of refused rows have other names: their own page checks who may read them.
+    import_file_name = forms.RegexField("^[0-9a-f]{32}$", required=False, widget=forms.HiddenInput)
     original_file_name = forms.CharField(required=False, widget=forms.HiddenInput)
     # What each column goes to, one after the other.
     columns = forms.Field(required=False, widget=forms.MultipleHiddenInput)
@@ -102,40 +106,34 @@ class StepForm(forms.Form):
     clear_empty = forms.BooleanField(
         required=False, label="An empty cell empties its field", widget=UnfoldBooleanWidget
     )
+    shown_digest = forms.CharField(required=False, widget=forms.HiddenInput)  # of the preview
+    leave_out_warned = forms.BooleanField(
+        required=False, label="Leave out namesakes and rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
+    )
 
-    def hide(self, *names: str) -> None:
-        for name in names:
-            self.fields[name].widget = forms.HiddenInput()
-
-
-CHOICES = tuple(StepForm.base_fields)
-MEGABYTES = file_formats.MAX_BYTES // 1_000_000
-
-
-class FileForm(StepForm, ImportForm):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, creatable: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["import_file"].label = "CSV or XLSX file"
-        self.fields["import_file"].help_text = f"It may have {MEGABYTES} MB."
-        self.fields["import_file"].required = False  # the next steps have its name
-        self.fields["format"].widget = forms.HiddenInput()  # the only one reads both
+        self.fields["create_missing"].label = f"Create {' and '.join(creatable)} that aren't in NPD"
+        if not creatable:
+            del self.fields["create_missing"]
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
-        file = data.get("import_file")
-        if file is None and data.get("import_file_name"):
-            upload = Uploads(name=data["import_file_name"])
-            try:
-                file = SimpleUploadedFile(data["original_file_name"] or "file", upload.read())
-            except FileError as error:
-                raise forms.ValidationError({"import_file": str(error)}) from error
-            file.tmp_storage_name = upload.name  # type: ignore[attr-defined]
-            data["import_file"] = file
-        if file is None and "import_file" not in self.errors:
+        if file := data.get("import_file"):
+            if file.size > file_formats.MAX_BYTES:
+                raise forms.ValidationError({"import_file": f"A file may have {MEGABYTES} MB. Split it."})
+            upload = Uploads()
+            upload.save(file.read())
+            data |= {"import_file_name": upload.name, "original_file_name": file.name}
+        elif "import_file" not in self.errors and not data.get("import_file_name"):
             raise forms.ValidationError({"import_file": "Choose a file."})
-        if file is not None and file.size > file_formats.MAX_BYTES:
-            raise forms.ValidationError({"import_file": f"A file may have {MEGABYTES} MB. Split it."})
         return data
+
+    def carry_on(self, *shown: str) -> None:
+        """Show these fields, and hide all others but the file itself, which is stored."""
+        del self.fields["import_file"]
+        for name in self.fields.keys() - shown - {"columns"}:
+            self.fields[name].widget = forms.HiddenInput()
 
 
 class ExportFileForm(ExportForm):
@@ -145,34 +143,15 @@ class ExportFileForm(ExportForm):
         self.fields["format"].choices = [(value, label.upper()) for value, label in self.fields["format"].choices]
 
 
-class ConfirmForm(StepForm, ConfirmImportForm):
-    import_file_name = forms.CharField(widget=forms.HiddenInput)
-    format = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput)
-    resource = forms.ChoiceField(choices=[("0", "")], widget=forms.HiddenInput, required=False)
-    shown_digest = forms.CharField(widget=forms.HiddenInput)
-    leave_out_warned = forms.BooleanField(
-        required=False, label="Leave out namesakes and rows with a warning", label_suffix="", widget=UnfoldBooleanWidget
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.hide(*(name for name in CHOICES if name != "columns"))
-
-
 class RecordFilesMixin(ImportExportMixin):
     """Adds import and export to the admin of a registered model."""
 
-    import_formats = (file_formats.Upload,)
     export_formats = (file_formats.CSV, file_formats.XLSX)
     to_encoding = "utf-8-sig"  # without the BOM, Excel reads UTF-8 as Windows-1252
-    import_form_class = FileForm
-    confirm_form_class = ConfirmForm
     export_form_class = ExportFileForm
     import_template_name = "sync/import.html"
     export_template_name = "sync/export.html"
     import_export_change_list_template = None  # admin/change_list.html has the buttons
-    tmp_storage_class = Uploads
-    skip_admin_log = True  # the library would write a line for each record
 
     def get_resource_classes(self, request: HttpRequest) -> list[Any]:
         return [resource_of(self.model)]
@@ -193,12 +172,6 @@ class RecordFilesMixin(ImportExportMixin):
             if is_creatable(target) and permissions.may_act(request.user, "add", target.entity_type())
         ]
 
-    def create_import_form(self, request: HttpRequest) -> Any:
-        form = super().create_import_form(request)
-        if not self._creatable(request):
-            del form.fields["create_missing"]
-        return form
-
     def get_urls(self) -> list[Any]:
         name = "{}_{}_import".format(*self.get_model_info())
         refused_rows = self.admin_site.admin_view(self.refused_rows)
@@ -209,110 +182,109 @@ class RecordFilesMixin(ImportExportMixin):
             *super().get_urls(),
         ]
 
-    def get_confirm_form_initial(self, request: HttpRequest, import_form: Any) -> dict[str, Any]:
-        initial: dict[str, Any] = super().get_confirm_form_initial(request, import_form)
-        if import_form is None:
-            return initial
-        return {name: import_form.cleaned_data.get(name) for name in CHOICES} | initial
-
-    def get_import_resource_kwargs(self, request: HttpRequest, form: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Give the resource the form's choices: `create_missing` becomes the kinds that this person may create."""
-        options = dict(getattr(form, "cleaned_data", {}))
-        options["create_missing"] = options.get("create_missing") and self._creatable(request)
-        return {"options": options}
-
-    def write_to_tmp_storage(self, import_file: Any, input_format: Any) -> Any:
-        if name := getattr(import_file, "tmp_storage_name", ""):
-            return Uploads(name=name)
-        return super().write_to_tmp_storage(import_file, input_format)
-
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Ask for a file, then for its columns, then preview its rows. Invalid rows don't stop the others."""
-        step = request.POST.get("step", "")
-        if step in COLUMN_STEPS and self.has_import_permission(request):
-            form = self.create_import_form(request)
-            if form.is_valid() and (page := self._columns_page(request, form)):
-                return page
+        """Ask for a file, then for its columns, then preview its rows."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        form = self._import_form(request, request.POST or None, request.FILES or None)
+        if not form.is_valid():
             return self._import_page(request, {"form": form})
-        response = super().import_action(request, **kwargs)
-        context = response.context_data
-        # The library offers the confirmation even if nothing would be written.
-        context.pop("confirm_form", None)
-        result = context.get("result")
-        if result is not None and result.has_errors():
-            context["form"].add_error("import_file", _first_error(result))
-            del context["result"]
-        elif result is not None:
-            context |= self._preview(request, context["form"], result)
-        context |= self._first_step()
-        answer: HttpResponse = response
-        return answer
-
-    def _first_step(self) -> dict[str, Any]:
-        labels = [field.column_name for field in resource_of(self.model)().fields.values()]
-        return {
-            "known_columns": f"A row has the titles: {', '.join(labels)}, or other usual names for these.",
-            "title": f"Import {self.opts.verbose_name_plural}",
-        }
-
-    def _import_page(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-        frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        return TemplateResponse(request, [self.import_template_name], frame | self._first_step() | context)
-
-    def _columns_page(self, request: HttpRequest, form: Any) -> HttpResponse | None:
-        """Return the page of the second step; None if the file can't be read, which the form then says."""
-        data = form.cleaned_data
-        file = data["import_file"]
-        upload = self.write_to_tmp_storage(file, file_formats.Upload())
-        content = upload.read()
-        resource = resource_of(self.model)(options=data)
-        if request.POST["step"] == READ_AGAIN:
-            data["columns"] = []
         try:
-            is_text = not file_formats.is_workbook(content)
-            encoding = (data["encoding"] or file_formats.likely_encoding(content)) if is_text else ""
-            rows, notes, sheets = file_formats.read_file(
-                content, encoding, data["sheet"], KnownTitles(self.model).count
-            )
+            is_preview = request.POST.get("step") not in COLUMN_STEPS
+            page = self._preview_page if is_preview else self._columns_page
+            return page(request, form.cleaned_data)
         except FileError as error:
             form.add_error("import_file", str(error))
-            form.may_read_again = not file_formats.is_workbook(content)
-            return None
+            return self._import_page(request, {"form": form})
+
+    @method_decorator(require_POST)
+    def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Import the file; if the rows would do something else than was shown, show their preview again."""
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        form = self._import_form(request, request.POST)
+        if not form.is_valid():
+            return self._import_page(request, {"form": form})
+        # `add` is true once, so a double click imports once.
+        claim = f"imported-{form.cleaned_data['import_file_name']}"
+        if not cache.add(claim, True, Uploads.CACHE_LIFETIME):
+            messages.warning(request, FILE_GONE)
+            return redirect("admin:{}_{}_import".format(*self.get_model_info()))
+        try:
+            result = self._run(request, form.cleaned_data, dry_run=False)
+        except FileError as error:
+            cache.delete(claim)
+            messages.warning(request, f"Nothing was imported. {error}")
+            return self.import_action(request)
+        Uploads(name=form.cleaned_data["import_file_name"]).remove()
+        return self.process_result(result, request)
+
+    def _run(self, request: HttpRequest, data: dict[str, Any], *, dry_run: bool) -> Any:
+        """Preview or import the stored file; raises FileError. Invalid rows don't stop the others."""
+        rows, notes, _ = self._read(data, data["encoding"])
+        # The kinds of records that this person may create.
+        options = {**data, "create_missing": data.get("create_missing") and self._creatable(request)}
+        resource = resource_of(self.model)(options=options)
+        file_name = data["original_file_name"]
+        result = resource.import_data(rows, dry_run=dry_run, user=request.user, file_name=file_name)
+        if result.has_errors():
+            error = (result.base_errors or result.error_rows[0].errors)[0].error
+            raise FileError(f"{str(error).strip().partition(chr(10))[0].rstrip('.')}.") from error
+        result.notes[:0] = notes
+        return result
+
+    def _read(self, data: dict[str, Any], encoding: str) -> Any:
+        content = Uploads(name=data["import_file_name"]).read()
+        return file_formats.read_file(content, encoding, data["sheet"], KnownTitles(self.model).count)
+
+    def _import_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ImportForm:
+        return ImportForm(*args, creatable=self._creatable(request), **kwargs)
+
+    def _import_page(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        labels = [field.column_name for field in resource_of(self.model)().fields.values()]
+        page = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "media": self.media,
+            "title": f"Import {self.opts.verbose_name_plural}",
+            "known_columns": f"A row has the titles: {', '.join(labels)}, or other usual names for these.",
+        }
+        return TemplateResponse(request, [self.import_template_name], page | context)
+
+    def _columns_page(self, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
+        content = Uploads(name=data["import_file_name"]).read()
+        encoding = data["encoding"] or file_formats.likely_encoding(content)
+        rows, notes, sheets = self._read(data, encoding)
         titles = rows.headers[:-2]
-        columns = data["columns"] if len(data["columns"] or ()) == len(titles) else suggest_columns(self.model, titles)
-        initial = {name: data.get(name) for name in CHOICES}
-        initial |= {"import_file_name": upload.name, "original_file_name": file.name, "encoding": encoding}
-        choices_form = StepForm(initial=initial)
-        del choices_form.fields["columns"]  # the page's own lists
-        is_uncertain = bool(encoding) and encoding not in file_formats.CERTAIN
-        choices_form.may_read_again = is_uncertain or len(sheets) > 1
-        choices = [("", "All with the same columns"), *((name, name) for name in sheets)]
-        choices_form.fields["sheet"].widget = UnfoldAdminSelectWidget(choices=choices)
-        choices_form.hide(*(["sheet"] if len(sheets) < 2 else []), *([] if is_uncertain else ["encoding"]))
-        if creatable := self._creatable(request):
-            choices_form.fields["create_missing"].label = f"Create {' and '.join(creatable)} that aren't in NPD"
-        else:
-            del choices_form.fields["create_missing"]
+        columns = data["columns"] or []
+        if request.POST["step"] == READ_AGAIN or len(columns) != len(titles):
+            columns = suggest_columns(self.model, titles)
+        form = self._import_form(request, initial={**data, "encoding": encoding})
+        form.fields["sheet"].widget = UnfoldAdminSelectWidget(
+            choices=[("", "All with the same columns"), *((name, name) for name in sheets)]
+        )
+        asked = ["sheet"] if len(sheets) > 1 else []
+        if encoding and encoding not in file_formats.CERTAIN:
+            asked.append("encoding")
+        form.carry_on(*asked, "region", "bad_values", "create_missing", "clear_empty")
+        del form.fields["columns"]  # the page's own lists
         values = list(zip(*rows, strict=True))[: len(titles)]
         samples = [", ".join(islice(filter(None, dict.fromkeys(column)), SAMPLES)) for column in values]
-        labels = [(name, str(field.column_name)) for name, field in resource.fields.items()]
+        fields = resource_of(self.model)().fields
         context = {
-            "choices_form": choices_form,
+            "choices_form": form,
+            "may_read_again": bool(asked),
             "notes": [*notes, *missing_key_note(self.model, columns)],
             "columns": list(zip(titles, samples, columns, strict=True)),
-            "field_choices": field_choices(self.model, labels),
+            "field_choices": field_choices(self.model, [(name, field.column_name) for name, field in fields.items()]),
         }
         return self._import_page(request, context)
 
-    def _preview(self, request: HttpRequest, form: Any, result: Any) -> dict[str, Any]:
-        """Return what the preview shows: the beginnings of its lists, which are stored whole for their own pages."""
-        confirm_form = self.create_confirm_form(request, import_form=form)
-        confirm_form.initial |= {"columns": result.columns, "shown_digest": result.digest}
-        to_write = result.totals["new"] + result.totals["update"]
-        name = confirm_form.initial["import_file_name"]
+    def _preview_page(self, request: HttpRequest, data: dict[str, Any]) -> HttpResponse:
+        """Show the beginnings of the preview's lists, which are stored whole for their own pages."""
+        result = self._run(request, data, dry_run=True)
+        name = data["import_file_name"]
         lists = preview_lists(result, f"New {' and '.join(self._creatable(request))}")
-        if not any(row.doubt for row in result.written):
-            del confirm_form.fields["leave_out_warned"]
         cache.set(upload_key(self.model, "rows", name), lists, Uploads.CACHE_LIFETIME)
         shown_lists = []
         for place, (title, number, groups) in enumerate(lists):
@@ -320,13 +292,18 @@ class RecordFilesMixin(ImportExportMixin):
             url = reverse("admin:{}_{}_import_rows".format(*self.get_model_info()), args=[name, place])
             is_cut = any(length > LISTED_ROWS for _, length, _ in beginnings)
             shown_lists.append((title, number, beginnings, url if is_cut else ""))
-        shown = {
+        form = self._import_form(request, initial=data | {"columns": result.columns, "shown_digest": result.digest})
+        form.carry_on("leave_out_warned")
+        if not any(row.doubt for row in result.written):
+            del form.fields["leave_out_warned"]
+        context = {
+            "result": result,
             "lists": shown_lists,
-            "to_write": to_write,
-            "back_form": confirm_form,
+            "to_write": len(result.written),
+            "back_form": form,
             "refused_url": self._store_refused(name, result.refused_file),
         }
-        return shown | ({"confirm_form": confirm_form} if to_write else {})
+        return self._import_page(request, context | ({"confirm_form": form} if result.written else {}))
 
     def preview_rows(self, request: HttpRequest, name: str, place: int) -> HttpResponse:
         """Show one list of a preview whole, in parts."""
@@ -356,34 +333,6 @@ class RecordFilesMixin(ImportExportMixin):
             raise Http404("The refused rows of an import are kept for seven days, or until a person is erased.")
         headers = {"Content-Disposition": f'attachment; filename="refused-{self.opts.verbose_name_plural}.csv"'}
         return HttpResponse(content, content_type="text/csv", headers=headers)
-
-    def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
-        if not isinstance(e, FileError):
-            raise e
-        form.add_error("import_file", str(e))
-
-    def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Import the file; if the rows would do something else than was shown, show their preview again."""
-        try:
-            return cast("HttpResponse", super().process_import(request, **kwargs))
-        except FileError as error:
-            messages.warning(request, str(error))
-        with suppress(FileError):
-            Uploads(name=request.POST.get("import_file_name", "")).read()
-            return self.import_action(request, **kwargs)
-        return redirect("admin:{}_{}_import".format(*self.get_model_info()))
-
-    def process_dataset(self, dataset: Any, form: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        # `add` is true once, so a double click imports once.
-        claim = f"imported-{form.cleaned_data['import_file_name']}"
-        if not cache.add(claim, True, Uploads.CACHE_LIFETIME):
-            raise FileError(FILE_GONE)
-        result = super().process_dataset(dataset, form, request, **kwargs)
-        if result.has_errors():
-            cache.delete(claim)
-            advice = "" if result.is_other else " Preview the file again."
-            raise FileError(f"Nothing was imported. {_first_error(result)}{advice}")
-        return result
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
         remember_columns(self.model, result.titles, result.columns)
@@ -446,8 +395,8 @@ def preview_lists(result: Any, new_title: str) -> list[PreviewList]:
     plain = [row for row in result.written if not row.doubt]
     incomplete = [row for row in result.valid_rows() if row.left_out]
     lists: list[PreviewList] = [
-        ("Not imported", len(result.invalid_rows), grouped_problems((row, row.reasons) for row in result.invalid_rows)),
-        ("Imported without a value", len(incomplete), grouped_problems((row, row.left_out) for row in incomplete)),
+        ("Not imported", len(result.invalid_rows), grouped_problems(result.invalid_rows)),
+        ("Imported without a value", len(incomplete), grouped_problems(incomplete)),
         (new_title, len(result.made_names), [("", [(name, "", ()) for name in result.made_names])]),
     ]
     rows_by_title = {
@@ -466,17 +415,12 @@ def _heading(row: Any) -> str:
     return f"Row {row.number}, {row.object_repr}" if row.object_repr else f"Row {row.number}"
 
 
-def grouped_problems(rows: Iterable[tuple[Any, Sequence[str]]]) -> list[tuple[str, list[Line]]]:
-    """Group rows, each with its problems, by what is wrong, whatever the value; the largest group first."""
+def grouped_problems(rows: Iterable[Any]) -> list[tuple[str, list[Line]]]:
+    """Group rows by what is wrong, whatever the value; the largest group first."""
     groups: dict[str, list[Line]] = {}
-    for row, problems in rows:
-        for text in problems:
+    for row in rows:
+        for text in row.reasons or row.left_out:
             general = re.sub("“[^”]*”", "…", re.sub(r"^Row \S+", "Another row", text))
             general = general.replace("….", "…")
             groups.setdefault(general, []).append((_heading(row), text, ()))
     return sorted(groups.items(), key=lambda group: -len(group[1]))
-
-
-def _first_error(result: Any) -> str:
-    error = (result.base_errors or result.error_rows[0].errors)[0].error
-    return f"{str(error).strip().partition(chr(10))[0].rstrip('.')}."

@@ -45,9 +45,6 @@ SUMS = {"total", "totals", "grandtotal", "sum", "summe", "gesamt", "gesamtsumme"
 
 MAC_LETTERS = 2  # so few may stand there by chance
 
-# The one column of an upload that is read later.
-CONTENT = "content"
-
 ENCODINGS = {
     "utf-8-sig": "UTF-8",
     "utf-16": "UTF-16",
@@ -176,19 +173,6 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
         return out.getvalue()
 
 
-class Upload(base_formats.TablibFormat):  # type: ignore[misc]
-    """A CSV or XLSX file, which the resource reads: it knows the sheet and the encoding that a person chose."""
-
-    def get_title(self) -> str:
-        return "CSV or XLSX"
-
-    def can_import(self) -> bool:
-        return True
-
-    def create_dataset(self, in_stream: bytes) -> Any:
-        return tablib.Dataset([in_stream], headers=[CONTENT])
-
-
 def read_file(
     content: bytes, encoding: str = "", sheet: str = "", count_known: Callable[[Sequence[str]], int] = bool
 ) -> tuple[Any, list[str], list[str]]:
@@ -219,7 +203,7 @@ def read_file(
     all_rows: list[Row] = []
     for name in chosen:
         table, notes_of_table = tables[name]
-        all_rows += _below_titles(name, table, _titles(all_rows)) if all_rows else table
+        all_rows += [(f"{number} of “{name}”", cells) for number, cells in table[1:]] if all_rows else table
         notes += [*notes_of_table, *read[name][2]]
     return _dataset(all_rows), notes, list(tables)
 
@@ -234,7 +218,7 @@ def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[st
     def fitness(names: Sequence[str]) -> tuple[bool, int]:
         return count_known(tables[names[0]][0][0][1]) > 0, sum(len(tables[name][0]) for name in names)
 
-    layouts = grouped(tables, lambda name: tuple(sorted(_titles(tables[name][0]))))
+    layouts = grouped(tables, lambda name: tuple(_titles(tables[name][0])))
     return max(layouts.values(), key=fitness, default=[])
 
 
@@ -243,17 +227,6 @@ def _titles(table: Sequence[Row]) -> list[str]:
     while titles and not titles[-1]:
         titles.pop()
     return titles
-
-
-def _below_titles(sheet: str, table: Sequence[Row], titles: Sequence[str]) -> Iterator[Row]:
-    """Yield a further sheet's rows; its titles may stand in another order than these."""
-    own = _titles(table)
-    # The nth title of the alphabet is the same in both.
-    places = sorted(range(len(own)), key=titles.__getitem__)
-    sources = dict(zip(places, sorted(range(len(own)), key=own.__getitem__), strict=True))
-    for number, cells in table[1:]:
-        padded = [*cells, *[""] * (len(own) - len(cells))]
-        yield f"{number} of “{sheet}”", [*(padded[sources[place]] for place in range(len(own))), *padded[len(own) :]]
 
 
 def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:
@@ -394,7 +367,12 @@ def _first_rows(text: str, separator: str) -> list[list[str]]:
 
 
 def likely_encoding(content: bytes) -> str:
-    """Return a text's encoding, which is certain only for UTF-8 and UTF-16; else by which of its letters make words."""
+    """Return a text's encoding, certain only for UTF-8 and UTF-16, else by which of its letters make words.
+
+    It is empty for a workbook.
+    """
+    if is_workbook(content):
+        return ""
     sample = content[:SAMPLE_LENGTH]
     # Every other byte of most letters is a NUL.
     first_nuls = sample[::2].count(0)

@@ -35,11 +35,10 @@ from sync.kernel.db import limit_lock_waits, match_key_sql, run_sql, update_many
 from sync.models import ActivityLine, SyncedModel, SyncQueue
 from sync.monday.columns.phones import first_phone
 from sync.monday.text_forms import key_spellings, match_key
-from sync.operations.file_formats import CONTENT, CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text, read_file
+from sync.operations.file_formats import CSV, ROW_NUMBER, SURPLUS, email_addresses, plain_text
 from sync.operations.import_columns import (
     NAME_PARTS,
     NPD_ID,
-    KnownTitles,
     field_label,
     missing_key_note,
     places_of_fields,
@@ -158,19 +157,18 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.plural = str(self.model._meta.verbose_name_plural)
         self.relations = {field.name: registry.target_of(field) for field in registry.own_relations(self.model)}
         self.own_fields = [field for name, field in self.fields.items() if name != "id"]
+        # Relations first: phone numbers have the country of their record's organization.
+        self.fields_to_import = sorted(self.own_fields, key=lambda field: field.attribute not in self.relations)
         self.own_names = [field.attribute for field in self.own_fields]
         # The fields that identify the record of a row without an NPD ID.
         self.key_names = key_names(self.model)
         self.converters = {mapping.fields[0]: mapping.converter for mapping in self.spec.mappings}
         self.batch_id = uuid.uuid4()
         # What each column of the file goes to: a field, a part of the name, or nothing.
-        self.columns: list[str] = [
-            name if name in self._targets() else "" for name in self.options.get("columns") or ()
-        ]
-        self.notes: list[str] = []  # how the file was read
-        self.ignored: list[str] = []  # titles of columns that no field takes
+        targets = {*self.fields, *NAME_PARTS}
+        self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
-        self.first_rows: dict[object, int] = {}  # the number of the first row about each record
+        self.first_rows: dict[object, int] = {}  # the number of the row that is imported about each record
 
     def get_queryset(self) -> Any:
         return self.model.objects.select_related(*self.relations).order_by("pk")
@@ -203,46 +201,53 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             # All in one query in the order of ids, as passes lock them, else each could wait for the other's records.
             # NO KEY, so that rows pointing at these records can still be saved.
             records = records.select_for_update(no_key=True, of=("self",))
-        rows = dataset.dict
-        ids = [key for row in rows if (key := as_uuid(row.get(NPD_ID, "")))]
-        keys = {name: [self._cell(row, name) for row in rows] for name in self.key_names}
+        ids = [key for row in self.rows if (key := as_uuid(row.get("id", "")))]
+        keys = {name: [self._cell(row, name) for row in self.rows] for name in self.key_names}
         self.lookup = Lookup(records, keys, ids)
         self.related = {}
         for name, model in self.relations.items():
-            texts = {self._cell(row, name) for row in rows}
+            texts = {self._cell(row, name) for row in self.rows}
             self.related[name] = Lookup(model.objects.all(), dict.fromkeys(key_names(model), texts))
         self.region = phone_region()
+        self.blank = self.model()
+
+    def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> Any:
+        """Import a row; its result has what the preview and the file of refused rows say of it."""
+        self.left_out = []
+        result = super().import_row(row, instance_loader, **kwargs)
+        result.number = row[ROW_NUMBER]
+        result.left_out = self.left_out
+        result.reasons = result.validation_error.messages if result.is_invalid() else []
+        result.doubt = self._doubt(row, result)
+        if result.is_invalid():
+            result.object_repr = ", ".join(filter(None, (self._cell(row, name) for name in reversed(self.key_names))))
+        return result
 
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
-        self.row_number = row[ROW_NUMBER]
-        self.left_out = []
         if row[SURPLUS]:
             raise ValidationError(
                 "It has more cells than there are titles. Put a value that holds a separator in quotes."
             )
 
     def get_instance(self, instance_loader: Any, row: Any) -> SyncedModel | None:
-        record, identity = self._match(row)
-        first = self.first_rows.setdefault(identity, self.row_number) if identity else self.row_number
-        if first != self.row_number:
+        record, self.identity = self._match(row)
+        if first := self.first_rows.get(self.identity):
             raise ValidationError(f"Row {first} is about the same {self.noun}. Keep one of them.")
         return record
 
     def after_init_instance(self, instance: Any, new: bool, row: Any, **kwargs: Any) -> None:
         instance.installation_region = self.region
-        self.original = copy(instance)
+        self.original = self.blank if new else copy(instance)
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
         """Set a field if its cell differs from the record."""
-        if field.column_name not in row:
-            return
+        text = row.get(field.attribute)
         is_new = instance._state.adding
-        text = row[field.column_name]
-        if not is_new and self._is_unchanged(instance, field, text, row):
+        if text is None or (not is_new and self._is_unchanged(instance, field, text)):
             return
         if has_value(text):
             first = self._first_in(instance, field.attribute, text)
-            if not is_new and first != text and self._is_unchanged(instance, field, first, row):
+            if not is_new and first != text and self._is_unchanged(instance, field, first):
                 return
             text = first
         elif is_new or not self.options.get("clear_empty"):
@@ -250,8 +255,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         else:
             text = ""
         if field.attribute not in self.relations:
-            if field.attribute in instance.tidied_fields:
-                text = instance.tidied(field.attribute, text)
             setattr(instance, field.attribute, field.widget.clean(text))
         elif not text:
             setattr(instance, field.attribute, None)
@@ -259,19 +262,22 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             setattr(instance, field.attribute, target)
 
     def get_import_fields(self) -> list[Any]:
-        """Return relations first: phone numbers have the country of their record's organization."""
-        return sorted(self.own_fields, key=lambda field: field.attribute not in self.relations)
+        return self.fields_to_import
 
     def skip_row(self, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
-        return not instance._state.adding and not import_validation_errors and not instance.changed_fields()
+        return not instance._state.adding and not import_validation_errors and not self._changed_names(instance)
+
+    def _changed_names(self, instance: Any) -> set[str]:
+        # By value, because two related records may have the same name.
+        return {name for name in self.own_names if getattr(instance, name) != getattr(self.original, name)}
 
     def validate_instance(
         self, instance: Any, import_validation_errors: Any = None, validate_unique: bool = True
     ) -> None:
         """Validate the changed fields by the model's own rules."""
         errors = dict(import_validation_errors or {})
-        own = set(self.own_names) - self.relations.keys()
-        checked = (own if instance._state.adding else own & set(instance.changed_fields())) - errors.keys()
+        names = set(self.own_names) if instance._state.adding else self._changed_names(instance)
+        checked = names - self.relations.keys() - errors.keys()
         exclude = {field.name for field in instance._meta.concrete_fields} - checked
         try:
             # Not full_clean(), which queries the database for each constraint and relation of each row.
@@ -283,52 +289,46 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for error in chain.from_iterable(errors.values()):
                 if error.code == "blank":
                     error.message = "It is empty."
-        if self.options.get("bad_values") != REFUSE:
-            for name in (errors.keys() & set(self.own_names)) - {self.spec.name_field}:
-                text = " ".join(chain.from_iterable(error.messages for error in errors.pop(name)))
+        refusals = []
+        for name, problems in errors.items():
+            text = " ".join(chain.from_iterable(problem.messages for problem in problems))
+            if name not in self.own_names:
+                refusals.append(text)
+            elif name == self.spec.name_field or self.options.get("bad_values") == REFUSE:
+                refusals.append(f"{self._label(name)}: {text}")
+            else:
                 setattr(instance, name, getattr(self.original, name))
                 self._leave_out(name, text)
-        if errors:
-            raise ValidationError(errors)
+        if refusals:
+            raise ValidationError(refusals)
 
     def save_instance(self, *args: Any, **kwargs: Any) -> None:
         """`after_import` writes all rows in few statements."""
 
     def after_import_row(self, row: Any, row_result: Any, **kwargs: Any) -> None:
         instance = row_result.instance
-        row_result.number = self.row_number
         row_result.original = self.original
-        # By value, because two related records may have the same name.
-        changed = {name for name in self.own_names if getattr(instance, name) != getattr(self.original, name)}
-        row_result.changed_names = changed
+        row_result.changed_names = self._changed_names(instance)
         row_result.diff = [
             (field.column_name, field.export(self.original), field.export(instance))
             for field in self.own_fields
-            if field.attribute in changed
+            if field.attribute in row_result.changed_names
         ]
         # Validation may complete a value to the one that the record has, such as a phone number that isn't mapped.
         if not row_result.diff:
             row_result.import_type = row_result.IMPORT_TYPE_SKIP
-        row_result.left_out = self.left_out
-        row_result.doubt = "" if row_result.is_skip() else self._doubt(row, changed, is_new=row_result.is_new())
+        if self.identity:
+            self.first_rows[self.identity] = row[ROW_NUMBER]
 
     def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
         if result.has_errors():
             return
-        rows = dataset.dict
-        for invalid in result.invalid_rows:
-            row = rows[invalid.number - 1]
-            invalid.number = row[ROW_NUMBER]
-            invalid.object_repr = ", ".join(filter(None, (self._cell(row, name) for name in reversed(self.key_names))))
-            invalid.reasons = [
-                f"{self._label(name)}: {' '.join(texts)}" if name in self.fields else " ".join(texts)
-                for name, texts in invalid.error_dict.items()
-            ]
+        result.invalid_rows = [row for row in result.rows if row.is_invalid()]
         result.written = [row for row in result.rows if row.is_new() or row.is_update()]
-        result.ignored = self.ignored
+        result.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
         result.columns = self.columns
         result.titles = self.titles
-        result.notes = [*self.notes, *missing_key_note(self.model, self.columns)]
+        result.notes = missing_key_note(self.model, self.columns)
         result.batch_id = self.batch_id
         changes = [(row.number, row.import_type, row.diff) for row in result.written]
         result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
@@ -336,90 +336,72 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.digest = " ".join(
             sha256(json.dumps(part).encode()).hexdigest()[:20] for part in (changes, *result.made_names)
         )
-        result.is_other = False
         result.refused_file = self._refused_file(result)
         if self.is_preview:
             return
         # Another import may have made some of the related records meanwhile.
         if not set(result.digest.split()) <= set(self.options["shown_digest"].split()):
-            result.is_other = True
             raise FileError("Records were changed since the preview. This is what the file would do now.")
-        doubtful = [row for row in result.written if row.doubt] if self.options.get("leave_out_warned") else []
-        kept = [row for row in result.written if not (doubtful and row.doubt)]
+        kept = [row for row in result.written if not self._is_left_out(row)]
         result.new = sum(row.is_new() for row in kept)
         result.changed = len(kept) - result.new
-        result.left_out = len(doubtful)
-        result.refused_file = self._refused_file(result, doubtful)
+        result.left_out = len(result.written) - len(kept)
         result.made = made_sentence(self._new_related(kept))
-        self.has_refused = bool(result.refused_file)
-        self._write(kept)
+        self._write(kept, has_refused=bool(result.refused_file))
 
-    def _refused_file(self, result: Any, doubtful: Sequence[Any] = ()) -> bytes:
+    def _is_left_out(self, row: Any) -> bool:
+        return bool(row.doubt and self.options.get("leave_out_warned"))
+
+    def _refused_file(self, result: Any) -> bytes:
         """Return the rows that weren't imported, or not whole, in the file's own columns, with the reasons."""
-        reasons = {row.number: [f"Imported without {text}" for text in row.left_out] for row in result.valid_rows()}
-        reasons |= {row.number: row.reasons for row in result.invalid_rows}
-        reasons |= {row.number: [*row.left_out, row.doubt] for row in doubtful}
         # Such a file may be imported again as it is.
         width = len(self.titles) - (self.titles[-1] == REASON)
         dataset = tablib.Dataset(headers=[*self.titles[:width], REASON])
-        for number, cells in self.file_rows.items():
-            if texts := reasons.get(number):
-                dataset.append([*cells[:width], " ".join(texts)])
+        for row, cells in zip(result.rows, self.file_rows, strict=True):
+            reasons = row.reasons or [f"Imported without {text}" for text in row.left_out]
+            if self._is_left_out(row):
+                reasons = [*row.left_out, row.doubt]
+            if reasons:
+                dataset.append([*cells[:width], " ".join(reasons)])
         return str(CSV().export_data(dataset)).encode("utf-8-sig") if dataset else b""
 
     # --- columns ---
-
-    def _targets(self) -> Collection[str]:
-        """Return what a column may go to."""
-        return {*self.fields, *NAME_PARTS}
 
     def _label(self, name: str) -> str:
         return str(self.fields[name].column_name)
 
     def _cell(self, row: Mapping[str, Any], name: str) -> str:
-        text = str(row.get(self._label(name), ""))
+        text = str(row.get(name, ""))
         if self.converters.get(name) == "email":
             text = next(iter(email_addresses(text)), text)
         return text if has_value(text) else ""
 
     def _read(self, dataset: Any) -> None:
-        """Replace an upload by its rows, with a column for each field: the first filled one of the file's columns."""
-        rows = dataset
-        if dataset.headers == [CONTENT]:
-            rows, self.notes, _ = read_file(
-                dataset[0][0],
-                self.options.get("encoding", ""),
-                self.options.get("sheet", ""),
-                KnownTitles(self.model).count,
-            )
-        self.titles = rows.headers[:-2]  # without ROW_NUMBER and SURPLUS
+        """Replace the file's columns by the fields: of several columns for one, the first filled one."""
+        self.titles = dataset.headers[:-2]  # without ROW_NUMBER and SURPLUS
         if len(self.columns) != len(self.titles):
             self.columns = suggest_columns(self.model, self.titles)
-        self.file_rows = {row[-2]: row[:-2] for row in rows}
-        self.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
+        self.file_rows = list(dataset)
         places = places_of_fields(self.model, self.titles, self.columns)
         name_field = self.spec.name_field or ""
-        names = [name for name in self.fields if name in places or (name == name_field and NAME_PARTS.keys() & places)]
-        if not {"id", *self.key_names} & set(names):
-            known_titles = ", ".join(field.column_name for field in self.fields.values())
+        if places.keys().isdisjoint({"id", *self.key_names, *NAME_PARTS}):
+            known_titles = ", ".join(map(self._label, self.fields))
             first_row = humanize.quote(", ".join(self.titles))
             raise FileError(
                 f"No column tells which {self.noun} a row is about. The first row reads {first_row}: are the titles in "
                 f"another row? Known titles: {known_titles}."
             )
-        read = tablib.Dataset(headers=[*map(self._label, names), ROW_NUMBER, SURPLUS])
-        for row in rows:
-            cells = {
-                name: self._first_value(name, [row[place] for place in field_places])
+        self.rows = []
+        for *cells, number, surplus in self.file_rows:
+            row = {
+                name: self._first_value(name, [cells[place] for place in field_places])
                 for name, field_places in places.items()
             }
-            parts = [part for name in NAME_PARTS if has_value(part := cells.get(name, ""))]
-            if parts and not has_value(cells.get(name_field, "")):
-                cells[name_field] = " ".join(parts)
-            read.append([*(cells.get(name, "") for name in names), *row[-2:]])
-        dataset.wipe()
-        dataset.headers = read.headers
-        dataset.extend(read)
+            parts = [row.pop(name) for name in NAME_PARTS if name in row]
+            if parts and not has_value(row.setdefault(name_field, "")):
+                row[name_field] = " ".join(filter(has_value, parts))
+            self.rows.append(row | {ROW_NUMBER: number, SURPLUS: surplus})
+        dataset.dict = self.rows
 
     def _first_value(self, name: str, cells: Sequence[str]) -> str:
         """Return the first cell with a value.
@@ -445,10 +427,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if npd_id := self._cell(row, "id"):
             record = self.lookup.by_id.get(as_uuid(npd_id))
             if record is None:
-                missing = (
+                raise ValidationError(
                     f"There is no {self.noun} with this NPD ID. Empty the cell to find it by what else the row says."
                 )
-                raise ValidationError({"id": missing})
             return record, record.pk
         for name in self.key_names:
             self.found_by = name
@@ -456,25 +437,22 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             records = self.lookup.find(name, text)
             if len(records) > 1:
                 several = f"{len(records)} {self.plural} have this {self._label(name).lower()}."
-                raise ValidationError({name: f"{several} Add their NPD ID."})
+                raise ValidationError(f"{several} Add their NPD ID.")
             if records:
                 return records[0], records[0].pk
-            if text:
-                try:
-                    self.model._meta.get_field(name).clean(text, None)  # type: ignore[union-attr]
-                except ValidationError:
-                    continue  # two rows with the same invalid address need not be about the same person
+            # Two rows with the same invalid address need not be about the same person.
+            if text and (self.converters.get(name) != "email" or email_addresses(text)):
                 return None, (name, match_key(text))
         return None, None
 
-    def _is_unchanged(self, instance: SyncedModel, field: Any, text: str, row: Mapping[str, Any]) -> bool:
+    def _is_unchanged(self, instance: SyncedModel, field: Any, text: str) -> bool:
         """Whether a record's value and a cell are equal, as the sync compares values."""
         value = getattr(instance, field.attribute)
-        if plain_text(field.widget.render(value)) == text:
+        if value == text or plain_text(field.widget.render(value)) == text:
             return True
         if not isinstance(value, str) or not text or not value:
             return False
-        if field.attribute in self.key_names and not self._cell(row, "id"):
+        if field.attribute in self.key_names and self.found_by != "id":
             # The record was found by this field, ignoring case. A row with an NPD ID may correct the case.
             return match_key(text) == match_key(value)
         region = self.chosen_region or self.original.sync_region() or self.region
@@ -513,20 +491,22 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             text = complete_phone(text, self.chosen_region)  # a ValueError is an error of the field
         return text
 
-    def _doubt(self, row: Mapping[str, Any], changed: Collection[str], *, is_new: bool) -> str:
+    def _doubt(self, row: Mapping[str, Any], result: Any) -> str:
         """Return why a row may be about another record than the one that it makes or changes; empty if it isn't."""
         name = self.spec.name_field or ""
         key = self.key_names[0]
         label = self._label(key).lower()
-        if is_new:
+        if result.is_new():
             # A record has the row's name, and the row's other values didn't match it.
             is_namesake = name in self.key_names and self.lookup.find(name, self._cell(row, name))
             return f"A {self.noun} in NPD has this name, but another {label} or none." if is_namesake else ""
+        if not result.is_update():
+            return ""
         if self.found_by == name and name != key:
             value = self.fields[key].export(self.original)
             has = f"has the {label} {value}" if value else f"has no {label}"
             return f"Found by its name alone. The {self.noun} of this name in NPD {has}."
-        if name in changed and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
+        if name in result.changed_names and match_key(getattr(self.original, name)) != match_key(self._cell(row, name)):
             return f"Found by its {NPD_ID if self.found_by == 'id' else label}, and renamed."
         return ""
 
@@ -536,7 +516,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         targets = [getattr(row.instance, name) for row in rows for name in self.relations]
         return list({target.pk: target for target in targets if target and target._state.adding}.values())
 
-    def _write(self, rows: Sequence[Any]) -> None:
+    def _write(self, rows: Sequence[Any], *, has_refused: bool) -> None:
         """Write the rows' records and their activity."""
         entity_type = self.spec.entity_type
         new_related = self._new_related(rows)
@@ -560,7 +540,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             entity_type=entity_type, kind=ActivityKind.IMPORT, sentence=sentence, actor=actor_label(self.user)
         )
         summary.batch_id = self.batch_id
-        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": self.has_refused}
+        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": has_refused}
         # The list of the activity has the summary alone.
         for line in lines:
             line.folded = True

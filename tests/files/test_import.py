@@ -389,6 +389,11 @@ def test_no_cell_costs_another_one_and_none_goes_unsaid(
     assert (reason in said, bool(said.strip())) == (True, bool(reason))
 
 
+def test_a_row_that_is_refused_refuses_no_other_about_the_same_person(browser: Client) -> None:
+    page = preview(browser, "Name,Email\n,ann@x.org\nAnn,ann@x.org\nAnne,ann@x.org\n")
+    assert refused(page) == {2: "Name: It is empty.", 4: "Row 3 is about the same contact. Keep one of them."}
+
+
 def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
     assert refused(preview(browser, "Name,Email\n\u200b,a@x.org\n")) == {2: "Name: It is empty."}
 
@@ -418,7 +423,7 @@ def test_sheets_of_one_layout_are_taken_together_and_a_summary_is_said_to_be_ski
         for title, rows in (
             ("Summary", [["Total"], [3], [4], [5], [6], [7], [8]]),
             ("A-M", [["Name", "Email"], ["Ann", "a@x.org"], ["Bob", "b@x.org"]]),
-            ("N-Z", [["Email", "Name"], ["z@x.org", "Zoe"]]),
+            ("N-Z", [["Name", "E-mail"], ["Zoe", "z@x.org"]]),
         ):
             page = book.create_sheet(title)
             for row in rows:
@@ -550,7 +555,7 @@ def test_an_import_the_database_refuses_leaves_nothing(browser: Client, monkeypa
             cursor.execute("SELECT 1 / 0")
 
     monkeypatch.setattr(record_files, "update_many", refusing)
-    assert messages(confirm(browser, page)) == "Nothing was imported. division by zero. Preview the file again."
+    assert messages(confirm(browser, page)) == "Nothing was imported. division by zero."
     assert names() == {"Ann"}
     assert not Organization.objects.exists()
     assert not ActivityLine.objects.filter(kind="import").exists()
@@ -606,9 +611,9 @@ def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(browser: Cl
     assert "Choose it again." in messages(confirm(browser, page))
     answer = browser.post(
         "/admin/npd/contact/process_import/",
-        {"import_file_name": "../../etc/passwd", "original_file_name": "x", "format": "0", "shown_digest": "x"},
+        {"import_file_name": "../../etc/passwd", "original_file_name": "x", "shown_digest": "x"},
     )
-    assert "Choose it again." in messages(answer)
+    assert "Choose a file." in str(answer.context["form"].errors)
 
 
 # --- history, activity and undo ---

@@ -46,6 +46,7 @@ _OTHER_NAMES = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=1_000)  # an import asks for each number
 def region_code(text: str) -> str | None:
     """Return a country's two-letter code (not +49) by that code or a name in any language; None for other texts."""
     code = text_forms.drop_invisible(text).strip().upper()
@@ -327,16 +328,15 @@ def _parse_dialled(text: str, region: str) -> phonenumbers.PhoneNumber | None:
         number.extension = number.extension and phonenumbers.normalize_digits_only(number.extension)
         if phonenumbers.is_possible_number_with_reason(number) != _IS_POSSIBLE:
             return None
-        if number.country_code_source != _WITH_PLUS and not phonenumbers.is_valid_number(number):
-            return None
+        if number.country_code_source != _WITH_PLUS:
+            return number if phonenumbers.is_valid_number(number) else None
         # If a number has only zeros ("+49 000000"), some are lost when it is parsed again.
         e164 = phonenumbers.format_number(number, _E164)
-        is_stable = _has_digits_of(plain, e164) or e164 == phonenumbers.format_number(
-            phonenumbers.parse(e164, None), _E164
-        )
+        if _has_digits_of(plain, e164):
+            return number
+        return number if phonenumbers.format_number(phonenumbers.parse(e164, None), _E164) == e164 else None
     except phonenumbers.NumberParseException:
         return None
-    return number if is_stable else None
 
 
 def _country_in(raw: Any) -> str | None:
