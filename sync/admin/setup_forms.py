@@ -24,7 +24,7 @@ from sync.monday.board_items import GROUP, NAME_COLUMN, BoardSummary
 from sync.monday.columns import make_converter, selectable_labels
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.operations.setup import selection
-from sync.operations.setup.plan import planned_board
+from sync.operations.setup.future_board import planned_board
 
 # Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"

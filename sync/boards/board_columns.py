@@ -298,6 +298,9 @@ def recheck_hold(link: BoardLink) -> None:
     title = column_title(link, match.column_id) or match.label
     rows = UnmatchedItem.objects.filter(entity_type=link.entity_type, board_id=link.board_id, ignored_at=None)
     has_no_value = models.Q(**{f"values__{link.match_key}": ""}) | ~models.Q(values__has_key=link.match_key)
+    if rows.filter(reason_code=choices.UnmatchedReason.QUEUED, values={}).exists():
+        # Of items that no pass has read yet, such as all of a new board, nobody knows whether they can be recognized.
+        return
     reason = hold_reason(rows.exclude(reason_code__in=_NOT_COUNTED).filter(has_no_value).count(), title)
     if not reason:
         set_create_obstacle(link, "creates_held", "")

@@ -178,8 +178,8 @@ def read_file(
 ) -> tuple[Any, list[str], list[str]]:
     """Return a file's rows, notes about how it was read where that isn't certain, and the names of its sheets.
 
-    Without an encoding or a sheet the most likely ones are read: the sheets of the layout that has the most rows, among
-    those whose titles are known. `count_known` returns how many of a row's cells are known titles.
+    Without an encoding or a sheet the most likely ones are read. `count_known` returns how many of a row's cells are
+    known titles.
     """
     text = content.removeprefix(codecs.BOM_UTF8).lstrip()
     for beginning, kind in NO_TABLES.items():
@@ -213,10 +213,10 @@ def is_workbook(content: bytes) -> bool:
 
 
 def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[str]], int]) -> list[str]:
-    """Return the sheets whose common titles are known and stand above the most rows, so none that sums them up."""
+    """Return the sheets with the most cells below titles that are known, so none that sums them up."""
 
-    def fitness(names: Sequence[str]) -> tuple[bool, int]:
-        return count_known(tables[names[0]][0][0][1]) > 0, sum(len(tables[name][0]) for name in names)
+    def fitness(names: Sequence[str]) -> int:
+        return count_known(tables[names[0]][0][0][1]) * sum(len(tables[name][0]) for name in names)
 
     layouts = grouped(tables, lambda name: tuple(_titles(tables[name][0])))
     return max(layouts.values(), key=fitness, default=[])

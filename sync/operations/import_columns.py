@@ -28,6 +28,7 @@ PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"
 
 # Words that say in a title which one of several it is, as `fold_title` makes them, the ones that count first first.
 KIND_WORDS = (
+    "mobile mobil cell movil no nr",
     "work business office company main direct arbeit geschaftlich dienstlich firma buro bureau trabajo lavoro zakelijk",
     "home private personal privat domicile personnel casa thuis",
     "other secondary alternative weiteres weitere sonstige sekundare autre otro",
@@ -36,6 +37,7 @@ KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words
 # Words that say nothing about a column's field.
 IDLE_WORDS = {"primary", "preferred", "default", "required", "optional", "mandatory", "pflichtfeld", "value"}
 
+_PARAMETERS = re.compile(r";\w+=.*")  # of a vCard's line
 _WORD = re.compile(r"\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
 
 MAX_TITLE = 100  # longer texts are no titles
@@ -148,7 +150,7 @@ class KnownTitles:
         """As `rank`; programs add numbers and kinds: “E-mail 2 Address”, “PhoneWork”, “Email (home)”, “TEL;type=X”."""
         if known := self._ranks.get(fold_title(title)):
             return known[0], (0, known[1], 0)
-        words = [fold_title(word) for word in _WORD.findall(title.partition(";")[0])]
+        words = [fold_title(word) for word in _WORD.findall(_PARAMETERS.sub("", title))]
         numbers = [int(word) for word in words if word.isdecimal()]
         kinds = [KINDS[word] for word in words if word in KINDS]
         plain = "".join(word for word in words if not (word.isdecimal() or word in KINDS or word in IDLE_WORDS))

@@ -22,8 +22,7 @@ from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
-from sync.operations import planned_changes
-from sync.operations.planned_changes import ChangeKind, PlannedChange
+from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, plan_changes
 from sync.outbox.claim import Claim
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
@@ -76,7 +75,7 @@ class PlannedPass:
     @property
     def changes(self) -> Iterator[PlannedChange]:
         """What the pass would change, and the one that follows it."""
-        yield from planned_changes.plan_changes(self.facts, self.plan)
+        yield from plan_changes(self.facts, self.plan)
         if self.following:
             yield from self.following.changes
 
@@ -183,7 +182,7 @@ def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
-    answers = {planned_changes.ACT_KINDS.get(answer.act) for answer in plan.identity_answers if answer.result} - {None}
+    answers = {ACT_KINDS.get(answer.act) for answer in plan.identity_answers if answer.result} - {None}
     calls = planned_pass.calls + reads + batches * len([*writes, *removals]) + len(duplicate_acts) + 2 * len(answers)
     following = planned_pass.following
     return calls + (cost_of(following, len(following.plan.records)) if following else 0)

@@ -50,7 +50,7 @@ from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, pe
 from sync.words.message import Message, sentences
 
 # Cells without a value, as databases and spreadsheets, in any language, write them. “Null” is a name.
-_NO_VALUE = re.compile(r"[-–—]|n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
+_NO_VALUE = re.compile(r"[-–—]+|n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
 
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -280,10 +282,7 @@ class Claim:
 
     @property
     def causes(self) -> Cause:
-        causes = Cause(0)
-        for job in self.jobs:
-            causes |= Cause(job.causes)
-        return causes
+        return Cause(reduce(or_, (job.causes for job in self.jobs), 0))
 
     @property
     def payload(self) -> dict[str, Any]:

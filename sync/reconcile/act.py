@@ -350,12 +350,12 @@ class Executor:
             self.has_written = True
             breaker.end_board_stop(self.board.link, kind)
         forbidden: dict[Write, MondayError] = {}
-        for number, write in enumerate(writes):
+        for write in writes:
             write.intent.request_id = result.request_id
             if write.is_divided:
                 self._read_answers_to_values(kind, write, result)
                 continue
-            outcome = result.by_alias[f"r{number}"]
+            outcome = result.by_alias[write.intent.alias]
             if isinstance(outcome, MondayError):
                 if outcome.kind is errors.BOARD_FORBIDDEN and kind is CallKind.CHANGE and write.entries:
                     forbidden[write] = outcome
@@ -379,7 +379,7 @@ class Executor:
         rejected: dict[str, MondayError] = {}
         failure: MondayError | None = None
         for number, key in enumerate(write.entries):
-            outcome = result.by_alias[f"v{number}"]
+            outcome = result.by_alias[alias_of_value(number)]
             if isinstance(outcome, board_items.Item):
                 item = by_field[key] = outcome
             elif outcome.scope in (Scope.FIELD, Scope.COLUMN) or outcome.kind is errors.BOARD_FORBIDDEN:
@@ -391,7 +391,7 @@ class Executor:
             self._end_rejected(kind, write, failure)
             write.answer.unsent = frozenset(write.entries) - by_field.keys() - rejected.keys()
         else:
-            npd_id_item = result.by_alias.get("npdid")
+            npd_id_item = result.by_alias.get(NPD_ID_ALIAS)
             item = npd_id_item if isinstance(npd_id_item, board_items.Item) else item
             write.end(WriteVerdict.DONE, is_open=True)
         write.answer.item = item
@@ -411,7 +411,7 @@ class Executor:
             elif is_forbidden and kind is not CallKind.CREATE:
                 write.end(WriteVerdict.FAILED, of_error(error))
             else:
-                self._stop_kind(kind, [write], error)
+                self._stop_kind(kind, {write: error})
         elif error.scope in (Scope.FIELD, Scope.COLUMN) and not write.is_divided:
             self._end_rejected_value(kind, write, error)
         elif error.scope in (Scope.ACCOUNT, Scope.LIMIT):
@@ -428,7 +428,7 @@ class Executor:
             # The read before a create doesn't show that a column is missing.
             wakeups.sweep_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
-            self._stop_kind(kind, [write], error)
+            self._stop_kind(kind, {write: error})
             return
         rejected = rejected_fields(write, error)
         is_name_rejected = any(write.columns[key] == board_items.NAME_COLUMN for key in rejected)
@@ -456,20 +456,9 @@ class Executor:
         if named:
             self._send_without_columns(kind, forbidden, named)
             return
+        if not (self.has_written or self._is_board_open(kind, forbidden)):
+            return
         writes = list(forbidden)
-        trial = None if self.has_written else unchanged_write(self.board, writes)
-        if trial is not None:
-            self._send_document(kind, [trial])
-            if trial.answer.verdict is not WriteVerdict.DONE:
-                # Whether the board is closed isn't known: all is sent again when this answer allows it.
-                for write in writes:
-                    write.answer = replace(trial.answer, intent=None, rejected=dict(write.rejected))
-                return
-            # The trial's record isn't in this pass, so nothing else ends this intent.
-            _close_intents([trial], IntentState.APPLIED if trial.answer.item else IntentState.REJECTED)
-            if trial.answer.item is None:
-                self._stop_kind(kind, writes, forbidden[writes[0]])
-                return
         for write, error in forbidden.items():
             write.end(WriteVerdict.FAILED, of_error(error))
         for number, write in enumerate(writes[:2]):  # not a call for each, because they could be many
@@ -486,7 +475,24 @@ class Executor:
                 _close_intents([write], IntentState.REJECTED)
                 write.end(WriteVerdict.FAILED, of_error(forbidden[write]))
                 if number > 0 and not self.has_written:
-                    self._stop_kind(kind, writes, forbidden[writes[0]])
+                    self._stop_kind(kind, forbidden)
+
+    def _is_board_open(self, kind: CallKind, forbidden: Mapping[Write, MondayError]) -> bool:
+        """Whether another record's item, if any, takes a write that changes nothing; else answer these writes."""
+        trial = unchanged_write(self.board, list(forbidden))
+        if trial is None:
+            return True
+        self._send_document(kind, [trial])
+        if trial.answer.verdict is not WriteVerdict.DONE:
+            # Whether the board is closed isn't known: all is sent again when this answer allows it.
+            for write in forbidden:
+                write.answer = replace(trial.answer, intent=None, rejected=dict(write.rejected))
+            return False
+        # The trial's record isn't in this pass, so nothing else ends this intent.
+        _close_intents([trial], IntentState.APPLIED if trial.answer.item else IntentState.REJECTED)
+        if trial.answer.item is None:
+            self._stop_kind(kind, forbidden)
+        return trial.answer.item is not None
 
     def _send_without_columns(
         self, kind: CallKind, forbidden: Mapping[Write, MondayError], closed: Collection[str | None]
@@ -505,13 +511,13 @@ class Executor:
 
     # --- stops --------------------------------------------------------------------------------------------------------
 
-    def _stop_kind(self, kind: CallKind, writes: Sequence[Write], error: MondayError) -> None:
+    def _stop_kind(self, kind: CallKind, refused: Mapping[Write, MondayError]) -> None:
         """Have all calls of this kind wait, because the board takes none of them: it can still be read."""
-        if not self._hold_if_stopped(kind, writes):
-            breaker.stop_board(self.board.link, error, kind)
-            self._hold_if_stopped(kind, writes)
+        if not self._hold_if_stopped(kind, refused):
+            breaker.stop_board(self.board.link, next(iter(refused.values())), kind)
+            self._hold_if_stopped(kind, refused)
 
-    def _hold_if_stopped(self, kind: CallKind, writes: Sequence[Write]) -> bool:
+    def _hold_if_stopped(self, kind: CallKind, writes: Iterable[Write]) -> bool:
         """Have the writes wait if calls of this kind are stopped; return whether they are."""
         stop = breaker.stop_of_call(self.board.link, kind)
         if stop is not None:
@@ -567,15 +573,30 @@ def documents_of(writes: Sequence[Write], failures: Mapping[UUID, failed_writes.
     return [document for document in documents if document]
 
 
+# The alias of the NPD ID in a document whose values are sent alone.
+NPD_ID_ALIAS = "npdid"
+
+
+def alias_of(number: int) -> str:
+    """Return the alias of this write of a document."""
+    return f"r{number}"
+
+
+def alias_of_value(number: int) -> str:
+    """Return the alias of this value of a write whose values are sent alone."""
+    return f"v{number}"
+
+
 def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> board_items.WriteRequest:
-    """Return the request. The n-th write has the alias rn; if its values are sent alone, the n-th value has vn."""
+    """Return the request that sends these writes, each under its alias, or the values of one."""
     link = board.link
-    labels = any(write.creates_labels for write in writes)
+    by_alias = {alias_of(number): write for number, write in enumerate(writes)}
     if kind in (CallKind.ARCHIVE, CallKind.DELETE):
         is_delete = kind is CallKind.DELETE
         prepare = item_documents.prepare_delete if is_delete else item_documents.prepare_archive
-        return prepare({f"r{number}": write.item_id for number, write in enumerate(writes)}, board.columns, board.types)
-    parts = [board_items.ItemWrite(f"r{number}", write.values, write.item_id) for number, write in enumerate(writes)]
+        return prepare({alias: write.item_id for alias, write in by_alias.items()}, board.columns, board.types)
+    labels = any(write.creates_labels for write in writes)
+    parts = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in by_alias.items()]
     if kind is CallKind.CREATE:
         group = link.group_id or None
         return item_documents.prepare_creates(
@@ -585,10 +606,10 @@ def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> 
         [write] = writes
         others = dict(write.values)
         parts = [
-            board_items.ItemWrite(f"v{number}", {column_id: others.pop(column_id)}, write.item_id)
+            board_items.ItemWrite(alias_of_value(number), {column_id: others.pop(column_id)}, write.item_id)
             for number, column_id in enumerate(write.columns.values())
         ]
-        parts += [board_items.ItemWrite("npdid", others, write.item_id)] if others else []
+        parts += [board_items.ItemWrite(NPD_ID_ALIAS, others, write.item_id)] if others else []
     return item_documents.prepare_changes(link.board_id, parts, board.columns, board.types, create_labels=labels)
 
 
@@ -622,7 +643,7 @@ def commit_intents(
                 board_id=board.link.board_id,
                 item_id=write.item_id,
                 idempotency_key=idempotency_key,
-                alias=f"r{number}",
+                alias=alias_of(number),
                 values={key: {**entry, **read_at} for key, entry in write.entries.items()},
                 body={"removes": write.removes} if write.removes else None,
                 state=IntentState.OPEN,

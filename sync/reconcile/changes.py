@@ -445,54 +445,61 @@ def _values_of_push(field_plan: pass_plan.FieldPlan) -> dict[str, Any]:
 
 def _log_pull(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, way: Message) -> None:
     """Add the history's line about a value that was written in NPD."""
-    before = field_plan.display_local(field_plan.local_raw)
-    after = field_plan.display_local(field_plan.write_raw)
-    raws = {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-    line = HistoryLine(ActivityKind.PULL, way, field_plan.key, values={"before": before, "after": after, **raws})
-    _log_transfer(plan, field_plan, line, field_plan.decision.reason)
+    if field_plan.resolved_conflict:
+        return  # a person's choice is in the history of its conflict already
+    values = {
+        "before": field_plan.display_local(field_plan.local_raw),
+        "after": field_plan.display_local(field_plan.write_raw),
+        "raw_before": dict(field_plan.local_raw),
+        "raw_after": dict(field_plan.write_raw or {}),
+    }
+    plan.add_lines(_transfer_line(field_plan, ActivityKind.PULL, values, way))
 
 
 def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, before: str, after: str) -> None:
     """Add the history's line about a value that was sent to Monday."""
+    if field_plan.resolved_conflict:
+        return
     key = field_plan.key
-    mapping = field_plan.mapping
     values = {"before": before, "after": after, **_values_of_push(field_plan)}
-    line = HistoryLine(ActivityKind.PUSH, Message("way_sent"), key, values=values)
-    reason = field_plan.decision.reason
+    way = Message("way_sent")
+    reason = ""
+    actor = ""
     # A column that was only missing for a time, or had another type, is no new one.
     entry = plan.sync_state.base.get(key) or plan.sync_state.blocked_fields.get(key, {})
-    is_new_column = entry.get("column", "") not in ("", mapping.column_id)
+    is_new_column = entry.get("column", "") not in ("", field_plan.mapping.column_id)
     if not before and is_new_column and resolutions.is_column_replaced(plan, field_plan):
         reason = Message("its_column_was_replaced")
         former = plan.sync_state.base.get(key, {}).get("local", field_plan.local_raw)
         if former == field_plan.local_raw:
             # Nobody edited it.
-            line.actor = SYNC_ACTOR
-            line.sentence = Message("way_refilled")
+            actor = SYNC_ACTOR
+            way = Message("way_refilled")
             values[REFILLS] = True
         else:
             # The edit replaced the former value, not the empty column.
             raws = {"raw_before": former, "raw_after": dict(field_plan.local_raw)}
             values |= {"before": field_plan.display_local(former), **raws}
     if key in plan.doubts.lost_cells:
-        line.actor = SYNC_ACTOR
-        line.sentence = Message("way_filled_again")
+        actor = SYNC_ACTOR
+        way = Message("way_filled_again")
         values["reason"] = UNREPORTED
-    _log_transfer(plan, field_plan, line, reason)
+    line = _transfer_line(field_plan, ActivityKind.PUSH, values, way, reason)
+    line.actor = actor
+    plan.add_lines(line)
 
 
-def _log_transfer(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, line: HistoryLine, reason: str) -> None:
-    """Add a line whose message is only the way so far; a person's choice is in the history of its conflict already."""
-    if field_plan.resolved_conflict:
-        return
-    values = line.values
-    line.sentence = Message(
+def _transfer_line(
+    field_plan: pass_plan.FieldPlan, kind: ActivityKind, values: dict[str, Any], way: Message, reason: str = ""
+) -> HistoryLine:
+    """Return the history's line about a value that one side got from the other; `way` says how, `reason` why."""
+    decision = field_plan.decision
+    sentence = Message(
         "transfer",
         label=field_plan.mapping.label,
         after=values["after"],
         before=values["before"],
-        way=line.sentence,
-        reason="" if field_plan.decision.is_ordinary_pull else reason,
+        way=way,
+        reason="" if decision.is_ordinary_pull else reason or decision.reason,
     )
-    line.values = {**values, "overridden": field_plan.decision.overrides}
-    plan.add_lines(line)
+    return HistoryLine(kind, sentence, field_plan.key, values={**values, "overridden": decision.overrides})

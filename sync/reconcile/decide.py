@@ -38,6 +38,8 @@ from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, w
 from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.words.message import Message, sentences
 
+NO_RECORD = pass_plan.Ending(pass_plan.Outcome.SETTLED, Message("no_such_record"))
+
 
 def each_record(rule: pass_plan.RecordRule) -> pass_plan.PlanRule:
     """Return the plan rule that applies this rule to every open record."""
@@ -55,13 +57,14 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """End a record that needs no call: its sync is off, a save changed nothing, or a webhook reports what is known."""
     board = facts.board
     record_facts = plan.facts
+    causes = record_facts.causes
     if not plan.record.may_sync and not record_facts.is_pushed_by_name and not requested_unlink(record_facts):
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan.sync_state.remote_state = ""
         plan.end(pass_plan.Outcome.SETTLED, Message("sync_is_off"), reason="")
-    elif record_facts.causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
+    elif causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
         plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
-    elif record_facts.causes == Cause.WEBHOOK and _is_echo(board, plan):
+    elif causes == Cause.WEBHOOK and _is_echo(board, plan):
         plan.end(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
 
 
@@ -208,11 +211,10 @@ RULES = (*BEFORE_READING, *AFTER_READING)
 
 def new_plan(facts: PassFacts) -> pass_plan.Plan:
     """Return the draft in which nothing is decided yet."""
-    no_record = pass_plan.Ending(pass_plan.Outcome.SETTLED, Message("no_such_record"))
     return pass_plan.Plan(
         {record.id: pass_plan.RecordPlan(record) for record in facts.records},
         {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
-        other_jobs=[(claim, no_record) for claim in facts.unknown],
+        other_jobs=[(claim, NO_RECORD) for claim in facts.unknown],
     )
 
 

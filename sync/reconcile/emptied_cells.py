@@ -89,15 +89,18 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
 
     Connected items are read again once more after ten minutes. A person's *Sync now* fills all in again at once.
     """
+    first_reads = plan.sync_state.emptied
+    plan.sync_state.emptied = {}
+    if not mappings:
+        return
     link = facts.board.link
     lost = set[str]()
     unexplained = set[str]()
-    since = dict[str, str]()
     reasons = dict[str, str]()
     looks = list[float]()
     for mapping in mappings:
         key = mapping.key
-        first_read = plan.sync_state.emptied.get(key, facts.now.isoformat())
+        first_read = first_reads.get(key, facts.now.isoformat())
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
@@ -113,12 +116,10 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
         elif link.log_read_from is not None and link.log_read_from <= _agreed_at(plan, key):
             lost.add(key)
         if key in reasons:
-            since[key] = first_read
-    plan.sync_state.emptied = since
-    if mappings:
-        plan.doubts.lost_cells = frozenset(lost)
-        plan.doubts.unexplained_cells = frozenset(unexplained)
-        set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
+            plan.sync_state.emptied[key] = first_read
+    plan.doubts.lost_cells = frozenset(lost)
+    plan.doubts.unexplained_cells = frozenset(unexplained)
+    set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
 
 
 def _agreed_at(plan: pass_plan.EntityPlan, key: str) -> datetime:

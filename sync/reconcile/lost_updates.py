@@ -25,14 +25,14 @@ from sync.fields import field_bases, field_values
 from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import DELETE_RECORD
-from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
-from sync.models.jobs import REFILLED_SINCE
+from sync.models import FieldMapping, IntentState, WebhookEvent
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
-from sync.reconcile import our_writes, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_same, reported_changes, texts_in
 from sync.reconcile.field_plan import direction_of
+from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import monday_user_name
 from sync.words.message import Message, sentences
@@ -100,77 +100,6 @@ def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: date
     plan.sync_state.altered = altered
     plan.landed_by_event = frozenset(landed_writes)
     return faults
-
-
-class OwnWrite:
-    """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
-
-    def __init__(self, intent: Intent, mapping: FieldMapping, converter: conversion.Converter, now: datetime) -> None:
-        entry = intent.values[mapping.key]
-        answer = intent.answer or {}
-        self.id = str(intent.pk)
-        self.item_id = intent.item_id
-        self.entry = entry
-        self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
-        self.sent = converter.canonical_local(entry["local"])
-        is_void = our_writes.had_no_effect(intent, mapping.key, converter)
-        self.state = IntentState.VOID if is_void else intent.state
-        has_answer = mapping.key in answer and not is_void
-        self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
-        # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
-        # effect at `until` at the latest, unless it `may_land_late`.
-        read_at = entry.get(REFILLED_SINCE) or entry.get("read_at")
-        self.read_at = datetime.fromisoformat(read_at) if read_at else intent.created_at
-        # It filled in a cell that nobody was known to have emptied, since both sides agreed.
-        self.is_refill = REFILLED_SINCE in entry
-        self.intended_at = intent.created_at
-        self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
-        # As an event has both.
-        self.at = self.until
-        self.arrived = self.until
-        # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
-        # somebody else may have written it.
-        self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
-        self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
-
-    def wrote(self, value: merge.Side) -> bool:
-        """Whether the cell may have this value because of this write."""
-        return value in (self.sent, self.answer)
-
-    def names(self, value: merge.Side, raw: Any) -> bool:
-        """Whether a cell with this value shows what was written."""
-        return self.wrote(value)
-
-    def replaced(self, value: merge.Side, raw: Any) -> bool:
-        """Whether such a cell shows what was there before the write."""
-        return value == self.read
-
-    def may_have_made(self, event: ChangeEvent) -> bool:
-        """Whether the event may be this write's own, by its value and time."""
-        in_time = self.may_land_late or event.at <= self.until + ECHO_WINDOW
-        return self.wrote(event.value) and in_time and event.at >= self.intended_at - ECHO_WINDOW
-
-    def is_replaced_by(self, event: ChangeEvent) -> bool:
-        """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
-        is_later = event.at >= self.intended_at - merge.CLOCK_TOLERANCE
-        if event.arrived != event.at:
-            # A webhook, whose arrival is by our clock; a row of the log has Monday's time alone.
-            is_later = is_later and event.arrived >= self.intended_at
-        changed_the_cell = self.sent != self.read
-        return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
-
-
-def own_writes(
-    intents: Iterable[Intent], mapping: FieldMapping, converter: conversion.Converter, now: datetime
-) -> list[OwnWrite]:
-    """Return what these intents did to a field, without those whose column is another or whose values aren't known."""
-    writes = []
-    for intent in intents:
-        entry = intent.values.get(mapping.key)
-        if entry and mapping.is_current(entry):
-            with suppress(conversion.UnknownValue):
-                writes.append(OwnWrite(intent, mapping, converter, now))
-    return writes
 
 
 class _FieldHistory:

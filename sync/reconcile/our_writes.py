@@ -1,4 +1,4 @@
-"""What our own writes left in an item's cells: bases without an answer, and writes that changed nothing.
+"""What our own writes did to an item's cells: each to one field, bases without an answer, and writes without effect.
 
 Also whether both sides of a field rest on its base, and which cells lost the item that their base names.
 
@@ -6,6 +6,7 @@ Implements W14 to W19 of docs/reference/merge/after-a-write.md, but for creates 
 (unanswered_creates.py).
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -16,9 +17,11 @@ from sync.fields import field_values
 from sync.fields.field_bases import AS_SENT, base_of, base_remote, cell_of, new_base, side_of, sides_of
 from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel
+from sync.models.jobs import REFILLED_SINCE
 from sync.monday import conversion
+from sync.monday.lag import ECHO_WINDOW
 from sync.monday.text_forms import looks_same
-from sync.reconcile.facts import PassFacts, change_events, is_create
+from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, is_create
 from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
 from sync.registry import target_of
 
@@ -69,6 +72,77 @@ def had_no_effect(intent: Intent, key: str, converter: conversion.Converter) -> 
     with suppress(conversion.UnknownValue):
         return key in answer and was_swallowed(converter, entry["local"], entry["read"], answer[key])
     return False
+
+
+class OwnWrite:
+    """What one intent of ours did to one field; raises UnknownValue if its values aren't known any more."""
+
+    def __init__(self, intent: Intent, mapping: FieldMapping, converter: conversion.Converter, now: datetime) -> None:
+        entry = intent.values[mapping.key]
+        answer = intent.answer or {}
+        self.id = str(intent.pk)
+        self.item_id = intent.item_id
+        self.entry = entry
+        self.read = converter.canonical_remote(entry["read"])  # Monday's value as its pass had read it
+        self.sent = converter.canonical_local(entry["local"])
+        is_void = had_no_effect(intent, mapping.key, converter)
+        self.state = IntentState.VOID if is_void else intent.state
+        has_answer = mapping.key in answer and not is_void
+        self.answer = converter.canonical_remote(answer[mapping.key]) if has_answer else self.sent
+        # Its pass read the cell at `read_at` at the earliest, stored the intent at `intended_at`, and the call took
+        # effect at `until` at the latest, unless it `may_land_late`.
+        read_at = entry.get(REFILLED_SINCE) or entry.get("read_at")
+        self.read_at = datetime.fromisoformat(read_at) if read_at else intent.created_at
+        # It filled in a cell that nobody was known to have emptied, since both sides agreed.
+        self.is_refill = REFILLED_SINCE in entry
+        self.intended_at = intent.created_at
+        self.until = now if self.state == IntentState.OPEN else (intent.settled_at or intent.created_at)
+        # As an event has both.
+        self.at = self.until
+        self.arrived = self.until
+        # No answer shows that it was done. That goes for a confirmed one too: a pass read the value that it sent, but
+        # somebody else may have written it.
+        self.may_land_late = self.state in (IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID)
+        self.may_have_taken_effect = self.state in (IntentState.OPEN, IntentState.APPLIED, IntentState.CONFIRMED)
+
+    def wrote(self, value: merge.Side) -> bool:
+        """Whether the cell may have this value because of this write."""
+        return value in (self.sent, self.answer)
+
+    def names(self, value: merge.Side, raw: Any) -> bool:
+        """Whether a cell with this value shows what was written."""
+        return self.wrote(value)
+
+    def replaced(self, value: merge.Side, raw: Any) -> bool:
+        """Whether such a cell shows what was there before the write."""
+        return value == self.read
+
+    def may_have_made(self, event: ChangeEvent) -> bool:
+        """Whether the event may be this write's own, by its value and time."""
+        in_time = self.may_land_late or event.at <= self.until + ECHO_WINDOW
+        return self.wrote(event.value) and in_time and event.at >= self.intended_at - ECHO_WINDOW
+
+    def is_replaced_by(self, event: ChangeEvent) -> bool:
+        """Whether the event shows that it replaced the value that this write sent; clocks may differ by seconds."""
+        is_later = event.at >= self.intended_at - merge.CLOCK_TOLERANCE
+        if event.arrived != event.at:
+            # A webhook, whose arrival is by our clock; a row of the log has Monday's time alone.
+            is_later = is_later and event.arrived >= self.intended_at
+        changed_the_cell = self.sent != self.read
+        return is_later and changed_the_cell and event.has_previous and event.previous == self.sent
+
+
+def own_writes(
+    intents: Iterable[Intent], mapping: FieldMapping, converter: conversion.Converter, now: datetime
+) -> list[OwnWrite]:
+    """Return what these intents did to a field, without those whose column is another or whose values aren't known."""
+    writes = []
+    for intent in intents:
+        entry = intent.values.get(mapping.key)
+        if entry and mapping.is_current(entry):
+            with suppress(conversion.UnknownValue):
+                writes.append(OwnWrite(intent, mapping, converter, now))
+    return writes
 
 
 def sends_in_vain(plan: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:

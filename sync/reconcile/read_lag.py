@@ -17,8 +17,7 @@ from sync.fields import field_bases, field_values
 from sync.fields.field_bases import new_sync_state, seen_rows
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
-from sync.models import FieldMapping, Intent, IntentState, WebhookEvent
-from sync.monday import conversion
+from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, REMOVAL_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG, LOOKS, SAME_TIME
@@ -34,7 +33,8 @@ from sync.reconcile.facts import (
     reported_changes,
 )
 from sync.reconcile.field_plan import direction_of
-from sync.reconcile.lost_updates import OwnWrite, overridden_line, own_writes
+from sync.reconcile.lost_updates import overridden_line
+from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.words.message import Message, sentences
 
 UNSHOWN_EDIT = Message("unshown_edit")
@@ -276,10 +276,16 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
     if item is None:
         return unshown
     changes = grouped(reported_changes(board, plan.record, plan.history.events), lambda change: change.key)
-    reported = changes.keys() | {key for write in _recent_writes(plan, now) for key in write.values}
+    intents = _recent_writes(plan, now)
+    reported = changes.keys() | {key for intent in intents for key in intent.values}
     for mapping in (mapping for mapping in board.mapped if mapping.key in reported):
         converter = board.converter(mapping, plan.record)
-        reports = _reports(plan, mapping, converter, changes.get(mapping.key, ()), now)
+        writes = [
+            write
+            for write in own_writes(intents, mapping, converter, now)
+            if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
+        ]
+        reports = _reports(writes, changes.get(mapping.key, ()), plan.history.token_user, now)
         if not reports or direction_of(plan, mapping) is choices.SyncDirection.NONE:
             continue
         raw = field_bases.cell_of(converter, mapping, item)
@@ -306,17 +312,11 @@ def _recent_writes(plan: pass_plan.EntityPlan, now: datetime) -> list[Intent]:
     return [write for write in recent if plan.item and write.item_id == plan.item.id and not is_create(write)]
 
 
-def _reports(
-    plan: pass_plan.EntityPlan,
-    mapping: FieldMapping,
-    converter: conversion.Converter,
-    changes: Sequence[ChangeEvent],
-    now: datetime,
-) -> list[Report]:
-    """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
-    writes = own_writes(_recent_writes(plan, now), mapping, converter, now)
-    writes = [write for write in writes if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)]
-    us = plan.history.token_user
+def _reports(writes: Sequence[OwnWrite], changes: Sequence[ChangeEvent], us: str, now: datetime) -> list[Report]:
+    """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old.
+
+    `us` is the Monday user as whom we write.
+    """
     events = []
     for change in changes:
         may_be_ours = not us or change.user_id in ("", us)

@@ -213,12 +213,14 @@ def find_clears(plan: pass_plan.RecordPlan) -> Iterator[ApprovalRequest]:
         converter = field_plan.converter
         # Nobody can say of an unknown value that it would be emptied.
         with suppress(UnknownValue):
-            local = converter.canonical_local(field_plan.local_raw)
-            remote = converter.canonical_remote(field_plan.remote_raw)
-            if send_raw is not None and converter.canonical_local(send_raw) is None and remote is not None:
-                yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
-            if write_raw is not None and converter.canonical_local(write_raw) is None and local is not None:
-                yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
+            if send_raw is not None and converter.canonical_local(send_raw) is None:
+                remote = converter.canonical_remote(field_plan.remote_raw)
+                if remote is not None:
+                    yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_MONDAY, remote)
+            if write_raw is not None and converter.canonical_local(write_raw) is None:
+                local = converter.canonical_local(field_plan.local_raw)
+                if local is not None:
+                    yield _clear_request(plan, field_plan, choices.ApprovalKind.CLEAR_NPD, local)
 
 
 def _clear_request(

@@ -721,7 +721,7 @@ TEMPLATES: Mapping[str, str] = {
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,
     "creates_held": "{items} on the board {have} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is "
-    "empty for all of them. So it creates nothing new on either side: everybody could be there twice. Fill in "
-    "“{title}” on Monday, or choose another column (Boards, “Set up…”), or press “Create new ones anyway” on the "
-    "board's page.",
+    "empty for all of them. So they become no records, and records get no new items: people could be there twice. "
+    "Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press “Create new ones anyway” on "
+    "the board's page.",
 }

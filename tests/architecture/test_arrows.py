@@ -38,7 +38,10 @@ FLOORS = (
     *("queue", "tasks", "apps", "api", "admin", "management"),
 )
 # What of operations runs a pass or plans one. Others start and show that, and need no more of a pass themselves.
-_AROUND_A_PASS = ("worker", "preview", "planned_changes", "comparison", "verification", "setup.plan")
+_AROUND_A_PASS = (
+    *("worker", "preview", "planned_changes", "comparison", "verification"),
+    *("reconcile_all", "setup.plan", "setup.future_board"),
+)
 AROUND_A_PASS = frozenset(f"sync.operations.{name}" for name in _AROUND_A_PASS)
 NEED_VALUES_ONLY = ("npd", "conflicts", "sync/state", "sync/admin", "sync/queue.py", "sync/operations")
 # The docstring of a longer module has to say why it stays whole.

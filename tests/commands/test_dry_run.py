@@ -15,9 +15,9 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.limits import batch_size, metered_client
 from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
-from sync.operations.comparison import plan_boards
 from sync.operations.planned_changes import ChangeKind, PlannedChange
 from sync.operations.preview import BoardPlan, read_only_client
+from sync.operations.reconcile_all import plan_boards
 from tests.admin import states
 from tests.engine.conftest import choose
 from tests.support.world import World, mail, staged

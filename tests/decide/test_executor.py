@@ -60,8 +60,8 @@ class Monday:
     def commit(self, executor: Executor, kind: CallKind, writes: Sequence[Write], key: str) -> Any:
         executor.intended_at = time.monotonic()
         self.units = "".join(unit_of(write) for write in writes)
-        for write in writes:
-            write.intent = Intent(item_id=write.item_id)
+        for number, write in enumerate(writes):
+            write.intent = Intent(item_id=write.item_id, alias=f"r{number}")
         return writes, request_of(executor.board, kind, writes)
 
     def write(self, request: WriteRequest, key: str) -> WriteResult:

@@ -95,7 +95,10 @@ GONE = an_item(id="6", state="archived")
 
 ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "none matches: it becomes a record": (facts(), (ENDED, CREATE, None)),
-    "one record without an item matches: linked": (facts(matching=(contact(),)), (ENDED, LINK, None)),
+    "one record without an item matches: its own pass links it": (
+        facts(matching=(contact(),)),
+        (ENDED, NOTHING, R.AMBIGUOUS),
+    ),
     "two match: who is this?": (facts(matching=(contact(), SECOND)), (ENDED, ASK, R.AMBIGUOUS)),
     "one matches that has an item: who is this?": (facts(matching=(LINKED,)), (ENDED, ASK, R.AMBIGUOUS)),
     "one matches whose sync is off: who is this?": (facts(matching=(DISABLED,)), (ENDED, ASK, R.AMBIGUOUS)),
@@ -180,7 +183,7 @@ def test_an_item_without_a_record(row: str) -> None:
         (facts(an_item("")), (ENDED, NOTHING, R.NO_KEY)),
         (facts(payload={"create": True}), (ENDED, CREATE, None)),
         (facts(payload={"as_new": True}, matching=(LINKED,)), (ENDED, CREATE, None)),
-        (facts(matching=(contact(),)), (ENDED, LINK, None)),
+        (facts(matching=(contact(),)), (ENDED, NOTHING, R.AMBIGUOUS)),
     ],
 )
 def test_where_the_board_makes_no_records_only_a_person_does(item: ItemFacts, decision: tuple[Any, ...]) -> None:
@@ -194,7 +197,7 @@ def test_the_filter_leaves_items_and_records_out() -> None:
     of_records = filtered("records", "Seller", creates_records=True)
     assert short(decide_item(facts(), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
     assert short(decide_item(facts(matching=(contact(),)), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
-    assert short(decide_item(facts(matching=(contact(role_title="Seller"),)), of_records)) == (ENDED, LINK, None)
+    assert short(decide_item(named(contact(role_title="Seller")), of_records)) == (ENDED, LINK, None)
     assert short(decide_item(named(contact()), of_records)) == (ENDED, NOTHING, R.LEFT_OUT)
 
 
@@ -336,7 +339,7 @@ def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() ->
 
 
 FREE = contact()
-BY_KEY, ALONE = facts(matching=(FREE,)), facts()
+BY_NPD_ID, ALONE = named(FREE), facts()
 CHOSEN = facts(chosen_record=FREE, payload={"link_to": str(FREE.pk)})
 AMBIGUOUS = facts(matching=(LINKED, SECOND))
 REPLACING = named(LINKED, **first(LINKED, GONE))
@@ -354,11 +357,10 @@ def saved(record: Contact, **differs: Any) -> Contact:
 
 
 OVERTAKEN: dict[str, tuple[ItemFacts, dict[str, Any]]] = {
-    "its record has another item": (BY_KEY, {"matching": (saved(FREE, monday_id="5"),)}),
-    "its record's sync went off": (BY_KEY, {"matching": (saved(FREE, sync_enabled=False),)}),
-    "another record got it": (BY_KEY, {"owner": LINKED}),
-    "another record has its key": (BY_KEY, {"matching": (FREE, SECOND)}),
-    "somebody ignored it": (BY_KEY, {"ignored": ignored()}),
+    "its record has another item": (BY_NPD_ID, {"npd_id_record": saved(FREE, monday_id="5")}),
+    "its record's sync went off": (BY_NPD_ID, {"npd_id_record": saved(FREE, sync_enabled=False)}),
+    "another record got it": (BY_NPD_ID, {"owner": LINKED}),
+    "somebody ignored it": (BY_NPD_ID, {"ignored": ignored()}),
     "one that was asked about is gone": (AMBIGUOUS, {"matching": (LINKED,)}),
     "the item that it replaces was replaced": (REPLACING, {"npd_id_record": saved(LINKED, monday_id="5")}),
     "the deleted record has an item": (LATE, {"tombstones": (tombstone(monday_id="5"),)}),
@@ -397,6 +399,6 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
 def test_what_the_plan_had_no_new_record_for_waits_for_a_person(item: Item) -> None:
     unplanned = facts(item, is_unplanned=True)
     assert short(decide_item(unplanned)) == (ENDED, NOTHING, R.UNPLANNED)
-    assert short(decide_item(replace(unplanned, matching=(contact(),)))) == (ENDED, LINK, None)
+    assert short(decide_item(replace(unplanned, npd_id_record=contact()))) == (ENDED, LINK, None)
     requested = replace(unplanned.claim, jobs=[plain(SyncQueue, payload={MAY_CREATE_KEY: True})])
     assert short(decide_item(replace(unplanned, claim=requested)))[1] is CREATE

@@ -250,6 +250,10 @@ ADDRESS_BOOKS = {
         "Ann Ace,ann@x.org,+49 30 901820,Nova,Chair",
     ),
     "Spanish": ("Nombre;Apellidos;Correo;Empresa;Cargo;Teléfono", "Ann;Ace;ann@x.org;Nova;Chair;+49 30 901820"),
+    "Xing": (
+        "Vorname,Nachname,Firma,Position,E-Mail (geschäftlich),Telefon-Nr. (geschäftlich),Telefon (mobil)",
+        "Ann,Ace,Nova,Chair,ann@x.org,,+49 30 901820",
+    ),
     "French": ("Prénom;Nom;Courriel;Société;Fonction;Téléphone", "Ann;Ace;ann@x.org;Nova;Chair;+49 30 901820"),
     "Italian": ("Nome;Cognome;Email;Azienda;Ruolo;Cellulare", "Ann;Ace;ann@x.org;Nova;Chair;+49 30 901820"),
     "Odoo": (
@@ -373,7 +377,7 @@ def test_refused_rows_can_be_imported_again_as_they_are(browser: Client) -> None
     ("cells", "expected", "reason"),
     [
         ("Bob,b@x.org,one ::: two,", {"Name": "Bob", "Email": "b@x.org", "Notes": "one ::: two"}, ""),
-        ("Bob,b@x.org,,-", {"Name": "Bob", "Email": "b@x.org"}, ""),
+        ("Bob,b@x.org,---,-", {"Name": "Bob", "Email": "b@x.org"}, ""),
         (f"Bob,b@x.org,,{'y' * 256}", {"Name": "Bob", "Email": "b@x.org"}, "at most 255 characters"),
         ("Ann,none,hi,", {"Notes": "hi"}, "valid email address. It is left out. Found by its name alone."),
     ],
@@ -421,7 +425,7 @@ def test_an_encoding_that_is_not_certain_is_shown_and_can_be_chosen(
 def test_sheets_of_one_layout_are_taken_together_and_a_summary_is_said_to_be_skipped(browser: Client) -> None:
     def fill(book: Any) -> None:
         for title, rows in (
-            ("Summary", [["Total"], [3], [4], [5], [6], [7], [8]]),
+            ("Summary", [["Name", "Total"], *([f"Region {number}", number] for number in range(4))]),
             ("A-M", [["Name", "Email"], ["Ann", "a@x.org"], ["Bob", "b@x.org"]]),
             ("N-Z", [["Name", "E-mail"], ["Zoe", "z@x.org"]]),
         ):
@@ -499,6 +503,8 @@ def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_r
     assert "Columns that are not imported: Colour." in page.content.decode()
     page = preview(browser, "Colour,Phone\nred,1\n")
     assert "No column tells which contact a row is about." in str(page.context["form"].errors)
+    page = preview(browser, workbook(lambda book: [book.active.append([row]) for row in ("Name;Email", "Ann;a@x.org")]))
+    assert "The first row reads “Name;Email”" in str(page.context["form"].errors)
     page = preview(browser, "Who,Post\nAnn,ann@x.org\n")
     assert "The first row reads “Who, Post”: are the titles in another row?" in str(page.context["form"].errors)
     assert "result" not in page.context

@@ -6,7 +6,8 @@ from django.db import transaction
 from npd.models import Contact
 from sync.kernel.acts import NotPossible
 from sync.models import BoardLink, SyncQueue
-from sync.operations.comparison import compare_due_boards, reconcile_boards
+from sync.operations.comparison import compare_due_boards
+from sync.operations.reconcile_all import reconcile_boards
 from sync.operations.sweep import sweep_due_boards
 from sync.outbox import pauses
 from sync.outbox.pauses import pause

@@ -12,7 +12,8 @@ from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import BoardLink, Intent, SyncMetadata, SyncQueue
-from sync.operations.comparison import ComparisonResult, compare_board, reconcile_boards
+from sync.operations.comparison import ComparisonResult, compare_board
+from sync.operations.reconcile_all import reconcile_boards
 from sync.outbox import enqueue
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post

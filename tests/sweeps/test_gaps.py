@@ -90,8 +90,7 @@ def test_a_listing_that_is_too_short_two_nights_in_a_row_is_the_comparisons_prob
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
 
 
-@pytest.mark.parametrize("log", [None, []], ids=["null", "empty"])
-@pytest.mark.parametrize("brought_by", ["webhooks", "the comparison", "nothing"])
+@pytest.mark.parametrize(("log", "brought_by"), [(None, "webhooks"), ([], "the comparison"), ([], "nothing")])
 def test_a_log_that_stays_empty_while_the_board_changes_is_the_comparisons_problem(
     world: World, log: Any, brought_by: str
 ) -> None:

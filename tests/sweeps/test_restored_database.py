@@ -20,7 +20,7 @@ from conflicts.models import SyncConflict
 from conflicts.pages.resolution import resolve
 from npd.models import Contact
 from sync.models import FieldMapping, Intent
-from sync.operations.comparison import plan_boards, reconcile_boards
+from sync.operations.reconcile_all import plan_boards, reconcile_boards
 from sync.operations.sweep import sweep_board
 from tests.lifecycle.conftest import choose, open_conflict, pat, quiet_passes
 from tests.support.people import unlink

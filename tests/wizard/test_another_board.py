@@ -1,6 +1,7 @@
 """Another board for records that have items: what becomes of the links, and the plan is what happens."""
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync import attention
+from sync.choices import Cause, Priority
+from sync.clock import sync_now
 from sync.kernel.db import run_sql
-from sync.models import BoardLink, SyncMetadata, UnmatchedItem
+from sync.models import BoardLink, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.operations.setup.plan import SetupBoardPlan
 from sync.operations.sweep import sweep_board, sweep_due_boards
+from sync.outbox import enqueue_unmatched
 from sync.records.item_links import ignore_unmatched, request_creation, request_unlink
 from tests.admin.test_records import words_of
 from tests.engine.conftest import choose
@@ -72,26 +76,21 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert {hook["board_id"] for hook in hooks} == {copy}
 
 
-def test_back_on_the_first_board_the_plans_rule_decides_what_differs(wizard: Wizard) -> None:
-    first = first_board(wizard, "Ann", "Bob", "Cleo")
-    own = linked()
-    wizard.planned(duplicated(wizard, first))
-    wizard.apply()
-    wizard.settle()
-    Contact.objects.filter(name="Ann").update(role_title="Chair")
-    wizard.settle()
-    wizard.monday.act("edit", item_id=own["Bob"], column_id="job", value="Buyer")
-    plan = wizard.planned(first, first_match="npd_wins")
-    names = {str(pk): name for pk, name in Contact.objects.values_list("pk", "name")}
-    assert {names[key] for key in plan.ids("push")} == {"Ann", "Bob"}
-    wizard.apply()
+def test_an_item_with_the_npd_id_is_linked_before_one_that_only_has_the_same_email(wizard: Wizard) -> None:
+    copy = duplicated(wizard, first_board(wizard, "Ann", "Bob"))
+    own = {item["name"]: item_id for item_id, item in items_of(wizard, copy).items()}
+    second = an_item(wizard.monday, copy, "Ann", mail=mail("ann@x.org"), job="Same?")
+    wizard.planned(copy)
+    wizard.start()
+    wizard.work()
+    # A worker takes this item before the records.
+    records = SyncQueue.objects.exclude(entity_id=None)
+    records.update(next_retry=sync_now() + timedelta(hours=1))
+    enqueue_unmatched("contact", [second], cause=Cause.WEBHOOK, priority=Priority.EDIT)
+    wizard.drain()
+    records.update(next_retry=sync_now())
     wizard.settle()
     assert linked() == own
-    assert {item["name"]: item["values"]["job"] for item in items_of(wizard, first).values()} == {
-        "Ann": "Chair",
-        "Bob": "Boss",
-        "Cleo": "Boss",
-    }
 
 
 @pytest.mark.parametrize("step", ["delete_former_webhooks", "register_webhooks"])
@@ -298,15 +297,33 @@ ROLES = ["", "Boss", "Chair"]
 drawn_people = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(EMAILS), st.sampled_from(ROLES), st.integers(0, 3)), max_size=5
 )
+# What people do before a set-up, and to which record or item.
+DEEDS = ["delete record", "edit record", "sync off", "edit item", "archive item", "rename item", "empty email"]
+# What a person chooses for a board, beside its columns.
+drawn_choices = st.fixed_dictionaries(
+    {
+        "creates_records": st.sampled_from(["on", "off"]),
+        "first_match": st.sampled_from(["ask", "npd_wins", "monday_wins"]),
+        "direction_role_title": st.sampled_from(["bidirectional", "monday_to_npd", "npd_to_monday"]),
+        "direction_name": st.sampled_from(["bidirectional", "monday_to_npd", "npd_to_monday"]),
+    }
+)
+# A board, what people did before, what is chosen for it, and the answer about namesakes.
+drawn_step = st.tuples(
+    st.sampled_from(["another", "duplicate", "first"]),
+    st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 4)), max_size=3),
+    drawn_choices,
+    st.sampled_from(["leave", "link", "apart"]),
+)
 
 
 def values_of(item: dict[str, Any]) -> tuple[str, ...]:
     return (item["name"], *(item["values"].get(key, "") for key in ("mail", "job")))
 
 
-def drawn_board(wizard: Wizard, title: str, people: list[tuple[str, str, str, int]]) -> str:
+def drawn_board(wizard: Wizard, people: list[tuple[str, str, str, int]]) -> str:
     """A board of these people; every fourth bears the NPD ID of a record."""
-    board = a_board(wizard.monday, title, *WITH_NPD_ID)
+    board = a_board(wizard.monday, "Drawn", *WITH_NPD_ID)
     ids = [str(pk) for pk in Contact.objects.order_by("created_at").values_list("pk", flat=True)]
     for name, email, role, number in people:
         values = {"mail": mail(email)} if email else {}
@@ -315,24 +332,60 @@ def drawn_board(wizard: Wizard, title: str, people: list[tuple[str, str, str, in
     return board
 
 
-def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: dict[str, Any]) -> None:
-    items, listed = items_of(wizard, board), before["items"]
-    records = {str(contact.pk): contact for contact in Contact.objects.all()}
-    got = {key: contact.monday_id for key, contact in records.items() if contact.monday_id in items}
-    assert plan.ids("create") == {key for key, item in got.items() if item not in listed}
-    assert plan.ids("link") == {key for key, item in got.items() if item in listed and key in before["records"]}
-    assert plan.ids("new record") == {records[key].monday_id for key in records.keys() - before["records"].keys()}
-    assert len(items) == len(listed) + len(plan.ids("create"))
-    changed = {item for item in listed if values_of(items[item]) != values_of(listed[item])}
-    assert {got.get(key) for key in plan.ids("push") & before["records"].keys()} == changed
-    pulled = {key for key, values in before["records"].items() if values != record_values(records[key])}
-    assert plan.ids("pull") & before["records"].keys() == pulled
-    in_conflict = SyncConflict.objects.filter(resolved_at=None, kind="fields").values_list("entity_id", flat=True)
-    assert plan.ids("conflict") == set(map(str, in_conflict))
+def do(wizard: Wizard, board: str, deed: str, number: int) -> None:
+    records, items = list(Contact.objects.order_by("created_at", "pk")), list(items_of(wizard, board))
+    if deed in ("delete record", "edit record", "sync off"):
+        for record in records[number : number + 1]:
+            if deed == "delete record":
+                record.delete()
+            else:
+                changes = {"sync_enabled": False} if deed == "sync off" else {"role_title": "Duke"}
+                Contact.objects.filter(pk=record.pk).update(**changes)
+        return
+    for item in items[number : number + 1]:
+        if deed == "archive item":
+            wizard.monday.act("archive", item_id=item)
+        elif deed == "rename item":
+            wizard.monday.act("rename", item_id=item, name="Cleo")
+        else:
+            edit = {"column_id": "job", "value": "Duke"} if deed == "edit item" else {"column_id": "mail", "value": ""}
+            wizard.monday.act("edit", item_id=item, **edit)
 
 
 def record_values(contact: Contact) -> tuple[str, str, str]:
     return (contact.name, contact.email, contact.role_title)
+
+
+def state_of(wizard: Wizard, board: str) -> dict[str, Any]:
+    contacts = {str(contact.pk): contact for contact in Contact.objects.all()}
+    return {
+        "items": items_of(wizard, board),
+        "records": {key: record_values(contact) for key, contact in contacts.items()},
+        "linked": {key: contact.monday_id for key, contact in contacts.items()},
+    }
+
+
+def assert_as_planned(wizard: Wizard, board: str, plan: SetupBoardPlan, before: dict[str, Any]) -> None:
+    after = state_of(wizard, board)
+    items, listed, records = after["items"], before["items"], after["records"]
+    got = {key: item for key, item in after["linked"].items() if item in items}
+    assert plan.ids("create") == {key for key, item in got.items() if item not in listed}
+    linked = {key for key, item in got.items() if item in listed and before["linked"].get(key, item) != item}
+    assert plan.ids("link") == linked
+    assert plan.ids("new record") == {after["linked"][key] for key in records.keys() - before["records"].keys()}
+    assert len(items) == len(listed) + len(plan.ids("create"))
+    changed = {item for item in listed if values_of(items[item]) != values_of(listed[item])}
+    assert {got.get(key) for key in plan.ids("push") & before["records"].keys()} == changed
+    pulled = {key for key, values in before["records"].items() if values != records[key]}
+    assert plan.ids("pull") & before["records"].keys() == pulled
+    conflicts = SyncConflict.objects.filter(resolved_at=None)
+    assert plan.ids("conflict") == set(map(str, conflicts.filter(kind="fields").values_list("entity_id", flat=True)))
+    # A question about an item is stored with a record that it may be, and names the others.
+    asked = [f"{row.entity_id} {row.monday_item_id} {row.about}" for row in conflicts.filter(kind="identity")]
+    assert all(any(subject in question for subject in plan.ids("ask")) for question in asked)
+    assert all(any(subject in question for question in asked) for subject in plan.ids("ask"))
+    waiting = SyncQueue.objects.filter(status="pending", entity_id=None).values_list("remote_id", flat=True)
+    assert plan.ids("waiting") == set(waiting)
 
 
 @pytest.mark.slow
@@ -346,37 +399,44 @@ def record_values(contact: Contact) -> tuple[str, str, str]:
 @example(
     # Two records of one email: the one that is linked by its name sends it to its item, which the other then finds.
     records=[("Cleo", "b@x.org", "Chair", 2), ("Ann", "b@x.org", "", 3), ("Ann", "a@x.org", "", 0)],
-    first=[("Ann", "", "Chair", 1), ("Cleo", "", "", 0)],
-    second=[],
-    creates=False,
-    answer="link",
+    boards=[[("Ann", "", "Chair", 1), ("Cleo", "", "", 0)], []],
+    steps=[("another", [], {"creates_records": "off"}, "link")] * 2,
+)
+@example(
+    # A record was deleted after its board was duplicated, and its first item waits for a decision.
+    records=[("Ann", "a@x.org", "Boss", 1), ("Bob", "b@x.org", "", 1)],
+    boards=[[]],
+    steps=[
+        ("another", [], {}, "leave"),
+        ("duplicate", [("delete record", 0), ("archive item", 1)], {"creates_records": "on"}, "leave"),
+        ("first", [("edit item", 1)], {"first_match": "npd_wins", "direction_role_title": "npd_to_monday"}, "leave"),
+    ],
 )
 @given(
     records=drawn_people,
-    first=drawn_people,
-    second=drawn_people,
-    creates=st.booleans(),
-    answer=st.sampled_from(["leave", "link", "apart"]),
+    boards=st.lists(drawn_people, min_size=2, max_size=2),
+    steps=st.lists(drawn_step, min_size=2, max_size=3),
 )
-def test_the_plan_is_what_happens(
-    wizard: Wizard, records: Any, first: Any, second: Any, creates: bool, answer: str
-) -> None:
+def test_the_plan_is_what_happens(wizard: Wizard, records: Any, boards: Any, steps: Any) -> None:
     wizard.monday.reset()
     for model in (BoardLink, Contact, SyncConflict, SyncMetadata, UnmatchedItem):
         model.objects.all().delete()
     run_sql("TRUNCATE sync_queue, sync_tombstones, sync_ignored_items, sync_webhook_events, sync_intents", {})
     for name, email, role, number in records:
         Contact.objects.create(name=name, email=email, role_title=role, sync_enabled=number > 0)
-    for title, people in (("First", first), ("Second", second)):
-        board = drawn_board(wizard, title, people)
-        wizard.planned(board, creates_records="on" if creates else "off")
+    first = board = drawn_board(wizard, boards[0])
+    for number, (kind, deeds, choices, answer) in enumerate(steps):
+        if number and kind == "another":
+            board = drawn_board(wizard, boards[-1])
+        elif number:
+            board = duplicated(wizard, board) if kind == "duplicate" else first
+        for deed in deeds:
+            do(wizard, board, *deed)
+        wizard.planned(board, **choices)
         wizard.post("plan/", namesakes=f"contact {answer}")
         wizard.plan()
         plan = wizard.board_plan()
-        before = {
-            "items": items_of(wizard, board),
-            "records": {str(contact.pk): record_values(contact) for contact in Contact.objects.all()},
-        }
+        before = state_of(wizard, board)
         wizard.apply()
         wizard.settle()
         assert_as_planned(wizard, board, plan, before)

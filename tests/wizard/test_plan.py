@@ -8,7 +8,6 @@ import pytest
 from npd.models import Contact, Organization
 from sync import attention
 from sync.models import BoardLink, UnmatchedItem
-from sync.records.item_links import request_unlink
 from tests.support.world import mail
 from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up
 
@@ -209,21 +208,3 @@ def test_a_record_with_the_name_of_an_item_without_a_key_is_asked_about(wizard: 
     wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
     assert wizard.plan_shown() == {"ask": 1, "new record": 1, "unplanned": 1, "left as it is": 1}
     assert "2 items on the board have no NPD ID" in wizard.get("plan/")
-
-
-def test_another_board_is_planned_without_what_was_unlinked_on_the_former_one(wizard: Wizard) -> None:
-    people()
-    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE))
-    wizard.apply()
-    wizard.settle()
-    number = Contact.objects.exclude(monday_id=None).count()
-    request_unlink("contact", list(Contact.objects.values_list("pk", flat=True)), "Ada")
-    wizard.drain()
-    Contact.objects.update(sync_enabled=True)
-    other = a_board(wizard.monday, "Sales people", *PEOPLE)
-    wizard.planned(other)
-    assert wizard.plan_shown() == {"create": number}
-    wizard.apply()
-    wizard.settle()
-    shown = next(board for board in wizard.monday.boards() if board["id"] == other)
-    assert len(shown["items"]) == number

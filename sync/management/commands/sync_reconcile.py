@@ -10,7 +10,7 @@ from sync.kernel import process
 from sync.kernel.humanize import count_with_noun, join_first, terminal_line
 from sync.limits import api_quota
 from sync.operations import planned_changes, preview
-from sync.operations.comparison import plan_boards, reconcile_boards
+from sync.operations.reconcile_all import plan_boards, reconcile_boards
 from sync.operations.worker import remaining_lines
 
 # Changes of each kind that are listed without -v 2.

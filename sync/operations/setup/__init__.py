@@ -176,7 +176,8 @@ def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome
 
     board = board_setup.ensure_board(connector, spec, choices.board_id, store_new_board)
     chosen = selection.ChosenBoard(replace(choices, board_id=board.id), board)
-    outcome = board_setup.set_up_board(chosen, connector, is_new=is_new, by=setup["by"])
+    recognized = {*setup["links"].values(), *setup["new_records"]}
+    outcome = board_setup.set_up_board(chosen, connector, is_new=is_new, by=setup["by"], recognized=recognized)
     link = BoardLink.objects.get(pk=lease.link.pk)
     items = setup["items_to_check"]
     with lease.transaction():

@@ -104,18 +104,24 @@ def ensure_board(connector: MondayConnector, spec: EntitySpec, board_id: str, st
 
 
 def set_up_board(
-    chosen: selection.ChosenBoard, connector: MondayConnector, *, is_new: bool, by: str = ""
+    chosen: selection.ChosenBoard,
+    connector: MondayConnector,
+    *,
+    is_new: bool,
+    by: str = "",
+    recognized: Collection[str] = (),
 ) -> SetupOutcome:
     """Create or adopt the columns, store the board and its mappings, then register the missing webhooks.
 
-    `is_new` if this set-up has created the board; `by` is the person who chose. A webhook that can't be registered is a
-    problem of the outcome; everything else is done by then. Raises ActionError, MondayError.
+    `is_new` if this set-up has created the board; `by` is the person who chose, also whose the `recognized` items are.
+    A webhook that can't be registered is a problem of the outcome; everything else is done by then. Raises ActionError,
+    MondayError.
     """
     board = chosen.board
     assert board is not None
     spec = chosen.spec
     setup = connector.ensure_columns(board.id, spec.board_title, chosen.column_specs())
-    obstacle, findings = ("", []) if is_new else _read_unlinked_items(chosen, connector, setup)
+    obstacle, findings = ("", []) if is_new else _read_unlinked_items(chosen, connector, setup, recognized)
     with transaction.atomic():
         # Nothing is synced with a new board before this is committed.
         outcome = _store_board(chosen, setup, is_new=is_new, by=by)
@@ -168,7 +174,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
 
 
 def _read_unlinked_items(
-    chosen: selection.ChosenBoard, connector: MondayConnector, setup: BoardSetup
+    chosen: selection.ChosenBoard, connector: MondayConnector, setup: BoardSetup, recognized: Collection[str]
 ) -> tuple[str, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
@@ -186,7 +192,7 @@ def _read_unlinked_items(
         item
         for page in connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
         for item in page
-        if not _is_filled(item, npd_id)
+        if not _is_filled(item, npd_id) and item.id not in recognized
     ]
     findings = _unlinked_findings(items, column, match.key, make_converter(match.types[column.type]))
     return reason_to_hold(chosen.spec.entity_type, link, column, npd_id, items), findings

@@ -165,7 +165,8 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
     elif possible := _possible_items(facts, plan, owners):
         _ask(plan, questions.which_namesake(board, record, possible))
     elif board.link.creates_held:
-        plan.end_settled(board.link.creates_held)
+        # Without the number of items, which changes; the board's page has it.
+        plan.end_settled(Message("unmatched_creates_held", label=board.match_label))
     elif plan.sync_state.is_unplanned:
         _ask(plan, questions.whether_new(record))
     else:

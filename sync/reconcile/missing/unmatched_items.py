@@ -2,8 +2,9 @@
 
 Implements, of docs/reference/merge/record-and-item.md:
 
-- R10 to R16, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID or match
-  key, or asked about if there are several, or becomes a record. A removed item ends its job.
+- R10 to R16, R25: once nobody has edited it for some seconds, it is linked with the record that has its NPD ID, left to
+  the pass of the one that has its match key, asked about if there are several, or becomes a record. A removed item ends
+  its job.
 - R18, R21, R22: an item with the NPD ID of a linked record is its duplicate (duplicates.py), or
   takes the place of its removed item. If the filter leaves that record out, both items keep the NPD ID, and the nightly
   listing looks at the second one again.
@@ -363,14 +364,15 @@ class _ItemRule:
         if matching and not hits:
             return self._leave(UnmatchedReason.LEFT_OUT, filter=self._record_exclusion(matching[0]))
         if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
-            return self._link(hits[0])
+            # Its own pass searches the board: another item may bear its NPD ID, or match too.
+            return self._leave_to_records(hits)
         return self._ask(hits) if hits else self._without_match()
 
     def _without_match(self) -> pass_plan.ItemPlan:
         """Plan an item that matches no record: a new record, unless it may be one of the same name, or none is made."""
         facts = self.facts
         if namesakes := self._namesakes:
-            return self._leave_to_namesakes(namesakes)
+            return self._leave_to_records(namesakes)
         if not self.board.link.creates_records and not facts.is_creation_requested:
             return self._leave(_reason_without_creation(self.match_key), until=None, **_type_words(self.board))
         plan = self._create()
@@ -397,10 +399,10 @@ class _ItemRule:
             if not self._record_exclusion(record)
         ]
 
-    def _leave_to_namesakes(self, namesakes: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
-        """Leave the question whether it is one of these records to the records' own passes, which ask it once each."""
-        plan = self._leave(UnmatchedReason.AMBIGUOUS, names=questions.quoted_names(namesakes))
-        plan.to_enqueue = tuple(record.pk for record in namesakes)
+    def _leave_to_records(self, records: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
+        """Leave it to these records' own passes to link it, or to ask, once each, whose it is."""
+        plan = self._leave(UnmatchedReason.AMBIGUOUS, names=questions.quoted_names(records))
+        plan.to_enqueue = tuple(record.pk for record in records)
         return plan
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sync.reconcile.lost_updates import OwnWrite
+from sync.reconcile.our_writes import OwnWrite
 from tests.chaos import drills
 from tests.chaos.planted import Wrong, answer, plant
 

@@ -1,0 +1,204 @@
+"""A board and its records as a set-up will leave them, for its plan.
+
+The board is a link and mappings that are never stored; a column that will be created has a stand-in id and is empty in
+every item. The records are copies without the items of a board that is left.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from sync import registry
+from sync.boards.board_columns import InspectedColumns
+from sync.choices import RemovedItemPolicy, TombstoneState
+from sync.fields import field_values, lookups
+from sync.fields.field_values import BoardContext
+from sync.models import BoardLink, SyncedModel, Tombstone
+from sync.monday.board_items import BoardColumn, Item
+from sync.monday.columns import empty_reading
+from sync.monday.text_forms import match_key
+from sync.operations import preview
+from sync.operations.setup import board_setup, selection
+from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
+from sync.outbox.claim import Claim
+from sync.reconcile import pass_plan
+from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, RecordHistory
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES
+
+# With a record's id after it, it stands for the item that will be created for the record.
+NEW_ITEM_PREFIX = "+"
+# Stands for the column of the NPD ID until the set-up has created it.
+NEW_NPD_ID_COLUMN = "+npd_id"
+
+
+def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
+    """Return the board with the chosen columns, directions and rules."""
+    choices = chosen.choices
+    stored = lookups.link_of(choices.entity_type)
+    ask = RemovedItemPolicy.ASK
+    new = BoardLink(entity_type=choices.entity_type, match_key=chosen.spec.match_key, removed_item_policy=ask)
+    link = copy(stored) if stored is not None else new
+    if choices.link is None:  # what is stored is about another board
+        link.group_id = ""
+        link.shape = {}
+    groups = chosen.board.groups if chosen.board is not None else {}
+    if link.group_id not in groups:
+        link.group_id = next(iter(groups), "")
+    link.board_id = choices.board_id
+    link.npd_id_column = chosen.npd_id_column or NEW_NPD_ID_COLUMN
+    link.creates_records = choices.creates_records
+    link.sync_filter = dict(choices.sync_filter)
+    link.npd_id_problem = link.creates_held = ""
+    columns = {}
+    for spec in chosen.synced:
+        if not spec.is_name:
+            new_column = BoardColumn(f"{selection.NEW_COLUMN}{spec.key}", spec.label, spec.new_column_type)
+            columns[spec.key] = chosen.columns.get(choices.choice_of(spec).column, new_column)
+    synced = {spec.key for spec in chosen.synced}
+    mappings = [mapping for mapping in board_setup.mappings_after(chosen, link, columns) if mapping.key in synced]
+    if choices.link is None:  # bases count for the board that is left only
+        for mapping in mappings:
+            mapping.version += 1
+    return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
+
+
+class SetupGatherer(preview.ListingGatherer):
+    """Reads the listing of a chosen board, and NPD as it will be after the set-up.
+
+    `earlier` are the records of boards that are set up before this one, as they will be then. What is stored about the
+    items of a board that is left is forgotten.
+    """
+
+    def __init__(self, chosen: selection.ChosenBoard, earlier: Sequence[SyncedModel]) -> None:
+        super().__init__(planned_board(chosen))
+        self.chosen = chosen
+        self.is_other_board = chosen.choices.link is None
+        stored = lookups.link_of(chosen.spec.entity_type)
+        self.left_board = stored.board_id if stored is not None and self.is_other_board else ""
+        self.left_name = str(stored.shape.get("name", "")) if stored is not None else ""
+        self._related_boards = frozenset(chosen.boards_by_type)
+        self._earlier = defaultdict[field_values.Reference, list[SyncedModel]](list)
+        for record in earlier:
+            names = {
+                "pk": str(record.pk),
+                "monday_id": record.monday_id,
+                "name": match_key(field_values.record_name(record)),
+            }
+            for by, value in names.items():
+                self._earlier[field_values.Reference(type(record), by, value or "")].append(record)
+        # Whoever turns new records on says so of all items.
+        self._keeps_unplanned = not self.is_other_board and stored is not None and stored.creates_records
+        # The records and items whose namesakes a person left for later.
+        self.undecided_records = frozenset[UUID]()
+        self.undecided_items = frozenset[str]()
+        types = {mapping.column_id: str(mapping.options.get("column_type")) for mapping in self.board.mappings}
+        types[self.board.link.npd_id_column] = "text"
+        self._new_cells = {
+            column_id: empty_reading(column_id, column_type)
+            for column_id, column_type in types.items()
+            if column_id.startswith(selection.NEW_COLUMN)
+        }
+
+    def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
+        """List the items of a board that is there. Raises MondayError."""
+        if self.board.link.board_id:
+            super().read(progress)
+
+    def listed_columns(self) -> Sequence[str]:
+        return [column for column in self.board.columns if column not in self._new_cells]
+
+    def complete_item(self, item: Item) -> Item:
+        return replace(item, values={**item.values, **self._new_cells}) if self._new_cells else item
+
+    def read_unlisted(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        return super().read_unlisted(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
+
+    def records_without_item(self) -> set[UUID]:
+        if not self.left_board:
+            return super().records_without_item() - self.linked.keys()
+        return set(self.board.model.objects.values_list("pk", flat=True)) - self.linked.keys()
+
+    def read_claims(
+        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> PassFacts:
+        """Read what NPD knows about the claims, as it will be after the set-up."""
+        facts = super().read_claims(board, claims, planned)
+        facts = replace(facts, records=tuple(map(self._after_set_up, facts.records)))
+        # The records of earlier boards that these name have their items only in those boards' plans.
+        for record in facts.records:
+            for _, relation in self.board.relations:
+                related = getattr(record.record, relation.name)
+                by_pk = field_values.Reference(registry.target_of(relation), "pk", str(related and related.pk))
+                if earlier := self._earlier_records(by_pk):
+                    setattr(record.record, relation.name, earlier[0])
+        return replace(facts, related_boards=self._related_boards)
+
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
+        facts = super().gather(facts, plan)
+        if facts.error is not None:
+            raise facts.error
+        return facts
+
+    def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
+        """Return the facts about a record as the set-up leaves them."""
+        record = self.as_planned(facts.record)
+        sync_state = copy(facts.sync_state)
+        if self.left_board:
+            for name, value in STATE_WITHOUT_ITEM.items():
+                setattr(sync_state, name, value)
+            facts = replace(facts, conflicts=(), intents=(), events=(), owned_items=frozenset())
+            facts = replace(facts, history=RecordHistory(token_user=facts.history.token_user))
+        if facts.id in self.undecided_records:
+            sync_state.is_unplanned = True
+        return replace(facts, record=record, sync_state=sync_state)
+
+    def as_planned(self, record: SyncedModel) -> SyncedModel:
+        planned = super().as_planned(record)
+        is_left = self.left_board and planned.monday_id and planned.monday_id not in self.items
+        return field_values.with_item(planned, None) if is_left else planned
+
+    def inspect_columns(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
+        # The columns were just read, and those that will be created don't exist yet.
+        return board, InspectedColumns()
+
+    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+        facts = super().read_about_items(facts, plan)
+        related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
+        for reference, stored in facts.related.items():
+            records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}
+            for pk, record in records.items():
+                by_pk = field_values.Reference(reference.model, "pk", str(pk))
+                records[pk] = next(iter(self._earlier_records(by_pk)), record)
+                # By pk too, because relations are written by pk.
+                related[by_pk] = (records[pk],)
+            related[reference] = list(records.values())
+        unmatched = [
+            replace(
+                item, is_unplanned=self._is_unplanned(item), tombstones=tuple(map(self._as_decided, item.tombstones))
+            )
+            for item in facts.unmatched
+        ]
+        return replace(facts, unmatched=tuple(unmatched), related=related)
+
+    def _as_decided(self, tombstone: Tombstone) -> Tombstone:
+        """Return a deleted record as its pass leaves it: its item is on the board that is left, and stays there."""
+        if not self.left_board or tombstone.state not in OPEN_TOMBSTONE_STATES or tombstone.monday_id in self.items:
+            return tombstone
+        kept = copy(tombstone)
+        kept.state = TombstoneState.KEPT
+        return kept
+
+    def _is_unplanned(self, facts: ItemFacts) -> bool:
+        """Whether a listed item becomes a record only if a person wants that, because nobody can tell who it is."""
+        is_left = facts.item_id in self.undecided_items or (facts.is_unplanned and self._keeps_unplanned)
+        return is_left or (facts.item is not None and field_values.match_key_of_item(self.board, facts.item) == "")
+
+    def _earlier_records(self, reference: field_values.Reference) -> Sequence[SyncedModel]:
+        """Return the records of earlier boards that a reference will name."""
+        value = match_key(reference.value) if reference.by == "name" else reference.value
+        return self._earlier.get(reference._replace(value=value), ())
