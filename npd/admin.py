@@ -15,8 +15,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db import models, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -25,30 +24,19 @@ from django.utils.html import format_html
 from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 from django.utils.text import slugify
+from unfold import forms as unfold_forms
 from unfold.decorators import action
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from npd import personal_data, sign_in
 from npd.groups import meaning_of, permission_text
 from npd.models import Contact, Organization
-from npd.personal_data import Person, erase, export
-from npd.sign_in import (
-    LINK_LIFETIME,
-    address_at_provider,
-    can_sign_in,
-    is_other_address,
-    mail_password_link,
-    password_link,
-    remove_provider_link,
-    remove_second_factor,
-)
-from sync.admin import confirmed_action
-from sync.admin.admin_base import PageAdmin, link_to, plain_column, render_admin_page, time_column, time_tag
+from sync.admin import admin_base, confirmed_action
 from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
+from sync.kernel import humanize
 from sync.kernel.acts import NotPossible
-from sync.kernel.humanize import DASH, count_with_noun
 from sync.models import ApiToken
-from sync.records.authors import full_name, log_action, log_model_action
+from sync.records import authors
 
 
 @admin.register(Contact)
@@ -71,11 +59,15 @@ class ContactAdmin(SyncedModelAdmin):
         contact = self.get_object(request, object_id)
         if contact is None:
             raise Http404("There is no such contact. Look for the person among the contacts.")
-        person = Person(Contact.entity_type(), contact.pk)
+        person = personal_data.Person(Contact.entity_type(), contact.pk)
         act = request.POST.get("act")
         if act == "export":
-            log_model_action(request.user, Contact, "Personal data exported.", name=str(contact), key=contact.pk)
-            response = JsonResponse(export(person), json_dumps_params={"indent": 2, "ensure_ascii": False})
+            authors.log_model_action(
+                request.user, Contact, "Personal data exported.", name=str(contact), key=contact.pk
+            )
+            response = JsonResponse(
+                personal_data.export(person), json_dumps_params={"indent": 2, "ensure_ascii": False}
+            )
             file_name = f"personal-data-{slugify(str(contact), allow_unicode=True)}.json"
             response.headers["Content-Disposition"] = content_disposition_header(True, file_name) or ""
             response.headers["Cache-Control"] = "no-store"
@@ -87,16 +79,18 @@ class ContactAdmin(SyncedModelAdmin):
             if person.items:
                 where = "here and on Monday" if "delete_items" in request.POST else "here. Its item stays on Monday"
             try:
-                number = erase(person, delete_items="delete_items" in request.POST)
+                number = personal_data.erase(person, delete_items="delete_items" in request.POST)
             except NotPossible as why:
                 messages.warning(request, str(why))
                 return redirect(request.path)
-            log_model_action(
+            authors.log_model_action(
                 request.user, Contact, f"A person was erased: {number:,} rows.", name="[erased]", key=person.id
             )
             messages.success(request, f"Erased {where}. This can't be undone.")
             return redirect("admin:npd_contact_changelist")
-        return render_admin_page(self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person)
+        return admin_base.render_admin_page(
+            self, request, "npd/personal_data.html", f"Personal data of {contact}", person=person
+        )
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         # The export shows other people's acts, and an erasure can't be undone.
@@ -132,7 +126,7 @@ def includes_every_administrator(keys: Iterable[Any]) -> bool:
     Locks those rows until the caller's transaction ends, so that two administrators can't remove each other.
     """
     with transaction.atomic():
-        administrators = User.objects.filter(can_sign_in(), is_active=True, is_staff=True, is_superuser=True)
+        administrators = User.objects.filter(sign_in.can_sign_in(), is_active=True, is_staff=True, is_superuser=True)
         locked = set(administrators.select_for_update().order_by("pk").values_list("pk", flat=True))
     return bool(locked) and locked.issubset(keys)
 
@@ -153,7 +147,7 @@ class BoxesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # n
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
 
-    def __init__(self, rows: QuerySet[Any], label: Callable[[Any], str], **kwargs: Any) -> None:
+    def __init__(self, rows: models.QuerySet[Any], label: Callable[[Any], str], **kwargs: Any) -> None:
         super().__init__(rows, required=False, **kwargs)
         self.label_of = label
 
@@ -167,13 +161,13 @@ def groups_field() -> BoxesField:
     return BoxesField(groups, lambda group: format_html("<b>{}</b> {}", group.name, meaning_of(group)))
 
 
-def offered_permissions() -> Q:
+def offered_permissions() -> models.Q:
     """Return the condition for a box: permissions of the site's pages, and of groups, as a save removes all others."""
     # No permission opens the pages of users and groups.
-    models = [model._meta.model_name for model in admin.site._registry if model not in (User, Group)]
+    names = [model._meta.model_name for model in admin.site._registry if model not in (User, Group)]
     for page in admin.site._registry.values():
-        models += [inline.model._meta.model_name for inline in page.inlines]
-    return Q(content_type__model__in=models) | Q(group__isnull=False)
+        names += [inline.model._meta.model_name for inline in page.inlines]
+    return models.Q(content_type__model__in=names) | models.Q(group__isnull=False)
 
 
 class UserFormMeta:
@@ -190,7 +184,7 @@ class UserFormMeta:
     }
 
 
-class NewUserForm(UniqueEmailMixin, UserCreationForm):
+class NewUserForm(UniqueEmailMixin, unfold_forms.UserCreationForm):
     """Adds a user without a password; they set it by a link."""
 
     groups = groups_field()
@@ -200,7 +194,7 @@ class NewUserForm(UniqueEmailMixin, UserCreationForm):
         return "false"
 
 
-class UserForm(UniqueEmailMixin, UserChangeForm):
+class UserForm(UniqueEmailMixin, unfold_forms.UserChangeForm):
     groups = groups_field()
     Meta = UserFormMeta
 
@@ -237,16 +231,16 @@ class AdministratorsMixin:
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignore[type-arg, misc]
+class UserAdmin(AdministratorsMixin, DjangoUserAdmin, admin_base.PageAdmin):  # type: ignore[type-arg, misc]
     form = UserForm
     add_form = NewUserForm
     add_form_template = None  # unfold's says that more can be edited later
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = unfold_forms.AdminPasswordChangeForm
     actions_detail = ("send_link", "remove_second_factor", "remove_provider_link")
     list_display = ("username", "name", "email_address", "groups_text", "last_sign_in", "is_active")
     list_filter = ("is_superuser", "is_active", "groups")
     # As text, because the filter of groups puts it into an attribute.
-    empty_value_display = DASH
+    empty_value_display = humanize.DASH
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
     filter_horizontal = ()
     readonly_fields = ("sign_in",)
@@ -259,28 +253,28 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         ("Person", {"fields": ("username", ("first_name", "last_name"), "email")}),
         ("What the user may do", {"fields": ("is_staff", "is_superuser", "groups")}),
     )
-    last_sign_in = time_column("last_login", "Last sign-in")
-    name = plain_column("Name", lambda user: user.get_full_name() or DASH, "first_name")
-    email_address = plain_column("Email", lambda user: user.email or DASH, "email")
+    last_sign_in = admin_base.time_column("last_login", "Last sign-in")
+    name = admin_base.plain_column("Name", lambda user: user.get_full_name() or humanize.DASH, "first_name")
+    email_address = admin_base.plain_column("Email", lambda user: user.email or humanize.DASH, "email")
 
     @admin.display(description="May do what")
     def groups_text(self, user: User) -> str:
         groups = [group.name for group in user.groups.all()]
-        return ", ".join(["Administrator"] * user.is_superuser + groups) or DASH
+        return ", ".join(["Administrator"] * user.is_superuser + groups) or humanize.DASH
 
     @admin.display(description="Account")
     def sign_in(self, user: Any) -> SafeString:
         """Return how the user signs in, with a link that sets a password."""
         password = "A password is set" if user.has_usable_password() else "No password is set yet"
         factor = "with" if is_mfa_enabled(user) else "without"
-        since = time_tag(user.last_login, user.page_now) if user.last_login else "never"
-        link = link_to(reverse("admin:auth_user_password_change", args=[user.pk]), "Set a new password")
-        linked = [address_at_provider(account) for account in user.socialaccount_set.order_by("pk")]
+        since = admin_base.time_tag(user.last_login, user.page_now) if user.last_login else "never"
+        link = admin_base.link_to(reverse("admin:auth_user_password_change", args=[user.pk]), "Set a new password")
+        linked = [sign_in.address_at_provider(account) for account in user.socialaccount_set.order_by("pk")]
         provider = f" Signs in by the identity provider as {', '.join(linked)}." if linked else ""
         return format_html("{}, {} a second factor.{} Last sign-in: {}. {}", password, factor, provider, since, link)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        users: QuerySet[User] = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[User]:
+        users: models.QuerySet[User] = super().get_queryset(request)
         return users.prefetch_related("groups")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -291,7 +285,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         """Continue to the page that sends a new colleague the link to set a password."""
         if not obj.is_staff or "_save" not in request.POST:
             return super().response_add(request, obj, *args, **kwargs)
-        messages.success(request, f"{full_name(obj)} is added.")
+        messages.success(request, f"{authors.full_name(obj)} is added.")
         if not obj.is_superuser and not request.POST.getlist("groups"):
             messages.warning(request, "Without a group, they may do nothing yet. Choose one on the user's page.")
         return redirect("admin:auth_user_send_link", obj.pk)
@@ -299,11 +293,11 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Save, and say what another address has ended, and what it hasn't."""
         super().save_model(request, obj, form, change)
-        if not change or not is_other_address(form.initial["email"], obj.email):
+        if not change or not sign_in.is_other_address(form.initial["email"], obj.email):
             return
         sentence = "The address is another, so their sessions and their link to the identity provider have ended."
         if number := ApiToken.objects.filter(user=obj).count():
-            tokens = count_with_noun(number, "API token still works", "API tokens still work")
+            tokens = humanize.count_with_noun(number, "API token still works", "API tokens still work")
             sentence += f" {tokens}: delete those that belong to somebody else."
         messages.warning(request, sentence)
 
@@ -319,7 +313,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         others depend on.
         """
         deleted, counts, perms_needed, protected = super().get_deleted_objects(objs, request)
-        reasons = [IN_AUDIT_LOG.format(full_name(user)) for user in objs if user.logentry_set.exists()]
+        reasons = [IN_AUDIT_LOG.format(authors.full_name(user)) for user in objs if user.logentry_set.exists()]
         if includes_every_administrator({user.pk for user in objs}):
             reasons = [LAST_ADMINISTRATOR]
         return deleted, counts, set() if reasons else perms_needed, [*protected, *reasons]
@@ -343,23 +337,23 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             messages.warning(request, f"“{user}” is not active, so there is nothing to sign in to.")
             return redirect(back)
         if request.method != "POST":
-            effects = [f"Whoever has the link sets the password. It works once, within {LINK_LIFETIME}."]
+            effects = [f"Whoever has the link sets the password. It works once, within {sign_in.LINK_LIFETIME}."]
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return confirmed_action.question_page(self, request, question, back)
-        log_action(request.user, user, "A link to set a password was made.")
-        link = password_link(user)
-        problem = mail_password_link(user, link)
+        authors.log_action(request.user, user, "A link to set a password was made.")
+        link = sign_in.password_link(user)
+        problem = sign_in.mail_password_link(user, link)
         if not problem:
             messages.success(request, f"The link is on its way to {user.email}.")
             return redirect(back)
-        response = render_admin_page(
+        response = admin_base.render_admin_page(
             self,
             request,
             "npd/shown_once.html",
             f"A link for {user}",
             problem=problem,
             before="Give them this link yourself, in a message that nobody else reads. It can't be shown again, and "
-            f"works once, within {LINK_LIFETIME}.",
+            f"works once, within {sign_in.LINK_LIFETIME}.",
             text=link,
             back=back,
             back_label="Back to the user",
@@ -382,7 +376,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
             return redirect("mfa_index")
 
         def run() -> str:
-            remove_second_factor(user, by=cast("User", request.user))
+            sign_in.remove_second_factor(user, by=cast("User", request.user))
             return "The second factor is removed, and their sessions have ended."
 
         effects = [
@@ -409,7 +403,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
         user = self.user_or_404(request, object_id)
 
         def run() -> str:
-            remove_provider_link(user, by=cast("User", request.user))
+            sign_in.remove_provider_link(user, by=cast("User", request.user))
             return "The link to the identity provider is removed, and their sessions have ended."
 
         effects = [
@@ -430,13 +424,13 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, PageAdmin):  # type: ignor
 
 
 @admin.register(Group)
-class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, PageAdmin):  # type: ignore[misc]
+class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, admin_base.PageAdmin):  # type: ignore[misc]
     form = GroupForm
     list_display = ("name", "meaning")
     filter_horizontal = ()
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        groups: QuerySet[Group] = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Group]:
+        groups: models.QuerySet[Group] = super().get_queryset(request)
         return groups.prefetch_related("permissions__content_type")
 
     @admin.display(description="What its members may do")

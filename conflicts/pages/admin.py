@@ -13,7 +13,7 @@ from typing import Any, cast
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
@@ -22,12 +22,12 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
+from conflicts import reports
 from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, case_screen, rejections, resolution
-from conflicts.reports import BULK_IDENTITY_ANSWERS, DELETE_ANSWERS, RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import attention
 from sync.admin import admin_base, confirmed_action, home_acts
-from sync.admin.confirmed_action import Question, RecordTable, Report
+from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Kind
 from sync.boards.availability import wait_sentence
 from sync.kernel import as_uuid, humanize
@@ -43,9 +43,9 @@ BADGES = {
     case.SETTLED: ("ok", "check_circle", "Resolved"),
 }
 CONDITIONS = {
-    case.OPEN: Q(resolved_at=None) & ~BEING_APPLIED,
+    case.OPEN: models.Q(resolved_at=None) & ~BEING_APPLIED,
     case.APPLYING: BEING_APPLIED,
-    case.SETTLED: Q(resolved_at__isnull=False),
+    case.SETTLED: models.Q(resolved_at__isnull=False),
 }
 
 
@@ -56,8 +56,8 @@ class StateFilter(RadioFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(state, label) for state, (_colour, _icon, label) in BADGES.items()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(CONDITIONS.get(self.value() or "", Q()))
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        return queryset.filter(CONDITIONS.get(self.value() or "", models.Q()))
 
 
 @admin.register(SyncConflict)
@@ -89,7 +89,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def acts(self, request: HttpRequest) -> list[Act]:
         return [ACTS["keep_npd"], ACTS["keep_monday"]] if self.has_change_permission(request) else []
 
-    def act_on_rows(self, request: HttpRequest, rows: QuerySet[SyncConflict], act: Act) -> HttpResponse:
+    def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[SyncConflict], act: Act) -> HttpResponse:
         """Use one side for the selected conflicts, after a question."""
         by = cast("User", request.user)
         list_url = request.get_full_path()
@@ -192,7 +192,7 @@ BulkEffect = tuple[bool, str]
 
 
 def question_about_conflicts(
-    conflicts: QuerySet[SyncConflict], act: Act, *, by: User, hidden: Sequence[tuple[str, object]] = ()
+    conflicts: models.QuerySet[SyncConflict], act: Act, *, by: User, hidden: Sequence[tuple[str, object]] = ()
 ) -> Question:
     """Return the question before an act on conflicts: what changes, by effect, and which conflicts are left out.
 
@@ -200,7 +200,7 @@ def question_about_conflicts(
     """
     total = conflicts.count()
     # Undecided ones first, so that the others, which are listed as left out, take no place from them.
-    is_undecided = ExpressionWrapper(CONDITIONS[case.OPEN], BooleanField())
+    is_undecided = models.ExpressionWrapper(CONDITIONS[case.OPEN], models.BooleanField())
     batch = list(conflicts.order_by(is_undecided.desc(), "detected_at", "id")[:MAX_PER_REQUEST])
     names = case.names_of(batch)
     effects: dict[BulkEffect, list[tuple[object, ...]]] = {}
@@ -233,7 +233,7 @@ def question_about_conflicts(
         rows = effects[removes_nothing, label]
         number = humanize.count_with_noun(len(rows), "value")
         summary = attention.filled_label(label, len(rows), entity_type, number=number)
-        table = RecordTable(
+        table = confirmed_action.RecordTable(
             ("Record", "Field", "Now", "After"), rows[: confirmed_action.MAX_ROWS_SHOWN], len(rows), summary
         )
         tables.append(table.without_empty_columns())
@@ -241,13 +241,13 @@ def question_about_conflicts(
             button = f"{button}; {humanize.within_sentence(summary)}"
     if left_out:
         heading = f"{humanize.count_with_noun(len(left_out), 'conflict')} left out"
-        tables.append(RecordTable(("Record", "Why"), left_out, len(left_out), heading))
+        tables.append(confirmed_action.RecordTable(("Record", "Why"), left_out, len(left_out), heading))
     lines = []
     if total > MAX_PER_REQUEST:
         limit = f"At most {MAX_PER_REQUEST} are resolved at once: these are the ones that wait longest."
         lines.append(f"{total:,} are selected. {limit} Repeat it for the rest.")
     if digests:
-        lines.append("A conflict that changes before you press the button is skipped and listed afterwards.")
+        lines.append("What changes before you press the button is left alone and listed afterwards.")
         lines += dict.fromkeys(ways_back)
     else:
         lines.append("Nothing of it can be resolved this way.")
@@ -256,7 +256,7 @@ def question_about_conflicts(
     return Question(f"{title}?", lines, button if digests else "", tables, fields, deletes=deletes)
 
 
-def _problem(conflict: SyncConflict, act: Act, option: Option | None, *, by: User) -> str:
+def _problem(conflict: SyncConflict, act: Act, option: reports.Option | None, *, by: User) -> str:
     """Return why an act isn't possible on a conflict; empty if it is."""
     if not conflict.is_open:
         return "It is resolved already."
@@ -273,7 +273,7 @@ def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffec
         sides = conflict.sides(key)
         effect = Effect.of(resolution.SIDE_OF_TYPE[TYPE_OF_ACT[act.code]], sides, kind=conflict.kind)
         # After an overwritten edit both sides hold NPD's value.
-        on_monday = sides[NPD] if conflict.kind == ConflictKind.OVERWRITTEN else sides[MONDAY]
+        on_monday = sides[NPD] if conflict.kind == reports.ConflictKind.OVERWRITTEN else sides[MONDAY]
         changes = ((effect.npd_changes, "in NPD", sides[NPD]), (effect.monday_changes, "on Monday", on_monday))
         for is_changed, where, old in changes:
             if is_changed:
@@ -291,7 +291,7 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
     for conflict in conflicts:
         values = resolution.current_values(conflict)
         option = conflict.act_option(act.code)
-        selections = {RECORD_KEY: FieldSelection(option.choose, option.value or None)} if option else {}
+        selections = {reports.RECORD_KEY: reports.FieldSelection(option.choose, option.value or None)} if option else {}
         try:
             if confirmed_action.digest_of_rows(values.items()) != digests[str(conflict.pk)]:
                 raise resolution.InvalidResolution("It has changed since you saw it. Look at it again.")
@@ -385,8 +385,8 @@ def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
     return case_screen.sides_seen(values.get(field) if isinstance(values, dict) else None)
 
 
-@home_acts.does(Kind.CONFLICT, *DELETE_ANSWERS, question=_question)
-@home_acts.does(Kind.DUPLICATE, *BULK_IDENTITY_ANSWERS, question=_question)
+@home_acts.does(Kind.CONFLICT, *reports.DELETE_ANSWERS, question=_question)
+@home_acts.does(Kind.DUPLICATE, *reports.BULK_IDENTITY_ANSWERS, question=_question)
 def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     """Choose an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
     # The act always asks, and the form of its question has the conflicts as it showed them.

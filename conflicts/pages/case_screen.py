@@ -20,9 +20,9 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
+from conflicts import reports
 from conflicts.models import CUSTOM, MONDAY, NPD, SELECTABLE, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, rejections, resolution
-from conflicts.reports import RECORD_KEY, REJECTED, ConflictKind, FieldSelection
 from sync import addresses, attention, permissions
 from sync.admin import admin_base, confirmed_action
 from sync.attention import Kind
@@ -98,13 +98,13 @@ def undo_choice(key: str, *, by: User) -> None:
 BOTH = "both"
 
 
-def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, Sides]]:
+def parse_form(posted: QueryDict) -> tuple[dict[str, reports.FieldSelection], dict[str, Sides]]:
     """Return the choices and the seen values by field.
 
     `option` is the answer about a whole record: an act's code, and the id that it names, if any (Option.name). Seen
     values travel as JSON, because browsers rewrite line ends.
     """
-    chosen: dict[str, FieldSelection] = {}
+    chosen: dict[str, reports.FieldSelection] = {}
     seen_values: dict[str, Sides] = {}
     for name, text in posted.items():
         prefix, _, key = name.partition("-")
@@ -112,13 +112,13 @@ def parse_form(posted: QueryDict) -> tuple[dict[str, FieldSelection], dict[str, 
             seen_values[key] = sides_seen(admin_base.parse_json(str(text)))
         elif prefix == "pick" and text == BOTH:
             sides = sides_seen(admin_base.parse_json(posted.get(f"seen-{key}", "")))
-            chosen[key] = FieldSelection(CUSTOM, humanize.both_texts(sides[NPD], sides[MONDAY]))
+            chosen[key] = reports.FieldSelection(CUSTOM, humanize.both_texts(sides[NPD], sides[MONDAY]))
         elif prefix == "pick" and text in SELECTABLE:
             typed = posted.get(f"value-{key}", "") if text == CUSTOM else None
-            chosen[key] = FieldSelection(str(text), typed)
+            chosen[key] = reports.FieldSelection(str(text), typed)
         elif name == "option":
             choose, _, value = str(text).partition(" ")
-            chosen[RECORD_KEY] = FieldSelection(choose, value or None)
+            chosen[reports.RECORD_KEY] = reports.FieldSelection(choose, value or None)
     return chosen, seen_values
 
 
@@ -203,7 +203,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
     url = ""
     attention_key = ""  # of its entry
     # Set by a POST.
-    chosen: Mapping[str, FieldSelection] = {}
+    chosen: Mapping[str, reports.FieldSelection] = {}
     seen_values: Mapping[str, Sides] = {}
     problems: Mapping[str, str] = {}  # why the choices can't be stored, by field
 
@@ -282,9 +282,9 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "may_choose": case_context["is_waiting"] and may_change,
             "may_change_record": resolution.may_change_record(user, entity_type),
             "may_undo": may_change,
-            "is_overwritten": case_context["kind"] == ConflictKind.OVERWRITTEN,
-            "is_rejected": case_context["kind"] == REJECTED,
-            "hides_base": case_context["kind"] in (ConflictKind.OVERWRITTEN, REJECTED),
+            "is_overwritten": case_context["kind"] == reports.ConflictKind.OVERWRITTEN,
+            "is_rejected": case_context["kind"] == reports.REJECTED,
+            "hides_base": case_context["kind"] in (reports.ConflictKind.OVERWRITTEN, reports.REJECTED),
             "problem": problem,
             "problem_lead": "" if problem.startswith("Nothing was stored") else "Nothing was stored.",
             "keeps_choices": bool(self.chosen and case_context["is_waiting"]),
@@ -301,7 +301,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         for row in fields:
             row.problem = self.problems.get(row.key, "")
             if self.seen_values:
-                row.select(self.chosen.get(row.key, FieldSelection("")))
+                row.select(self.chosen.get(row.key, reports.FieldSelection("")))
                 row.seen_values = self.seen_values.get(row.key)
                 # It joined the conflict after the person saw the form.
                 row.is_new = row.seen_values is None
@@ -319,7 +319,7 @@ class ConflictView(CaseView):
         self.context = case.RecordContext.of(self.conflict)
         self.url = screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
-        kind = Kind.DUPLICATE if self.conflict.kind == ConflictKind.IDENTITY else Kind.CONFLICT
+        kind = Kind.DUPLICATE if self.conflict.kind == reports.ConflictKind.IDENTITY else Kind.CONFLICT
         self.attention_key = f"{kind}:{self.conflict.pk}"
 
     def page(self) -> dict[str, Any]:
@@ -327,11 +327,11 @@ class ConflictView(CaseView):
         strip = conflict_strip(conflict, self.context)
         fields = self.fields()
         by_field = conflict.is_open and not conflict.is_about_record
-        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
-        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
+        tags = [] if conflict.kind == reports.ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
+        if conflict.is_open and conflict.kind == reports.ConflictKind.FIELDS:
             tags = [(humanize.count_with_noun(len(fields), "field differs", "fields differ"), "cfl-warn")]
-        still_asked = (*conflict.conflict_fields, RECORD_KEY)
-        heading = "Who is this?" if conflict.kind == ConflictKind.IDENTITY else "What happened"
+        still_asked = (*conflict.conflict_fields, reports.RECORD_KEY)
+        heading = "Who is this?" if conflict.kind == reports.ConflictKind.IDENTITY else "What happened"
         return strip | {
             "kind": conflict.kind,
             "conflict": conflict,
@@ -363,7 +363,7 @@ class ConflictView(CaseView):
         # A choice that a pass handed back is suggested again, with the reason.
         chosen = {**stored.handed_back, **stored.fields}
         for row in fields:
-            row.select(chosen.get(row.key, FieldSelection("")))
+            row.select(chosen.get(row.key, reports.FieldSelection("")))
             row.problem = stored.reasons.get(row.key, "")
             if selection := stored.handed_back.get(row.key):
                 row.seen_values = {NPD: selection.npd, MONDAY: selection.monday}
@@ -374,7 +374,7 @@ class ConflictView(CaseView):
         conflict = self.conflict
         stored = conflict.stored_resolution
         chosen = self.chosen if self.seen_values else {**stored.handed_back, **stored.fields}
-        selection = chosen.get(RECORD_KEY)
+        selection = chosen.get(reports.RECORD_KEY)
         values = resolution.current_values(conflict).items()
         columns = case.candidate_columns(conflict, self.context)
         return {
@@ -387,7 +387,7 @@ class ConflictView(CaseView):
         }
 
     def question(self) -> confirmed_action.Question | None:
-        option = self.conflict.chosen_option(self.chosen.get(RECORD_KEY, FieldSelection("")))
+        option = self.conflict.chosen_option(self.chosen.get(reports.RECORD_KEY, reports.FieldSelection("")))
         if option is None or not option.deletes:
             return super().question()
         effects = [self.conflict.question, option.effect]
@@ -445,7 +445,7 @@ class RejectionView(CaseView):
             strip = answer_strip(answer, self.context) | {"resolved_by": answer.actor, "resolved_at": answer.at}
         fields = self.fields()
         return strip | {
-            "kind": REJECTED,
+            "kind": reports.REJECTED,
             "fields": fields,
             "rows": fields if is_waiting else [],
             "is_waiting": is_waiting,
@@ -459,7 +459,7 @@ class RejectionView(CaseView):
     def fields(self) -> list[case.CaseField]:
         """Return the field, with its values if somebody has to choose."""
         rejection = self.rejection
-        row = case.CaseField(rejection.key, rejection.mapping.label, None, None, kind=REJECTED)
+        row = case.CaseField(rejection.key, rejection.mapping.label, None, None, kind=reports.REJECTED)
         if not rejection.needs_answer:
             return [row]
         row.npd = rejection.sides[NPD]
@@ -477,7 +477,7 @@ class RejectionView(CaseView):
 
     def apply(self, by: User) -> tuple[str, str]:
         key = self.rejection.key
-        selection = self.chosen.get(key, FieldSelection(""))
+        selection = self.chosen.get(key, reports.FieldSelection(""))
         answer = rejections.answer_rejection(
             self.rejection.field_ref,
             by=by,

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, ForeignKey, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db import models
 from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from sync import addresses, attention, permissions, registry
-from sync.choices import ActivityKind, Cause, QueueDirection, QueueStatus, SyncDirection, TombstoneState
+from sync import addresses, attention, choices, permissions, registry
+from sync.choices import ActivityKind
 from sync.fields import field_values, lookups
 from sync.kernel import humanize
 from sync.kernel.acts import ACTS
@@ -270,7 +270,7 @@ def activity_of(record: SyncedModel, request: HttpRequest) -> dict[str, Any]:
 # Edits in NPD.
 
 
-def board_mappings() -> QuerySet[FieldMapping]:
+def board_mappings() -> models.QuerySet[FieldMapping]:
     types = [spec.entity_type for spec in registry.entities()]
     rows = FieldMapping.objects.filter(link__entity_type__in=types).select_related("link")
     return rows.order_by("position", "pk")
@@ -285,17 +285,25 @@ def history_fields(model: type[SyncedModel]) -> list[Any]:
 def unsent_since(ids: Sequence[UUID] | None = None, *, limit: int) -> dict[lookups.RecordKey, datetime]:
     """Return the time since which these records, or those with the newest jobs, have unsent edits; one query."""
     # Each status separately, because each has its own index.
-    is_left = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
-    about = Q(entity_id__isnull=False) if ids is None else Q(entity_id__in=ids)
-    jobs = SyncQueue.objects.alias(saves=F("causes").bitand(int(Cause.SAVE)))
-    jobs = jobs.filter(is_left, about, direction=QueueDirection.TO_MONDAY, saves__gt=0)
+    is_left = (
+        models.Q(status=choices.QueueStatus.PENDING)
+        | models.Q(status=choices.QueueStatus.IN_PROGRESS)
+        | models.Q(status=choices.QueueStatus.FAILED)
+    )
+    about = models.Q(entity_id__isnull=False) if ids is None else models.Q(entity_id__in=ids)
+    jobs = SyncQueue.objects.alias(saves=models.F("causes").bitand(int(choices.Cause.SAVE)))
+    jobs = jobs.filter(is_left, about, direction=choices.QueueDirection.TO_MONDAY, saves__gt=0)
     # For a deleted record only its deletion waits.
-    deleted = Tombstone.objects.filter(entity_type=OuterRef("entity_type"), entity_id=OuterRef("entity_id"))
-    jobs = jobs.exclude(Exists(deleted.exclude(state=TombstoneState.RESTORED)))
-    states = SyncMetadata.objects.filter(entity_type=OuterRef("entity_type"), system="monday")
-    states = states.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
-    records = jobs.annotate(synced_at=Subquery(states.values("last_successful_sync")))
-    rows = records.values("entity_type", "entity_id", "synced_at").annotate(first=Min("created_at"), newest=Max("pk"))
+    deleted = Tombstone.objects.filter(
+        entity_type=models.OuterRef("entity_type"), entity_id=models.OuterRef("entity_id")
+    )
+    jobs = jobs.exclude(models.Exists(deleted.exclude(state=choices.TombstoneState.RESTORED)))
+    states = SyncMetadata.objects.filter(entity_type=models.OuterRef("entity_type"), system="monday")
+    states = states.filter(entity_id=Cast(models.OuterRef("entity_id"), models.TextField()))
+    records = jobs.annotate(synced_at=models.Subquery(states.values("last_successful_sync")))
+    rows = records.values("entity_type", "entity_id", "synced_at").annotate(
+        first=models.Min("created_at"), newest=models.Max("pk")
+    )
     moments: dict[Any, datetime] = {}
     for row in rows.order_by("-newest")[:limit]:
         # A job is written a moment after the history's row of its save.
@@ -335,7 +343,7 @@ def edits_of(
     edits = []
     for (entity_type, entity_id), events in histories.items():
         fields = history_fields(registry.entity(entity_type).model)
-        is_sent = events[0].sync_enabled and SyncDirection(events[0].sync_direction).sends
+        is_sent = events[0].sync_enabled and choices.SyncDirection(events[0].sync_direction).sends
         since = unsent.get((entity_type, entity_id)) if is_sent else None
         for event, before in zip(events, [*events[1:], None], strict=True):
             # The changes of the oldest kept row are unknown.
@@ -379,12 +387,12 @@ def entries_of(edits: Sequence[Edit], mappings: Sequence[FieldMapping]) -> list[
         for name in mapping.fields:
             place = (mapping.link.entity_type, name)
             keys[place] = mapping.key if len(mapping.fields) == 1 else name
-            if mapping.column_id and SyncDirection(mapping.direction).sends:
+            if mapping.column_id and choices.SyncDirection(mapping.direction).sends:
                 sent.add(place)
     sent_types = {entity_type for entity_type, _ in sent}
     # The names of the records, also of deleted ones, at which changed fields point.
     names: dict[UUID, str] = {}
-    for field in {field for edit in edits for field in edit.fields if isinstance(field, ForeignKey)}:
+    for field in {field for edit in edits for field in edit.fields if isinstance(field, models.ForeignKey)}:
         model: Any = field.related_model
         changes = [edit for edit in edits if field in edit.fields]
         ids = {_value(event, field) for edit in changes for event in (edit.event, edit.before)} - {None}
@@ -457,6 +465,6 @@ def with_edits(
 def _text(field: Any, event: Any, names: Mapping[UUID, str]) -> str:
     """Return the value that a row of the history has in a field; `names` are those of related records."""
     value = _value(event, field)
-    if isinstance(field, ForeignKey):
+    if isinstance(field, models.ForeignKey):
         return names.get(value, "one that was deleted") if value else ""
     return field_values.field_text(field, value)

@@ -179,17 +179,23 @@ class ActivityChangeList(TabbedChangeList):
         acts = activity.acts_of(self.result_list, activity.labels_of(self.mappings), request)
         act_ids = {row.act_id for row in self.result_list if row.page_folded_count} - {None}
         states = activity_undo.undo_states(act_ids, request.user)
+        undone = {row.undoes for row in self.result_list if row.page_folded_count and row.undoes and row.deletes_record}
+        imports = ActivityLine.objects.filter(pk__in=undone, cause__has_key="file")
+        files = {line.pk: str(line.cause["file"]) for line in imports}
         for act in acts:
             row: Any = act.row
             row.page_act = act
             row.page_offer = self._offer_of(request, act, states)
-            summary = self._summary_of(row) if row.page_folded_count else ""
+            summary = self._summary_of(row, files) if row.page_folded_count else ""
             row.page_sums_up = bool(summary)
             act.line.sentence = summary or act.line.sentence
         self.result_list = [act.row for act in acts]
 
-    def _summary_of(self, row: Any) -> str:
-        """Return what an act did to all its records, if its first entry's sentence is about one of them only."""
+    def _summary_of(self, row: Any, files: Mapping[int, str]) -> str:
+        """Return what an act did to all its records, if its first entry's sentence is about one of them only.
+
+        `files` has the names of the files whose import was undone, by the undone entry.
+        """
         number = row.page_folded_count + 1
         if row.is_of_deletion:
             return f"Deleted {registry.count_of_type(number, row.entity_type)} in NPD."
@@ -197,8 +203,7 @@ class ActivityChangeList(TabbedChangeList):
             return f"{str(row.sentence).partition(':')[0]}: {registry.count_of_type(number, row.entity_type)}."
         if not row.deletes_record:
             return ""
-        imported = ActivityLine.objects.filter(pk=row.undoes).first()
-        file_name = f" of “{imported.cause['file']}”" if imported and imported.cause.get("file") else ""
+        file_name = f" of “{files[row.undoes]}”" if row.undoes in files else ""
         return f"Undid the import{file_name}: {humanize.count_with_noun(number, 'record')}."
 
     def _offer_of(self, request: HttpRequest, act: activity.ActLines, states: Mapping[UUID, str]) -> activity.UndoOffer:

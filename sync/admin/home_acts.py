@@ -27,16 +27,14 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
-from sync import attention, permissions, registry
+from sync import attention, choices, permissions, registry
 from sync.admin import admin_base, confirmed_action
 from sync.admin.activity_pages import deleted_records_link
-from sync.admin.admin_base import Button, parse_json
 from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.boards.availability import wait_sentence
 from sync.boards.board_columns import set_create_obstacle
-from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import parse_moment, sync_now
 from sync.fields import field_values, lookups
 from sync.kernel import as_uuid, grouped, humanize
@@ -91,10 +89,14 @@ def question_about(request: HttpRequest, act: Act, entries: Sequence[Entry]) -> 
     # They tell a record from its namesakes.
     details = _details_by_id((entry.entity_type, entry.entity_id) for entry in listed if entry.entity_id)
     is_of_one_board = bool(attention.common_type(listed))
+    reasons = {entry.own_detail for entry in listed if not entry.values}
+    if len(listed) > 1 and len(reasons) == 1:  # it is said once, not in each row
+        effects = [*filter(None, reasons), *effects]
+        reasons = set()
     rows = []
     for entry in listed:
         sides = [f"{side.label}: {side.npd or '–'} in NPD, {side.monday or '–'} on Monday" for side in entry.values]
-        happened = "" if sides else entry.own_detail
+        happened = entry.own_detail if reasons and not sides else ""
         board = "" if is_of_one_board else entry.board
         rows.append((entry.name, board, details.get(entry.entity_id, ""), "; ".join(sides), happened))
     heads = ("Record", "Board", "Details", "Values", "What happened")
@@ -245,18 +247,18 @@ class EntriesMixin(admin_base.PageAdmin):
             messages.info(request, f"At most {MAX_TICKED} are done at once, the oldest first. Repeat it for the rest.")
         return _act(request, act.code, keys[:MAX_TICKED], "", request.get_full_path())
 
-    def row_buttons(self, request: HttpRequest, row: Any) -> list[Button]:
+    def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         """Return the acts on what waits because of the row."""
         waiting = attention.with_keys(attention.waiting(), [f"{self.kind}:{row.pk}"])
         entries = attention.entries(waiting)
         return [button for entry in entries for button in act_buttons(entry, request.user, request.path)]
 
 
-def act_buttons(entry: Entry, user: Any, page_url: str) -> list[Button]:
+def act_buttons(entry: Entry, user: Any, page_url: str) -> list[admin_base.Button]:
     """Return the acts on an entry that this person may do, for the page at `page_url`; those that delete come last."""
     url = reverse("npd-home-act")
     return [
-        Button(
+        admin_base.Button(
             act.button,
             act.code,
             post_to=url,
@@ -338,7 +340,9 @@ def _fitting(user: Any, code: str, entries: Sequence[Entry]) -> tuple[list[Entry
 def _shown_values(request: HttpRequest, listed: Sequence[Entry]) -> dict[str, Any]:
     """Return the values that the rows showed, by key, without those that can't be parsed, and the listed entries'."""
     values_now = {entry.key: {value.key: [value.npd, value.monday] for value in entry.values} for entry in listed}
-    sent = {name: parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)}
+    sent = {
+        name: admin_base.parse_json(str(text)) for name, text in request.POST.items() if name.startswith(SEEN_PREFIX)
+    }
     shown = {name.removeprefix(SEEN_PREFIX): values for name, values in sent.items() if values is not None}
     return {key: values for key, values in values_now.items() if values} | shown
 
@@ -412,13 +416,15 @@ def _retry_fields(request: HttpRequest, act: Act, entries: Sequence[Entry], show
         if not ids:
             continue
         records = registry.entity(mapping.link.entity_type).model.objects
-        synced = records.filter(pk__in=ids).exclude(sync_status=RecordSyncStatus.DISABLED)
+        synced = records.filter(pk__in=ids).exclude(sync_status=choices.RecordSyncStatus.DISABLED)
         ids = list(synced.order_by("pk").values_list("pk", flat=True))
         if not ids:
             problems.append("Nothing was done: the sync of its records is off.")
             continue
         payload = {"by": request.user.get_username()}
-        enqueue(mapping.link.entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        enqueue(
+            mapping.link.entity_type, ids, cause=choices.Cause.PERSON, priority=choices.Priority.PERSON, payload=payload
+        )
         tried += len(ids)
         number = humanize.count_with_noun(len(ids), "record")
         authors.log_action(request.user, mapping, f"Tried again on {number}.")

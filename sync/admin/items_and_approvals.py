@@ -8,8 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.models import DELETION
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -18,8 +17,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import addresses, attention, permissions, registry
 from sync.admin import admin_base, confirmed_action, home_acts
-from sync.admin.confirmed_action import Question, RecordTable, Report
-from sync.admin.home_acts import EntriesMixin, Shown
+from sync.admin.confirmed_action import Question, Report
 from sync.api import monday_throttle_reason
 from sync.attention import Entry, Kind
 from sync.boards import availability
@@ -48,7 +46,7 @@ _SIDES = {
 
 
 @admin.register(UnmatchedItem)
-class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
+class UnmatchedItemAdmin(home_acts.EntriesMixin, admin_base.ReadOnlyAdmin):
     kind = Kind.UNMATCHED
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (admin_base.EntityFilter,)
@@ -73,9 +71,9 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         values = [(labels.get(key, key), value) for key, value in row.values.items() if value]
         return format_html_join(SafeString("<br>"), "{}: {}", values) or humanize.DASH
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[UnmatchedItem]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[UnmatchedItem]:
         """Return the items that nobody has ignored; the ignored ones have their own list."""
-        rows: QuerySet[UnmatchedItem] = super().get_queryset(request)
+        rows: models.QuerySet[UnmatchedItem] = super().get_queryset(request)
         return rows.filter(ignored_at=None)
 
     def get_urls(self) -> list[URLPattern]:
@@ -132,10 +130,10 @@ class UnmatchedItemAdmin(EntriesMixin, admin_base.ReadOnlyAdmin):
         # Before a search, the page lists the records that have one of the item's values or words.
         words = [word for word in row.name.split() if len(word) > 2]
         terms = [term] if term else [*filter(None, [row.name.strip(), *row.values.values()]), *words]
-        condition = Q()
+        condition = models.Q()
         for text in terms:
             condition |= searches.search_condition(model, searches.searched_fields(model), text)
-        records = records.filter(condition if terms else Q(pk=None)).order_by(*searches.default_ordering(model))
+        records = records.filter(condition if terms else models.Q(pk=None)).order_by(*searches.default_ordering(model))
         return admin_base.render_admin_page(
             self,
             request,
@@ -202,23 +200,23 @@ def _link_question(request: HttpRequest, row: UnmatchedItem, record: SyncedModel
         effects = ["Both say the same. The item gets the record's NPD ID; nothing else changes."]
         return Question(title, effects, "Link them", hidden=[("record", record.pk)])
     effects = ["The item gets the record's NPD ID. “Unlink” on the record's page undoes the link."]
-    table = RecordTable(("Changes in", "Field", "Now", "After"), changes, len(changes))
+    table = confirmed_action.RecordTable(("Changes in", "Field", "Now", "After"), changes, len(changes))
     return Question(title, effects, "Link them", [table], [("record", record.pk)])
 
 
-def _items_of(keys: Iterable[str]) -> QuerySet[UnmatchedItem]:
+def _items_of(keys: Iterable[str]) -> models.QuerySet[UnmatchedItem]:
     return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
 
 
 @home_acts.does(Kind.UNMATCHED, "create_record")
-def _create_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+def _create_records(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: home_acts.Shown) -> Report:
     items = item_links.request_creation(_items_of(entry.source for entry in entries), request.user.get_username())
     authors.log_action_many(request.user, items, "Asked to create a record from it.")
     return home_acts.report_of(act, entries, len(items))
 
 
 @home_acts.does(Kind.UNMATCHED, "ignore")
-def _ignore(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+def _ignore(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: home_acts.Shown) -> Report:
     """Ignore the items for which nobody has asked meanwhile to link them or to create records from them."""
     listed = list(_items_of(entry.source for entry in entries).filter(ignored_at=None))
     jobs = item_links.open_jobs(item.item_id for item in listed)
@@ -255,21 +253,21 @@ class IgnoredItemAdmin(admin_base.ReadOnlyAdmin):
     search_help_text = "Item's number, reason"
     ordering = ("-id",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[IgnoredItem]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[IgnoredItem]:
         """Hide the items of erased persons, who would come back if one were considered again."""
-        rows: QuerySet[IgnoredItem] = super().get_queryset(request)
+        rows: models.QuerySet[IgnoredItem] = super().get_queryset(request)
         return rows.filter(erased=False)
 
     def acts(self, request: HttpRequest) -> list[Act]:
         act = ACTS["consider_again"]
         return [act] if act.is_allowed(request.user) else []
 
-    def act_on_rows(self, request: HttpRequest, rows: QuerySet[IgnoredItem], act: Act) -> HttpResponse:
+    def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[IgnoredItem], act: Act) -> HttpResponse:
         def question() -> Question:
             hidden = confirmed_action.selection_fields(request, act.code, rows)
             listed = rows[: confirmed_action.MAX_ROWS_SHOWN]
             cells = [(f"Item {row.item_id}", registry.board_title(row.entity_type), row.reason) for row in listed]
-            table = RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
+            table = confirmed_action.RecordTable(("Item", "Board", "Why it is ignored"), cells, rows.count())
             title = attention.filled_label(act.many, table.total, "")
             return Question(f"{title}?", [act.effect], title, [table], hidden)
 
@@ -304,7 +302,7 @@ _BADGES = {
 
 
 @admin.register(ApprovalRequest)
-class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
+class ApprovalAdmin(home_acts.EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     """Deletions and emptied fields that need, or needed, an approval because they were too many."""
 
     kind = Kind.APPROVAL
@@ -316,9 +314,9 @@ class ApprovalAdmin(EntriesMixin, admin_base.RecordLinkMixin, admin_base.ReadOnl
     ordering = ("-id",)
     fields = ("about", "change", "remote_id", "since", "state_badge", "decided", "decided_at")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalRequest]:
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[ApprovalRequest]:
         """Leave requests that nobody had to decide out of the unfiltered list."""
-        rows: QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
+        rows: models.QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
         if not self.is_list(request) or any("state" in name for name in request.GET):
             return rows
         return rows.exclude(state__in=(ApprovalState.DONE, ApprovalState.KEPT), decided_at=None)
@@ -348,7 +346,7 @@ def _question_about_approvals(request: HttpRequest, act: Act, entries: Sequence[
 
 @home_acts.does(Kind.APPROVAL, "approve", question=_question_about_approvals)
 @home_acts.does(Kind.APPROVAL, "reject")
-def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
+def _decide_approvals(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: home_acts.Shown) -> Report:
     requests = ApprovalRequest.objects.filter(pk__in=[int(entry.source) for entry in entries])
     decide = approvals.approve if act.code == "approve" else approvals.reject
     return home_acts.report_of(act, entries, decide(requests, cast("User", request.user)))

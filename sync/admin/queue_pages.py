@@ -7,8 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.db.models import QuerySet
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -57,7 +56,7 @@ WHY_LEFT_ALONE = {"retry": "done already", "cancel": "not pending", "discard": "
 _FITTING_STATUS = {"cancel": QueueStatus.PENDING, "discard": QueueStatus.FAILED}
 
 
-def act_on_jobs(request: HttpRequest, code: str, jobs: QuerySet[SyncQueue]) -> confirmed_action.Report:
+def act_on_jobs(request: HttpRequest, code: str, jobs: models.QuerySet[SyncQueue]) -> confirmed_action.Report:
     """Retry, cancel or discard jobs, log it, and report why they wait and which jobs were left alone."""
     jobs = jobs.order_by()
     # Read before, because afterwards the rows may not match any more.
@@ -165,7 +164,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def acts(self, request: HttpRequest) -> list[Act]:
         return [ACTS[code] for code in WHY_LEFT_ALONE if ACTS[code].is_allowed(request.user)]
 
-    def act_on_rows(self, request: HttpRequest, rows: QuerySet[SyncQueue], act: Act) -> HttpResponse:
+    def act_on_rows(self, request: HttpRequest, rows: models.QuerySet[SyncQueue], act: Act) -> HttpResponse:
         jobs = rows.filter(status=_FITTING_STATUS[act.code]) if act.code in _FITTING_STATUS else rows
 
         def question() -> confirmed_action.Question:

@@ -16,20 +16,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from unfold import widgets
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter, RadioFilter
 from unfold.dataclasses import SearchResult
-from unfold.widgets import (
-    DATETIME_CLASSES,
-    INPUT_CLASSES,
-    UnfoldAdminExpandableTextareaWidget,
-    UnfoldAdminTextareaWidget,
-)
 
-from sync import addresses, queue, registry
+from sync import addresses, choices, queue, registry
 from sync.admin import activity_pages, admin_base, concurrent_edits, confirmed_action, home_acts, record_panel
 from sync.admin.activity import activity_of
 from sync.admin.import_and_export import RecordFilesMixin
-from sync.choices import ActivityKind, SyncDirection
 from sync.fields import field_values, searches
 from sync.kernel.acts import ACTS, Act, NotPossible
 from sync.kernel.db import limit_lock_waits, match_key_sql
@@ -121,13 +115,13 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         models.URLField: {
             "form_class": concurrent_edits.WebAddressField,
             "assume_scheme": "https",  # as Django 6 does
-            "widget": forms.URLInput({"class": " ".join(INPUT_CLASSES)}),
+            "widget": forms.URLInput({"class": " ".join(widgets.INPUT_CLASSES)}),
         },
-        models.TextField: {"widget": UnfoldAdminExpandableTextareaWidget()},
+        models.TextField: {"widget": widgets.UnfoldAdminExpandableTextareaWidget()},
         # Edit a moment in one input, not two.
         models.DateTimeField: {
             "form_class": forms.DateTimeField,
-            "widget": forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)}),
+            "widget": forms.DateTimeInput(attrs={"class": " ".join(widgets.DATETIME_CLASSES)}),
         },
     }
     change_form_before_template = "sync/concurrent_form.html"
@@ -248,7 +242,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             label=capfirst(db_field.verbose_name),
             required=not db_field.blank,
             max_length=db_field.base_field.max_length,
-            widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+            widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
             help_text=db_field.help_text or "One on each line.",
         )
 
@@ -326,7 +320,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
             directions = [
                 (direction.value, str(direction.label), text)
                 for direction, text in record_panel.DIRECTION_EFFECTS.items()
-                if direction != SyncDirection.NONE
+                if direction != choices.SyncDirection.NONE
             ]
             differing = record_panel.values_to_overwrite(record)
             question = confirmed_action.Question(
@@ -342,12 +336,12 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         @transaction.atomic
         def run() -> str:
             chosen = request.POST["direction"]
-            if chosen not in SyncDirection.values:
+            if chosen not in choices.SyncDirection.values:
                 raise NotPossible("Nothing was changed: choose a direction.")
-            direction = SyncDirection(chosen)
+            direction = choices.SyncDirection(chosen)
             rows = self.model.objects.filter(pk=record.pk)
             # NO KEY: a contact saved meanwhile may still point at this organization.
-            current = SyncDirection(rows.select_for_update(no_key=True, of=("self",)).get().sync_direction)
+            current = choices.SyncDirection(rows.select_for_update(no_key=True, of=("self",)).get().sync_direction)
             if current != request.POST.get("shown", "") or current == direction:
                 raise NotPossible(
                     f"Nothing was changed: the direction of “{record}” is now “{current.label}”. Check again."
@@ -391,7 +385,7 @@ class SyncedModelAdmin(RecordFilesMixin, admin_base.PageAdmin):
         """Link the records that one act of the activity unlinked with their items again, after a question."""
         if not self.has_change_permission(request):
             raise PermissionDenied
-        ids = ActivityLine.objects.filter(fold_id=fold_id, kind=ActivityKind.UNLINKED).values("entity_id")
+        ids = ActivityLine.objects.filter(fold_id=fold_id, kind=choices.ActivityKind.UNLINKED).values("entity_id")
         records = self.get_queryset(request).filter(pk__in=ids, monday_id=None)
         act = ACTS["link_again"]
 

@@ -182,7 +182,7 @@ def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int
     # One call clears the NPD IDs of all duplicates, another archives all copies.
     duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
-    answers = {ACT_KINDS.get(answer.act) for answer in plan.identity_answers if answer.result} - {None}
+    answers = {ACT_KINDS.get(answer.act) for answer in plan.applied_answers} - {None}
     calls = planned_pass.calls + reads + batches * len([*writes, *removals]) + len(duplicate_acts) + 2 * len(answers)
     following = planned_pass.following
     return calls + (cost_of(following, len(following.plan.records)) if following else 0)

@@ -36,7 +36,6 @@ from sync.monday.text_forms import fold_whitespace
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import is_emptied_by_removal
-from sync.reconcile.pass_plan import HistoryLine
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
 from sync.words.message import Message, sentences
@@ -146,7 +145,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     sync_state = plan.sync_state
     if not sync_state.left_out:
         line = Message("left_out_linked", filter=sentence) if plan.record.monday_id else sentence
-        plan.add_lines(HistoryLine(ActivityKind.LEFT_OUT, line))
+        plan.add_line(ActivityKind.LEFT_OUT, line)
     sync_state.left_out = str(side)
     # The first pass after its return reads the item.
     plan.forget_removed_state()
@@ -157,7 +156,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
 
 
 def _return(plan: pass_plan.RecordPlan) -> None:
-    plan.add_lines(HistoryLine(ActivityKind.LET_IN, Message("let_in")))
+    plan.add_line(ActivityKind.LET_IN, Message("let_in"))
     plan.sync_state.left_out = ""
 
 

@@ -22,7 +22,7 @@ from sync.kernel.acts import DELETE_RECORD
 from sync.kernel.secret_texts import without_secrets
 from sync.kernel.triggers import BOOKKEEPING
 from sync.merge import Action
-from sync.models import SyncedModel
+from sync.models import ActivityLine, SyncedModel
 from sync.models.activity_lines import REFILLS, UNREPORTED
 from sync.models.jobs import REFILLED_SINCE
 from sync.models.records_and_items import SWALLOWED
@@ -35,7 +35,6 @@ from sync.reconcile.board_filter import leave_out_after_write
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.field_plan import swallowed_reason
 from sync.reconcile.missing import removed_items
-from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import SYNC_ACTOR
 from sync.words.message import Message
 
@@ -108,7 +107,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         problem = without_secrets(error.message.rstrip(" ."))
         field_plan.block(BlockedCode.REJECTED, Message("monday_rejected", value=value, quote=problem, advice=advice))
         sentence = Message("value_rejected", label=field_plan.mapping.label, quote=problem)
-        plan.add_lines(HistoryLine(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id}))
+        plan.add_line(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id})
     for key, field_plan in plan.fields.items():
         if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             field_plan.send_raw = None
@@ -116,7 +115,7 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         plan.link_to = answer.item.id
         plan.item = answer.item
         plan.sync_state.remote_state = answer.item.state
-        plan.add_lines(HistoryLine(ActivityKind.CREATE, Message("item_created", item=answer.item.name)))
+        plan.add_line(ActivityKind.CREATE, Message("item_created", item=answer.item.name))
     if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
         plan.end_settled(Message("not_put_on_board", why=answer.detail))
@@ -491,7 +490,7 @@ def _log_push(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, befor
 
 def _transfer_line(
     field_plan: pass_plan.FieldPlan, kind: ActivityKind, values: dict[str, Any], way: Message, reason: str = ""
-) -> HistoryLine:
+) -> ActivityLine:
     """Return the history's line about a value that one side got from the other; `way` says how, `reason` why."""
     decision = field_plan.decision
     sentence = Message(
@@ -502,4 +501,5 @@ def _transfer_line(
         way=way,
         reason="" if decision.is_ordinary_pull else reason or decision.reason,
     )
-    return HistoryLine(kind, sentence, field_plan.key, values={**values, "overridden": decision.overrides})
+    values = {**values, "overridden": decision.overrides}
+    return ActivityLine(kind=kind, sentence=sentence, key=field_plan.key, values=values)

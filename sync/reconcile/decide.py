@@ -1,6 +1,6 @@
 """Decides what a pass does, as a pure function of its facts: the list of rules, and the reasons for their order.
 
-Each rule takes the facts, which stay as they are, and fills in the draft. The rules in this file end records that need
+Each rule takes the facts, which stay as they are, and fills in the plan. The rules in this file end records that need
 no call, for example because a webhook only reports our own write (W26 in docs/reference/merge/after-a-write.md), or
 that can't be decided yet; the others have modules of their own.
 
@@ -210,7 +210,7 @@ RULES = (*BEFORE_READING, *AFTER_READING)
 
 
 def new_plan(facts: PassFacts) -> pass_plan.Plan:
-    """Return the draft in which nothing is decided yet."""
+    """Return the plan in which nothing is decided yet."""
     return pass_plan.Plan(
         {record.id: pass_plan.RecordPlan(record) for record in facts.records},
         {deleted.id: pass_plan.DeletedPlan(deleted) for deleted in facts.deleted},
@@ -221,7 +221,7 @@ def new_plan(facts: PassFacts) -> pass_plan.Plan:
 def decide(
     facts: PassFacts, plan: pass_plan.Plan | None = None, rules: Sequence[pass_plan.PlanRule] = RULES
 ) -> pass_plan.Plan:
-    """Fill in and return the draft of a pass with these facts: a new one, or one that earlier rules began."""
+    """Fill in and return the plan of a pass with these facts: a new one, or one that earlier rules began."""
     plan = new_plan(facts) if plan is None else plan
     for rule in rules:
         rule(facts, plan)

@@ -25,7 +25,7 @@ from sync.fields import field_bases, field_values
 from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import DELETE_RECORD
-from sync.models import FieldMapping, IntentState, WebhookEvent
+from sync.models import ActivityLine, FieldMapping, IntentState, WebhookEvent
 from sync.models.records_and_items import SWALLOWED
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW, LONGEST_LAG
@@ -33,7 +33,6 @@ from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, may_be_same, reported_changes, texts_in
 from sync.reconcile.field_plan import direction_of
 from sync.reconcile.our_writes import OwnWrite, own_writes
-from sync.reconcile.pass_plan import HistoryLine
 from sync.records.authors import monday_user_name
 from sync.words.message import Message, sentences
 
@@ -401,7 +400,7 @@ def overridden_line(
     mapping: FieldMapping,
     edit: pass_plan.LostUpdate | ChangeEvent,
     code: str,
-) -> HistoryLine:
+) -> ActivityLine:
     """Return the history's line about an edit on Monday that was overwritten; `code` says how.
 
     It can be restored from there, unless it is an event whose value can't be read.
@@ -426,7 +425,7 @@ def overridden_line(
     editor = monday_user_name(edit.user_id, board.settings.people) if edit.user_id else Message("somebody")
     sent = f"“{values['after']}”" if values["after"] else Message("empty_value")
     sentence = Message(code, editor=editor, edit=_edit_in_words(lost_value, mapping), sent=sent)
-    return HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
+    return ActivityLine(kind=ActivityKind.OVERRIDDEN, sentence=sentence, key=mapping.key, values=values)
 
 
 def _restorable_values(
@@ -446,7 +445,7 @@ def _restorable_values(
 
 def edits_removed_with_item(
     board: BoardContext, plan: pass_plan.EntityPlan, keys: Collection[str], events: Iterable[WebhookEvent], why: str
-) -> dict[str, HistoryLine]:
+) -> dict[str, ActivityLine]:
     """Return the history lines about edits of these fields that were removed with the item, by the field's label.
 
     `events` tell who made them; `why` is the rest of the sentence. A value that can't be read has no line.
@@ -471,7 +470,9 @@ def edits_removed_with_item(
         user_id = next((edit.user_id for edit in reversed(edits) if edit.user_id), "")
         editor = monday_user_name(user_id, board.settings.people) if user_id else Message("somebody")
         sentence = Message("edit_removed", editor=editor, edit=_edit_in_words(lost_value, mapping), why=why)
-        lines[mapping.label] = HistoryLine(ActivityKind.OVERRIDDEN, sentence, mapping.key, values=values)
+        lines[mapping.label] = ActivityLine(
+            kind=ActivityKind.OVERRIDDEN, sentence=sentence, key=mapping.key, values=values
+        )
     return lines
 
 

@@ -1,11 +1,12 @@
-"""What a pass decides: one plain draft for each record, which the rules fill in.
+"""What a pass decides: one plain plan for each record, which the rules fill in.
 
-A rule takes the facts (`PassFacts`), which never change, and the draft (`Plan`), which it changes; decide.py lists the
-rules. All types of drafts are in this file because every rule reads what other rules decided.
+A rule takes the facts (`PassFacts`), which never change, and the `Plan`, which it changes; decide.py lists the rules.
+All types of plans are in this file because every rule reads what other rules decided.
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
-deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. A `Write` is what act.py
-sends of a plan; a `WriteAnswer` is what came of it.
+deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. What a record has in
+common with a deleted one is in `EntityPlan`. A `Write` is what act.py sends of a plan; a `WriteAnswer` is what came of
+it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from conflicts.reports import ConflictKind
 from sync import choices, merge
 from sync.fields import field_values
 from sync.kernel import acts
-from sync.models import ApprovalRequest, FieldMapping, Intent, SyncedModel, SyncMetadata, Tombstone, WriteLoop
+from sync.models import (
+    ActivityLine,
+    ApprovalRequest,
+    FieldMapping,
+    Intent,
+    SyncedModel,
+    SyncMetadata,
+    Tombstone,
+    WriteLoop,
+)
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday import board_items
 from sync.monday.conversion import Converter
@@ -186,22 +196,6 @@ class Write:
         self.answer.waits_for = waits_for
 
 
-@dataclass
-class HistoryLine:
-    """A line of a record's history: what happened to a field (`key`), or to the record, as a sentence.
-
-    `actor` is empty for the person who asked for the pass; `item_id` is the item that the line is about. `log` fills in
-    both.
-    """
-
-    kind: choices.ActivityKind
-    sentence: str
-    key: str = ""
-    actor: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    item_id: str = ""
-
-
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
 
@@ -308,7 +302,7 @@ class LostUpdate:
     payload: Any = None  # as its event has it, if that can't be read; then `value` is only shown
     is_known: bool = True
     # The line for the history and the conflict, once a pass has read both sides and neither has the value.
-    line: HistoryLine | None = None
+    line: ActivityLine | None = None
 
 
 @dataclass
@@ -338,7 +332,7 @@ class EntityPlan:
     item: board_items.Item | None = None
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
-    log: list[HistoryLine] = field(default_factory=list)
+    log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
     answer: WriteAnswer = NOTHING_SENT  # Monday's
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
@@ -384,7 +378,7 @@ class EntityPlan:
         return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
 
     @property
-    def lines_about_lost_values(self) -> list[HistoryLine]:
+    def lines_about_lost_values(self) -> list[ActivityLine]:
         """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
         return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
 
@@ -409,7 +403,7 @@ class EntityPlan:
         )
 
     def copied(self) -> Self:
-        """Return a draft with the same content, to go on with; this one stays as it is."""
+        """Return a plan with the same content, to go on with; this one stays as it is."""
         other = copy(self)
         other.sync_state = copy(self.sync_state)
         other.log = [*self.log]
@@ -452,11 +446,23 @@ class EntityPlan:
         anew.landed_by_event = self.landed_by_event
         vars(self).update(vars(anew))
 
-    def add_lines(self, *lines: HistoryLine) -> None:
+    def add_line(
+        self,
+        kind: choices.ActivityKind,
+        sentence: str,
+        key: str = "",
+        *,
+        actor: str = "",
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a line to its history, about a field or about itself."""
+        self.add_lines(ActivityLine(kind=kind, sentence=sentence, key=key, actor=actor, values=values or {}))
+
+    def add_lines(self, *lines: ActivityLine) -> None:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""
         for line in lines:
             line.actor = line.actor or self.facts.requested_by
-            line.item_id = self.item_id or self.record.monday_id or ""
+            line.remote_id = self.item_id or self.record.monday_id or ""
             self.log.append(line)
 
 
@@ -479,7 +485,7 @@ class RecordPlan(EntityPlan):
     removal: Removal | None = None  # of its item
     link_to: str | None = None  # the id of the item that this pass links or creates
     creates: bool = False  # the record gets a new item
-    answered_questions: frozenset[UUID] = frozenset()  # conflicts about identity that an answer of this pass closes
+    answers: list[IdentityAnswer] = field(default_factory=list)  # people's, when asked who it is
     left_out: str = ""  # why the filter leaves it out
     left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
@@ -538,7 +544,8 @@ class RecordPlan(EntityPlan):
     def open_questions(self) -> list[reports.OpenConflict]:
         """The open conflicts about its identity, without those that an answer of this pass closes."""
         questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
-        return [question for question in questions if question.conflict_id not in self.answered_questions]
+        answered = {answer.conflict.conflict_id for answer in self.answers if answer.result}
+        return [question for question in questions if question.conflict_id not in answered]
 
     @property
     def asks_which_item(self) -> bool:
@@ -723,7 +730,6 @@ class Plan:
     records: dict[UUID, RecordPlan] = field(default_factory=dict)
     deleted: dict[UUID, DeletedPlan] = field(default_factory=dict)
     items: list[ItemPlan] = field(default_factory=list)  # unmatched items, in the order of their claims
-    identity_answers: list[IdentityAnswer] = field(default_factory=list)  # people's, to “who is this?”
     # Requests to approve emptying a field.
     new_requests: list[ApprovalRequest] = field(default_factory=list)  # to store, as done or pending
     open_requests: list[ApprovalRequest] = field(default_factory=list)  # stored, and still about the present value
@@ -731,6 +737,16 @@ class Plan:
     other_jobs: list[EndedClaim] = field(default_factory=list)  # about neither a record nor an item, or not read
     # Errors of ours that kept a record's events from being checked, with the record.
     event_faults: list[tuple[UUID, Exception]] = field(default_factory=list)
+
+    @property
+    def identity_answers(self) -> list[IdentityAnswer]:
+        """People's answers to “who is this?”, in the order in which they are carried out."""
+        return [answer for key in sorted(self.records) for answer in self.records[key].answers]
+
+    @property
+    def applied_answers(self) -> list[IdentityAnswer]:
+        """Those that can still be carried out."""
+        return [answer for answer in self.identity_answers if answer.result]
 
     @property
     def open_records(self) -> list[RecordPlan]:
@@ -741,7 +757,7 @@ class Plan:
         return [deleted for deleted in self.deleted.values() if deleted.is_open]
 
     def copied(self) -> Plan:
-        """Return a draft with the same content, to go on with; this one stays as it is."""
+        """Return a plan with the same content, to go on with; this one stays as it is."""
         other = copy(self)
         other.records = {key: record_plan.copied() for key, record_plan in self.records.items()}
         other.deleted = {key: deleted_plan.copied() for key, deleted_plan in self.deleted.items()}

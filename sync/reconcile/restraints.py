@@ -24,7 +24,6 @@ from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, our_writes, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
 from sync.reconcile.field_plan import apply_decision, direction_of
-from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 from sync.words.message import Message
@@ -53,7 +52,7 @@ def throttle_write_loops(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         if loop is not stored:
             field_plan.loop = loop
         if loop.throttled_until and loop.throttled_until != (stored.throttled_until if stored else None):
-            plan.add_lines(HistoryLine(ActivityKind.LOOP, reason, key))
+            plan.add_line(ActivityKind.LOOP, reason, key)
         if loop.throttled_until and loop.throttled_until > facts.now and field_plan.send_raw is not None:
             field_plan.loop = loop
             field_plan.block(choices.BlockedCode.THROTTLED, reason)
@@ -267,7 +266,7 @@ def _hold_clear(
             sentence = Message("emptied_unreported", label=label, value=value)
         field_plan.block(choices.BlockedCode.APPROVAL, reason)
         if request is None:
-            plan.add_lines(HistoryLine(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value}))
+            plan.add_line(ActivityKind.APPROVAL, sentence, clear.key, values={"before": value})
     elif board_filter.will_be_left_out(facts, plan):
         board_filter.leave_field_out(field_plan)
     else:

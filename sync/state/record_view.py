@@ -231,7 +231,8 @@ class RecordView:
         job = next(iter(self._jobs), None)
         if job is not None and job.status == choices.QueueStatus.IN_PROGRESS:
             return Message("being_synced")
-        if self._page.board.detail:
+        # Without a job, its last pass held it back, which the end of a stop doesn't change.
+        if self._page.board.detail and (job is not None or not self.sync_state.note):
             return self._page.board.detail
         if job is not None and job.error_message:
             return Message("attempt_failed", number=job.attempts, most=job.max_attempts, error=job.error_message)

@@ -212,3 +212,13 @@ def test_a_base_of_another_item_is_no_base(ann: Contact) -> None:
     fields = {field.key: field for field in record_view.view_of(ann).fields}
     assert (fields["name"].reason_code, fields["name"].base_local) == (FieldReason.NO_BASE, "")
     assert fields["email"].reason_code is FieldReason.IN_SYNC
+
+
+def test_what_its_last_pass_held_back_says_why_while_sync_is_stopped_too() -> None:
+    states.boards()
+    states.sync_state(waits("Held back"), "pending", note=said("Nothing new is created for now."))
+    waits("To Monday", "to_monday")
+    pauses.pause("anna", entity_type="contact")
+    views = described()
+    assert views["Held back"].reason == "Nothing new is created for now."
+    assert views["To Monday"].reason.startswith("Paused by anna")

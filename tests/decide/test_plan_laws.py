@@ -64,7 +64,7 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
-    answers = [reply for reply in plan.identity_answers if reply.result and reply.record_id]
+    answers = [reply for reply in plan.applied_answers if reply.record_id]
     merged = [reply.merged_id for reply in answers if reply.merged_id]
     # A record that is merged into another is gone before anything is read, and its item is free.
     staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
@@ -135,7 +135,7 @@ def no_persons_value_is_nowhere(world: Drawn, _facts: PassFacts, plan: Plan) -> 
         if deleted.act in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.context, deleted, item) if edit[0] == "monday"]
-    merged = [reply.merged_id for reply in plan.identity_answers if reply.result and reply.merged_id]
+    merged = [reply.merged_id for reply in plan.applied_answers if reply.merged_id]
     assert set(merged) <= world.untouched
     for copy in [item for item in plan.items if item.is_ours]:
         own_item = world.items.get(copy.original_record.monday_id or "")

@@ -25,7 +25,7 @@ REMOVAL = {"removal", "question"}
 
 # Of the drafts of records, deleted records and unmatched items, and of the plan.
 TOUCHED = {
-    "apply_answers": {"identity_answers", "answered_questions", "ending", "sync_state"},
+    "apply_answers": {"answers", "ending", "sync_state"},
     "end_deleted_without_call": {*END, *TOMBSTONE, "log"},
     "filter_record": {*END, "left_out", "log", "sync_state"},
     "find_lost_updates": {"lost_updates", "landed_by_event", "event_faults", "sync_state"},

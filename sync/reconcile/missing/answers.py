@@ -36,18 +36,18 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
     This pass only changes the links; the next pass syncs these records and items.
     """
-    plan.identity_answers = stored_answers(plan)
-    decide_answers(plan.identity_answers, facts.answer_records, facts.merge_obstacles)
-    for answer in plan.identity_answers:
-        record_plan = plan.records[answer.asked_id]
-        # An applied answer closes its question; a rejected answer leaves it open without the choice.
-        if answer.result:
-            record_plan.answered_questions |= {answer.conflict.conflict_id}
+    for record_plan in plan.records.values():
+        record_plan.answers = answers_of(record_plan.facts)
+    identity_answers = plan.identity_answers
+    if not identity_answers:
+        return
+    decide_answers(identity_answers, facts.answer_records, facts.merge_obstacles)
+    for answer in identity_answers:
         if answer.result and answer.act == acts.TWO_RECORDS:
-            record_plan.sync_state.made_from_item = False
+            plan.records[answer.asked_id].sync_state.made_from_item = False
         for key in plan.records.keys() & {answer.asked_id, *answer.record_ids}:
             plan.records[key].ending = ANSWERED
-    items = {answer.item_id for answer in plan.identity_answers if answer.result}
+    items = {answer.item_id for answer in plan.applied_answers}
     for deleted in plan.deleted.values():
         if deleted.facts.tombstone.monday_id in items:
             deleted.ending = ANSWERED
@@ -60,7 +60,7 @@ def stored_answers(plan: pass_plan.Plan) -> list[pass_plan.IdentityAnswer]:
 
 def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
     """Return the items that this pass's answers are about."""
-    applied = [answer for answer in plan.identity_answers if answer.result]
+    applied = plan.applied_answers
     merged = [facts.answer_records.get(answer.merged_id) for answer in applied if answer.merged_id]
     items = [answer.item_id for answer in applied] + [record.monday_id for record in merged if record is not None]
     return frozenset(str(item) for item in items if item)

@@ -22,7 +22,7 @@ from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
 from sync.kernel import acts
 from sync.merge import Unknown
-from sync.models import ApprovalRequest, SyncMetadata, Tombstone
+from sync.models import ActivityLine, ApprovalRequest, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import field_plan, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
@@ -31,7 +31,6 @@ from sync.reconcile.facts import DeletedFacts, PassFacts
 from sync.reconcile.lost_updates import edits_removed_with_item
 from sync.reconcile.missing import questions, removed_items
 from sync.reconcile.missing.unmatched_items import assigned_items
-from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.words.message import Message, sentences
@@ -257,14 +256,14 @@ def _end_deletion(
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:
         code = new_state if reason is TombstoneReason.REMOVED_BEFORE else reason
-        plan.add_lines(HistoryLine(kind, sentence, values={"reason": code}))
+        plan.add_line(kind, sentence, values={"reason": code})
     plan.new_state = new_state
     plan.reason_code = reason
     plan.act = ""
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def lost_edits(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, HistoryLine]:
+def lost_edits(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, ActivityLine]:
     """Return the history lines about edits that nobody saw and that are removed with the item, by field label.
 
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
@@ -398,7 +397,7 @@ def restored_sentence(plan: pass_plan.DeletedPlan) -> Message:
 
 def end_restored(plan: pass_plan.DeletedPlan) -> None:
     sentence = restored_sentence(plan)
-    plan.add_lines(HistoryLine(ActivityKind.RESTORED, sentence, actor=plan.facts.decided_by))
+    plan.add_line(ActivityKind.RESTORED, sentence, actor=plan.facts.decided_by)
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 

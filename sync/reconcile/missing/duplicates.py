@@ -35,7 +35,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     record's. A person decides whether the two are the same.
     """
     board = facts.board
-    merged = {answer.merged_id for answer in plan.identity_answers if answer.result}
+    merged = {answer.merged_id for answer in plan.applied_answers}
     for record_plan in plan.open_records:
         is_asked = any(
             conflict.kind == ConflictKind.IDENTITY and conflict.monday_item_id == record_plan.record.monday_id

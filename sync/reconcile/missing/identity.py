@@ -32,7 +32,6 @@ from sync.reconcile.board_filter import filter_removed_item, leave_out, matching
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing import answers, questions
 from sync.reconcile.missing.removed_items import edits_since_agreed, removed_state
-from sync.reconcile.pass_plan import HistoryLine
 from sync.words.message import Message, sentences
 
 # How long Monday's search may take to return the item that another record has just got.
@@ -182,7 +181,7 @@ def _link(plan: pass_plan.RecordPlan, item: Item) -> None:
     """Link the two. Calls are made only for committed links: the next pass compares them, and sends."""
     plan.link_to = item.id
     plan.item = item
-    plan.add_lines(HistoryLine(ActivityKind.LINK, Message("item_linked", item=item.name)))
+    plan.add_line(ActivityKind.LINK, Message("item_linked", item=item.name))
     plan.ending = LINKED
 
 
@@ -241,7 +240,7 @@ def _take_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item |
         filter_removed_item(board, plan)
         return
     if sync_state.removed_since and sync_state.remote_state in OFF_BOARD_STATES:
-        plan.add_lines(HistoryLine(ActivityKind.RETURNED, Message("item_back")))
+        plan.add_line(ActivityKind.RETURNED, Message("item_back"))
     sync_state.removed_since = None
     sync_state.removed_passes = 0
     sync_state.remote_state = field_values.ACTIVE

@@ -32,7 +32,6 @@ from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
 from sync.reconcile.missing import questions
-from sync.reconcile.pass_plan import HistoryLine
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import SYNC_ACTOR
 from sync.records.item_links import RECORD_RESTORED_KEY, RECREATE_KEY, UNLINK_KEY
@@ -100,7 +99,7 @@ def decide_removed_item(
         return
     if is_first_pass:
         values = {"reason": state} | ({"at": facts.removed_at.isoformat()} if facts.removed_at else {})
-        plan.add_lines(HistoryLine(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values))
+        plan.add_line(ActivityKind.REMOVED, sentence, actor=facts.actor, values=values)
     wait = _seconds_to_wait(board, plan, now)
     if wait > 0 and not _is_recreation(plan):
         # No time here: pages compute it from the current setting, in the reader's time zone.
@@ -427,7 +426,7 @@ def take_deletion_result(plan: pass_plan.RecordPlan, obstacle: str) -> None:
     removal.result = Message("deleted_too", removal=removal.sentence, decided_by=by_whom(removal))
     by = plan.facts.decided_by if removal.is_chosen else ""
     values = {"reason": plan.sync_state.remote_state}
-    plan.add_lines(HistoryLine(ActivityKind.DELETE, removal.result, actor=by, values=values))
+    plan.add_line(ActivityKind.DELETE, removal.result, actor=by, values=values)
 
 
 def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None:
@@ -440,7 +439,7 @@ def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
     if plan.unlinked_item_id:
         sentence = Message("unlinked", why=plan.unlink_reason)
         plan.values |= {"monday_id": None, "sync_enabled": False}
-        plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by))
+        plan.add_line(ActivityKind.UNLINKED, sentence, actor=plan.facts.decided_by)
         plan.forget_removed_state()
         if plan.removal:
             plan.removal.result = Message("unlinked_by_answer")
@@ -463,7 +462,7 @@ def unlink_for_new_item(board: BoardContext, plan: pass_plan.RecordPlan, removal
     sentence = sentences(removal.sentence, removal.result)
     actor = "" if removal.is_chosen else by_whom(removal)
     values = {"again": not removal.is_chosen, "reason": plan.sync_state.remote_state}
-    plan.add_lines(HistoryLine(ActivityKind.UNLINKED, sentence, actor=actor, values=values))
+    plan.add_line(ActivityKind.UNLINKED, sentence, actor=actor, values=values)
     if _is_recreation(plan):
         # Nobody is asked about the edits on Monday that go with the old item: the history keeps them.
         missed = {edit.key for edit in removal.edits if edit.reason == MISSED_EDIT}

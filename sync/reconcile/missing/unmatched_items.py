@@ -61,10 +61,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     if not facts.item_claims:
         return
     answered_items = answers.answered_items(facts, plan)
-    # Of the answers that this pass carries out.
-    answered_records = {
-        key for answer in plan.identity_answers if answer.result for key in (answer.asked_id, *answer.record_ids)
-    }
+    answered_records = {key for answer in plan.applied_answers for key in (answer.asked_id, *answer.record_ids)}
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
             plan.items.append(released(item_facts, answers.ANSWERED.detail))

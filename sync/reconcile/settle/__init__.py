@@ -31,7 +31,7 @@ from sync.kernel import db, grouped
 from sync.kernel.acts import CREATE_ITEM
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action
-from sync.models import AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
+from sync.models import ActivityLine, AwaitedRelation, IgnoredItem, Intent, IntentState, SyncMetadata, SyncQueue
 from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports, pass_plan, record_states
@@ -42,7 +42,6 @@ from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.questions import quoted_names
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
-from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests
 from sync.reconcile.settle import items_and_deletions, pass_run
@@ -130,7 +129,9 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     requests_to_end = list(ended_requests(plan.open_requests, plans_there))
     for request, state in requests_to_end:
         if state is choices.ApprovalState.RELEASED:
-            line = HistoryLine(ActivityKind.APPROVAL, Message("approval_over", request=request.label), request.key)
+            line = ActivityLine(
+                kind=ActivityKind.APPROVAL, sentence=Message("approval_over", request=request.label), key=request.key
+            )
 
             plan.records[request.entity_id].add_lines(line)
     for record_plan in plans_there.values():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +38,6 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import answered_values
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.removed_items import new_deletion_requests
-from sync.reconcile.pass_plan import HistoryLine
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
@@ -57,7 +57,7 @@ def cause_of_claim(claim: Claim) -> dict[str, Any]:
     return cause
 
 
-def _needs_history(line: HistoryLine) -> bool:
+def _needs_history(line: ActivityLine) -> bool:
     """Whether the line is about somebody's edit in NPD, whose author has to be read."""
     is_edit = line.kind in _NPD_EDIT_KINDS and REFILLS not in line.values
     return is_edit or bool(line.values.get("overridden"))
@@ -85,7 +85,7 @@ class PassHistory:
     def rows(self) -> list[ActivityLine]:
         return [self._row(line, plan) for plan in self.plans for line in plan.log]
 
-    def _row(self, line: HistoryLine, plan: pass_plan.EntityPlan) -> ActivityLine:
+    def _row(self, line: ActivityLine, plan: pass_plan.EntityPlan) -> ActivityLine:
         """Return the row of a line, with its actor and, as its cause, all that led to it."""
         claim = plan.facts.claim
         field_plan = plan.fields.get(line.key)
@@ -128,26 +128,21 @@ class PassHistory:
                     cause["act"] = act
         # An approval or rejection is shown as one act with its result.
         act_id = claim.payload.get(approval_payload_key(line.key)) or undo
-        return ActivityLine(
-            entity_type=plan.record.entity_type(),
-            entity_id=plan.id,
-            remote_id=line.item_id,
-            key=line.key,
-            kind=line.kind,
-            sentence=line.sentence,
-            values=line.values,
-            actor=actor,
-            batch_id=self.batch_id,
-            request_id=request_id,
-            cause=cause,
-            # The undo's own entry says what was restored, or deleted.
-            folded=bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {})),
-            fold_id=UUID(act_id) if act_id else None,
-        )
+        row = copy(line)
+        row.entity_type = plan.record.entity_type()
+        row.entity_id = plan.id
+        row.actor = actor
+        row.batch_id = self.batch_id
+        row.request_id = request_id
+        row.cause = cause
+        # The undo's own entry says what was restored, or deleted.
+        row.folded = bool(act_id) or (line.kind == ActivityKind.PUSH and "undo" in cause.get("npd", {}))
+        row.fold_id = UUID(act_id) if act_id else None
+        return row
 
     def _editors(
         self,
-        line: HistoryLine,
+        line: ActivityLine,
         plan: pass_plan.EntityPlan,
         field_plan: pass_plan.FieldPlan,
         events: Sequence[ItemEvent],
