@@ -278,7 +278,7 @@ def hold_reason(number: int, title: str) -> str:
     if not number:
         return ""
     have = "has" if number == 1 else "have"
-    return Message("creates_held", items=f"{count_with_noun(number, 'item')} on the board {have}", title=title)
+    return Message("creates_held", items=count_with_noun(number, "item"), have=have, title=title)
 
 
 def known_items(entity_type: str, item_ids: Iterable[str]) -> set[str]:

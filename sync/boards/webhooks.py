@@ -160,7 +160,8 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
         refusal = last_refusal() if last is None or last < sync_now() - REFUSED_FOR else ""
         if refusal and count:
             # Strangers alone can't cause this, because somebody has changed the board and no webhook came.
-            reason = Message("webhooks_refused", none="for a day none" if last else "none", quote=refusal)
+            none = Message("none_for_a_day" if last else "none")
+            reason = Message("webhooks_refused", none=none, quote=refusal)
         elif count >= MIN_MISSED and oldest is not None and oldest <= sync_now() - LONGEST_DELAY:
             code = "webhooks_fell_silent" if last else "webhooks_never_came"
             reason = Message(code, times=count, url=settings.SITE_URL)

@@ -170,16 +170,17 @@ class ComparisonResult:
     def summary(self) -> str:
         if self.problem:
             return Message("comparison_failed", why=self.problem)
-        unlisted = humanize.count_with_noun(self.unlisted, "linked item is", "linked items are")
+        count = humanize.count_with_noun
+        items = humanize.plural(self.unlisted, "item", "items")
+        are = humanize.plural(self.unlisted, "is", "are")
         clauses = {
-            f"{self.need_pass:,} differed from the last synced values, or had something open": self.need_pass,
-            f"{unlisted} not on the board any more: archived, deleted or moved": self.unlisted,
-            f"{humanize.count_with_noun(self.unmatched, 'item')} had no record": self.unmatched,
-            f"{humanize.count_with_noun(self.without_item, 'record')} had no item": self.without_item,
+            Message("compared_differing", number=self.need_pass): self.need_pass,
+            Message("compared_unlisted", number=self.unlisted, items=items, are=are): self.unlisted,
+            Message("compared_unmatched", items=count(self.unmatched, "item")): self.unmatched,
+            Message("compared_without_item", records=count(self.without_item, "record")): self.without_item,
         }
-        differences = "; ".join(clause for clause, number in clauses.items() if number) or "nothing differed"
-        items = humanize.count_with_noun(self.items, "item")
-        return Message("compared", items=items, linked=self.linked, differences=differences)
+        differences = [clause for clause, number in clauses.items() if number] or [Message("compared_same")]
+        return Message("compared", items=count(self.items, "item"), linked=self.linked, differences=differences)
 
 
 def boards_to_compare() -> Iterator[BoardLink]:
@@ -314,5 +315,5 @@ def _log_silence(link: BoardLink, newest_drift: datetime | None) -> str:
     has_edits = newest_drift is not None and missed[0] < newest_drift < missed[1]
     if not has_events and not has_edits:
         return ""
-    source = "webhooks" if has_events else "the comparison"
+    source = Message("source_webhooks" if has_events else "source_comparison")
     return Message("log_silent", since=humanize.day_and_time(newest_row), source=source)

@@ -190,7 +190,7 @@ def _lifecycle_changes(board: field_values.BoardContext, plan: pass_plan.RecordP
     elif plan.link_to:
         assert plan.item is not None
         is_by_npd_id = field_values.npd_id_of(board, plan.item) == str(plan.id)
-        found_by = "its NPD ID" if is_by_npd_id else humanize.within_sentence(board.match_label)
+        found_by = Message("its_npd_id") if is_by_npd_id else humanize.within_sentence(board.match_label)
         reason = Message("item_found_by", key=found_by)
         yield _record_change(plan, ChangeKind.LINK, after=plan.item.name, reason=reason)
 

@@ -222,7 +222,7 @@ def prune_tombstones() -> int:
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
                 reason=Message(
-                    "item_stayed", record=tombstone_name(row) or "a record", day=f"{row.deleted_at:%d %B %Y}"
+                    "item_stayed", record=tombstone_name(row) or Message("a_record"), day=f"{row.deleted_at:%d %B %Y}"
                 ),
             )
             for row in rows
@@ -275,7 +275,7 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
         if number := pointing.count():
             whose = humanize.plural(number, "loses its", "lose their")
             parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
-    relations = Message("relations_emptied", relations=" and ".join(parts)) if parts else ""
+    relations = Message("relations_emptied", relations=parts) if parts else ""
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence((), False, relations)
@@ -298,8 +298,7 @@ def deletion_consequence(records: Collection[SyncedModel], deleted_with: Collect
     if len(sent) < len(linked):
         sentences.append(Message("unsynced_items_stay"))
     if policy is not DeletedRecordPolicy.ASK:
-        edited = humanize.plural(len(linked), "it", "one of them")
-        sentences.append(Message("edited_item_is_asked_about", edited=edited))
+        sentences.append(Message("edited_item_is_asked_about" if len(linked) == 1 else "edited_items_are_asked_about"))
     return DeletionConsequence(tuple(sentences), False, relations)
 
 

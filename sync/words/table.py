@@ -232,6 +232,9 @@ TEMPLATES: Mapping[str, str] = {
     "no_item_and_only_to_npd": "There is no item for it on Monday, and its direction lets nothing be sent. Create the "
     "item on the board, or change the direction.",
     # Limits and pauses.
+    "not_configured": "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, "
+    "Developers, My access tokens) and run `manage.py monday_setup` again; or enter it in the admin under Boards, “Set "
+    "up…”.",
     "not_connected": "Monday isn't connected. Enter an API token under Settings, Monday connection.",
     "token_unreadable": "The stored API token can't be read, because the server's encryption key was changed. Enter "
     "the token again under Settings, Monday connection.",
@@ -601,6 +604,7 @@ TEMPLATES: Mapping[str, str] = {
     "is_second_item_of": "It is a second item of “{record}”.",
     "is_to_be_unlinked": "It is to be unlinked.",
     "no_item_yet": "It has no item on the board.",
+    "its_npd_id": "its NPD ID",
     "item_found_by": "Its item was found by {key}.",
     "record_deleted_too": "Its record was deleted in NPD.",
     "person_restores_it": "A person chose to restore it.",
@@ -648,18 +652,26 @@ TEMPLATES: Mapping[str, str] = {
     # What a deletion will do.
     "items_of_these": "The items of these {records}",
     "can_be_restored": "For {days} days you can restore what you delete, under “Deleted records”.",
-    "relations_emptied": "{relations}. Restoring brings it back, unless another is set by then.",
+    "relations_emptied": "{relations: and }. Restoring brings it back, unless another is set by then.",
     "removal_waits": "{waits} for approval on Home: NPD Sync removes at most {limit} within an hour without asking.",
     "unsynced_items_stay": "Those that aren't synced to Monday stay.",
-    "edited_item_is_asked_about": "If somebody has edited {edited} there since the last sync, we ask you first.",
+    "edited_item_is_asked_about": "If somebody has edited it there since the last sync, we ask you first.",
+    "edited_items_are_asked_about": "If somebody has edited one of them there since the last sync, we ask you first.",
     # A board as a whole.
     "log_not_asked": "What changed on the board could not be asked.",
     "log_silent": "Monday's activity log has shown no change since {since}, although {source} brought some. So what "
     "webhooks miss is found at night only. Check that NPD Sync's user on Monday may see the log.",
+    "source_webhooks": "webhooks",
+    "source_comparison": "the comparison",
     "comparison_unfinished": "It is not finished: it is under way, or was cut short, and the next night makes it "
     "again.",
     "comparison_failed": "The comparison could not be finished. {why} It is made again the next night.",
-    "compared": "{items} on the board, {linked:,} of them linked: {differences}.",
+    "compared": "{items} on the board, {linked:,} of them linked: {differences:; }.",
+    "compared_differing": "{number:,} differed from the last synced values, or had something open",
+    "compared_unlisted": "{number:,} linked {items} {are} not on the board any more: archived, deleted or moved",
+    "compared_unmatched": "{items} had no record",
+    "compared_without_item": "{records} had no item",
+    "compared_same": "nothing differed",
     "item_not_shown": "Monday doesn't show its item.",
     "differs": "{label}: NPD says “{npd}”, Monday “{monday}”, last synced was “{agreed}”.",
     "differs_unsynced": "{label}: NPD says “{npd}”, Monday “{monday}”; it was never synced.",
@@ -671,6 +683,8 @@ TEMPLATES: Mapping[str, str] = {
     "webhooks_unregistered": "{board}: the webhooks could not be registered. {quote}. Monday must reach this site at "
     "{url}: have an administrator see to it, then run the set-up again. Everything else is done.",
     "webhook_address": "{board}: {quote} An administrator has to shorten this site's address.",
+    "none": "none",
+    "none_for_a_day": "for a day none",
     "webhooks_refused": "Monday's webhooks are refused, and {none} was accepted: “{quote}” Until then edits arrive by "
     "the check for missed changes, some minutes later.",
     "webhooks_fell_silent": "People changed the board {times:,} times since the last webhook came. " + _SILENT,
@@ -706,7 +720,8 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_missing": "The column “{title}” ({id}), which holds the NPD ID, was deleted, or is hidden from NPD Sync's "
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,
-    "creates_held": "{items} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is empty for all of "
-    "them. So they become no records, and records get no new items: people could be there twice. Fill in “{title}” "
-    "on Monday, or choose another column (Boards, “Set up…”), or press “Create new ones anyway” on the board's page.",
+    "creates_held": "{items} on the board {have} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is "
+    "empty for all of them. So they become no records, and records get no new items: people could be there twice. "
+    "Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press “Create new ones anyway” on "
+    "the board's page.",
 }

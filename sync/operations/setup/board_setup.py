@@ -38,10 +38,7 @@ from sync.words.message import Message
 log = structlog.get_logger(__name__)
 
 # For commands: the wizard sets up the connection first.
-NOT_CONFIGURED = (
-    "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, Developers, "
-    "My access tokens) and run `manage.py monday_setup` again; or enter it in the admin under Boards, “Set up…”."
-)
+NOT_CONFIGURED = Message("not_configured")
 
 
 @dataclass
