@@ -158,7 +158,7 @@ def _verifiable_records(board: field_values.BoardContext, ids: Iterable[UUID]) -
 def _is_verifiable(facts: RecordFacts, busy: Collection[UUID]) -> bool:
     """Whether the record says `synced` and has no open job, intent or event."""
     says_synced = facts.record.monday_id and facts.record.sync_status == choices.RecordSyncStatus.SYNCED
-    return bool(says_synced) and facts.id not in busy and not facts.intents and not facts.events
+    return bool(says_synced) and facts.id not in busy and not facts.open_intents and not facts.history.unchecked_events
 
 
 def _may_be_on_its_way(facts: RecordFacts, item: Item | None) -> bool:

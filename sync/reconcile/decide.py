@@ -62,7 +62,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         # The item isn't read any more. With sync on again, this makes the first pass read it (`_has_nothing_new`).
         plan.sync_state.remote_state = ""
         plan.end(pass_plan.Outcome.SETTLED, Message("sync_is_off"), reason="")
-    elif causes == Cause.SAVE and not record_facts.events and _has_nothing_new(board, plan):
+    elif causes == Cause.SAVE and not record_facts.history.unchecked_events and _has_nothing_new(board, plan):
         plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
     elif causes == Cause.WEBHOOK and _is_echo(board, plan):
         plan.end(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
@@ -76,7 +76,7 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     has_open_work = any(
         (
             facts.conflicts,
-            facts.intents,
+            facts.open_intents,
             plan.lost_updates,
             facts.has_failed_job,
             any(entry.get("code") != BlockedCode.RELATION_SKIPPED for entry in sync_state.blocked_fields.values()),
@@ -101,7 +101,7 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
 
 def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether all events only report values of the base, which are mostly our own writes."""
-    events = plan.facts.events
+    events = plan.history.unchecked_events
     record = plan.record
     if not events or not _has_nothing_new(board, plan):
         return False

@@ -12,14 +12,15 @@ from uuid import UUID
 from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from sync import choices
 from sync.boards.board_columns import InspectedColumns
-from sync.fields.field_values import ACTIVE, BoardContext, RelatedRecords
+from sync.fields.field_values import ACTIVE, BoardContext, PassSettings, RelatedRecords
 from sync.kernel import acts, as_uuid
 from sync.merge import Canonical, Side
-from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
+from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.board_items import NAME_COLUMN, BatchItems, Item
 from sync.monday.conversion import Converter, UnknownValue
 from sync.monday.errors import MondayError
+from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY, MAY_CREATE_KEY, NEW_ITEM_KEY, REQUEST_KEYS
@@ -150,15 +151,13 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
 
 @dataclass(frozen=True)
 class RecordHistory:
-    """What happened to a record and its item before the pass; intents are the oldest first."""
+    """What happened to a record and its item before the pass."""
 
-    # Read if an event is new or of the last minutes, or a write is void: the last day's events, and all new ones.
+    now: datetime  # when the pass began to read
+    # Ours, the oldest first. All if an event is new, a base is missing or an item may be a duplicate; else the recent.
+    intents: tuple[Intent, ...] = ()
+    # Read if an event is new or of the last minutes, or a write seems void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
-    intents: tuple[Intent, ...] = ()  # all if an event is new, a base is missing or an item may be a duplicate
-    writes: tuple[Intent, ...] = ()  # of the last days, but for those that Monday refused
-    void: tuple[Intent, ...] = ()  # of the last day, without an answer, and without effect when a pass looked
-    ended_creates: tuple[Intent, ...] = ()  # without an item id, given up or known to have created an item
-    create_refused_at: datetime | None = None  # by Monday, within the time by which searches may be late
     # When its fields were edited; read only if the rule “newest” needs it.
     npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first
     monday_edits: Sequence[ChangeEvent] = ()  # from webhooks
@@ -168,27 +167,86 @@ class RecordHistory:
     creator: str = ""  # the Monday user who created the item, or its duplicate, if known
     is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
     token_user: str = ""  # the Monday user as whom we write
+    journal_days: int = PassSettings.journal_days
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
-    last_writes: Mapping[str, Intent] = field(default_factory=dict)  # ours within the hour, by field
+
+    @property
+    def unchecked_events(self) -> list[WebhookEvent]:
+        """The events that no pass has checked yet, in the order of their arrival."""
+        return sorted((event for event in self.events if event.processed_at is None), key=lambda event: event.pk)
+
+    def _made_within(self, window: timedelta, *states: IntentState) -> list[Intent]:
+        since = self.now - window
+        return [intent for intent in self.intents if intent.created_at > since and intent.state in states]
+
+    @property
+    def writes(self) -> list[Intent]:
+        """The intents of the last days, but for those that Monday refused."""
+        not_refused = [state for state in IntentState if state != IntentState.REJECTED]
+        return self._made_within(timedelta(days=self.journal_days), *not_refused)
+
+    @property
+    def last_writes(self) -> dict[str, Intent]:
+        """The last write within the hour that took effect, by field."""
+        effective = self._made_within(LOOP_WINDOW, IntentState.APPLIED, IntentState.CONFIRMED)
+        return {key: write for write in effective for key in write.values}
+
+    @property
+    def ineffective_writes(self) -> list[Intent]:
+        """The last day's writes to the item that seemed to have had no effect.
+
+        Either a pass found one void after an unknown outcome, or its answer shows a value that was read before, which
+        the rules compare with what was sent. An intent known to have failed ended before its deadline.
+        """
+        since = self.now - EVENT_WINDOW
+        return [
+            intent
+            for intent in self.intents
+            if intent.item_id and intent.settled_at and intent.settled_at > since
+            if (intent.state == IntentState.VOID and intent.settled_at >= intent.deadline)
+            or (intent.state == IntentState.APPLIED and _may_be_swallowed(intent))
+        ]
+
+    @property
+    def ended_creates(self) -> list[Intent]:
+        """The last day's creates without an item id, given up or known to have created an item."""
+        ended = self._made_within(EVENT_WINDOW, IntentState.CONFIRMED, IntentState.VOID)
+        creates = [intent for intent in ended if not intent.item_id]
+        return [create for create in creates if create.was_searched or create.state == IntentState.CONFIRMED]
+
+    @property
+    def create_refused_at(self) -> datetime | None:
+        """When Monday first refused to create the item, within the time by which searches may be late."""
+        refused = self._made_within(LONGEST_LAG, IntentState.REJECTED)
+        return next((intent.created_at for intent in refused if not intent.item_id), None)
+
+
+def _may_be_swallowed(intent: Intent) -> bool:
+    """Whether its answer shows a value that was read before."""
+    answer = intent.answer or {}
+    return any(key in answer and (answer[key] or None) == entry["read"] for key, entry in intent.values.items())
 
 
 @dataclass(frozen=True)
 class RecordFacts:
-    """A claimed record in NPD with its open intents, conflicts and events."""
+    """A claimed record in NPD with its history and open conflicts."""
 
     claim: Claim
     record: SyncedModel
     sync_state: SyncMetadata
-    intents: tuple[Intent, ...] = ()  # without an answer
+    history: RecordHistory
     conflicts: tuple[OpenConflict, ...] = ()
-    events: tuple[WebhookEvent, ...] = ()  # not checked by a pass yet
     has_failed_job: bool = False
     owned_items: frozenset[str] = field(default_factory=frozenset)  # items of open questions that have a record
-    history: RecordHistory = field(default_factory=RecordHistory)
 
     @property
     def id(self) -> UUID:
         return self.record.id
+
+    @property
+    def open_intents(self) -> list[Intent]:
+        """Our intents without an answer."""
+        return [intent for intent in self.history.intents if intent.state == IntentState.OPEN]
 
     @property
     def requested_by(self) -> str:
@@ -249,6 +307,11 @@ class DeletedFacts(RecordFacts):
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
     item_events: tuple[WebhookEvent, ...] = ()  # all about its item: they name who made edits that go with it
+
+    @property
+    def open_intents(self) -> list[Intent]:
+        # An unanswered create was confirmed earlier.
+        return [intent for intent in super().open_intents if intent.item_id]
 
     @property
     def choice(self) -> FieldSelection | None:
@@ -398,7 +461,7 @@ class PassFacts:
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
     removed_related_items: frozenset[str] = frozenset()  # removed items that bases name
-    # Of some records, in place of `RecordFacts.history`: also when fields were edited, and who created the item.
+    # Of some records, also with when fields were edited and who created the item; `plan_pass` puts it into the plans.
     histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:

@@ -59,7 +59,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     item = plan.item
     converter = facts.board.converter(mapping, plan.record)
     direction = direction_of(plan, mapping)
-    is_unresolved = plan.facts.intents or plan.facts.conflicts
+    is_unresolved = plan.facts.open_intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
     if mapping.column_id and direction is not SyncDirection.NONE and not (is_unresolved or is_retyped):
         resting_plan = _resting_plan(plan, mapping, converter)

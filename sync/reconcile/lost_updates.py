@@ -56,7 +56,7 @@ def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
 def wants_events(plan: pass_plan.EntityPlan) -> bool:
     """Whether the record's events have to be checked: some are new, and it is synced, also once by “Sync now”."""
-    return bool(plan.facts.events) and (plan.record.may_sync or plan.facts.is_pushed_by_name)
+    return bool(plan.history.unchecked_events) and (plan.record.may_sync or plan.facts.is_pushed_by_name)
 
 
 def note_lost_updates(board: BoardContext, plan: pass_plan.EntityPlan, now: datetime) -> list[tuple[UUID, Exception]]:

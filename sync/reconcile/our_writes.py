@@ -155,7 +155,7 @@ def sends_in_vain(plan: RecordPlan, field_plan: FieldPlan, raw: Any) -> int:
     agreed_at = (field_plan.base or {}).get("at")
     writes = plan.history.writes
     if agreed_at:
-        writes = tuple(write for write in writes if write.created_at >= datetime.fromisoformat(agreed_at))
+        writes = [write for write in writes if write.created_at >= datetime.fromisoformat(agreed_at)]
     number = 0
     for intent in writes:
         entry = intent.values.get(mapping.key)
@@ -187,7 +187,12 @@ def is_field_resting(board: BoardContext, plan: RecordPlan, mapping: FieldMappin
 
 def is_resting(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether both sides of each field have the values that they last agreed on, and nothing else is open."""
-    if plan.facts.conflicts or plan.facts.intents or plan.history.void or plan.sync_state.blocked_fields:
+    if (
+        plan.facts.conflicts
+        or plan.facts.open_intents
+        or plan.history.ineffective_writes
+        or plan.sync_state.blocked_fields
+    ):
         return False
     return all(is_field_resting(board, plan, mapping) for mapping in board.mapped)
 
@@ -215,7 +220,9 @@ def emptied_cells(board: BoardContext, plan: EntityPlan) -> set[EmptiedCell]:
             expected = [side_of(partial(base_remote, converter), base)]
         else:
             # The values of an unanswered create count as the base.
-            creates = [intent.values.get(mapping.key) for intent in (*plan.facts.intents, *plan.history.ended_creates)]
+            creates = [
+                intent.values.get(mapping.key) for intent in (*plan.facts.open_intents, *plan.history.ended_creates)
+            ]
             expected = [side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
         # An empty base names no item.
         emptied |= {EmptiedCell(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
@@ -227,12 +234,11 @@ def emptied_cells(board: BoardContext, plan: EntityPlan) -> set[EmptiedCell]:
 
 
 def take_bases(facts: PassFacts, plan: RecordPlan) -> None:
-    """Add the history that was read since, and take what our unanswered writes left on Monday as the bases."""
+    """Take what our unanswered writes left on Monday as the bases."""
     if plan.unlink_reason:
         return
-    plan.history = facts.histories.get(plan.id, plan.history)
     bases = bases_of_creates(facts.board, plan) if lacks_base(facts.board, plan) else {}
-    if plan.history.void:
+    if plan.history.ineffective_writes:
         bases |= bases_of_late_writes(facts.board, plan)
     if bases:
         plan.sync_state.base = {**plan.sync_state.base, **bases}
@@ -245,7 +251,7 @@ def bases_of_late_writes(board: BoardContext, plan: RecordPlan) -> dict[str, dic
     """
     item = plan.item
     landed = dict[str, tuple[dict[str, Any], merge.Side]]()
-    for intent in plan.history.void:
+    for intent in plan.history.ineffective_writes:
         for mapping in board.mappings:
             entry = intent.values.get(mapping.key)
             if item is None or intent.item_id != item.id or not entry or not mapping.is_current(entry):
@@ -328,7 +334,7 @@ def bases_of_creates(board: BoardContext, plan: RecordPlan) -> dict[str, dict[st
 
 def _unanswered_creates(plan: RecordPlan) -> list[Intent]:
     """Return creates without an answer whose deadline is over: linked since, given up, or found with another item."""
-    linked = [intent for intent in plan.facts.intents if intent.item_id]
+    linked = [intent for intent in plan.facts.open_intents if intent.item_id]
     return [intent for intent in (*linked, *plan.history.ended_creates) if is_create(intent)]
 
 

@@ -344,7 +344,7 @@ class EntityPlan:
     def __post_init__(self) -> None:
         self.record: SyncedModel = self.facts.record  # as it was read; after settling, as it was written
         self.sync_state: SyncMetadata = copy(self.facts.sync_state)  # after the pass; its own, so that a change is seen
-        self.history: RecordHistory = self.facts.history  # a longer one, if the rules need that
+        self.history: RecordHistory = self.facts.history  # with more, if the rules need that
 
     @property
     def id(self) -> UUID:
@@ -375,7 +375,7 @@ class EntityPlan:
     @property
     def intents_about_item(self) -> list[Intent]:
         """The open intents that may be about its item; the intent of a create has no item yet."""
-        return [intent for intent in self.facts.intents if intent.item_id in ("", self.item_id)]
+        return [intent for intent in self.facts.open_intents if intent.item_id in ("", self.item_id)]
 
     @property
     def lines_about_lost_values(self) -> list[ActivityLine]:

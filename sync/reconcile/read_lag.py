@@ -62,7 +62,7 @@ def set_aside(
     if plan.item is None or not reasons:
         return
     columns = {mapping.column_id: reasons[mapping.key] for mapping in board.mapped if mapping.key in reasons}
-    events = [row.pk for row in plan.facts.events if row.event and row.event.column_id in columns]
+    events = [row.pk for row in plan.history.unchecked_events if row.event and row.event.column_id in columns]
     plan.lost_updates = [update for update in plan.lost_updates if update.key not in reasons]
     plan.doubts.set_aside = {**reasons, **plan.doubts.set_aside}
     plan.item = plan.item.without(columns)
@@ -147,7 +147,7 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
             # Of a removed item no cell is set aside by itself.
             wait = _wait_for_item_and_cells(facts, record_plan.compared_with(item))
         if wait and is_shown and record_plan.facts.is_pushed_by_name:
-            removals = [event.pk for event in record_plan.facts.events if event.type in _TAKES_AWAY]
+            removals = [event.pk for event in record_plan.history.unchecked_events if event.type in _TAKES_AWAY]
             record_plan.wait_for_look(wait, removals, UNSHOWN_ITEM)
         else:
             _defer(record_plan, wait)
@@ -173,7 +173,7 @@ def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, e
         return 0.0
     record = facts.board.model()
     sync_state = new_sync_state(record.entity_type(), record.pk)
-    unmatched = RecordFacts(claim, record, sync_state, history=RecordHistory(events=tuple(events)))
+    unmatched = RecordFacts(claim, record, sync_state, RecordHistory(facts.now, events=tuple(events)))
     return _wait_for_item_and_cells(facts, pass_plan.RecordPlan(unmatched, item))
 
 
@@ -387,7 +387,7 @@ def _is_after(change: ChangeEvent, write: OwnWrite, echo: ChangeEvent | None) ->
 
 def note_unshown_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     """Keep in the history what Monday reported and never showed, where NPD's value is sent over it."""
-    if not plan.facts.events or all(field_plan.send_raw is None for field_plan in plan.fields.values()):
+    if not plan.history.unchecked_events or all(field_plan.send_raw is None for field_plan in plan.fields.values()):
         return
     for key, event in _unshown_reports(facts.board, plan, facts.now).items():
         field_plan = plan.fields.get(key)

@@ -175,12 +175,13 @@ def changed_records(facts: PassFacts, plan: pass_plan.Plan, with_jobs: Collectio
 def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     """Whether the pass would link, log, ask or end anything; what a waiting job stands for doesn't count."""
     facts = plan.facts
-    ends_rows = (plan.item and facts.events) or (plan.fields and (facts.intents or facts.has_failed_job))
+    ends_events = plan.item and plan.history.unchecked_events
+    ends_others = plan.fields and (facts.open_intents or facts.has_failed_job)
     return bool(
         (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
         or plan.question
         or (plan.log or plan.sends_npd_id)
-        or (ends_rows and not has_job)
+        or ((ends_events or ends_others) and not has_job)
         # Every pass decides them again, and a person's decision may wait to be applied.
         or facts.conflicts
         or any(field.loop and field.loop is not plan.history.loops.get(key) for key, field in plan.fields.items())

@@ -88,7 +88,7 @@ def _loop_after_pass(
         return stored
     recent = [rewrite for rewrite in times if datetime.fromisoformat(rewrite["at"]) > now - LOOP_WINDOW]
     column_id = field_plan.mapping.column_id
-    events = [received.event for received in plan.facts.events if received.event and received.event.user_id]
+    events = [received.event for received in plan.history.unchecked_events if received.event and received.event.user_id]
     user = next((event.user_id for event in reversed(events) if event.column_id == column_id), "")
     known_name = stored.by if stored else ""
     loop = WriteLoop(

@@ -69,6 +69,8 @@ def plan_pass(gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan]:
     plan = decide(facts, rules=BEFORE_READING)
     facts = gatherer.gather(facts, plan)
     if facts.error is None:
+        for record_id, history in facts.histories.items():
+            plan.records[record_id].history = history
         decide(facts, plan, AFTER_READING)
     return facts, plan
 

@@ -43,6 +43,7 @@ from sync.reconcile.missing.answers import answers_of
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
+    NOW,
     PLAIN,
     TOKEN_USER,
     TOM,
@@ -145,7 +146,6 @@ class Cell:
     now: str
     agreed: str
     history: RecordHistory
-    open: tuple[Intent, ...] = ()
     lost: str = ""
     typed: str = ""  # what NPD has since
 
@@ -156,6 +156,7 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     state = draw.choice([IntentState.APPLIED] * 3 + [IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID])
     ended = at(since + 6) if state != IntentState.OPEN else None
     write = wrote(sent, before, seconds=since, state=state, settled_at=ended, entity_id=key, item_id=item_id)
+    write.deadline = at(since + 5)  # if it is void, a pass found it so
     if state == IntentState.APPLIED and draw.maybe(15):
         return swallowed_cell(draw, write, before)
     lands = state in (IntentState.APPLIED, IntentState.CONFIRMED) or draw.maybe(40)
@@ -182,15 +183,10 @@ def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     )
     has_answer = state in (IntentState.APPLIED, IntentState.CONFIRMED)
     history = RecordHistory(
-        events=tuple(arrived),
-        writes=(write,),
-        void=(write,) if state == IntentState.VOID else (),
-        token_user=draw.choice([TOKEN_USER, TOKEN_USER, ""]),
-        last_writes={"role_title": write} if has_answer else {},
+        NOW, events=tuple(arrived), intents=(write,), token_user=draw.choice([TOKEN_USER, TOKEN_USER, ""])
     )
     lost = "Mine" if is_told and has_answer and steps[0][0] == "Mine" else ""
-    open_intents = (write,) if state == IntentState.OPEN else ()
-    return Cell(now, sent if has_answer else before, history, open_intents, lost)
+    return Cell(now, sent if has_answer else before, history, lost)
 
 
 def swallowed_cell(draw: Draw, write: Intent, before: str) -> Cell:
@@ -199,7 +195,7 @@ def swallowed_cell(draw: Draw, write: Intent, before: str) -> Cell:
     again = copy(write)
     again.pk = UUID(int=draw.getrandbits(64))
     writes = (write, again) if draw.maybe(50) else (write,)
-    history = RecordHistory(writes=writes, token_user=TOKEN_USER)
+    history = RecordHistory(NOW, intents=writes, token_user=TOKEN_USER)
     return Cell(before, before, history, typed=write.values["role_title"]["local"]["role_title"])
 
 
@@ -303,7 +299,7 @@ def any_record(
     conflicts = any_conflicts(draw, values, {**values, **there}, item_id or "", state)
     if item_id is not None and draw.maybe(8):
         conflicts.append(undo_of(draw, facts, there.get("role_title", "Boss")))
-    intents = list(cell.open) if cell else []
+    intents = list(cell.history.intents) if cell else []
     if draw.maybe(12):
         name = draw.choice(["name", "email", "notes"])
         write = intent(name, name, {name: draw.choice(KEYS[name])}, state=IntentState.OPEN)
@@ -315,9 +311,7 @@ def any_record(
             facts,
             claim=claim(facts.record, causes, **any_payload(draw)),
             conflicts=tuple(conflicts),
-            intents=tuple(intents),
-            events=cell.history.events if cell else (),
-            history=any_history(draw, key, cell),
+            history=any_history(draw, key, cell, intents),
             has_failed_job=draw.maybe(5),
         ),
         there,
@@ -337,8 +331,9 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
         data={"name": record.name},
         deleted_at=at(-600),
     )
-    intents = (plain(Intent, item_id=record.monday_id, body={"removes": "archive_item"}, values={}),)
-    values = vars(facts) | {"events": (), "intents": intents if draw.maybe(10) else ()}
+    removal = plain(Intent, item_id=record.monday_id, body={"removes": "archive_item"}, values={})
+    intents = (*facts.history.intents, removal) if draw.maybe(10) else facts.history.intents
+    values = vars(facts) | {"history": replace(facts.history, intents=intents)}
     if any(c.kind == ConflictKind.DELETE and c.resolutions for c in facts.conflicts):
         tombstone.state = TombstoneState.ASKED
     return DeletedFacts(**values, tombstone=tombstone)
@@ -397,10 +392,10 @@ def any_edits(draw: Draw) -> tuple[Any, ...]:
     return (*rows, SimpleNamespace(**vars(rows[-1]) | {"pgh_label": "insert"})) if rows else ()
 
 
-def any_history(draw: Draw, key: UUID, cell: Cell | None) -> RecordHistory:
-    history = cell.history if cell else RecordHistory()
-    ended = (created("Boss", entity_id=key),) if draw.maybe(10) else ()
-    return replace(history, ended_creates=ended, loops=any_loops(draw))
+def any_history(draw: Draw, key: UUID, cell: Cell | None, intents: list[Intent]) -> RecordHistory:
+    history = cell.history if cell else RecordHistory(NOW)
+    intents += [created("Boss", entity_id=key)] if draw.maybe(10) else []
+    return replace(history, intents=tuple(intents), loops=any_loops(draw))
 
 
 def any_rest(

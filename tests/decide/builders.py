@@ -170,7 +170,7 @@ def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **dif
     sync_state: SyncMetadata = new_sync_state(record.entity_type(), record.pk)
     for name, value in differs.pop("sync_state", {}).items():
         setattr(sync_state, name, value)
-    return RecordFacts(claim(record, cause), record, sync_state, **differs)
+    return RecordFacts(claim(record, cause), record, sync_state, differs.pop("history", history()), **differs)
 
 
 _OF_DRAFT = {field.name for field in fields(RecordPlan)} - {"facts", "item"}
@@ -285,14 +285,15 @@ def of_organization(
     if agreed is not None:
         before = organization(ITEM, **agreed[0])
         state.base = {key: new_base(field, ITEM, local_values(before, field), agreed[1])}
-    facts = RecordFacts(claim(record, Cause.SAVE), record, state, **more)
+    facts = RecordFacts(claim(record, Cause.SAVE), record, state, history(), **more)
     return FieldFacts(PassFacts(BoardContext(link, [field], Organization), NOW), RecordPlan(facts, shown))
 
 
 def intent(key: str, column: str, local: Mapping[str, Any], read: Any = None, **values: Any) -> Intent:
     """An unanswered intent that sent this value of one field."""
     entry = {"column": column, "version": 1, "local": dict(local), "read": read, "base": None} | values
-    return Intent(id=uuid4(), entity_type="contact", entity_id=ANN_ID, item_id=ITEM, values={key: entry})
+    row = {"entity_type": "contact", "entity_id": ANN_ID, "item_id": ITEM, "values": {key: entry}}
+    return plain(Intent, id=uuid4(), state=IntentState.OPEN, created_at=NOW, **row)
 
 
 def chosen(key: str, selection: FieldSelection, kind: str = ConflictKind.FIELDS, **more: Any) -> OpenConflict:
@@ -354,9 +355,8 @@ def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
 
 
 def history(**differs: Any) -> RecordHistory:
-    return RecordHistory(
-        **{"token_user": TOKEN_USER} | {k: tuple(v) if isinstance(v, list) else v for k, v in differs.items()}
-    )
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in differs.items()}
+    return RecordHistory(NOW, **{"token_user": TOKEN_USER} | values)
 
 
 def view(value: Any, seconds: float, *reported: UUID) -> list[Any]:

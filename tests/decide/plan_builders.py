@@ -96,7 +96,7 @@ class World:
         return PassFacts(
             self.board,
             NOW,
-            records=tuple(self.records),
+            records=tuple(map(self._with_edits, self.records)),
             deleted=tuple(self.deleted),
             npd_id_records={key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records},
             item_claims=jobs,
@@ -111,11 +111,6 @@ class World:
             item_events={facts.id: facts.history.events for facts in self.records},
             related=Related(self.related),
             related_boards=frozenset({"organization"}),
-            histories={
-                key: replace(facts.history, npd_edits=self.edits.get(key, ()), monday_edits=self.heard.get(key, ()))
-                for facts in self.records
-                if (key := facts.id) in self.edits or key in self.heard
-            },
         )
 
     def plan(self) -> Plan:
@@ -154,6 +149,10 @@ class World:
         payload, direction = dict(self.jobs.get(key, {})), QueueDirection.TO_NPD
         job = SyncQueue(id=1, remote_id=key, causes=int(Cause.WEBHOOK), payload=payload, direction=direction)
         return Claim(None, key, [job])
+
+    def _with_edits(self, facts: RecordFacts) -> RecordFacts:
+        edits = {"npd_edits": self.edits.get(facts.id, ()), "monday_edits": self.heard.get(facts.id, ())}
+        return replace(facts, history=replace(facts.history, **edits))
 
     def _with_intents(self, facts: RecordFacts) -> RecordFacts:
         history = replace(facts.history, intents=self.copies.get(facts.id, ()), token_user=self.writer)

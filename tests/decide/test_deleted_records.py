@@ -35,6 +35,7 @@ from sync.reconcile.missing.deleted_records import (
 )
 from sync.reconcile.pass_plan import DeletedPlan, Outcome, WriteAnswer, WriteVerdict
 from sync.records.approvals import ApprovalFacts
+from tests.decide import builders
 from tests.decide.builders import (
     ITEM,
     NOW,
@@ -127,8 +128,8 @@ def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too()
 
 def test_what_a_call_of_ours_without_an_answer_sent_is_nobodys_edit() -> None:
     unanswered = wrote("Sent", "Boss", state=IntentState.OPEN, settled_at=None)
-    assert decide(deletion(role="Sent", intents=(unanswered,))).act == ARCHIVE
-    assert decide(deletion(role="Theirs", intents=(unanswered,))).act == ""
+    assert decide(deletion(role="Sent", history=builders.history(intents=[unanswered]))).act == ARCHIVE
+    assert decide(deletion(role="Theirs", history=builders.history(intents=[unanswered]))).act == ""
 
 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
@@ -202,7 +203,7 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
     call = removing("archive_item")
-    plan = decide(deletion(state="archived", intents=(call,)))
+    plan = decide(deletion(state="archived", history=builders.history(intents=[call])))
     assert (plan.new_state, after(take_lines_and_landed_intents, plan).landed_by_event) == ("archived", {call.pk})
 
 

@@ -13,7 +13,7 @@ from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.duplicates import is_own_create, is_to_archive
 from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, WriteAnswer, WriteVerdict
-from tests.decide.builders import TOKEN_USER, TOM, board, contact, created, facts, item
+from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -24,7 +24,7 @@ BOB = contact(name="Bob")
 
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
     """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history."""
-    first = facts(ANN, history=RecordHistory(**{"intents": (created("Boss"),)} | about))
+    first = facts(ANN, history=RecordHistory(NOW, **{"intents": (created("Boss"),)} | about))
     item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first, original_item=own)
     return ItemPlan(item_facts, OPEN, act=CLEAR_NPD_ID, record=ANN, is_ours=is_ours)
 

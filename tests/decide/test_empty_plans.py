@@ -14,9 +14,9 @@ from sync.models import WebhookEvent, WriteLoop
 from sync.monday.board_items import Item
 from sync.operations.verification import differing_fields
 from sync.reconcile.conflict_reports import conflict_reports
-from sync.reconcile.facts import RecordFacts, RecordHistory
+from sync.reconcile.facts import RecordFacts
 from sync.reconcile.record_states import changed_records, complete_sync_state
-from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
+from tests.decide.builders import IN_SYNC, ITEM, board, history, intent, item, mapping, record_facts
 from tests.decide.plan_builders import NOW, World
 from tests.support.words import said
 
@@ -31,6 +31,10 @@ REFUSED = {ROLE: {"reason": "no", "local": {}, "column": ROLE, "version": 1}}
 def record(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
     """A record as its last pass left it, with these changes."""
     return record_facts(local, causes=(), record={"sync_status": status}, sync_state=IN_SYNC | state)
+
+
+def with_history(facts: RecordFacts, **past: Any) -> RecordFacts:
+    return replace(facts, history=history(**past))
 
 
 def based(**differs: Any) -> RecordFacts:
@@ -56,8 +60,8 @@ def changed(facts: RecordFacts, shown: Item, jobs: Collection[Any] = (), **world
         ("asked about, as before", replace(record({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, True),
         ("in conflict, and nobody is asked", record({ROLE: "Duke"}, **ASKED), CHAIR, True),
         ("asked, though nothing is in conflict", replace(record(), conflicts=(CONFLICT,)), item(), True),
-        ("an open intent", replace(record(), intents=(intent(ROLE, ROLE, {ROLE: "Boss"}),)), item(), True),
-        ("an event that nobody checked", replace(record(), events=(EVENT,)), item(), True),
+        ("an open intent", with_history(record(), intents=[intent(ROLE, ROLE, {ROLE: "Boss"})]), item(), True),
+        ("an event that nobody checked", with_history(record(), events=[EVENT]), item(), True),
         ("a failed job", replace(record(), has_failed_job=True), item(), True),
         ("it says pending", record(status="pending"), item(), True),
         ("a note", record(note=said("It waits.")), item(), True),
@@ -111,7 +115,7 @@ def test_a_record_made_of_an_item_gets_a_pass_once_another_has_its_key() -> None
 
 
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:
-    facts = replace(record(status="pending"), events=(EVENT,))
+    facts = with_history(record(status="pending"), events=[EVENT])
     assert not changed(facts, item(), jobs=[facts.id])
     assert changed(facts, CHAIR, jobs=[facts.id])
 
@@ -136,5 +140,5 @@ def test_a_loop_is_news_only_where_it_ends_or_goes_on() -> None:
     times = [{"at": (NOW - timedelta(hours=3)).isoformat(), "write": ""}]
     for hours, expected in ((1, False), (-2, True)):
         row = WriteLoop(key=ROLE, times=times, throttle_count=1, throttled_until=NOW + timedelta(hours=hours))
-        looping = replace(record(), history=RecordHistory(loops={ROLE: row}))
+        looping = with_history(record(), loops={ROLE: row})
         assert changed(looping, item()) is expected

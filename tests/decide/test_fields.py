@@ -16,6 +16,7 @@ from sync.monday.board_items import Reading
 from sync.reconcile.field_plan import decide_fields, fill_in_fields
 from sync.reconcile.pass_plan import FieldPlan, RecordPlan
 from sync.reconcile.resolutions import STALE_RESOLUTION
+from tests.decide import builders
 from tests.decide.builders import (
     ITEM,
     FieldFacts,
@@ -248,7 +249,7 @@ def test_an_item_without_the_npd_id_gets_it_whatever_the_directions_say() -> Non
 
 def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    plans = decide_fields(*roles("Later", "Sent", intents=(ours,)))
+    plans = decide_fields(*roles("Later", "Sent", history=builders.history(intents=[ours])))
     plan = plans["role_title"]
     assert (plan.decision.action, plan.send_raw) == (Action.PUSH, {"role_title": "Later"})
     assert plan.confirmed_entry == ours.values["role_title"]
@@ -257,7 +258,7 @@ def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is
 
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
-    plans = decide_fields(*roles("Sent", "Theirs", intents=(ours,)))
+    plans = decide_fields(*roles("Sent", "Theirs", history=builders.history(intents=[ours])))
     assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 
@@ -266,7 +267,7 @@ def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list
     """The record was unlinked before the call's answer came, and linked to an item with the same value."""
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     ours.item_id = "8"
-    plans = decide_fields(*roles("Mine", "Sent", intents=(ours,), without_base=agreed))
+    plans = decide_fields(*roles("Mine", "Sent", history=builders.history(intents=[ours]), without_base=agreed))
     assert (plans["role_title"].decision.action, plans["role_title"].confirmed) == (Action.CONFLICT, ())
 
 

@@ -49,7 +49,7 @@ SWALLOWED = {"answer": {"role_title": "Old"}}
 
 
 def lost(events: list[WebhookEvent], writes: list[Intent], **sync_state: Any) -> list[Any]:
-    record_facts = facts(history=builders.history(events=events, writes=writes), sync_state=sync_state)
+    record_facts = facts(history=builders.history(events=events, intents=writes), sync_state=sync_state)
     return [
         update.value
         for update in after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
@@ -134,7 +134,7 @@ def test_what_our_writes_went_over(events: list[WebhookEvent], writes: list[Inte
 @pytest.mark.parametrize("token_user", ["", TOKEN_USER])
 def test_the_token_s_user_need_not_be_known(token_user: str) -> None:
     for events, expected in ([OUR_ECHO], []), ([OVER_THEIRS], ["Theirs"]), ([HASTY], ["Theirs"]):
-        before = builders.history(events=events, writes=[FIRST_WRITE], token_user=token_user)
+        before = builders.history(events=events, intents=[FIRST_WRITE], token_user=token_user)
         updates = after(note_lost_updates, builders.board(), draft(history=before), NOW).lost_updates
         assert [update.value for update in updates] == expected
 
@@ -144,7 +144,7 @@ def test_two_lost_fields_are_two_values() -> None:
     entry = notes.values.pop("role_title")
     notes.values = {"notes": entry | {"local": {"notes": "Our notes"}, "column": "notes"}}
     events = [HASTY, edit("Their notes", "n", seconds=-60.5, column_id="notes")]
-    record_facts = facts(history=builders.history(events=events, writes=[FIRST_WRITE, notes]))
+    record_facts = facts(history=builders.history(events=events, intents=[FIRST_WRITE, notes]))
     lost_updates = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
     assert {update.key: update.value for update in lost_updates} == {"role_title": "Theirs", "notes": "Their notes"}
 
@@ -157,7 +157,7 @@ def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
 
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Boss", state=IntentState.OPEN, settled_at=None)
-    record_facts = facts(history=builders.history(events=[HASTY], writes=[write]))
+    record_facts = facts(history=builders.history(events=[HASTY], intents=[write]))
     [lost_update] = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).lost_updates
     assert (lost_update.is_outcome_open, lost_update.sent, lost_update.writes) == (True, "Boss", (str(write.pk),))
 
@@ -173,7 +173,7 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
 def test_an_answer_that_equals_an_event_is_an_edit(events: list[WebhookEvent], expected: tuple[str, ...]) -> None:
     write = wrote("Boss", answer={"role_title": "Theirs"})
     sync_state = {"base": {"role_title": base("Boss", "Theirs")}, "altered": {"role_title": {"reason": "…"}}}
-    record_facts = facts(history=builders.history(events=events, writes=[write]), sync_state=sync_state)
+    record_facts = facts(history=builders.history(events=events, intents=[write]), sync_state=sync_state)
     bases = after(note_lost_updates, builders.board(), RecordPlan(record_facts), NOW).sync_state.base
     assert tuple(key for key, entry in bases.items() if entry.get(AS_SENT)) == expected
 
@@ -201,9 +201,7 @@ OPEN, VOID = {"state": IntentState.OPEN, "settled_at": None}, {"state": IntentSt
 )
 def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], has_landed: bool) -> None:
     record_facts = facts(
-        sync_state={"base": {"role_title": base("Old")}},
-        events=(event,),
-        history=builders.history(events=[event], writes=writes),
+        sync_state={"base": {"role_title": base("Old")}}, history=builders.history(events=[event], intents=writes)
     )
     pass_facts = PassFacts(builders.board(), NOW, records=(record_facts,))
     [plan] = after(find_lost_updates, pass_facts, Plan({record_facts.id: RecordPlan(record_facts)})).records.values()
@@ -300,7 +298,7 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
 def test_what_our_write_went_over_before_the_record_was_deleted(
     cell: str, outcome: Outcome, expected: list[str]
 ) -> None:
-    gone = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
+    gone = deletion(role=cell, history=builders.history(events=[HASTY], intents=[FIRST_WRITE]))
     world = World(context=builders.board(), deleted=[gone.facts], items={builders.ITEM: gone.item} if gone.item else {})
     [plan] = world.plan().deleted.values()
     plan = after(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
@@ -454,7 +452,7 @@ def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing(
     at_the_first_moment = replace(HASTY.event, happened_at=datetime.min.replace(tzinfo=UTC), changed_at=None)
     hasty = copy(HASTY)
     hasty.event = at_the_first_moment
-    history = builders.history(events=[hasty], writes=[wrote("Boss", "Theirs")])
+    history = builders.history(events=[hasty], intents=[wrote("Boss", "Theirs")])
     plan = draft(history=history)
     [(_, fault)] = note_lost_updates(builders.board(), plan, NOW)
     assert (plan.lost_updates, type(fault)) == ([], OverflowError)

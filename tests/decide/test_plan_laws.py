@@ -182,7 +182,7 @@ def sent_values(on: BoardContext, intents: Any, mapping: FieldMapping) -> list[A
 def typed(on: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
     """What people, not we, typed on either side since both agreed, with the side."""
     past = plan.history
-    ours = [*plan.facts.intents, *past.writes, *past.void, *past.ended_creates]
+    ours = [*plan.facts.open_intents, *past.writes, *past.ineffective_writes, *past.ended_creates]
     for mapping in [mapping for mapping in on.mappings if mapping.column_id]:
         converter, entry = on.converter(mapping, plan.record), plan.sync_state.base.get(mapping.key)
         local, remote = sides(on, plan.record, mapping, item)

@@ -66,7 +66,7 @@ def look(
     """Return when the item is read again, if a read that shows this role is stale; else 0."""
     record = contact()
     sync_state = {"base": {"role_title": base(agreed)}} if agreed else {}
-    before = history(events=events or [], writes=writes or [])
+    before = history(events=events or [], intents=writes or [])
     read = draft(record, item=item(record, role_title=shown), sync_state=sync_state | state, history=before)
     plan = after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read)
     assert bool(plan.doubts.look_in_seconds) is ("role_title" in plan.doubts.set_aside)
@@ -209,7 +209,7 @@ def test_what_was_read_before_an_event_that_does_not_tell_what_it_replaced_is_st
 def test_what_can_t_be_read_is_not_stale() -> None:
     unread = Reading.unknown("role_title", "text", "hidden")
     shown = replace(item(contact()), values={"role_title": unread})
-    read = draft(item=shown, history=history(writes=[wrote("Boss")]))
+    read = draft(item=shown, history=history(intents=[wrote("Boss")]))
     assert not after(set_aside_stale_reads, PassFacts(builders.board(), NOW), read).doubts.set_aside
 
 
@@ -242,7 +242,7 @@ def test_sync_now_sends_what_was_changed_in_npd_over_an_edit_that_is_not_shown(
 ) -> None:
     case = roles(here, history=history(events=[LATER]))
     claim = builders.claim(case.facts.record, Cause.PERSON, by_name=True)
-    pushed = changed(case.plan, facts=replace(case.facts, claim=claim, events=(LATER,)))
+    pushed = changed(case.plan, facts=replace(case.facts, claim=claim))
     plan = after(set_aside_stale_reads, case.of_pass, pushed)
     assert plan.doubts.set_aside.keys() == set_aside_keys
 
@@ -265,11 +265,9 @@ EDITS = {
 def decided(reported: str, agreed: str | None, shown: str, here: str) -> str:
     """Return what `decide` does with the role, in the words of the page."""
     board = builders.board()
-    before = history(events=EDITS[reported], writes=[wrote("O", "A", seconds=-5)] if "O" in reported else [])
+    before = history(events=EDITS[reported], intents=[wrote("O", "A", seconds=-5)] if "O" in reported else [])
     roles_agreed = {"agreed": {"role_title": agreed}} if agreed else {"without_base": ["role_title"]}
-    record = builders.record_facts(
-        {"role_title": here}, causes=[Cause.SWEEP], history=before, **roles_agreed, events=tuple(EDITS[reported])
-    )
+    record = builders.record_facts({"role_title": here}, causes=[Cause.SWEEP], history=before, **roles_agreed)
     items = BatchItems(linked={ITEM: item(role_title=shown)})
     [plan] = decide(PassFacts(board, NOW, records=(record,), items=items)).records.values()
     return "waits" if "role_title" in plan.doubts.set_aside else str(plan.fields["role_title"].decision.action)
@@ -303,7 +301,7 @@ def test_a_group_that_reads_do_not_show_yet_is_not_known_to_the_filter(
     group: str, seconds: float, shown: str | None
 ) -> None:
     moved = edit("x", seconds=seconds, kind=EventKind.MOVED, column_id=None, group_id=group)
-    case = roles(on=builders.filtered("items", "new", field="group"), history=history(events=[moved]), events=(moved,))
+    case = roles(on=builders.filtered("items", "new", field="group"), history=history(events=[moved]))
     plan = changed(case.plan, item=replace(item(), group_id="old"))
     plan = after(set_aside_stale_reads, case.of_pass, plan)
     assert plan.item
@@ -333,7 +331,7 @@ def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
 def test_a_write_that_seemed_without_effect_isnt_sent_again_while_an_event_shows_its_value(seconds: int | None) -> None:
     write = wrote("Boss", seconds=(seconds or 0) - 1, answer={"role_title": "Old"})
     events = [edit("Boss", seconds=seconds, user_id=TOKEN_USER)] if seconds else []
-    before = history(writes=[write], void=[write], events=events)
+    before = history(intents=[write], events=events)
     case = roles("Boss", "Old", agreed={"role_title": "Old"}, history=before)
     plan = after(fill_in_fields, case.of_pass, after(set_aside_stale_reads, case.of_pass, case.plan))
     is_sent = plan.fields["role_title"].send_raw is not None

@@ -44,7 +44,7 @@ TOUCHED = {
         *(*END, *TOMBSTONE, "act", "approval", "question", "edits", "doubts", "log", "sync_state")
     },
     "find_possible_duplicates": {"question"},
-    "take_bases": {"history", "sync_state"},
+    "take_bases": {"sync_state"},
     "fill_in_fields": {*END, "fields", "sends_npd_id"},
     "keep_only_pulls": {"fields", "sends_npd_id"},
     "keep_lost_values": {"lost_updates"},

@@ -14,7 +14,17 @@ from sync.merge import Action
 from sync.reconcile.facts import ChangeEvent, RecordHistory
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import FieldPlan
-from tests.decide.builders import FieldFacts, board, chosen, field_facts, mapping, of_organization, organization, roles
+from tests.decide.builders import (
+    NOW,
+    FieldFacts,
+    board,
+    chosen,
+    field_facts,
+    mapping,
+    of_organization,
+    organization,
+    roles,
+)
 
 
 def value_to_send(plan: FieldPlan) -> Any:
@@ -65,7 +75,7 @@ def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "u
 
 
 def edits(*history: Any, news: tuple[ChangeEvent, ...] = (TOLD,)) -> RecordHistory:
-    return RecordHistory(npd_edits=history, monday_edits=news)
+    return RecordHistory(NOW, npd_edits=history, monday_edits=news)
 
 
 FIRST = change(-600, "Boss", label="insert")

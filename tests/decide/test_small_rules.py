@@ -15,7 +15,7 @@ from sync.reconcile.gather import column_findings
 from sync.reconcile.missing.removed_items import apply_unlinks, cleared_columns
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordPlan, Removal
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.builders import BOARD, NOW, after, base, board, contact, draft, facts, item, mapping, plain
+from tests.decide.builders import BOARD, NOW, after, base, board, contact, draft, facts, history, item, mapping, plain
 from tests.support.words import said
 
 ROLE = board(only=["role_title"])
@@ -44,7 +44,7 @@ def settled(cause: Cause = Cause.SAVE, *, payload: dict[str, Any] | None = None,
         ("a note is open", settled(sync_state={"note": "Why."}), None),
         ("Monday's side is not known to stand", settled(sync_state={"remote_state": ""}), None),
         ("a failed job", settled(has_failed_job=True), None),
-        ("an open intent", settled(intents=(plain(Intent),)), None),
+        ("an open intent", settled(history=history(intents=[plain(Intent, created_at=NOW)])), None),
         ("without an item", settled(record=contact(monday_id=None)), None),
         ("sync is off", settled(record=OFF), "Sync is off for this record."),
         ("its direction is none", settled(record=contact(sync_direction="none")), "Sync is off for this record."),

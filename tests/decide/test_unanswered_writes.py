@@ -1,6 +1,5 @@
 """Unanswered intents by docs/reference/merge/after-a-write.md, from facts alone."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ from tests.decide.builders import (
 
 
 def void(sent: str, **differs: Any) -> Intent:
-    return wrote(sent, seconds=-7_200, **{"state": IntentState.VOID} | differs)
+    return wrote(sent, seconds=-7_200, **{"state": IntentState.VOID, "settled_at": at(-7_000)} | differs)
 
 
 OURS = {"user_id": TOKEN_USER}
@@ -63,7 +62,8 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
 ) -> None:
     record = contact(role_title=local)
     sync_state = {"base": {"role_title": base(agreed)} if agreed else {}}
-    before = draft(record, item=item(record, role_title=remote), sync_state=sync_state, history=history(void=intents))
+    past = history(intents=intents)
+    before = draft(record, item=item(record, role_title=remote), sync_state=sync_state, history=past)
     plan = after(take_bases, PassFacts(builders.board(), builders.NOW), before)
     new_bases = {key: new for key, new in plan.sync_state.base.items() if new != before.sync_state.base.get(key)}
     assert values_of(new_bases) == expected
@@ -84,7 +84,7 @@ def test_a_write_thought_to_have_come_to_nothing_is_known_as_ours(
 )
 def test_unless_an_event_names_another_user(events: list[WebhookEvent], user: str, is_ours: bool) -> None:
     record = contact(role_title="Second")
-    before = history(void=[void("First")], events=events, token_user=user)
+    before = history(intents=[void("First")], events=events, token_user=user)
     sync_state = {"base": {"role_title": base("Second")}}
     plan = draft(record, item=item(record, role_title="First"), sync_state=sync_state, history=before)
     assert bool(bases_of_late_writes(builders.board(), plan)) is is_ours
@@ -126,14 +126,8 @@ def test_what_a_create_gave_its_item(
     creates: list[Intent], remote: str, before: dict[str, Any], expected: str | None
 ) -> None:
     record = contact()
-    linked = tuple(create for create in creates if create.item_id)
-    ended = tuple(create for create in creates if not create.item_id)
-    plan = draft(
-        record,
-        item=item(record, role_title=remote),
-        intents=linked,
-        history=history(**{"ended_creates": ended} | before),
-    )
+    intents = [*creates, *before.get("intents", ())]
+    plan = draft(record, item=item(record, role_title=remote), history=history(**before | {"intents": intents}))
     board = builders.board(only=["role_title"])
     bases = {
         key: values_of({key: entry})[key] + " as sent" * (AS_SENT in entry)
@@ -149,11 +143,10 @@ def test_who_made_the_item_changes_nothing_of_whose_a_late_write_is() -> None:
         record,
         item=item(record, role_title="First"),
         sync_state={"base": {"role_title": base("Second")}},
-        history=history(void=[void("First")], events=[edit("First")], ended_creates=[created("First")]),
+        history=history(intents=[void("First"), created("First")], events=[edit("First")]),
     )
-    histories = {plan.id: replace(plan.history, creator="")}
     on = builders.board(only=["role_title"])
-    pass_facts = PassFacts(on, builders.NOW, records=(plan.facts,), histories=histories)
+    pass_facts = PassFacts(on, builders.NOW, records=(plan.facts,))
     assert after(take_bases, pass_facts, plan).sync_state.base == plan.sync_state.base, "Tom wrote it"
 
 
@@ -164,5 +157,5 @@ def test_what_monday_took_twice_without_storing_it_is_sent_again_once_both_sides
     agreed_at = at(-10 if is_sent else -7_200).isoformat()
     in_vain = [wrote("Boss", seconds=seconds, answer={"role_title": "Old"}) for seconds in (-90, -80)]
     state = {"base": {"role_title": base("Old", at=agreed_at)}}
-    case = roles("Boss", "Old", sync_state=state, history=history(writes=in_vain))
+    case = roles("Boss", "Old", sync_state=state, history=history(intents=in_vain))
     assert bool(decide_fields(case.of_pass, case.plan)["role_title"].send_raw) is is_sent, agreed

@@ -84,7 +84,10 @@ def first(record: Contact, item: Item) -> dict[str, Any]:
     for field in on.mappings:
         cell = on.converter(field).cell_value(an_item().reading(field.column_id))
         state.base[field.key] = new_base(field, item.id, local_values(record, field), cell)
-    return {"duplicate_of": RecordFacts(Claim(record.pk, None, []), record, state), "original_item": item}
+    return {
+        "duplicate_of": RecordFacts(Claim(record.pk, None, []), record, state, builders.history()),
+        "original_item": item,
+    }
 
 
 ENDED, WAITS, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.OPEN

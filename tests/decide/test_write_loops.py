@@ -1,5 +1,6 @@
 """Fields that are rewritten again and again by docs/reference/merge/after-a-write.md, from facts alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from conflicts.reports import ConflictKind, OpenConflict
 from sync.choices import BlockedCode, Cause
 from sync.fields.field_values import PassSettings
-from sync.models import Intent, WriteLoop
+from sync.models import Intent, WebhookEvent, WriteLoop
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.reconcile.pass_plan import RecordPlan
 from sync.reconcile.restraints import MAX_THROTTLE, throttle_write_loops
@@ -30,9 +31,12 @@ def loop(*seconds: float, **differs: Any) -> WriteLoop:
     return plain(WriteLoop, entity_type="contact", key="role_title", **values)
 
 
-def before(stored: WriteLoop | None = None, write: Intent | None = WRITE, **differs: Any) -> RecordFacts:
-    loops, writes = {"role_title": stored} if stored else {}, {"role_title": write} if write else {}
-    return facts(history=history(loops=loops, last_writes=writes), **differs)
+def before(
+    stored: WriteLoop | None = None, write: Intent | None = WRITE, events: Sequence[WebhookEvent] = (), **differs: Any
+) -> RecordFacts:
+    loops = {"role_title": stored} if stored else {}
+    past = history(loops=loops, intents=[write] if write else [], events=list(events))
+    return facts(history=past, **differs)
 
 
 def throttled(record_facts: RecordFacts, read: str = "AUTOMATIC", limit: int = LIMIT, **differs: Any) -> RecordPlan:

@@ -151,8 +151,8 @@ class SetupGatherer(preview.ListingGatherer):
         if self.left_board:
             for name, value in STATE_WITHOUT_ITEM.items():
                 setattr(sync_state, name, value)
-            facts = replace(facts, conflicts=(), intents=(), events=(), owned_items=frozenset())
-            facts = replace(facts, history=RecordHistory(token_user=facts.history.token_user))
+            history = RecordHistory(facts.history.now, token_user=facts.history.token_user)
+            facts = replace(facts, conflicts=(), history=history, owned_items=frozenset())
         if facts.id in self.undecided_records:
             sync_state.is_unplanned = True
         return replace(facts, record=record, sync_state=sync_state)

@@ -118,13 +118,10 @@ def deleted_facts(
         tombstone = tombstones.get(record.id)
         if tombstone is None:
             continue
-        # An unanswered create was confirmed earlier.
-        intents = tuple(intent for intent in record.intents if intent.item_id)
         item_id = tombstone.monday_id or ""
         item_events = tuple(events.get(item_id, ()))
-        of_record = vars(record) | {"intents": intents}
         deleted.append(
-            DeletedFacts(**of_record, tombstone=tombstone, owner=owners.get(item_id), item_events=item_events)
+            DeletedFacts(**vars(record), tombstone=tombstone, owner=owners.get(item_id), item_events=item_events)
         )
     return tuple(deleted)
 

@@ -54,8 +54,6 @@ from sync.records import authors
 from sync.records.tombstones import rebuild_records
 from sync.registry import target_of
 
-_EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
-
 
 def read_facts(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
@@ -150,33 +148,34 @@ def facts_of_records(
     intents = _intents_of(claims, with_all_intents)
     write_loops = WriteLoop.objects.filter(entity_type=entity_type, entity_id__any_of=ids)
     loops = grouped(write_loops, lambda loop: loop.entity_id)
-    histories = {record_id: _history(board, group, now) for record_id, group in intents.items()}
-    with_events = {item_ids[record_id] for record_id, history in histories.items() if history.void} | events.keys()
+    histories = {
+        record_id: RecordHistory(
+            now,
+            tuple(intents.get(record_id, ())),
+            token_user=board.settings.token_user,
+            journal_days=board.settings.journal_days,
+            loops={loop.key: loop for loop in loops.get(record_id, ())},
+        )
+        for record_id in claims
+    }
+    with_events = {item_ids[key] for key, history in histories.items() if history.ineffective_writes} | events.keys()
     with_events |= {event.item_id or "" for event in news}
     recent_events = events_of_board.filter(item_id__in=with_events, received_at__gt=SyncNow() - EVENT_WINDOW)
     recent = events_by_item(recent_events.order_by("-received_at")[:MAX_EVENTS])
     facts = []
     for record_id, claim in claims.items():
         item_id = item_ids[record_id]
-        new_events = tuple(events.get(item_id, ()))
-        history = histories.get(record_id, RecordHistory())
-        if record_id in loops:
-            history = replace(history, loops={loop.key: loop for loop in loops[record_id]})
-        if item_id in with_events:
-            # Unchecked events count however old they are.
-            by_id = {event.pk: event for event in (*recent.get(item_id, ()), *new_events)}
-            history = replace(history, events=tuple(by_id.values()), token_user=board.settings.token_user)
+        # Unchecked events count however old they are.
+        by_id = {event.pk: event for event in (*recent.get(item_id, ()), *events.get(item_id, ()))}
         facts.append(
             RecordFacts(
                 claim,
                 records[record_id],
                 sync_states[str(record_id)],
-                intents=tuple(intent for intent in intents.get(record_id, ()) if intent.state == IntentState.OPEN),
+                replace(histories[record_id], events=tuple(by_id.values())),
                 conflicts=tuple(conflicts.get(record_id, ())),
-                events=new_events,
                 has_failed_job=record_id in with_failed_job,
                 owned_items=owned,
-                history=history,
             )
         )
     return facts
@@ -192,47 +191,6 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
     recent |= models.Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW)
     intents = Intent.objects.filter(recent | models.Q(entity_id__any_of=list(with_all)), entity_id__any_of=list(ids))
     return grouped(intents.defer("body").order_by("created_at"), lambda intent: intent.entity_id)
-
-
-def _history(board: BoardContext, intents: Sequence[Intent], now: datetime) -> RecordHistory:
-    """Return the part of a record's history that its intents tell."""
-    void = list[Intent]()
-    ended_creates = list[Intent]()
-    create_refused_at = None
-    last_writes = dict[str, Intent]()
-    oldest_write = now - timedelta(days=board.settings.journal_days)
-    for intent in intents:
-        is_recent = intent.created_at > now - EVENT_WINDOW
-        if intent.state in _EFFECTIVE_STATES and intent.created_at > now - LOOP_WINDOW:
-            last_writes |= dict.fromkeys(intent.values, intent)
-        if not intent.item_id:
-            is_lost = intent.state == IntentState.VOID and intent.was_searched
-            if is_recent and (is_lost or intent.state == IntentState.CONFIRMED):
-                ended_creates.append(intent)
-            elif intent.state == IntentState.REJECTED and intent.created_at > now - LONGEST_LAG:
-                create_refused_at = create_refused_at or intent.created_at
-        elif intent.state == IntentState.APPLIED and intent.settled_at:
-            is_swallowed = _may_be_swallowed(intent) and intent.settled_at > now - EVENT_WINDOW
-            void += [intent] if is_swallowed else []
-        # A pass found it void after an unknown outcome; an intent known to have failed ended before its deadline.
-        elif intent.state == IntentState.VOID and intent.settled_at and intent.settled_at >= intent.deadline:
-            void += [intent] if intent.settled_at > now - EVENT_WINDOW else []
-    not_rejected = [intent for intent in intents if intent.state != IntentState.REJECTED]
-    return RecordHistory(
-        intents=tuple(intents),
-        writes=tuple(write for write in not_rejected if write.created_at > oldest_write),
-        void=tuple(void),
-        ended_creates=tuple(ended_creates),
-        create_refused_at=create_refused_at,
-        last_writes=last_writes,
-        token_user=board.settings.token_user,
-    )
-
-
-def _may_be_swallowed(intent: Intent) -> bool:
-    """Whether its answer shows a value that was read before; the rules compare it with what was sent."""
-    answer = intent.answer or {}
-    return any(key in answer and (answer[key] or None) == entry["read"] for key, entry in intent.values.items())
 
 
 def longer_histories(board: BoardContext, changed: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RecordHistory]:
@@ -372,7 +330,6 @@ def with_originals(
             unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record_facts.id),
             creator=creator_of(item_events),
             users=frozenset({event.user_id for event in item_events} - {""}),
-            token_user=facts.board.settings.token_user,
         )
         original = replace(record_facts, history=history)
         original_item = original_items.get(item.original_item_id)

@@ -172,7 +172,7 @@ def _decide_by_removed_item(board: BoardContext, plan: pass_plan.DeletedPlan, it
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
     """Return the ids of our unanswered calls that were to remove the item."""
-    return [intent.pk for intent in facts.intents if (intent.body or {}).get("removes")]
+    return [intent.pk for intent in facts.open_intents if (intent.body or {}).get("removes")]
 
 
 def _end_after_our_removal(

@@ -22,7 +22,7 @@ from sync.kernel import acts
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import PassFacts, RecordHistory, is_create
+from sync.reconcile.facts import PassFacts, is_create
 from sync.reconcile.missing import questions
 from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
 from sync.words.message import Message
@@ -92,12 +92,14 @@ def decide_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
 def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     """Whether our own create made the item, and no event names another user (unmapped columns aren't compared)."""
     creates = _creates_that_sent_its_values(board, duplicate)
-    history = duplicate.facts.duplicate_of.history if duplicate.facts.duplicate_of else RecordHistory()
+    if not creates or duplicate.facts.duplicate_of is None:
+        return False
+    history = duplicate.facts.duplicate_of.history
     us = history.token_user
     if us and history.users - {us}:
         return False
     if us and history.creator:
-        return bool(creates)
+        return True
     # No event names who created it: then only a create that was searched for in vain can have landed later.
     return any(intent.state == IntentState.VOID and intent.was_searched for intent in creates)
 

@@ -343,8 +343,9 @@ def _finish_jobs(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -
     answered = [plan for plan in plans if not plan.keeps_intent]
     pass_run.end_intents(answered, [plan for plan in settled if plan.fields])
     checked = [plan for plan in settled if plan.ending.events_checked or plan.item is not None]
-    events = [event.pk for plan in checked for event in plan.facts.events if event.pk not in plan.doubts.kept_events]
-    pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
+    events = {event.pk for plan in checked for event in plan.history.unchecked_events}
+    kept = {key for plan in checked for key in plan.doubts.kept_events}
+    pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events - kept)
     for plan in settled:
         if plan.doubts.look_in_seconds:
             run.enqueue([plan.id], direction=choices.QueueDirection.TO_NPD, due_in_seconds=plan.doubts.look_in_seconds)

@@ -309,7 +309,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     pass_run.end_intents(settled, finished)
     checked = [deleted for deleted in finished if deleted.id in tombstones and deleted.id not in restored]
     _leave_asked_items(run, checked)
-    events = [event.pk for deleted in checked for event in deleted.facts.events]
+    events = [event.pk for deleted in checked for event in deleted.history.unchecked_events]
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events)
     pass_run.end_jobs(run, [*((deleted.facts.claim, deleted.ending) for deleted in settled), *plan.other_jobs])
 
@@ -351,5 +351,5 @@ def finish_deleted_by_pass(run: pass_run.PassRun, plans: Sequence[pass_plan.Reco
             state=state, note=plan.removal and plan.removal.result, reason_code="", settled_at=SyncNow()
         )
     AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=ids).delete()
-    open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]
+    open_intents = [intent.pk for plan in plans for intent in plan.facts.open_intents]
     Intent.objects.filter(pk__in=open_intents).update(state=IntentState.VOID, settled_at=SyncNow())

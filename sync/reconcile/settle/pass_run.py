@@ -91,7 +91,8 @@ class PassHistory:
         field_plan = plan.fields.get(line.key)
         # An event without a column is about the whole item.
         columns = (None, field_plan.mapping.column_id) if field_plan else ()
-        rows = [row for row in plan.facts.events if row.event and (not columns or row.event.column_id in columns)]
+        new_events = plan.history.unchecked_events
+        rows = [row for row in new_events if row.event and (not columns or row.event.column_id in columns)]
         events = [row.event for row in rows if row.event]
         cause = cause_of_claim(claim) | {"events": [row.pk for row in rows]}
         if field_plan is not None and field_plan.decision.reason:
@@ -382,7 +383,7 @@ def end_intents(answered: Iterable[pass_plan.EntityPlan], settled: Sequence[pass
     for plan in settled:
         # Those that took effect, as Monday's value or an event shows.
         confirmed = {intent.pk for field_plan in plan.fields.values() for intent in field_plan.confirmed}
-        for intent in plan.facts.intents:
+        for intent in plan.facts.open_intents:
             if not plan.doubts.set_aside.keys().isdisjoint(intent.values):
                 continue  # whether it took effect isn't known yet
             landed = intent.pk in confirmed or intent.pk in plan.landed_by_event

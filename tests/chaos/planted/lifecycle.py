@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.fields.field_bases import new_sync_state
 from sync.monday.board_items import Item
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, answer, plant
@@ -43,7 +43,8 @@ def _takes_over(right: Wrong, rule: Any) -> Any:
     hits = rule._matching
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
         taken = replace(rule.item, id=hits[0].monday_id)
-        first = RecordFacts(rule.facts.claim, hits[0], new_sync_state(hits[0].entity_type(), hits[0].pk))
+        state = new_sync_state(hits[0].entity_type(), hits[0].pk)
+        first = RecordFacts(rule.facts.claim, hits[0], state, RecordHistory(rule.pass_facts.now))
         rule.facts = replace(rule.facts, duplicate_of=first, original_item=taken)
         return rule._assign(hits[0], f"Linked with {hits[0]}.")
     return right(rule)

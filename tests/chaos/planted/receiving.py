@@ -21,7 +21,7 @@ from tests.chaos.planted import Wrong, also_at, plant
     "sync.reconcile.missing.identity:_take_own_item",
 )
 def _believes_the_payload(right: Wrong, board: Any, plan: RecordPlan, item: Item | None) -> None:
-    for stored in plan.facts.events:
+    for stored in plan.history.unchecked_events:
         event = stored.event
         if item is not None and event is not None and event.column_id and isinstance(event.value, dict):
             item = _as_told(item, event)
@@ -48,7 +48,7 @@ def _as_told(item: Item, event: ItemEvent) -> Item:
 )
 def _takes_echoes_for_changes(right: Wrong, plan: RecordPlan, field_plan: FieldPlan, *args: Any, **more: Any) -> Field:
     field: Field = right(plan, field_plan, *args, **more)
-    columns = {stored.event.column_id for stored in plan.facts.events if stored.event}
+    columns = {stored.event.column_id for stored in plan.history.unchecked_events if stored.event}
     if field.base is None or field_plan.mapping.column_id not in columns:
         return field
     return replace(field, base=Values(field.base.local, "what nobody wrote"))
