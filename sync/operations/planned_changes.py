@@ -152,7 +152,7 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     changes += [
         _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
         for field_plan in plan.fields.values()
-        if field_plan.blocked_reason and not field_plan.is_relation_skipped and not field_plan.conflict
+        if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
     if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and not plan.ending.is_linked:

@@ -219,7 +219,7 @@ def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
     """
     answered_item = plan.answer.item_of(field_plan.key)
     item = answered_item or plan.item
-    if item is None or field_plan.blocked_reason or field_plan.conflict or not field_plan.mapping.column_id:
+    if item is None or field_plan.blocked_code or field_plan.conflict or not field_plan.mapping.column_id:
         if plan.item is not None:
             _keep_base(plan, field_plan)
         return

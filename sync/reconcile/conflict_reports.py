@@ -146,7 +146,7 @@ def undecided_fields(plan: pass_plan.RecordPlan) -> tuple[str, ...]:
         entry = plan.sync_state.blocked_fields.get(key, {})
         if field_plan is None or key in decided or is_kept_different(entry, plan.item, field_plan):
             continue
-        if field_plan.blocked_reason or field_plan.decision.is_left_out or key in plan.doubts.set_aside:
+        if field_plan.blocked_code or field_plan.decision.is_left_out or key in plan.doubts.set_aside:
             undecided.append(key)
     return tuple(undecided)
 
@@ -205,7 +205,7 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
         for key, field_plan in plan.fields.items()
         if field_plan.resolved_kind == ConflictKind.OVERWRITTEN
         and field_plan.decision.action is Action.AGREED
-        and not field_plan.blocked_reason
+        and not field_plan.blocked_code
     }
     rejected = plan.rejected_choices(ConflictKind.OVERWRITTEN)
     undone = undo_results(plan, ConflictKind.OVERWRITTEN)

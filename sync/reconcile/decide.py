@@ -157,8 +157,8 @@ def end_uncreatable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     if not plan.creates:
         return
     name = next((entry for entry in plan.fields.values() if entry.mapping.column_id == NAME_COLUMN), None)
-    problem = Message("no_name_mapped") if name is None else name.blocked_reason
-    if problem:
+    if name is None or name.blocked_code:
+        problem = name.blocked_reason if name else Message("no_name_mapped")
         plan.end_settled(Message("not_put_on_board", why=problem))
 
 

@@ -342,7 +342,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
                 field_plan.block(BlockedCode.INVALID, reason)
                 return
             _plan_local_write(facts, plan, field_plan, raw)
-            if not field_plan.blocked_reason:
+            if not field_plan.blocked_code:
                 _plan_push(plan, field_plan, field_plan.write_raw or {})
         case merge.Action.CONFLICT:
             _plan_conflict(facts, field_plan)

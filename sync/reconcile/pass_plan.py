@@ -213,8 +213,8 @@ class FieldPlan:
     send_raw: dict[str, Any] | None = None  # what is sent to Monday
     write_raw: dict[str, Any] | None = None  # what is written in NPD
     base: dict[str, Any] | None = None  # what both sides agreed on last
-    blocked_reason: str = ""  # why nothing is done with it, in words; code compares `blocked_code`
-    blocked_code: choices.BlockedCode | None = None
+    blocked_code: choices.BlockedCode | None = None  # why nothing is done with it
+    blocked_reason: str = ""  # the same in words
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value
@@ -260,7 +260,7 @@ class FieldPlan:
     def is_agreed(self) -> bool:
         """Whether both sides have the same value after this pass, without a question."""
         agreeing = (merge.Action.NOTHING, merge.Action.AGREED, merge.Action.PUSH, merge.Action.PULL)
-        return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
+        return not self.blocked_code and not self.conflict and self.decision.action in agreeing
 
     @property
     def npd_value_after(self) -> str | None:
@@ -567,7 +567,7 @@ class RecordPlan(EntityPlan):
         """Return why people's choices can't be applied, by field."""
         reasons = {}
         for key, field_plan in self.fields.items():
-            if field_plan.resolved_kind == kind and field_plan.blocked_reason:
+            if field_plan.resolved_kind == kind and field_plan.blocked_code:
                 reasons[key] = field_plan.blocked_reason
             elif kind in field_plan.rejected:
                 reasons[key] = field_plan.rejected[kind]

@@ -318,7 +318,7 @@ def ended_requests(
             yield request, choices.ApprovalState.RELEASED
             continue
         base = record_plan.sync_state.base.get(request.key)
-        if field_plan.blocked_reason or base is None:
+        if field_plan.blocked_code or base is None:
             continue
         try:
             converter = field_plan.converter

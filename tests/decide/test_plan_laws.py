@@ -60,7 +60,7 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
             planned = [p.send_raw is not None, p.write_raw is not None, p.conflict is not None]
             is_both = p.decision.action is Action.BOTH
             assert planned in ([True, True, False], [False] * 3) if is_both else sum(planned) <= 1
-            assert not (p.blocked_reason and any(planned))
+            assert not (p.blocked_code and any(planned))
 
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
@@ -303,7 +303,7 @@ def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
 def is_settled(p: FieldPlan | None) -> bool:
     if p is None or p.sends_in_vain:  # the world after it remembers no earlier send
         return False
-    return not (p.blocked_reason or p.conflict or p.resolved_kind == KIND_UNDO)
+    return not (p.blocked_code or p.conflict or p.resolved_kind == KIND_UNDO)
 
 
 def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:

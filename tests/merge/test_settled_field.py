@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sync.choices import BlockedCode
 from sync.merge import Action, FieldDecision, FieldSides, Side, Unknown
 from sync.models import FieldMapping
 from sync.monday.board_items import Item, Reading
@@ -110,7 +111,7 @@ def test_a_pull_writes_the_record_and_moves_the_base() -> None:
     assert (result.values, pair(result)) == ({"role_title": "Chair"}, ("Chair", "Chair"))
 
 
-@pytest.mark.parametrize("reason", [{"blocked_reason": "Monday refused it."}, {"conflict": object()}])
+@pytest.mark.parametrize("reason", [{"blocked_code": BlockedCode.REJECTED}, {"conflict": object()}])
 def test_a_field_that_waits_keeps_the_base_that_its_intents_left(reason: dict[str, Any]) -> None:
     base = {"local": {"role_title": "Old"}, "remote": "Old"}
     result = settled(Action.PULL, base=base, **TAKEN, **reason)

@@ -432,7 +432,7 @@ def _note_missing(
     ]
     for field_plan in field_plans:
         awaited = field_plan.awaited
-        if field_plan.blocked_reason and awaited is not None and awaited.by == "name" and awaited.is_missing:
+        if field_plan.blocked_code and awaited is not None and awaited.by == "name" and awaited.is_missing:
             missing[relations[field_plan.key]].setdefault(match_key(awaited.value), awaited.value)
     for model, names in missing.items():
         if records := new_named_records(model, list(names.values())):
