@@ -132,7 +132,7 @@ def _kind_of_left_item(board: field_values.BoardContext, item_plan: pass_plan.It
 
 def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
     """Yield a record's changes; none if both sides equal their base."""
-    if plan.ending.is_answered:
+    if plan.ending == pass_plan.ANSWERED:
         return
     changes = [*_lifecycle_changes(board, plan), *_conflict_changes(plan)]
     for field_plan in plan.fields.values() if plan.is_open else ():
@@ -155,7 +155,7 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
         if field_plan.blocked_code and not field_plan.is_relation_skipped and not field_plan.conflict
     ]
     yield from changes
-    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and not plan.ending.is_linked:
+    if plan.outcome in (pass_plan.Outcome.FAILED, pass_plan.Outcome.RELEASED) and plan.ending != pass_plan.LINKED:
         yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
     elif not changes and plan.ending.is_behind_another:
         # The first of several records with one key gets an item, which the others find: a person is asked.
@@ -215,7 +215,7 @@ def _conflict_changes(plan: pass_plan.RecordPlan) -> Iterator[PlannedChange]:
 def _deletion_changes(plan: pass_plan.DeletedPlan) -> Iterator[PlannedChange]:
     tombstone = plan.facts.tombstone
     reason: str
-    if plan.ending.is_answered:
+    if plan.ending == pass_plan.ANSWERED:
         return
     if plan.act:
         kind = ACT_KINDS[plan.act]

@@ -126,7 +126,8 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
     plans = planned_pass.plan.records
     created = [item.record for item in planned_pass.plan.items if item.act in pass_plan.ASSIGNING and item.record]
     records = {record.pk: record for record in created if record.pk not in plans}
-    records |= {key: record_plan.linked_record for key, record_plan in plans.items() if record_plan.ending.is_linked}
+    linked = [record_plan for record_plan in plans.values() if record_plan.ending == pass_plan.LINKED]
+    records |= {record_plan.id: record_plan.linked_record for record_plan in linked}
     if records:
         claims = [Claim(pk, None, []) for pk in sorted(records)]
         following = decide_pass(planned_pass.facts.board, claims, gatherer, records)

@@ -65,7 +65,7 @@ def end_without_call(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
     elif causes == Cause.SAVE and not record_facts.history.unchecked_events and _has_nothing_new(board, plan):
         plan.end(pass_plan.Outcome.SETTLED, Message("nothing_changed"))
     elif causes == Cause.WEBHOOK and _is_echo(board, plan):
-        plan.end(pass_plan.Outcome.SETTLED, Message("known_already"), events_checked=True)
+        plan.ending = pass_plan.NOTHING_NEW
 
 
 def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:

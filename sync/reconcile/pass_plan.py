@@ -62,9 +62,6 @@ class Ending:
     detail: str = ""
     wait_seconds: float = 0
     at_most: int = 0  # the number of records that its next pass may have; 0: any number
-    events_checked: bool = False  # its events had nothing new, so they need no other pass
-    is_answered: bool = False  # a person's answer only changed links; the next pass syncs what is linked now
-    is_linked: bool = False  # it was only linked with its item; the next pass compares the two
     is_behind_another: bool = False  # another record with its match key gets an item first
     is_held: bool = False  # it gets no item, because nothing new is created on its board
     is_unsent: bool = False  # writes were stopped before its write was sent
@@ -74,6 +71,10 @@ class Ending:
 
 OPEN = Ending()
 SETTLED = Ending(Outcome.SETTLED)
+NOTHING_NEW = Ending(Outcome.SETTLED, Message("known_already"))  # its events are checked, without a read of its item
+# Only its link was changed, by a person's answer or because its item was found; the next pass compares the two sides.
+ANSWERED = Ending(Outcome.RELEASED, Message("answer_first"))
+LINKED = Ending(Outcome.RELEASED, Message("linked_differs_next"))
 
 # A record that can't be decided is repeated by the next pass, this many times in a row; then once more after a wait.
 MAX_ROUNDS = 2
@@ -421,17 +422,9 @@ class EntityPlan:
         other.item = item
         return other
 
-    def end(
-        self,
-        outcome: Outcome,
-        detail: str = "",
-        *,
-        reason: str | None = None,
-        wait_seconds: float = 0,
-        events_checked: bool = False,
-    ) -> None:
+    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, wait_seconds: float = 0) -> None:
         """End it with this outcome; `reason` says why it is not in sync, None keeps what an earlier rule said."""
-        self.ending = Ending(outcome, detail, wait_seconds, events_checked=events_checked)
+        self.ending = Ending(outcome, detail, wait_seconds)
         if reason is not None:
             self.reason = reason
 

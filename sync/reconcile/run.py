@@ -19,7 +19,7 @@ from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
-from sync.reconcile.pass_plan import Ending, Outcome, Plan
+from sync.reconcile.pass_plan import ANSWERED, LINKED, Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun, count_read_lags
 from sync.words.message import of_error
@@ -52,7 +52,7 @@ def reconcile(
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
-        if not executor.stop_reason and all(ending.is_answered or ending.is_linked for ending in released):
+        if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
             breaker.forget_failures(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
     run.calls = gatherer.calls + executor.calls

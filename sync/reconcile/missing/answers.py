@@ -18,9 +18,6 @@ from sync.words.message import Message
 # The answers that give a record an item.
 LINKING = (acts.LINK, acts.SAME_NAME)
 
-# How a pass ends that only changes links: the next one reads and compares what is linked now.
-ANSWERED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("answer_first"), is_answered=True)
-
 # What was done, by the answer's act.
 _RESULTS = {
     acts.LINK: "answered_link",
@@ -46,11 +43,11 @@ def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
         if answer.result and answer.act == acts.TWO_RECORDS:
             plan.records[answer.asked_id].sync_state.made_from_item = False
         for key in plan.records.keys() & {answer.asked_id, *answer.record_ids}:
-            plan.records[key].ending = ANSWERED
+            plan.records[key].ending = pass_plan.ANSWERED
     items = {answer.item_id for answer in plan.applied_answers}
     for deleted in plan.deleted.values():
         if deleted.facts.tombstone.monday_id in items:
-            deleted.ending = ANSWERED
+            deleted.ending = pass_plan.ANSWERED
 
 
 def stored_answers(plan: pass_plan.Plan) -> list[pass_plan.IdentityAnswer]:

@@ -40,8 +40,6 @@ SEARCH_SECONDS = 10
 # Items by NPD ID or match key; under None, the items whose text can't be read.
 ItemsByText: TypeAlias = Mapping[str | None, Sequence[Item]]
 
-LINKED = pass_plan.Ending(pass_plan.Outcome.RELEASED, Message("linked_differs_next"), is_linked=True)
-
 
 def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Add its item to every open record, plan a new item, or end the record with the reason."""
@@ -56,7 +54,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     for record_plan in without_item:
         candidates = record_plan.question.candidates if record_plan.question else ()
         if not answered.isdisjoint({record_plan.link_to, *(candidate["id"] for candidate in candidates)}):
-            record_plan.start_anew(answers.ANSWERED)
+            record_plan.start_anew(pass_plan.ANSWERED)
 
 
 def choose_items(facts: PassFacts, plans: Iterable[pass_plan.RecordPlan]) -> None:
@@ -183,7 +181,7 @@ def _link(plan: pass_plan.RecordPlan, item: Item) -> None:
     plan.link_to = item.id
     plan.item = item
     plan.add_line(ActivityKind.LINK, Message("item_linked", item=item.name))
-    plan.ending = LINKED
+    plan.ending = pass_plan.LINKED
 
 
 def _possible_items(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping[str, UUID]) -> list[Item]:

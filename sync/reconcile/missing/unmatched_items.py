@@ -64,11 +64,11 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     answered_records = {key for answer in plan.applied_answers for key in (answer.asked_id, *answer.record_ids)}
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
-            plan.items.append(released(item_facts, answers.ANSWERED.detail))
+            plan.items.append(released(item_facts, pass_plan.ANSWERED.detail))
             continue
         decided = decide_item(facts, item_facts, plan)
         if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
-            decided = released(item_facts, answers.ANSWERED.detail)
+            decided = released(item_facts, pass_plan.ANSWERED.detail)
         plan.items.append(decided)
     _release_overruled_records(plan)
 

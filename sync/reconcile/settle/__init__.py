@@ -342,7 +342,7 @@ def _finish_jobs(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -
             Intent.objects.filter(pk=intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
     answered = [plan for plan in plans if not plan.keeps_intent]
     pass_run.end_intents(answered, [plan for plan in settled if plan.fields])
-    checked = [plan for plan in settled if plan.ending.events_checked or plan.item is not None]
+    checked = [plan for plan in settled if plan.ending == pass_plan.NOTHING_NEW or plan.item is not None]
     events = {event.pk for plan in checked for event in plan.history.unchecked_events}
     kept = {key for plan in checked for key in plan.doubts.kept_events}
     pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=events - kept)
