@@ -78,7 +78,7 @@ ItemPage = tuple[list[Item], str | None]
 class BatchItems:
     """The items in the answer to a batch's read."""
 
-    linked: dict[str, Item] = field(default_factory=dict)  # those asked for by id
+    by_id: dict[str, Item] = field(default_factory=dict)  # those asked for by id, also items that no record has
     by_npd_id: list[Item] = field(default_factory=list)
     by_match: list[Item] = field(default_factory=list)
     by_name: list[Item] = field(default_factory=list)  # those with the name of a record that has no item

@@ -33,7 +33,7 @@ def parse_batch(answer: Answer, column_ids: Sequence[str]) -> board_items.BatchI
         by_match, match_cursor = _parse_page_at(answer, ("by_match",), column_ids)
     cursors = {"by_npd_id": npd_id_cursor, "by_match": match_cursor}
     return board_items.BatchItems(
-        linked={item.id: item for item in linked},
+        by_id={item.id: item for item in linked},
         by_npd_id=by_npd_id,
         by_match=by_match,
         cursors={part: cursor for part, cursor in cursors.items() if cursor},

@@ -137,7 +137,7 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     A person's *Sync now* writes to an item that is shown on its board, and it is read again all the same.
     """
     for record_plan in plan.open_records:
-        item = facts.items.linked.get(record_plan.record.monday_id or "")
+        item = facts.items.by_id.get(record_plan.record.monday_id or "")
         is_shown = field_values.is_active_on(facts.board, item)
         if not record_plan.record.monday_id:
             wait = _wait_for_matches(facts, record_plan)

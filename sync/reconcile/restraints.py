@@ -116,14 +116,15 @@ def throttle_reason(loop: WriteLoop, label: str) -> Message:
 
 def request_approvals(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Block the fields that would be emptied over the limit; write back the values of rejected requests."""
-    records = plan.open_records
-    clears = [clear for record in records for clear in find_clears(record)]
-    clears += [clear for record in records for clear in _find_refills(record)]
+    plans = plan.open_records
+    clears = [clear for record_plan in plans for clear in find_clears(record_plan)]
+    clears += [clear for record_plan in plans for clear in _find_refills(record_plan)]
     for clear in clears:
         record_plan = plan.records[clear.entity_id]
         if clear.key in record_plan.doubts.unreported_cells:
             clear.values[UNREPORTED] = True
-    ids = {clear.entity_id for clear in clears} | {record.id for record in records if record.sync_state.blocked_fields}
+    ids = {clear.entity_id for clear in clears}
+    ids |= {record_plan.id for record_plan in plans if record_plan.sync_state.blocked_fields}
     if not ids:
         return
     # A clear that was done before the present base is another one: the field was filled in again since.

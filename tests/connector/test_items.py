@@ -23,7 +23,7 @@ def _answer(data: dict[str, Any], *failures: dict[str, Any]) -> Answer:
 def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
     active = _answer({"board": [{"id": "7", "state": "active"}], "linked": []})
     monday = Replying(_answer({"board": [None], "linked": []}), active)
-    assert not MondayConnector(monday).read_batch("7", ["11"], {}, COLUMN_IDS).linked
+    assert not MondayConnector(monday).read_batch("7", ["11"], {}, COLUMN_IDS).by_id
     monday = Replying(_answer({"boards": [None]}), _answer({"boards": [None]}), active)
     assert MondayConnector(monday).read_boards(["7"]) == {}
     assert len(monday.answers) == 1, "null twice is no board"
@@ -91,7 +91,7 @@ def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
         ),
         COLUMN_IDS,
     )
-    assert list(result.linked) == ["11"]
+    assert list(result.by_id) == ["11"]
     assert [item.id for item in result.by_npd_id] == ["12"]
     assert [item.id for item in result.by_match] == ["13"]
     assert result.cursors == {"by_npd_id": "more"}

@@ -125,7 +125,7 @@ class World:
         npd_ids, keys = {str(record.pk) for record in unlinked}, {record.email for record in unlinked} - {""}
         active = [item for item in self.items.values() if is_active_on(self.context, item)]
         return BatchItems(
-            linked=dict(self.items),
+            by_id=dict(self.items),
             by_npd_id=[item for item in active if npd_id_of(self.context, item) in npd_ids],
             by_match=[item for item in active if _email(item) in keys],
         )

@@ -257,7 +257,7 @@ def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bear
 
 def test_the_question_about_a_former_item_shows_its_values() -> None:
     record = ann()
-    items = BatchItems(linked={"9": shown("9", role_title="Chief")})
+    items = BatchItems(by_id={"9": shown("9", role_title="Chief")})
     facts_of_pass = PassFacts(BY_EMAIL, at(0), items=items, unlinked={record.pk: ignored("9", record)})
     [plan] = identified_in(facts_of_pass, facts(record))
     assert plan.question is not None

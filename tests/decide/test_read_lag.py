@@ -268,7 +268,7 @@ def decided(reported: str, agreed: str | None, shown: str, here: str) -> str:
     before = history(events=EDITS[reported], intents=[wrote("O", "A", seconds=-5)] if "O" in reported else [])
     roles_agreed = {"agreed": {"role_title": agreed}} if agreed else {"without_base": ["role_title"]}
     record = builders.record_facts({"role_title": here}, causes=[Cause.SWEEP], history=before, **roles_agreed)
-    items = BatchItems(linked={ITEM: item(role_title=shown)})
+    items = BatchItems(by_id={ITEM: item(role_title=shown)})
     [plan] = decide(PassFacts(board, NOW, records=(record,), items=items)).records.values()
     return "waits" if "role_title" in plan.doubts.set_aside else str(plan.fields["role_title"].decision.action)
 

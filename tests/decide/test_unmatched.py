@@ -269,7 +269,7 @@ def test_an_item_behind_a_question_about_a_deletion_is_looked_at_seldom() -> Non
 def test_a_deletion_that_this_pass_decided_is_not_decided_once_more() -> None:
     item = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id="7"),))
     gone = deletion(contact(monday_id="7"))
-    items = BatchItems(linked={"7": an_item()})
+    items = BatchItems(by_id={"7": an_item()})
     plan = decide_item(item, plan=Plan(deleted={gone.id: gone}), items=items)
     assert (plan.outcome, plan.to_enqueue) == (ENDED, ())
 

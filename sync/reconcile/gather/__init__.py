@@ -114,10 +114,10 @@ class Gatherer:
         names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
         items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
         # What is on another board by now, such as the one that was left, is nobody's item here.
-        elsewhere = {key for key, item in items.linked.items() if item.board_id not in (None, board.link.board_id)}
+        elsewhere = {key for key, item in items.by_id.items() if item.board_id not in (None, board.link.board_id)}
         unlinked = {key: former for key, former in unlinked.items() if former.item_id not in elsewhere}
         facts = replace(facts, items=items, unlinked=unlinked)
-        suspect, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
+        suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
         if not (suspect or healed):
             return facts
         board, columns = self.inspect_columns(board, suspect, healed)
@@ -129,17 +129,17 @@ class Gatherer:
             return facts
         facts = self.with_hidden_items(facts)
         board = facts.board
-        linked = facts.items.linked
-        with_items = _with_items(facts, plan.open_records)
-        not_resting = [record for record in with_items if not our_writes.is_resting(board, record)]
-        linked_plans = [entry for entry in plan.open_records if entry.record.monday_id]
-        with_own_item = [entry.compared_with(linked.get(str(entry.record.monday_id))) for entry in linked_plans]
-        removed = [entry for entry in with_own_item if removed_items.removed_state(board, entry)]
-        deleted = [entry.compared_with(linked.get(entry.item_id)) for entry in plan.open_deleted]
+        items_by_id = facts.items.by_id
+        pairs = _pairs(facts, plan.open_records)
+        not_resting = [pair for pair in pairs if not our_writes.is_resting(board, pair)]
+        linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
+        linked_pairs = [linked.compared_with(items_by_id.get(str(linked.record.monday_id))) for linked in linked_plans]
+        removed = [pair for pair in linked_pairs if removed_items.removed_state(board, pair)]
+        deleted = [deleted.compared_with(items_by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
         facts = replace(
             facts,
             npd_id_records=item_facts.records_that_items_name(board, deleted) if deleted else {},
-            **item_facts.identity_facts(facts, plan.open_records, with_items),
+            **item_facts.identity_facts(facts, plan.open_records, pairs),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
             removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
             histories=longer_histories(board, not_resting),
@@ -147,7 +147,7 @@ class Gatherer:
         )
         facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
         compared = [*not_resting, *removed, *deleted]
-        if with_emptied := [record for record in compared if any(emptied_fields(board, record))]:
+        if with_emptied := [pair for pair in compared if any(emptied_fields(board, pair))]:
             events, unreported = item_facts.facts_about_emptied(board, with_emptied)
             facts = replace(facts, item_events=events, unreported=unreported)
         if not board.relations:
@@ -155,7 +155,7 @@ class Gatherer:
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
         # record's item may have to pass, ignores it.
         filtered = [*not_resting, *(deleted if board.sync_filter.items else ())]
-        emptied = [cell for record in filtered for cell in our_writes.emptied_cells(board, record)]
+        emptied = [cell for pair in filtered for cell in our_writes.emptied_cells(board, pair)]
         off_board = self.items_off_board(board, emptied)
         return with_related(facts, plan, compared, off_board)
 
@@ -166,7 +166,7 @@ class Gatherer:
         names it, because it may come back.
         """
         board = facts.board
-        items = (*facts.items.linked.values(), *facts.items.by_npd_id, *facts.items.by_match)
+        items = (*facts.items.by_id.values(), *facts.items.by_npd_id, *facts.items.by_match)
         hidden: dict[str, str] = {}
         for mapping, relation in board.relations:
             cells = {item.id: item.reading(mapping.column_id).extra.get("linked_item_ids") or () for item in items}
@@ -197,7 +197,7 @@ class Gatherer:
             self.calls += 1
             try:
                 with meter_board_calls(link, len(batch)):
-                    items |= connector().read_batch(link.board_id, batch, {}, [link.npd_id_column]).linked
+                    items |= connector().read_batch(link.board_id, batch, {}, [link.npd_id_column]).by_id
             except MondayError as error:
                 if error.scope is not Scope.BOARD:
                     raise
@@ -245,10 +245,10 @@ class Gatherer:
                     page, cursor = connector().read_page(cursor, board.columns, board.types)
                 matches[search] += page
         # Rarely more than a call takes, because a pass has no more records than that.
-        linked = result.linked | self.items_by_id(board, all_ids[ITEMS_PER_READ:])
-        items = BatchItems(linked=linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
+        by_id = result.by_id | self.items_by_id(board, all_ids[ITEMS_PER_READ:])
+        items = BatchItems(by_id=by_id, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
         matched = {item.id for item in items.by_match}
-        active = [item for item in linked.values() if field_values.is_active_on(board, item)]
+        active = [item for item in by_id.values() if field_values.is_active_on(board, item)]
         same_key = [item for item in active if field_values.match_key_of_item(board, item) in keys]
         same_key = [item for item in same_key if item.id not in matched]
         same_name = [item for item in active if match_key(item.name) in names]
@@ -288,8 +288,8 @@ class Gatherer:
         """
         items = item_facts.unmatched_facts(facts)
         originals = {item.original_item_id for item in items if item.original_item_id}
-        unread = sorted(originals - facts.items.linked.keys())
-        items_by_id = {**facts.items.linked, **self.items_by_id(facts.board, unread)}
+        unread = sorted(originals - facts.items.by_id.keys())
+        items_by_id = {**facts.items.by_id, **self.items_by_id(facts.board, unread)}
         return with_originals(facts, items, items_by_id)
 
     def inspect_columns(
@@ -381,21 +381,21 @@ def _column_problems(board: BoardContext) -> set[str]:
     return keys | ({"npd_id"} if board.link.npd_id_problem else set())
 
 
-def _with_items(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
-    """Return each record with its item; an unlinked one once with each item that has its NPD ID or match key."""
+def _pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
+    """Return each plan with its record's item; of an unlinked one, once with each item with its NPD ID or match key."""
     board = facts.board
     by_npd_id = identity.items_by_npd_id(board, facts.items)
     by_match_key = identity.items_by_match_key(board, facts.items)
-    with_items: list[pass_plan.RecordPlan] = []
+    pairs: list[pass_plan.RecordPlan] = []
     for plan in plans:
         record = plan.record
-        items = [facts.items.linked.get(record.monday_id or "")]
+        items = [facts.items.by_id.get(record.monday_id or "")]
         if not record.monday_id:
             key = field_values.match_key_of_record(board, record)
             items += by_npd_id.get(str(record.pk), ())
             items += by_match_key.get(key, ()) if key else ()
-        with_items += [plan.compared_with(item) for item in items if item is not None]
-    return with_items
+        pairs += [plan.compared_with(item) for item in items if item is not None]
+    return pairs
 
 
 def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -59,12 +59,12 @@ DAY = timedelta(days=1)
 MAX_EVENTS = 2_000
 
 
-def removed_item_facts(facts: PassFacts, records: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RemovedItemFacts]:
+def removed_item_facts(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RemovedItemFacts]:
     """Return the facts about these records with removed items."""
     board = facts.board
     people = board.settings.people
     # The requests to delete these records that were rejected since their items were removed.
-    since = {record.id: record.sync_state.removed_since for record in records if record.sync_state.removed_since}
+    since = {plan.id: plan.sync_state.removed_since for plan in plans if plan.sync_state.removed_since}
     requests = ApprovalRequest.objects.filter(
         entity_type=board.link.entity_type,
         kind=choices.ApprovalKind.RECORDS,
@@ -78,19 +78,19 @@ def removed_item_facts(facts: PassFacts, records: Sequence[pass_plan.RecordPlan]
     times = board.settings.loop_times
     if times > 0 and board.link.removed_item_policy == choices.RemovedItemPolicy.CREATE:
         recreated = ActivityLine.objects.filter(
-            entity_id__in=[record.id for record in records],
+            entity_id__in=[plan.id for plan in plans],
             kind=ActivityKind.UNLINKED,
             values__again=True,
             at__gt=SyncNow() - DAY,
         )
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
-    items = [removed.record.monday_id for removed in records]
+    items = [plan.record.monday_id for plan in plans]
     events = WebhookEvent.objects.filter(item_id__in=items, type__in=REMOVAL_TYPES)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
     facts_by_record = {}
-    for removed in records:
-        record = removed.record
+    for plan in plans:
+        record = plan.record
         event = last_events.get(record.monday_id)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record)
@@ -114,14 +114,14 @@ def deleted_facts(
     events = events_by_item(WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items))
     owners = {str(owner.monday_id): owner for owner in board.model.objects.filter(monday_id__in=items)}
     deleted = []
-    for record in records:
-        tombstone = tombstones.get(record.id)
+    for record_facts in records:
+        tombstone = tombstones.get(record_facts.id)
         if tombstone is None:
             continue
         item_id = tombstone.monday_id or ""
         item_events = tuple(events.get(item_id, ()))
         deleted.append(
-            DeletedFacts(**vars(record), tombstone=tombstone, owner=owners.get(item_id), item_events=item_events)
+            DeletedFacts(**vars(record_facts), tombstone=tombstone, owner=owners.get(item_id), item_events=item_events)
         )
     return tuple(deleted)
 
@@ -181,24 +181,24 @@ def approval_facts(
     planned_requests: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
     """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
-    emptied = [record.id for record in changed if may_empty(facts.board, record)]
+    emptied = [plan.id for plan in changed if may_empty(facts.board, plan)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
-    ids = {*emptied, *duplicated, *facts.removed_item_facts, *(record.id for record in deleted)}
-    ids |= {record.id for record in changed if record.sync_state.blocked_fields}
+    ids = {*emptied, *duplicated, *facts.removed_item_facts, *(plan.id for plan in deleted)}
+    ids |= {plan.id for plan in changed if plan.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
 
 
 def facts_about_emptied(
-    board: BoardContext, records: Sequence[pass_plan.EntityPlan]
+    board: BoardContext, plans: Sequence[pass_plan.EntityPlan]
 ) -> tuple[dict[UUID, Sequence[WebhookEvent]], frozenset[UUID]]:
     """Return all stored events about these records' items, and the records with a cell emptied without a word.
 
     Those wait for the next sweep, or were sent again, emptied or asked about within the hour.
     """
     entity_type = board.link.entity_type
-    item_ids = {record.id: str(record.record.monday_id) for record in records}
+    item_ids = {plan.id: str(plan.record.monday_id) for plan in plans}
     stored = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids.values())
     events = events_by_item(reversed(stored.order_by("-received_at", "-id")[:MAX_EVENTS]))
     waiting = SyncMetadata.objects.of(entity_type).exclude(emptied={}).values_list("entity_id", flat=True)
@@ -339,7 +339,7 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
 
 
 def identity_facts(
-    facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], with_items: Sequence[pass_plan.RecordPlan]
+    facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], pairs: Sequence[pass_plan.RecordPlan]
 ) -> dict[str, Any]:
     """Return the facts about the owners of the items that were read for records without one, by the facts' names.
 
@@ -369,7 +369,7 @@ def identity_facts(
         }
     keys = {
         plan.id: key
-        for plan in with_items
+        for plan in pairs
         if plan.item and plan.sync_state.made_from_item
         if (key := field_values.match_key_of_item(board, plan.item))
     }
@@ -404,7 +404,7 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
     eventless = [claim for claim in facts.item_claims if not stats.get(claim.remote_id, {}).get("first")]
     jobs = SyncQueue.objects.filter(pk__in=[job.pk for claim in eventless for job in claim.jobs])
     job_created_at = dict(jobs.values_list("pk", "created_at")) if eventless else {}
-    items = {item_id: item for item_id, item in facts.items.linked.items() if item_id in ids}
+    items = {item_id: item for item_id, item in facts.items.by_id.items() if item_id in ids}
     npd_ids = _npd_ids(board, items.values())
     records_of_other_types: list[SyncedModel] = []
     for spec in registry.entities():

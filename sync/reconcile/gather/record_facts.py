@@ -195,17 +195,15 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
 
 def longer_histories(board: BoardContext, changed: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RecordHistory]:
     """Return histories with the items' creators and, for the rule “newest”, edits of fields that changed on a side."""
-    histories = {record.id: record.history for record in changed}
+    histories = {plan.id: plan.history for plan in changed}
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
     edited = {
         plan.id: plan.record
         for plan in changed
         if not all(our_writes.is_field_resting(board, plan, mapping) for mapping in newest)
     }
-    without_base = [record for record in changed if our_writes.lacks_base(board, record)]
-    created = {
-        record.id: record.item.id for record in without_base if record.item and our_writes.may_be_ours(board, record)
-    }
+    without_base = [plan for plan in changed if our_writes.lacks_base(board, plan)]
+    created = {plan.id: plan.item.id for plan in without_base if plan.item and our_writes.may_be_ours(board, plan)}
     if edited:
         npd_edits = authors.latest_events(board.model, edited)
         recent = WebhookEvent.objects.filter(
@@ -236,18 +234,18 @@ def creator_of(events: Iterable[WebhookEvent]) -> str:
 
 
 def with_related(
-    facts: PassFacts, plan: pass_plan.Plan, with_items: Sequence[pass_plan.EntityPlan], off_board: Collection[str]
+    facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan], off_board: Collection[str]
 ) -> PassFacts:
     """Load the related records that the rules may look up, and display names for the linked items.
 
-    The records `with_items`, also removed or deleted ones, may name some, on both sides; `off_board` are the ids of
+    The `pairs`, also removed or deleted ones, may name some, on both sides; `off_board` are the ids of
     items that left their boards.
     """
     board = facts.board
     open_records = plan.open_records
     records = [record_plan.record for record_plan in open_records]
-    unmatched = [facts.items.linked.get(claim.remote_id or "") for claim in facts.item_claims]
-    naming = [(compared.record, compared.item) for compared in with_items if compared.item is not None]
+    unmatched = [facts.items.by_id.get(claim.remote_id or "") for claim in facts.item_claims]
+    naming = [(pair.record, pair.item) for pair in pairs if pair.item is not None]
     naming += [(board.model(), item) for item in unmatched if item is not None]
     references: set[field_values.Reference] = set()
     for record, item in naming:

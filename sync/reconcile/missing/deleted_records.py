@@ -92,7 +92,7 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
 def take_items_of_deleted(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Give every open deleted record its item, as it was read."""
     for deleted in plan.open_deleted:
-        deleted.item = facts.items.linked.get(deleted.item_id)
+        deleted.item = facts.items.by_id.get(deleted.item_id)
 
 
 def decide_deleted_records(facts: PassFacts, plan: pass_plan.Plan) -> None:

@@ -46,7 +46,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     without_item = [record_plan for record_plan in plan.open_records if not record_plan.record.monday_id]
     for record_plan in plan.open_records:
         if record_plan.record.monday_id:
-            _take_own_item(facts.board, record_plan, facts.items.linked.get(record_plan.record.monday_id))
+            _take_own_item(facts.board, record_plan, facts.items.by_id.get(record_plan.record.monday_id))
     if not without_item:
         return
     choose_items(facts, without_item)
@@ -154,7 +154,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
     board = facts.board
     record = plan.record
     if (unlinked := facts.unlinked.get(record.pk)) is not None:
-        former = facts.items.linked.get(unlinked.item_id)
+        former = facts.items.by_id.get(unlinked.item_id)
         if former is not None and _is_as_unlinked(board, plan, former, owners):
             _link(plan, former)
         else:

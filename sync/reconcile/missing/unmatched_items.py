@@ -482,7 +482,7 @@ class _ItemRule:
         stays = sentences(detail, Message("item_stays"))
         if tombstone.entity_type != self.board.link.entity_type:
             return self._end(stays)
-        decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.linked.keys()
+        decided_items = {deleted.item_id for deleted in self.plan.open_deleted} & self.pass_facts.items.by_id.keys()
         if item.id in decided_items:
             return self._end(sentences(detail, Message("decided_by_this_sync")))
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
