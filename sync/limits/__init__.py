@@ -7,8 +7,7 @@ and the API show it. `LimitFacts.grant_pass` tells the worker how large the pass
 A *stop* ends calls after errors: of the account, its writes, a board, or one kind of its calls (`breaker`;
 `failed_writes` tells an outage from a record at fault). A *probe* is the call that is tried meanwhile, to find out
 whether it is over (`probes`). A *wait* is for the quota and ends by itself (`api_quota`: the limits, what is used of
-them). `connector` makes calls, which are counted; `credentials` holds the secrets. Code elsewhere doesn't import the
-other modules.
+them). `connector` makes calls, which `metered_client` counts; `credentials` holds the secrets.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Every figure about what Monday's answers may lack, and how far they lag behind what it reports: one table.
+"""Figures about what Monday's answers may lack, and how far they lag behind what it reports.
 
 Reads are answered by replicas that may be behind Monday's own webhooks and behind our writes (the `latest` argument in
 its schema says so).

@@ -1,6 +1,6 @@
 """Send a plan: store each write's intent, join writes in documents, split refused ones, and fill in the answers.
 
-A document is the writes of one call. Nothing else under sync/ calls a mutation. changes.py and the rules decide what is
+A document is the writes of one call. Nothing else of a pass calls a mutation. changes.py and the rules decide what is
 sent and what an answer means.
 """
 

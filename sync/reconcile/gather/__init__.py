@@ -2,8 +2,8 @@
 
 First `Gatherer.read_claims` reads what NPD knows about the claimed records (record_facts.py). Then `Gatherer.gather`
 reads the items of those that no rule has ended, in one call, and the records that these items name. This module makes
-all of the pass's read calls to Monday. The other modules query NPD; their number of queries doesn't grow with the
-number of records.
+all of the pass's read calls to Monday. The other modules query NPD; their number of queries grows with the number of
+records only where one may be deleted: what points at it is looked for each time.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -3,8 +3,9 @@
 What a plan is based on is compared again with the locked rows. If it has changed since it was read, nothing is
 written, and the next pass takes the job.
 
-No other part of a pass writes records, their sync state, conflicts or activity. Beside settle, act.py stores intents,
-unanswered_creates.py ends unanswered ones, and reconcile() stores problems with columns, stops and batch sizes.
+No other part of a pass writes records, their sync state or conflicts. Beside settle, act.py stores intents and counted
+requests, unanswered_creates.py ends unanswered creates, and reconcile() stores problems with columns, stops with their
+lines of activity, batch sizes and when the board had its last pass.
 
 This file has the transaction and existing records; `items_and_deletions.py` has items, answers and deleted records;
 `pass_run.py` has locks, the activity, requests that wait, and the end of jobs.
