@@ -311,7 +311,8 @@ def with_originals(
     facts_by_id = {record.id: record for record in facts.records if record.id in by_id}
     if unclaimed := {key: Claim(key, None, []) for key in by_id if key not in facts_by_id}:
         facts_by_id |= {record.id: record for record in facts_of_records(facts.board, facts.now, unclaimed, by_id)}
-    intents = grouped(Intent.objects.filter(entity_id__in=by_id), lambda intent: intent.entity_id)
+    all_intents = Intent.objects.filter(entity_id__in=by_id).order_by("created_at")
+    intents = grouped(all_intents, lambda intent: intent.entity_id)
     unlinkings = ActivityLine.objects.filter(entity_id__in=by_id, kind=ActivityKind.UNLINKED)
     unlinked = set(unlinkings.values_list("entity_id", "remote_id"))
     events = events_by_item(WebhookEvent.objects.filter(item_id__in=originals).order_by("id"))
