@@ -345,3 +345,61 @@ def test_an_item_that_lacked_a_required_value_becomes_a_record_once_that_is_mend
     world.sandbox.act("edit", item_id=item, column_id="role_title", text="Boss")
     newcomers(world)
     assert Contact.objects.get().monday_id == item
+
+
+# Items that wait for a record, or for an answer about one.
+
+
+def asked_of_one_way(world: World, items: int = 1, **contacts: str) -> list[Contact]:
+    """Contacts, by name with their emails, that make no items, and who is asked about items with Ann's name or email."""
+    people = [world.contact(name, email=email, sync_direction="monday_to_npd") for name, email in contacts.items()]
+    world.work(minutes=1)
+    for _ in range(items):
+        world.add("Ann", email=mail("ann@example.com"))
+    newcomers(world, seconds=11)
+    world.hear(rounds=3, minutes=5)
+    assert SyncConflict.objects.filter(resolved_at=None).count() == 1
+    return people
+
+
+@pytest.mark.parametrize(
+    ("contacts", "items", "change"),
+    [
+        ({"One": "ann@example.com", "Two": "ann@example.com"}, 1, lambda one, _: one.delete()),
+        ({"One": "ann@example.com", "Two": "ann@example.com"}, 1, lambda _, two: two.delete()),
+        ({"Ann": ""}, 1, lambda ann: ann.delete()),
+        ({"Ann": ""}, 1, lambda ann: Contact.objects.filter(pk=ann.pk).update(name="Bob")),
+        ({"Ann": ""}, 1, lambda ann: Contact.objects.filter(pk=ann.pk).update(sync_enabled=False)),
+        ({"Ann": "ann@example.com"}, 2, lambda ann: ann.delete()),
+        ({"Bo": "ann@example.com"}, 2, lambda bo: Contact.objects.filter(pk=bo.pk).update(email="bo@example.com")),
+    ],
+)
+def test_items_that_were_asked_about_are_decided_about_soon_after_their_question_is_over(
+    world: World, contacts: dict[str, str], items: int, change: Any
+) -> None:
+    change(*asked_of_one_way(world, items, **contacts))
+    world.hear(rounds=3, minutes=1)
+    assert Contact.objects.exclude(monday_id=None).get().sync_status == "synced"
+    assert SyncConflict.objects.filter(resolved_at=None).count() == items - 1
+
+
+def test_whose_an_item_is_stays_asked_while_its_records_sync_is_off(world: World) -> None:
+    contact = world.contact("Ann", email="ann@example.com", sync_enabled=False)
+    world.add("Ann", email=mail("ann@example.com"))
+    newcomers(world, seconds=11)
+    world.save(contact, notes="edited")
+    assert SyncConflict.objects.filter(resolved_at=None).exists()
+    world.save(contact, sync_enabled=True)
+    world.hear(contact, rounds=2, minutes=1)
+    assert (contact.sync_status, SyncConflict.objects.filter(resolved_at=None).exists()) == ("synced", False)
+
+
+def test_a_create_without_an_answer_is_not_sent_again_if_somebody_has_added_that_person_meanwhile(world: World) -> None:
+    world.sandbox.control("faults", on="create_item", status=503)
+    ann = world.contact("Ann", email="ann@example.com")
+    world.work()
+    item = world.add("Ann", email=mail("ann@example.com"))
+    world.hear(seconds=11)
+    world.work(ann)
+    world.hear(ann, rounds=3, minutes=2)
+    assert (ann.monday_id, ann.sync_status, len(world.sandbox.items())) == (item, "synced", 1)
