@@ -350,8 +350,8 @@ def test_an_item_that_lacked_a_required_value_becomes_a_record_once_that_is_mend
 # Items that wait for a record, or for an answer about one.
 
 
-def asked_of_one_way(world: World, items: int = 1, **contacts: str) -> list[Contact]:
-    """Contacts, by name with their emails, that make no items, and who is asked about items with Ann's name or email."""
+def asked_of_one_way(world: World, items: int, contacts: dict[str, str]) -> list[Contact]:
+    """Contacts, by name with their emails, that make no items, one of whom items with Ann's name and email may be."""
     people = [world.contact(name, email=email, sync_direction="monday_to_npd") for name, email in contacts.items()]
     world.work(minutes=1)
     for _ in range(items):
@@ -377,7 +377,7 @@ def asked_of_one_way(world: World, items: int = 1, **contacts: str) -> list[Cont
 def test_items_that_were_asked_about_are_decided_about_soon_after_their_question_is_over(
     world: World, contacts: dict[str, str], items: int, change: Any
 ) -> None:
-    change(*asked_of_one_way(world, items, **contacts))
+    change(*asked_of_one_way(world, items, contacts))
     world.hear(rounds=3, minutes=1)
     assert Contact.objects.exclude(monday_id=None).get().sync_status == "synced"
     assert SyncConflict.objects.filter(resolved_at=None).count() == items - 1
