@@ -38,7 +38,7 @@ from sync.records.item_links import (
     request_link,
     undo_ignore,
 )
-from tests.lifecycle.conftest import newcomers
+from tests.lifecycle.conftest import choose, newcomers
 from tests.support.waiting import in_background, somebody_waits, wait_for
 from tests.support.world import World, mail
 
@@ -383,15 +383,25 @@ def test_items_that_were_asked_about_are_decided_about_soon_after_their_question
     assert SyncConflict.objects.filter(resolved_at=None).count() == items - 1
 
 
-def test_whose_an_item_is_stays_asked_while_its_records_sync_is_off(world: World) -> None:
+@pytest.mark.parametrize("then", ["sync on", "another key", "new_record", "leave_alone"])
+def test_whose_an_item_is_stays_asked_and_can_be_answered_while_its_records_sync_is_off(
+    world: World, then: str
+) -> None:
     contact = world.contact("Ann", email="ann@example.com", sync_enabled=False)
-    world.add("Ann", email=mail("ann@example.com"))
+    item = world.add("Ann", email=mail("ann@example.com"))
     newcomers(world, seconds=11)
     world.save(contact, notes="edited")
-    assert SyncConflict.objects.filter(resolved_at=None).exists()
-    world.save(contact, sync_enabled=True)
+    question = SyncConflict.objects.get(resolved_at=None)
+    if then == "sync on":
+        world.save(contact, sync_enabled=True)
+    elif then == "another key":
+        world.save(contact, email="bo@example.com")
+    else:
+        choose(question, world.administrator("olga"), then)
     world.hear(contact, rounds=2, minutes=1)
-    assert (contact.sync_status, SyncConflict.objects.filter(resolved_at=None).exists()) == ("synced", False)
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert (contact.monday_id == item) is (then == "sync on")
+    assert Contact.objects.filter(monday_id=item).exists() is (then != "leave_alone")
 
 
 def test_a_create_without_an_answer_is_not_sent_again_if_somebody_has_added_that_person_meanwhile(world: World) -> None:

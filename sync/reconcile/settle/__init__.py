@@ -295,7 +295,7 @@ def _enqueue_items_in_question(
     ]
     item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
     for record_plan in plans:
-        if record_plan.creates or record_plan.link_to or record_plan.left_out:
+        if record_plan.creates or record_plan.link_to or not record_plan.is_synced:
             item_ids |= {question.monday_item_id for question in record_plan.open_questions if not question.seeks_item}
         item_ids |= {*sync_states[str(record_plan.id)].asked_items} - {*record_plan.sync_state.asked_items}
         item_ids.discard(record_plan.item_id)
