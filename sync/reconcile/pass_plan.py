@@ -66,6 +66,7 @@ class Ending:
     is_answered: bool = False  # a person's answer only changed links; the next pass syncs what is linked now
     is_linked: bool = False  # it was only linked with its item; the next pass compares the two
     is_behind_another: bool = False  # another record with its match key gets an item first
+    is_held: bool = False  # it gets no item, because nothing new is created on its board
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
