@@ -359,9 +359,11 @@ def history(**differs: Any) -> RecordHistory:
     )
 
 
-def view(value: Any, seconds: float, *reported: UUID) -> list[Any]:
-    """An entry of what passes saw; `reported` are the intents whose values they reported lost."""
-    return [value, at(seconds).isoformat(), *map(str, reported)]
+def seen(*values: tuple[Any, float], losses: Sequence[tuple[Any, float, UUID]] = ()) -> dict[str, Any]:
+    """What passes saw of the role, each value with its time; `losses` name the write that overwrote them, too."""
+    value_rows = [[value, at(seconds).isoformat()] for value, seconds in values]
+    loss_rows = [[value, at(seconds).isoformat(), str(write_id)] for value, seconds, write_id in losses]
+    return {"role_title": {"values": value_rows, "losses": loss_rows}}
 
 
 def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from tests.decide.builders import (
     facts,
     field_plan,
     item,
-    view,
+    seen,
     wrote,
 )
 from tests.decide.plan_builders import World
@@ -150,9 +150,9 @@ def test_two_lost_fields_are_two_values() -> None:
 
 
 def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -58)]}) == []
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -400)]}) == ["Theirs"]
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -400, FIRST_WRITE.pk)]}) == []
+    assert lost([HASTY], [FIRST_WRITE], seen=seen(("Theirs", -58))) == []
+    assert lost([HASTY], [FIRST_WRITE], seen=seen(("Theirs", -400))) == ["Theirs"]
+    assert lost([HASTY], [FIRST_WRITE], seen=seen(losses=[("Theirs", -400, FIRST_WRITE.pk)])) == []
 
 
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
@@ -223,7 +223,7 @@ def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], 
     ],
 )
 def test_an_edit_that_seemed_no_landing(event: WebhookEvent, writes: list[Intent], expected: list[Any]) -> None:
-    assert lost([event], writes, seen={"role_title": [view("Old", -10)]}) == expected
+    assert lost([event], writes, seen=seen(("Old", -10))) == expected
 
 
 # --- which values are really gone, and how that is said -------------------------------------------------------------
