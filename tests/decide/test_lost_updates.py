@@ -38,6 +38,7 @@ from tests.decide.builders import (
     field_plan,
     item,
     seen,
+    taken,
     wrote,
 )
 from tests.decide.plan_builders import World
@@ -250,7 +251,7 @@ DELETION = Removal("It was deleted.", act="delete_record")
 )
 def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
-    plan = draft(record, item=item(record, role_title=remote), lost_updates=[update])
+    plan = changed(draft(record, item=item(record, role_title=remote)), lost_updates=[update])
     assert bool(after(confirm_losses, builders.board(), plan).lost_updates) is is_lost
 
 
@@ -303,7 +304,7 @@ def test_what_our_write_went_over_before_the_record_was_deleted(
     gone = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
     world = World(context=builders.board(), deleted=[gone.facts], items={builders.ITEM: gone.item} if gone.item else {})
     [plan] = world.plan().deleted.values()
-    plan = after(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
+    plan = taken(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
     lines = [line for line in plan.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == expected
     assert not any(line.kind == "overwritten" for line in plan.lines_about_lost_values)
@@ -343,7 +344,7 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-OVERWRITTEN = draft(item=item(contact()), lost_updates=[lost_update()])
+OVERWRITTEN = changed(draft(item=item(contact())), lost_updates=[lost_update()])
 REPORT = after(confirm_losses, builders.board(), OVERWRITTEN, ["role_title"]).lost_updates
 
 
