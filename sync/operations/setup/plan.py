@@ -75,6 +75,7 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
     "asked": {
         ChangeKind.CONFLICT: "records with a conflict to resolve",
         ChangeKind.ASK: "records or items that need your choice",
+        ChangeKind.REMOVED: "records whose item is gone",
         ChangeKind.UNPLANNED: "items that become no record until you say so",
         ChangeKind.BLOCKED: "records synced without their blocked fields",
         ChangeKind.FAILED: "records that can't be synced",
@@ -181,10 +182,9 @@ class SetupBoardPlan(preview.BoardPlan):
         )
 
     @property
-    def figures(self) -> str:
-        """The plan in short, for the page of its set-up and for the log."""
-        texts = [f"{row.label}: {len(row.changes):,}" for rows in self.rows.values() for row in rows]
-        return ", ".join(texts) or "nothing to link or create"
+    def figures(self) -> list[tuple[str, int]]:
+        """The plan in short, for the page of its set-up and for the log: the label and the number of each row."""
+        return [(row.label, len(row.changes)) for rows in self.rows.values() for row in rows]
 
 
 def plan_board(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from copy import copy
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -71,6 +72,7 @@ class PassHistory:
     ) -> None:
         model = board.model
         self.people = board.settings.people
+        self.setup = board.link.setup or {}
         self.plans = plans
         self.batch_id = batch_id
         self.read_request_id = read_request_id  # empty if Monday wasn't read
@@ -158,7 +160,7 @@ class PassHistory:
             if edit.is_undo:
                 editors["npd"]["undo"] = True
             if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
-                actor = edit.who[:MAX_ACTOR_LENGTH]
+                actor = (self._set_up_by(plan, field_plan, edit) or edit.who)[:MAX_ACTOR_LENGTH]
             # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
             is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
             if line.kind == ActivityKind.PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
@@ -171,6 +173,13 @@ class PassHistory:
             if line.kind == ActivityKind.PULL:
                 actor = authors.monday_editor_name(last.user_id, self.people)
         return editors, actor
+
+    def _set_up_by(self, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan, edit: authors.LastEdit) -> str:
+        """Return who started the set-up that had an older edit sent to the item; empty if that sent nothing."""
+        is_saved = choices.Cause.SAVE in plan.facts.causes
+        if not self.setup or is_saved or field_plan.base is not None or plan.makes_item:
+            return ""
+        return str(self.setup["by"]) if edit.at < datetime.fromisoformat(self.setup["started"]) else ""
 
 
 class PassRun:
