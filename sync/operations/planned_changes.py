@@ -171,7 +171,7 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
 
 
-def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> Message:
+def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> str:
     """Return what was done with an item, and who decides about its record after the quiet time."""
     is_asked = board.link.removed_item_policy == choices.RemovedItemPolicy.ASK
     after = humanize.time_span(board.settings.removed_item_quiet_seconds)

@@ -170,6 +170,10 @@ class SetupBoardPlan(preview.BoardPlan):
     def shown_namesakes(self) -> Sequence[Namesake]:
         return self.namesakes[:NAMESAKES_SHOWN]
 
+    @property
+    def may_link_namesakes(self) -> bool:
+        return any(not namesake.linked for namesake in self.namesakes)
+
     def row(self, kind: str) -> PlanRow | None:
         return next((row for rows in self.rows.values() for row in rows if row.kind == kind), None)
 
