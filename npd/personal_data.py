@@ -26,7 +26,7 @@ from import_export.tmp_storages import CacheStorage
 
 from sync import models, registry
 from sync.boards import availability
-from sync.choices import TombstoneReason, TombstoneState
+from sync.choices import TombstoneReason
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.kernel.acts import NotPossible
@@ -59,7 +59,7 @@ ERASED_REASON = Message("person_erased")
 KEPT: dict[type[Model], dict[str, Any]] = {
     models.Tombstone: {
         "data": {},
-        "state": TombstoneState.NOTHING_LEFT,
+        "state": TombstoneReason.ERASED.state,
         "reason_code": TombstoneReason.ERASED,
         "settled_at": SyncNow(),
         "note": Message("because_erased"),
