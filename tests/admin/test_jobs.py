@@ -156,7 +156,7 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
     assert [(pause.why, pause.until) for pause in pauses.active_pauses()] == [("Moving the board", None)]
     assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
     page = words_of(browser.get(QUEUE).content.decode())
-    assert re.search(rf"{headline} since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
+    assert re.search(rf"{headline} *, since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
     again = words_of(browser.post(address, form, follow=True).content.decode())
     assert "already paused." in again
     assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())
