@@ -75,7 +75,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
-    planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
+    planned = [item for item in plan.items if item.is_duplicate]
     clearings = {
         item: Write(item.original_record.pk, item.item.id, {board.link.npd_id_column: None})
         for item in planned

@@ -670,10 +670,6 @@ class IdentityAnswer:
 # bears the NPD ID of a linked record, and loses it.
 CLEAR_NPD_ID = "clear_npd_id"
 
-# The acts that assign the item to a record, and those that are calls to Monday.
-ASSIGNING = (acts.LINK, acts.CREATE_RECORD)
-DUPLICATES = (CLEAR_NPD_ID, acts.ARCHIVE_COPY)
-
 
 @dataclass(eq=False)
 class ItemPlan:
@@ -681,7 +677,7 @@ class ItemPlan:
 
     facts: ItemFacts
     ending: Ending = SETTLED  # how its job ends
-    act: str = ""  # one of ASSIGNING or DUPLICATES
+    act: str = ""  # one that `assigns` it to a record, or one about a duplicate; empty if it stays as it is
     record: SyncedModel | None = None  # as it will be: the record that gets or has it, or that it is a duplicate of
     candidates: tuple[SyncedModel, ...] = ()  # the records of which a person is newly asked whether it is theirs
     question: reports.ConflictReport | None = None  # about it; of a duplicate, once the call is made
@@ -700,6 +696,16 @@ class ItemPlan:
     @property
     def outcome(self) -> Outcome:
         return self.ending.outcome
+
+    @property
+    def assigns(self) -> bool:
+        """Whether a record gets it."""
+        return self.act in (acts.LINK, acts.CREATE_RECORD)
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether it is a linked record's second item, about which calls are made."""
+        return self.act in (CLEAR_NPD_ID, acts.ARCHIVE_COPY)
 
     @property
     def item(self) -> board_items.Item:
