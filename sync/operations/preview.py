@@ -30,8 +30,6 @@ from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.answers import answered_items
-from sync.reconcile.missing.deleted_records import new_item_removal_requests
-from sync.reconcile.missing.removed_items import new_deletion_requests
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
@@ -134,8 +132,8 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
         planned_pass = replace(planned_pass, following=following, unread_reason=reason)
     for plan in [each.plan for each in (planned_pass, planned_pass.following) if each is not None]:
         clears = new_clear_requests(plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_item_removal_requests(plan.deleted.values())
-        gatherer.planned_requests = [*gatherer.planned_requests, *removals, *new_deletion_requests(plan), *clears]
+        removals = [each.approval for each in (*plan.deleted.values(), *plan.records.values()) if each.approval]
+        gatherer.planned_requests = [*gatherer.planned_requests, *removals, *clears]
     return planned_pass
 
 

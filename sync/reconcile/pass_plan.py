@@ -335,6 +335,7 @@ class EntityPlan:
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
     answer: WriteAnswer = NOTHING_SENT  # Monday's
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
+    approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
     doubts: Doubts = field(default_factory=Doubts)
     lost_updates: list[LostUpdate] = field(default_factory=list)  # people's values that our writes overwrote
@@ -388,19 +389,29 @@ class EntityPlan:
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
     def approval_request(
-        self, kind: choices.ApprovalKind, state: choices.ApprovalState, label: Message, values: Mapping[str, Any]
+        self, kind: choices.ApprovalKind, label: Message, values: Mapping[str, Any], key: str = ""
     ) -> ApprovalRequest:
-        """Return the request to store for a removal: counted as done, or waiting."""
+        """Return a request to delete it or its item, or to empty the field `key`."""
         return ApprovalRequest(
             entity_type=self.record.entity_type(),
             entity_id=self.id,
             remote_id=self.item_id or self.record.monday_id or "",
             kind=kind,
-            key="",
+            key=key,
             label=label,
             values=dict(values),
-            state=state,
+            state=choices.ApprovalState.PENDING,
         )
+
+    def may_remove(
+        self, verdicts: Mapping[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]], request: ApprovalRequest
+    ) -> bool:
+        """Return whether the verdict lets the removal go now; keep the request if it wasn't counted yet."""
+        may_go, state = verdicts[self.id, ""]
+        if state is not None:
+            request.state = state
+            self.approval = request
+        return may_go
 
     def copied(self) -> Self:
         """Return a plan with the same content, to go on with; this one stays as it is."""
@@ -474,7 +485,7 @@ class Removal:
     edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
     act: str = ""  # the code of an act (sync/kernel/acts.py); empty while it waits, or a person is asked
     is_chosen: bool = False  # by a person, in the record's conflict or on its page; else by the board's policy
-    approval: choices.ApprovalState | None = None  # of the request to approve the deletion: done, pending or released
+    keeps_record: bool = False  # it was decided otherwise, so that an open request to delete the record ends
     result: str = ""  # what was done, as a sentence
 
 
@@ -608,6 +619,7 @@ class RecordPlan(EntityPlan):
         self.unlink_reason = why
         if self.act != acts.UNLINK:
             self.removal = None
+            self.approval = None
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
             self.end_settled("")
 
@@ -621,7 +633,6 @@ class DeletedPlan(EntityPlan):
     reason_code: str = ""  # of the tombstone; empty if it stays
     act: str = ""  # the code of the act about the item, by the board's policy or as a person chose
     edits: tuple[reports.FieldConflict, ...] = ()  # on Monday, since both sides agreed
-    approval: choices.ApprovalState | None = None  # of the request to approve the act: done or pending
 
     @property
     def restores(self) -> bool:

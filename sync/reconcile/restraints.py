@@ -228,16 +228,7 @@ def _clear_request(
     mapping = field_plan.mapping
     displayed = field_plan.converter.display(value)
     values = {"record": str(plan.record), "label": mapping.label, "value": displayed}
-    return ApprovalRequest(
-        entity_type=plan.record.entity_type(),
-        entity_id=plan.id,
-        remote_id=plan.item_id,
-        kind=kind,
-        key=mapping.key,
-        label=Message("approval_of_value", **values),
-        values=values,
-        state=choices.ApprovalState.PENDING,
-    )
+    return plan.approval_request(kind, Message("approval_of_value", **values), values, mapping.key)
 
 
 def _sides_of_clear(clear: ApprovalRequest) -> tuple[Message, Message]:

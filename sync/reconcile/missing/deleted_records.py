@@ -8,7 +8,7 @@ makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
 The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
 from sync.kernel import acts
 from sync.merge import Unknown
-from sync.models import ActivityLine, ApprovalRequest, SyncMetadata, Tombstone
+from sync.models import ActivityLine, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import field_plan, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
@@ -310,32 +310,22 @@ def item_npd_id(board: BoardContext, item: Item | None) -> UUID | None:
 
 def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> None:
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
-    # The record may have been deleted before within the hour, and restored.
-    approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
-    states = approvals.states(choices.ApprovalKind.ITEMS)
+    kind = choices.ApprovalKind.ITEMS
+    states = approvals.states(kind)
     # A person's choice and an unlinking need no approval.
-    acts = [(plan.id, "") for plan in planned if plan.act in _REMOVED_BY and plan.facts.choice is None]
-    verdicts = approvals.verdicts(choices.ApprovalKind.ITEMS, acts)
-    for plan in planned:
-        may_go, plan.approval = verdicts.get((plan.id, ""), (True, None))
-        if not may_go and states.get((plan.id, "")) == choices.ApprovalState.REJECTED:
+    removing = [plan for plan in planned if plan.act in _REMOVED_BY and plan.facts.choice is None]
+    # The record may have been deleted before within the hour, and restored.
+    begun = {(plan.id, ""): plan.facts.tombstone.deleted_at for plan in removing}
+    verdicts = approvals.for_acts_begun(begun).verdicts(kind, begun)
+    for plan in removing:
+        name = str(plan.record)
+        request = plan.approval_request(kind, Message("approval_of_item", record=name), {"record": name})
+        if plan.may_remove(verdicts, request):
+            continue
+        if states.get((plan.id, "")) == choices.ApprovalState.REJECTED:
             _end_deletion(plan, TombstoneReason.REMOVAL_REJECTED)
-        elif not may_go:
+        else:
             _end_deletion(plan, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
-
-
-def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
-    """Return the approval requests to store for planned removals: counted as done, or waiting."""
-    return [
-        plan.approval_request(
-            choices.ApprovalKind.ITEMS,
-            plan.approval,
-            Message("approval_of_item", record=str(plan.record)),
-            {"record": str(plan.record)},
-        )
-        for plan in plans
-        if plan.approval is not None
-    ]
 
 
 def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.Write:
@@ -345,7 +335,7 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
         plan.item_id,
         {board.link.npd_id_column: None} if plan.act == acts.UNLINK else {},
         removes=plan.act,
-        approval=next(iter(new_item_removal_requests([plan])), None),
+        approval=plan.approval,
     )
 
 

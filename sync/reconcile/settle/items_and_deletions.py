@@ -301,7 +301,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
     finished = [deleted for deleted in settled if deleted.is_settled]
-    ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
+    ApprovalRequest.objects.bulk_create([deleted.approval for deleted in finished if deleted.approval])
     save_reports([report for deleted in settled for report in conflict_reports.deletion_reports(deleted)])
     for deleted in settled:
         deleted_records.take_lines_and_landed_intents(deleted)
