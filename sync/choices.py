@@ -347,3 +347,4 @@ class ApprovalState(models.TextChoices):
     RELEASED = "released", "Not needed any more"
     DONE = "done", "Done"
     KEPT = "kept", "Rejected, left as it is"
+    REFILLED = "refilled", "Filled in again"  # a cell that nobody emptied; nobody had to decide

@@ -62,7 +62,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
         for deleted, removal in removals.items():
             deleted_records.take_removal_answer(board, deleted, removal.answer)
     # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.REFILLED))
     # The records' values are sent, and their items created.
     changes, creates = item_writes(board, plan)
     executor.send(CallKind.CHANGE, changes)

@@ -192,7 +192,7 @@ def _unreported_verdicts(
         else:
             is_over_limit = approvals.is_over_limit(choices.ApprovalKind.CLEAR_NPD, refilled | facts.unreported)
             must_wait = is_over_limit or not is_refill
-        state = choices.ApprovalState.KEPT if is_refill else choices.ApprovalState.DONE
+        state = choices.ApprovalState.REFILLED if is_refill else choices.ApprovalState.DONE
         verdicts[act] = (not must_wait, choices.ApprovalState.PENDING if must_wait else state)
     return verdicts
 
