@@ -483,7 +483,9 @@ class Removal:
 
     sentence: str  # what happened to the item, and what was edited
     edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
-    act: str = ""  # the code of an act (sync/kernel/acts.py); empty while it waits, or a person is asked
+    # The code of an act (sync/kernel/acts.py). Empty while it waits (then the plan is deferred), while a person is asked
+    # (then the plan has a question), and while the deletion needs an approval (then the plan's reason says so).
+    act: str = ""
     is_chosen: bool = False  # by a person, in the record's conflict or on its page; else by the board's policy
     keeps_record: bool = False  # it was decided otherwise, so that an open request to delete the record ends
     result: str = ""  # what was done, as a sentence

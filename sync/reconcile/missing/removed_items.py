@@ -49,8 +49,7 @@ MISSED_EDIT = Message("missed_edit")
 
 def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
-    linked = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
-    removed = [record_plan for record_plan in linked if removed_state(facts.board, record_plan)]
+    removed = [record_plan for record_plan in plan.open_records if record_plan.id in facts.removed_item_facts]
     for record_plan in removed:
         record_plan.doubts.lost_cells = cells_that_nobody_emptied(facts, record_plan)
         decide_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
@@ -90,7 +89,7 @@ def decide_removed_item(
     board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime
 ) -> None:
     """Decide what happens to a record with a removed item: it waits, an act is carried out, or a person is asked."""
-    state = removed_state(board, plan)
+    state = facts.state
     sentence = removal_sentence(plan, state, facts.actor)
     plan.removal = pass_plan.Removal(sentence)
     is_first_pass = _note_state(plan, state, now)
