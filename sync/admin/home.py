@@ -224,8 +224,12 @@ def _first_load(
     spec: registry.EntitySpec, link: BoardLink | None, counts: Mapping[record_view.RecordState, int], now: datetime
 ) -> FirstLoad | None:
     """Return the progress of a board's first load; None if none has begun recently, or each record was synced."""
-    started_text = link.setup.get("started") if link is not None and link.setup else None
+    setup = link.setup if link is not None else None
+    started_text = setup.get("started") if setup else None
     if started_text is None or not counts[record_view.RecordState.PENDING]:
+        return None
+    # Until the set-up is done, the records are as on the board before.
+    if is_setup_running(link):
         return None
     started = datetime.fromisoformat(started_text)
     if now - started > LONGEST_FIRST_LOAD:
@@ -237,8 +241,8 @@ def _first_load(
     pending = record_view.filter_by_state(to_come, record_view.RecordState.PENDING.value).count()
     if not pending:
         return None
-    records = sum(counts.values())
-    finished = records - pending
+    finished = spec.model.objects.filter(monday_last_synced__gte=started).count()
+    records = finished + pending
     time_left = ""
     if finished >= max(FINISHED_TO_FORECAST, records / 10):
         time_left = f"about {humanize.time_span((now - started).total_seconds() / finished * pending)} left"

@@ -42,7 +42,7 @@ from sync.kernel.acts import ACTS, Act, ActionError, CountChanged
 from sync.limits import api_quota
 from sync.models import ActivityLine, ApprovalRequest, BoardLink, FieldMapping
 from sync.monday.errors import MondayError
-from sync.operations.setup.board_setup import check_board
+from sync.operations.setup import board_setup
 from sync.outbox import enqueue
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
@@ -443,7 +443,7 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
             break
         authors.log_action(request.user, link, "Asked Monday for the board's columns.")
         try:
-            answers.append(check_board(lookups.with_configured_board(link)))
+            answers.append(board_setup.check_board(lookups.with_configured_board(link)))
         except MondayError as error:
             problems.append(error.sentence)
         except ActionError as error:
@@ -456,7 +456,7 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
 def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
         set_create_obstacle(link, "creates_held", "")
-        authors.log_action(request.user, link, "Allowed new items and records although nobody can be recognized.")
+        authors.log_action(request.user, link, board_setup.CREATES_ANYWAY)
     return Report("New items and records are created now.")
 
 

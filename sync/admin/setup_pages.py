@@ -295,6 +295,11 @@ class SetupWizardMixin(PageAdmin):
             return self._page(request, "plan", {"plan": setup_plan, "busy": setup_plan.is_busy})
         if "namesakes" in request.POST:
             return self._choose_namesakes(request, choices)
+        if entity_type := request.POST.get("creates_anyway") or request.POST.get("creates_none"):
+            if board_choices := choices.get(entity_type):
+                board_choices = replace(board_choices, creates_anyway="creates_anyway" in request.POST)
+                _store_choices(request, {**choices, entity_type: board_choices})
+            return _redirect_to("plan")
         if "anew" in request.POST:
             if throttle_text := monday_throttle_reason(request):
                 messages.warning(request, f"Nothing is compared: {throttle_text}")

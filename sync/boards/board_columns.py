@@ -273,10 +273,10 @@ _NOT_COUNTED = (
 )
 
 
-def hold_reason(number: int, title: str) -> str:
-    """Return why creates are held, for this number of items with nothing in the match column; empty for none."""
+def hold_reason(number: int, title: str) -> Message | None:
+    """Return why creates are held, for this number of items with nothing in the match column; None for none."""
     if not number:
-        return ""
+        return None
     have = "has" if number == 1 else "have"
     return Message("creates_held", items=count_with_noun(number, "item"), have=have, title=title)
 
@@ -302,7 +302,7 @@ def recheck_hold(link: BoardLink) -> None:
         # Of items that no pass has read yet, such as all of a new board, nobody knows whether they can be recognized.
         return
     reason = hold_reason(rows.exclude(reason_code__in=_NOT_COUNTED).filter(has_no_value).count(), title)
-    if not reason:
+    if reason is None:
         set_create_obstacle(link, "creates_held", "")
     elif reason != link.creates_held:
         # A person may have ended it since the link was read.

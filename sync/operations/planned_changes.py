@@ -34,6 +34,7 @@ class ChangeKind(models.TextChoices):
     DELETE_RECORD = "delete record", "records to delete in NPD"
     UNLINK = "unlink", "to unlink"
     UNPLANNED = "unplanned", "items that become no record until somebody says so"
+    HELD = "held", "that get no item"
     BLOCKED = "blocked", "blocked"
     WAITING = "waiting", "items to check again later"
     UNREADABLE = "unreadable", "items for which Monday answers an error"
@@ -159,6 +160,8 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     elif not changes and plan.ending.is_behind_another:
         # The first of several records with one key gets an item, which the others find: a person is asked.
         yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
+    elif not changes and plan.ending.is_held:
+        yield _record_change(plan, ChangeKind.HELD, reason=plan.reason)
     elif not changes and plan.left_out:
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.left_out)
     elif not changes and plan.reason:

@@ -66,6 +66,7 @@ class Ending:
     is_answered: bool = False  # a person's answer only changed links; the next pass syncs what is linked now
     is_linked: bool = False  # it was only linked with its item; the next pass compares the two
     is_behind_another: bool = False  # another record with its match key gets an item first
+    is_held: bool = False  # it gets no item, because nothing new is created on its board
     is_unsent: bool = False  # writes were stopped before its write was sent
     rounds: int = 0  # the number of passes in a row that could not decide it
     waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
@@ -483,8 +484,8 @@ class Removal:
 
     sentence: str  # what happened to the item, and what was edited
     edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
-    # The code of an act (sync/kernel/acts.py). Empty while it waits (then the plan is deferred), while a person is asked
-    # (then the plan has a question), and while the deletion needs an approval (then the plan's reason says so).
+    # The code of an act (sync/kernel/acts.py). Empty while it waits (the plan is deferred), while a person is asked (the
+    # plan has a question), and while the deletion needs an approval (the plan's reason says so).
     act: str = ""
     is_chosen: bool = False  # by a person, in the record's conflict or on its page; else by the board's policy
     keeps_record: bool = False  # it was decided otherwise, so that an open request to delete the record ends

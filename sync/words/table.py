@@ -25,6 +25,11 @@ _NPD_ID = (
     "are synced. Restore the column on the board, or run the set-up again (Boards, “Set up…”), which creates a new one."
 )
 
+_HELD = (
+    "{items} on the board {have} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is empty for all of "
+    "them. So they become no records, and records get no new items: people could be there twice."
+)
+
 TEMPLATES: Mapping[str, str] = {
     "sentences": "{parts}",
     "uncoded": "{text}",
@@ -720,8 +725,7 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_missing": "The column “{title}” ({id}), which holds the NPD ID, was deleted, or is hidden from NPD Sync's "
     "user on Monday. " + _NPD_ID,
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,
-    "creates_held": "{items} on the board {have} no NPD ID, and “{title}”, by which NPD Sync recognizes records, is "
-    "empty for all of them. So they become no records, and records get no new items: people could be there twice. "
-    "Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press “Create new ones anyway” on "
-    "the board's page.",
+    "creates_held": _HELD + " Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press "
+    "“Create new ones anyway” on the board's page.",
+    "creates_held_by_plan": _HELD + " Fill in “{title}” on Monday and compare again, or choose one of these:",
 }

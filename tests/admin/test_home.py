@@ -160,12 +160,17 @@ def test_a_boards_line_counts_as_the_lists_behind_its_numbers(browser: Client, w
 def test_a_first_load_says_how_many_are_done_how_long_it_takes_and_how_many_calls_are_used(browser: Client) -> None:
     states.boards()
     started = sync_now() - timedelta(minutes=40)
-    BoardLink.objects.filter(entity_type="contact").update(setup={"state": "done", "started": started.isoformat()})
+    boards = BoardLink.objects.filter(entity_type="contact")
+    boards.update(setup={"state": "running", "started": started.isoformat()})
     on_its_way = states.waiting("On its way")
     synced_before = started - timedelta(days=9)  # with the board before
-    Contact.objects.filter(pk=on_its_way.pk).update(created_at=started, monday_last_synced=synced_before)
+    not_asked = states.synced("Synced before", "5200")
+    for record in (on_its_way, not_asked):
+        Contact.objects.filter(pk=record.pk).update(created_at=started, monday_last_synced=synced_before)
     for number in range(19):
         states.synced(f"Done {number}", f"50{number}")
+    assert "First load" not in html_of(browser), "the set-up isn't done"
+    boards.update(setup={"state": "done", "started": started.isoformat()})
     assert "19 of 20" in text_of(browser)
     assert "left" not in text_of(browser), "too few are finished to say how long the others take"
     states.synced("The twentieth", "5100")

@@ -54,6 +54,13 @@ def first_board(wizard: Wizard, *names: str) -> str:
     return board
 
 
+def first_load(wizard: Wizard) -> tuple[int, int] | None:
+    """How many records of how many Home says to be done."""
+    lines = wizard.client.get("/admin/").context["boards"]
+    [load] = [line.first_load for line in lines if line.title == "Contacts"]
+    return load and (load.synced, load.records)
+
+
 def linked() -> dict[str, str | None]:
     return dict(Contact.objects.values_list("name", "monday_id"))
 
@@ -67,7 +74,10 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     plan = wizard.planned(copy)
     assert wizard.plan_shown() == {"link": 2}
     assert (plan.left_board, plan.left_links) == (f"“First” ({first})", 2)
-    wizard.apply()
+    wizard.start()
+    assert first_load(wizard) is None, "nothing is done yet"
+    wizard.work()
+    assert first_load(wizard) == (0, 2)
     wizard.settle()
     assert set(linked().values()) == set(items_of(wizard, copy))
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
@@ -221,6 +231,86 @@ def test_namesakes_are_asked_about_before_anything_is_made(
     if answer == "link":
         [item] = items_of(wizard, board).values()
         assert item["values"]["mail"] == "ann@x.org"
+
+
+@pytest.mark.parametrize(
+    ("records", "items", "answer", "shown", "made"),
+    [
+        (["ann"], ["ann", "other"], None, {"link": 1, "new record": 1}, (2, 2)),
+        (["ann"], ["ann", "other"], "leave", {"link": 1, "unplanned": 1}, (1, 2)),
+        (["ann"], ["ann", "other"], "link", {"link": 1, "unplanned": 1}, (1, 2)),
+        (["ann", "other"], ["ann"], None, {"link": 1, "create": 1}, (2, 2)),
+        (["ann", "other"], ["ann"], "leave", {"link": 1, "ask": 1}, (2, 1)),
+    ],
+)
+def test_the_namesake_of_a_linked_pair_is_made_unless_a_person_leaves_it(
+    wizard: Wizard,
+    records: list[str],
+    items: list[str],
+    answer: str | None,
+    shown: dict[str, int],
+    made: tuple[int, int],
+) -> None:
+    for email in records:
+        Contact.objects.create(name="Ann", email=f"{email}@x.org")
+    board = a_board(
+        wizard.monday, "CRM", *PEOPLE, items=[{"name": "Ann", "mail": mail(f"{email}@x.org")} for email in items]
+    )
+    wizard.planned(board, creates_records="on", first_match="npd_wins")
+    if answer:
+        wizard.post("plan/", namesakes=f"contact {answer}")
+        wizard.plan()
+    assert wizard.plan_shown() == shown
+    [pair] = wizard.board_plan().namesakes
+    assert {pair.record_key, pair.item_key} == {"ann@x.org", "other@x.org"}
+    assert pair.choice == ("" if answer else "apart")
+    assert "Have a namesake (1)" in wizard.get("plan/")
+    wizard.apply()
+    wizard.settle()
+    assert (Contact.objects.count(), len(items_of(wizard, board))) == made
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown", "made"),
+    [
+        ("", {"ask": 1, "unplanned": 1}, (1, 2)),
+        ("link", {"link": 1, "unplanned": 1}, (1, 2)),
+        ("apart", {"create": 1, "new record": 1, "unplanned": 1}, (2, 3)),
+    ],
+)
+def test_a_namesake_is_asked_about_though_nothing_new_is_created(
+    wizard: Wizard, answer: str, shown: dict[str, int], made: tuple[int, int]
+) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    items = [{"name": "Ann", "mail": mail("other@x.org")}, {"name": "Nobody"}]
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
+    wizard.planned(board, creates_records="on", first_match="npd_wins")
+    assert wizard.board_plan().creates_held
+    if answer:
+        wizard.post("plan/", namesakes=f"contact {answer}")
+        wizard.plan()
+    assert {key: number for key, number in wizard.plan_shown().items() if key not in ("push", "pull")} == shown
+    wizard.apply()
+    wizard.settle()
+    assert (Contact.objects.count(), len(items_of(wizard, board))) == made
+
+
+def test_new_ones_are_created_though_nobody_is_recognized_if_that_is_chosen_in_the_plan(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Nobody"}])
+    wizard.planned(board, creates_records="on")
+    page = wizard.get("plan/")
+    assert page.count("1 item on the board has no NPD ID") == 1
+    assert "Boards, “Set up…”" not in page
+    assert wizard.plan_shown() == {"held": 1, "unplanned": 1}
+    assert "Records that get no item" in page
+    wizard.post("plan/", creates_anyway="contact")
+    wizard.plan()
+    assert wizard.plan_shown() == {"create": 1, "unplanned": 1}
+    wizard.apply()
+    wizard.settle()
+    assert set(linked().values()) < set(items_of(wizard, board))
+    assert not BoardLink.objects.get(entity_type="contact").creates_held
 
 
 def test_a_record_whose_planned_item_went_gets_no_new_one_until_a_person_says_so(wizard: Wizard) -> None:

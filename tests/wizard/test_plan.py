@@ -206,5 +206,5 @@ def test_a_record_with_the_name_of_an_item_without_a_key_is_asked_about(wizard: 
         Contact.objects.create(name=name, email=f"{name}@x.org")
     items = [{"name": "ann"}, {"name": "Bob", "mail": mail("bob@x.org")}, {"name": "Cleo"}]
     wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
-    assert wizard.plan_shown() == {"ask": 1, "new record": 1, "unplanned": 1, "left as it is": 1}
+    assert wizard.plan_shown() == {"ask": 1, "new record": 1, "unplanned": 1, "held": 1}
     assert "2 items on the board have no NPD ID" in wizard.get("plan/")

@@ -69,6 +69,8 @@ def start(
             sentences = [f"Set-up started: {board_plan.figures}.", *chosen.filter_lines]
             if chosen.mapping_changes:
                 sentences.append(f"Mapping: {'; '.join(chosen.mapping_changes)}.")
+            if chosen.choices.creates_anyway:
+                sentences.append(board_setup.CREATES_ANYWAY)
             missing = board_plan.missing if entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model

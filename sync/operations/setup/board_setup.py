@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 # For commands: the wizard sets up the connection first.
 NOT_CONFIGURED = Message("not_configured")
 
+# For the admin's log.
+CREATES_ANYWAY = "Allowed new items and records although nobody can be recognized."
+
 
 @dataclass
 class SetupOutcome:
@@ -121,13 +124,15 @@ def set_up_board(
     assert board is not None
     spec = chosen.spec
     setup = connector.ensure_columns(board.id, spec.board_title, chosen.column_specs())
-    obstacle, findings = ("", []) if is_new else _read_unlinked_items(chosen, connector, setup, recognized)
+    obstacle, findings = (None, []) if is_new else _read_unlinked_items(chosen, connector, setup, recognized)
+    if chosen.choices.creates_anyway:
+        obstacle = None
     with transaction.atomic():
         # Nothing is synced with a new board before this is committed.
         outcome = _store_board(chosen, setup, is_new=is_new, by=by)
         link = outcome.link
-        board_columns.set_create_obstacle(link, "creates_held", obstacle)
-        if obstacle:
+        board_columns.set_create_obstacle(link, "creates_held", obstacle or "")
+        if obstacle is not None:
             outcome.problems.append(Message("problem_of_board", board=spec.board_title, problem=obstacle))
         _note_all(link, findings)
     if is_new:
@@ -175,7 +180,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
 
 def _read_unlinked_items(
     chosen: selection.ChosenBoard, connector: MondayConnector, setup: BoardSetup, recognized: Collection[str]
-) -> tuple[str, list[UnmatchedFinding]]:
+) -> tuple[Message | None, list[UnmatchedFinding]]:
     """Return why nothing new may be created on a board that was there, and its items without an NPD ID.
 
     The items only if the board or its match column is new to NPD Sync: Monday's search compares texts as written, and
@@ -187,7 +192,7 @@ def _read_unlinked_items(
     npd_id = setup.columns[board_columns.NPD_ID_KEY].id
     column_ids = [npd_id, *([] if match.is_name else [column.id])]
     if link is not None and link.npd_id_column and not _may_hold(link, column):
-        return "", []
+        return None, []
     items = [
         item
         for page in connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
@@ -223,13 +228,13 @@ def _may_hold(link: BoardLink | None, match: BoardColumn) -> bool:
 
 def reason_to_hold(
     entity_type: str, link: BoardLink | None, match: BoardColumn, npd_id_column: str, items: Iterable[Item]
-) -> str:
-    """Return why creates are held as a sentence; empty if all these items can be matched, or none needs to be.
+) -> Message | None:
+    """Return why creates are held; None if all these items can be matched, or none needs to be.
 
     They are held as long as an item can't be matched, because its person might be created twice.
     """
     if not _may_hold(link, match):
-        return ""
+        return None
     empty = [item.id for item in items if not (_is_filled(item, npd_id_column) or _is_filled(item, match.id))]
     return board_columns.hold_reason(len(set(empty) - board_columns.known_items(entity_type, empty)), match.title)
 
@@ -250,11 +255,11 @@ def check_board(link: BoardLink) -> str:
                 columns = [column.id, link.npd_id_column]
                 pages = limits.connector().list_items(link.board_id, columns, sorted({column.type, "text"}))
                 items = [item for page in pages for item in page if not _is_filled(item, link.npd_id_column)]
-                reason = reason_to_hold(link.entity_type, link, column, link.npd_id_column, items)
+                obstacle = reason_to_hold(link.entity_type, link, column, link.npd_id_column, items)
                 findings = _unlinked_findings(items, column, match.key, make_converter(match.converter))
                 with transaction.atomic():
                     _note_all(link, findings)
-                    board_columns.set_create_obstacle(link, "creates_held", reason)
+                    board_columns.set_create_obstacle(link, "creates_held", obstacle or "")
     if board is None:
         raise NotPossible(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "

@@ -5,7 +5,7 @@ A worker makes it and caches it by its choices. It is too old after 30 minutes.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -85,6 +85,7 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
     },
     "left": {
         ChangeKind.FILTERED: "records that the filter leaves out",
+        ChangeKind.HELD: "records that get no item",
         ChangeKind.SYNC_OFF: "records with sync off",
         ChangeKind.LEFT: "other records or items",
     },
@@ -100,6 +101,7 @@ class Namesake:
     name: str
     record_key: str
     item_key: str
+    linked: str = ""  # "record" or "item" if that one is linked already, and the other would be made anew
     choice: str = selection.LEAVE
 
     @property
@@ -251,13 +253,12 @@ def _cut_relations(chosen: selection.ChosenBoard) -> list[tuple[str, str]]:
 def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupGatherer, items: Iterable[Item]) -> None:
     """Plan that nothing new is created if one of these items can't be recognized."""
     match = listing.board.match_mapping
-    if match is not None:
-        chosen = plan.chosen
+    chosen = plan.chosen
+    if match is not None and not chosen.choices.creates_anyway:
         column = chosen.columns.get(match.column_id) or BoardColumn(match.column_id, match.label, "")
         npd_id_column = listing.board.link.npd_id_column
-        plan.creates_held = board_setup.reason_to_hold(
-            plan.entity_type, chosen.choices.link, column, npd_id_column, items
-        )
+        reason = board_setup.reason_to_hold(plan.entity_type, chosen.choices.link, column, npd_id_column, items)
+        plan.creates_held = Message("creates_held_by_plan", **reason.params) if reason else ""
     listing.board.link.creates_held = plan.creates_held
 
 
@@ -269,10 +270,12 @@ def _with_namesakes(
     items = [Claim(None, item_id, []) for item_id in item_ids]
     planned_passes = preview.plan_board(listing, records, items)
     plan.namesakes = _namesakes(plan, listing, planned_passes)
-    if not plan.namesakes:
+    # The namesake of a linked pair is made anew in any case, unless it is left.
+    deciding = [pair for pair in plan.namesakes if not (pair.linked and pair.choice == selection.APART)]
+    if not deciding:
         return planned_passes
     listing.linked = {}
-    for namesake in plan.namesakes:  # each record and each item once
+    for namesake in deciding:  # each record and each item once
         if namesake.choice == selection.LINK and namesake.item_id not in plan.links.values():
             plan.links.setdefault(namesake.record_id, namesake.item_id)
     for record in listing.board.model.objects.filter(pk__in=plan.links):
@@ -285,7 +288,7 @@ def _with_namesakes(
     linked_items = set(plan.links.values())
     open_pairs = [
         namesake
-        for namesake in plan.namesakes
+        for namesake in deciding
         if namesake.record_id not in plan.links and namesake.item_id not in linked_items
     ]
     left = [namesake for namesake in open_pairs if namesake.choice != selection.APART]
@@ -295,8 +298,9 @@ def _with_namesakes(
     }
     sent_keys = {keys[key] for key in listing.linked} - {""}
     same_key = {key for key, value in keys.items() if value in sent_keys and key not in listing.linked}
-    listing.undecided_records = frozenset({UUID(namesake.record_id) for namesake in left} | same_key)
-    listing.undecided_items = frozenset(namesake.item_id for namesake in left)
+    left_records = {UUID(namesake.record_id) for namesake in left if namesake.linked != "record"}
+    listing.undecided_records = frozenset(left_records | same_key)
+    listing.undecided_items = frozenset(namesake.item_id for namesake in left if namesake.linked != "item")
     apart = [namesake for namesake in open_pairs if namesake.choice == selection.APART]
     plan.new_items = sorted({pair.record_id for pair in apart} - {str(key) for key in listing.undecided_records})
     if plan.chosen.choices.creates_records:
@@ -320,38 +324,61 @@ def _record_plans(planned_passes: Iterable[preview.PlannedPass]) -> dict[UUID, p
 def _namesakes(
     plan: SetupBoardPlan, listing: future_board.SetupGatherer, planned_passes: Sequence[preview.PlannedPass]
 ) -> list[Namesake]:
-    """Return the pairs of a record that would get a new item, or is asked about, and a free item of its name."""
+    """Return the pairs of a record and an item of its name that aren't linked, and of which one would be made anew.
+
+    Or of which the record is asked about, or gets no item for now.
+    """
     board = listing.board
-    free = {
-        item_plan.facts.item_id
-        for item_plan in planned_passes[-1].plan.items
-        if item_plan.act == CREATE_RECORD or not (item_plan.act or item_plan.record_ids)
-        if item_plan.facts.ignored is None and not _is_left_out(item_plan)
-    }
+    record_plans = _record_plans(planned_passes)
+    linked = {record_plan.item_id: key for key, record_plan in record_plans.items() if record_plan.item_id}
+    free = set()
+    made = set()
+    for item_plan in planned_passes[-1].plan.items:
+        is_left = not (item_plan.act or item_plan.record_ids or _is_left_out(item_plan))
+        if item_plan.facts.ignored is None and (item_plan.act == CREATE_RECORD or is_left):
+            free.add(item_plan.facts.item_id)
+        if item_plan.act == CREATE_RECORD:
+            made.add(item_plan.facts.item_id)
     namesakes = []
-    for record_plan in _record_plans(planned_passes).values():
+    for record_plan in record_plans.values():
         question = record_plan.question.data if record_plan.question else {}
         name = match_key(record_name(record_plan.record))
-        if not name or not (question.get("by_name") or (record_plan.is_open and record_plan.creates)):
+        is_made = record_plan.is_open and record_plan.creates
+        is_asking = bool(question.get("by_name")) or record_plan.ending.is_held
+        if not name or not (is_made or is_asking or record_plan.item_id):
             continue
         asked = {str(candidate["id"]) for candidate in question.get("candidates", ())}
-        items = [item for item in listing.by_name.get(name, ()) if item.id in free | asked]
-        for item in items[:MAX_NAMESAKES]:
+        pairs = list[tuple[Item, str]]()
+        for item in listing.by_name.get(name, ()):
+            if record_plan.item_id:
+                pairs += [(item, "record")] if item.id in made else []
+            elif item.id in free | asked:
+                pairs.append((item, ""))
+            elif is_made and item.id in linked:
+                pairs.append((item, "item"))
+        for item, which in pairs[:MAX_NAMESAKES]:
             record_key = match_key_of_record(board, record_plan.record)
             item_key = match_key_of_item(board, item) or ""
-            namesake = Namesake(str(record_plan.id), item.id, str(record_plan.record), record_key, item_key)
-            namesakes.append(namesake)
-    chosen = plan.chosen.choices.namesakes
-    times_record = Counter(namesake.record_id for namesake in namesakes)
-    times_item = Counter(namesake.item_id for namesake in namesakes)
+            name = str(record_plan.record)
+            namesakes.append(Namesake(str(record_plan.id), item.id, name, record_key, item_key, which))
+    return _with_choices(namesakes, plan.chosen.choices.namesakes)
+
+
+def _with_choices(namesakes: Sequence[Namesake], chosen: Mapping[str, str]) -> list[Namesake]:
+    """Return these pairs with what a person chose for each, or for all."""
+    open_pairs = [namesake for namesake in namesakes if not namesake.linked]
+    times_record = Counter(namesake.record_id for namesake in open_pairs)
+    times_item = Counter(namesake.item_id for namesake in open_pairs)
     decided = []
     for namesake in namesakes:
         choice = chosen.get(namesake.pair)
         if choice is None:
-            choice = chosen.get(selection.ALL, selection.LEAVE)
+            choice = chosen.get(selection.ALL, selection.APART if namesake.linked else selection.LEAVE)
             is_one_of_several = times_record[namesake.record_id] > 1 or times_item[namesake.item_id] > 1
             # Who is who among several is no choice for all of them.
             choice = selection.LEAVE if choice == selection.LINK and is_one_of_several else choice
+        if choice == selection.LINK and namesake.linked:
+            choice = selection.LEAVE
         decided.append(replace(namesake, choice=choice))
     return decided
 

@@ -94,6 +94,7 @@ class Choices:
     creates_records: bool = False  # whether items become records
     sync_filter: Mapping[str, Any] = field(default_factory=dict)
     namesakes: Mapping[str, str] = field(default_factory=dict)  # LEAVE, LINK or APART, by `pair_of` or ALL
+    creates_anyway: bool = False  # whether new ones are created though nobody can recognize some items
 
     @property
     def spec(self) -> EntitySpec:

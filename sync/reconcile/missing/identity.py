@@ -165,7 +165,8 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
         _ask(plan, questions.which_namesake(board, record, possible))
     elif board.link.creates_held:
         # Without the number of items, which changes; the board's page has it.
-        plan.end_settled(Message("unmatched_creates_held", label=board.match_label))
+        plan.reason = Message("unmatched_creates_held", label=board.match_label)
+        plan.ending = pass_plan.Ending(pass_plan.Outcome.SETTLED, is_held=True)
     elif plan.sync_state.is_unplanned:
         _ask(plan, questions.whether_new(record))
     else:
