@@ -484,8 +484,8 @@ class Removal:
 
     sentence: str  # what happened to the item, and what was edited
     edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
-    # The code of an act (sync/kernel/acts.py). Empty while it waits (the plan is deferred), while a person is asked (the
-    # plan has a question), and while the deletion needs an approval (the plan's reason says so).
+    # The code of an act (sync/kernel/acts.py). Empty while it waits (the plan is deferred), a person is asked (the plan
+    # has a question), or the deletion needs an approval (the plan's reason says so).
     act: str = ""
     is_chosen: bool = False  # by a person, in the record's conflict or on its page; else by the board's policy
     keeps_record: bool = False  # it was decided otherwise, so that an open request to delete the record ends
