@@ -48,7 +48,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     without_item = [record_plan for record_plan in plan.open_records if not record_plan.record.monday_id]
     for record_plan in plan.open_records:
         if record_plan.record.monday_id:
-            _take_own_item(facts, record_plan)
+            _take_own_item(facts, record_plan, facts.items.linked.get(record_plan.record.monday_id))
     if not without_item:
         return
     choose_items(facts, without_item)
@@ -233,9 +233,9 @@ def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     return grouped(active, lambda item: field_values.match_key_of_item(board, item))
 
 
-def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
+def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | None) -> None:
     """Add its item to a linked record; if that was removed, the filter may leave the record out."""
-    plan.item = facts.items.linked.get(plan.record.monday_id or "")
+    plan.item = item
     sync_state = plan.sync_state
     if plan.id in facts.removed_item_facts:
         filter_removed_item(facts.board, plan)
