@@ -33,7 +33,7 @@ from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import connector
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
-from sync.monday.item_documents import prepare_delete
+from sync.monday.item_documents import prepare_removal
 from sync.outbox.claim import acquire
 from sync.records.authors import MAX_NAME_LENGTH
 from sync.words.message import JSONWithMessages, Message, MessageField
@@ -197,7 +197,7 @@ def _delete_items(link: models.BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link.entity_type, urgent=True)
     if not board.is_available:
         raise NotPossible(f"Monday can't be called: {board.detail} {ITEM_STAYS}", code="board_unavailable")
-    request = prepare_delete({f"e{number}": item_id for number, item_id in enumerate(item_ids)}, [])
+    request = prepare_removal("delete", {f"e{number}": item_id for number, item_id in enumerate(item_ids)})
     try:
         for outcome in connector(urgent=True).write(request, uuid.uuid4().hex).by_alias.values():
             # An item that is gone already needs no deletion.

@@ -592,9 +592,8 @@ def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> 
     link = board.link
     by_alias = {alias_of(number): write for number, write in enumerate(writes)}
     if kind in (CallKind.ARCHIVE, CallKind.DELETE):
-        is_delete = kind is CallKind.DELETE
-        prepare = item_documents.prepare_delete if is_delete else item_documents.prepare_archive
-        return prepare({alias: write.item_id for alias, write in by_alias.items()}, board.columns, board.types)
+        item_ids = {alias: write.item_id for alias, write in by_alias.items()}
+        return item_documents.prepare_removal(kind, item_ids, board.columns, board.types)
     labels = any(write.creates_labels for write in writes)
     parts = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in by_alias.items()]
     if kind is CallKind.CREATE:
