@@ -244,7 +244,9 @@ def resolve(
             did = "asked to undo a part of" if conflict.is_being_undone else "resolved"
             message = f"{who} has just {did} the conflict of {context.name}."
             raise NotOpen(f"{message} Look at it again in a minute.", current_values(conflict))
-        if record is not None and not record.may_sync:
+        # Whose an item is can be answered all the same: it may be somebody else's.
+        needs_sync = conflict.kind != ConflictKind.IDENTITY or "item" not in conflict.about
+        if record is not None and needs_sync and not record.may_sync:
             message = f"Sync is off for {context.name}, so nothing can be written."
             raise InvalidResolution(f"{message} Turn it on at the record, then choose.")
         history = ConflictHistory()

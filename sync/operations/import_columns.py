@@ -108,8 +108,9 @@ class KnownTitles:
 
     def __init__(self, model: type[SyncedModel]) -> None:
         spec = registry.entity(model.entity_type())
-        # The fields of which people have several: in each row the first filled one counts.
-        self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in ("phone", "email")}
+        # The fields of which people have several columns: in each row the first filled one counts.
+        kinds = ("phone", "email", "relation")
+        self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in kinds}
         self._keys = {"id", spec.match_key, spec.name_field, *NAME_PARTS}
         type_names = "|".join(map(re.escape, [spec.entity_type, *spec.titles.get(spec.entity_type, ())]))
         self._prefix = re.compile(rf"\s*(?:{type_names})[\s_.:–-]+", re.IGNORECASE)

@@ -290,13 +290,15 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
         asked_item = plan.question.monday_item_id
         yield plan.question
     # No question is left where this pass links, creates or asks for another item, or where the record needs none.
-    needs_none = not plan.is_synced or plan.link_to is not None or plan.creates or plan.asks_which_item
+    needs_none = plan.link_to is not None or plan.creates or plan.asks_which_item
     has_read_own_item = plan.item is not None and plan.is_settled and bool(plan.record.monday_id)
     for conflict in plan.open_questions:
         item_id = conflict.monday_item_id
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
-        is_over = needs_none or is_known or is_owned
+        # Whose an item is has to be answered, though it may be a record's whose sync is off.
+        is_unwanted = not plan.is_synced and (conflict.seeks_item or plan.left_out)
+        is_over = needs_none or is_unwanted or is_known or is_owned
         if item_id != asked_item and is_over:
             reason = plan.left_out or Message("item_is_known")
             yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)

@@ -28,6 +28,7 @@ from django.db import models
 
 from sync import choices
 from sync.clock import SyncNow, sync_now
+from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import load_board
 from sync.kernel import grouped
@@ -43,6 +44,7 @@ from sync.outbox.pauses import active_pause
 from sync.reconcile.act import Executor, is_refused
 from sync.reconcile.board_filter import new_item_verdict, record_verdict
 from sync.reconcile.gather import CreatedItems, items_with_npd_ids, read_created_items
+from sync.reconcile.gather.item_facts import items_with_keys
 from sync.records.tombstones import set_late_item
 from sync.words.message import of_error
 
@@ -74,6 +76,7 @@ class UnansweredDocument:
     wait_seconds: float  # how long a call may take to land
     now: datetime
     is_log_read: bool = True  # the activity log was asked which items were created; if not, a search may be late
+    is_matched: bool = False  # an item without a record has one's match key by now, so that its pass links or asks
     is_item_unknown: bool = False  # the log names an item that can't be told yet: it may be one of these
 
 
@@ -134,12 +137,16 @@ def _may_be_late(document: UnansweredDocument) -> bool:
 
 
 def is_resendable(document: UnansweredDocument) -> bool:
-    """Whether the document may be sent again: Monday would replay it, and all its creates are unanswered and wanted."""
+    """Whether the document may be sent again: Monday would replay it, and all its creates are unanswered and wanted.
+
+    Not if somebody has added an item with the match key of one meanwhile.
+    """
     first = document.intents[0]
     is_young = first.created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > document.now
     has_body = any(intent.body for intent in document.intents)
     is_whole = document.size == len(document.intents) and not first.was_searched and not document.was_voided_before
-    return is_whole and is_young and has_body and all(_is_creatable(document, intent) for intent in document.intents)
+    may_replay = is_whole and is_young and has_body and not document.is_matched
+    return may_replay and all(_is_creatable(document, intent) for intent in document.intents)
 
 
 def _is_creatable(document: UnansweredDocument, intent: Intent) -> bool:
@@ -288,18 +295,21 @@ def _read_document(
     abandoned = models.Q(status=choices.QueueStatus.IN_PROGRESS)
     due_jobs = SyncQueue.objects.filter(pending | abandoned, entity_id__in=ids)
     due_ids = due_jobs.values_list("entity_id", flat=True)
+    records = board.model.objects.in_bulk(ids)
+    keys = {field_values.match_key_of_record(board, record) for record in records.values()} - {""}
     return UnansweredDocument(
         board=board,
         intents=intents,
         items=None if items is None else {key: item for key, item in items.items() if UUID(key) in ids},
         size=Intent.objects.filter(idempotency_key=first.idempotency_key).count(),
-        records=board.model.objects.in_bulk(ids),
+        records=records,
         due=frozenset(record_id for record_id in due_ids if record_id),
         is_paused=active_pause(board.link.entity_type) is not None,
         was_voided_before=Intent.objects.filter(entity_id__in=ids, state=IntentState.VOID, was_searched=True).exists(),
         others_answered=others.exists(),
         wait_seconds=float(settings.MONDAY_SETTLE_SECONDS),
         now=sync_now(),
+        is_matched=bool(items_with_keys(board, keys)),
     )
 
 

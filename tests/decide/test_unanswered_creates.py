@@ -80,6 +80,7 @@ NOTHING_FOUND: dict[str, tuple[UnansweredDocument, list[Any]]] = {
     "the filter lets it through": (facts(contact(monday_id=None, role_title="Chief"), board=CHIEFS), [RESEND]),
     "one of several may not be made any more": (facts(ANN, OFF), [VOID, VOID]),
     "an attempt that isn't due is not made": (facts(due=frozenset()), [VOID]),
+    "somebody has added an item with its match key": (facts(is_matched=True), [VOID]),
     "of several jobs one isn't due": (facts(ANN, BOB, due=frozenset({ANN.pk})), [VOID, VOID]),
     "while writing is paused it is looked for now and then": (facts(is_paused=True), [WAIT_FOR_RESUME]),
     "an NPD ID on the board can't be read": (facts(items=None), [WAIT]),

@@ -97,6 +97,10 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "none matches: it becomes a record": (facts(), (ENDED, CREATE, None)),
     "one record without an item matches: its own pass links it": (
         facts(matching=(contact(),)),
+        (WAITS, NOTHING, R.AMBIGUOUS),
+    ),
+    "that record's question offers it": (
+        facts(matching=(SECOND,), asking_records=frozenset({SECOND.pk})),
         (ENDED, NOTHING, R.AMBIGUOUS),
     ),
     "two match: who is this?": (facts(matching=(contact(), SECOND)), (ENDED, ASK, R.AMBIGUOUS)),
@@ -149,11 +153,15 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
     "its name is a record's that has no item, and it has no key": (
         facts(an_item(""), namesakes=(contact(),)),
+        (WAITS, NOTHING, R.AMBIGUOUS),
+    ),
+    "a question about its name is open": (
+        facts(an_item(""), namesakes=(SECOND,), asking_records=frozenset({SECOND.pk})),
         (ENDED, NOTHING, R.AMBIGUOUS),
     ),
     "its name is a record's that has no item, and no key": (
         facts(namesakes=(contact(email=""),)),
-        (ENDED, NOTHING, R.AMBIGUOUS),
+        (WAITS, NOTHING, R.AMBIGUOUS),
     ),
     "its name is a record's, but both have a key": (facts(namesakes=(contact(),)), (ENDED, CREATE, None)),
     "its name is a record's that has an item": (facts(an_item(""), namesakes=(LINKED,)), (ENDED, CREATE, None)),
@@ -183,7 +191,7 @@ def test_an_item_without_a_record(row: str) -> None:
         (facts(an_item("")), (ENDED, NOTHING, R.NO_KEY)),
         (facts(payload={"create": True}), (ENDED, CREATE, None)),
         (facts(payload={"as_new": True}, matching=(LINKED,)), (ENDED, CREATE, None)),
-        (facts(matching=(contact(),)), (ENDED, NOTHING, R.AMBIGUOUS)),
+        (facts(matching=(contact(),)), (WAITS, NOTHING, R.AMBIGUOUS)),
     ],
 )
 def test_where_the_board_makes_no_records_only_a_person_does(item: ItemFacts, decision: tuple[Any, ...]) -> None:

@@ -319,6 +319,8 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
     assert [diff[1] for diff in changes(preview(browser, file)).values()] == [
         ("Phone", "", phone) for phone in (office, home, mobile)
     ]
+    page = preview(browser, "Name,Firma,Company\nA,Nova,\nB,,Orbit\n", create_missing="on")
+    assert [diff[-1] for diff in changes(page).values()] == [("Organization", "", firm) for firm in ("Nova", "Orbit")]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from sync.records.item_links import (
     request_link,
     undo_ignore,
 )
-from tests.lifecycle.conftest import newcomers
+from tests.lifecycle.conftest import choose, newcomers
 from tests.support.waiting import in_background, somebody_waits, wait_for
 from tests.support.world import World, mail
 
@@ -345,3 +345,71 @@ def test_an_item_that_lacked_a_required_value_becomes_a_record_once_that_is_mend
     world.sandbox.act("edit", item_id=item, column_id="role_title", text="Boss")
     newcomers(world)
     assert Contact.objects.get().monday_id == item
+
+
+# Items that wait for a record, or for an answer about one.
+
+
+def asked_of_one_way(world: World, items: int, contacts: dict[str, str]) -> list[Contact]:
+    """Contacts, by name with their emails, that make no items, one of whom items with Ann's name and email may be."""
+    people = [world.contact(name, email=email, sync_direction="monday_to_npd") for name, email in contacts.items()]
+    world.work(minutes=1)
+    for _ in range(items):
+        world.add("Ann", email=mail("ann@example.com"))
+    newcomers(world, seconds=11)
+    world.hear(rounds=3, minutes=5)
+    assert SyncConflict.objects.filter(resolved_at=None).count() == 1
+    return people
+
+
+@pytest.mark.parametrize(
+    ("contacts", "items", "change"),
+    [
+        ({"One": "ann@example.com", "Two": "ann@example.com"}, 1, lambda one, _: one.delete()),
+        ({"One": "ann@example.com", "Two": "ann@example.com"}, 1, lambda _, two: two.delete()),
+        ({"Ann": ""}, 1, lambda ann: ann.delete()),
+        ({"Ann": ""}, 1, lambda ann: Contact.objects.filter(pk=ann.pk).update(name="Bob")),
+        ({"Ann": ""}, 1, lambda ann: Contact.objects.filter(pk=ann.pk).update(sync_enabled=False)),
+        ({"Ann": "ann@example.com"}, 2, lambda ann: ann.delete()),
+        ({"Bo": "ann@example.com"}, 2, lambda bo: Contact.objects.filter(pk=bo.pk).update(email="bo@example.com")),
+    ],
+)
+def test_items_that_were_asked_about_are_decided_about_soon_after_their_question_is_over(
+    world: World, contacts: dict[str, str], items: int, change: Any
+) -> None:
+    change(*asked_of_one_way(world, items, contacts))
+    world.hear(rounds=3, minutes=1)
+    assert Contact.objects.exclude(monday_id=None).get().sync_status == "synced"
+    assert SyncConflict.objects.filter(resolved_at=None).count() == items - 1
+
+
+@pytest.mark.parametrize("then", ["sync on", "another key", "new_record", "leave_alone"])
+def test_whose_an_item_is_stays_asked_and_can_be_answered_while_its_records_sync_is_off(
+    world: World, then: str
+) -> None:
+    contact = world.contact("Ann", email="ann@example.com", sync_enabled=False)
+    item = world.add("Ann", email=mail("ann@example.com"))
+    newcomers(world, seconds=11)
+    world.save(contact, notes="edited")
+    question = SyncConflict.objects.get(resolved_at=None)
+    if then == "sync on":
+        world.save(contact, sync_enabled=True)
+    elif then == "another key":
+        world.save(contact, email="bo@example.com")
+    else:
+        choose(question, world.administrator("olga"), then)
+    world.hear(contact, rounds=2, minutes=1)
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert (contact.monday_id == item) is (then == "sync on")
+    assert Contact.objects.filter(monday_id=item).exists() is (then != "leave_alone")
+
+
+def test_a_create_without_an_answer_is_not_sent_again_if_somebody_has_added_that_person_meanwhile(world: World) -> None:
+    world.sandbox.control("faults", on="create_item", status=503)
+    ann = world.contact("Ann", email="ann@example.com")
+    world.work()
+    item = world.add("Ann", email=mail("ann@example.com"))
+    world.hear(seconds=11)
+    world.work(ann)
+    world.hear(ann, rounds=3, minutes=2)
+    assert (ann.monday_id, ann.sync_status, len(world.sandbox.items())) == (item, "synced", 1)

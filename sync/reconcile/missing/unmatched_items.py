@@ -52,6 +52,9 @@ CHECK_SOON = timedelta(minutes=1)
 # and each check costs calls.
 CHECK_SELDOM = timedelta(minutes=30)
 
+# So long an item's last event counts as new, so that it is checked soon.
+NEW_EDIT = timedelta(minutes=10)
+
 # A deletion that wasn't carried out within this time fails, or waits for a person.
 NEW_DELETION = timedelta(hours=1)
 
@@ -397,9 +400,15 @@ class _ItemRule:
         ]
 
     def _leave_to_records(self, records: Sequence[SyncedModel]) -> pass_plan.ItemPlan:
-        """Leave it to these records' own passes to link it, or to ask, once each, whose it is."""
-        plan = self._leave(UnmatchedReason.AMBIGUOUS, names=questions.quoted_names(records))
-        plan.to_enqueue = tuple(record.pk for record in records)
+        """Leave it to these records' own passes to link it, or to ask, once each, whose it is.
+
+        Until they have, it is looked at again: one may get another item or key first, or be deleted or left out.
+        """
+        waiting = [record for record in records if record.pk not in self.facts.asking_records]
+        is_new = self.facts.last_event is not None and self.facts.last_event + NEW_EDIT > self.now
+        until = self.now + (CHECK_SOON if is_new else CHECK_SELDOM) if waiting else None
+        plan = self._leave(UnmatchedReason.AMBIGUOUS, until=until, names=questions.quoted_names(records))
+        plan.to_enqueue = tuple(record.pk for record in waiting)
         return plan
 
     def _leave_ignored(self, ignored: IgnoredItem) -> pass_plan.ItemPlan:

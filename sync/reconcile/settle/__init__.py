@@ -225,7 +225,7 @@ def _write_dependent_rows(
         # One that was unlinked has a record again.
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id__in=newly_linked, left_alone=True).delete()
     _list_asked_items(run, [record_plan for record_plan in existing if record_plan.asks_which_item])
-    _enqueue_items_in_question(run, existing)
+    _enqueue_items_in_question(run, existing, sync_states)
     _finish_jobs(run, plans)
     run.store_history(plans_there)
     _write_statuses(run, existing)
@@ -279,8 +279,13 @@ def _add_editors(run: pass_run.PassRun, report: ConflictReport) -> None:
     report.editors = {key: {"who": edit.who, "at": edit.at.isoformat()} for key, edit in edits.items()}
 
 
-def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -> None:
-    """Queue the items of which people are asked whether they are one of these records, if that may be known now."""
+def _enqueue_items_in_question(
+    run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan], sync_states: Mapping[str, SyncMetadata]
+) -> None:
+    """Queue the items of which people are or were asked whether they are these records', if that may be known now.
+
+    `sync_states` are those before the pass. An item that nobody is asked about any more is decided about anew.
+    """
     match = run.board.match_mapping
     with_new_key = [
         record_plan.id
@@ -290,8 +295,10 @@ def _enqueue_items_in_question(run: pass_run.PassRun, plans: Sequence[pass_plan.
     ]
     item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
     for record_plan in plans:
-        if record_plan.creates or record_plan.link_to:
+        if record_plan.creates or record_plan.link_to or not record_plan.is_synced:
             item_ids |= {question.monday_item_id for question in record_plan.open_questions if not question.seeks_item}
+        item_ids |= {*sync_states[str(record_plan.id)].asked_items} - {*record_plan.sync_state.asked_items}
+        item_ids.discard(record_plan.item_id)
     run.enqueue_items(sorted(item_ids))
 
 

@@ -315,10 +315,13 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 
 def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPlan]) -> None:
-    """Leave the second items of deleted records to people, and have them listed."""
+    """Leave the second items of deleted records to people, and have them listed; decide anew about others' items."""
     ignored_items = []
-    for plan in (plan for plan in plans if plan.record.monday_id):
+    for plan in plans:
         asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
+        if not plan.record.monday_id:
+            run.enqueue_items(sorted({*asked_items, *plan.sync_state.asked_items} - {""}))
+            continue
         second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
         copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == acts.ARCHIVE_COPY}
         for item_id in copies & second_items:
