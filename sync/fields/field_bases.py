@@ -120,32 +120,18 @@ def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
 
 
 class SeenValue(NamedTuple):
-    """A raw value that a pass read on Monday and replaced, or took over: a row of the sync state's `seen`."""
+    """A raw value that a pass read on Monday and replaced, or took over."""
 
     value: Any
     at: str
 
 
-class ReportedLoss(NamedTuple):
-    """A lost value that was reported, and our write that overwrote it: the other kind of row in `seen`.
-
-    No pass read it, so it says nothing about what Monday showed.
-    """
-
-    value: Any
-    at: str
-    write_id: str
-
-
-def seen_rows(sync_state: SyncMetadata, key: str) -> tuple[list[SeenValue], list[ReportedLoss]]:
-    """Return both kinds of a field's rows, each the oldest first."""
-    rows = sync_state.seen.get(key, [])
-    values = [SeenValue(*row) for row in rows if len(row) == len(SeenValue._fields)]
-    losses = [ReportedLoss(*row) for row in rows if len(row) == len(ReportedLoss._fields)]
-    return values, losses
+def seen_values(sync_state: SyncMetadata, key: str) -> list[SeenValue]:
+    """Return a field's seen values, the oldest first."""
+    return [SeenValue(*row) for row in sync_state.seen[key]["values"]] if key in sync_state.seen else []
 
 
 def last_seen_value(sync_state: SyncMetadata, key: str) -> SeenValue | None:
     """Return the last value on Monday that a pass replaced or took over, if there is one."""
-    values, _ = seen_rows(sync_state, key)
+    values = seen_values(sync_state, key)
     return values[-1] if values else None

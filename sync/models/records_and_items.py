@@ -97,8 +97,9 @@ class SyncMetadata(models.Model):
     remote_state = models.CharField("last answer about the item", max_length=20, blank=True, default="", db_default="")
     removed_since = models.DateTimeField("item known to be gone since", null=True, blank=True)
     removed_passes = models.SmallIntegerField("checks in a row that found it missing", default=0, db_default=0)
-    # The values on Monday that differed from the base when a pass of the last days read them: [[value, when], …],
-    # newest last. They distinguish an event that a pass saw from a lost edit. Lost edits: [value, when, our write].
+    # By field, newest last: `values` on Monday that differed from the base when a pass of the last days read them, as
+    # [value, when], which distinguish an event that a pass saw from a lost edit; and `losses`, as [value, when, our
+    # write].
     seen: models.JSONField[Any, Any] = models.JSONField(
         "values last seen on Monday", default=dict, db_default=EMPTY_OBJECT, blank=True
     )

@@ -27,14 +27,14 @@ from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, WebhookE
 from sync.models.synced_model import unsynced
 from sync.monday import errors, lag
 from sync.monday.board_events import LOG_PREFIX
-from sync.monday.board_items import Item
+from sync.monday.board_items import BatchItems, Item
 from sync.monday.connector import ITEM_FAULT_SCOPES
 from sync.operations import preview
 from sync.operations.verification import Verification
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile.board_filter import item_verdict
-from sync.reconcile.facts import PassFacts
+from sync.reconcile.gather import Gatherer, Reader
 from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.reconcile.our_writes import EmptiedCell
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
@@ -55,7 +55,7 @@ OVERDUE_AFTER = timedelta(hours=26)
 PAGE = 500
 
 
-class BoardListing(preview.ListingGatherer):
+class BoardListing(Reader):
     """A board's listing, planned page by page: it holds all ids, but only one page of anything else.
 
     It makes no other call. Items without which a plan can't be trusted are noted as `unread_items`; their records get a
@@ -64,7 +64,10 @@ class BoardListing(preview.ListingGatherer):
     """
 
     def __init__(self, link: BoardLink) -> None:
-        super().__init__(lookups.load_board(link))
+        super().__init__()
+        self.board = lookups.load_board(link)
+        self.items: Mapping[str, Item] = {}  # of this page
+        self.unreadable: dict[str, errors.MondayError] = {}  # items that Monday answers an error for
         self.listed = set[str]()
         self.started_at = sync_now()
         self.left_out = set[str]()  # items that the filter leaves out
@@ -73,21 +76,22 @@ class BoardListing(preview.ListingGatherer):
 
     def passes(self) -> Iterator[preview.PlannedPass]:
         """Yield the plan of a pass over each page; raises MondayError."""
+        board = self.board
         # What could not be read the last time is tried alone, so that it spoils no batch.
-        for item_id in self.board.link.listing_state.get("unreadable", ()):
+        for item_id in board.link.listing_state.get("unreadable", ()):
             try:
-                connector().read_items([item_id], self.board.columns, self.board.types)
+                connector().read_items([item_id], board.columns, board.types)
             except errors.MondayError as error:
                 if error.scope not in ITEM_FAULT_SCOPES:
                     raise
                 self.unreadable[item_id] = error
-        for page in self.pages():
+        for page in connector().list_items(board.link.board_id, board.columns, board.types, self.unreadable):
             self.items = {item.id: item for item in page}
             self.listed |= set(self.items)
             self.unread_items = set()
             if self.board.sync_filter.items:
                 self.left_out |= {item.id for item in page if item_verdict(self.board, item).holds is False}
-            planned_pass = preview.decide_pass(self.board, [Claim(None, item.id, []) for item in page], self)
+            planned_pass = preview.decide_pass(self.board, self._claims(page), Gatherer(self))
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
             self.board = replace(planned_pass.facts.board, item_names=self.board.item_names)
@@ -96,26 +100,28 @@ class BoardListing(preview.ListingGatherer):
             yield replace(planned_pass, unread=unread)
         self.listed |= set(self.unreadable)
 
-    def read_claims(self, board: BoardContext, claims: Sequence[Claim], *_: Any) -> PassFacts:
-        facts = super().read_claims(board, claims)
-        without_record = [self.items[str(claim.remote_id)] for claim in facts.item_claims]
+    def _claims(self, page: Sequence[Item]) -> list[Claim]:
+        """Return the claims of the page's items that have a record; store the others as unmatched."""
+        owners = self.board.model.objects.filter(monday_id__any_of=list(self.items))
+        owned = set(owners.values_list("monday_id", flat=True))
+        without_record = [item for item in page if item.id not in owned]
         self._without_record += [item.id for item in without_record]
-        note_unmatched(board.link, [listed_finding(board, item) for item in without_record])
-        return replace(facts, item_claims=())
+        note_unmatched(self.board.link, [listed_finding(self.board, item) for item in without_record])
+        return [Claim(None, item.id, []) for item in page if item.id in owned]
 
-    def read_unlisted(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        self.unread_items |= set(ids)
-        return {}
+    def find_items(self, board: BoardContext, item_ids: Sequence[str], *_: Any) -> BatchItems:
+        return BatchItems(self.items_by_id(board, item_ids))
+
+    def items_by_id(
+        self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedCell] = ()
+    ) -> dict[str, Item]:
+        self.unread_items |= set(ids) - self.items.keys()
+        self.unread_items |= {cell.item_id for cell in naming if cell.expected_item_id in self.unread_items}
+        return {key: self.items[key] for key in ids if key in self.items}
 
     def related_items(self, entity_type: str, ids: Sequence[str], naming: Sequence[str]) -> Mapping[str, Item] | None:
         self.unread_items |= set(naming)
         return None
-
-    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedCell]) -> set[str]:
-        # A removed item empties the cells that named it. This has noted the items that the cells are expected to name.
-        removed = super().items_off_board(board, emptied)
-        self.unread_items |= {cell.item_id for cell in emptied if cell.expected_item_id in self.unread_items}
-        return removed
 
     def inspect_columns(
         self, board: BoardContext, suspect: Collection[str], healed: Collection[str]

@@ -19,7 +19,7 @@ from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
 from sync.limits import api_quota, connector
 from sync.models import BoardLink, SyncedModel, SyncQueue
-from sync.monday.board_items import BatchItems, Item
+from sync.monday.board_items import BatchItems, Item, Reading
 from sync.monday.errors import MondayError
 from sync.monday.text_forms import match_key
 from sync.operations.planned_changes import ACT_KINDS, ChangeKind, PlannedChange, plan_changes
@@ -28,12 +28,15 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer
+from sync.reconcile.gather import Gatherer, Reader
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
 from sync.words.message import Message, of_error
+
+# With a record's id after it, it stands for the item that will be created for the record.
+NEW_ITEM_PREFIX = "+"
 
 
 class ReadOnlyClient(limits.MeteredClient):
@@ -145,9 +148,9 @@ def decide_pass(
 ) -> PlannedPass:
     """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
     facts = gatherer.read_claims(board, claims, records)
-    calls_before = gatherer.calls
+    calls_before = gatherer.reader.calls
     facts, plan = plan_pass(gatherer, facts)
-    calls = gatherer.calls - calls_before
+    calls = gatherer.reader.calls - calls_before
     error = facts.error
     if error is None:
         return PlannedPass(facts, plan, calls)
@@ -192,7 +195,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> PlannedPass:
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
-    return plan_pass_with_following(lookups.load_board(link), [record_claim], Gatherer())
+    return plan_pass_with_following(lookups.load_board(link), [record_claim], Gatherer(Reader()))
 
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
@@ -207,7 +210,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with limits.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
-        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
+        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(Reader()), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
         return [], planned_pass.unread_reason or plan.ending.detail or Message("chosen_item_not_shown")
@@ -217,12 +220,13 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
 # The dry run of whole boards.
 
 
-class ListingGatherer(Gatherer):
-    """A Gatherer that finds a board's items in its listing; what isn't listed is read by its id."""
+class Listing(Reader):
+    """Finds a board's items in its listing; what isn't listed is read by its id."""
 
-    def __init__(self, board: BoardContext) -> None:
+    def __init__(self, board: BoardContext, new_cells: Mapping[str, Reading] = MappingProxyType({})) -> None:
         super().__init__()
         self.board = board
+        self.new_cells = new_cells  # the empty cells of columns that a set-up will create
         # The listed items: by item id, by NPD ID, by match key and by name.
         self.items = dict[str, Item]()
         self.by_name = defaultdict[str, list[Item]](list)
@@ -231,31 +235,24 @@ class ListingGatherer(Gatherer):
         self.unreadable: dict[str, MondayError] = {}  # items that Monday answers an error for
         self.linked = dict[UUID, SyncedModel]()  # the records that the plan links, as they will be
 
-    def pages(self) -> Iterator[list[Item]]:
-        """List the board's items, page by page; raises MondayError."""
-        board = self.board
-        for page in connector().list_items(board.link.board_id, self.listed_columns(), board.types, self.unreadable):
-            self.calls += 1
-            yield page
-
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """Keep all listed items; raises MondayError."""
-        for page in self.pages():
+        board = self.board
+        columns = [column for column in board.columns if column not in self.new_cells]
+        for page in connector().list_items(board.link.board_id, columns, board.types, self.unreadable):
+            self.calls += 1
             for listed in page:
                 item = self.complete_item(listed)
                 self.items[item.id] = item
-                if npd_id := field_values.npd_id_of(self.board, item):
+                if npd_id := field_values.npd_id_of(board, item):
                     self._by_npd_id[npd_id].append(item)
-                if key := field_values.match_key_of_item(self.board, item):
+                if key := field_values.match_key_of_item(board, item):
                     self._by_match[key].append(item)
                 self.by_name[match_key(item.name)].append(item)
             progress(len(self.items))
 
-    def listed_columns(self) -> Sequence[str]:
-        return self.board.columns
-
     def complete_item(self, item: Item) -> Item:
-        return item
+        return replace(item, values={**item.values, **self.new_cells}) if self.new_cells else item
 
     def find_items(
         self,
@@ -271,16 +268,13 @@ class ListingGatherer(Gatherer):
         # As a pass, it asks by id for what isn't listed: the item may be archived, deleted or on another board.
         return BatchItems(self.items_by_id(board, item_ids), named, matched, namesakes)
 
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+    def items_by_id(self, board: BoardContext, ids: Sequence[str], *_: Any) -> dict[str, Item]:
         listed = {key: self.items[key] for key in ids if key in self.items}
-        return listed | self.read_unlisted(board, [key for key in ids if key not in listed])
+        unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
+        return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
 
-    def read_unlisted(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        return {key: self.complete_item(item) for key, item in super().items_by_id(board, ids).items()}
-
-    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
-        """Read as a pass does, but with the records as the plan links them."""
-        facts = super().read_about_items(facts, plan)
+    def items_as_planned(self, facts: PassFacts) -> PassFacts:
+        """Return the gathered facts with the records as the plan links them."""
         unmatched = []
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
@@ -322,9 +316,10 @@ class BoardPlan:
         return set(self.subjects.get(kind, ()))
 
 
-def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
+def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
     """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
+    gatherer = Gatherer(listing)
     # One pass decides together which records get which items. The others are as large as real passes, because these
     # count what waits for approval.
     ids_without_item = listing.records_without_item()
@@ -332,7 +327,7 @@ def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterab
     others = [claim for claim in records if claim.entity_id not in ids_without_item]
     size = limits.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
-    planned_passes = [plan_pass_with_following(board, chunk, listing) for chunk in (*chunks, without_item)]
+    planned_passes = [plan_pass_with_following(board, chunk, gatherer) for chunk in (*chunks, without_item)]
     taken = set[str]()
     for planned_pass in planned_passes:
         taken |= answered_items(planned_pass.facts, planned_pass.plan)
@@ -343,4 +338,4 @@ def plan_board(listing: ListingGatherer, records: Sequence[Claim], items: Iterab
             if record_plan.link_to:
                 listing.linked[record_plan.id] = record_plan.linked_record
     free = [claim for claim in items if claim.remote_id not in taken]
-    return [*planned_passes, plan_pass_with_following(board, free, listing)]
+    return [*planned_passes, plan_pass_with_following(board, free, gatherer)]

@@ -74,7 +74,7 @@ def _plan_comparison(plan: preview.BoardPlan, spec: registry.EntitySpec) -> None
     plan.problem = availability.of(spec.entity_type, reads=True).blocked_reason
     if plan.problem or link is None:
         return
-    listing = preview.ListingGatherer(lookups.load_board(link))
+    listing = preview.Listing(lookups.load_board(link))
     try:
         listing.read()
     except errors.MondayError as error:
@@ -101,7 +101,7 @@ def _plan_comparison(plan: preview.BoardPlan, spec: registry.EntitySpec) -> None
     plan.unchanged = len(records - changed)
 
 
-def _record_claims(spec: registry.EntitySpec, listing: preview.ListingGatherer) -> list[Claim]:
+def _record_claims(spec: registry.EntitySpec, listing: preview.Listing) -> list[Claim]:
     """Return the claims of all records after a comparison, and of the records of all other due jobs."""
     compared = comparison.compared_records(spec.model).exclude(monday_id__in=listing.unreadable)
     pending = SyncQueue.objects.filter(entity_type=spec.entity_type, status=choices.QueueStatus.PENDING)
@@ -113,7 +113,7 @@ def _record_claims(spec: registry.EntitySpec, listing: preview.ListingGatherer) 
     return [preview.comparison_claim(pk, jobs.get(pk, [])) for pk in dict.fromkeys(ids) if pk not in unconfirmed]
 
 
-def _item_claims(spec: registry.EntitySpec, listing: preview.ListingGatherer) -> list[Claim]:
+def _item_claims(spec: registry.EntitySpec, listing: preview.Listing) -> list[Claim]:
     """Return the claims of all listed items that aren't left alone, and of the items of all other due jobs."""
     due = SyncQueue.objects.filter(
         entity_type=spec.entity_type, status=choices.QueueStatus.PENDING, next_retry__lte=SyncNow(), entity_id=None

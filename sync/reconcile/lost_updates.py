@@ -12,8 +12,10 @@ Implements, of docs/reference/merge:
 - W7 there: an answer that equals an event that isn't ours is that person's edit, not Monday's form of what we sent
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +24,7 @@ from uuid import UUID
 from sync import choices, merge
 from sync.choices import ActivityKind
 from sync.fields import field_bases, field_values
-from sync.fields.field_bases import ReportedLoss, SeenValue, seen_rows
+from sync.fields.field_bases import SeenValue, seen_values
 from sync.fields.field_values import BoardContext
 from sync.kernel.acts import DELETE_RECORD
 from sync.models import ActivityLine, FieldMapping, IntentState, WebhookEvent
@@ -166,8 +168,8 @@ class _FieldHistory:
 
     def lost_updates(self) -> list[pass_plan.LostUpdate]:
         """Return the lost values that are not reported yet, each once."""
-        _, losses = seen_rows(self.plan.sync_state, self.mapping.key)
-        reported = [(loss.value, loss.write_id) for loss in losses]
+        losses = self.plan.sync_state.seen.get(self.mapping.key, {}).get("losses", ())
+        reported = [(value, write_id) for value, _, write_id in losses]
         lost_updates: dict[merge.Canonical, pass_plan.LostUpdate] = {}
         in_each_way = (*self._lost_by_our_event(), *self._lost_by_their_event(), *self._lost_by_putting_back())
         for lost_update in in_each_way:
@@ -252,10 +254,9 @@ class _FieldHistory:
         reads = [write for write in self.writes if write.intended_at >= since and not write.is_refill]
         if any(event.names(write.read, write.entry["read"]) for write in reads):
             return True
-        seen_values, _ = seen_rows(self.plan.sync_state, event.key)
         return any(
             event.names(field_bases.side_of(self.converter.canonical_remote, value.value), value.value)
-            for value in seen_values
+            for value in seen_values(self.plan.sync_state, event.key)
             if datetime.fromisoformat(value.at) >= since
         )
 
@@ -482,33 +483,30 @@ def _edit_in_words(value: str, mapping: FieldMapping) -> Message:
 
 def seen_after(
     plan: pass_plan.RecordPlan, settings: field_values.PassSettings, read_at: datetime
-) -> dict[str, list[Any]]:
+) -> dict[str, dict[str, list[Any]]]:
     """Return the sync state's `seen` with the values that this pass replaced or took over, and with lost values.
 
     It holds no values of an item that this pass creates, and no entries older than the journal.
     """
     now = read_at.isoformat()
-    rows = {key: seen_rows(plan.sync_state, key) for key in plan.sync_state.seen}
+    seen = defaultdict(lambda: {"values": [], "losses": []}, deepcopy(plan.sync_state.seen))
     for key, field_plan in ({} if plan.creates else plan.fields).items():
         if field_plan.decision.action not in _UNINFORMATIVE and key not in plan.doubts.lost_cells:
-            values, _ = rows.setdefault(key, ([], []))
+            values = seen[key]["values"]
             # Only the time of the newest value changes if it is the same.
-            if values and values[-1].value == field_plan.remote_raw:
+            if values and SeenValue(*values[-1]).value == field_plan.remote_raw:
                 values.pop()
-            values.append(SeenValue(field_plan.remote_raw, now))
+            values.append([field_plan.remote_raw, now])
     # A pass that isn't settled reports no lost values, so the next one checks the same events again.
     for lost_update in plan.lost_updates if plan.is_settled else ():
-        _, losses = rows.setdefault(lost_update.key, ([], []))
-        losses += [ReportedLoss(_as_json(lost_update.value), now, write_id) for write_id in lost_update.writes]
+        losses = [[_as_json(lost_update.value), now, write_id] for write_id in lost_update.writes]
+        seen[lost_update.key]["losses"] += losses
     oldest = read_at - timedelta(days=settings.journal_days)
-    rows_by_field = {}
-    for key, (values, losses) in rows.items():
-        # Limited for each kind, so that new values don't displace reports.
-        recent_losses = [loss for loss in losses if datetime.fromisoformat(loss.at) >= oldest][-MAX_ENTRIES:]
-        recent_values = [value for value in values if datetime.fromisoformat(value.at) >= oldest][-MAX_ENTRIES:]
-        if recent_losses or recent_values:
-            rows_by_field[key] = [list(row) for row in (*recent_losses, *recent_values)]
-    return rows_by_field
+    for kinds in seen.values():
+        for kind, rows in kinds.items():
+            # Limited for each kind, so that new values don't displace reports.
+            kinds[kind] = [row for row in rows if datetime.fromisoformat(row[1]) >= oldest][-MAX_ENTRIES:]
+    return {key: kinds for key, kinds in seen.items() if any(kinds.values())}
 
 
 def _as_json(value: merge.Canonical) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sync import choices, merge
 from sync.fields import field_bases, field_values
-from sync.fields.field_bases import new_sync_state, seen_rows
+from sync.fields.field_bases import new_sync_state, seen_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import grouped
 from sync.models import Intent, IntentState, WebhookEvent
@@ -298,7 +298,7 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
             base = (field_bases.side_of(partial(field_bases.base_remote, converter), entry), entry["remote"])
         earlier_reads = [
             (field_bases.side_of(converter.canonical_remote, row.value), datetime.fromisoformat(row.at))
-            for row in seen_rows(plan.sync_state, mapping.key)[0]
+            for row in seen_values(plan.sync_state, mapping.key)
         ]
         if report := unshown_report(reports, (value, raw), base, earlier_reads):
             unshown[mapping.key] = report

@@ -200,7 +200,8 @@ def test_a_field_whose_conflict_is_resolved_says_until_the_next_pass_that_both_c
     Contact.objects.filter(pk=ann.pk).update(role_title="Chief")
     later = sync_now() + timedelta(minutes=1)
     SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(
-        conflicts={"fields": ["role_title"]}, seen={"role_title": [["Head", later.isoformat()]]}
+        conflicts={"fields": ["role_title"]},
+        seen={"role_title": {"values": [["Head", later.isoformat()]], "losses": []}},
     )
     ann.refresh_from_db()
     fields = {field.key: field for field in record_view.view_of(ann).fields}

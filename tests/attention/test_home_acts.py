@@ -240,7 +240,7 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
         record = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")
         reason = {"code": "rejected", "reason": "Monday rejected it", "local": {"email": "x@crm.test"}}
         blocked_fields = {"email": reason | {"column": "email", "version": 1}}
-        seen_values = {"email": [[None, sync_now().isoformat()]]}
+        seen_values = {"email": {"values": [[None, sync_now().isoformat()]], "losses": []}}
         SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
             blocked_fields=blocked_fields, seen=seen_values, base={}
         )

@@ -1,9 +1,9 @@
 """Facts built by hand, without a database: a plain contact, the same on both sides, and its variations."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
@@ -174,15 +174,11 @@ def facts(record: SyncedModel | None = None, *, cause: Cause = Cause.SAVE, **dif
     return RecordFacts(claim(record, cause), record, sync_state, **differs)
 
 
-_OF_DRAFT = {field.name for field in fields(RecordPlan)} - {"facts", "item"}
-
-
 def draft(record: SyncedModel | None = None, **differs: Any) -> RecordPlan:
-    """The draft of such a record, whose item was read; `differs` are values of its facts, or of the draft."""
+    """The draft of such a record, whose item was read; `differs` are values of its facts, or its item."""
     record = record or contact()
-    of_draft = {name: differs.pop(name) for name in _OF_DRAFT & differs.keys()}
     shown = differs.pop("item") if "item" in differs else item(record, role_title="Theirs")
-    return RecordPlan(facts(record, **differs), shown, **of_draft)
+    return RecordPlan(facts(record, **differs), shown)
 
 
 D = TypeVar("D", bound=EntityPlan | Plan)
@@ -196,12 +192,16 @@ def changed(plan: D, **values: Any) -> D:
     return other
 
 
-def after(decide: Callable[..., object], *args: Any, **more: Any) -> Any:
-    """Return a copy of the draft among these arguments, after the rule or another function has filled it in."""
-    of_draft = next(number for number, arg in enumerate(args) if isinstance(arg, EntityPlan | Plan))
-    plan = args[of_draft].copied()
-    decide(*args[:of_draft], plan, *args[of_draft + 1 :], **more)
-    return plan
+def after(rule: Callable[..., object], on: Any, plan: EntityPlan | Plan, *args: Any, **more: Any) -> Any:
+    """Return a copy of the draft after a rule has filled it in, on a board or on the facts of a pass."""
+    return taken(partial(rule, on), plan, *args, **more)
+
+
+def taken(take: Callable[..., object], plan: EntityPlan | Plan, *args: Any, **more: Any) -> Any:
+    """Return a copy of the draft after it has taken an answer, or what else needs no facts."""
+    copied = plan.copied()
+    take(copied, *args, **more)
+    return copied
 
 
 def record_facts(
@@ -231,8 +231,7 @@ def record_facts(
 
 def record_draft(*args: Any, shown: Item | None = None, **differs: Any) -> RecordPlan:
     """The draft of such a contact, whose item was read if it is `shown`."""
-    of_draft = {name: differs.pop(name) for name in _OF_DRAFT & differs.keys()}
-    return RecordPlan(record_facts(*args, **differs), shown, **of_draft)
+    return RecordPlan(record_facts(*args, **differs), shown)
 
 
 class FieldFacts(NamedTuple):
@@ -360,9 +359,11 @@ def history(**differs: Any) -> RecordHistory:
     )
 
 
-def view(value: Any, seconds: float, *reported: UUID) -> list[Any]:
-    """An entry of what passes saw; `reported` are the intents whose values they reported lost."""
-    return [value, at(seconds).isoformat(), *map(str, reported)]
+def seen(*values: tuple[Any, float], losses: Sequence[tuple[Any, float, UUID]] = ()) -> dict[str, Any]:
+    """What passes saw of the role, each value with its time; `losses` name the write that overwrote them, too."""
+    value_rows = [[value, at(seconds).isoformat()] for value, seconds in values]
+    loss_rows = [[value, at(seconds).isoformat(), str(write_id)] for value, seconds, write_id in losses]
+    return {"role_title": {"values": value_rows, "losses": loss_rows}}
 
 
 def values_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, Mond
 from sync.reconcile.act import rejected_fields
 from sync.reconcile.changes import take_answer, write_of
 from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordPlan, Write, WriteAnswer, WriteVerdict
-from tests.decide.builders import after, board, contact, draft, item, mapping
+from tests.decide.builders import board, changed, contact, draft, item, mapping, taken
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
 ANN = contact(name="Ann", role_title="Boss", notes="Tall")
@@ -29,7 +29,7 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
 
 def plan_of_ann(*, creates: bool = False, **sends: bool) -> RecordPlan:
     shown = None if creates else item(ANN)
-    return draft(ANN, item=shown, creates=creates, fields=plans(**sends), sends_npd_id=True)
+    return changed(draft(ANN, item=shown), creates=creates, fields=plans(**sends), sends_npd_id=True)
 
 
 def write(**sends: bool) -> Write:
@@ -67,7 +67,7 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: WriteVerdict, outcome: Outcome) -> None:
     assert WriteAnswer(verdict).ending.outcome is outcome
-    plan = after(take_answer, plan_of_ann(), WriteAnswer(verdict, "Why."))
+    plan = taken(take_answer, plan_of_ann(), WriteAnswer(verdict, "Why."))
     assert plan.outcome is outcome
     assert plan.ending.detail == ("" if verdict is WriteVerdict.DONE else "Why.")
     assert (plan.sync_state.remote_state == "inactive") is (verdict is WriteVerdict.GONE)
@@ -96,7 +96,7 @@ ROWS: dict[str, tuple[WriteAnswer, dict[str, Any]]] = {
 @pytest.mark.parametrize("row", ROWS)
 def test_a_new_item(row: str) -> None:
     answer, expected = ROWS[row]
-    plan = after(take_answer, plan_of_ann(creates=True), answer)
+    plan = taken(take_answer, plan_of_ann(creates=True), answer)
     assert {name: getattr(plan.ending if name == "detail" else plan, name) for name in expected} == expected
     if answer.is_name_only:
         assert [key for key, field in plan.fields.items() if field.send_raw is not None] == ["name"]

@@ -15,7 +15,7 @@ from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
 from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, Removal, WriteAnswer, WriteVerdict
-from tests.decide.builders import ITEM, after, board, changed, contact, item, record_draft, record_facts
+from tests.decide.builders import ITEM, after, board, changed, contact, item, record_draft, record_facts, taken
 from tests.decide.plan_builders import NOW, World
 
 ROLE, BOARD = "role_title", board()
@@ -31,7 +31,7 @@ def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -
 
 def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
     removal = Removal("It is gone.", act=act, **more)
-    plan = record_draft(removal=removal, sync_state={"remote_state": ARCHIVED})
+    plan = changed(record_draft(sync_state={"remote_state": ARCHIVED}), removal=removal)
     plan.question = ask(
         plan.record, ITEM, "It is gone.", [Option("delete_record", "It goes."), Option("unlink", "It stays.")], []
     )
@@ -93,8 +93,8 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
     assert creating_job(remade, remade.removal)["cause"] is Cause.PERSON
     deletes = written(removed(RemovedItemPolicy.DELETE))
     assert (deletes.deletes, deletes.values) == (True, {})
-    assert after(take_deletion_result, deletes, "").is_deleted
-    remaining = after(take_deletion_result, deletes, "Something needs it.")
+    assert taken(take_deletion_result, deletes, "").is_deleted
+    remaining = taken(take_deletion_result, deletes, "Something needs it.")
     assert remaining.question is not None
     assert (remaining.is_deleted, remaining.asks_about_removal) == (False, True)
     assert [option["choose"] for option in remaining.question.data["options"]] == ["unlink"]

@@ -52,6 +52,7 @@ from tests.decide.builders import (
     item,
     mapping,
     removing,
+    taken,
     wrote,
 )
 
@@ -203,7 +204,7 @@ def test_an_item_that_monday_does_not_show_is_looked_for_once_more_and_then_beli
 def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_us() -> None:
     call = removing("archive_item")
     plan = decide(deletion(state="archived", intents=(call,)))
-    assert (plan.new_state, after(take_lines_and_landed_intents, plan).landed_by_event) == ("archived", {call.pk})
+    assert (plan.new_state, taken(take_lines_and_landed_intents, plan).landed_by_event) == ("archived", {call.pk})
 
 
 def test_deciding_again_what_was_decided_says_nothing_new() -> None:
@@ -401,7 +402,7 @@ def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdic
 
 def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> None:
     facts = chosen("restore_record")
-    plan = after(ask_about_item, decide(facts), ARCHIVE, "Its number is taken.")
+    plan = taken(ask_about_item, decide(facts), ARCHIVE, "Its number is taken.")
     assert (plan.restores, plan.new_state) == (False, "asked")
     assert plan.question is not None
     assert plan.question.rejected == {"record": "Its number is taken."}
@@ -413,22 +414,22 @@ def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> 
 
 def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() -> None:
     for plan in (decide(chosen("restore_record")), decide(deletion(), ASK)):
-        locked = after(take_locked, plan, "", is_there=False)
+        locked = taken(take_locked, plan, "", is_there=False)
         assert (locked.restores, locked.new_state, locked.question, locked.approval) == (False, None, None, None)
 
 
 def test_a_restore_waits_where_the_board_was_paused_since() -> None:
-    plan = after(take_locked, decide(chosen("restore_record")), "Paused by Pat.", is_there=True)
+    plan = taken(take_locked, decide(chosen("restore_record")), "Paused by Pat.", is_there=True)
     assert (plan.restores, plan.ending.outcome, plan.ending.detail) == (False, Outcome.RELEASED, "Paused by Pat.")
     other = decide(deletion(), ASK)
-    assert after(take_locked, other, "Paused by Pat.", is_there=True).question == other.question
+    assert taken(take_locked, other, "Paused by Pat.", is_there=True).question == other.question
 
 
 @pytest.mark.parametrize(("state", "is_kept"), [("active", True), ("archived", False)])
 def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_kept: bool) -> None:
     facts = chosen("restore_record")
     shown = replace(facts.item, state=state) if facts.item else None
-    plan = after(end_restored, decide(changed(facts, item=shown)))
+    plan = taken(end_restored, decide(changed(facts, item=shown)))
     assert plan.item_to_keep == (ITEM if is_kept else "")
     lines = [(line.kind, line.actor) for line in plan.log]
     assert (plan.new_state, lines) == (TombstoneState.RESTORED, [("restored", "pat")])

@@ -16,13 +16,13 @@ from sync.operations.verification import differing_fields
 from sync.reconcile.conflict_reports import conflict_reports
 from sync.reconcile.facts import RecordFacts, RecordHistory
 from sync.reconcile.record_states import changed_records, complete_sync_state
-from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts
+from tests.decide.builders import IN_SYNC, ITEM, board, intent, item, mapping, record_facts, seen
 from tests.decide.plan_builders import NOW, World
 from tests.support.words import said
 
 ROLE = "role_title"
 CONFLICT = OpenConflict(uuid4(), ConflictKind.FIELDS, ITEM, (ROLE,))
-ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": {ROLE: [["Chair", "2026-11-19T00:00+00:00"]]}}
+ASKED = {"status": "conflict", "conflicts": {"fields": [ROLE]}, "seen": seen(("Chair", -129_600))}
 EVENT = WebhookEvent(pk=1, body={}, received_at=NOW)
 CHAIR = item(role_title="Chair")
 REFUSED = {ROLE: {"reason": "no", "local": {}, "column": ROLE, "version": 1}}
@@ -66,7 +66,7 @@ def changed(facts: RecordFacts, shown: Item, jobs: Collection[Any] = (), **world
         ("the sync state alone knows of a conflict", record(conflicts={"fields": [ROLE]}), item(), True),
         ("an error is noted", record(error_count=1), item(), True),
         ("it was gone", record(remote_state="archived"), item(), True),
-        ("something was seen long ago", record(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
+        ("something was seen long ago", record(seen=seen(("x", -200_000_000))), item(), False),
     ],
 )
 def test_a_settled_plan_is_empty(case: str, facts: RecordFacts, shown: Item, expected: bool) -> None:

@@ -178,7 +178,7 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     )
     assert pulls.fields["role_title"].write_raw == {"role_title": "Chair"}
     assert left_out_fields(pulls) == {"notes"}
-    written = record_draft({"role_title": "Chair"}, fields=pulls.fields, ending=SETTLED)
+    written = changed(record_draft({"role_title": "Chair"}), fields=pulls.fields, ending=SETTLED)
     assert after(leave_out_after_write, RECORDS, written, None).sync_state.left_out == FilterSide.RECORD
 
 
@@ -191,7 +191,7 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     ],
 )
 def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: bool) -> None:
-    plan = record_draft(left_out_after_pass=leaving, ending=SETTLED)
+    plan = changed(record_draft(), left_out_after_pass=leaving, ending=SETTLED)
     assert bool(after(leave_out_after_write, ITEMS, plan, written).left_out) is is_out, row
 
 
@@ -239,7 +239,7 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
-    plan = record_draft(shown=CHAIR, fields=plans, left_out_after_pass="It leaves.", ending=SETTLED)
+    plan = changed(record_draft(shown=CHAIR), fields=plans, left_out_after_pass="It leaves.", ending=SETTLED)
     blocked = plan.copied()
     blocked.fields["role_title"].block(BlockedCode.APPROVAL, "It waits.")
     assert not after(leave_out_after_write, ITEMS, blocked, None).left_out

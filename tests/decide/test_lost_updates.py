@@ -37,7 +37,8 @@ from tests.decide.builders import (
     facts,
     field_plan,
     item,
-    view,
+    seen,
+    taken,
     wrote,
 )
 from tests.decide.plan_builders import World
@@ -150,9 +151,9 @@ def test_two_lost_fields_are_two_values() -> None:
 
 
 def test_a_value_that_a_pass_saw_or_reported_is_not_lost_again() -> None:
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -58)]}) == []
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -400)]}) == ["Theirs"]
-    assert lost([HASTY], [FIRST_WRITE], seen={"role_title": [view("Theirs", -400, FIRST_WRITE.pk)]}) == []
+    assert lost([HASTY], [FIRST_WRITE], seen=seen(("Theirs", -58))) == []
+    assert lost([HASTY], [FIRST_WRITE], seen=seen(("Theirs", -400))) == ["Theirs"]
+    assert lost([HASTY], [FIRST_WRITE], seen=seen(losses=[("Theirs", -400, FIRST_WRITE.pk)])) == []
 
 
 def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
@@ -223,7 +224,7 @@ def test_a_replaced_write_has_landed(event: WebhookEvent, writes: list[Intent], 
     ],
 )
 def test_an_edit_that_seemed_no_landing(event: WebhookEvent, writes: list[Intent], expected: list[Any]) -> None:
-    assert lost([event], writes, seen={"role_title": [view("Old", -10)]}) == expected
+    assert lost([event], writes, seen=seen(("Old", -10))) == expected
 
 
 # --- which values are really gone, and how that is said -------------------------------------------------------------
@@ -250,7 +251,7 @@ DELETION = Removal("It was deleted.", act="delete_record")
 )
 def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: LostUpdate, is_lost: bool) -> None:
     record = contact(role_title=local)
-    plan = draft(record, item=item(record, role_title=remote), lost_updates=[update])
+    plan = changed(draft(record, item=item(record, role_title=remote)), lost_updates=[update])
     assert bool(after(confirm_losses, builders.board(), plan).lost_updates) is is_lost
 
 
@@ -303,7 +304,7 @@ def test_what_our_write_went_over_before_the_record_was_deleted(
     gone = deletion(role=cell, events=(HASTY,), history=builders.history(events=[HASTY], writes=[FIRST_WRITE]))
     world = World(context=builders.board(), deleted=[gone.facts], items={builders.ITEM: gone.item} if gone.item else {})
     [plan] = world.plan().deleted.values()
-    plan = after(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
+    plan = taken(take_lines_and_landed_intents, changed(plan, ending=Ending(outcome)))
     lines = [line for line in plan.log if line.kind == "overridden"]
     assert [line.values["before"] for line in lines] == expected
     assert not any(line.kind == "overwritten" for line in plan.lines_about_lost_values)
@@ -343,7 +344,7 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 NEWER = {"role_title": "Newer"}
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-OVERWRITTEN = draft(item=item(contact()), lost_updates=[lost_update()])
+OVERWRITTEN = changed(draft(item=item(contact())), lost_updates=[lost_update()])
 REPORT = after(confirm_losses, builders.board(), OVERWRITTEN, ["role_title"]).lost_updates
 
 

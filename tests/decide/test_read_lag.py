@@ -32,7 +32,7 @@ from tests.decide.builders import (
     history,
     item,
     roles,
-    view,
+    seen,
     wrote,
 )
 
@@ -98,7 +98,7 @@ def test_a_read_of_what_we_just_replaced_is_stale(writes: list[Intent], shown: s
     ("case", "more"),
     [
         ("it is agreed on since", {"agreed": "Old"}),
-        ("a pass saw it since", {"seen": {"role_title": [view("Old", -30)]}}),
+        ("a pass saw it since", {"seen": seen(("Old", -30))}),
         ("somebody is said to have put it back", {"events": [edit("Old", seconds=-30)]}),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_replaced_value_back_is_not_stale(case: str, more: dict[str, Any]) -> 
 
 def test_a_reported_loss_is_no_read() -> None:
     """A pass that reported the value read it in an event, so the item may show it because its replica lags behind."""
-    assert look("Old", writes=[wrote("Boss")], seen={"role_title": [view("Old", -30, uuid4())]})
+    assert look("Old", writes=[wrote("Boss")], seen=seen(losses=[("Old", -30, uuid4())]))
 
 
 @pytest.mark.parametrize(
@@ -185,15 +185,15 @@ def test_mondays_own_order_counts_where_its_clock_is_minutes_off(minutes: int, s
 
 @pytest.mark.parametrize("agreed", ["Boss", "New"])
 @pytest.mark.parametrize(
-    ("case", "seen", "stale"),
+    ("case", "views", "stale"),
     [
-        ("a pass saw the edit: this is an older replica", [view("New", -4)], True),
-        ("a pass saw it before", [view("Boss", -20)], True),
-        ("a pass saw this since", [view("New", -4), view("Boss", -3)], False),
+        ("a pass saw the edit: this is an older replica", seen(("New", -4)), True),
+        ("a pass saw it before", seen(("Boss", -20)), True),
+        ("a pass saw this since", seen(("New", -4), ("Boss", -3)), False),
     ],
 )
-def test_what_newer_reads_have_shown_is_not_stale(case: str, seen: list[Any], stale: bool, agreed: str) -> None:
-    assert bool(look("Boss", events=[LATER], agreed=agreed, seen={"role_title": seen})) is stale, case
+def test_what_newer_reads_have_shown_is_not_stale(case: str, views: Any, stale: bool, agreed: str) -> None:
+    assert bool(look("Boss", events=[LATER], agreed=agreed, seen=views)) is stale, case
 
 
 @pytest.mark.parametrize(("arrived", "agreed", "stale"), [(-5, "Boss", True), (-5, None, True), (-1, "Boss", False)])
@@ -201,9 +201,9 @@ def test_what_was_read_before_an_event_that_does_not_tell_what_it_replaced_is_st
     arrived: int, agreed: str | None, stale: bool
 ) -> None:
     """As in a conflict, where Monday's value is not the base. If the event comes late, reads count that came after."""
-    seen = [view("Theirs", -90_000 if stale else -10)]
     event = edit("New", "?", seconds=-5 if stale else -60, arrived=arrived)
-    assert bool(look("Theirs", events=[event], agreed=agreed, seen={"role_title": seen})) is stale
+    views = seen(("Theirs", -90_000 if stale else -10))
+    assert bool(look("Theirs", events=[event], agreed=agreed, seen=views)) is stale
 
 
 def test_what_can_t_be_read_is_not_stale() -> None:

@@ -11,7 +11,7 @@ from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.reconcile.changes import settle_fields
 from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan, WriteAnswer, WriteVerdict
-from tests.decide.builders import NOW, contact, draft
+from tests.decide.builders import NOW, changed, contact, draft
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
 TEXT = make_converter("text", ConverterOptions())
@@ -25,8 +25,9 @@ def item(value: str | None, *, known: bool = True) -> Item:
 def settled(action: Action, answer: Item | None = None, *, creates: bool = False, **values: Any) -> RecordPlan:
     remote = TEXT.cell_value(item("Chair").reading("role"))
     field = FieldPlan(MAPPING, TEXT, FieldDecision(action), {KEY: "Boss"}, **{"remote_raw": remote} | values)
-    ending = {"ending": SETTLED, "answer": WriteAnswer(WriteVerdict.DONE, item=answer)}
-    plan = draft(contact(role_title="Boss"), item=item("Chair"), creates=creates, fields={KEY: field}, **ending)
+    plan = changed(draft(contact(role_title="Boss"), item=item("Chair")), creates=creates, fields={KEY: field})
+    plan.ending = SETTLED
+    plan.answer = WriteAnswer(WriteVerdict.DONE, item=answer)
     settle_fields(plan, plan.record, NOW)
     return plan
 

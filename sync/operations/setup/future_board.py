@@ -5,10 +5,9 @@ every item. The records are copies without the items of a board that is left.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -18,19 +17,15 @@ from sync.choices import RemovedItemPolicy, TombstoneState
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
 from sync.models import BoardLink, SyncedModel, Tombstone
-from sync.monday.board_items import BoardColumn, Item
+from sync.monday.board_items import BoardColumn
 from sync.monday.columns import empty_reading
 from sync.monday.text_forms import match_key
 from sync.operations import preview
 from sync.operations.setup import board_setup, selection
 from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
-from sync.outbox.claim import Claim
-from sync.reconcile import pass_plan
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES
 
-# With a record's id after it, it stands for the item that will be created for the record.
-NEW_ITEM_PREFIX = "+"
 # Stands for the column of the NPD ID until the set-up has created it.
 NEW_NPD_ID_COLUMN = "+npd_id"
 
@@ -66,7 +61,7 @@ def planned_board(chosen: selection.ChosenBoard) -> BoardContext:
     return BoardContext(link, mappings, chosen.spec.model, lookups.load_settings())
 
 
-class SetupGatherer(preview.ListingGatherer):
+class SetupListing(preview.Listing):
     """Reads the listing of a chosen board, and NPD as it will be after the set-up.
 
     `earlier` are the records of boards that are set up before this one, as they will be then. What is stored about the
@@ -74,7 +69,11 @@ class SetupGatherer(preview.ListingGatherer):
     """
 
     def __init__(self, chosen: selection.ChosenBoard, earlier: Sequence[SyncedModel]) -> None:
-        super().__init__(planned_board(chosen))
+        board = planned_board(chosen)
+        types = {mapping.column_id: str(mapping.options.get("column_type")) for mapping in board.mappings}
+        types[board.link.npd_id_column] = "text"
+        new_columns = [column_id for column_id in types if column_id.startswith(selection.NEW_COLUMN)]
+        super().__init__(board, {column_id: empty_reading(column_id, types[column_id]) for column_id in new_columns})
         self.chosen = chosen
         self.is_other_board = chosen.choices.link is None
         stored = lookups.link_of(chosen.spec.entity_type)
@@ -95,38 +94,18 @@ class SetupGatherer(preview.ListingGatherer):
         # The records and items whose namesakes a person left for later.
         self.undecided_records = frozenset[UUID]()
         self.undecided_items = frozenset[str]()
-        types = {mapping.column_id: str(mapping.options.get("column_type")) for mapping in self.board.mappings}
-        types[self.board.link.npd_id_column] = "text"
-        self._new_cells = {
-            column_id: empty_reading(column_id, column_type)
-            for column_id, column_type in types.items()
-            if column_id.startswith(selection.NEW_COLUMN)
-        }
 
     def read(self, progress: Callable[[int], None] = lambda number: None) -> None:
         """List the items of a board that is there. Raises MondayError."""
         if self.board.link.board_id:
             super().read(progress)
 
-    def listed_columns(self) -> Sequence[str]:
-        return [column for column in self.board.columns if column not in self._new_cells]
-
-    def complete_item(self, item: Item) -> Item:
-        return replace(item, values={**item.values, **self._new_cells}) if self._new_cells else item
-
-    def read_unlisted(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        return super().read_unlisted(board, [key for key in ids if not key.startswith(NEW_ITEM_PREFIX)])
-
     def records_without_item(self) -> set[UUID]:
         if not self.left_board:
             return super().records_without_item() - self.linked.keys()
         return set(self.board.model.objects.values_list("pk", flat=True)) - self.linked.keys()
 
-    def read_claims(
-        self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
-    ) -> PassFacts:
-        """Read what NPD knows about the claims, as it will be after the set-up."""
-        facts = super().read_claims(board, claims, planned)
+    def claims_as_planned(self, facts: PassFacts) -> PassFacts:
         facts = replace(facts, records=tuple(map(self._after_set_up, facts.records)))
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
@@ -136,13 +115,6 @@ class SetupGatherer(preview.ListingGatherer):
                 if earlier := self._earlier_records(by_pk):
                     setattr(record.record, relation.name, earlier[0])
         return replace(facts, related_boards=self._related_boards)
-
-    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
-        """Gather as in a pass, but raise MondayError instead of returning it in the facts."""
-        facts = super().gather(facts, plan)
-        if facts.error is not None:
-            raise facts.error
-        return facts
 
     def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
         """Return the facts about a record as the set-up leaves them."""
@@ -166,8 +138,11 @@ class SetupGatherer(preview.ListingGatherer):
         # The columns were just read, and those that will be created don't exist yet.
         return board, InspectedColumns()
 
-    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
-        facts = super().read_about_items(facts, plan)
+    def items_as_planned(self, facts: PassFacts) -> PassFacts:
+        """Return the gathered facts as the set-up leaves them. Raises MondayError if they could not be gathered."""
+        if facts.error is not None:
+            raise facts.error
+        facts = super().items_as_planned(facts)
         related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}

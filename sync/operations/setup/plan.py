@@ -196,7 +196,7 @@ def plan_board(
 
     `earlier` are such records of the boards before this one. Raises MondayError.
     """
-    listing = future_board.SetupGatherer(chosen, earlier)
+    listing = future_board.SetupListing(chosen, earlier)
     board = listing.board
     spec = chosen.spec
     plan = SetupBoardPlan(
@@ -250,7 +250,7 @@ def _cut_relations(chosen: selection.ChosenBoard) -> list[tuple[str, str]]:
     return cut
 
 
-def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupGatherer, items: Iterable[Item]) -> None:
+def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupListing, items: Iterable[Item]) -> None:
     """Plan that nothing new is created if one of these items can't be recognized."""
     match = listing.board.match_mapping
     chosen = plan.chosen
@@ -263,7 +263,7 @@ def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupGatherer, ite
 
 
 def _with_namesakes(
-    plan: SetupBoardPlan, listing: future_board.SetupGatherer, ids: Sequence[UUID], item_ids: Sequence[str]
+    plan: SetupBoardPlan, listing: future_board.SetupListing, ids: Sequence[UUID], item_ids: Sequence[str]
 ) -> list[preview.PlannedPass]:
     """Plan the passes. Where a new item or record would have a namesake, plan again by what a person chose for them."""
     records = [Claim(record_id, None, []) for record_id in ids]
@@ -322,7 +322,7 @@ def _record_plans(planned_passes: Iterable[preview.PlannedPass]) -> dict[UUID, p
 
 
 def _namesakes(
-    plan: SetupBoardPlan, listing: future_board.SetupGatherer, planned_passes: Sequence[preview.PlannedPass]
+    plan: SetupBoardPlan, listing: future_board.SetupListing, planned_passes: Sequence[preview.PlannedPass]
 ) -> list[Namesake]:
     """Return the pairs of a record and an item of its name that aren't linked, and of which one would be made anew.
 
@@ -389,7 +389,7 @@ def _is_left_out(item_plan: pass_plan.ItemPlan) -> bool:
 
 
 def _note_outcome(
-    plan: SetupBoardPlan, listing: future_board.SetupGatherer, planned_passes: Sequence[preview.PlannedPass]
+    plan: SetupBoardPlan, listing: future_board.SetupListing, planned_passes: Sequence[preview.PlannedPass]
 ) -> list[SyncedModel]:
     """Note what the set-up has to check and what it makes nothing new for; return the records as it leaves them."""
     records = []
@@ -397,7 +397,7 @@ def _note_outcome(
     for record_plan in record_plans.values():
         record = listing.as_planned(record_plan.record)
         if record_plan.is_open and record_plan.creates:
-            record = with_item(record, f"{future_board.NEW_ITEM_PREFIX}{record.pk}")
+            record = with_item(record, f"{preview.NEW_ITEM_PREFIX}{record.pk}")
         records.append(record)
     unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
     plan.unplanned_records = sorted(unplanned & {str(key) for key in record_plans})
@@ -419,7 +419,7 @@ def _note_outcome(
 
 
 def _note_missing(
-    plan: SetupBoardPlan, listing: future_board.SetupGatherer, planned_passes: Sequence[preview.PlannedPass]
+    plan: SetupBoardPlan, listing: future_board.SetupListing, planned_passes: Sequence[preview.PlannedPass]
 ) -> None:
     """Note the related records that items name and NPD lacks."""
     relations = {mapping.key: registry.target_of(relation) for mapping, relation in listing.board.relations}

@@ -1,8 +1,8 @@
 """Reads the facts of a pass; it writes nothing.
 
 First `Gatherer.read_claims` reads what NPD knows about the claimed records (record_facts.py). Then `Gatherer.gather`
-reads the items of those that no rule has ended, in one call, and the records that these items name. This module makes
-all of the pass's read calls to Monday. The other modules query NPD; their number of queries doesn't grow with the
+reads the items of those that no rule has ended, in one call, and the records that these items name. Its `Reader`
+makes all of the pass's read calls to Monday. The other modules query NPD; their number of queries doesn't grow with the
 number of records.
 """
 
@@ -50,12 +50,135 @@ MAX_PAGES = 20
 NO_ITEM = "1"
 
 
-class Gatherer:
-    """Reads the facts of one pass and counts its calls to Monday, which comparison.py and setup/plan.py replace."""
+class Reader:
+    """Reads items and columns from Monday, and counts its calls; for whole boards, a listing does so."""
 
     def __init__(self) -> None:
         self.calls = 0
-        self.read_request_id = ""  # of the call that read the items
+        self.request_id = ""  # of the call that read the items
+
+    def find_items(
+        self,
+        board: BoardContext,
+        item_ids: Sequence[str],
+        npd_ids: Sequence[str],
+        texts: Sequence[str],
+        names: Collection[str] = (),
+    ) -> BatchItems:
+        """Read all items that a pass needs: in one call, plus one for each further page of matches.
+
+        Monday's search ignores case, but not what else a match key ignores, so unmatched items, and the items read by
+        id, are compared by match key here. Names (by their match keys) are looked up among unmatched items only.
+        """
+        searches = {"by_npd_id": ColumnSearch(board.link.npd_id_column, "text", npd_ids)}
+        if match := board.match_mapping:
+            searches["by_match"] = ColumnSearch(match.column_id, board.converter(match).column_type, texts)
+        keys = {match_key(text) for text in texts}
+        size = len(item_ids) + len(npd_ids)
+        unmatched_ids = item_facts.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(item_ids), 0)]
+        room = ITEMS_PER_READ - len(item_ids) - len(unmatched_ids)
+        namesakes = item_facts.items_with_names(board, names, room)
+        all_ids = list(dict.fromkeys(map(str, (*item_ids, *unmatched_ids, *namesakes))))
+        ids = all_ids[:ITEMS_PER_READ]
+        self.calls += 1
+        with meter_board_calls(board.link, size):
+            result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
+        self.request_id = result.request_id
+        matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
+        for search, first in result.cursors.items():
+            cursor: str | None = first
+            page: Sequence[Item] = matches[search]
+            progress = PageProgress()
+            for _ in range(MAX_PAGES):
+                if cursor is None:
+                    break
+                progress.note([item.id for item in page], cursor)
+                self.calls += 1
+                with meter_board_calls(board.link, 0):
+                    page, cursor = connector().read_page(cursor, board.columns, board.types)
+                matches[search] += page
+        # Rarely more than a call takes, because a pass has no more records than that.
+        linked = result.linked | self.items_by_id(board, all_ids[ITEMS_PER_READ:])
+        items = BatchItems(linked=linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
+        matched = {item.id for item in items.by_match}
+        active = [item for item in linked.values() if field_values.is_active_on(board, item)]
+        same_key = [item for item in active if field_values.match_key_of_item(board, item) in keys]
+        same_key = [item for item in same_key if item.id not in matched]
+        same_name = [item for item in active if match_key(item.name) in names]
+        return replace(items, by_match=[*items.by_match, *same_key], by_name=same_name)
+
+    def items_by_id(
+        self, board: BoardContext, ids: Sequence[str], naming: Collection[our_writes.EmptiedCell] = ()
+    ) -> dict[str, Item]:
+        """Return the items with these ids, in any state, which the cells `naming` name; raise MondayError."""
+        items_by_id: dict[str, Item] = {}
+        for start in range(0, len(ids), ITEMS_PER_READ):
+            batch = ids[start : start + ITEMS_PER_READ]
+            self.calls += 1
+            with meter_board_calls(board.link, len(batch)):
+                items = connector().read_items(batch, board.columns, board.types)
+            items_by_id |= {item.id: item for item in items}
+        return items_by_id
+
+    def related_items(self, entity_type: str, ids: Sequence[str], naming: Sequence[str]) -> Mapping[str, Item] | None:
+        """Return these items of another board, which the items `naming` name; None if that board doesn't answer."""
+        link = link_of(entity_type)
+        items: dict[str, Item] = {}
+        for start in range(0, len(ids), ITEMS_PER_READ):
+            batch = ids[start : start + ITEMS_PER_READ]
+            if link is None or not link.board_id:
+                return None
+            self.calls += 1
+            try:
+                with meter_board_calls(link, len(batch)):
+                    items |= connector().read_batch(link.board_id, batch, {}, [link.npd_id_column]).linked
+            except MondayError as error:
+                if error.scope is not Scope.BOARD:
+                    raise
+                return None
+        return items
+
+    def inspect_columns(
+        self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
+    ) -> tuple[BoardContext, board_columns.InspectedColumns]:
+        """Return the board with its columns' present problems; without a suspect field, healed ones need no read."""
+        link = board.link
+        mappings = [copy(mapping) for mapping in board.mappings]
+        columns = None
+        for mapping in mappings:
+            if mapping.key in healed:
+                mapping.problem = mapping.problem_code = ""
+        if suspect or not healed:
+            self.calls += 1
+            columns = board_columns.read_board(link)
+        if columns is not None:
+            for mapping in mappings:
+                code, problem = board_columns.column_problem(link, mapping, columns)
+                mapping.problem = problem or ""
+                mapping.problem_code = code or ""
+            link = copy(link)
+            link.npd_id_problem = board_columns.npd_id_problem(link, columns)
+        hidden = [mapping for mapping in mappings if mapping.key in suspect and not mapping.problem]
+        for mapping in hidden:
+            mapping.problem = board_columns.hidden_problem(link, mapping)
+            mapping.problem_code = choices.ColumnProblem.HIDDEN
+        inspected = board_columns.InspectedColumns(columns, tuple(mapping.key for mapping in hidden), tuple(healed))
+        return replace(board, link=link, mappings=mappings), inspected
+
+    def claims_as_planned(self, facts: PassFacts) -> PassFacts:
+        """Return what NPD knows about the claims; the plan of a set-up changes it."""
+        return facts
+
+    def items_as_planned(self, facts: PassFacts) -> PassFacts:
+        """Return the gathered facts; the plan of a whole board puts its records in."""
+        return facts
+
+
+class Gatherer:
+    """Reads the facts of one pass: what NPD knows here, and Monday's items and columns by its reader."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
         # Requests for approval that earlier passes of a dry run would have stored.
         self.planned_requests: Sequence[ApprovalRequest] = ()
 
@@ -63,7 +186,7 @@ class Gatherer:
         self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> PassFacts:
         """Read what NPD knows about the claims; `planned` as `read_facts` takes it."""
-        return read_facts(board, claims, planned)
+        return self.reader.claims_as_planned(read_facts(board, claims, planned))
 
     def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
         """Return the facts with the items of everything that is open in the plan, and with what these items name.
@@ -72,21 +195,21 @@ class Gatherer:
         """
         try:
             facts = self.read_items(facts, plan)
-            return self.read_about_items(facts, plan)
+            facts = self.read_about_items(facts, plan)
         except MondayError as error:
             facts = replace(facts, error=error)
             if error.scope is Scope.COLUMN:
                 # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
-                    board, columns = self.inspect_columns(facts.board, (), ())
+                    board, columns = self.reader.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
                         facts = replace(facts, board=board, items=BatchItems(), columns=columns)
-            return facts
+        return self.reader.items_as_planned(facts)
 
     def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
         try:
-            self.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
+            self.reader.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
         except MondayError as error:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
@@ -112,7 +235,7 @@ class Gatherer:
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in without_item]
         names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
-        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
+        items = self.reader.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
         # What is on another board by now, such as the one that was left, is nobody's item here.
         elsewhere = {key for key, item in items.linked.items() if item.board_id not in (None, board.link.board_id)}
         unlinked = {key: former for key, former in unlinked.items() if former.item_id not in elsewhere}
@@ -120,7 +243,7 @@ class Gatherer:
         suspect, healed = column_findings(board, [*items.linked.values(), *items.by_npd_id, *items.by_match])
         if not (suspect or healed):
             return facts
-        board, columns = self.inspect_columns(board, suspect, healed)
+        board, columns = self.reader.inspect_columns(board, suspect, healed)
         return replace(facts, board=board, columns=columns)
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
@@ -176,7 +299,7 @@ class Gatherer:
             bases = [record.sync_state.base.get(mapping.key) for record in facts.records]
             in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
             named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
-            related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
+            related = self.reader.related_items(target_of(relation).entity_type(), named, list(crowded))
             for item_id in named if related is not None else ():
                 item = related.get(item_id) if related else None
                 state = item.state if item else "not shown to NPD Sync"
@@ -186,85 +309,6 @@ class Gatherer:
                     hidden[item_id] = "" if is_left_out else f"{title} is {state}, so people don't see it"
         return replace(facts, board=replace(board, hidden_items=hidden)) if hidden else facts
 
-    def related_items(self, entity_type: str, ids: Sequence[str], naming: Sequence[str]) -> Mapping[str, Item] | None:
-        """Return these items of another board, which the items `naming` name; None if that board doesn't answer."""
-        link = link_of(entity_type)
-        items: dict[str, Item] = {}
-        for start in range(0, len(ids), ITEMS_PER_READ):
-            batch = ids[start : start + ITEMS_PER_READ]
-            if link is None or not link.board_id:
-                return None
-            self.calls += 1
-            try:
-                with meter_board_calls(link, len(batch)):
-                    items |= connector().read_batch(link.board_id, batch, {}, [link.npd_id_column]).linked
-            except MondayError as error:
-                if error.scope is not Scope.BOARD:
-                    raise
-                return None
-        return items
-
-    def find_items(
-        self,
-        board: BoardContext,
-        item_ids: Sequence[str],
-        npd_ids: Sequence[str],
-        texts: Sequence[str],
-        names: Collection[str] = (),
-    ) -> BatchItems:
-        """Read all items that a pass needs: in one call, plus one for each further page of matches.
-
-        Monday's search ignores case, but not what else a match key ignores, so unmatched items, and the items read by
-        id, are compared by match key here. Names (by their match keys) are looked up among unmatched items only.
-        """
-        searches = {"by_npd_id": ColumnSearch(board.link.npd_id_column, "text", npd_ids)}
-        if match := board.match_mapping:
-            searches["by_match"] = ColumnSearch(match.column_id, board.converter(match).column_type, texts)
-        keys = {match_key(text) for text in texts}
-        size = len(item_ids) + len(npd_ids)
-        unmatched_ids = item_facts.items_with_keys(board, keys)[: max(ITEMS_PER_READ - len(item_ids), 0)]
-        room = ITEMS_PER_READ - len(item_ids) - len(unmatched_ids)
-        namesakes = item_facts.items_with_names(board, names, room)
-        all_ids = list(dict.fromkeys(map(str, (*item_ids, *unmatched_ids, *namesakes))))
-        ids = all_ids[:ITEMS_PER_READ]
-        self.calls += 1
-        with meter_board_calls(board.link, size):
-            result = connector().read_batch(board.link.board_id, ids, searches, board.columns, board.types)
-        self.read_request_id = result.request_id
-        matches = {"by_npd_id": list(result.by_npd_id), "by_match": list(result.by_match)}
-        for search, first in result.cursors.items():
-            cursor: str | None = first
-            page: Sequence[Item] = matches[search]
-            progress = PageProgress()
-            for _ in range(MAX_PAGES):
-                if cursor is None:
-                    break
-                progress.note([item.id for item in page], cursor)
-                self.calls += 1
-                with meter_board_calls(board.link, 0):
-                    page, cursor = connector().read_page(cursor, board.columns, board.types)
-                matches[search] += page
-        # Rarely more than a call takes, because a pass has no more records than that.
-        linked = result.linked | self.items_by_id(board, all_ids[ITEMS_PER_READ:])
-        items = BatchItems(linked=linked, by_npd_id=matches["by_npd_id"], by_match=matches["by_match"])
-        matched = {item.id for item in items.by_match}
-        active = [item for item in linked.values() if field_values.is_active_on(board, item)]
-        same_key = [item for item in active if field_values.match_key_of_item(board, item) in keys]
-        same_key = [item for item in same_key if item.id not in matched]
-        same_name = [item for item in active if match_key(item.name) in names]
-        return replace(items, by_match=[*items.by_match, *same_key], by_name=same_name)
-
-    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
-        """Return the items with these ids, in any state; raise MondayError if Monday can't be read."""
-        items_by_id: dict[str, Item] = {}
-        for start in range(0, len(ids), ITEMS_PER_READ):
-            batch = ids[start : start + ITEMS_PER_READ]
-            self.calls += 1
-            with meter_board_calls(board.link, len(batch)):
-                items = connector().read_items(batch, board.columns, board.types)
-            items_by_id |= {item.id: item for item in items}
-        return items_by_id
-
     def items_off_board(self, board: BoardContext, emptied: Sequence[our_writes.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
@@ -272,7 +316,7 @@ class Gatherer:
         states = SyncMetadata.objects.filter(remote_id__in=list(expected))
         removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
         removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
-        items = self.items_by_id(board, sorted(expected.keys() - removed))
+        items = self.reader.items_by_id(board, sorted(expected.keys() - removed), emptied)
         for item_id, entity_type in expected.items():
             item = items.get(item_id)
             link = link_of(entity_type)
@@ -289,35 +333,8 @@ class Gatherer:
         items = item_facts.unmatched_facts(facts)
         originals = {item.original_item_id for item in items if item.original_item_id}
         unread = sorted(originals - facts.items.linked.keys())
-        items_by_id = {**facts.items.linked, **self.items_by_id(facts.board, unread)}
+        items_by_id = {**facts.items.linked, **self.reader.items_by_id(facts.board, unread)}
         return with_originals(facts, items, items_by_id)
-
-    def inspect_columns(
-        self, board: BoardContext, suspect: Collection[str], healed: Collection[str]
-    ) -> tuple[BoardContext, board_columns.InspectedColumns]:
-        """Return the board with its columns' present problems; without a suspect field, healed ones need no read."""
-        link = board.link
-        mappings = [copy(mapping) for mapping in board.mappings]
-        columns = None
-        for mapping in mappings:
-            if mapping.key in healed:
-                mapping.problem = mapping.problem_code = ""
-        if suspect or not healed:
-            self.calls += 1
-            columns = board_columns.read_board(link)
-        if columns is not None:
-            for mapping in mappings:
-                code, problem = board_columns.column_problem(link, mapping, columns)
-                mapping.problem = problem or ""
-                mapping.problem_code = code or ""
-            link = copy(link)
-            link.npd_id_problem = board_columns.npd_id_problem(link, columns)
-        hidden = [mapping for mapping in mappings if mapping.key in suspect and not mapping.problem]
-        for mapping in hidden:
-            mapping.problem = board_columns.hidden_problem(link, mapping)
-            mapping.problem_code = choices.ColumnProblem.HIDDEN
-        inspected = board_columns.InspectedColumns(columns, tuple(mapping.key for mapping in hidden), tuple(healed))
-        return replace(board, link=link, mappings=mappings), inspected
 
 
 def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Item] | None:
@@ -366,7 +383,7 @@ def read_created_items(board: BoardContext, since: datetime) -> CreatedItems | N
         created = board_events.created_items(rows, changes.user_id or board.settings.token_user)
         owned = board.model.objects.filter(monday_id__in=created).values_list("monday_id", flat=True)
         unowned = sorted(set(created).difference(map(str, owned)))
-        items = Gatherer().items_by_id(board, unowned)
+        items = Reader().items_by_id(board, unowned)
     except MondayError as error:
         log.warning("created items not asked for", board=link.entity_type, reason=error.sentence)
         return None
