@@ -109,11 +109,11 @@ def plan_changes(facts: PassFacts, plan: pass_plan.Plan) -> Iterator[PlannedChan
         record = item_plan.record
         if item_id in answered:
             continue
-        if item_plan.act in pass_plan.ASSIGNING and record is not None:
+        if item_plan.assigns and record is not None:
             yield PlannedChange(kind, entity_type, str(record), record.pk, item_id, reason=item_plan.sentence)
             continue
         reason = item_plan.ending.detail
-        if item_plan.act in pass_plan.DUPLICATES:
+        if item_plan.is_duplicate:
             kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
             reason = Message("is_second_item_of", record=str(record))
         name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"

@@ -409,7 +409,7 @@ def _note_outcome(
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:
         item_id = item_plan.facts.item_id
-        asks = item_plan.candidates or item_plan.act in pass_plan.DUPLICATES
+        asks = item_plan.candidates or item_plan.is_duplicate
         if asks or plan.chosen.choices.creates_records:
             plan.items_to_check[item_id] = listing.items[item_id].name[:200]
         if item_plan.act == CREATE_RECORD and item_plan.record is not None:

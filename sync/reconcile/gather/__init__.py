@@ -257,7 +257,7 @@ class Gatherer:
         not_resting = [record for record in with_items if not our_writes.is_resting(board, record)]
         linked_plans = [entry for entry in plan.open_records if entry.record.monday_id]
         with_own_item = [entry.compared_with(linked.get(str(entry.record.monday_id))) for entry in linked_plans]
-        removed = [entry for entry in with_own_item if removed_items.removed_state(board, entry)]
+        removed = {entry: state for entry in with_own_item if (state := removed_items.removed_state(board, entry))}
         deleted = [entry.compared_with(linked.get(entry.item_id)) for entry in plan.open_deleted]
         facts = replace(
             facts,

@@ -38,7 +38,6 @@ from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import answered_values
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.missing.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
@@ -265,7 +264,7 @@ def store_approvals(
     removed = {pk: record_plan.removal for pk, record_plan in plan.records.items() if record_plan.removal}
     rejected = [pk for pk in removed if facts.removed_item_facts[pk].is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, removal in removed.items() if removal.approval == released]
+    reopened = [pk for pk, removal in removed.items() if removal.keeps_record]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     rejected_deletions = deletions.filter(entity_id__in=rejected)
@@ -277,8 +276,9 @@ def store_approvals(
         # Those that a person decided meanwhile are left to the next pass.
         undecided = {request.state for request, _ in pairs}
         _end_requests(requests.filter(pk__in=[request.pk for request, _ in pairs]), state, undecided)
+    new_deletions = [record_plan.approval for record_plan in plan.records.values() if record_plan.approval]
     waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
-    ApprovalRequest.objects.bulk_create([*new_deletion_requests(plan), *waiting])
+    ApprovalRequest.objects.bulk_create([*new_deletions, *waiting])
 
 
 def count_read_lags(link: BoardLink, lags: Sequence[float]) -> None:
