@@ -37,18 +37,6 @@ RECORD_KEY = "record"
 # The key of `SyncConflict.about` with who wrote Monday's values.
 EDITORS = "editors"
 
-# The answers to the question about a record after its item, or the record itself, was deleted.
-DELETE_ANSWERS = (
-    *(acts.CREATE_ITEM, acts.RESTORE_RECORD, acts.DELETE_RECORD, acts.ARCHIVE_ITEM, acts.DELETE_ITEM, acts.UNLINK),
-)
-
-# The answers to “who is this?”; the first ones may be chosen for several conflicts at once.
-BULK_IDENTITY_ANSWERS = (acts.ARCHIVE_COPY, acts.SAME_NAME, acts.NEW_ITEM, acts.LINK, acts.NEW_RECORD, acts.LEAVE_ALONE)
-IDENTITY_ANSWERS = (*BULK_IDENTITY_ANSWERS, acts.MERGE_RECORDS, acts.TWO_RECORDS)
-
-# The answers that the item's own pass carries out, because they need the item as it is then.
-ITEM_ANSWERS = (acts.NEW_RECORD, acts.ARCHIVE_COPY)
-
 
 @dataclass(frozen=True)
 class FieldSelection:

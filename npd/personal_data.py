@@ -26,14 +26,14 @@ from import_export.tmp_storages import CacheStorage
 
 from sync import models, registry
 from sync.boards import availability
-from sync.choices import TombstoneReason, TombstoneState
+from sync.choices import TombstoneReason
 from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout
 from sync.limits import connector
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
-from sync.monday.item_documents import prepare_delete
+from sync.monday.item_documents import prepare_removal
 from sync.outbox.claim import acquire
 from sync.records.authors import MAX_NAME_LENGTH
 from sync.words.message import JSONWithMessages, Message, MessageField
@@ -59,7 +59,7 @@ ERASED_REASON = Message("person_erased")
 KEPT: dict[type[Model], dict[str, Any]] = {
     models.Tombstone: {
         "data": {},
-        "state": TombstoneState.NOTHING_LEFT,
+        "state": TombstoneReason.ERASED.state,
         "reason_code": TombstoneReason.ERASED,
         "settled_at": SyncNow(),
         "note": Message("because_erased"),
@@ -197,7 +197,7 @@ def _delete_items(link: models.BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link.entity_type, urgent=True)
     if not board.is_available:
         raise NotPossible(f"Monday can't be called: {board.detail} {ITEM_STAYS}", code="board_unavailable")
-    request = prepare_delete({f"e{number}": item_id for number, item_id in enumerate(item_ids)}, [])
+    request = prepare_removal("delete", {f"e{number}": item_id for number, item_id in enumerate(item_ids)})
     try:
         for outcome in connector(urgent=True).write(request, uuid.uuid4().hex).by_alias.values():
             # An item that is gone already needs no deletion.

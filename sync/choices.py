@@ -275,6 +275,17 @@ class TombstoneReason(models.TextChoices):
     QUESTION_EDITED = "question_edited"
     QUESTION_RESTORED = "question_restored"
 
+    @property
+    def state(self) -> TombstoneState:
+        """The item's state for this reason; for REMOVED_BEFORE that of ARCHIVED or DELETED holds instead."""
+        reason = TombstoneReason
+        if self in (reason.QUESTION, reason.QUESTION_EDITED, reason.QUESTION_RESTORED):
+            return TombstoneState.ASKED
+        if self in (reason.SYNC_OFF, reason.LEFT_OUT, reason.ONE_WAY, reason.MOVED, reason.REMOVAL_REJECTED):
+            return TombstoneState.KEPT
+        # The others are called like their states, or nothing is left to do.
+        return TombstoneState(self) if self.value in TombstoneState.values else TombstoneState.NOTHING_LEFT
+
 
 class UnmatchedReason(models.TextChoices):
     """Why an item has no record, with its name in lists; reasons that a person can end come first."""
@@ -336,3 +347,4 @@ class ApprovalState(models.TextChoices):
     RELEASED = "released", "Not needed any more"
     DONE = "done", "Done"
     KEPT = "kept", "Rejected, left as it is"
+    REFILLED = "refilled", "Filled in again"  # a cell that nobody emptied; nobody had to decide

@@ -31,7 +31,7 @@ from sync.admin.confirmed_action import Question, Report
 from sync.attention import Entry, Kind
 from sync.boards.availability import wait_sentence
 from sync.kernel import as_uuid, humanize
-from sync.kernel.acts import ACTS, MAX_PER_REQUEST, Act, ActionError
+from sync.kernel.acts import ACTS, MAX_PER_REQUEST, Act, ActionError, answers_to
 from sync.models import FieldMapping
 
 LONGEST_VALUE = 80
@@ -385,8 +385,10 @@ def _sides_shown(shown: Mapping[str, Any], entry: Entry, field: str) -> Sides:
     return case_screen.sides_seen(values.get(field) if isinstance(values, dict) else None)
 
 
-@home_acts.does(Kind.CONFLICT, *reports.DELETE_ANSWERS, question=_question)
-@home_acts.does(Kind.DUPLICATE, *reports.BULK_IDENTITY_ANSWERS, question=_question)
+@home_acts.does(Kind.CONFLICT, *answers_to(reports.ConflictKind.DELETE), question=_question)
+@home_acts.does(
+    Kind.DUPLICATE, *(code for code in answers_to(reports.ConflictKind.IDENTITY) if ACTS[code].many), question=_question
+)
 def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     """Choose an option of conflicts about whole records. It has no undo, because `resolve_all` offers none."""
     # The act always asks, and the form of its question has the conflicts as it showed them.

@@ -18,10 +18,11 @@ from rest_framework.routers import SimpleRouter
 
 from conflicts.models import BEING_APPLIED, CUSTOM, OPEN_FIRST, SELECTABLE, ResolutionType, SyncConflict
 from conflicts.pages import case, resolution
-from conflicts.reports import DELETE_ANSWERS, IDENTITY_ANSWERS, ConflictKind, FieldSelection
+from conflicts.reports import ConflictKind, FieldSelection
 from sync.api.api_base import ApiView, MayChange, ModelPermissions
 from sync.api.errors import ErrorSerializer, error_body
 from sync.clock import sync_now
+from sync.kernel.acts import answers_to
 
 
 class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
@@ -82,7 +83,9 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
 class SelectionSerializer(serializers.Serializer[Any]):
     """One field's choice, npd, base, monday or custom; under `record` one of the options."""
 
-    choose = serializers.ChoiceField(choices=[*SELECTABLE, *DELETE_ANSWERS, *IDENTITY_ANSWERS])
+    choose = serializers.ChoiceField(
+        choices=[*SELECTABLE, *answers_to(ConflictKind.DELETE), *answers_to(ConflictKind.IDENTITY)]
+    )
     value = serializers.CharField(
         required=False,
         allow_null=True,

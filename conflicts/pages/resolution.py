@@ -14,7 +14,7 @@ from conflicts import models
 from conflicts.lifecycle import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
 from conflicts.pages.case import RecordContext
-from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, ConflictKind, FieldSelection, Option
+from conflicts.reports import RECORD_KEY, ConflictKind, FieldSelection, Option
 from sync import permissions, registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
@@ -271,7 +271,7 @@ def resolve(
                 values = {**conflict.values(key), "choose": selection.choose, "result": effect.value}
                 history.log("chosen", conflict, key, values, actor=authors.full_name(by), changes=effect.what_changes)
         store_resolution(conflict, resolution_type, chosen, history, by=by)
-        if conflict.is_about_record and option.choose in ITEM_ANSWERS:
+        if conflict.is_about_record and ACTS[option.choose].waits_for_item:
             item_ids = [conflict.monday_item_id]
             enqueue_unmatched(conflict.entity_type, item_ids, cause=Cause.PERSON, priority=Priority.PERSON)
         authors.log_model_action(by, SyncConflict, history.text, key=conflict.pk, name=context.name)

@@ -298,6 +298,7 @@ _BADGES = {
     ApprovalState.RELEASED: ("off", "check"),
     ApprovalState.DONE: ("ok", "check_circle"),
     ApprovalState.KEPT: ("ok", "shield"),
+    ApprovalState.REFILLED: ("ok", "shield"),
 }
 
 
@@ -319,7 +320,7 @@ class ApprovalAdmin(home_acts.EntriesMixin, admin_base.RecordLinkMixin, admin_ba
         rows: models.QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
         if not self.is_list(request) or any("state" in name for name in request.GET):
             return rows
-        return rows.exclude(state__in=(ApprovalState.DONE, ApprovalState.KEPT), decided_at=None)
+        return rows.exclude(state__in=(ApprovalState.DONE, ApprovalState.REFILLED), decided_at=None)
 
     state_badge = admin_base.badge_column("state", "State", _BADGES)
     change = admin_base.plain_column("What would happen", lambda row: row.get_kind_display(), "kind")

@@ -337,7 +337,7 @@ class ApprovalViewSet(api_base.ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRe
 
     # Cells that were filled in again without a question only count towards the limit.
     queryset = (
-        ApprovalRequest.objects.exclude(state=choices.ApprovalState.KEPT, decided_at=None)
+        ApprovalRequest.objects.exclude(state=choices.ApprovalState.REFILLED)
         .select_related("decided_by")
         .order_by("-id")
     )

@@ -75,6 +75,9 @@ class Act:
     # list ask for the right to change it.
     record_right: str = ""
     key: str = ""  # its shortcut on Home's rows
+    answers: str = ""  # the kind of question about a whole record that it answers (`ConflictKind`): delete or identity
+    links: bool = False  # as an answer it gives the record the item
+    waits_for_item: bool = False  # the item's own pass carries the answer out, because it needs the item as it is then
 
     @property
     def button(self) -> str:
@@ -85,8 +88,8 @@ class Act:
         return bool(user.has_perms(self.rights))
 
 
-# The acts that answer a question about a whole record. A board's policies, the API, stored choices and Home name them
-# by these codes, too.
+# The acts that answer a question about a whole record (`Act.answers`), and CREATE_RECORD. A board's policies, the API,
+# stored choices and Home name them by these codes, too.
 CREATE_ITEM = "create_item"
 RESTORE_RECORD = "restore_record"
 DELETE_RECORD = "delete_record"
@@ -162,30 +165,31 @@ _ACTS = (
         "Creates a new item on Monday with NPD's values. If somebody restores the old item later, Home lists it as a "
         "possible duplicate.",
         "Create {items} again on Monday", "{items} will be created again.", asks=True,
-        way_back="To go back, archive the new items on the board."),
+        way_back="To go back, archive the new items on the board.", answers="delete"),
     Act(RESTORE_RECORD, "Restore",
         "Restores it in NPD with its id and the values that it had when it was deleted. If its item is still on the "
         "board, both are linked again; if not, a new item is created.",
         "Restore {records} in NPD", "{records} will be restored in NPD.", asks=True,
-        way_back="To go back, delete the records again."),
+        way_back="To go back, delete the records again.", answers="delete"),
     Act(DELETE_RECORD, "Delete", "Deletes the record in NPD, with its latest edits. Nothing changes on Monday.",
         "Delete {records} in NPD", "Deleted in NPD: {records}.", asks=True,
         deletes=True, way_back="To go back, restore them from “Deleted records”, within 30 days.",
-        record_right="delete"),
+        record_right="delete", answers="delete"),
     Act(ARCHIVE_ITEM, "Archive item", "Archives the item on Monday.",
         "Archive {items} on Monday", "{items} will be archived on Monday.",
         asks=True, deletes=True, way_back="To go back, restore the items from Monday's archive.",
-        record_right="delete"),
+        record_right="delete", answers="delete"),
     Act(DELETE_ITEM, "Delete item", "Deletes the item on Monday.",
         "Delete {items} on Monday", "{items} will be deleted on Monday.",
         asks=True, deletes=True,
         way_back="To go back, restore the items from Monday's recycle bin, within 30 days.",
-        record_right="delete"),
+        record_right="delete", answers="delete"),
     Act(UNLINK, "Unlink from Monday",
         "Both sides keep their values and aren't synced any more. If the item is on the board, its NPD ID is cleared; "
         f"it becomes no other record by itself. {_CONFLICTS_CLOSE}",
         "Unlink {records} from Monday", "{records} will be unlinked.", asks=True,
-        way_back="To go back, choose “Link again” here or on a record's page, or “Undo” in the activity."),
+        way_back="To go back, choose “Link again” here or on a record's page, or “Undo” in the activity.",
+        answers="delete"),
     # Values that differ, that Monday rejected, and of edits on Monday that were lost.
     Act("keep_npd", "Use NPD", "Writes NPD's value to Monday. Monday's value is overwritten.",
         "Use NPD in {number}", "Resolved with NPD's values: {number}.", MAX_PER_REQUEST, asks_about_several=True,
@@ -212,31 +216,40 @@ _ACTS = (
         "Consider {items} again", "{items} will be checked again.", asks=True, rights=("sync.delete_ignoreditem",)),
     Act(LINK, "Link to", "Links the item with a record in NPD. From then on, both are synced.",
         "Link {records}", "{records} will be linked.", MAX_PER_REQUEST, asks=True,
-        way_back="To go back, press “Unlink from Monday…” on a record's page.", record_right="change", key="1"),
+        way_back="To go back, press “Unlink from Monday…” on a record's page.", record_right="change", key="1",
+        answers="identity", links=True),
     Act(ARCHIVE_COPY, "Archive the copy",
         "Archives the item on Monday, unless it is edited before. What was written into it alone stays in Monday's "
         "archive.",
         "Archive all copies", "{items} will be archived.", MAX_PER_REQUEST, asks=True, deletes=True,
-        way_back="To go back, restore the items from Monday's archive.", record_right="delete"),
+        way_back="To go back, restore the items from Monday's archive.", record_right="delete",
+        answers="identity", waits_for_item=True),
     Act(MERGE_RECORDS, "They are the same", "Deletes one of two records in NPD, and keeps one item.",
-        deletes=True, asks=True, record_right="delete"),
-    Act(TWO_RECORDS, "They are two", "Both records stay, and you are not asked again."),
+        deletes=True, asks=True, record_right="delete", answers="identity"),
+    Act(TWO_RECORDS, "They are two", "Both records stay, and you are not asked again.", answers="identity"),
     Act(NEW_RECORD, "It is somebody else: create a new record", "Creates a record in NPD, linked with the item.",
         "Create records from {items}", "{items} will become records.", MAX_PER_REQUEST, asks=True,
-        way_back="To go back, delete the new records.", record_right="add", key="3"),
+        way_back="To go back, delete the new records.", record_right="add", key="3",
+        answers="identity", waits_for_item=True),
     Act(SAME_NAME, "It is the same",
         "Links the record with the item of its name; what differs is synced field by field.",
         "Link {records} with the items of their names", "{records} will be linked with the items of their names.",
-        asks=True, way_back="To go back, press “Unlink from Monday…” on a record's page."),
+        asks=True, way_back="To go back, press “Unlink from Monday…” on a record's page.",
+        answers="identity", links=True),
     Act(NEW_ITEM, "None of them: create a new item", "Creates an item on Monday; those that were found stay.",
         "Create new items for {records}", "New items will be created for {records}.", MAX_PER_REQUEST, asks=True,
-        way_back="To go back, archive the new items on the board.", key="3"),
+        way_back="To go back, archive the new items on the board.", key="3", answers="identity"),
     Act(LEAVE_ALONE, "Leave the item alone", "The item stays on the board and is not synced.",
         "Leave {items} alone", "{items} will be left alone.", MAX_PER_REQUEST, asks=True,
-        way_back="To go back, delete it under “Ignored items”."),
+        way_back="To go back, delete it under “Ignored items”.", answers="identity"),
 )  # fmt: skip
 
 ACTS: Mapping[str, Act] = {act.code: act for act in _ACTS}
+
+
+def answers_to(question: str) -> list[str]:
+    """Return the codes of the acts that answer this kind of question about a whole record."""
+    return [act.code for act in _ACTS if act.answers == question]
 
 
 # The words of both answers to bulk deletions, by what would be lost: the label for several, what Home says then, and

@@ -1010,6 +1010,7 @@ class Migration(migrations.Migration):
                             ("released", "Not needed any more"),
                             ("done", "Done"),
                             ("kept", "Rejected, left as it is"),
+                            ("refilled", "Filled in again"),
                         ],
                         max_length=20,
                     ),

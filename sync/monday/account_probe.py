@@ -193,10 +193,10 @@ class AccountProbe:
         return self.write(item_documents.prepare_changes(self.board_id, changes, self.column_ids, self.types))
 
     def archive(self, item: Item) -> None:
-        _item(self.write(item_documents.prepare_archive({ALIAS: item.id}, [])))
+        _item(self.write(item_documents.prepare_removal("archive", {ALIAS: item.id})))
 
     def delete(self, item: Item) -> Item | MondayError:
-        return self.write(item_documents.prepare_delete({ALIAS: item.id}, []))
+        return self.write(item_documents.prepare_removal("delete", {ALIAS: item.id}))
 
     def read(self, item_id: str) -> Item | None:
         return next(iter(self.connector.read_items([item_id], self.column_ids, self.types)), None)

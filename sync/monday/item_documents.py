@@ -403,20 +403,15 @@ def prepare_creates(  # noqa: PLR0913 - the parts of a mutation
     return _write_request("create_item", by_alias, shared, column_ids, types)
 
 
-def prepare_archive(
-    item_ids: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
+def prepare_removal(
+    verb: str, item_ids: Mapping[str, str], column_ids: Sequence[str] = (), types: Collection[str] = ()
 ) -> board_items.WriteRequest:
-    """Return the write that archives items, given by alias; its answer has each item's new `state`."""
-    by_alias = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in item_ids.items()}
-    return _write_request("archive_item", by_alias, {}, column_ids, types)
+    """Return the write that archives or deletes items, given by alias; its answer has each item's new `state`.
 
-
-def prepare_delete(
-    item_ids: Mapping[str, str], column_ids: Sequence[str], types: Collection[str] = ()
-) -> board_items.WriteRequest:
-    """Return the write that deletes items, given by alias; a person can restore them on Monday for 30 days."""
+    A person can restore deleted items on Monday for 30 days.
+    """
     by_alias = {alias: {"item_id": _Variable("item", "ID!", item_id)} for alias, item_id in item_ids.items()}
-    return _write_request("delete_item", by_alias, {}, column_ids, types)
+    return _write_request(f"{verb}_item", by_alias, {}, column_ids, types)
 
 
 def _board_arguments(board_id: str, *, create_labels: bool) -> dict[str, _Variable]:

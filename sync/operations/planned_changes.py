@@ -16,7 +16,7 @@ from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.answers import answered_items
 from sync.reconcile.missing.removed_items import by_whom
-from sync.words.message import Message
+from sync.words.message import Message, sentences
 
 
 class ChangeKind(models.TextChoices):
@@ -35,6 +35,7 @@ class ChangeKind(models.TextChoices):
     UNLINK = "unlink", "to unlink"
     UNPLANNED = "unplanned", "items that become no record until somebody says so"
     HELD = "held", "that get no item"
+    REMOVED = "removed", "whose item is gone"
     BLOCKED = "blocked", "blocked"
     WAITING = "waiting", "items to check again later"
     UNREADABLE = "unreadable", "items for which Monday answers an error"
@@ -108,11 +109,11 @@ def plan_changes(facts: PassFacts, plan: pass_plan.Plan) -> Iterator[PlannedChan
         record = item_plan.record
         if item_id in answered:
             continue
-        if item_plan.act in pass_plan.ASSIGNING and record is not None:
+        if item_plan.assigns and record is not None:
             yield PlannedChange(kind, entity_type, str(record), record.pk, item_id, reason=item_plan.sentence)
             continue
         reason = item_plan.ending.detail
-        if item_plan.act in pass_plan.DUPLICATES:
+        if item_plan.is_duplicate:
             kind = ChangeKind.ARCHIVE if item_plan.is_ours else kind
             reason = Message("is_second_item_of", record=str(record))
         name = item_plan.facts.item.name if item_plan.facts.item else f"item {item_id}"
@@ -160,12 +161,23 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
     elif not changes and plan.ending.is_behind_another:
         # The first of several records with one key gets an item, which the others find: a person is asked.
         yield _record_change(plan, ChangeKind.ASK, reason=plan.reason)
+    elif not changes and plan.removal and plan.outcome is pass_plan.Outcome.DEFERRED:
+        yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
     elif not changes and plan.ending.is_held:
         yield _record_change(plan, ChangeKind.HELD, reason=plan.reason)
     elif not changes and plan.left_out:
         yield _record_change(plan, ChangeKind.FILTERED, reason=plan.left_out)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+
+
+def _decided_later(board: field_values.BoardContext, removal: pass_plan.Removal) -> str:
+    """Return what was done with an item, and who decides about its record after the quiet time."""
+    is_asked = board.link.removed_item_policy == choices.RemovedItemPolicy.ASK
+    after = humanize.time_span(board.settings.removed_item_quiet_seconds)
+    return sentences(
+        removal.sentence, Message("asked_after_quiet_time" if is_asked else "set_after_quiet_time", after=after)
+    )
 
 
 def _record_change(

@@ -30,8 +30,6 @@ from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer, Reader
 from sync.reconcile.missing.answers import answered_items
-from sync.reconcile.missing.deleted_records import new_item_removal_requests
-from sync.reconcile.missing.removed_items import new_deletion_requests
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
@@ -127,7 +125,7 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
     planned_pass = decide_pass(board, claims, gatherer)
     # The records that the pass would link or create, as it would leave them.
     plans = planned_pass.plan.records
-    created = [item.record for item in planned_pass.plan.items if item.act in pass_plan.ASSIGNING and item.record]
+    created = [item.record for item in planned_pass.plan.items if item.assigns and item.record]
     records = {record.pk: record for record in created if record.pk not in plans}
     linked = [record_plan for record_plan in plans.values() if record_plan.ending == pass_plan.LINKED]
     records |= {record_plan.id: record_plan.linked_record for record_plan in linked}
@@ -138,8 +136,8 @@ def plan_pass_with_following(board: BoardContext, claims: Sequence[Claim], gathe
         planned_pass = replace(planned_pass, following=following, unread_reason=reason)
     for plan in [each.plan for each in (planned_pass, planned_pass.following) if each is not None]:
         clears = new_clear_requests(plan, choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-        removals = new_item_removal_requests(plan.deleted.values())
-        gatherer.planned_requests = [*gatherer.planned_requests, *removals, *new_deletion_requests(plan), *clears]
+        removals = [each.approval for each in (*plan.deleted.values(), *plan.records.values()) if each.approval]
+        gatherer.planned_requests = [*gatherer.planned_requests, *removals, *clears]
     return planned_pass
 
 
@@ -184,7 +182,7 @@ def cost_of(planned_pass: PlannedPass, number: int, read_before: int = 0) -> int
     writes = [*filter(None, item_writes(planned_pass.facts.board, plan))]
     removals = {deleted.act for deleted in plan.deleted.values()} - {""}
     # One call clears the NPD IDs of all duplicates, another archives all copies.
-    duplicate_acts = {item.act for item in plan.items}.intersection(pass_plan.DUPLICATES)
+    duplicate_acts = {item.act for item in plan.items if item.is_duplicate}
     # The pass after such an answer reads, and writes. The other kinds of answers change nothing on Monday.
     answers = {ACT_KINDS.get(answer.act) for answer in plan.applied_answers} - {None}
     calls = planned_pass.calls + reads + batches * len([*writes, *removals]) + len(duplicate_acts) + 2 * len(answers)

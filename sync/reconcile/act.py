@@ -62,7 +62,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
         for deleted, removal in removals.items():
             deleted_records.take_removal_answer(board, deleted, removal.answer)
     # Stored before their writes are sent, so that they count even after a crash.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.KEPT))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.REFILLED))
     # The records' values are sent, and their items created.
     changes, creates = item_writes(board, plan)
     executor.send(CallKind.CHANGE, changes)
@@ -75,7 +75,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
-    planned = [item for item in plan.items if item.act in pass_plan.DUPLICATES]
+    planned = [item for item in plan.items if item.is_duplicate]
     clearings = {
         item: Write(item.original_record.pk, item.item.id, {board.link.npd_id_column: None})
         for item in planned
@@ -592,9 +592,8 @@ def request_of(board: BoardContext, kind: CallKind, writes: Sequence[Write]) -> 
     link = board.link
     by_alias = {alias_of(number): write for number, write in enumerate(writes)}
     if kind in (CallKind.ARCHIVE, CallKind.DELETE):
-        is_delete = kind is CallKind.DELETE
-        prepare = item_documents.prepare_delete if is_delete else item_documents.prepare_archive
-        return prepare({alias: write.item_id for alias, write in by_alias.items()}, board.columns, board.types)
+        item_ids = {alias: write.item_id for alias, write in by_alias.items()}
+        return item_documents.prepare_removal(kind, item_ids, board.columns, board.types)
     labels = any(write.creates_labels for write in writes)
     parts = [board_items.ItemWrite(alias, write.values, write.item_id) for alias, write in by_alias.items()]
     if kind is CallKind.CREATE:

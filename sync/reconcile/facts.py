@@ -328,6 +328,7 @@ class DeletedFacts(RecordFacts):
 class RemovedItemFacts:
     """What is known about the removal of a record's item, and about the record's deletion that may follow."""
 
+    state: str  # how the item is gone: archived, deleted, moved or missing
     actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
     removed_at: datetime | None = None  # Monday's time, if a webhook came
     is_deletion_rejected: bool = False  # a person rejected the record's deletion since

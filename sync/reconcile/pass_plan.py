@@ -337,6 +337,7 @@ class EntityPlan:
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
     answer: WriteAnswer = NOTHING_SENT  # Monday's
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
+    approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
     doubts: Doubts = field(default_factory=Doubts)
     lost_updates: list[LostUpdate] = field(default_factory=list)  # people's values that our writes overwrote
@@ -390,19 +391,29 @@ class EntityPlan:
         return reports.ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
 
     def approval_request(
-        self, kind: choices.ApprovalKind, state: choices.ApprovalState, label: Message, values: Mapping[str, Any]
+        self, kind: choices.ApprovalKind, label: Message, values: Mapping[str, Any], key: str = ""
     ) -> ApprovalRequest:
-        """Return the request to store for a removal: counted as done, or waiting."""
+        """Return a request to delete it or its item, or to empty the field `key`."""
         return ApprovalRequest(
             entity_type=self.record.entity_type(),
             entity_id=self.id,
             remote_id=self.item_id or self.record.monday_id or "",
             kind=kind,
-            key="",
+            key=key,
             label=label,
             values=dict(values),
-            state=state,
+            state=choices.ApprovalState.PENDING,
         )
+
+    def may_remove(
+        self, verdicts: Mapping[tuple[UUID, str], tuple[bool, choices.ApprovalState | None]], request: ApprovalRequest
+    ) -> bool:
+        """Return whether the verdict lets the removal go now; keep the request if it wasn't counted yet."""
+        may_go, state = verdicts[self.id, ""]
+        if state is not None:
+            request.state = state
+            self.approval = request
+        return may_go
 
     def copied(self) -> Self:
         """Return a plan with the same content, to go on with; this one stays as it is."""
@@ -466,9 +477,11 @@ class Removal:
 
     sentence: str  # what happened to the item, and what was edited
     edits: tuple[reports.FieldConflict, ...] = ()  # those since both sides agreed
-    act: str = ""  # the code of an act (sync/kernel/acts.py); empty while it waits, or a person is asked
+    # The code of an act (sync/kernel/acts.py). Empty while it waits (the plan is deferred), a person is asked (the plan
+    # has a question), or the deletion needs an approval (the plan's reason says so).
+    act: str = ""
     is_chosen: bool = False  # by a person, in the record's conflict or on its page; else by the board's policy
-    approval: choices.ApprovalState | None = None  # of the request to approve the deletion: done, pending or released
+    keeps_record: bool = False  # it was decided otherwise, so that an open request to delete the record ends
     result: str = ""  # what was done, as a sentence
 
 
@@ -602,6 +615,7 @@ class RecordPlan(EntityPlan):
         self.unlink_reason = why
         if self.act != acts.UNLINK:
             self.removal = None
+            self.approval = None
         if self.outcome in (Outcome.SETTLED, Outcome.DEFERRED):
             self.end_settled("")
 
@@ -615,7 +629,6 @@ class DeletedPlan(EntityPlan):
     reason_code: str = ""  # of the tombstone; empty if it stays
     act: str = ""  # the code of the act about the item, by the board's policy or as a person chose
     edits: tuple[reports.FieldConflict, ...] = ()  # on Monday, since both sides agreed
-    approval: choices.ApprovalState | None = None  # of the request to approve the act: done or pending
 
     @property
     def restores(self) -> bool:
@@ -664,10 +677,6 @@ class IdentityAnswer:
 # bears the NPD ID of a linked record, and loses it.
 CLEAR_NPD_ID = "clear_npd_id"
 
-# The acts that assign the item to a record, and those that are calls to Monday.
-ASSIGNING = (acts.LINK, acts.CREATE_RECORD)
-DUPLICATES = (CLEAR_NPD_ID, acts.ARCHIVE_COPY)
-
 
 @dataclass(eq=False)
 class ItemPlan:
@@ -675,7 +684,7 @@ class ItemPlan:
 
     facts: ItemFacts
     ending: Ending = SETTLED  # how its job ends
-    act: str = ""  # one of ASSIGNING or DUPLICATES
+    act: str = ""  # one that `assigns` it to a record, or one about a duplicate; empty if it stays as it is
     record: SyncedModel | None = None  # as it will be: the record that gets or has it, or that it is a duplicate of
     candidates: tuple[SyncedModel, ...] = ()  # the records of which a person is newly asked whether it is theirs
     question: reports.ConflictReport | None = None  # about it; of a duplicate, once the call is made
@@ -694,6 +703,16 @@ class ItemPlan:
     @property
     def outcome(self) -> Outcome:
         return self.ending.outcome
+
+    @property
+    def assigns(self) -> bool:
+        """Whether a record gets it."""
+        return self.act in (acts.LINK, acts.CREATE_RECORD)
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether it is a linked record's second item, about which calls are made."""
+        return self.act in (CLEAR_NPD_ID, acts.ARCHIVE_COPY)
 
     @property
     def item(self) -> board_items.Item:

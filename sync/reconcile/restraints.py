@@ -193,7 +193,7 @@ def _unreported_verdicts(
         else:
             is_over_limit = approvals.is_over_limit(choices.ApprovalKind.CLEAR_NPD, refilled | facts.unreported)
             must_wait = is_over_limit or not is_refill
-        state = choices.ApprovalState.KEPT if is_refill else choices.ApprovalState.DONE
+        state = choices.ApprovalState.REFILLED if is_refill else choices.ApprovalState.DONE
         verdicts[act] = (not must_wait, choices.ApprovalState.PENDING if must_wait else state)
     return verdicts
 
@@ -229,16 +229,7 @@ def _clear_request(
     mapping = field_plan.mapping
     displayed = field_plan.converter.display(value)
     values = {"record": str(plan.record), "label": mapping.label, "value": displayed}
-    return ApprovalRequest(
-        entity_type=plan.record.entity_type(),
-        entity_id=plan.id,
-        remote_id=plan.item_id,
-        kind=kind,
-        key=mapping.key,
-        label=Message("approval_of_value", **values),
-        values=values,
-        state=choices.ApprovalState.PENDING,
-    )
+    return plan.approval_request(kind, Message("approval_of_value", **values), values, mapping.key)
 
 
 def _sides_of_clear(clear: ApprovalRequest) -> tuple[Message, Message]:

@@ -48,9 +48,7 @@ SMALL_BOARD = 50
 _DONE_UNASKED_WITHIN_HOUR = models.Q(state=ApprovalState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
 # What was carried out counts for an hour, because the rest of a mass deletion may follow; what was rejected or has lost
 # its cause doesn't, because nobody wants it any more.
-_COUNTED = models.Q(state=ApprovalState.DONE, at__gt=SyncNow() - HOUR)
-# Cells that nobody emptied, and that were filled in again.
-_COUNTED |= models.Q(state=ApprovalState.KEPT, decided_at=None, at__gt=SyncNow() - HOUR)
+_COUNTED = models.Q(state__in=(ApprovalState.DONE, ApprovalState.REFILLED), at__gt=SyncNow() - HOUR)
 _COUNTED |= models.Q(state__in=(ApprovalState.PENDING, ApprovalState.APPROVED))
 
 

@@ -351,6 +351,8 @@ TEMPLATES: Mapping[str, str] = {
     "fields_unreadable": "These fields can't be read on Monday and may have edits: {fields}.",
     "nothing_sent": "Nothing was sent.",
     "nothing_changed_or_sent": "Nothing was changed in NPD, and nothing is sent.",
+    "asked_after_quiet_time": "After {after} you are asked what happens to the record, unless the item is back.",
+    "set_after_quiet_time": "After {after} the board's setting applies, unless the item is back.",
     "asked_about_removal": "You are asked what happens to the record.",
     "deletion_needs_approval": "So many records would be deleted at once that this waits for approval on Home.",
     "deletion_not_approved": "Deleting this record was not approved.",

@@ -51,7 +51,7 @@ def test_who_may_not_change_the_record_undoes_nothing(pull: ActivityLine) -> Non
 def test_an_approval_is_decided_once(api: APIClient, act: str, state: str) -> None:
     approval = states.approval(Contact.objects.create(name="Ann"), "clear_monday", key="phone")
     unasked = states.approval(Contact.objects.create(name="Bea"), "clear_npd", key="phone")
-    ApprovalRequest.objects.filter(pk=unasked.pk).update(state="kept")
+    ApprovalRequest.objects.filter(pk=unasked.pk).update(state="refilled")
     assert [entry["id"] for entry in results(api, APPROVALS)] == [approval.pk]
     answer = api.post(f"{APPROVALS}{approval.pk}/{act}")
     assert (answer.status_code, answer.json()["state"], answer.json()["decided_by"]) == (200, state, "ada")

@@ -53,7 +53,8 @@ def test_the_executor_names_them_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["send = metered_client.connector().write", "items.prepare_delete([], [])", "from x import prepare_delete"]
+    "line",
+    ["send = metered_client.connector().write", "items.prepare_changes([], [])", "from x import prepare_removal"],
 )
 def test_a_new_one_would_be_caught(line: str) -> None:
     assert list(named(ast.parse(line)))

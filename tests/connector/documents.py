@@ -58,8 +58,8 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "create", sent(item_documents.prepare_creates("7", None, creates, COLUMNS))
     yield "create in a group", sent(item_documents.prepare_creates("7", "topics", creates, COLUMNS))
     leaving = {"a0": "1", "a1": "2"}
-    yield "archive", sent(item_documents.prepare_archive(leaving, COLUMNS, TYPED))
-    yield "delete", sent(item_documents.prepare_delete(leaving, COLUMNS))
+    yield "archive", sent(item_documents.prepare_removal("archive", leaving, COLUMNS, TYPED))
+    yield "delete", sent(item_documents.prepare_removal("delete", leaving, COLUMNS))
     yield "read boards", Document(board_items.READ_BOARDS, {"ids": ["7", "8"]})
     yield "create board", Document(board_items.CREATE_BOARD, {"title": "Contacts"})
     yield "create group", Document(board_items.CREATE_GROUP, {"board": "7", "title": "Contacts"})

@@ -14,15 +14,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from conflicts.reports import (
-    DELETE_ANSWERS,
-    IDENTITY_ANSWERS,
-    KIND_UNDO,
-    RECORD_KEY,
-    ConflictKind,
-    FieldSelection,
-    OpenConflict,
-)
+from conflicts.reports import KIND_UNDO, RECORD_KEY, ConflictKind, FieldSelection, OpenConflict
 from npd.models import Contact
 from sync.choices import (
     ApprovalKind,
@@ -35,6 +27,7 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.fields.field_values import BoardContext, field_of
+from sync.kernel.acts import answers_to
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
@@ -215,7 +208,7 @@ def any_conflicts(
         conflicts.append(conflict if draw.maybe(70) else replace(conflict, resolutions={}))
     if draw.maybe(4 if state == "active" else 40):
         shown = {"role_title": (here["role_title"], there["role_title"])} if draw.maybe(50) else {}
-        selection = FieldSelection(draw.choice(DELETE_ANSWERS), seen=shown)
+        selection = FieldSelection(draw.choice(answers_to("delete")), seen=shown)
         answer = {RECORD_KEY: selection} if draw.maybe(80) else {}
         conflicts.append(
             OpenConflict(UUID(int=draw.getrandbits(64)), ConflictKind.DELETE, item_id, tuple(shown), answer)
@@ -342,7 +335,7 @@ def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
 def any_answer(draw: Draw, facts: RecordFacts, ids: Sequence[UUID], items: Sequence[str]) -> OpenConflict:
     others = [str(key) for key in ids if key != facts.id] or [str(UUID(int=9))]
     other, item_id = draw.choice(others), draw.choice([*items, "99"])
-    act = draw.choice([*IDENTITY_ANSWERS, "merge_records"])
+    act = draw.choice([*answers_to("identity"), "merge_records"])
     named = {"link": draw.choice([item_id, other]), "same_name": item_id, "merge_records": other}
     selection = {RECORD_KEY: FieldSelection(act, named.get(act))} if draw.maybe(85) else {}
     # The record that merging deletes: its own, or the other one.

@@ -33,6 +33,7 @@ from sync.monday.board_events import LOG_PREFIX, EventKind, ItemEvent
 from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
+from sync.reconcile.missing.removed_items import removed_state
 from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
@@ -416,7 +417,7 @@ def removal(
     shown = differs.pop("item") if "item" in differs else shown
     of_record = {name: differs.pop(name) for name in ("conflicts", "intents", "claim") if name in differs}
     plan = RecordPlan(facts(record, sync_state=sync_state, **of_record), shown)
-    return Removal(plan, RemovedItemFacts(**differs))
+    return Removal(plan, RemovedItemFacts(removed_state(board(), plan), **differs))
 
 
 def approval_facts(

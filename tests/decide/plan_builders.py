@@ -90,7 +90,7 @@ class World:
             for facts in self.records
             if facts.record.monday_id
         ]
-        gone = [plan.id for plan in linked if removed_state(self.context, plan)]
+        gone = {plan.id: state for plan in linked if (state := removed_state(self.context, plan))}
         items_of_deleted = {facts.id: self.items.get(facts.tombstone.monday_id or "") for facts in self.deleted}
         npd_ids = {key: item_npd_id(self.context, item) for key, item in items_of_deleted.items()}
         return PassFacts(
@@ -105,7 +105,7 @@ class World:
             items=self._batch_items(),
             unlinked=self.unlinked,
             **self._identity(),
-            removed_item_facts={key: RemovedItemFacts(**self.removals.get(key, {})) for key in gone},
+            removed_item_facts={key: RemovedItemFacts(gone[key], **self.removals.get(key, {})) for key in gone},
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
             item_events={facts.id: facts.history.events for facts in self.records},

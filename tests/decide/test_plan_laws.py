@@ -23,7 +23,7 @@ from sync.monday.board_items import Item, Reading
 from sync.monday.conversion import UnknownValue
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, is_create
-from sync.reconcile.pass_plan import ASSIGNING, FieldPlan, Outcome, Plan, RecordPlan
+from sync.reconcile.pass_plan import FieldPlan, Outcome, Plan, RecordPlan
 from sync.reconcile.record_states import changed_records
 from tests.decide import builders
 from tests.decide.any_world import Drawn, any_world, removals, worlds
@@ -70,7 +70,7 @@ def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, pla
     staying = {key: entry.record for key, entry in plan.records.items() if key not in merged}
     given_to: set[Any] = {(record.monday_id, key) for key, record in staying.items() if record.monday_id}
     new = [(entry.link_to, key) for key, entry in plan.records.items() if entry.link_to]
-    new += [(entry.facts.item_id, entry.record.pk) for entry in plan.items if entry.act in ASSIGNING and entry.record]
+    new += [(entry.facts.item_id, entry.record.pk) for entry in plan.items if entry.assigns and entry.record]
     given_to |= {(reply.item_id, reply.record_id) for reply in answers if not reply.merged_id}
     assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
     assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]

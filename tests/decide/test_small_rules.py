@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sync.choices import ApprovalState, Cause, ColumnProblem, RemovedItemPolicy
+from sync.choices import Cause, ColumnProblem, RemovedItemPolicy
 from sync.fields.field_values import BoardContext
 from sync.models import Intent
 from sync.monday.board_items import Item, Reading
@@ -82,7 +82,7 @@ def test_a_persons_wish_to_unlink_goes_over_the_boards_policy(act: RemovedItemPo
     record_plan = RecordPlan(
         settled(payload={UNLINK_KEY: "Mary"}),
         ending=Ending(Outcome.SETTLED),
-        removal=Removal("It was deleted.", act=act, approval=ApprovalState.DONE),
+        removal=Removal("It was deleted.", act=act),
     )
     [plan] = after(apply_unlinks, None, Plan({record_plan.id: record_plan})).records.values()
     assert (plan.removal, plan.unlink_reason) == (None, "Mary unlinked it")

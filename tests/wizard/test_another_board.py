@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
+import pghistory
 import pytest
 from django.urls import reverse
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -15,7 +16,7 @@ from sync import attention
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.db import run_sql
-from sync.models import BoardLink, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.models import ActivityLine, BoardLink, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.operations.setup.plan import SetupBoardPlan
 from sync.operations.sweep import sweep_board, sweep_due_boards
 from sync.outbox import enqueue_unmatched
@@ -84,6 +85,32 @@ def test_a_duplicated_board_is_linked_by_npd_id_and_the_first_one_stays(wizard: 
     assert items_of(wizard, first) == before
     hooks = wizard.monday.control("webhooks", "GET")["webhooks"]
     assert {hook["board_id"] for hook in hooks} == {copy}
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_value_that_the_new_board_lacks_is_sent_by_who_started_the_set_up(wizard: Wizard, is_edited: bool) -> None:
+    first = first_board(wizard, "Ann")
+    copy = duplicated(wizard, first)
+    [item] = items_of(wizard, copy)
+    wizard.monday.act("edit", item_id=item, column_id="job", value="")
+    with pghistory.context(cause="import"):
+        ann = Contact.objects.get()
+        ann.role_title = "Chair"
+        ann.save()
+    wizard.settle()
+    wizard.planned(copy, first_match="npd_wins")
+    wizard.start()
+    if is_edited:
+        with pghistory.context(cause="api"):
+            ann.refresh_from_db()
+            ann.role_title = "Duke"
+            ann.save()
+    wizard.work()
+    wizard.settle()
+    [sent] = items_of(wizard, copy).values()
+    assert sent["values"]["job"] == ann.role_title
+    line = ActivityLine.objects.filter(kind="push", key="role_title").latest("id")
+    assert line.actor == ("api" if is_edited else wizard.person.get_username())
 
 
 def test_an_item_with_the_npd_id_is_linked_before_one_that_only_has_the_same_email(wizard: Wizard) -> None:
@@ -293,6 +320,20 @@ def test_a_namesake_is_asked_about_though_nothing_new_is_created(
     wizard.apply()
     wizard.settle()
     assert (Contact.objects.count(), len(items_of(wizard, board))) == made
+
+
+@pytest.mark.parametrize(
+    ("policy", "what"), [("ask", "After 10 minutes you are asked"), ("unlink", "After 10 minutes the board's setting")]
+)
+def test_the_plan_says_that_a_record_whose_item_was_archived_is_decided_about(
+    wizard: Wizard, policy: str, what: str
+) -> None:
+    first = first_board(wizard, "Ann", "Bob")
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy=policy)
+    wizard.monday.act("archive", item_id=linked()["Ann"])
+    wizard.planned(first)
+    assert wizard.plan_shown() == {"removed": 1}
+    assert what in wizard.get("plan/")
 
 
 def test_new_ones_are_created_though_nobody_is_recognized_if_that_is_chosen_in_the_plan(wizard: Wizard) -> None:

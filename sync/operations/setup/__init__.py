@@ -8,8 +8,8 @@ It is stored on its board's row and carried out by a worker; each step is safe t
 3. Then it enqueues the items that the plan found. Ordinary passes do the rest.
 
 `BoardLink.setup` holds `state`, `by`, `started`, the `choices` (see `Choices`), what a worker needs of the plan
-(PLANNED, see `SetupBoardPlan`), and its figures in words as `planned`; `made_board` once a worker has created the
-board; in the end `done`; and `problems`, also those that stopped or delayed it.
+(PLANNED, see `SetupBoardPlan`), its `figures` as `planned`; `made_board` once a worker has created the board; in the
+end `done`; and `problems`, also those that stopped or delayed it.
 """
 
 from collections.abc import Collection, Sequence
@@ -66,7 +66,8 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = chosen.choices.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
-            sentences = [f"Set-up started: {board_plan.figures}.", *chosen.filter_lines]
+            figures = ", ".join(f"{label}: {number:,}" for label, number in board_plan.figures)
+            sentences = [f"Set-up started: {figures or 'nothing to link or create'}.", *chosen.filter_lines]
             if chosen.mapping_changes:
                 sentences.append(f"Mapping: {'; '.join(chosen.mapping_changes)}.")
             if chosen.choices.creates_anyway:

@@ -75,6 +75,7 @@ ROWS: dict[str, dict[ChangeKind, str]] = {
     "asked": {
         ChangeKind.CONFLICT: "records with a conflict to resolve",
         ChangeKind.ASK: "records or items that need your choice",
+        ChangeKind.REMOVED: "records whose item is gone",
         ChangeKind.UNPLANNED: "items that become no record until you say so",
         ChangeKind.BLOCKED: "records synced without their blocked fields",
         ChangeKind.FAILED: "records that can't be synced",
@@ -169,6 +170,10 @@ class SetupBoardPlan(preview.BoardPlan):
     def shown_namesakes(self) -> Sequence[Namesake]:
         return self.namesakes[:NAMESAKES_SHOWN]
 
+    @property
+    def may_link_namesakes(self) -> bool:
+        return any(not namesake.linked for namesake in self.namesakes)
+
     def row(self, kind: str) -> PlanRow | None:
         return next((row for rows in self.rows.values() for row in rows if row.kind == kind), None)
 
@@ -181,10 +186,9 @@ class SetupBoardPlan(preview.BoardPlan):
         )
 
     @property
-    def figures(self) -> str:
-        """The plan in short, for the page of its set-up and for the log."""
-        texts = [f"{row.label}: {len(row.changes):,}" for rows in self.rows.values() for row in rows]
-        return ", ".join(texts) or "nothing to link or create"
+    def figures(self) -> list[tuple[str, int]]:
+        """The plan in short, for the page of its set-up and for the log: the label and the number of each row."""
+        return [(row.label, len(row.changes)) for rows in self.rows.values() for row in rows]
 
 
 def plan_board(
@@ -405,7 +409,7 @@ def _note_outcome(
     left_out = set()
     for item_plan in planned_passes[-1].plan.items:
         item_id = item_plan.facts.item_id
-        asks = item_plan.candidates or item_plan.act in pass_plan.DUPLICATES
+        asks = item_plan.candidates or item_plan.is_duplicate
         if asks or plan.chosen.choices.creates_records:
             plan.items_to_check[item_id] = listing.items[item_id].name[:200]
         if item_plan.act == CREATE_RECORD and item_plan.record is not None:

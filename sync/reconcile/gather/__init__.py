@@ -257,7 +257,7 @@ class Gatherer:
         not_resting = [pair for pair in pairs if not our_writes.is_resting(board, pair)]
         linked_plans = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
         linked_pairs = [linked.compared_with(items_by_id.get(str(linked.record.monday_id))) for linked in linked_plans]
-        removed = [pair for pair in linked_pairs if removed_items.removed_state(board, pair)]
+        removed = {pair: state for pair in linked_pairs if (state := removed_items.removed_state(board, pair))}
         deleted = [deleted.compared_with(items_by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
         facts = replace(
             facts,

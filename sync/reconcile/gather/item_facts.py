@@ -59,8 +59,8 @@ DAY = timedelta(days=1)
 MAX_EVENTS = 2_000
 
 
-def removed_item_facts(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RemovedItemFacts]:
-    """Return the facts about these records with removed items."""
+def removed_item_facts(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, str]) -> dict[UUID, RemovedItemFacts]:
+    """Return the facts about these records with removed items, which have the states of their items."""
     board = facts.board
     people = board.settings.people
     # The requests to delete these records that were rejected since their items were removed.
@@ -89,12 +89,13 @@ def removed_item_facts(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) 
     events = WebhookEvent.objects.filter(item_id__in=items, type__in=REMOVAL_TYPES)
     last_events = {received.item_id: received.event for received in events.order_by("id")}
     facts_by_record = {}
-    for plan in plans:
+    for plan, state in plans.items():
         record = plan.record
         event = last_events.get(record.monday_id)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record)
         facts_by_record[record.pk] = RemovedItemFacts(
+            state,
             actor=authors.monday_editor_name(user, people) if user else "",
             removed_at=event.happened_at if event else None,
             is_deletion_rejected=record.pk in rejections,

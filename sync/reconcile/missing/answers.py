@@ -1,31 +1,19 @@
 """What becomes of people's answers to “who is this?”: links are changed, or two records merged.
 
 removed_items.py and deleted_records.py apply the answers to questions of the kind delete, and unmatched_items.py those
-in ITEM_ANSWERS.
+that wait for their item.
 """
 
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from conflicts.reports import ITEM_ANSWERS, RECORD_KEY, ConflictKind
+from conflicts.reports import RECORD_KEY, ConflictKind
 from sync.fields import field_values
 from sync.kernel import acts, as_uuid
 from sync.models import SyncedModel
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts, RecordFacts
 from sync.words.message import Message
-
-# The answers that give a record an item.
-LINKING = (acts.LINK, acts.SAME_NAME)
-
-# What was done, by the answer's act.
-_RESULTS = {
-    acts.LINK: "answered_link",
-    acts.SAME_NAME: "answered_same_name",
-    acts.NEW_ITEM: "answered_new_item",
-    acts.TWO_RECORDS: "answered_two_records",
-    acts.LEAVE_ALONE: "answered_leave_alone",
-}
 
 
 def apply_answers(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -64,24 +52,27 @@ def answered_items(facts: PassFacts, plan: pass_plan.Plan) -> frozenset[str]:
 
 
 def answers_of(facts: RecordFacts) -> list[pass_plan.IdentityAnswer]:
-    """Return people's answers to the record's open questions about identity, without those of ITEM_ANSWERS."""
+    """Return people's answers to the record's open questions about identity, without those that wait for their item."""
     answers = []
     for conflict in facts.conflicts:
         selection = conflict.resolutions.get(RECORD_KEY)
-        if conflict.kind != ConflictKind.IDENTITY or selection is None or selection.choose in ITEM_ANSWERS:
+        if conflict.kind != ConflictKind.IDENTITY or selection is None:
+            continue
+        act = acts.ACTS[selection.choose]
+        if act.waits_for_item:
             continue
         item_id = conflict.monday_item_id
         merged_id = None
         record_id = as_uuid(selection.value or "")
-        if selection.choose in LINKING and record_id is None:
+        if act.links and record_id is None:
             # The chosen item may be another than the conflict's item.
             item_id = selection.value or ""
             record_id = facts.id
-        elif selection.choose == acts.MERGE_RECORDS:
+        elif act.code == acts.MERGE_RECORDS:
             # The question shows the values of the record that is deleted: this one, or the one that was chosen.
             merged_id = facts.id if str(facts.id) in conflict.shown else record_id
             record_id = record_id if merged_id == facts.id else facts.id
-        answers.append(pass_plan.IdentityAnswer(selection.choose, facts.id, conflict, item_id, record_id, merged_id))
+        answers.append(pass_plan.IdentityAnswer(act.code, facts.id, conflict, item_id, record_id, merged_id))
     return answers
 
 
@@ -103,10 +94,10 @@ def decide_answers(
             merged = records.get(answer.merged_id) if answer.merged_id else None
             _decide_merge(answer, record, merged, merge_obstacles.get(answer.conflict.conflict_id, ""))
             item_id = merged.monday_id if merged and answer.moves_item else None
-        elif answer.act in LINKING and (problem := link_problem(record, owners.get(answer.item_id))):
+        elif acts.ACTS[answer.act].links and (problem := link_problem(record, owners.get(answer.item_id))):
             answer.rejection_reason = problem
         else:
-            answer.result = Message(_RESULTS[answer.act], record=record and str(record), item=answer.item_id)
+            answer.result = Message(f"answered_{answer.act}", record=record and str(record), item=answer.item_id)
         if answer.result and answer.merged_id:
             del records[answer.merged_id]
         if answer.result and record is not None and item_id is not None:

@@ -8,7 +8,7 @@ makes no new record: `_leave_to_deleted_record` in unmatched_items.py.
 The tombstone holds the deleted record; the sync state holds the values that both sides last agreed on.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ from sync.fields.field_values import BoardContext
 from sync.fields.sync_filter import FilterSide
 from sync.kernel import acts
 from sync.merge import Unknown
-from sync.models import ActivityLine, ApprovalRequest, SyncMetadata, Tombstone
+from sync.models import ActivityLine, SyncMetadata, Tombstone
 from sync.monday.board_items import ARCHIVED, Item
 from sync.reconcile import field_plan, pass_plan
 from sync.reconcile.board_filter import linked_item_verdict, record_verdict
@@ -44,14 +44,12 @@ ITEM_IS_BACK = "restored"
 # Seconds until the next pass sees whether another record has got the item.
 NEXT_PASS_SECONDS = 5.0
 
-STATE_AFTER = {acts.ARCHIVE_ITEM: choices.TombstoneState.ARCHIVED, acts.DELETE_ITEM: choices.TombstoneState.DELETED}
-
 _TO_NPD = (choices.SyncDirection.BIDIRECTIONAL, choices.SyncDirection.MONDAY_TO_NPD)
 # With fields that are synced to Monday only: nobody is asked about an edit of these, but the history keeps it.
 _ALL_DIRECTIONS = (*_TO_NPD, choices.SyncDirection.NPD_TO_MONDAY)
 
-# The reasons after our own call removed the item.
-_BY_US = (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
+# The reasons after our own call removed the item, by the act that it carried out.
+_REMOVED_BY = {acts.ARCHIVE_ITEM: TombstoneReason.ARCHIVED, acts.DELETE_ITEM: TombstoneReason.DELETED}
 
 # The calls that carry out an item's removal; unlinking only clears its NPD ID.
 REMOVAL_CALLS = {
@@ -72,21 +70,19 @@ def decide_before_reading(board: BoardContext, plan: pass_plan.DeletedPlan) -> N
     facts = plan.facts
     tombstone = facts.tombstone
     record = facts.record
-    kept = choices.TombstoneState.KEPT
-    nothing_left = choices.TombstoneState.NOTHING_LEFT
     if tombstone.state in FINAL_STATES:
         plan.end(pass_plan.Outcome.SETTLED, tombstone.note, reason=tombstone.note)
     elif tombstone.monday_id is None:
-        _end_deletion(plan, nothing_left, TombstoneReason.NO_ITEM)
+        _end_deletion(plan, TombstoneReason.NO_ITEM)
     elif facts.owner is not None:
-        _end_deletion(plan, nothing_left, TombstoneReason.OTHER_OWNER, owner=str(facts.owner))
+        _end_deletion(plan, TombstoneReason.OTHER_OWNER, owner=str(facts.owner))
     elif not record.may_sync:
-        _end_deletion(plan, kept, TombstoneReason.SYNC_OFF)
+        _end_deletion(plan, TombstoneReason.SYNC_OFF)
     # A verdict that isn't known leaves it in or out as it was.
     elif (verdict := record_verdict(board, record)).leaves_out(was_out=bool(facts.sync_state.left_out)):
-        _end_deletion(plan, kept, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
+        _end_deletion(plan, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     elif record.sync_direction == choices.SyncDirection.MONDAY_TO_NPD:
-        _end_deletion(plan, kept, TombstoneReason.ONE_WAY)
+        _end_deletion(plan, TombstoneReason.ONE_WAY)
 
 
 def take_items_of_deleted(facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -122,11 +118,9 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
     elif is_removed:
         _decide_by_removed_item(board, plan, item)
     elif not field_values.is_active_on(board, item):
-        kept = choices.TombstoneState.KEPT
-        _end_deletion(plan, kept, TombstoneReason.MOVED, item=item.name, board=item.board_id)
+        _end_deletion(plan, TombstoneReason.MOVED, item=item.name, board=item.board_id)
     elif owner := facts.npd_id_records.get(plan.id):
-        state = choices.TombstoneState.NOTHING_LEFT
-        _end_deletion(plan, state, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=str(owner))
+        _end_deletion(plan, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=str(owner))
     else:
         _decide_by_present_item(facts, plan, item, linked_now)
 
@@ -137,8 +131,7 @@ def _decide_by_present_item(
     """Decide about an item that is on the board, and is nobody else's."""
     verdict = linked_item_verdict(facts, plan, item)
     if verdict.leaves_out(was_out=plan.sync_state.left_out == FilterSide.ITEM):
-        kept = choices.TombstoneState.KEPT
-        _end_deletion(plan, kept, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
+        _end_deletion(plan, TombstoneReason.LEFT_OUT, filter=verdict.sentence)
     elif item.id in linked_now:
         waits = Message("item_being_linked")
         plan.end(pass_plan.Outcome.DEFERRED, waits, wait_seconds=NEXT_PASS_SECONDS)
@@ -155,19 +148,19 @@ def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> None:
         detail = Message("deleted_item_not_shown")
         plan.end(pass_plan.Outcome.DEFERRED, detail, reason=detail, wait_seconds=seconds)
     else:
-        _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+        _end_deletion(plan, TombstoneReason.NOT_SHOWN)
 
 
 def _decide_by_removed_item(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> None:
     """End a deletion whose item was archived or deleted, by us or by somebody before."""
     tombstone = plan.facts.tombstone
-    state = choices.TombstoneState.ARCHIVED if item.state == ARCHIVED else choices.TombstoneState.DELETED
-    is_removed_by_us = tombstone.state == state and tombstone.reason_code in _BY_US
+    reason = TombstoneReason.ARCHIVED if item.state == ARCHIVED else TombstoneReason.DELETED
+    is_removed_by_us = tombstone.state == reason.state and tombstone.reason_code == reason
     # Our own call may have removed it without an answer.
     if is_removed_by_us or _removing_intents(plan.facts):
-        _end_after_our_removal(board, plan, state, item)
+        _end_after_our_removal(board, plan, reason, item)
     else:
-        _end_deletion(plan, state, TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
+        _end_deletion(plan, TombstoneReason.REMOVED_BEFORE, removed_as=reason, item=item.name, state=item.state)
 
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:
@@ -176,15 +169,15 @@ def _removing_intents(facts: DeletedFacts) -> list[UUID]:
 
 
 def _end_after_our_removal(
-    board: BoardContext, plan: pass_plan.DeletedPlan, state: choices.TombstoneState, item: Item
+    board: BoardContext, plan: pass_plan.DeletedPlan, reason: TombstoneReason, item: Item
 ) -> None:
     """End it after our call removed the item; edits that were removed with it go to the history."""
     addition: Message | None = None
-    if plan.facts.tombstone.state != state and (edits := lost_edits(board, plan, item)):
+    if plan.facts.tombstone.state != reason.state and (edits := lost_edits(board, plan, item)):
         addition = Message("edits_in_activity", fields=", ".join(edits))
         plan.add_lines(*edits.values())
-    # The state, its reason and the kind of the line have one name.
-    _end_deletion(plan, state, TombstoneReason(state), kind=ActivityKind(state), more=addition, item=item.name)
+    kind = ActivityKind.ARCHIVED if reason is TombstoneReason.ARCHIVED else ActivityKind.DELETED
+    _end_deletion(plan, reason, kind=kind, more=addition, item=item.name)
 
 
 def _decide_by_policy(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> None:
@@ -226,7 +219,7 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
     item_name = f"“{plan.item.name}”" if plan.item else Message("its_item")
     # So that the activity says who deleted it, before any answer. Later only the conflict adds lines.
     kind = None if facts.tombstone.reason_code else ActivityKind.DELETE
-    _end_deletion(plan, choices.TombstoneState.ASKED, reason, kind=kind, record=str(facts.record), item=item_name)
+    _end_deletion(plan, reason, kind=kind, record=str(facts.record), item=item_name)
     removing = acts.DELETE_ITEM if policy == acts.DELETE_ITEM else acts.ARCHIVE_ITEM
     label = Message(f"label_{removing}_again" if again else f"label_{removing}")
     options = [
@@ -240,24 +233,25 @@ def ask_about_item(plan: pass_plan.DeletedPlan, policy: str, problem: str = "") 
 
 def _end_deletion(
     plan: pass_plan.DeletedPlan,
-    new_state: choices.TombstoneState,
     reason: TombstoneReason,
     *,
+    removed_as: TombstoneReason | None = None,
     kind: ActivityKind | None = ActivityKind.DELETE,
     more: Message | None = None,
     **params: str | None,
 ) -> None:
-    """End the deleted record's pass with this state and reason.
+    """End the deleted record's pass with this reason, and the state that follows from it.
 
-    `params` fill in the reason's sentence, and `more` follows it; without a `kind` its history gets no line.
+    `removed_as` says how the item was REMOVED_BEFORE. `params` fill in the reason's sentence, and `more` follows it;
+    without a `kind` its history gets no line.
     """
     sentence = sentences(Message(f"because_{reason}", **params), more or "")
     tombstone = plan.facts.tombstone
-    is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
+    outcome = removed_as or reason
+    is_news = (reason, outcome.state) != (tombstone.reason_code, tombstone.state)
     if is_news and kind:
-        code = new_state if reason is TombstoneReason.REMOVED_BEFORE else reason
-        plan.add_line(kind, sentence, values={"reason": code})
-    plan.new_state = new_state
+        plan.add_line(kind, sentence, values={"reason": outcome})
+    plan.new_state = outcome.state
     plan.reason_code = reason
     plan.act = ""
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
@@ -316,33 +310,22 @@ def item_npd_id(board: BoardContext, item: Item | None) -> UUID | None:
 
 def approve_item_removals(planned: Sequence[pass_plan.DeletedPlan], approvals: ApprovalFacts) -> None:
     """Approve removals within the bulk limit and those that a person chose; hold the rest."""
-    # The record may have been deleted before within the hour, and restored.
-    approvals = approvals.for_acts_begun({(plan.id, ""): plan.facts.tombstone.deleted_at for plan in planned})
-    states = approvals.states(choices.ApprovalKind.ITEMS)
+    kind = choices.ApprovalKind.ITEMS
+    states = approvals.states(kind)
     # A person's choice and an unlinking need no approval.
-    acts = [(plan.id, "") for plan in planned if plan.act in STATE_AFTER and plan.facts.choice is None]
-    verdicts = approvals.verdicts(choices.ApprovalKind.ITEMS, acts)
-    for plan in planned:
-        may_go, plan.approval = verdicts.get((plan.id, ""), (True, None))
-        if not may_go and states.get((plan.id, "")) == choices.ApprovalState.REJECTED:
-            _end_deletion(plan, choices.TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
-        elif not may_go:
-            state = choices.TombstoneState.PENDING_APPROVAL
-            _end_deletion(plan, state, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
-
-
-def new_item_removal_requests(plans: Iterable[pass_plan.DeletedPlan]) -> list[ApprovalRequest]:
-    """Return the approval requests to store for planned removals: counted as done, or waiting."""
-    return [
-        plan.approval_request(
-            choices.ApprovalKind.ITEMS,
-            plan.approval,
-            Message("approval_of_item", record=str(plan.record)),
-            {"record": str(plan.record)},
-        )
-        for plan in plans
-        if plan.approval is not None
-    ]
+    removing = [plan for plan in planned if plan.act in _REMOVED_BY and plan.facts.choice is None]
+    # The record may have been deleted before within the hour, and restored.
+    begun = {(plan.id, ""): plan.facts.tombstone.deleted_at for plan in removing}
+    verdicts = approvals.for_acts_begun(begun).verdicts(kind, begun)
+    for plan in removing:
+        name = str(plan.record)
+        request = plan.approval_request(kind, Message("approval_of_item", record=name), {"record": name})
+        if plan.may_remove(verdicts, request):
+            continue
+        if states.get((plan.id, "")) == choices.ApprovalState.REJECTED:
+            _end_deletion(plan, TombstoneReason.REMOVAL_REJECTED)
+        else:
+            _end_deletion(plan, TombstoneReason.PENDING_APPROVAL, kind=ActivityKind.APPROVAL)
 
 
 def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass_plan.Write:
@@ -352,7 +335,7 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
         plan.item_id,
         {board.link.npd_id_column: None} if plan.act == acts.UNLINK else {},
         removes=plan.act,
-        approval=next(iter(new_item_removal_requests([plan])), None),
+        approval=plan.approval,
     )
 
 
@@ -361,19 +344,15 @@ def take_removal_answer(board: BoardContext, plan: pass_plan.DeletedPlan, answer
     plan.approval = None
     plan.answer = answer
     if answer.verdict is pass_plan.WriteVerdict.GONE:
-        reason = TombstoneReason.REMOVED_MEANWHILE
-        _end_deletion(plan, choices.TombstoneState.NOTHING_LEFT, reason, error=answer.detail)
+        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=answer.detail)
     elif answer.item is None:
         if answer.verdict is pass_plan.WriteVerdict.FAILED:
             plan.reason = Message("item_not_removed", why=answer.detail)
         plan.ending = answer.ending
-    elif plan.act in STATE_AFTER:
-        _end_after_our_removal(board, plan, STATE_AFTER[plan.act], answer.item)
+    elif plan.act in _REMOVED_BY:
+        _end_after_our_removal(board, plan, _REMOVED_BY[plan.act], answer.item)
     else:
-        unlinked = TombstoneReason.UNLINKED
-        _end_deletion(
-            plan, choices.TombstoneState.UNLINKED, unlinked, kind=ActivityKind.UNLINKED, item=answer.item.name
-        )
+        _end_deletion(plan, TombstoneReason.UNLINKED, kind=ActivityKind.UNLINKED, item=answer.item.name)
 
 
 def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> None:
@@ -436,7 +415,7 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
 def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
     """Add history lines about lost values, and the intents that took effect."""
     # An unanswered call of ours removed the item.
-    is_confirmed = plan.reason_code in _BY_US and plan.answer.item is None
+    is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.answer.item is None
     if is_confirmed:
         plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
     plan.add_lines(*plan.lines_about_lost_values)

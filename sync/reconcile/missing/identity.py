@@ -31,7 +31,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing import answers, questions
-from sync.reconcile.missing.removed_items import edits_since_agreed, removed_state
+from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.words.message import Message, sentences
 
 # How long Monday's search may take to return the item that another record has just got.
@@ -46,7 +46,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     without_item = [record_plan for record_plan in plan.open_records if not record_plan.record.monday_id]
     for record_plan in plan.open_records:
         if record_plan.record.monday_id:
-            _take_own_item(facts.board, record_plan, facts.items.by_id.get(record_plan.record.monday_id))
+            _take_own_item(facts, record_plan, facts.items.by_id.get(record_plan.record.monday_id))
     if not without_item:
         return
     choose_items(facts, without_item)
@@ -231,12 +231,12 @@ def items_by_match_key(board: BoardContext, items: BatchItems) -> ItemsByText:
     return grouped(active, lambda item: field_values.match_key_of_item(board, item))
 
 
-def _take_own_item(board: BoardContext, plan: pass_plan.RecordPlan, item: Item | None) -> None:
+def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | None) -> None:
     """Add its item to a linked record; if that was removed, the filter may leave the record out."""
     plan.item = item
     sync_state = plan.sync_state
-    if removed_state(board, plan):
-        filter_removed_item(board, plan)
+    if plan.id in facts.removed_item_facts:
+        filter_removed_item(facts.board, plan)
         return
     if sync_state.removed_since and sync_state.remote_state in OFF_BOARD_STATES:
         plan.add_line(ActivityKind.RETURNED, Message("item_back"))

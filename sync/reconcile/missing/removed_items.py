@@ -23,7 +23,7 @@ from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
 from sync.kernel import acts
 from sync.merge import FieldSides, Unknown
-from sync.models import ApprovalRequest, FieldMapping, SyncedModel
+from sync.models import FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
 from sync.monday.board_items import DELETED
 from sync.monday.conversion import Converter, UnknownValue
@@ -49,8 +49,7 @@ MISSED_EDIT = Message("missed_edit")
 
 def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
-    linked = [record_plan for record_plan in plan.open_records if record_plan.record.monday_id]
-    removed = [record_plan for record_plan in linked if removed_state(facts.board, record_plan)]
+    removed = [record_plan for record_plan in plan.open_records if record_plan.id in facts.removed_item_facts]
     for record_plan in removed:
         record_plan.doubts.lost_cells = cells_that_nobody_emptied(facts, record_plan)
         decide_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
@@ -90,7 +89,7 @@ def decide_removed_item(
     board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime
 ) -> None:
     """Decide what happens to a record with a removed item: it waits, an act is carried out, or a person is asked."""
-    state = removed_state(board, plan)
+    state = facts.state
     sentence = removal_sentence(plan, state, facts.actor)
     plan.removal = pass_plan.Removal(sentence)
     is_first_pass = _note_state(plan, state, now)
@@ -142,6 +141,7 @@ def _act_or_ask(
         # Whatever removes the item removes every new item too: a person has to decide about the record.
         removal.sentence = sentences(removal.sentence, Message("removed_too_often"))
         removal.act = ""
+    removal.keeps_record = removal.act != acts.DELETE_RECORD
     item_id = plan.record.monday_id or ""
     plan.question = questions.ask(plan.record, item_id, removal.sentence, options, removal.edits)
     plan.question.reject_answer(problem)
@@ -160,24 +160,23 @@ def by_whom(removal: pass_plan.Removal) -> Message:
 
 
 def approve_deletions(planned: Sequence[pass_plan.RecordPlan], approvals: ApprovalFacts) -> None:
-    """Approve deletions of records within the bulk limit and hold the rest.
-
-    Release a pending approval if the record is to be asked about instead.
-    """
+    """Approve deletions of records within the bulk limit and hold the rest."""
+    kind = choices.ApprovalKind.RECORDS
     deleting = [plan for plan in planned if plan.act == acts.DELETE_RECORD]
     # The record may have been deleted before within the hour, and restored.
-    approvals = approvals.for_acts_begun({(plan.id, ""): plan.sync_state.removed_since for plan in deleting})
-    verdicts = approvals.verdicts(choices.ApprovalKind.RECORDS, [(plan.id, "") for plan in deleting])
-    for plan in planned:
-        assert plan.removal is not None
-        released = choices.ApprovalState.RELEASED if plan.question else None
-        may_go, plan.removal.approval = verdicts.get((plan.id, ""), (True, released))
-        if may_go:
+    begun = {(plan.id, ""): plan.sync_state.removed_since for plan in deleting}
+    verdicts = approvals.for_acts_begun(begun).verdicts(kind, begun)
+    for plan in deleting:
+        removal = plan.removal
+        assert removal is not None
+        label = Message("approval_of_record", record=field_values.record_name(plan.record))
+        values = {edit.key: edit.npd for edit in removal.edits}
+        if plan.may_remove(verdicts, plan.approval_request(kind, label, values)):
             continue
         # The person isn't asked, and the deletion isn't made; a choice for it stays with its conflict.
         plan.question = plan.question if plan.facts.is_asked_about_removal else None
-        plan.removal.act = ""
-        plan.end_settled(sentences(plan.removal.sentence, Message("deletion_needs_approval")))
+        removal.act = ""
+        plan.end_settled(sentences(removal.sentence, Message("deletion_needs_approval")))
 
 
 def removed_state(board: BoardContext, plan: pass_plan.RecordPlan) -> str:
@@ -388,21 +387,6 @@ def edit_on_monday(converter: Converter, sides: FieldSides) -> tuple[str | None,
 def _comparable(raw: dict[str, Any]) -> list[Any]:
     """Return raw values for comparison; a relation as its id."""
     return [value.get("id") if isinstance(value, dict) else value for value in raw.values()]
-
-
-def new_deletion_requests(plan: pass_plan.Plan) -> list[ApprovalRequest]:
-    """Return the approval requests to store for planned deletions in NPD: counted as done, or waiting."""
-    stored = (choices.ApprovalState.DONE, choices.ApprovalState.PENDING)
-    return [
-        record_plan.approval_request(
-            choices.ApprovalKind.RECORDS,
-            record_plan.removal.approval,
-            Message("approval_of_record", record=field_values.record_name(record_plan.record)),
-            {edit.key: edit.npd for edit in record_plan.removal.edits},
-        )
-        for record_plan in plan.records.values()
-        if record_plan.removal and record_plan.removal.approval in stored
-    ]
 
 
 def deletion_must_wait(removal: pass_plan.Removal, loss: str) -> bool:

@@ -70,7 +70,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
             plan.items.append(released(item_facts, pass_plan.ANSWERED.detail))
             continue
         decided = decide_item(facts, item_facts, plan)
-        if decided.act in pass_plan.ASSIGNING and decided.record and decided.record.pk in answered_records:
+        if decided.assigns and decided.record and decided.record.pk in answered_records:
             decided = released(item_facts, pass_plan.ANSWERED.detail)
         plan.items.append(decided)
     _release_overruled_records(plan)
@@ -82,7 +82,7 @@ def _release_overruled_records(plan: pass_plan.Plan) -> None:
     Either the item takes the place of the one that the plan links, creates or reports as removed, or the plan's item
     goes to another record.
     """
-    assigning = [item_plan for item_plan in plan.items if item_plan.act in pass_plan.ASSIGNING]
+    assigning = [item_plan for item_plan in plan.items if item_plan.assigns]
     item_of_record = {item_plan.record.pk: item_plan.facts.item_id for item_plan in assigning if item_plan.record}
     for record_plan in plan.records.values():
         item_id = item_of_record.get(record_plan.id)
@@ -249,7 +249,7 @@ class _ItemRule:
 
     def _as_planned(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
         """Return the record with the item that this pass assigns; a person's choice overrides the record's plan."""
-        owners = [plan.record for plan in self.plan.items if plan.act in pass_plan.ASSIGNING and plan.record]
+        owners = [plan.record for plan in self.plan.items if plan.assigns and plan.record]
         owners += [] if by_person else self._linked.values()
         return next((owner for owner in owners if owner.pk == record.pk), record)
 
@@ -602,7 +602,7 @@ def record_from_item(
 def assigned_items(plan: pass_plan.Plan) -> dict[str, SyncedModel]:
     """Return the items that records get by this pass."""
     linked = {record_plan.link_to: record_plan.record for record_plan in plan.records.values() if record_plan.link_to}
-    assigning = [item_plan for item_plan in plan.items if item_plan.act in pass_plan.ASSIGNING]
+    assigning = [item_plan for item_plan in plan.items if item_plan.assigns]
     return linked | {item_plan.facts.item_id: item_plan.record for item_plan in assigning if item_plan.record}
 
 

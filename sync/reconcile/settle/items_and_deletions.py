@@ -32,7 +32,7 @@ from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
-from sync.reconcile.missing.answers import LINKING, decide_answers, stored_answers
+from sync.reconcile.missing.answers import decide_answers, stored_answers
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -86,7 +86,7 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         for entity_id in (answer.merged_id, answer.record_id):
             run.log_line(entity_id, merged.monday_id or "", ActivityKind.LINK, answer.result, actor=by, cause=merging)
         run.enqueue([answer.record_id], choices.Priority.PERSON)
-    elif answer.act in LINKING and answer.record_id is not None:
+    elif acts.ACTS[answer.act].links and answer.record_id is not None:
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # The answer overrules that the item was ignored.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
@@ -121,7 +121,7 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
 
     A plan that assigns, asks or changes a tombstone is decided again on the locked rows, after the items before it.
     """
-    has_others = any(item_plan.act not in pass_plan.DUPLICATES for item_plan in plan.items)
+    has_others = any(not item_plan.is_duplicate for item_plan in plan.items)
     pause = locked_pause(run.entity_type) if has_others else ""
     deleted_items = {deleted.item_id for deleted in plan.deleted.values()}
     planned_items = plan.items
@@ -129,10 +129,10 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
     for planned in planned_items:
         item_plan = planned
         # The calls about duplicates are made, so their results are stored.
-        if pause and planned.act not in pass_plan.DUPLICATES:
+        if pause and not planned.is_duplicate:
             ending = pass_plan.Ending(pass_plan.Outcome.RELEASED, pause)
             item_plan = pass_plan.ItemPlan(planned.facts, ending, keeps_finding=True)
-        elif planned.act in pass_plan.ASSIGNING or planned.candidates or planned.tombstone:
+        elif planned.assigns or planned.candidates or planned.tombstone:
             # One by one, because a record with the item's key may come while others become records.
             item_now = reread_item(run.board, planned.facts)
             item_plan = unmatched_items.decided_again(facts, planned, item_now, plan)
@@ -161,7 +161,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     """Write an item's plan: the record, a question, the finding for pages, jobs that follow."""
     entity_type = run.entity_type
     item_id = plan.facts.item_id
-    if plan.act in pass_plan.ASSIGNING:
+    if plan.assigns:
         _link_item(run, plan)
     elif plan.candidates:
         _ask_candidates(run, plan)
@@ -188,7 +188,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         run.enqueue(set(closed) | (records_waiting_for_answer(entity_type, [item_id]) if closed else set()))
     if plan.closing_reason or plan.facts.has_new_edit:
         run.enqueue(plan.facts.asking_records)
-    if plan.act not in pass_plan.DUPLICATES and plan.record:
+    if not plan.is_duplicate and plan.record:
         run.enqueue([plan.record.pk])
     if plan.to_enqueue:
         run.enqueue(plan.to_enqueue, cause=choices.Cause.WEBHOOK, direction=choices.QueueDirection.TO_NPD)
@@ -301,7 +301,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
     finished = [deleted for deleted in settled if deleted.is_settled]
-    ApprovalRequest.objects.bulk_create(deleted_records.new_item_removal_requests(finished))
+    ApprovalRequest.objects.bulk_create([deleted.approval for deleted in finished if deleted.approval])
     save_reports([report for deleted in settled for report in conflict_reports.deletion_reports(deleted)])
     for deleted in settled:
         deleted_records.take_lines_and_landed_intents(deleted)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from copy import copy
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +38,6 @@ from sync.outbox.claim import Claim, Lease
 from sync.reconcile import pass_plan
 from sync.reconcile.changes import answered_values
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.missing.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.records import authors
 from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
@@ -71,6 +71,7 @@ class PassHistory:
     ) -> None:
         model = board.model
         self.people = board.settings.people
+        self.setup = board.link.setup or {}
         self.plans = plans
         self.batch_id = batch_id
         self.read_request_id = read_request_id  # empty if Monday wasn't read
@@ -159,7 +160,7 @@ class PassHistory:
             if edit.is_undo:
                 editors["npd"]["undo"] = True
             if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
-                actor = edit.who[:MAX_ACTOR_LENGTH]
+                actor = (self._set_up_by(plan, field_plan, edit) or edit.who)[:MAX_ACTOR_LENGTH]
             # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
             is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
             if line.kind == ActivityKind.PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
@@ -172,6 +173,13 @@ class PassHistory:
             if line.kind == ActivityKind.PULL:
                 actor = authors.monday_editor_name(last.user_id, self.people)
         return editors, actor
+
+    def _set_up_by(self, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan, edit: authors.LastEdit) -> str:
+        """Return who started the set-up that had an older edit sent to the item; empty if that sent nothing."""
+        is_saved = choices.Cause.SAVE in plan.facts.causes
+        if not self.setup or is_saved or field_plan.base is not None or plan.makes_item:
+            return ""
+        return str(self.setup["by"]) if edit.at < datetime.fromisoformat(self.setup["started"]) else ""
 
 
 class PassRun:
@@ -257,7 +265,7 @@ def store_approvals(
     removed = {pk: record_plan.removal for pk, record_plan in plan.records.items() if record_plan.removal}
     rejected = [pk for pk in removed if facts.removed_item_facts[pk].is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, removal in removed.items() if removal.approval == released]
+    reopened = [pk for pk, removal in removed.items() if removal.keeps_record]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     rejected_deletions = deletions.filter(entity_id__in=rejected)
@@ -269,8 +277,9 @@ def store_approvals(
         # Those that a person decided meanwhile are left to the next pass.
         undecided = {request.state for request, _ in pairs}
         _end_requests(requests.filter(pk__in=[request.pk for request, _ in pairs]), state, undecided)
+    new_deletions = [record_plan.approval for record_plan in plan.records.values() if record_plan.approval]
     waiting = new_clear_requests(plan, choices.ApprovalState.PENDING)
-    ApprovalRequest.objects.bulk_create([*new_deletion_requests(plan), *waiting])
+    ApprovalRequest.objects.bulk_create([*new_deletions, *waiting])
 
 
 def count_read_lags(link: BoardLink, lags: Sequence[float]) -> None:
