@@ -343,7 +343,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 parts.append(f"{humanize.count_with_noun(restored, 'value')} restored")
             if deleted:
                 parts.append(f"{humanize.count_with_noun(deleted, 'record')} deleted")
-            sentence: str = f"{' and '.join(parts)}. The next sync updates the items." if parts else ""
+            sentence: str = f"{' and '.join(parts)}. The next sync brings this to the board." if parts else ""
             if waiting:
                 link = admin_base.link_to(reverse("admin:index"), "See what waits for approval")
                 sentence = format_html("{} {} {}", sentence, " ".join(waiting), link)
@@ -583,7 +583,8 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
                 else:
                     authors.log_action(request.user, row, "Restored.")
                     restored += 1
-            sentence = f"{humanize.count_with_noun(restored, 'record')} restored. The next sync updates the items."
+            number = humanize.count_with_noun(restored, "record")
+            sentence = f"{number} restored. The next sync compares them with their items."
             return confirmed_action.Report(sentence if restored else "", problems)
 
         return confirmed_action.run_action(self, request, run, back_url, question)

@@ -234,10 +234,13 @@ def _first_load(
     started = datetime.fromisoformat(started_text)
     if now - started > LONGEST_FIRST_LOAD:
         return None
-    # Later edits, and records that were added later, are no part of the load. After a change of the board, its records
-    # were synced before it.
+    # Later edits, records that were added later, and those that a pass has left as they are, for a reason that their
+    # pages say, are no part of the load. After a change of the board, its records were synced before it.
     is_to_come = models.Q(monday_last_synced=None) | models.Q(monday_last_synced__lt=started)
-    to_come = spec.model.objects.filter(is_to_come, created_at__lte=started)
+    jobs = SyncQueue.objects.filter(
+        entity_type=spec.entity_type, status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
+    )
+    to_come = spec.model.objects.filter(is_to_come, created_at__lte=started, pk__in=jobs.values("entity_id"))
     pending = record_view.filter_by_state(to_come, record_view.RecordState.PENDING.value).count()
     if not pending:
         return None

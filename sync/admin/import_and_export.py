@@ -37,6 +37,7 @@ from sync.operations.import_columns import (
     KnownTitles,
     field_choices,
     missing_key_note,
+    order_notes,
     remember_columns,
     suggest_columns,
 )
@@ -274,7 +275,7 @@ class RecordFilesMixin(ImportExportMixin):
         context = {
             "choices_form": form,
             "may_read_again": bool(asked),
-            "notes": [*notes, *missing_key_note(self.model, columns)],
+            "notes": [*notes, *missing_key_note(self.model, columns), *order_notes(self.model, titles, columns)],
             "columns": list(zip(titles, samples, columns, strict=True)),
             "field_choices": field_choices(self.model, [(name, field.column_name) for name, field in fields.items()]),
         }

@@ -242,7 +242,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
         "Nothing new is created, because the NPD ID column is missing", icon="key_off", acts=("check_column",)
     ),
     (Kind.BOARD, "creates_held"): CauseFacts(
-        "Nothing new is created, because items on the board can't be recognized",
+        "Records get no new items, because items on the board can't be recognized",
         icon="front_hand",
         acts=("check_column", "create_anyway"),
     ),

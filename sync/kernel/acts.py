@@ -153,7 +153,7 @@ _ACTS = (
         "Cancel {number}", "Cancelled: {number}.", asks=True, rights=("sync.cancel_syncqueue",)),
     Act("discard", "Discard", f"Closes failed jobs without a sync. {_UNTIL_THE_NEXT_SYNC}",
         "Discard {number}", "Discarded: {number}.", asks=True, rights=("sync.discard_syncqueue",)),
-    Act("check_column", "I have restored it: check now",
+    Act("check_column", "Check the board now",
         "Asks Monday whether the column is back; nothing is written.", rights=_CHANGE_BOARD),
     # Bulk deletions; APPROVAL_ACTS has what they mean for each kind.
     Act("approve", "Approve", "Deletes or empties it with the next sync.", asks=True, deletes=True,

@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 
 from sync import registry
 from sync.kernel import grouped
+from sync.kernel.humanize import quote
 from sync.models import SyncedModel
 from sync.monday.text_forms import fold_title
 from sync.operations.workbooks import MAX_COLUMNS
@@ -101,6 +102,16 @@ def places_of_fields(model: type[SyncedModel], titles: Sequence[str], columns: S
     for field_places in places.values():
         field_places.sort(key=order)
     return places
+
+
+def order_notes(model: type[SyncedModel], titles: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return, for each field with several columns, which of them counts first."""
+    notes = []
+    for name, places in places_of_fields(model, titles, columns).items():
+        if len(places) > 1 and name not in NAME_PARTS and name != "id":
+            ordered = ", then ".join(quote(titles[place]) for place in places)
+            notes.append(f"{field_label(model, name)}: in each row the first filled one counts: {ordered}.")
+    return notes
 
 
 class KnownTitles:

@@ -184,7 +184,7 @@ TEMPLATES: Mapping[str, str] = {
     "made": "Made {made}: {names}.",
     "made_by_import": "Made by the import of “{file}”[[, row {row}]].",
     "set_by_import": "{label} set to {after:value} (was {before:value}) by the import of “{file}”, row {row}.",
-    "undone_import": "{by} undid the import: {name} was deleted.",
+    "undone_import": "{name} was deleted: {by} undid its import.",
     "undone_value": "{by} put {label} back to {after:value} (was {before:value}).[[ {note}]]",
     "only_npd_changes": "It isn't synced now, so only NPD changes.",
     "changed_since_import": "Somebody has changed it or linked to it since the import. If it should go, delete it "
@@ -334,7 +334,7 @@ TEMPLATES: Mapping[str, str] = {
     "has_no_item": "The record has no item any more.",
     "record_was_deleted": "The record was deleted in NPD.",
     "record_was_unlinked": "The record was unlinked from its item.",
-    "item_is_back": "The item is on the board again.",
+    "item_is_back": "The record and its item are both there.",
     "item_is_known": "It is now known which item it is.",
     "board_left": "The records are synced with another board now.",
     # Removed items.
@@ -721,6 +721,7 @@ TEMPLATES: Mapping[str, str] = {
     "columns_are_back": "{fields}: the column is back. Its field is synced again.",
     "columns_are_lost": "{fields}: the column is gone, hidden or of another type. Its field is blocked.",
     "columns_still_lost": "NPD Sync asked Monday: nothing has changed. Still blocked: {fields}.",
+    "still_held": "NPD Sync asked Monday: nothing has changed. {why}",
     "columns_are_there": "NPD Sync asked Monday: every mapped column is there.",
     "setup_continues": "The set-up continues by itself.",
     "own_fault_here": "NPD Sync itself failed. Please report it with the worker's log.",

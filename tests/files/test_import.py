@@ -319,6 +319,8 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
     assert [diff[1] for diff in changes(preview(browser, file)).values()] == [
         ("Phone", "", phone) for phone in (office, home, mobile)
     ]
+    page = choose(browser, "Name,Firma,Company\nA,Nova,\nB,,Orbit\n")
+    assert "Organization: in each row the first filled one counts: “Company”, then “Firma”." in page.content.decode()
     page = preview(browser, "Name,Firma,Company\nA,Nova,\nB,,Orbit\n", create_missing="on")
     assert [diff[-1] for diff in changes(page).values()] == [("Organization", "", firm) for firm in ("Nova", "Orbit")]
 

@@ -24,7 +24,7 @@ NEW = {"New 0": {"email": mail("new0@example.com")}, "New 1": {"email": mail("ne
 OUTAGE = {"status": 503, "count": None, "retry_after": 600}  # no probe ends it while the page is read
 # What Home asks of her: the cause, whom it is about, and the main button.
 GROUPS = [
-    ("The column “Notes” was deleted", "37 contacts", "I have restored it: check now"),
+    ("The column “Notes” was deleted", "37 contacts", "Check the board now"),
     ("Archived on the board by Maya Lind", "5 contacts", "Restore on Monday"),
     ("Role changed on both sides", "10 contacts", "Resolve"),
     ("Email was rejected by Monday", "2 contacts", "Fix"),

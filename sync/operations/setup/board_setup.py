@@ -277,6 +277,8 @@ def check_board(link: BoardLink) -> str:
         return Message("columns_are_lost", fields=", ".join(lost))
     if after:
         return Message("columns_still_lost", fields=", ".join(sorted(after)))
+    if link.creates_held:
+        return Message("still_held", why=link.creates_held)
     return Message("columns_are_there")
 
 
