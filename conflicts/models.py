@@ -296,9 +296,9 @@ class SyncConflict(models.Model):
         return [reports.Option(**option) for option in self.about.get("options", [])]
 
     def chosen_option(self, selection: reports.FieldSelection) -> reports.Option | None:
-        """Return the selected option, or None if it is not offered."""
-        choice = selection.choose, selection.value or ""
-        return next((option for option in self.options if (option.choose, option.value) == choice), None)
+        """Return the selected option, or None if it is not offered; programs may send its name as a custom value."""
+        name = selection.value if selection.choose == CUSTOM else f"{selection.choose} {selection.value or ''}".strip()
+        return next((option for option in self.options if option.name == name), None)
 
     def act_option(self, act: str) -> reports.Option | None:
         """Return the option about the whole record that does this act; None unless there is exactly one."""

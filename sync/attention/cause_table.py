@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from conflicts.reports import ConflictKind
 from sync import choices
-from sync.kernel.acts import ACTS, APPROVAL_ACTS, Act
+from sync.kernel.acts import ACTS, APPROVAL_ACTS, ARCHIVE_COPY, Act
 from sync.models.activity_lines import UNREPORTED
 from sync.models.attention import AttentionKind as Kind
 
@@ -214,7 +214,7 @@ CAUSES: Mapping[tuple[Kind, str], CauseFacts] = {
     (Kind.DUPLICATE, CODE_COPY): CauseFacts(
         "Copied on the board",
         "They had the NPD ID of a record that has another item. None becomes a record until somebody answers.",
-        acts=("archive_copy", "new_record", "leave_alone"),
+        acts=(ARCHIVE_COPY, "new_record", "leave_alone"),
     ),
     (Kind.REJECTED, ""): CauseFacts("{field} was rejected by Monday", _OTHERS_SYNCED),
     (Kind.REJECTED, choices.BlockedCode.LIMIT): CauseFacts(

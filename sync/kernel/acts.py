@@ -102,7 +102,7 @@ NEW_ITEM = "new_item"
 NEW_RECORD = "new_record"
 CREATE_RECORD = "create_record"
 LEAVE_ALONE = "leave_alone"
-ARCHIVE_COPY = "archive_copy"
+ARCHIVE_COPY = "archive"
 MERGE_RECORDS = "merge_records"
 TWO_RECORDS = "two_records"
 

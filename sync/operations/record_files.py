@@ -347,7 +347,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.changed = len(kept) - result.new
         result.left_out = len(result.written) - len(kept)
         result.made = made_sentence(self._new_related(kept))
-        self._write(kept, has_refused=bool(result.refused_file))
+        self.has_refused = bool(result.refused_file)
+        self._write(kept)
 
     def _is_left_out(self, row: Any) -> bool:
         return bool(row.doubt and self.options.get("leave_out_warned"))
@@ -516,7 +517,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         targets = [getattr(row.instance, name) for row in rows for name in self.relations]
         return list({target.pk: target for target in targets if target and target._state.adding}.values())
 
-    def _write(self, rows: Sequence[Any], *, has_refused: bool) -> None:
+    def _write(self, rows: Sequence[Any]) -> None:
         """Write the rows' records and their activity."""
         entity_type = self.spec.entity_type
         new_related = self._new_related(rows)
@@ -540,7 +541,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             entity_type=entity_type, kind=ActivityKind.IMPORT, sentence=sentence, actor=actor_label(self.user)
         )
         summary.batch_id = self.batch_id
-        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": has_refused}
+        summary.cause = {"causes": [IMPORT_CAUSE], "file": self.file_name, "refused": self.has_refused}
         # The list of the activity has the summary alone.
         for line in lines:
             line.folded = True

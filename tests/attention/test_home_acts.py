@@ -469,7 +469,7 @@ def one_of_each_cause() -> None:
     rejected_too("Rejected", "75")
     for item, acts in (
         ("6501", ("same_name", "new_item")),
-        ("6502", ("archive_copy", "new_record", "leave_alone")),
+        ("6502", ("archive", "new_record", "leave_alone")),
         ("6503", ("link", "new_record", "leave_alone")),
     ):
         offered = [{"choose": act, "label": act, "effect": "It is done."} for act in acts]

@@ -177,7 +177,7 @@ def edits_a_copy(cast: Cast) -> None:
     cast.later(15)
     key = cast.key_of(handle, may_be_empty=True)
     steps = [
-        ("answer_copy", {"choose": "archive_copy"}),
+        ("answer_copy", {"choose": "archive"}),
         ("edit_copy", {"handle": handle, "key": key, "number": cast.token()}),
     ]
     for name, args in steps if cast.rng.random() < 0.8 else steps[::-1]:

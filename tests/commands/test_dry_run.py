@@ -193,7 +193,7 @@ def test_a_second_item_of_a_record_is_asked_about_and_archived_as_its_copy(world
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("ask", copy)]
     world.hear(seconds=11)
-    answer = {"choose": "archive_copy"}
+    answer = {"choose": "archive"}
     choose(SyncConflict.objects.get(monday_item_id=copy), mary, record=answer)
     assert [(entry.kind, entry.item_id) for entry in changes_of(plan()[0])] == [("archive item", copy)]
 

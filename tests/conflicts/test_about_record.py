@@ -191,14 +191,16 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     assert "Unlink the record" in undo_problem(settled, RecordContext.of(settled))
 
 
-def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncConflict) -> None:
+@pytest.mark.parametrize("choice", [{"choose": "unlink"}, {"choose": "custom", "value": "unlink"}])
+def test_the_api_tells_the_options_and_takes_one(
+    api: APIClient, conflict: SyncConflict, choice: dict[str, str]
+) -> None:
     address = f"/api/v1/sync/conflicts/{conflict.pk}/"
     answered = api.get(address).json()
     assert answered["about"]["what"] == WHAT
     assert answered["about"]["options"][2] == UNLINK.to_json()
     assert answered["left_open"] == [RECORD_KEY]
-    selections = {RECORD_KEY: {"choose": "unlink"}}
-    body = {"resolution_type": "merge", "selections": selections, "seen": EDITED}
+    body = {"resolution_type": "merge", "selections": {RECORD_KEY: choice}, "seen": EDITED}
     answer = api.post(f"{address}resolve", body)
     assert (answer.status_code, answer.json()["state"]) == (200, "applying")
     assert answer.json()["message"] == "Saving: “Unlink”. Both stay as they are."

@@ -166,7 +166,7 @@ class World:
         job, tombstones = self.jobs.get(key, {}), [facts.tombstone for facts in self.deleted]
         question = self.questions.get(key)
         asked = next((record for record in records if question and record.pk == question[0]), None)
-        copied = asked if question and question[1].answer == "archive_copy" else None
+        copied = asked if question and question[1].answer == "archive" else None
         original = copied or named
         facts = ItemFacts(
             self._claim(key),

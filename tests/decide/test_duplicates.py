@@ -30,7 +30,7 @@ def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool 
 
 
 def copy_of_hers() -> ItemPlan:
-    return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act="archive_copy", record=ANN)
+    return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act="archive", record=ANN)
 
 
 OURS: dict[str, tuple[ItemPlan, bool]] = {

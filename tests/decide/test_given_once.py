@@ -55,8 +55,8 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
 def copy_question(item: Item, shown_email: str = "") -> tuple[UUID, OpenConflict]:
     """The question whether this item copies Bea's, which a person answered so, as it showed the item."""
     values = item_values(builders.board(), shown(item.id, email=shown_email) if shown_email else item)
-    about = {"what": "One?", "item": {}, "options": [{"choose": "archive_copy"}], "shown": {item.id: values}}
-    answer = {RECORD_KEY: FieldSelection("archive_copy", npd="One?")}
+    about = {"what": "One?", "item": {}, "options": [{"choose": "archive"}], "shown": {item.id: values}}
+    answer = {RECORD_KEY: FieldSelection("archive", npd="One?")}
     return BEA, OpenConflict(uuid4(), ConflictKind.IDENTITY, item.id, (), answer, about=about)
 
 
@@ -68,7 +68,7 @@ def test_a_copy_is_archived_unless_a_record_gets_it_by_this_pass() -> None:
     assert plan.records[ANN].link_to == "10"
     assert [(entry.act, bool(entry.record)) for entry in plan.items] == [("", True)]
     [entry] = world(linked, **copy).plan().items
-    assert (entry.act, entry.original_record.pk) == ("archive_copy", BEA)
+    assert (entry.act, entry.original_record.pk) == ("archive", BEA)
     copy["jobs"] = {"10": {AS_NEW_KEY: True}}
     [entry] = world(linked, **copy).plan().items
     assert entry.act == "create_record", "somebody asked for a record of it since"

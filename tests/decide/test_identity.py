@@ -353,7 +353,7 @@ def test_what_an_answer_means(act: str, value: str, deletes: Any, gets: Any, ite
     assert (parsed.record_id, parsed.merged_id, parsed.item_id) == (ids.get(gets, gets), deleted, item_id)
 
 
-@pytest.mark.parametrize("act", ["new_record", "archive_copy"])
+@pytest.mark.parametrize("act", ["new_record", "archive"])
 def test_what_is_no_answer_to_a_question_of_identity(act: str) -> None:
     record = ann()
     assert answers_of(facts(record, conflicts=(question(act), question("npd", kind=ConflictKind.FIELDS)))) == []

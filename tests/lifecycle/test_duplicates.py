@@ -34,8 +34,8 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
     assert world.values(contact)["npd_id"] == str(contact.pk)
     asks = open_conflict(contact.pk, "identity")
     assert asks.monday_item_id == copy
-    assert [o["choose"] for o in asks.about["options"]] == ["archive_copy", "new_record", "leave_alone"]
-    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
+    assert [o["choose"] for o in asks.about["options"]] == ["archive", "new_record", "leave_alone"]
+    choose(open_conflict(contact.pk, "identity"), pat, "archive")
     world.work()
     assert world.sandbox.item(copy)["state"] == "archived"
     assert world.status(contact) == "synced"
@@ -47,7 +47,7 @@ def test_a_persons_duplicate_loses_its_npd_id_and_is_archived_as_a_copy(world: W
 
 def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: Any) -> None:
     contact, copy = copied(world)
-    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
+    choose(open_conflict(contact.pk, "identity"), pat, "archive")
     world.work()
     world.hear(minutes=11)
     world.sandbox.act("restore", item_id=copy)
@@ -58,7 +58,7 @@ def test_a_copy_that_somebody_restores_is_asked_about_again(world: World, pat: A
 
 def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lost(world: World, pat: Any) -> None:
     contact, copy = copied(world)
-    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
+    choose(open_conflict(contact.pk, "identity"), pat, "archive")
     world.sandbox.faults({"timeout": "after", "on": "archive_item"})
     world.work()
     world.hear(rounds=2, minutes=5)
@@ -69,7 +69,7 @@ def test_a_record_is_in_sync_soon_after_the_answer_to_its_copys_archiving_was_lo
 
 def test_a_copy_that_can_not_be_archived_brings_back_no_deleted_record(world: World, pat: Any) -> None:
     contact, copy = copied(world)
-    choose(open_conflict(contact.pk, "identity"), pat, "archive_copy")
+    choose(open_conflict(contact.pk, "identity"), pat, "archive")
     world.sandbox.faults({"timeout": "before", "on": "archive_item"})
     world.work(contact)
     contact.delete()
@@ -85,8 +85,7 @@ def questions() -> list[SyncConflict]:
 
 
 @pytest.mark.parametrize(
-    ("act", "state", "number"),
-    [("archive_copy", "archived", 3), ("new_record", "active", 6), ("leave_alone", "active", 3)],
+    ("act", "state", "number"), [("archive", "archived", 3), ("new_record", "active", 6), ("leave_alone", "active", 3)]
 )
 def test_a_duplicated_group_is_one_question_each_no_record_and_one_group_on_home(
     world: World, pat: Any, act: str, state: str, number: int
@@ -114,17 +113,17 @@ def test_a_copy_that_is_edited_after_it_was_shown_is_asked_about_again(world: Wo
     if when == "before the page was loaded again":
         newcomers(world, seconds=11)
         sides: Any = {"record": {"npd": question.question, "monday": None}}
-        answer = {"record": FieldSelection("archive_copy")}
+        answer = {"record": FieldSelection("archive")}
         with pytest.raises(NotAsSeen):
             resolve(question.pk, by=pat, resolution_type="merge", selections=answer, seen=sides)
     else:
-        choose(question, pat, "archive_copy")
+        choose(question, pat, "archive")
         newcomers(world, seconds=11)
         [question] = questions()
         assert "edited since" in question.resolution_problem
     question.refresh_from_db()
     assert (world.sandbox.item(copy)["state"], "“Chief”" in question.question) == ("active", True)
-    choose(question, pat, "archive_copy")
+    choose(question, pat, "archive")
     world.work()
     assert (world.sandbox.item(copy)["state"], questions()) == ("archived", [])
 
@@ -179,7 +178,7 @@ def test_an_answer_that_can_not_be_carried_out_says_so_and_keeps_the_question(wo
     contact, copy = copied(world)
     [question] = questions()
     board = {"board_id": world.sandbox.add_board("Elsewhere"), "group_id": "topics"}
-    choose(question, pat, "archive_copy")
+    choose(question, pat, "archive")
     world.sandbox.act("move_to_board", item_id=contact.monday_id, **board)
     newcomers(world, seconds=11)
     [question] = questions()
