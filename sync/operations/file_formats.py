@@ -218,15 +218,9 @@ def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[st
     def fitness(names: Sequence[str]) -> int:
         return count_known(tables[names[0]][0][0][1]) * sum(len(tables[name][0]) for name in names)
 
-    layouts = grouped(tables, lambda name: tuple(_titles(tables[name][0])))
+    # Without empty titles at the end, which a sheet has if something once stood beside its table.
+    layouts = grouped(tables, lambda name: ",".join(map(fold_title, tables[name][0][0][1])).rstrip(","))
     return max(layouts.values(), key=fitness, default=[])
-
-
-def _titles(table: Sequence[Row]) -> list[str]:
-    titles = list(map(fold_title, table[0][1]))
-    while titles and not titles[-1]:
-        titles.pop()
-    return titles
 
 
 def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:
@@ -256,12 +250,12 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
 
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield the rows that aren't empty, with plain texts in their cells."""
-    found = 0
+    count = 0
     for number, cells in rows:
         row = [plain_text(cell) for cell in cells]
         if any(row):
-            found += 1
-            if found > MAX_ROWS + SAMPLE_ROWS:
+            count += 1
+            if count > MAX_ROWS + SAMPLE_ROWS:
                 raise FileError(TOO_MANY_ROWS)
             yield number, row
 
@@ -273,16 +267,12 @@ def _is_repeated(rows: tuple[Row, Row]) -> bool:
     return is_alike and (len(row) == 1 or not row.items().isdisjoint(heading.items()))
 
 
-def _is_single(row: Row) -> bool:
-    return sum(map(bool, row[1])) == 1
-
-
 def _end_of(table: Sequence[Row]) -> int:
     """Return how many rows stand above a sum, and above a report's last words: one cell each, below a blank row."""
     end = len(table)
     if table and len(table[0][1]) >= WIDE:
         for place in range(len(table) - 1, 1, -1):
-            if not _is_single(table[place]):
+            if sum(map(bool, table[place][1])) != 1:
                 break
             if int(table[place][0]) > int(table[place - 1][0]) + 1:
                 end = place
@@ -402,7 +392,7 @@ def _wordiness(content: bytes, encoding: str) -> int:
 
 
 def _decode(content: bytes, encoding: str) -> str:
-    with suppress(UnicodeDecodeError, UnicodeError):
+    with suppress(UnicodeError):
         text = content.decode(encoding)
         if "\0" not in text:  # UTF-16 without a BOM
             return text
