@@ -430,6 +430,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
         A cell without an address, or with too few digits for a phone number, doesn't count beside one that has it.
         """
+        if len(cells) == 1:
+            return cells[0]
         filled = list(filter(has_value, cells)) or list(cells)
         if len({match_key(text) for text in filled}) > 1:
             self.second_values[name] = self.second_values.get(name, 0) + 1
