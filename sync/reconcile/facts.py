@@ -170,6 +170,10 @@ class RecordHistory:
     journal_days: int = PassSettings.journal_days
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
 
+    def may_be_ours(self, event: ChangeEvent) -> bool:
+        """Whether the event names nobody else than the user as whom we write."""
+        return not self.token_user or event.user_id in ("", self.token_user)
+
     @property
     def unchecked_events(self) -> list[WebhookEvent]:
         """The events that no pass has checked yet, in the order of their arrival."""

@@ -134,11 +134,10 @@ class _FieldHistory:
         self.changes = [event for event in changes if event.is_known]  # oldest first, like `writes`
         self.unread = [event for event in changes if not event.is_known]
         self.writes = own_writes(plan.history.writes, mapping, converter, now)
-        us = plan.history.token_user
         self.makers: dict[ChangeEvent, list[OwnWrite]] = {}  # our writes that may have made the event
         for event in self.changes:
-            may_be_ours = not us or event.user_id in ("", us)
-            self.makers[event] = [write for write in self.writes if may_be_ours and write.may_have_made(event)]
+            writes = self.writes if plan.history.may_be_ours(event) else []
+            self.makers[event] = [write for write in writes if write.may_have_made(event)]
         # The values of our events, each with the value that it replaced.
         self.our_replacements = {
             (event.value, event.previous) for event, makers in self.makers.items() if makers and event.has_previous
@@ -230,7 +229,6 @@ class _FieldHistory:
 
     def _lost_by_their_event(self) -> Iterator[pass_plan.LostUpdate]:
         """Yield somebody's values, newer than our pass's read, that no pass read and nobody else replaced."""
-        us = self.plan.history.token_user
         for event in (*self.foreign, *self.unread):
             if event.is_known:
                 # A write without effect counts only if the event may be ours.
@@ -239,8 +237,9 @@ class _FieldHistory:
                     for write in self.writes
                 )
             else:
-                may_be_ours = not us or event.user_id in ("", us)
-                is_ours = may_be_ours and any(may_be_same(event.payload, write.entry["local"]) for write in self.writes)
+                is_ours = self.plan.history.may_be_ours(event) and any(
+                    may_be_same(event.payload, write.entry["local"]) for write in self.writes
+                )
             if not event.is_new or is_ours or self._was_read(event):
                 continue
             write = self._overwriting_write(event)

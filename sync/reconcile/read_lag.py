@@ -285,7 +285,7 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
             for write in own_writes(intents, mapping, converter, now)
             if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
         ]
-        reports = _reports(writes, changes.get(mapping.key, ()), plan.history.token_user, now)
+        reports = _reports(writes, changes.get(mapping.key, ()), plan.history)
         if not reports or direction_of(plan, mapping) is choices.SyncDirection.NONE:
             continue
         raw = field_bases.cell_of(converter, mapping, item)
@@ -312,24 +312,21 @@ def _recent_writes(plan: pass_plan.EntityPlan, now: datetime) -> list[Intent]:
     return [write for write in recent if plan.item and write.item_id == plan.item.id and not is_create(write)]
 
 
-def _reports(writes: Sequence[OwnWrite], changes: Sequence[ChangeEvent], us: str, now: datetime) -> list[Report]:
-    """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old.
-
-    `us` is the Monday user as whom we write.
-    """
+def _reports(writes: Sequence[OwnWrite], changes: Sequence[ChangeEvent], history: RecordHistory) -> list[Report]:
+    """Return what is known about a field's cell, the oldest first; empty if nothing is as new as a read may be old."""
     events = []
     for change in changes:
-        may_be_ours = not us or change.user_id in ("", us)
         is_of_write = any(
             write.intended_at - merge.CLOCK_TOLERANCE <= change.at <= write.until + merge.CLOCK_TOLERANCE
             for write in writes
         )
-        if change.is_known or not (may_be_ours and is_of_write):  # else our own echo, in a form that can't be read
+        # Else it is our own echo, in a form that can't be read.
+        if change.is_known or not (history.may_be_ours(change) and is_of_write):
             events.append(change)
     events.sort(key=cmp_to_key(_order))
-    if not writes and not any(change.is_new or change.arrived > now - LONGEST_LAG for change in events):
+    if not writes and not any(change.is_new or change.arrived > history.now - LONGEST_LAG for change in events):
         return []
-    echoes = _echoes(writes, [change for change in events if not us or change.user_id in ("", us)])
+    echoes = _echoes(writes, [change for change in events if history.may_be_ours(change)])
     reports: list[Report] = []
     for change in events:
         earlier = [number for number, write in enumerate(writes) if _is_after(change, write, echoes.get(write.id))]
