@@ -213,6 +213,10 @@ class BoardContext:
         """The mappings that have a column; `mappings` has also those whose column is lost."""
         return [mapping for mapping in self.mappings if mapping.column_id]
 
+    @cached_property
+    def mapping_by_key(self) -> Mapping[str, FieldMapping]:
+        return {mapping.key: mapping for mapping in self.mappings}
+
     @property
     def types(self) -> list[str]:
         """The columns' types, as set-up read them or their converters create them; the group if the filter reads it."""
@@ -252,10 +256,8 @@ class BoardContext:
 
     @cached_property
     def _make_converter(self) -> Callable[[str, str], conversion.Converter]:
-        by_key = {mapping.key: mapping for mapping in self.mappings}
-
         def make(key: str, region: str) -> conversion.Converter:
-            mapping = by_key[key]
+            mapping = self.mapping_by_key[key]
             options = conversion.ConverterOptions(
                 region=region or self.settings.region,
                 time_zone=self.settings.time_zone,

@@ -289,13 +289,12 @@ def _verdict(
     conditions = board.sync_filter.records if side is FilterSide.RECORD else board.sync_filter.items
     if not conditions:
         return sync_filter.HOLDS
-    by_key = {mapping.key: mapping for mapping in board.mappings}
 
     def answer(condition: FilterCondition) -> bool | None:
         if condition.field == GROUP:
             group = merge.Unknown("its group is not known") if group_id is None else group_id
             return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
-        mapping = by_key.get(condition.field)
+        mapping = board.mapping_by_key.get(condition.field)
         if mapping is None or (side is FilterSide.ITEM and not mapping.column_id):
             return None
         converter = board.converter(mapping, record)

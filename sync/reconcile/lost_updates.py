@@ -342,11 +342,10 @@ def confirm_losses(board: BoardContext, plan: pass_plan.EntityPlan, askable: Col
     """
     if not plan.lost_updates:
         return
-    mappings = {mapping.key: mapping for mapping in board.mappings}
     kept: list[pass_plan.LostUpdate] = []
     asked_keys = set[str]()
     for lost_update in sorted(plan.lost_updates, key=lambda lost_update: lost_update.at, reverse=True):
-        mapping = mappings[lost_update.key]
+        mapping = board.mapping_by_key[lost_update.key]
         if not _is_lost(board, plan, mapping, lost_update):
             continue
         line = overridden_line(board, plan, mapping, lost_update, "edit_overwritten")
@@ -386,8 +385,7 @@ def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
 
 def will_ask(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether events show a lost value about which a person will be asked."""
-    mappings = {mapping.key: mapping for mapping in board.mappings}
-    suspected = [(mappings[lost_update.key], lost_update) for lost_update in plan.lost_updates]
+    suspected = [(board.mapping_by_key[lost_update.key], lost_update) for lost_update in plan.lost_updates]
     return any(
         update.is_known and _may_ask(plan, mapping) and _is_lost(board, plan, mapping, update)
         for mapping, update in suspected

@@ -338,7 +338,7 @@ def _unanswered_creates(plan: RecordPlan) -> list[Intent]:
     return [intent for intent in (*linked, *plan.history.ended_creates) if is_create(intent)]
 
 
-def may_be_ours(board: BoardContext, plan: RecordPlan) -> bool:
+def item_may_be_ours(board: BoardContext, plan: RecordPlan) -> bool:
     """Whether the item may be that of a create without an answer: it has the NPD ID. Then its creator is read.
 
     It isn't if a change of ours found no base: then the two were linked otherwise, and that change wrote the NPD ID.
@@ -363,4 +363,4 @@ def _may_be_created_by(board: BoardContext, plan: RecordPlan, intent: Intent) ->
     creator = plan.history.creator
     us = plan.history.token_user
     is_ours = not creator or not us or creator == us
-    return may_be_ours(board, plan) and not plan.history.is_npd_id_typed and is_ours
+    return item_may_be_ours(board, plan) and not plan.history.is_npd_id_typed and is_ours

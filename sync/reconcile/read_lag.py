@@ -249,7 +249,7 @@ def _stale_cells(reports: Mapping[str, Report], now: datetime) -> dict[str, tupl
 
 def _will_be_sent(board: BoardContext, plan: pass_plan.RecordPlan, key: str) -> bool:
     """Whether only NPD's value has left its half of the base, by what was read."""
-    mapping = next(mapping for mapping in board.mapped if mapping.key == key)
+    mapping = board.mapping_by_key[key]
     converter = board.converter(mapping, plan.record)
     assert plan.item is not None
     base = field_bases.base_of(plan.sync_state, mapping, plan.item.id)

@@ -203,7 +203,7 @@ def longer_histories(board: BoardContext, changed: Sequence[pass_plan.RecordPlan
         if not all(our_writes.is_field_resting(board, plan, mapping) for mapping in newest)
     }
     without_base = [plan for plan in changed if our_writes.lacks_base(board, plan)]
-    created = {plan.id: plan.item.id for plan in without_base if plan.item and our_writes.may_be_ours(board, plan)}
+    created = {plan.id: plan.item.id for plan in without_base if plan.item and our_writes.item_may_be_ours(board, plan)}
     if edited:
         npd_edits = authors.latest_events(board.model, edited)
         recent = WebhookEvent.objects.filter(

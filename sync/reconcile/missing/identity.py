@@ -211,11 +211,10 @@ def _is_as_unlinked(board: BoardContext, plan: pass_plan.RecordPlan, item: Item,
     as_linked = plan.compared_with(item)
     as_linked.record = field_values.with_item(record, item.id)
     blocked = plan.sync_state.blocked_fields
-    mappings = {mapping.key: mapping for mapping in board.mapped}
     for edit in edits_since_agreed(board, as_linked):
         # A value that was held when they were unlinked is held again.
         entry = blocked.get(edit.key, {})
-        if edit.reason or entry.get("local") != field_values.local_values(record, mappings[edit.key]):
+        if edit.reason or entry.get("local") != field_values.local_values(record, board.mapping_by_key[edit.key]):
             return False
     return True
 
