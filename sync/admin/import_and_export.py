@@ -341,15 +341,13 @@ class RecordFilesMixin(ImportExportMixin):
         parts = [f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."]
         if result.made:
             parts.append(result.made)
-        refused = []
-        if number := len(result.invalid_rows):
-            refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} not imported.")
-        if number := sum(bool(row.left_out) for row in result.valid_rows()):
-            refused.append(f"{humanize.count_with_noun(number, 'row was', 'rows were')} imported without a value.")
-        if result.left_out:
-            left_out = humanize.count_with_noun(result.left_out, "row with a warning was", "rows with a warning were")
-            refused.append(f"{left_out} left out.")
-        if refused:
+        incomplete = sum(bool(row.left_out) for row in result.valid_rows())
+        counts = (
+            (len(result.invalid_rows), "row was not imported.", "rows were not imported."),
+            (incomplete, "row was imported without a value.", "rows were imported without a value."),
+            (result.left_out, "row with a warning was left out.", "rows with a warning were left out."),
+        )
+        if refused := [humanize.count_with_noun(*count) for count in counts if count[0]]:
             parts.append(format_html('<a class="npd-link" href="{}">{}</a>', refused_url, " ".join(refused)))
         if result.batch_id in activity_undo.undo_states([result.batch_id], request.user):
             parts.append(format_html('<a class="npd-link" href="{}">Undo…</a>', act_undo_url(result.batch_id)))

@@ -237,15 +237,9 @@ def _likely_sheets(tables: Mapping[str, Any], count_known: Callable[[Sequence[st
     def fitness(names: Sequence[str]) -> int:
         return count_known(tables[names[0]][0][0][1]) * sum(len(tables[name][0]) for name in names)
 
-    layouts = grouped(tables, lambda name: tuple(_titles(tables[name][0])))
+    # Without empty titles at the end, which a sheet has if something once stood beside its table.
+    layouts = grouped(tables, lambda name: ",".join(map(fold_title, tables[name][0][0][1])).rstrip(","))
     return max(layouts.values(), key=fitness, default=[])
-
-
-def _titles(table: Sequence[Row]) -> list[str]:
-    titles = list(map(fold_title, table[0][1]))
-    while titles and not titles[-1]:
-        titles.pop()
-    return titles
 
 
 def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> tuple[list[Row], list[str]]:
@@ -273,19 +267,18 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
     table = [row for row in table if row[0] not in no_records]
     end = _end_of(table)
     around += [number for number, _ in table[end:]]
-    return table[:end], [
-        f"Rows around the table, not imported: {', '.join(map(str, sorted(around)))}."
-    ] if around else []
+    numbers = ", ".join(map(str, sorted(around)))
+    return table[:end], [f"Rows around the table, not imported: {numbers}."] if around else []
 
 
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield the rows that aren't empty, with plain texts in their cells."""
-    found = 0
+    count = 0
     for number, cells in rows:
         row = [plain_text(cell) for cell in cells]
         if any(row):
-            found += 1
-            if found > MAX_ROWS + SAMPLE_ROWS:
+            count += 1
+            if count > MAX_ROWS + SAMPLE_ROWS:
                 raise FileError(TOO_MANY_ROWS)
             yield number, row
 
@@ -303,12 +296,9 @@ def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
     for number, cells in table[1:]:
         is_heading = list(map(fold_title, cells[:2])) == SUBITEM_TITLES
         is_among_subitems = is_heading or (is_among_subitems and not cells[0])
-        if is_among_subitems or (_is_single((number, cells)) and _REPORT_LINE.fullmatch("".join(cells))):
+        texts = list(filter(None, cells))
+        if is_among_subitems or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
             yield number
-
-
-def _is_single(row: Row) -> bool:
-    return sum(map(bool, row[1])) == 1
 
 
 def _end_of(table: Sequence[Row]) -> int:
@@ -316,7 +306,7 @@ def _end_of(table: Sequence[Row]) -> int:
     end = len(table)
     if table and len(table[0][1]) >= WIDE:
         for place in range(len(table) - 1, 1, -1):
-            if not _is_single(table[place]):
+            if sum(map(bool, table[place][1])) != 1:
                 break
             if int(table[place][0]) > int(table[place - 1][0]) + 1:
                 end = place
@@ -436,7 +426,7 @@ def _wordiness(content: bytes, encoding: str) -> int:
 
 
 def _decode(content: bytes, encoding: str) -> str:
-    with suppress(UnicodeDecodeError, UnicodeError):
+    with suppress(UnicodeError):
         text = content.decode(encoding)
         if "\0" not in text:  # UTF-16 without a BOM
             return text

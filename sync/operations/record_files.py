@@ -168,6 +168,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         targets = {*self.fields, *NAME_PARTS}
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
+        self.empty_cells = 0  # of that row, whose fields keep a value
         self.first_rows: dict[object, int] = {}  # the number of the row that is imported about each record
 
     def get_queryset(self) -> Any:
@@ -214,9 +215,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def import_row(self, row: Any, instance_loader: Any, **kwargs: Any) -> Any:
         """Import a row; its result has what the preview and the file of refused rows say of it."""
         self.left_out = []
+        self.empty_cells = 0
         result = super().import_row(row, instance_loader, **kwargs)
         result.number = row[ROW_NUMBER]
         result.left_out = self.left_out
+        result.empty_cells = self.empty_cells
         result.reasons = result.validation_error.messages if result.is_invalid() else []
         result.doubt = self._doubt(row, result)
         if result.is_invalid():
@@ -232,7 +235,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def get_instance(self, instance_loader: Any, row: Any) -> SyncedModel | None:
         record, self.identity = self._match(row)
         if first := self.first_rows.get(self.identity):
-            raise ValidationError(f"Row {first} is about the same {self.noun}. Keep one of them.")
+            problem = f"Row {first} is about the same {self.noun}, and only that row is imported."
+            raise ValidationError(f"{problem} If it lacks something, copy it there.")
         return record
 
     def after_init_instance(self, instance: Any, new: bool, row: Any, **kwargs: Any) -> None:
@@ -251,6 +255,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 return
             text = first
         elif is_new or not self.options.get("clear_empty"):
+            self.empty_cells += not is_new
             return
         else:
             text = ""
@@ -292,6 +297,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         refusals = []
         for name, problems in errors.items():
             text = " ".join(chain.from_iterable(problem.messages for problem in problems))
+            value = getattr(instance, name, None)
+            if value and isinstance(value, str) and value not in text:
+                text = f"{text} It reads {humanize.quote(value)}."
             if name not in self.own_names:
                 refusals.append(text)
             elif name == self.spec.name_field or self.options.get("bad_values") == REFUSE:
@@ -328,7 +336,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
         result.columns = self.columns
         result.titles = self.titles
-        result.notes = missing_key_note(self.model, self.columns)
+        result.notes = [*missing_key_note(self.model, self.columns), *self._unused_values_notes(result)]
         result.batch_id = self.batch_id
         changes = [(row.number, row.import_type, row.diff) for row in result.written]
         result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
@@ -349,6 +357,18 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.made = made_sentence(self._new_related(kept))
         self.has_refused = bool(result.refused_file)
         self._write(kept)
+
+    def _unused_values_notes(self, result: Any) -> list[str]:
+        """Return how many filled cells don't count beside another column's, and how many empty ones change nothing."""
+        notes = []
+        for name, number in self.second_values.items():
+            rows = humanize.count_with_noun(number, "row has", "rows have")
+            label = NAME_PARTS.get(name) or self._label(name)
+            notes.append(f"{label}: {rows} more values in further columns, which are not imported.")
+        if number := sum(row.empty_cells for row in result.valid_rows()):
+            cells = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
+            notes.append(f"{cells} in NPD unchanged.")
+        return notes
 
     def _is_left_out(self, row: Any) -> bool:
         return bool(row.doubt and self.options.get("leave_out_warned"))
@@ -393,6 +413,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 f"another row? Known titles: {known_titles}."
             )
         self.rows = []
+        self.second_values: dict[str, int] = {}  # of each field: rows with values that don't count
         for *cells, number, surplus in self.file_rows:
             row = {
                 name: self._first_value(name, [cells[place] for place in field_places])
@@ -409,7 +430,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
         A cell without an address, or with too few digits for a phone number, doesn't count beside one that has it.
         """
+        if len(cells) == 1:
+            return cells[0]
         filled = list(filter(has_value, cells)) or list(cells)
+        if len({match_key(text) for text in filled}) > 1:
+            self.second_values[name] = self.second_values.get(name, 0) + 1
         converter = self.converters.get(name)
         if converter == "phone":
             return next((text for text in filled if sum(map(str.isdecimal, text)) >= PHONE_DIGITS), filled[0])

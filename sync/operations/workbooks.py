@@ -217,7 +217,7 @@ class Workbook:
         parser.Parse(b"", True)
 
     def _check(self, name: str) -> None:
-        """Raise FileError if reading a part would take much memory or time."""
+        """Raise FileError if parsing a part would take much memory or time; this look at it takes little."""
         since_tag = 0
         with self._packed.open(name) as stream:
             while chunk := stream.read(_CHUNK):

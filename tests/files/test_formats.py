@@ -167,6 +167,16 @@ def test_a_workbook_with_a_long_number_format_in_each_cell_is_refused() -> None:
         read_file(content)
 
 
+def test_a_workbook_of_very_many_parts_is_refused() -> None:
+    """Each part takes 0.1 ms, so that a file of 5 MB would take 7 s."""
+    content = io.BytesIO(sheet(["Name"], ["Ann"]))
+    with zipfile.ZipFile(content, "a") as book:
+        for number in range(5_000):
+            book.writestr(f"xl/media/{number}", "")
+    with pytest.raises(FileError, match="too large once unpacked"):
+        read_file(content.getvalue())
+
+
 def test_a_sheet_that_is_too_large_is_left_out_if_its_titles_are_not_known() -> None:
     out = io.BytesIO()
     with xlsxwriter.Workbook(out) as book:

@@ -32,6 +32,9 @@ def contact(name: str, email: str = "", **values: Any) -> Contact:
     return Contact.objects.create(name=name, email=email, **values)
 
 
+COPY = "If it lacks something, copy it there."
+
+
 def names() -> set[str]:
     return set(Contact.objects.values_list("name", flat=True))
 
@@ -73,9 +76,9 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
     reasons = refused(page)
     assert "There is no contact with this NPD ID" in reasons[2]
     assert "2 contacts have this email." in reasons[3]
-    assert reasons[5] == "Row 4 is about the same contact. Keep one of them."
-    assert reasons[6] == "Row 4 is about the same contact. Keep one of them."
-    assert reasons[7] == "Email: Enter a valid email address."
+    assert reasons[5] == f"Row 4 is about the same contact, and only that row is imported. {COPY}"
+    assert reasons[6] == f"Row 4 is about the same contact, and only that row is imported. {COPY}"
+    assert reasons[7] == "Email: Enter a valid email address. It reads “not an address”."
     assert reasons[8].startswith("Phone: “call me maybe” is not a phone number")
     assert reasons[9] == "Name: It is empty."
     assert "more cells than there are titles" in reasons[10]
@@ -89,7 +92,7 @@ def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_impo
 
 def test_rows_with_the_same_invalid_address_are_not_called_the_same_person(browser: Client) -> None:
     page = preview(browser, "Name,Email\nAnn,none\nBob,none\n", bad_values="refuse")
-    assert set(refused(page).values()) == {"Email: Enter a valid email address."}
+    assert set(refused(page).values()) == {"Email: Enter a valid email address. It reads “none”."}
     assert counts(preview(browser, "Name,Email\nAnn,none\nBob,none\n")) == {"new": 2}
 
 
@@ -187,6 +190,18 @@ def test_only_fields_that_differ_are_written_and_an_empty_cell_leaves_a_field_al
     imported(browser, "Email,Role,Phone\nann@x.org,n/a,\n", clear_empty="on")
     ann.refresh_from_db()
     assert (ann.role_title, ann.phone, ann.name) == ("", "", "Ann")
+
+
+def test_what_a_file_says_and_an_import_does_not_use_is_counted(browser: Client) -> None:
+    contact("Ann", "ann@x.org", phone="+49 30 901820", role_title="CEO")
+    phones = "+49 171 1234567,+49 30 901820"
+    file = f"Name,Email,Role,Mobile,Home phone\nAnn,ann@x.org,,{phones}\nBob,,,{phones}\nCid,,,+49 30 901820,-\n"
+    text = words_of(preview(browser, file).content.decode())
+    assert "Phone: 2 rows have more values in further columns, which are not imported." in text
+    assert "1 empty cell leaves its field in NPD unchanged." in text
+    assert (
+        "unchanged." not in words_of(preview(browser, file, clear_empty="on").content.decode()).partition("Phone:")[2]
+    )
 
 
 # --- columns ---
@@ -405,7 +420,11 @@ def test_refused_rows_can_be_imported_again_as_they_are(browser: Client) -> None
         ("Bob,b@x.org,one ::: two,", {"Name": "Bob", "Email": "b@x.org", "Notes": "one ::: two"}, ""),
         ("Bob,b@x.org,---,-", {"Name": "Bob", "Email": "b@x.org"}, ""),
         (f"Bob,b@x.org,,{'y' * 256}", {"Name": "Bob", "Email": "b@x.org"}, "at most 255 characters"),
-        ("Ann,none,hi,", {"Notes": "hi"}, "valid email address. It is left out. Found by its name alone."),
+        (
+            "Ann,none,hi,",
+            {"Notes": "hi"},
+            "valid email address. It reads “none”. It is left out. Found by its name alone.",
+        ),
     ],
 )
 def test_no_cell_costs_another_one_and_none_goes_unsaid(
@@ -421,7 +440,10 @@ def test_no_cell_costs_another_one_and_none_goes_unsaid(
 
 def test_a_row_that_is_refused_refuses_no_other_about_the_same_person(browser: Client) -> None:
     page = preview(browser, "Name,Email\n,ann@x.org\nAnn,ann@x.org\nAnne,ann@x.org\n")
-    assert refused(page) == {2: "Name: It is empty.", 4: "Row 3 is about the same contact. Keep one of them."}
+    assert refused(page) == {
+        2: "Name: It is empty.",
+        4: f"Row 3 is about the same contact, and only that row is imported. {COPY}",
+    }
 
 
 def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
