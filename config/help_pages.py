@@ -48,6 +48,10 @@ HELP_OF_VIEWS = {
     "sync_boardlink_*": "howto/operate.md#decide-what-is-synced",
     "sync_wizard_*": "connect-monday.md#set-up-in-the-admin",
     "sync_apitoken_*": "howto/use-the-api.md#make-a-token",
+    "sync_activityline_*": "howto/import-and-export.md#how-do-i-find-something",
+    "sync_tombstone_*": "howto/resolve-conflicts.md#when-something-is-wrong",
+    "sync_ignoreditem_*": "howto/resolve-conflicts.md#why-an-item-has-no-record",
+    "admin_logentry_*": "howto/people.md#what-each-group-may-do",
     "auth_*": "howto/people.md#who-may-do-what",
 }
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)

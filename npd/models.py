@@ -136,8 +136,9 @@ for _model in (Organization, Contact):
 ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
 
 # Titles that boards and other programs' files use for these fields, in English, German, French, Spanish, Dutch,
-# Italian, Portuguese and Japanese. A title that fits two fields of a type is listed once. “address” is a column with
-# several fields; “first_name” and “last_name” are parts of a name in files; “contact” is a person.
+# Italian, Portuguese and Japanese, and the usual ones in Swedish, Norwegian, Danish and Polish. A title that fits two
+# fields of a type is listed once. “address” is a column with several fields; “first_name” and “last_name” are parts of
+# a name in files; “contact” is a person.
 TITLES: Mapping[str, tuple[str, ...]] = {
     "name": (
         "full name", "display name", "complete name", "contact name", "contact", "organization name", "company name",
@@ -160,19 +161,23 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Mailadresse", "Courriel", "Adresse e-mail", "Adresse mail", "Adresse électronique", "E-mail professionnel",
         "Correo", "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email",
         "Posta elettronica", "Email aziendale", "Endereço de email", "Correio eletrónico", "Correio eletrônico",
-        "メール", "メールアドレス",
+        "Adresse de messagerie", "E-post", "E-postadress", "Adres e-mail", "メール", "メールアドレス",
     ),
     "organization": (
         "organisation", "company", "related company", "associated company", "account", "employer", "org", "Firma",
         "Firmenname", "Unternehmen", "Arbeitgeber",
-        "Société", "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie", "Azienda", "会社",
-        "会社名",
+        "Société", "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie",
+        "Azienda", "Företag", "Bedrift", "Virksomhed", "parent company", "parent_id", "Übergeordnetes Unternehmen",
+        "Zugeordnetes Unternehmen", "Name der Organisation", "Nom de l'organisation", "Nombre de la organización",
+        "会社", "会社名",
     ),
     "role_title": (
         "job title", "job position", "organization title", "job", "title", "position", "function", "Rolle",
         "Funktion", "Berufsbezeichnung", "Jobtitel", "Stellung", "Rôle", "Fonction", "Poste", "Poste occupé",
         "Intitulé du poste", "Cargo", "Puesto", "Puesto de trabajo", "Functie", "Functietitel", "Rol", "Ruolo",
-        "Mansione", "Qualifica", "Posizione", "Função", "役職",
+        "Mansione", "Qualifica", "Posizione", "Função", "job function", "Stelle", "Titel der Organisation",
+        "Titel in der Organisation", "Titre de l'organisation", "Titre1", "Stanowisko", "Befattning", "Stilling",
+        "役職",
     ),
     "phone": (
         "phone number", "phones", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone",
@@ -180,9 +185,9 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Mobil", "Mobiltelefon", "Mobil-Tel.-Nr.", "Handy", "Handynummer", "Téléphone", "Tél", "Numéro de téléphone",
         "N° de téléphone", "Portable", "Tél. portable", "Téléphone portable", "Téléphone mobile", "Teléfono",
         "Número de teléfono", "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Mobiele telefoon",
-        "Telefono",
-        "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone", "Número de telefone", "Telemóvel",
-        "Celular", "電話", "電話番号", "携帯電話", "business phone",
+        "Telefono", "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone", "Número de telefone",
+        "Telemóvel", "Celular", "電話", "電話番号", "携帯電話", "business phone",
+        "Numer telefonu", "Mobilnummer", "Telefonnr",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",

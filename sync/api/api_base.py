@@ -129,9 +129,10 @@ class ListFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
 
 
 def _readable(list_filter: Any) -> str:
-    if isinstance(list_filter, filters.ChoiceFilter | filters.MultipleChoiceFilter):
+    kinds = [text for kind, text in READABLE.items() if isinstance(list_filter, kind)]
+    if not kinds and isinstance(list_filter, filters.ChoiceFilter | filters.MultipleChoiceFilter):
         return ", ".join(str(value) for value, _ in list_filter.field.choices if value)
-    return next((text for kind, text in READABLE.items() if isinstance(list_filter, kind)), "a value")
+    return kinds[0] if kinds else "a value"
 
 
 class RecordSearch(SearchFilter):

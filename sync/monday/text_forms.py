@@ -67,7 +67,9 @@ _PLAIN_SIGNS_SQL = "''" * len(_APOSTROPHES) + "-" * len(_DASHES)
 SEARCH_KEY_SQL = f"translate({_SEARCHED_SQL}, '{_APOSTROPHES}{_DASHES}', '{_PLAIN_SIGNS_SQL}')"
 
 _UMLAUTS = {"ä": "ae", "ö": "oe", "ü": "ue"}
-_UMLAUT_LETTERS = str.maketrans(_UMLAUTS | {letter.upper(): pair.capitalize() for letter, pair in _UMLAUTS.items()})
+_UMLAUT_LETTERS = str.maketrans(
+    _UMLAUTS | {letter.upper(): pair.capitalize() for letter, pair in _UMLAUTS.items()} | {"ß": "ss", "ẞ": "SS"}
+)
 
 
 def unix_lines(text: str) -> str:

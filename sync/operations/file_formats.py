@@ -41,7 +41,20 @@ SURPLUS = "cells without a title"
 # A table of so many columns ends at a blank row with single cells below it.
 WIDE = 4
 # What a row of sums begins with, as `fold_title` makes it.
-SUMS = {"total", "totals", "grandtotal", "sum", "summe", "gesamt", "gesamtsumme", "gesamtergebnis", "somme", "suma"}
+SUMS = {
+    "total", "totals", "subtotal", "grandtotal", "sum", "summe", "gesamt", "gesamtsumme", "gesamtergebnis", "somme",
+    "suma", "count", "anzahl",
+}  # fmt: skip
+# What reports and prints write between and below their rows, alone in a row.
+_REPORT_LINE = re.compile(
+    r"(page|seite|página|pagina|strona|sida) \d+( ?(of|von|de|sur|di|van|z|av|/) ?\d+)?"
+    r"|(printed|generated|exported|created|gedruckt|erstellt|exportiert) (on|by|at|am|von) .+"
+    r"|\d+ (records|rows|entries|contacts|datensätze|einträge|zeilen|kontakte)|\W*(end of report|berichtsende)\W*"
+    r"|confidential information.*|(copyright|©|\(c\)) .*\d{4}.*",
+    re.IGNORECASE,
+)
+# In the export of a Monday board, items' subitems stand below them, with titles of their own.
+SUBITEM_TITLES = ["subitems", "name"]
 
 MAC_LETTERS = 2  # so few may stand there by chance
 
@@ -66,6 +79,7 @@ CERTAIN = ("utf-8-sig", "utf-16", "utf-16-be")
 NO_TABLES = {
     bytes.fromhex("d0cf11e0"): "an XLS workbook, or has a password",
     b"<": "a web page or XML",
+    b"{\\rtf": "an RTF document",
     b"{": "JSON",
     b"[{": "JSON",
     b"%PDF": "a PDF",
@@ -108,7 +122,7 @@ def plain_text(text: str) -> str:
 # So many words with an @ of one cell are looked at.
 MAX_ADDRESSES = 5
 # What stands around addresses; an apostrophe within an address is part of it.
-_BESIDE_ADDRESS = re.compile(r"""(?:^|[\s<>()\[\]"“”„,;:|/])'+|'*(?:[\s<>()\[\]"“”„,;:|/]|$)""")
+_BESIDE_ADDRESS = re.compile(r"""(?:^|[\s<>()\[\]"“”„«»{},;:|/])'+|'*(?:[\s<>()\[\]"“”„«»{},;:|/]|$)""")
 
 
 @lru_cache(maxsize=MAX_ROWS)  # an import asks several times for each cell
@@ -183,7 +197,7 @@ def read_file(
     """
     text = content.removeprefix(codecs.BOM_UTF8).lstrip()
     for beginning, kind in NO_TABLES.items():
-        if text.startswith(beginning):
+        if text[: len(beginning)].upper() == beginning.upper():
             raise FileError(f"The file is {kind}. Save it as XLSX without a password, or as “CSV UTF-8”.")
     if not is_workbook(content):
         encoding = encoding or likely_encoding(content)
@@ -198,6 +212,11 @@ def read_file(
         if problem and not (tables and not any(count_known(cells) for _, cells in rows)):
             raise FileError(problem)
     chosen = [sheet] if sheet in tables else _likely_sheets(tables, count_known)
+    if not chosen:
+        raise FileError(
+            "No sheet has rows below titles. Hidden sheets are not read, nor formulas whose values aren't in the file: "
+            "show the sheet, and save the file in Excel or LibreOffice."
+        )
     others = [name for name in read if name not in chosen]
     notes = [f"Sheets that are not imported: {', '.join(others)}."] if others else []
     all_rows: list[Row] = []
@@ -232,7 +251,7 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
     filled = list(_filled_rows(rows))
     first = max(range(min(len(filled), SAMPLE_ROWS)), key=lambda place: count_known(filled[place][1]), default=0)
     above = filled[:first]
-    around = [number for number, _ in above]
+    around: list[Any] = [number for number, _ in above]
     table = filled[first : first + 1]
     titles = [cell.casefold() for _, cells in table for cell in cells]
     for number, cells in filled[first + 1 :]:
@@ -243,9 +262,13 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
         start = len(table) - len(list(headings))
         around += [number for number, _ in table[start:]]
         del table[start:]
+    no_records = set(_report_lines(table))
+    around += no_records
+    table = [row for row in table if row[0] not in no_records]
     end = _end_of(table)
     around += [number for number, _ in table[end:]]
-    return table[:end], [f"Rows around the table, not imported: {', '.join(map(str, around))}."] if around else []
+    numbers = ", ".join(map(str, sorted(around)))
+    return table[:end], [f"Rows around the table, not imported: {numbers}."] if around else []
 
 
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -267,6 +290,17 @@ def _is_repeated(rows: tuple[Row, Row]) -> bool:
     return is_alike and (len(row) == 1 or not row.items().isdisjoint(heading.items()))
 
 
+def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
+    """Yield the numbers of a report's own lines among the rows, and of Monday's subitems with their titles."""
+    is_among_subitems = False
+    for number, cells in table[1:]:
+        is_heading = list(map(fold_title, cells[:2])) == SUBITEM_TITLES
+        is_among_subitems = is_heading or (is_among_subitems and not cells[0])
+        texts = list(filter(None, cells))
+        if is_among_subitems or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
+            yield number
+
+
 def _end_of(table: Sequence[Row]) -> int:
     """Return how many rows stand above a sum, and above a report's last words: one cell each, below a blank row."""
     end = len(table)
@@ -278,7 +312,7 @@ def _end_of(table: Sequence[Row]) -> int:
                 end = place
     if end > 1:
         first, *others = filter(None, table[end - 1][1])
-        end -= fold_title(first) in SUMS and not any(map(str.isalpha, "".join(others)))
+        end -= fold_title(first).rstrip("0123456789") in SUMS and not any(map(str.isalpha, "".join(others)))
     return end
 
 

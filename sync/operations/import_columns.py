@@ -36,7 +36,10 @@ KIND_WORDS = (
 )
 KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
 # Words that say nothing about a column's field.
-IDLE_WORDS = {"primary", "preferred", "default", "required", "optional", "mandatory", "pflichtfeld", "value"}
+IDLE_WORDS = {
+    "primary", "preferred", "default", "required", "optional", "mandatory", "pflichtfeld", "value", "wert", "valeur",
+    "valor", "valore",
+}  # fmt: skip
 
 _PARAMETERS = re.compile(r";\w+=.*")  # of a vCard's line
 _WORD = re.compile(r"\d+|[A-Z]*[^\W\d_A-Z]+|[A-Z]+")  # also of “PhoneWork”
@@ -163,9 +166,12 @@ class KnownTitles:
         if known := self._ranks.get(fold_title(title)):
             return known[0], (0, known[1], 0)
         words = [fold_title(word) for word in _WORD.findall(_PARAMETERS.sub("", title))]
+        words = [word for word in words if word not in IDLE_WORDS]
+        if known := self._ranks.get("".join(words)):
+            return known[0], (1, known[1], 0)
         numbers = [int(word) for word in words if word.isdecimal()]
         kinds = [KINDS[word] for word in words if word in KINDS]
-        plain = "".join(word for word in words if not (word.isdecimal() or word in KINDS or word in IDLE_WORDS))
+        plain = "".join(word for word in words if not (word.isdecimal() or word in KINDS))
         name, rank = self._ranks.get(plain, ("", 0))
         if not name or (kinds and name not in self._several):
             return None

@@ -28,6 +28,7 @@ MAX_TEXT = 10_000_000
 MAX_CELLS = 400_000
 MAX_MERGED = 10_000
 MAX_SHEETS = 1_000
+MAX_PARTS = 5_000
 # Excel's own limits; a larger number of a row is made up, and the rows before it would be filled in.
 MAX_SHEET_ROWS = 1_048_576
 MAX_FORMAT = 255
@@ -62,9 +63,10 @@ class Workbook:
 
     def __init__(self, content: bytes) -> None:
         self._packed = zipfile.ZipFile(io.BytesIO(content))
-        if sum(part.file_size for part in self._packed.infolist()) > MAX_UNPACKED:
+        parts = self._packed.infolist()
+        if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
             raise FileError(TOO_LARGE)
-        for part in self._packed.infolist():
+        for part in parts:
             self._packed.open(part).close()  # raises for a password, or an unknown compression
         self._unpacked = 0
         self._marks = 0
@@ -248,7 +250,7 @@ class _Rows:
             self._hidden.add(self._row)
 
     def go_to_cell(self, cell: dict[str, str]) -> None:
-        match = _PLACE.fullmatch(cell.get("r", ""))
+        match = _PLACE.fullmatch(cell.get("r", "").upper())
         self._column = _column_number(match[1]) if match else self._column + 1
         self._cells += 1
         if self._cells > MAX_CELLS:

@@ -59,6 +59,9 @@ def test_help_opens_the_how_to_of_the_page_on_which_one_is(browser: Client) -> N
         assert not anchor or f'id="{anchor}"' in help_pages.rendered(help_pages.pages()[name], name), page
     home = links_of(browser.get("/admin/").content.decode())
     assert "/admin/help/howto/resolve-conflicts.md#what-needs-attention" in home
+    for page in ("sync/activityline", "sync/tombstone", "sync/ignoreditem", "admin/logentry"):
+        links = links_of(browser.get(f"/admin/{page}/").content.decode())
+        assert [link for link in links if link.startswith("/admin/help/") and "#" in link], page
 
 
 def test_the_html_of_a_text_is_shown_and_what_is_not_served_is_not_led_to() -> None:

@@ -63,7 +63,7 @@ def test_a_parameter_that_is_not_understood_is_refused_by_its_name(api: APIClien
         ("sync_enabled=true&sync_enabled=false", "once"),
         ("sync_status=done", "synced"),
         ("sync_direction=up", "npd_to_monday"),
-        ("organization=", "organization"),
+        ("organization=", "the id of a record that exists"),
         ("email=", "email"),
         ("updated_since=soon", "2026-11-22T10:00:00Z"),
         ("ordering=-shoe_size", "role_title"),

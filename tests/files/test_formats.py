@@ -62,6 +62,13 @@ KNOWN = {"Name", "Email"}
         ("Report;Customers\nDay;29\n\nName;Email;A\nAnn;a,b;1\n", ["Ann"], "1, 2"),
         ("Name,Email,A,B\nAnn,a,1,2\n\n\nCopyright (c)\nConfidential\n", ["Ann"], "5, 6"),
         ("Name,Email,A,B\nAnn,a,1,2\nBob,b,1,2\nTotal:,2,2,4\n", ["Ann", "Bob"], "4"),
+        ("Name,Email\nAnn,a\nPage 1 of 2\nBob,b\nCount: 2,\nPrinted on 5 May,\n", ["Ann", "Bob"], "3, 5, 6"),
+        ("Name,Email\nPage 1 Books\nCopyright Agency\n", ["Page 1 Books", "Copyright Agency"], ""),
+        (
+            "Team\nName,Subitems,Email\nAnn,s,a\nSubitems,Name,Owner\n,s,Kim\n,t,Kim\nBob,,b\n",
+            ["Ann", "Bob"],
+            "1, 4, 5, 6",
+        ),
         ("Name,Email,A,B\nAnn,a,1,2\nTotal,t@x.org,1,2\n", ["Ann", "Total"], ""),
         ("Name,Email,A,B\nAnn,a,1,2\nBob,,,\n", ["Ann", "Bob"], ""),
         ("People\nNew\nName,Email\nAnn,a\n\nOld\nName,Email\nBob,b\n", ["Ann", "Bob"], "1, 2, 6"),
@@ -101,7 +108,9 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
         pytest.param(b"Name\n" * 2 + b"\n" * 1_048_576, "1,048,576 lines", id="blank lines"),
         (b"Name\nA\0nn\n", "isn't text"),
         (b"\xef\xbb\xbf<html><table>", "is a web page"),
-        (b"BEGIN:VCARD\nFN:Ann\n", "is vCards"),
+        (b"begin:vcard\nFN:Ann\n", "is vCards"),
+        (b"{\\rtf1 Name}", "is an RTF"),
+        (sheet(["Name"]), "Hidden sheets are not read"),
         (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600), "XLS workbook"),
         (b"Name\n\x81\x8d\n", "isn't text"),
         (b'Name\n"Ann\n', "be read as CSV"),
@@ -156,6 +165,16 @@ def test_a_workbook_with_a_long_number_format_in_each_cell_is_refused() -> None:
     content = changed(in_styles(b"<fonts", formats), PART, b"</sheetData>", cells + b"</sheetData>")
     with pytest.raises(FileError, match="too large once unpacked"):
         read_file(content)
+
+
+def test_a_workbook_of_very_many_parts_is_refused() -> None:
+    """Each part takes 0.1 ms, so that a file of 5 MB would take 7 s."""
+    content = io.BytesIO(sheet(["Name"], ["Ann"]))
+    with zipfile.ZipFile(content, "a") as book:
+        for number in range(5_000):
+            book.writestr(f"xl/media/{number}", "")
+    with pytest.raises(FileError, match="too large once unpacked"):
+        read_file(content.getvalue())
 
 
 def test_a_sheet_that_is_too_large_is_left_out_if_its_titles_are_not_known() -> None:

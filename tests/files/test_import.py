@@ -271,6 +271,26 @@ ADDRESS_BOOKS = {
     ),
     "French": ("Prénom;Nom;Courriel;Société;Fonction;Téléphone", "Ann;Ace;ann@x.org;Nova;Chair;+49 30 901820"),
     "Italian": ("Nome;Cognome;Email;Azienda;Ruolo;Cellulare", "Ann;Ace;ann@x.org;Nova;Chair;+49 30 901820"),
+    "Google in German": (
+        "Vorname,Nachname,Name der Organisation,Titel der Organisation,E-Mail 1 – Wert,Telefon 1 – Wert",
+        "Ann,Ace,Nova,Chair,ann@x.org,+49 30 901820",
+    ),
+    "Outlook in French": (
+        "Titre,Prénom,Nom,Société,Titre1,Téléphone (bureau),Tél. mobile,Adresse de messagerie,Type de messagerie",
+        "M.,Ann,Ace,Nova,Chair,+49 30 901820,,ann@x.org,SMTP",
+    ),
+    "HubSpot in German": (
+        "Vorname;Nachname;E-Mail;Telefonnummer;Primary Associated Company;Jobtitel",
+        "Ann;Ace;ann@x.org;+49 30 901820;Nova;Chair",
+    ),
+    "Odoo's fields": (
+        "External ID,Name,Email,Phone,Parent Company/Name,Job Position",
+        "x,Ann Ace,ann@x.org,+49 30 901820,Nova,Chair",
+    ),
+    "Swedish": (
+        "Förnamn;Efternamn;Företag;Befattning;E-post;Telefon",
+        "Ann;Ace;Nova;Chair;ann@x.org;+49 30 901820",
+    ),
     "Odoo": (
         "Display Name,Email,Phone,Mobile,Related Company,Job Position",
         "Ann Ace,ann@x.org,,+49 30 901820,Nova,Chair",
@@ -331,9 +351,8 @@ def test_each_column_shows_its_first_values_and_can_go_elsewhere(browser: Client
 def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None:
     home, mobile, office = "+49 30 1111111", "+49 171 3333333", "+49 30 2222222"
     file = f"Name,Home phone,Mobile,Business phone\nA,{home},,{office}\nB,{home},,\nC,,{mobile},{office}\n"
-    assert [diff[1] for diff in changes(preview(browser, file)).values()] == [
-        ("Phone", "", phone) for phone in (office, home, mobile)
-    ]
+    page = preview(browser, file)
+    assert [diff[1] for diff in changes(page).values()] == [("Phone", "", phone) for phone in (office, home, mobile)]
     page = choose(browser, "Name,Firma,Company\nA,Nova,\nB,,Orbit\n")
     assert "Organization: in each row the first filled one counts: “Company”, then “Firma”." in page.content.decode()
     page = preview(browser, "Name,Firma,Company\nA,Nova,\nB,,Orbit\n", create_missing="on")
@@ -345,6 +364,7 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
     [
         ("Ann <a@x.org>", "a@x.org", ""), ('"Ace, Ann" <A@X.org>', "A@X.org", ""), ("<mailto:a@x.org>", "a@x.org", ""),
         ("a@x.org;", "a@x.org", ""), ("a@x.org (work)", "a@x.org", ""), ("'a@x.org'", "a@x.org", ""),
+        ("«a@x.org»", "a@x.org", ""),
         ("nil; o'n@x.org.", "o'n@x.org", ""), ("a@x.org, A@x.org", "a@x.org", ""), ("a@ x.org", "", "valid email"),
         ("a@x.org; b@x.org\nc@x.org", "a@x.org", "“b@x.org; c@x.org” stands beside the first one. It is left out."),
     ],
@@ -368,7 +388,9 @@ def test_of_a_cell_with_an_address_in_it_the_first_address_counts(
         ("Tel. 030 901820", "+49 30 901820", ""), ("030 901820 (work);", "+49 30 901820", ""),
         ("callto:+4930901820", "+49 30 901820", ""), ("'030 901820", "+49 30 901820", ""),
         ("030 901820 ext. 5", "+49 30 901820 ext. 5", ""), ("4.9E+11", "", "“4.9E+11” is not a phone number"),
-        ("030 901820 Durchwahl 5", "+49 30 901820", "“Durchwahl 5” stands beside the first one. It is left out."),
+        ("030 901820 Durchwahl 5", "+49 30 901820 ext. 5", ""), ("030 901820 poste 12", "+49 30 901820 ext. 12", ""),
+        ("030 901820 (ext. 5)", "+49 30 901820 ext. 5", ""), ("4930901820.0", "+49 30 901820", ""),
+        ("030 901820 [5]", "", "“030 901820 [5]” is not a phone number"),
         ("030 901820 / 0171 1234567", "+49 30 901820", "“0171 1234567” stands beside"),
         ("0171 1234567\n030 901820", "+49 171 1234567", "“030 901820” stands beside"),
     ],

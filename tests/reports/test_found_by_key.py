@@ -211,6 +211,7 @@ def test_a_name_is_one_however_its_apostrophe_or_dash_is_typed_and_an_address_is
         ("Acme - Nova", "Acme – Nova"),
         ("Acme—Nova", "Acme-Nova"), ("Müller", "Mueller"), ("Müller", "Muller"), ("Mueller", "Müller"),
         ("MÜLLER", "mueller"), ("Böhm-Lüders", "Boehm‐Lueders"), ("Søren", "Soren"),
+        ("Strasse", "Straße"), ("STRASSE", "straße"),
     ],
 )  # fmt: skip
 def test_a_name_is_found_however_it_is_typed(db: None, stored: str, typed: str) -> None:

@@ -106,10 +106,18 @@ _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 _IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
 _WITH_PLUS = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
 _WITHOUT_CODE = phonenumbers.CountryCodeSource.FROM_DEFAULT_COUNTRY
-_ONE_NUMBER = re.compile(
-    r"(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?:[,;\s]*(?:e?xt[a-z]*\.?|[x#]|int|anexo|доб)[\s.:=]*\d{1,10}#?)?",
+# How people write extensions, in the languages of our users; the library knows only some of these words.
+_EXTENSION = re.compile(
+    r"[\s,;]{0,3}\(?(?:e?xt[^\W\d]*|x|#|int[^\W\d]*|anexo|доб[^\W\d]*|durchw[^\W\d]*|dw|app[^\W\d]*|nebenstelle|"
+    r"nst|klappe|poste|toestel|wew[^\W\d]*|ramal|linka|ankn[^\W\d]*)[\s.:=]{0,3}(\d{1,10})[#)]?$",
     re.IGNORECASE,
 )
+# A few digits in brackets at the end may be an extension, too, or say nothing: “030 901820 (5)”.
+_ONE_NUMBER = re.compile(
+    r"(?!.*[(\[]\d{1,3}[)\]]$)(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?: ext\. \d{1,10})?", re.IGNORECASE
+)
+# Programs that calculate write “4930901820.0”.
+_DECIMAL = re.compile(r"(\d{5,})\.0")
 
 
 class PhoneConverter(conversion.OneText):
@@ -251,6 +259,8 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
 
     The second text is what stands beside that number. A text without a number is returned as it is.
     """
+    if decimal := _DECIMAL.fullmatch(text.strip()):
+        text = decimal[1]
     plain = ", ".join(map(text_forms.plain_letters, text.strip().splitlines()))
     region = region_code(region) or region
     is_one = len(plain) > MAX_SEARCHED or _parse_phone(plain, region)
@@ -313,9 +323,9 @@ def _parse_dialled(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     With a plus it must only be possible, because its country may have ranges that the library doesn't know; without
     one it is read as dialled in the region, and must be valid.
     """
-    if not _ONE_NUMBER.fullmatch(text):
+    plain = _EXTENSION.sub(r" ext. \1", text)
+    if not _ONE_NUMBER.fullmatch(plain):
         return None
-    plain = text
     # 00 means the plus in most countries; in one that the library knows, its own prefixes are tried first.
     if plain.startswith("00") and region not in phonenumbers.SUPPORTED_REGIONS:
         plain = f"+{plain[2:].lstrip()}"
