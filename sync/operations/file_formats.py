@@ -56,7 +56,9 @@ _REPORT_LINE = re.compile(
 # In the export of a Monday board, items' subitems stand below them, with titles of their own.
 SUBITEM_TITLES = ["subitems", "name"]
 
-MAC_LETTERS = 2  # so few may stand there by chance
+# What Western programs write: Windows, Macs, and Excel's “CSV (MS-DOS)”.
+LIKELY = ("cp1252", "mac_roman", "cp850")
+CHANCE_LETTERS = 2  # so few may stand where words have them by chance
 
 ENCODINGS = {
     "utf-8-sig": "UTF-8",
@@ -409,8 +411,9 @@ def likely_encoding(content: bytes) -> str:
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         _refuse_broken_utf8(content, error)
-        is_mac = _wordiness(sample, "mac_roman") > max(MAC_LETTERS, _wordiness(sample, "cp1252"))
-        return "mac_roman" if is_mac else "cp1252"
+        fitting_letters = {encoding: _wordiness(sample, encoding) for encoding in LIKELY}
+        likely = max(LIKELY, key=fitting_letters.__getitem__)
+        return likely if fitting_letters[likely] > CHANCE_LETTERS else LIKELY[0]
     return "utf-8-sig"
 
 

@@ -455,6 +455,7 @@ def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
     [
         ("mac_roman", "Jürgen Weiß-Müller", "Mac Roman"),
         ("cp1252", "Jürgen Weiß-Müller", "Windows-1252"),
+        ("cp850", "Jürgen Weiß-Müller", "DOS"),
         ("cp1251", "Иван Петров", ""),
     ],
 )
