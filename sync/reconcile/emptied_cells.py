@@ -24,7 +24,7 @@ from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, reported_changes
 from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
-from sync.reconcile.read_lag import set_aside
+from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
 from sync.words.message import Message, sentences
 
 WAITS_FOR_LOG = Message("waits_for_log")
@@ -104,8 +104,12 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
+        look = _seconds_to_edit(facts, plan, mapping)
         if plan.facts.is_pushed_by_name:
             lost.add(key)
+        elif look:
+            reasons[key] = UNSHOWN_EDIT
+            looks.append(look)
         elif link.log_read_to is None or link.log_read_to < read_at:
             reasons[key] = WAITS_FOR_LOG
         elif is_connected and seconds_left > 0:
@@ -120,6 +124,12 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
     plan.doubts.lost_cells = frozenset(lost)
     plan.doubts.unexplained_cells = frozenset(unexplained)
     set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
+
+
+def _seconds_to_edit(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> float:
+    """Return the seconds until the item is read again, because somebody wrote into the cell moments ago; else 0."""
+    change = _last_change(facts, plan, mapping)
+    return seconds_to_look(change.arrived, facts.now) if change is not None else 0.0
 
 
 def _agreed_at(plan: pass_plan.EntityPlan, key: str) -> datetime:

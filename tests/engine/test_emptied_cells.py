@@ -198,3 +198,18 @@ def test_a_cell_that_nobody_emptied_is_no_edit_of_an_archived_item_or_a_deleted_
     assert is_kept == (is_emptied and not is_deleted, is_emptied and is_deleted)
     questions = SyncConflict.objects.filter(resolved_at=None)
     assert [question.monday_data for question in questions] == ([{"role_title": None}] if is_emptied else [])
+
+
+@pytest.mark.parametrize("is_read_before", [True, False])
+def test_what_a_person_writes_into_a_cell_that_is_shown_as_empty_arrives(world: World, is_read_before: bool) -> None:
+    ann = linked_for_hours(world)
+    with shown_empty(world, "role_title"):
+        if is_read_before:
+            world.run_pass(ann)
+        world.pass_time(minutes=9)  # so that a sweep ends while it is shown as empty
+        world.edit(ann, "role_title", "Theirs")
+        hours_go_by(world, ann, steps=2)
+        assert (ann.role_title, world.status(ann)) == ("Boss", "pending")
+    hours_go_by(world, ann, steps=3)
+    assert (ann.role_title, world.values(ann)["role_title"], world.status(ann)) == ("Theirs", "Theirs", "synced")
+    assert not SyncConflict.objects.exists()
