@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Thread
-from typing import IO
+from types import FrameType
+from typing import IO, NoReturn
 
 import psutil
 import requests
@@ -137,11 +138,20 @@ class Run:
         self.postgres: postgres.EmbeddedPostgres | None = None
         self.honchos: list[subprocess.Popen[bytes]] = []
         self.copiers: list[Thread] = []
+        self.is_interrupted = False
 
     @property
     def env(self) -> dict[str, str]:
         programs = str(Path(sys.executable).parent)
         return {**os.environ, **self.variables, "PATH": os.pathsep.join([programs, *os.get_exec_path()])}
+
+    def interrupt(self, _number: int, _frame: FrameType | None) -> NoReturn:
+        """Handle a signal that ends the run.
+
+        It is noted too, because Python drops what a handler raises during one of fork's hooks (os.register_at_fork).
+        """
+        self.is_interrupted = True
+        raise KeyboardInterrupt
 
     def start(self) -> None:
         """Start everything. Raises StartError with the reason."""
@@ -207,16 +217,21 @@ class Run:
     def manage(self, *arguments: str) -> None:
         """Run a command of manage.py, which prints to the terminal."""
         with (self.var / "setup.log").open("w+") as log:
-            child = subprocess.run(
+            child = subprocess.Popen(
                 [sys.executable, "manage.py", *arguments],
                 cwd=ROOT,
                 env=self.env | {"ADMIN_PASSWORD": self.password},
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=postgres.die_with_parent(signal.SIGTERM),
-                check=False,
+                preexec_fn=postgres.die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - other threads only copy lines
             )
+            try:
+                while child.poll() is None:
+                    self.check_processes()
+                    time.sleep(LOOK_SECONDS)
+            finally:
+                child.kill()  # nothing, if it has ended
             log.seek(0)
             lines = log.read().splitlines()
         if child.returncode:
@@ -237,7 +252,9 @@ class Run:
         raise postgres.StartError(f"Nothing answers at {url} after {READY_SECONDS} seconds; the log: {self.log}")
 
     def check_processes(self) -> None:
-        """Raise StartError if one of them has ended, with its last lines."""
+        """Raise StartError if one of them has ended, with its last lines, and KeyboardInterrupt after a signal."""
+        if self.is_interrupted:
+            raise KeyboardInterrupt
         if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
             raise postgres.StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
         if any(honcho.poll() is not None for honcho in self.honchos):
@@ -298,7 +315,7 @@ def run(var: Path) -> int:
             for number in SIGNALS:
                 # `nohup make run` continues without its terminal.
                 if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                    signal.signal(number, signal.default_int_handler)
+                    signal.signal(number, current_run.interrupt)
             if sys.platform == "linux":
                 libc = ctypes.CDLL(None)
                 libc.prctl(postgres.PR_SET_PDEATHSIG, signal.SIGTERM)  # when `make` ends

@@ -55,6 +55,7 @@ _REPORT_LINE = re.compile(
 )
 # In the export of a Monday board, items' subitems stand below them, with titles of their own.
 SUBITEM_TITLES = ["subitems", "name"]
+NUMBERED = 50  # so many of these rows are named in a note
 
 # What Western programs write: Windows, Macs, and Excel's “CSV (MS-DOS)”.
 LIKELY = ("cp1252", "mac_roman", "cp850")
@@ -269,8 +270,9 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
     table = [row for row in table if row[0] not in no_records]
     end = _end_of(table)
     around += [number for number, _ in table[end:]]
-    numbers = ", ".join(map(str, sorted(around)))
-    return table[:end], [f"Rows around the table, not imported: {numbers}."] if around else []
+    numbers = ", ".join(map(str, sorted(around)[:NUMBERED]))
+    more = f" and {len(around) - NUMBERED:,} more" if len(around) > NUMBERED else ""
+    return table[:end], [f"Rows around the table, not imported: {numbers}{more}."] if around else []
 
 
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:

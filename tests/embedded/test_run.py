@@ -229,6 +229,25 @@ def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun
     assert begun.process.wait(60) == 0
 
 
+SIGNAL_DURING_FORK = """
+import os, pathlib, signal, sys
+from config.embedded import launcher
+def before_fork():
+    if pathlib.Path("var/run.json").exists() and signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        os.kill(os.getpid(), signal.SIGTERM)
+os.register_at_fork(before=before_fork)
+sys.exit(launcher.main("run"))
+"""
+
+
+def test_a_signal_that_arrives_while_a_process_is_forked_ends_the_run(begun: Run) -> None:
+    """Python drops what a signal's handler raises in a hook of fork; logging has such hooks."""
+    begun.begin([sys.executable, "-c", SIGNAL_DURING_FORK])
+    assert begun.process
+    assert begun.process.wait(60) == 0, begun.output()
+    assert "Starting the web server" not in begun.output()
+
+
 def ordinary_user() -> list[str]:
     """Return what, before a command, lets nobody run it, who may also read what only root may, as its Python may be."""
     nobody = pwd.getpwnam("nobody")

@@ -84,6 +84,12 @@ def test_what_stands_around_the_table_is_no_record_and_is_said(text: str, names:
     assert notes == ([f"Rows around the table, not imported: {around}."] if around else [])
 
 
+def test_of_many_rows_around_the_table_the_first_are_named() -> None:
+    text = "Name,Email\nAnn,a\nSubitems,Name\n" + ",s\n" * 60
+    [note] = read_file(text.encode(), count_known=lambda titles: len(KNOWN & set(titles)))[1]
+    assert note.endswith(", 51, 52 and 11 more.")
+
+
 def test_a_separator_is_judged_by_all_titles_and_rows() -> None:
     [row, _] = rows_of(b"Name, Vorname;Email\nAce, Ann;a@x.org\nBob, Bo;b@x.org\n")
     assert row["Name, Vorname"] == "Ace, Ann"
