@@ -312,6 +312,10 @@ class ConflictView(CaseView):
 
     conflict: SyncConflict
 
+    @property
+    def is_waiting(self) -> bool:
+        return self.conflict.is_open and not self.conflict.is_being_applied
+
     def load(self, **kwargs: Any) -> None:
         # The template shows the conflict's age at `page_now`.
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
@@ -339,6 +343,7 @@ class ConflictView(CaseView):
             "rows": fields if by_field else [],  # of the grid
             "resolved": case.resolved_fields(conflict, self.context),
             "closed": [conflict.label(key) for key in self.seen_values if key not in still_asked],
+            "late": self.late_choices(),
             "equal": case.equal_fields(conflict, self.context) if by_field else [],
             "blocked": case.problem_sentences(conflict, self.context) if by_field else [],
             "about": self.about_record() if conflict.is_about_record else None,
@@ -346,7 +351,7 @@ class ConflictView(CaseView):
             "question": conflict.question or "More than one record or item could be the same.",
             "resolved_by": authors.full_name(conflict.resolved_by) if conflict.resolved_by else "",
             "resolved_at": conflict.resolved_at,
-            "is_waiting": conflict.is_open and not conflict.is_being_applied,
+            "is_waiting": self.is_waiting,
             "item_url": self.context.item_url(conflict.monday_item_id),
             "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
             "list_url": reverse(f"{URL_NAME}_changelist"),
@@ -357,7 +362,7 @@ class ConflictView(CaseView):
         """Return the fields in conflict with the posted choices, or with the stored ones, also those handed back."""
         stored = self.conflict.stored_resolution
         fields = case.fields_in_conflict(self.conflict, self.context)
-        if self.seen_values:
+        if self.seen_values and self.is_waiting:
             self.select(fields)
             return fields
         # A choice that a pass handed back is suggested again, with the reason.
@@ -368,6 +373,17 @@ class ConflictView(CaseView):
             if selection := stored.handed_back.get(row.key):
                 row.seen_values = {NPD: selection.npd, MONDAY: selection.monday}
         return fields
+
+    def late_choices(self) -> list[tuple[str, str | None]]:
+        """Return the labels and values of posted choices whose fields have no input, because they were resolved."""
+        asked = self.conflict.conflict_fields if self.is_waiting else ()
+        late = {key: selection for key, selection in self.chosen.items() if key not in (*asked, reports.RECORD_KEY)}
+        choices: list[tuple[str, str | None]] = []
+        for key, selection in late.items():
+            values = {CUSTOM: selection.value, **self.seen_values.get(key, {})}
+            value = values.get(selection.choose, case.CHOICE_LABELS[selection.choose])
+            choices.append((self.conflict.label(key), value))
+        return choices
 
     def about_record(self) -> dict[str, Any]:
         """Return the context of a question about the whole record."""

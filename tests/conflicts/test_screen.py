@@ -110,6 +110,19 @@ def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(browser: Clie
     assert SyncConflict.objects.get().resolution is None
 
 
+def test_a_late_choice_stays_readable_beside_the_resolution(browser: Client, conflict: SyncConflict) -> None:
+    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
+    picks = form(PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Rear Admiral")
+    late = browser.post(screen(conflict), picks)
+
+    assert late.status_code == 409
+    page = text_of(late)
+    assert f"You had chosen Phone {PHONE.monday} Role Rear Admiral" in page
+    assert page.count("Chosen: NPD's value.") == 2
+    assert "a typed value" not in page
+    assert "You had chosen" not in text_of(browser.get(screen(conflict)))
+
+
 def test_a_forged_seen_value_is_stale(browser: Client, conflict: SyncConflict) -> None:
     for forged in ("not json", "7", "[1]", "[" * 100_000, '{"a": 1}'):
         response = browser.post(screen(conflict), {"seen-phone": forged, "pick-phone": "npd"})
