@@ -197,6 +197,8 @@ class ActivityChangeList(TabbedChangeList):
         `files` has the names of the files whose import was undone, by the undone entry.
         """
         number = row.page_folded_count + 1
+        if row.is_rejected_removal:
+            return ""
         if row.is_of_deletion:
             return f"Deleted {registry.count_of_type(number, row.entity_type)} in NPD."
         if row.kind == ActivityKind.APPROVAL and row.actor:

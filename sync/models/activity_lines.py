@@ -136,6 +136,11 @@ class ActivityLine(models.Model):
         return is_of_deletion(self.kind, self.values)
 
     @property
+    def is_rejected_removal(self) -> bool:
+        """Whether it says that a person rejected the removal of a deleted record's item, a later act of its own."""
+        return self.reason == TombstoneReason.REMOVAL_REJECTED
+
+    @property
     def deletes_record(self) -> bool:
         """Whether a person deleted a record, or undid the import that made it."""
         return self.is_of_deletion or (self.kind == ActivityKind.UNDO and not self.values)
@@ -143,7 +148,7 @@ class ActivityLine(models.Model):
     @property
     def fold_key(self) -> tuple[str, ...]:
         """Equal for lines of different records that may be one act: a person's on any field, the sync's on one."""
-        if self.is_of_deletion and self.actor and self.act:
+        if self.is_of_deletion and not self.is_rejected_removal and self.actor and self.act:
             # What was deleted at once is one act, whatever becomes of each item.
             return (self.entity_type, ActivityKind.DELETE, "", "", self.actor, self.act)
         kind = self.kind

@@ -83,8 +83,13 @@ def canonical_text(text: str | None) -> str | None:
 
 
 def visible_name(text: str | None) -> str | None:
-    """Return the canonical text; None also for one without a visible character, which names nobody."""
-    return canonical_text(text) if drop_invisible(text or "").strip() else None
+    """Return the canonical text; None also for one without a visible character, which names nobody.
+
+    An accent or another mark without its letter (Unicode's categories M) isn't visible.
+    """
+    characters = drop_invisible(text or "").strip()
+    is_visible = any(not unicodedata.category(character).startswith("M") for character in characters)
+    return canonical_text(text) if is_visible else None
 
 
 def fold_whitespace(text: str | None) -> str | None:

@@ -116,6 +116,16 @@ def test_what_is_not_of_one_act_is_two_lines(browser: Client, one: dict[str, Any
     assert lines in (["and 3 more records", "and 2 more records"], ["Deleted 4 contacts", "Deleted 3 contacts"])
 
 
+def test_a_rejected_removal_leaves_the_deletion_its_own_line_and_time(browser: Client) -> None:
+    deletion = {"actor": "ada", "cause": {"act": "one"}}
+    entries(3, kind="approval", values={"reason": "pending_approval"}, **deletion)
+    move_clock(30)
+    entries(4, "The item stays.", kind="delete", values={"reason": "removal_rejected"}, **deletion)
+    page = listed(browser)
+    assert re.findall(r"Deleted \d contacts", page) == ["Deleted 3 contacts"]
+    assert "The item stays. … and 3 more records" in page
+
+
 # What waits to be synced
 
 

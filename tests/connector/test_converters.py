@@ -88,7 +88,7 @@ def test_a_value_at_the_limit_is_sent_and_an_empty_name_is_not(name: str, length
     assert make_converter("name").rejection_reason({"notes": " "})
 
 
-@pytest.mark.parametrize("text", ["\u200b", " \ufeff ", "\u2800\u3164", "\u00ad"])
+@pytest.mark.parametrize("text", ["\u200b", " \ufeff ", "\u2800\u3164", "\u00ad", "\u0301", " \u0489\u200b\u093e"])
 def test_a_name_without_a_visible_character_is_empty_on_both_sides(text: str) -> None:
     for name in ("name", "relation_name"):
         assert make_converter(name).canonical_remote({"name": text}) is None

@@ -54,7 +54,7 @@ def test_another_board_is_chosen_without_fear(wizard: Wizard, open_page: Any, li
     page.get_by_role("button", name="Start").click()
     page.get_by_role("heading", name="The set-up is running").wait_for()
     advance_setups()
-    page.get_by_text("Still to be synced").wait_for()
+    page.get_by_text("still to be compared").wait_for()
     wizard.settle()
     page.reload()
     page.get_by_text("Nothing waits to be synced.").wait_for()
