@@ -389,7 +389,8 @@ class ConflictView(CaseView):
         """Return the context of a question about the whole record."""
         conflict = self.conflict
         stored = conflict.stored_resolution
-        chosen = self.chosen if self.seen_values else {**stored.handed_back, **stored.fields}
+        is_posted = self.seen_values and self.is_waiting
+        chosen = self.chosen if is_posted else {**stored.handed_back, **stored.fields}
         selection = chosen.get(reports.RECORD_KEY)
         values = resolution.current_values(conflict).items()
         columns = case.candidate_columns(conflict, self.context)

@@ -123,6 +123,17 @@ def test_a_late_choice_stays_readable_beside_the_resolution(browser: Client, con
     assert "You had chosen" not in text_of(browser.get(screen(conflict)))
 
 
+def test_the_live_part_of_an_open_screen_names_who_chose(browser: Client, conflict: SyncConflict) -> None:
+    live_part = '<div id="cfl-state" data-live>'
+    before, _, _ = browser.get(screen(conflict)).content.decode().partition('id="cfl-form"')
+    assert live_part in before
+
+    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
+    _, _, after = browser.get(screen(conflict)).content.decode().partition(live_part)
+    by = SyncConflict.objects.get().stored_resolution.by
+    assert f"Chosen by {by}." in after.partition("</div>")[0]
+
+
 def test_a_forged_seen_value_is_stale(browser: Client, conflict: SyncConflict) -> None:
     for forged in ("not json", "7", "[1]", "[" * 100_000, '{"a": 1}'):
         response = browser.post(screen(conflict), {"seen-phone": forged, "pick-phone": "npd"})
