@@ -32,7 +32,7 @@ from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import gather, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
-from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
 from sync.reconcile.pass_plan import Write, WriteVerdict
@@ -48,9 +48,9 @@ PASS_SECONDS = 60
 log = structlog.get_logger(__name__)
 
 
-def send(executor: Executor, plan: pass_plan.Plan) -> None:
+def send(executor: Executor, facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Send everything planned, and add Monday's answers to the plan; raises LeaseLost."""
-    board = executor.board
+    board = facts.board
     # The items of deleted records leave the board, or lose their NPD IDs.
     for policy, kind in deleted_records.REMOVAL_CALLS.items():
         removals = {
@@ -60,7 +60,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
         }
         executor.send(kind, list(removals.values()))
         for deleted, removal in removals.items():
-            deleted_records.take_removal_answer(board, deleted, removal.answer)
+            deleted_records.take_removal_answer(facts, deleted, removal.answer)
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.REFILLED))
     # The records' values are sent, and their items created.

@@ -163,7 +163,7 @@ def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMap
 
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
     since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
-    return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]
+    return [event for event in facts.events.get(plan.item_id, ()) if event.happened_at >= since]
 
 
 def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:

@@ -29,7 +29,7 @@ from sync.monday import conversion
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
-from sync.reconcile.facts import PassFacts
+from sync.reconcile.facts import PassFacts, change_events
 from sync.reconcile.pass_plan import NOTHING, EntityPlan, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
 from sync.words.message import Message
@@ -133,7 +133,7 @@ def _decide_merged(
         emptied_reason = ""
         if values.local is not None and direction is not SyncDirection.NONE:
             emptied_reason = _emptied_reason(facts, field_plan, values.remote, base)
-        field = _field_to_merge(plan, field_plan, direction, values, emptied_by_removal=bool(emptied_reason))
+        field = _field_to_merge(facts, plan, field_plan, values, emptied_by_removal=bool(emptied_reason))
         if emptied_reason and (direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
             _block_undecided(field_plan, BlockedCode.RELATION, emptied_reason)
             return
@@ -157,9 +157,10 @@ def _decide_merged(
 
 
 def _field_to_merge(
-    plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, values: merge.Values, *, emptied_by_removal: bool
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
+    direction = direction_of(plan, mapping)
     converter = field_plan.converter
     base = field_plan.base
     agreed = None
@@ -174,7 +175,9 @@ def _field_to_merge(
         emptied_since_old_base = field_bases.side_of(converter.canonical_local, entry["local"]) is not None
     edited = merge.EditTimes()
     if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
-        edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, values.remote))
+        edited = merge.EditTimes(
+            _npd_edit_time(facts, plan, field_plan), _monday_edit_time(facts, plan, field_plan, values.remote)
+        )
     return merge.Field(
         local=values.local,
         remote=values.remote,
@@ -188,9 +191,9 @@ def _field_to_merge(
     )
 
 
-def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
+def _npd_edit_time(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     """Return when somebody edited the field in NPD, by its history; None if the sync did, or it isn't known."""
-    history = plan.history.npd_edits
+    history = facts.npd_edits.get(plan.id, ())
     names = [field_values.field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
@@ -204,12 +207,15 @@ def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     return None
 
 
-def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, remote: merge.Canonical) -> datetime | None:
+def _monday_edit_time(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, remote: merge.Canonical
+) -> datetime | None:
     """Return when the field was edited on Monday: the time of the newest event if it has this value, else the column's.
 
     If the newest event has another value, the event with the current one was lost. Only some columns keep a time.
     """
-    changes = [event for event in plan.history.monday_edits if event.key == field_plan.key]
+    events = facts.events.get(plan.item_id, ())
+    changes = [event for event in change_events(facts.board, plan.record, events) if event.key == field_plan.key]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == remote for event in changes if event.at == newest):
         return newest

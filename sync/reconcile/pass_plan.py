@@ -347,11 +347,14 @@ class EntityPlan:
     def __post_init__(self) -> None:
         self.record: SyncedModel = self.facts.record  # as it was read; after settling, as it was written
         self.sync_state: SyncMetadata = copy(self.facts.sync_state)  # after the pass; its own, so that a change is seen
-        self.history: RecordHistory = self.facts.history  # with more, if the rules need that
 
     @property
     def id(self) -> UUID:
         return self.facts.record.id
+
+    @property
+    def history(self) -> RecordHistory:
+        return self.facts.history
 
     @property
     def outcome(self) -> Outcome:

@@ -13,7 +13,7 @@ from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.duplicates import is_own_create, is_to_archive
 from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, WriteAnswer, WriteVerdict
-from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, facts, item
+from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, edit, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -23,9 +23,12 @@ BOB = contact(name="Bob")
 
 
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
-    """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history."""
+    """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history, `events` its own."""
+    events = tuple(about.pop("events", ()))
     first = facts(ANN, history=RecordHistory(NOW, **{"intents": (created("Boss"),)} | about))
-    item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first, original_item=own)
+    item_facts = ItemFacts(
+        Claim(None, "8", []), shown, events=events, npd_id_record=ANN, duplicate_of=first, original_item=own
+    )
     return ItemPlan(item_facts, OPEN, act=CLEAR_NPD_ID, record=ANN, is_ours=is_ours)
 
 
@@ -33,15 +36,18 @@ def copy_of_hers() -> ItemPlan:
     return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act="archive", record=ANN)
 
 
+MADE_BY_US = [edit("x", type="create_pulse", user_id=TOKEN_USER)]
+MADE_BY_TOM = [edit("x", type="create_pulse", user_id=TOM)]
+
 OURS: dict[str, tuple[ItemPlan, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "we made it, and got an answer": (
-        duplicate(creator=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)),
+        duplicate(events=MADE_BY_US, intents=(created("Boss", state=IntentState.APPLIED),)),
         True,
     ),
     "no create was ever looked for": (duplicate(intents=(created("Boss", was_searched=False),)), False),
-    "somebody else made it": (duplicate(creator=TOM, users=frozenset({TOM})), False),
-    "somebody wrote into another column": (duplicate(creator=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
+    "somebody else made it": (duplicate(events=MADE_BY_TOM), False),
+    "somebody wrote into another column": (duplicate(events=[*MADE_BY_US, *MADE_BY_TOM]), False),
     "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),
     "the record was linked with it once": (duplicate(unlinked_items=frozenset({COPY.id})), False),
     "we wrote to it once": (duplicate(intents=(created("Boss"), created("Boss", item_id="8"))), False),
@@ -58,10 +64,8 @@ def test_whose_the_second_item_is(row: str) -> None:
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
-    assert is_own_create(BOARD, duplicate(creator=TOM))
-    assert not is_own_create(
-        BOARD, duplicate(creator=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),))
-    )
+    assert is_own_create(BOARD, duplicate(events=MADE_BY_TOM))
+    assert not is_own_create(BOARD, duplicate(events=MADE_BY_US, intents=(created("Boss", state=IntentState.APPLIED),)))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from sync.kernel import acts
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import PassFacts, is_create
+from sync.reconcile.facts import PassFacts, creator_of, is_create
 from sync.reconcile.missing import questions
 from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
 from sync.words.message import Message
@@ -94,11 +94,11 @@ def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     creates = _creates_that_sent_its_values(board, duplicate)
     if not creates or duplicate.facts.duplicate_of is None:
         return False
-    history = duplicate.facts.duplicate_of.history
-    us = history.token_user
-    if us and history.users - {us}:
+    us = duplicate.facts.duplicate_of.history.token_user
+    users = {event.user_id for event in duplicate.facts.events} - {""}
+    if us and users - {us}:
         return False
-    if us and history.creator:
+    if us and creator_of(duplicate.facts.events):
         return True
     # No event names who created it: then only a create that was searched for in vain can have landed later.
     return any(intent.state == IntentState.VOID and intent.was_searched for intent in creates)

@@ -200,11 +200,12 @@ def _write_dependent_rows(
     reports = [report for record_plan in plans_there for report in conflict_reports.conflict_reports(record_plan)]
     for report in reports:
         _add_editors(run, report)
-    save_reports(reports)
+    reported = save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        record_states.complete_sync_state(record_plan, before, facts.now)
+        conflicts = reported.get(record_plan.id, record_plan.facts.conflicts)
+        record_states.complete_sync_state(record_plan, before, facts.now, conflicts)
         record_plan.sync_state.pk = before.pk
         record_plan.sync_state.sync_batch_id = run.batch_id
         record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)

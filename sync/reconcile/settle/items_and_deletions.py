@@ -146,7 +146,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         # Events about a deleted record's item are left for that record's plan.
         is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
-            pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=item_facts.new_events)
+            last = max(item_facts.new_events, default=0)
+            pass_run.end_events(f"processed in pass {run.batch_id}", item_id=item_facts.item_id, pk__lte=last)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
@@ -208,7 +209,7 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     kind = ActivityKind.CREATE if creates else ActivityKind.LINK
     cause = pass_run.cause_of_claim(facts.claim)
-    cause |= {"events": list(facts.new_events), "rule": Message("item_without_record", kind=str(kind))}
+    cause |= {"events": facts.new_events, "rule": Message("item_without_record", kind=str(kind))}
     if run.read_request_id:
         cause["read"] = run.read_request_id
     by = str(facts.claim.payload.get("by", ""))
