@@ -146,8 +146,7 @@ def cells_that_nobody_emptied(facts: PassFacts, plan: pass_plan.EntityPlan) -> f
 
 def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
-    converter = facts.board.converter(mapping, plan.record)
-    if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):
+    if is_emptied_by_removal(facts, plan, mapping):
         return True
     change = _last_change(facts, plan, mapping)
     is_told = change is not None and not (change.is_known and change.value is not None)
