@@ -1,4 +1,4 @@
-"""Facts about records, items and their history: gather reads them, and nothing changes them after that.
+"""Facts about records, items and their history: gather reads them in two steps, and nothing else changes them.
 
 The rules decide by them; what they decide stands in the plan (pass_plan.py).
 """
@@ -230,6 +230,20 @@ def _may_be_swallowed(intent: Intent) -> bool:
 
 
 @dataclass(frozen=True)
+class RemovedItemFacts:
+    """What is known about the removal of a record's item, and about the record's deletion that may follow."""
+
+    state: str  # how the item is gone: archived, deleted, moved or missing
+    actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
+    removed_at: datetime | None = None  # Monday's time, if a webhook came
+    is_deletion_rejected: bool = False  # a person rejected the record's deletion since
+    is_rejection_new: bool = False  # no pass has followed that rejection yet
+    is_removed_too_often: bool = False
+    needed_by: str = ""  # what keeps the record from being deleted
+    loss: str = ""  # what other records would lose by its deletion
+
+
+@dataclass(eq=False)
 class RecordFacts:
     """A claimed record in NPD with its history and open conflicts."""
 
@@ -240,6 +254,11 @@ class RecordFacts:
     conflicts: tuple[OpenConflict, ...] = ()
     has_failed_job: bool = False
     owned_items: frozenset[str] = field(default_factory=frozenset)  # items of open questions that have a record
+    # Filled in once its item is read:
+    former_item: IgnoredItem | None = None  # from which it was unlinked; read only if it has no item
+    removal: RemovedItemFacts | None = None  # of its item
+    npd_edits: Sequence[Any] = ()  # NPD's history of it, the newest first; read only for the rule “newest”
+    is_possible_duplicate: bool = False  # made from an item, unedited, and another record has that item's match key
 
     @property
     def id(self) -> UUID:
@@ -302,12 +321,13 @@ def is_create(intent: Intent) -> bool:
     return sends_name and all(entry.get("read") is None for entry in entries)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class DeletedFacts(RecordFacts):
     """A record that was deleted in NPD, as it was then."""
 
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
+    npd_id_record: SyncedModel | None = None  # that its item's NPD ID names; filled in once the item is read
 
     @property
     def open_intents(self) -> list[Intent]:
@@ -323,20 +343,6 @@ class DeletedFacts(RecordFacts):
         if self.tombstone.state != choices.TombstoneState.ASKED:
             return None
         return self.resolution_for(ConflictKind.DELETE, RECORD_KEY)
-
-
-@dataclass(frozen=True)
-class RemovedItemFacts:
-    """What is known about the removal of a record's item, and about the record's deletion that may follow."""
-
-    state: str  # how the item is gone: archived, deleted, moved or missing
-    actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
-    removed_at: datetime | None = None  # Monday's time, if a webhook came
-    is_deletion_rejected: bool = False  # a person rejected the record's deletion since
-    is_rejection_new: bool = False  # no pass has followed that rejection yet
-    is_removed_too_often: bool = False
-    needed_by: str = ""  # what keeps the record from being deleted
-    loss: str = ""  # what other records would lose by its deletion
 
 
 @dataclass(frozen=True)
@@ -449,7 +455,6 @@ class PassFacts:
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
-    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
     # The records that people's answers to “who is this?” name, or whose items they name; and why a record can't be
     # deleted for another, by the conflict that was answered so.
     answer_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
@@ -461,18 +466,13 @@ class PassFacts:
     # Read from NPD again, about the items and the records that they name:
     # All stored events about an item, the oldest first, where a rule may need more of them than the last day's.
     events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)
-    npd_edits: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)  # newest first; only for the rule “newest”
     # About the items that were found for records without one:
     owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
     known_npd_ids: frozenset[UUID] = frozenset()  # the NPD IDs of these items that belong to existing records
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
     unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
-    # The records with the match key of an item that a record was made from, by key; and the records that were made from
-    # an item, not edited in NPD, and share its match key with another record.
+    # The records with the match key of an item that a record was made from, by key.
     same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
-    possible_duplicates: frozenset[UUID] = frozenset()
-    removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
-    npd_id_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # that a deleted record's item names
     unmatched: tuple[ItemFacts, ...] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     unreported: frozenset[UUID] = frozenset()  # of the last hour, with a cell that nobody is known to have emptied

@@ -176,7 +176,7 @@ def _field_to_merge(
     edited = merge.EditTimes()
     if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
         edited = merge.EditTimes(
-            _npd_edit_time(facts, plan, field_plan), _monday_edit_time(facts, plan, field_plan, values.remote)
+            _npd_edit_time(plan, field_plan), _monday_edit_time(facts, plan, field_plan, values.remote)
         )
     return merge.Field(
         local=values.local,
@@ -191,9 +191,9 @@ def _field_to_merge(
     )
 
 
-def _npd_edit_time(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
+def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     """Return when somebody edited the field in NPD, by its history; None if the sync did, or it isn't known."""
-    history = facts.npd_edits.get(plan.id, ())
+    history = plan.facts.npd_edits
     names = [field_values.field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":

@@ -405,7 +405,7 @@ def deletion(
 
 
 class Removal(NamedTuple):
-    """The arguments of `decide_removed_item`."""
+    """A record with a removed item, and what is known about the removal."""
 
     plan: RecordPlan
     facts: RemovedItemFacts
@@ -426,7 +426,8 @@ def removal(
     shown = differs.pop("item") if "item" in differs else shown
     of_record = {name: differs.pop(name) for name in ("conflicts", "intents", "claim") if name in differs}
     plan = RecordPlan(facts(record, sync_state=sync_state, **of_record), shown)
-    return Removal(plan, RemovedItemFacts(removed_state(board(), plan), **differs))
+    plan.facts.removal = RemovedItemFacts(removed_state(board(), plan), **differs)
+    return Removal(plan, plan.facts.removal)
 
 
 def approval_facts(

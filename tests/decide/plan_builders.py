@@ -93,21 +93,26 @@ class World:
         gone = {plan.id: state for plan in linked if (state := removed_state(self.context, plan))}
         items_of_deleted = {facts.id: self.items.get(facts.tombstone.monday_id or "") for facts in self.deleted}
         npd_ids = {key: item_npd_id(self.context, item) for key, item in items_of_deleted.items()}
+        for facts in self.records:
+            facts.npd_edits = self.edits.get(facts.id, ())
+            facts.former_item = self.unlinked.get(facts.id)
+            facts.is_possible_duplicate = facts.id in self.untouched
+            state = gone.get(facts.id)
+            facts.removal = RemovedItemFacts(state, **self.removals.get(facts.id, {})) if state else None
+        for deleted in self.deleted:
+            npd_id = npd_ids[deleted.id]
+            deleted.npd_id_record = records.get(npd_id) if npd_id else None
         return PassFacts(
             self.board,
             NOW,
             records=tuple(self.records),
-            npd_edits=self.edits,
             events=self.heard,
             deleted=tuple(self.deleted),
-            npd_id_records={key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records},
             item_claims=jobs,
             answer_records=self.answer_records if self.answer_records is not None else with_items,
             merge_obstacles=self.merge_obstacles,
             items=self._batch_items(),
-            unlinked=self.unlinked,
             **self._identity(),
-            removed_item_facts={key: RemovedItemFacts(gone[key], **self.removals.get(key, {})) for key in gone},
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
             related=Related(self.related),
@@ -138,13 +143,7 @@ class World:
         for record in sorted(records.values(), key=lambda record: record.pk):
             same_key.setdefault(record.email, []).append(record)
         unedited = {key: record for key, record in records.items() if key in self.untouched}
-        return {
-            "owners": owners,
-            "known_npd_ids": frozenset(records),
-            "unedited": unedited,
-            "same_key": same_key,
-            "possible_duplicates": self.untouched,
-        }
+        return {"owners": owners, "known_npd_ids": frozenset(records), "unedited": unedited, "same_key": same_key}
 
     def _claim(self, key: str) -> Claim:
         payload, direction = dict(self.jobs.get(key, {})), QueueDirection.TO_NPD

@@ -221,7 +221,8 @@ def test_deciding_again_what_was_decided_says_nothing_new() -> None:
 def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
     facts, other = deletion(), contact(name="Bea")
     assert item_npd_id(board(), facts.item) == facts.id
-    plan = decide(changed(facts, item=item(other, role_title="Boss")), npd_id_records={facts.id: other})
+    facts.facts.npd_id_record = other
+    plan = decide(changed(facts, item=item(other, role_title="Boss")))
     assert (plan.new_state, plan.act, plan.reason_code) == ("nothing_left", "", "other_npd_id")
     assert "“Bea”" in plan.reason
 

@@ -15,7 +15,6 @@ from sync.models import WebhookEvent
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import FieldPlan
 from tests.decide.builders import (
-    ANN_ID,
     ITEM,
     NOW,
     FieldFacts,
@@ -80,7 +79,7 @@ def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "u
 
 def edits(*history: Any, news: tuple[WebhookEvent, ...] = (TOLD,)) -> dict[str, Any]:
     """The facts about NPD's history and Monday's events."""
-    return {"npd_edits": {ANN_ID: history}, "events": {ITEM: news}}
+    return {"npd_edits": history, "extra": {"events": {ITEM: news}}}
 
 
 FIRST = change(-600, "Boss", label="insert")
@@ -107,7 +106,7 @@ OTHER = edit("Other", "Theirs", seconds=NOON_SECONDS + 300)
     ],
 )
 def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: dict[str, Any], action: Action, reason: str) -> None:
-    decision = clash("newest", extra=edited).decision
+    decision = clash("newest", **edited).decision
     assert (decision.action, reason in decision.reason) == (action, True), (row, decision.reason)
     assert decision.overrides is (action is not Action.CONFLICT)
 

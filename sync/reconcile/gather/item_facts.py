@@ -57,8 +57,8 @@ DAY = timedelta(days=1)
 MAX_EVENTS = 2_000
 
 
-def removed_item_facts(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, str]) -> dict[UUID, RemovedItemFacts]:
-    """Return the facts about these records with removed items, which have the states of their items."""
+def add_removals(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, str]) -> None:
+    """Add the facts about the removal of their items, which are in these states, to the facts about these records."""
     board = facts.board
     people = board.settings.people
     # The requests to delete these records that were rejected since their items were removed.
@@ -83,14 +83,13 @@ def removed_item_facts(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, st
         )
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
-    facts_by_record = {}
     for plan, state in plans.items():
         record = plan.record
         events = reversed(facts.events.get(record.monday_id or "", ()))
         event = next((row.event for row in events if row.type in REMOVAL_TYPES), None)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record)
-        facts_by_record[record.pk] = RemovedItemFacts(
+        plan.facts.removal = RemovedItemFacts(
             state,
             actor=authors.monday_editor_name(user, people) if user else "",
             removed_at=event.happened_at if event else None,
@@ -100,7 +99,6 @@ def removed_item_facts(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, st
             needed_by=needed,
             loss=loss,
         )
-    return facts_by_record
 
 
 def deleted_facts(
@@ -133,11 +131,13 @@ def stored_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, l
     return events_by_item(rows.filter(place__lte=MAX_EVENTS).order_by("id"))
 
 
-def records_that_items_name(board: BoardContext, deleted: Sequence[pass_plan.DeletedPlan]) -> dict[UUID, SyncedModel]:
-    """Return the records with the NPD IDs that the items of deleted records bear, by deleted record."""
+def add_named_records(board: BoardContext, deleted: Sequence[pass_plan.DeletedPlan]) -> None:
+    """Add the records with the NPD IDs that the items of deleted records bear."""
     npd_ids = {plan.id: deleted_records.item_npd_id(board, plan.item) for plan in deleted}
     records = board.model.objects.in_bulk([npd_id for npd_id in npd_ids.values() if npd_id is not None])
-    return {key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records}
+    for plan in deleted:
+        npd_id = npd_ids[plan.id]
+        plan.facts.npd_id_record = records.get(npd_id) if npd_id else None
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:
@@ -173,13 +173,16 @@ def _count_by_kind(records: list[models.Model]) -> str:
 def approval_facts(
     facts: PassFacts,
     changed: Sequence[pass_plan.RecordPlan],
-    deleted: Sequence[pass_plan.DeletedPlan],
+    removing: Iterable[pass_plan.EntityPlan],
     planned_requests: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
-    """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
+    """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits.
+
+    `removing` are those of which the record or its item may be removed.
+    """
     emptied = [plan.id for plan in changed if may_empty(facts.board, plan)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
-    ids = {*emptied, *duplicated, *facts.removed_item_facts, *(plan.id for plan in deleted)}
+    ids = {*emptied, *duplicated, *(plan.id for plan in removing)}
     ids |= {plan.id for plan in changed if plan.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
@@ -333,7 +336,8 @@ def identity_facts(
     """Return the facts about the owners of the items that were read for records without one, by the facts' names.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear; for
-    records that were made from an item, other records with the same match key.
+    records that were made from an item, other records with the same match key. It is added to these records' facts
+    whether they may be duplicates.
     """
     board = facts.board
     entity_type = board.link.entity_type
@@ -344,7 +348,7 @@ def identity_facts(
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
         rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
-        former = [row.item_id for row in facts.unlinked.values()]
+        former = [plan.facts.former_item.item_id for plan in plans if plan.facts.former_item]
         owned = owners_of(entity_type, [*(item.id for item in (*facts.items.by_npd_id, *matching)), *former])
         owners = {item_id: owner.pk for item_id, owner in owned.items()}
         linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
@@ -367,8 +371,10 @@ def identity_facts(
     with_keys = records_with_keys(board, keys.values(), models.Q(pk__in=[]))
     same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
     with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
-    possible_duplicates = unedited_records(board.model, with_shared_key)
-    return identity | {"same_key": same_key, "possible_duplicates": possible_duplicates}
+    unedited = unedited_records(board.model, with_shared_key)
+    for plan in plans:
+        plan.facts.is_possible_duplicate = plan.id in unedited
+    return identity | {"same_key": same_key}
 
 
 def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:

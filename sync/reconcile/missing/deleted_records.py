@@ -119,7 +119,7 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
         _decide_by_removed_item(facts, plan, item)
     elif not field_values.is_active_on(board, item):
         _end_deletion(plan, TombstoneReason.MOVED, item=item.name, board=item.board_id)
-    elif owner := facts.npd_id_records.get(plan.id):
+    elif owner := plan.facts.npd_id_record:
         _end_deletion(plan, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=str(owner))
     else:
         _decide_by_present_item(facts, plan, item, linked_now)

@@ -42,7 +42,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
             for conflict in record_plan.facts.conflicts
         )
         # Who is asked already stays asked after an edit in NPD, which only keeps the record from being deleted.
-        is_possible = is_asked or record_plan.id in facts.possible_duplicates
+        is_possible = is_asked or record_plan.facts.is_possible_duplicate
         if not (is_possible and record_plan.sync_state.made_from_item) or record_plan.item is None:
             continue
         key = field_values.match_key_of_item(board, record_plan.item)

@@ -102,7 +102,7 @@ def choose_item(
     record = plan.record
     wants_new_item = plan.facts.wants_new_item
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
-    unlinked = facts.unlinked.get(record.pk)
+    unlinked = plan.facts.former_item
     hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := field_values.match_key_of_record(board, record)):
         hits = [item for item in by_match_key.get(key, ()) if facts.may_match(item.id, record.pk)]
@@ -153,7 +153,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
     """Have an item created, as none has the record's NPD ID or match key; ask first if it may have one all the same."""
     board = facts.board
     record = plan.record
-    if (unlinked := facts.unlinked.get(record.pk)) is not None:
+    if (unlinked := plan.facts.former_item) is not None:
         former = facts.items.by_id.get(unlinked.item_id)
         if former is not None and _is_as_unlinked(board, plan, former, owners):
             _link(plan, former)
@@ -234,7 +234,7 @@ def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | No
     """Add its item to a linked record; if that was removed, the filter may leave the record out."""
     plan.item = item
     sync_state = plan.sync_state
-    if plan.id in facts.removed_item_facts:
+    if plan.facts.removal is not None:
         filter_removed_item(facts.board, plan)
         return
     if sync_state.removed_since and sync_state.remote_state in OFF_BOARD_STATES:

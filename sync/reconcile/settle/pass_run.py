@@ -262,10 +262,10 @@ def store_approvals(
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     released = choices.ApprovalState.RELEASED
-    removed = {pk: record_plan.removal for pk, record_plan in plan.records.items() if record_plan.removal}
-    rejected = [pk for pk in removed if facts.removed_item_facts[pk].is_rejection_new]
+    removed = [record_plan for record_plan in plan.records.values() if record_plan.removal]
+    rejected = [entry.id for entry in removed if entry.facts.removal and entry.facts.removal.is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, removal in removed.items() if removal.keeps_record]
+    reopened = [entry.id for entry in removed if entry.removal and entry.removal.keeps_record]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     rejected_deletions = deletions.filter(entity_id__in=rejected)
