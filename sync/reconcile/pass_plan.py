@@ -551,11 +551,15 @@ class RecordPlan(EntityPlan):
         return self.left_out if self.record.may_sync else Message("sync_turned_off")
 
     @property
-    def open_questions(self) -> list[reports.OpenConflict]:
-        """The open conflicts about its identity, without those that an answer of this pass closes."""
-        questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
+    def open_conflicts(self) -> list[reports.OpenConflict]:
+        """Its open conflicts, without those that an answer of this pass closes."""
         answered = {answer.conflict.conflict_id for answer in self.answers if answer.result}
-        return [question for question in questions if question.conflict_id not in answered]
+        return [conflict for conflict in self.facts.conflicts if conflict.conflict_id not in answered]
+
+    @property
+    def open_questions(self) -> list[reports.OpenConflict]:
+        """Those of them that are about its identity."""
+        return [conflict for conflict in self.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
 
     @property
     def asks_which_item(self) -> bool:

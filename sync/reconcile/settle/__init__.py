@@ -204,7 +204,7 @@ def _write_dependent_rows(
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        conflicts = reported.get(record_plan.id, record_plan.facts.conflicts)
+        conflicts = reported.get(record_plan.id, record_plan.open_conflicts)
         record_states.complete_sync_state(record_plan, before, facts.now, conflicts)
         record_plan.sync_state.pk = before.pk
         record_plan.sync_state.sync_batch_id = run.batch_id
