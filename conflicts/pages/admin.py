@@ -264,7 +264,7 @@ def _problem(conflict: SyncConflict, act: Act, option: reports.Option | None, *,
         return f"{conflict.stored_resolution.by} has just resolved it. NPD Sync is saving that."
     if option is None and (conflict.is_about_record or act.code not in TYPE_OF_ACT):
         return "This isn't possible for this conflict. Open it to see what is."
-    return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
+    return resolution.missing_right(by, conflict.entity_type, "delete") if option and option.deletes else ""
 
 
 def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffect, tuple[str, str, str]]]:

@@ -280,7 +280,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "before": before if before and before["url"] != self.url else None,
             "record_url": addresses.record_url(entity_type, self.context.entity_id) if may_open else "",
             "may_choose": case_context["is_waiting"] and may_change,
-            "may_change_record": resolution.may_change_record(user, entity_type),
+            "typing_problem": resolution.typing_problem(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": case_context["kind"] == reports.ConflictKind.OVERWRITTEN,
             "is_rejected": case_context["kind"] == reports.REJECTED,
@@ -400,7 +400,7 @@ class ConflictView(CaseView):
             "columns": columns,
             "lines": case.compared_lines(self.context, columns),
             "seen": [(key, json.dumps(list(sides.values()))) for key, sides in values],
-            "deletion_problem": resolution.deletion_problem(self.request.user, conflict.entity_type),
+            "deletion_problem": resolution.missing_right(self.request.user, conflict.entity_type, "delete"),
         }
 
     def question(self) -> confirmed_action.Question | None:
@@ -482,9 +482,9 @@ class RejectionView(CaseView):
         row.npd = rejection.sides[NPD]
         row.monday = rejection.sides[MONDAY]
         row.converter = rejection.mapping.converter
-        if rejection.would_empty and not resolution.may_change_record(self.request.user, self.context.entity_type):
-            row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
-        else:
+        if rejection.would_empty:
+            row.monday_problem = resolution.missing_right(self.request.user, self.context.entity_type, "change")
+        if not row.monday_problem:
             try:
                 rejection.raw_from_monday()  # only to learn whether it can be used
             except ActionError as error:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -148,12 +149,15 @@ def test_a_rejected_choice_stays_chosen(browser: Client, conflict: SyncConflict,
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
-def test_who_may_not_change_the_record_types_no_value(client: Client, conflict: SyncConflict) -> None:
+def test_who_may_not_change_the_record_types_no_value_and_reads_why(
+    client: Client, ada: User, conflict: SyncConflict
+) -> None:
     client.force_login(staff_who_may("view_syncconflict", "change_syncconflict"))
     page = client.get(screen(conflict)).content.decode()
     assert re.search(r'name="pick-phone"\s+value="npd"', page)
     assert 'value="custom"' not in page
     assert len(re.findall(r"<output[^>]*>Choose a side.</output>", page)) == 2
+    assert "Only who may change contacts can type a value: Ada." in page
     assert not re.search(r"or type a value|name=\"value-", page)
     typed = form(PHONE, ROLE, pick__role_title="custom", value__role_title="Typed")
     refused = client.post(screen(conflict), typed)
