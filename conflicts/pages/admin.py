@@ -96,6 +96,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
         def question() -> Question:
             hidden = confirmed_action.selection_fields(request, act.code)
+            hidden += [("key", case_screen.attention_key(row)) for row in rows.only("kind")[:MAX_PER_REQUEST]]
             return question_about_conflicts(rows, act, by=by, hidden=hidden)
 
         def run() -> Report:

@@ -45,6 +45,11 @@ def rejection_url(field_ref: FieldRef) -> str:
     return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
 
 
+def attention_key(conflict: SyncConflict) -> str:
+    """Return the key of a conflict's entry among what waits."""
+    return f"{Kind.DUPLICATE if conflict.kind == reports.ConflictKind.IDENTITY else Kind.CONFLICT}:{conflict.pk}"
+
+
 def strip_of(key: str) -> dict[str, Any] | None:
     """Return the strip about a choice; None if there is no such choice."""
     kind, _, text = key.partition(":")
@@ -242,6 +247,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         self.chosen, self.seen_values = parse_form(request.POST)
         if "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
+            hidden.append(("key", self.attention_key))
             return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
         goes_to_next = "next" in request.POST
         # Read before the choice is stored, because afterwards this case is no longer among those that wait.
@@ -323,8 +329,7 @@ class ConflictView(CaseView):
         self.context = case.RecordContext.of(self.conflict)
         self.url = screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
-        kind = Kind.DUPLICATE if self.conflict.kind == reports.ConflictKind.IDENTITY else Kind.CONFLICT
-        self.attention_key = f"{kind}:{self.conflict.pk}"
+        self.attention_key = attention_key(self.conflict)
 
     def page(self) -> dict[str, Any]:
         conflict = self.conflict

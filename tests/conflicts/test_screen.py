@@ -125,13 +125,14 @@ def test_a_late_choice_stays_readable_beside_the_resolution(browser: Client, con
 
 
 def test_the_live_part_of_an_open_screen_names_who_chose(browser: Client, conflict: SyncConflict) -> None:
-    live_part = '<div id="cfl-state" data-live>'
+    live_part = '<div id="cfl-state" data-live '
     before, _, _ = browser.get(screen(conflict)).content.decode().partition('id="cfl-form"')
-    assert live_part in before
+    assert f"{live_part}>" in before
 
     browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
     _, _, after = browser.get(screen(conflict)).content.decode().partition(live_part)
     by = SyncConflict.objects.get().stored_resolution.by
+    assert after.startswith("data-over>")
     assert f"Chosen by {by}." in after.partition("</div>")[0]
 
 
