@@ -113,7 +113,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         """Redirect to the side-by-side screen, which replaces the form."""
         conflict = self.get_object(request, object_id)
         if conflict is not None:
-            return redirect(case_screen.screen_url(conflict.pk))
+            return redirect(f"{case_screen.screen_url(conflict.pk)}?{request.GET.urlencode()}".rstrip("?"))
         missing: HttpResponse = super().change_view(request, object_id, *args, **kwargs)
         return missing
 
