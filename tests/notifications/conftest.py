@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import responses
 
-from sync.kernel.mails import SMTP
 from tests.support.receivers import MailServer
 from tests.support.serving import serving
 
@@ -19,7 +18,7 @@ SLACK = f"https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/{TOKEN}"
 @pytest.fixture
 def mail(settings: Any) -> Iterator[MailServer]:
     with serving(MailServer()) as server:
-        settings.EMAIL_BACKEND = SMTP  # pytest-django puts its own there
+        settings.EMAIL_BACKEND = "sync.kernel.mails.EmailBackend"  # pytest-django puts its own there
         settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
         settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
         yield server

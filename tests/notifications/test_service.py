@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ from tests.admin import states
 from tests.notifications.conftest import SLACK, TOKEN, Chats
 from tests.support.clock import reset_clock, stop_clock
 from tests.support.receivers import MailServer
-from tests.support.waiting import at_once
+from tests.support.waiting import at_once, wait_for
 from tests.support.words import said
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -207,16 +208,37 @@ def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServe
     assert len(mail.mails) == 2
 
 
-def test_a_server_that_hangs_is_given_up_and_tried_later(ada: User, mail: MailServer, settings: Any) -> None:
+def test_a_message_that_a_silent_server_has_is_not_sent_again_one_that_it_has_not_is(
+    ada: User, mail: MailServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.EMAIL_TIMEOUT = 0.2
+    monkeypatch.setattr("sync.kernel.mails.ANSWER_SECONDS", 0.2)
     choose(ada, Frequency.AT_ONCE)
     fails("Ann")
-    mail.hangs = True
+    mail.hangs_at = "DATA"
     notify_people()
     assert "did not take the message" in NotificationReceiver.objects.get().problem
-    mail.hangs = False
+    mail.hangs_at = "END"
+    for _attempt in range(3):
+        notified_after(minutes=6)
+    assert len(mail.mails) == 1
+    assert NotificationReceiver.objects.get().problem == ""
+
+
+@pytest.mark.parametrize(("hangs_at", "sent"), [("220", 0), ("DATA", 0), ("END", 1)])
+def test_a_server_that_answers_byte_by_byte_is_given_up_and_so_is_its_thread(
+    ada: User, mail: MailServer, monkeypatch: pytest.MonkeyPatch, hangs_at: str, sent: int
+) -> None:
+    monkeypatch.setattr("sync.kernel.mails.WHOLE_SECONDS", 0.4)
+    choose(ada, Frequency.AT_ONCE)
+    fails("Ann")
+    mail.hangs_at = hangs_at
+    mail.drips = True
+    notify_people()
+    wait_for("the thread ended", lambda: "within" not in [thread.name for thread in threading.enumerate()])
+    assert ("too long to answer" in NotificationReceiver.objects.get().problem) is (not sent)
     notified_after(minutes=6)
-    assert (len(mail.mails), NotificationReceiver.objects.get().problem) == (1, "")
+    assert len(mail.mails) == sent
 
 
 def test_once_a_day_means_at_eight_by_the_clock_of_the_site(ada: User, mail: MailServer) -> None:

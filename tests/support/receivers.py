@@ -1,8 +1,10 @@
 """A mail server over real sockets, which keeps what it gets and can refuse recipients."""
 
 import socketserver
+from contextlib import suppress
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from threading import Event
 from typing import cast
 
 
@@ -17,7 +19,8 @@ class MailServer(socketserver.ThreadingTCPServer):
         self.recipients: list[str] = []
         self.refuses: dict[str, int] = {}
         self.busy = False
-        self.hangs = False  # before it takes a message
+        self.hangs_at = ""  # "220": at the greeting, "DATA": before a message, "END": once it has all of it
+        self.drips = False  # while it hangs, a byte comes now and then
 
     @property
     def port(self) -> int:
@@ -28,6 +31,9 @@ class _Dialogue(socketserver.StreamRequestHandler):
     server: MailServer
 
     def handle(self) -> None:
+        if self.server.hangs_at == "220":
+            self.hang()
+            return
         self.say("220 test")
         while line := self.rfile.readline():
             word = line[:4].upper()
@@ -51,15 +57,24 @@ class _Dialogue(socketserver.StreamRequestHandler):
         self.say(f"{code} nobody of that name" if code else "250 ok")
 
     def data(self) -> None:
-        if self.server.hangs:
-            self.rfile.read()  # until the client hangs up
+        if self.server.hangs_at == "DATA":
+            self.hang()
             return
         self.say("354 go on")
         lines = []
         while (line := self.rfile.readline()) not in (b".\r\n", b""):
             lines.append(line[1:] if line.startswith(b"..") else line)
         self.server.mails.append(cast("EmailMessage", message_from_bytes(b"".join(lines), policy=policy.default)))
+        if self.server.hangs_at == "END":
+            self.hang()
+            return
         self.say("250 taken")
+
+    def hang(self) -> None:
+        with suppress(OSError):  # the client hung up
+            while self.server.drips and not Event().wait(0.02):
+                self.wfile.write(b"2")
+            self.rfile.read()
 
     def say(self, text: str) -> None:
         self.wfile.write(f"{text}\r\n".encode())
