@@ -10,6 +10,7 @@ from typing import Any
 
 from sandbox import api_errors, web
 from sandbox.api_errors import FieldError
+from sandbox.columns import KINDS as COLUMN_TYPES
 from sandbox.graph import Operation
 from sandbox.graph.resolvers import Page, parse_id
 from sandbox.lags import LAG_KINDS, Lag
@@ -102,6 +103,7 @@ class Fault:
     stale: float | None = None  # items as they were this many seconds ago; only changes made through the API are undone
     lag: Sequence[str] | None = None  # of LAG_KINDS: what reads show `edits` and `writes` seconds late
     late_rows: Sequence[float] | None = None  # seconds until a row of an activity log is shown, in turn
+    drops: str | None = None  # type of the columns whose values a create loses, without an error (users' notes, 2026)
     closed: Closed | None = None  # columns and items whose writes are refused
     alters: str | None = None  # the form in which texts are stored
     swallow: bool | None = None  # changes are answered and not made; creates lose values
@@ -208,7 +210,7 @@ class FaultKind:
 
 
 # By the name of the field of `Fault`. A new kind also needs such a field, and its effect in `FieldFault` or in the API.
-# `matches` may limit its requests.
+# `matches` may limit its requests. The page's buttons are `FAULT_BUTTONS` in pages.py.
 KINDS = {
     "status": FaultKind("HTTP {}"),
     # A time-out or a partial failure is about writes, so reads in between must not use it up.
@@ -221,6 +223,7 @@ KINDS = {
     "stale": FaultKind("{:g} s behind"),
     "lag": FaultKind("reads behind: {}", is_lasting=True),
     "late_rows": FaultKind("rows of the log late by {} s", is_lasting=True),
+    "drops": FaultKind("created without {}", COLUMN_TYPES, on="create_item"),
     "swallow": FaultKind("write swallowed", on="mutation"),
     # These stand for lasting properties of a board.
     "unreadable": FaultKind("item unreadable: {}", is_lasting=True),
@@ -357,7 +360,7 @@ class FieldFault:
                 raise failure(fault.partial.code, fault.partial.message)
             if fault.swallow is not None and name in CHANGES and not self._remaining_values(arguments):
                 return info.context.world.item(parse_id(arguments["item_id"]))
-            arguments = self._changed_arguments(arguments)
+            arguments = self._arguments_of_root(info, arguments)
         if fault.limit == "field" and name == self._limited:
             raise api_errors.field_limit(name, FIELD_WAIT if fault.retry_in is None else fault.retry_in)
         if fault.cursor == "expired" and name in PAGE_FIELDS and arguments.get("cursor"):
@@ -385,13 +388,20 @@ class FieldFault:
         swallowed = self._fault.columns
         return {key: value for key, value in _column_values(arguments).items() if swallowed and key not in swallowed}
 
-    def _changed_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _arguments_of_root(self, info: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return a root field's arguments as the fault changes them; raises FieldError if it closes what they name."""
         fault = self._fault
         if fault.closed is not None and fault.closed.refuses(arguments):
             raise failure("UserUnauthorizedException")
         if fault.swallow is not None and arguments.get("column_values"):
             return arguments | {"column_values": json.dumps(self._remaining_values(arguments))}
+        if fault.drops is not None and fault.on in ("any", "mutation", info.field_name):
+            values = _column_values(arguments)
+            if not values:
+                return arguments
+            columns = info.context.world.board(parse_id(arguments["board_id"])).columns
+            dropped = {column.id for column in columns if column.type == fault.drops}
+            return arguments | {"column_values": json.dumps({key: values[key] for key in values if key not in dropped})}
         return self._with_altered_texts(ALTERATIONS[fault.alters], arguments) if fault.alters is not None else arguments
 
     def _with_altered_texts(self, alter: Callable[[str], str], arguments: dict[str, Any]) -> dict[str, Any]:
