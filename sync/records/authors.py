@@ -59,6 +59,9 @@ class LastEdit:
     is_undo: bool = False
     group_id: str = ""  # equal for edits of one batch or request; empty for a script's
 
+    def __str__(self) -> str:
+        return ", ".join(filter(None, [self.who, self.way, humanize.day_and_time(self.at)]))
+
 
 def latest_events(
     model: type[SyncedModel], ids: Iterable[UUID], *, limit: int = MAX_EVENTS, without_batch: str = ""
@@ -144,6 +147,19 @@ def last_npd_edits(
         edits[key] = last_edit(history, attnames, users)
     # Omit a way that only repeats the author.
     return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
+
+
+def last_edits(record: SyncedModel, names: Iterable[str]) -> dict[str, LastEdit]:
+    """Return the last edit of each of these columns of a record; for a value that a pass brought, that on Monday."""
+    edits = last_npd_edits(type(record), record.pk, {name: [name] for name in names})
+    passes = {edit.group_id for edit in edits.values() if edit.who == SYNC_ACTOR}
+    lines = ActivityLine.objects.filter(entity_id=record.pk, batch_id__in=passes).exclude(actor="")
+    keys = {mapping.key: mapping.fields for mapping in registry.entity(record.entity_type()).mappings}
+    for line in lines if passes else ():
+        for name in keys.get(line.key, ()):
+            if name in edits and edits[name].group_id == str(line.batch_id):
+                edits[name] = replace(edits[name], who=line.actor, at=line.happened_at)
+    return edits
 
 
 def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, LastEdit]:
