@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import models, transaction
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -195,15 +195,12 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         label = pauses.pause_label(entity_type)
         now = timezone.localtime(sync_now())
 
-        @transaction.atomic
         def run() -> str:
             why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
             hours = request.POST.get("hours", "")
             until = now + timedelta(hours=int(hours)) if hours in PAUSE_HOURS else None
-            pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why, until=until)
-            if not is_new:
+            if not pauses.pause(request.user.get_username(), entity_type=entity_type, why=why, until=until)[1]:
                 raise NotPossible(f"{label}: already paused.")
-            authors.log_model_action(request.user, SyncQueue, f"Paused{pause.end}: {label}. {pause.why}".strip())
             return ""  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
@@ -232,7 +229,6 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             label = pauses.pause_label(entity_type)
             if not queue.resume(request.user.get_username(), entity_type=entity_type):
                 raise NotPossible(f"{label}: not paused any more. Somebody else has resumed it.")
-            authors.log_model_action(request.user, SyncQueue, f"Resumed: {label}.")
             return f"{label}: resumed. {availability.resume_sentence(entity_type)}"
 
         return confirmed_action.run_action(self, request, run, admin_base.back_url(request))

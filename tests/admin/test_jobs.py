@@ -154,14 +154,13 @@ def test_a_pause_says_who_since_when_and_why(browser: Client, entity_type: str, 
     headline = f"{label}: paused by dora" if entity_type else "Paused by dora"
     assert headline in text
     assert [(pause.why, pause.until) for pause in pauses.active_pauses()] == [("Moving the board", None)]
-    assert LogEntry.objects.latest("id").change_message == f"Paused: {label}. Moving the board"
     page = words_of(browser.get(QUEUE).content.decode())
     assert re.search(rf"{headline} *, since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", page)
     again = words_of(browser.post(address, form, follow=True).content.decode())
     assert "already paused." in again
     assert f"{label}: resumed." in words_of(browser.post(RESUME, form, follow=True).content.decode())
     assert not pauses.active_pauses()
-    assert LogEntry.objects.latest("id").change_message == f"Resumed: {label}."
+    assert not LogEntry.objects.exists(), "the activity says it"
     told = ActivityLine.objects.order_by("id").values_list("kind", "entity_type", "actor", "sentence")
     assert list(told) == [
         ("pause", entity_type, "dora", f"Paused: {label}. Moving the board"),
