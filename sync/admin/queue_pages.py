@@ -226,7 +226,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 radio=("hours", chosen, ends),
             )
 
-        if chosen == AT_TIME:
+        if chosen == AT_TIME or (typed and not chosen):
             try:
                 until = forms.DateTimeField().clean(typed)
                 if until <= now:

@@ -186,14 +186,16 @@ def test_a_pause_can_end_by_itself(browser: Client) -> None:
     assert ActivityLine.objects.latest("id").sentence == "Resumed: All boards."
 
 
-def test_a_pause_ends_at_a_time_of_the_readers_clock(browser: Client) -> None:
+@pytest.mark.parametrize("hours", ["until", ""])
+def test_a_pause_ends_at_a_time_of_the_readers_clock(browser: Client, hours: str) -> None:
     states.boards()
     browser.cookies["npd_zone"] = "Asia/Tokyo"
     assert 'type="datetime-local"' in browser.get(PAUSE).content.decode()
     end = (sync_now() + timedelta(days=1)).astimezone(ZoneInfo("Asia/Tokyo")).replace(hour=14, minute=0, second=0)
-    sent = {"confirmed": "yes", "hours": "until", "until": f"{end:%Y-%m-%dT%H:%M}", "why": "Move"}
-    text = words_of(browser.post(PAUSE, sent, follow=True).content.decode())
-    assert re.search(r"Paused by dora until \d+ \w+ \d+, 14:00 JST ?, since ", text)
+    sent = {"confirmed": "yes", "hours": hours, "until": f"{end:%Y-%m-%dT%H:%M}", "why": "Move"}
+    text = words_of(browser.post(f"{PAUSE}?entity_type=contact", sent, follow=True).content.decode())
+    assert re.search(r"Contacts: paused by dora until \d+ \w+ \d+, 14:00 JST ?, since ", text)
+    assert re.search(r"Contacts paused until \d+ \w+ \d+, 14:00 JST; all else is well", text)
     assert [pause.until for pause in pauses.active_pauses()] == [end.replace(microsecond=0)]
 
 
