@@ -31,6 +31,7 @@ from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import readiness, verification
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
+from sync.outbox import pauses
 from sync.outbox.wakeups import broker_problem
 from sync.records import authors, item_links
 from sync.state import record_view
@@ -118,18 +119,20 @@ def _state_line(
         words = f"A transaction has been open for {span}: programs that read changes stand still"
         detail = "They lose nothing, but read everything since then again each time."
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
+    paused = ", ".join(f"{pauses.pause_label(pause.entity_type)} paused{pause.end}" for pause in overview.pauses)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        words = f"{need} attention; everything else syncs as usual"
+        words = f"{need} attention; {paused or 'everything else syncs as usual'}"
         return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Sync runs; {records} pending")
-    return StateLine("ok", "check_circle", "All is well", verification.verification_sentence(BoardLink.objects.all()))
+    words = f"{paused}; all else is well" if paused else "All is well"
+    return StateLine("ok", "check_circle", words, verification.verification_sentence(BoardLink.objects.all()))
 
 
 def _standstill(overview: availability.Overview) -> StateLine | None:
