@@ -162,12 +162,9 @@ class Control:
             self.api.history.end()
         return []
 
-    def set_latency(self, call_ms: float | None = None, mutation_ms: float | None = None) -> dict[str, float]:
-        if call_ms is not None:
-            self.api.latency.call_ms = call_ms
-        if mutation_ms is not None:
-            self.api.latency.mutation_ms = mutation_ms
-        return vars(self.api.latency)
+    def set_latency(self, **milliseconds: float) -> dict[str, float]:
+        self.api.latency |= milliseconds
+        return self.api.latency
 
     def clock(self) -> dict[str, Any]:
         clock = self.world.clock

@@ -96,6 +96,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
         def question() -> Question:
             hidden = confirmed_action.selection_fields(request, act.code)
+            hidden += [("key", case_screen.attention_key(row)) for row in rows.only("kind")[:MAX_PER_REQUEST]]
             return question_about_conflicts(rows, act, by=by, hidden=hidden)
 
         def run() -> Report:
@@ -112,7 +113,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         """Redirect to the side-by-side screen, which replaces the form."""
         conflict = self.get_object(request, object_id)
         if conflict is not None:
-            return redirect(case_screen.screen_url(conflict.pk))
+            return redirect(f"{case_screen.screen_url(conflict.pk)}?{request.GET.urlencode()}".rstrip("?"))
         missing: HttpResponse = super().change_view(request, object_id, *args, **kwargs)
         return missing
 
@@ -264,7 +265,7 @@ def _problem(conflict: SyncConflict, act: Act, option: reports.Option | None, *,
         return f"{conflict.stored_resolution.by} has just resolved it. NPD Sync is saving that."
     if option is None and (conflict.is_about_record or act.code not in TYPE_OF_ACT):
         return "This isn't possible for this conflict. Open it to see what is."
-    return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
+    return resolution.missing_right(by, conflict.entity_type, "delete") if option and option.deletes else ""
 
 
 def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffect, tuple[str, str, str]]]:

@@ -197,7 +197,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     if choose == CUSTOM:
-        resolution.check_may_change_record(by, field_ref[0])
+        resolution.refuse(resolution.typing_problem(by, field_ref[0]))
     with transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.mapping.label
@@ -214,7 +214,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not same_sides(seen, rejection.sides):
             raise NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
-            resolution.check_may_change_record(by, field_ref[0], "emptying a value")
+            resolution.refuse(resolution.missing_right(by, field_ref[0], "change"))
         answer = _leave_both(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.

@@ -125,7 +125,7 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
     resolution.resolve(conflict.pk, by=eve, resolution_type="keep_npd", seen=resolution.current_values(conflict))
     assert "Latest, by eve:" in answer(Kind.CONFLICT, "keep_monday")
     UnmatchedItem.objects.update(ignored_at=states.sync_now())
-    assert "Nothing was done, because it doesn't wait any more." in answer(Kind.UNMATCHED, "create_record")
+    assert "Nothing was done. It doesn't wait any more." in answer(Kind.UNMATCHED, "create_record")
 
 
 def test_an_item_that_a_colleague_makes_a_record_of_is_not_ignored(browser: Client, kinds: Kinds) -> None:
@@ -174,7 +174,7 @@ def test_what_became_of_something_is_told_only_to_who_may_see_it(client: Client,
     turn_off("Fay")
     for key in (f"removed:contact:{contact.pk}", "removed:contact:x", "failed:x", "conflict:x", "rejected:x:y:z"):
         text = answer_of(client, {"act_and_key": f"unlink {key}"})
-        assert "Nothing was done, because it doesn't wait any more." in text
+        assert "Nothing was done. It doesn't wait any more." in text
         assert "Fay" not in text
 
 
