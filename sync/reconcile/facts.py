@@ -314,6 +314,15 @@ class RecordFacts:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 
+def asked_items(record: SyncedModel, conflicts: Iterable[OpenConflict]) -> set[str]:
+    """Return the items that a record's open questions “who is this?” are about, without its own."""
+    questions = [conflict for conflict in conflicts if conflict.kind == ConflictKind.IDENTITY]
+    items = {question.monday_item_id for question in questions}
+    if record.monday_id is None:
+        items = items.union(*(question.candidate_ids for question in questions if question.seeks_item))
+    return items - {"", record.monday_id or ""}
+
+
 def is_create(intent: Intent) -> bool:
     """Whether the intent announced a new item: it sends a name and has read nothing before."""
     entries = intent.values.values()

@@ -24,7 +24,7 @@ from sync.reconcile.restraints import ended_requests
 # What a pass stores of a sync state, beside its own duration and calls.
 STORED = (
     *("base", "altered", "blocked_fields", "note", "remote_id", "remote_state", "seen", "emptied"),
-    *("removed_since", "removed_passes", "is_unplanned", "conflicts", "asked_items", "left_out"),
+    *("removed_since", "removed_passes", "is_unplanned", "conflicts", "left_out"),
     *("error_count", "last_error", "sync_direction"),
 )
 
@@ -38,15 +38,12 @@ def complete_sync_state(
     """
     sync_state = plan.sync_state
     sync_state.conflicts = {}
-    sync_state.asked_items = []
     for conflict in conflicts if plan.is_synced else ():
         is_about_record = conflict.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
         # Whether a record with an item is another's, too, keeps nothing of it from being synced.
         if conflict.kind == KIND_UNDO or (conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id):
             continue
         sync_state.conflicts[conflict.kind] = [conflict.about["what"]] if is_about_record else [*conflict.fields]
-        if conflict.seeks_item:
-            sync_state.asked_items = [candidate["id"] for candidate in conflict.about["candidates"]]
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
     sync_state.blocked_fields = _blocked_fields(plan, before, now) if plan.fields else before.blocked_fields
     sync_state.note = plan.reason

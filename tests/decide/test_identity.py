@@ -170,7 +170,8 @@ def test_a_name_on_an_item_is_asked_about_where_a_key_is_missing(
 
 
 def test_an_item_that_is_asked_about_by_name_stays_so_whatever_is_filled_in() -> None:
-    record_facts = facts(ann(name="Item 7"), sync_state={"asked_items": ["7"]})
+    question = OpenConflict(uuid4(), ConflictKind.IDENTITY, "7", (), about={"candidates": [{"id": "7"}]})
+    record_facts = facts(ann(name="Item 7"), conflicts=(question,))
     items = BatchItems(by_name=[shown(email="b@x.org")])
     [plan] = identified_in(PassFacts(BY_EMAIL, at(0), items=items), record_facts)
     assert candidates_of(plan) == [("7", None)]

@@ -403,7 +403,6 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
         entity_id=str(plan.id),
         system="monday",
         conflicts=conflicts,
-        asked_items=[],
         note=plan.reason,
         removed_since=sync_state.removed_since,
         remote_state=sync_state.remote_state if conflicts or not is_stored else "",

@@ -29,7 +29,7 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
-from sync.reconcile.facts import PassFacts
+from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.missing import answers, questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.words.message import Message, sentences
@@ -193,12 +193,12 @@ def _possible_items(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mappin
     board = facts.board
     key = "" if plan.sync_state.is_unplanned else field_values.match_key_of_record(board, plan.record)
     name = match_key(field_values.record_name(plan.record))
-    asked_items = plan.sync_state.asked_items or ()
+    asked = asked_items(plan.record, plan.facts.conflicts)
     return [
         item
         for item in facts.items.by_name
         if match_key(item.name) == name and item.id not in owners and facts.may_match(item.id, plan.id)
-        if not (key and field_values.match_key_of_item(board, item)) or item.id in asked_items
+        if not (key and field_values.match_key_of_item(board, item)) or item.id in asked
     ]
 
 

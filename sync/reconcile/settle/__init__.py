@@ -21,7 +21,7 @@ import pghistory
 import structlog
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import ConflictKind, ConflictReport
+from conflicts.reports import ConflictKind, ConflictReport, OpenConflict
 from conflicts.store import items_in_question, save_reports
 from sync import choices
 from sync.choices import ActivityKind
@@ -37,7 +37,7 @@ from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports, pass_plan, record_states
 from sync.reconcile.changes import settle_record
-from sync.reconcile.facts import CHANGED, PassFacts
+from sync.reconcile.facts import CHANGED, PassFacts, asked_items
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates
@@ -200,12 +200,11 @@ def _write_dependent_rows(
     reports = [report for record_plan in plans_there for report in conflict_reports.conflict_reports(record_plan)]
     for report in reports:
         _add_editors(run, report)
-    reported = save_reports(reports)
+    conflicts = {plan.id: plan.open_conflicts for plan in existing} | save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        conflicts = reported.get(record_plan.id, record_plan.open_conflicts)
-        record_states.complete_sync_state(record_plan, before, facts.now, conflicts)
+        record_states.complete_sync_state(record_plan, before, facts.now, conflicts[record_plan.id])
         record_plan.sync_state.pk = before.pk
         record_plan.sync_state.sync_batch_id = run.batch_id
         record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
@@ -227,7 +226,7 @@ def _write_dependent_rows(
         # One that was unlinked has a record again.
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id__in=newly_linked, left_alone=True).delete()
     _list_asked_items(run, [record_plan for record_plan in existing if record_plan.asks_which_item])
-    _enqueue_items_in_question(run, existing, sync_states)
+    _enqueue_items_in_question(run, existing, conflicts)
     _finish_jobs(run, plans)
     run.store_history(plans_there)
     _write_statuses(run, existing)
@@ -282,26 +281,25 @@ def _add_editors(run: pass_run.PassRun, report: ConflictReport) -> None:
 
 
 def _enqueue_items_in_question(
-    run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan], sync_states: Mapping[str, SyncMetadata]
+    run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan], conflicts: Mapping[UUID, Sequence[OpenConflict]]
 ) -> None:
     """Queue the items of which people are or were asked whether they are these records', if that may be known now.
 
-    `sync_states` are those before the pass. An item that nobody is asked about any more is decided about anew.
+    `conflicts` are those that are open after the pass. An item that nobody is asked about any more is decided anew.
     """
     match = run.board.match_mapping
-    with_new_key = [
-        record_plan.id
-        for record_plan in plans
-        if match is not None and match.key in record_plan.fields
-        if record_plan.fields[match.key].decision.action in (Action.PUSH, Action.PULL, Action.BOTH, Action.AGREED)
-    ]
-    item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
-    for record_plan in plans:
-        if record_plan.creates or record_plan.link_to or not record_plan.is_synced:
-            item_ids |= {question.monday_item_id for question in record_plan.open_questions if not question.seeks_item}
-        item_ids |= {*sync_states[str(record_plan.id)].asked_items} - {*record_plan.sync_state.asked_items}
-        item_ids.discard(record_plan.item_id)
-    run.enqueue_items(sorted(item_ids))
+    synced = (Action.PUSH, Action.PULL, Action.BOTH, Action.AGREED)
+    item_ids = set[str]()
+    changed = list[UUID]()
+    for plan in plans:
+        key_plan = plan.fields.get(match.key) if match else None
+        has_new_key = key_plan is not None and key_plan.decision.action in synced
+        if has_new_key or plan.creates or plan.link_to or not plan.is_synced:
+            changed.append(plan.id)
+        item_ids |= asked_items(plan.facts.record, plan.facts.conflicts) - asked_items(plan.record, conflicts[plan.id])
+    if changed:
+        item_ids |= items_in_question(run.entity_type, changed)
+    run.enqueue_items(sorted(item_ids.difference(plan.item_id for plan in plans)))
 
 
 # A record that a relation waits for may come before this transaction is committed, so the pass is repeated once.
