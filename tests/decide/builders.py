@@ -34,7 +34,7 @@ from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
 from sync.reconcile.missing.removed_items import removed_state
-from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan, Write, WriteVerdict
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -361,6 +361,11 @@ def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
     intent = wrote(sent, None, **{"state": IntentState.VOID, "item_id": "", "was_searched": True} | differs)
     intent.values |= {"name": name_entry}
     return intent
+
+
+def answered_as(verdict: WriteVerdict, detail: str = "", **more: Any) -> Write:
+    """A write of which this came."""
+    return Write(ANN_ID, verdict=verdict, detail=detail, **more)
 
 
 def history(**differs: Any) -> RecordHistory:

@@ -33,7 +33,7 @@ from sync.reconcile.missing.deleted_records import (
     take_locked,
     take_removal_answer,
 )
-from sync.reconcile.pass_plan import DeletedPlan, Outcome, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import DeletedPlan, Outcome, Write, WriteVerdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide import builders
 from tests.decide.builders import (
@@ -41,6 +41,7 @@ from tests.decide.builders import (
     NOW,
     NPD_ID_COLUMN,
     after,
+    answered_as,
     approval_facts,
     at,
     base,
@@ -334,8 +335,8 @@ def test_a_removal_follows_its_request(state: str, removal: str, new_state: str 
 # What is sent, and how Monday's answer is taken.
 
 
-def answered(item: Item) -> WriteAnswer:
-    return WriteAnswer(WriteVerdict.DONE, item=item)
+def answered(item: Item) -> Write:
+    return answered_as(WriteVerdict.DONE, item=item)
 
 
 def test_an_unlinking_empties_the_npd_id() -> None:
@@ -385,14 +386,14 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after(take_removal_answer, ON_BOARD, decide(facts), WriteAnswer(WriteVerdict.GONE, "It is not there."))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(WriteVerdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
     plan = after(
-        take_removal_answer, ON_BOARD, decide(facts), WriteAnswer(WriteVerdict.FAILED, "It can't be archived.")
+        take_removal_answer, ON_BOARD, decide(facts), answered_as(WriteVerdict.FAILED, "It can't be archived.")
     )
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, [])
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
@@ -401,7 +402,7 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 @pytest.mark.parametrize("verdict", [WriteVerdict.STOPPED, WriteVerdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: WriteVerdict) -> None:
     facts = deletion()
-    plan = after(take_removal_answer, ON_BOARD, decide(facts), WriteAnswer(verdict, "Why."))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(verdict, "Why."))
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
 

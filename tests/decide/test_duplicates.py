@@ -12,8 +12,8 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.duplicates import is_own_create, is_to_archive
-from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, WriteAnswer, WriteVerdict
-from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, edit, facts, item
+from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, Write, WriteVerdict
+from tests.decide.builders import NOW, TOKEN_USER, TOM, answered_as, board, contact, created, edit, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -71,25 +71,25 @@ def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
 @pytest.mark.parametrize(
     ("answer", "leaves"),
     [
-        (WriteAnswer(WriteVerdict.DONE, item=COPY), True),
-        (WriteAnswer(WriteVerdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
-        (WriteAnswer(WriteVerdict.GONE, "No such item."), False),
+        (answered_as(WriteVerdict.DONE, item=COPY), True),
+        (answered_as(WriteVerdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
+        (answered_as(WriteVerdict.GONE, "No such item."), False),
     ],
     ids=["as it was read", "edited since", "gone since"],
 )
-def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: WriteAnswer, leaves: bool) -> None:
+def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: Write, leaves: bool) -> None:
     assert is_to_archive(BOARD, duplicate(is_ours=True), answer) is leaves
     assert is_to_archive(BOARD, copy_of_hers(), None)
 
 
 DONE, REMOVED = (
-    WriteAnswer(WriteVerdict.DONE, item=COPY, intent=Intent()),
-    WriteAnswer(WriteVerdict.GONE, "No such item."),
+    answered_as(WriteVerdict.DONE, item=COPY, open_intent=Intent()),
+    answered_as(WriteVerdict.GONE, "No such item."),
 )
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
-RESULTS: dict[str, tuple[ItemPlan, list[WriteAnswer], str, str]] = {
+RESULTS: dict[str, tuple[ItemPlan, list[Write], str, str]] = {
     "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
     "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
     "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
@@ -118,7 +118,7 @@ def test_what_is_said_of_it(row: str) -> None:
     ],
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: WriteVerdict, outcome: Outcome) -> None:
-    for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
+    for answers in ([answered_as(verdict, "Why.")], [DONE, answered_as(verdict, "Why.")]):
         result = copy(OWN)
         duplicates.take_answers(board(), result, answers)
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", None)

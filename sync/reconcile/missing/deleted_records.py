@@ -337,20 +337,20 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
     )
 
 
-def take_removal_answer(facts: PassFacts, plan: pass_plan.DeletedPlan, answer: pass_plan.WriteAnswer) -> None:
+def take_removal_answer(facts: PassFacts, plan: pass_plan.DeletedPlan, write: pass_plan.Write) -> None:
     """Take Monday's answer to the item's removal; its request is stored by now."""
     plan.approval = None
-    plan.answer = answer
-    if answer.verdict is pass_plan.WriteVerdict.GONE:
-        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=answer.detail)
-    elif answer.item is None:
-        if answer.verdict is pass_plan.WriteVerdict.FAILED:
-            plan.reason = Message("item_not_removed", why=answer.detail)
-        plan.ending = answer.ending
+    plan.write = write
+    if write.verdict is pass_plan.WriteVerdict.GONE:
+        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=write.detail)
+    elif write.item is None:
+        if write.verdict is pass_plan.WriteVerdict.FAILED:
+            plan.reason = Message("item_not_removed", why=write.detail)
+        plan.ending = write.ending
     elif plan.act in _REMOVED_BY:
-        _end_after_our_removal(facts, plan, _REMOVED_BY[plan.act], answer.item)
+        _end_after_our_removal(facts, plan, _REMOVED_BY[plan.act], write.item)
     else:
-        _end_deletion(plan, TombstoneReason.UNLINKED, kind=ActivityKind.UNLINKED, item=answer.item.name)
+        _end_deletion(plan, TombstoneReason.UNLINKED, kind=ActivityKind.UNLINKED, item=write.item.name)
 
 
 def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> None:
@@ -412,7 +412,7 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
 def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
     """Add history lines about lost values, and the intents that took effect."""
     # An unanswered call of ours removed the item.
-    is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.answer.item is None
+    is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.write.item is None
     if is_confirmed:
         plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
     plan.add_lines(*plan.lines_about_lost_values)

@@ -24,7 +24,7 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts, creator_of, is_create
 from sync.reconcile.missing import questions
-from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import Write, WriteVerdict
 from sync.words.message import Message
 
 
@@ -136,7 +136,7 @@ def _has_sent_value(
         return False
 
 
-def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:
+def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: Write | None) -> bool:
     """Whether it is archived: a person's copy, or ours if the answer to clearing its NPD ID shows no edit since."""
     if duplicate.act == acts.ARCHIVE_COPY:
         return True
@@ -146,21 +146,21 @@ def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: W
     return bool(_creates_that_sent_its_values(board, duplicate))
 
 
-def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> None:
+def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, writes: Sequence[Write]) -> None:
     """Take Monday's answers to clearing its NPD ID, and to archiving it; a copy is only archived.
 
     If it was removed meanwhile, nothing is left to do. Questions show the item as an answer has it.
     """
-    duplicate.answered_item = next((answer.item for answer in answers if answer.item), None)
+    duplicate.answered_item = next((write.item for write in writes if write.item), None)
     duplicate.intents = tuple(
-        answer.intent for answer in answers if answer.verdict is WriteVerdict.DONE and answer.intent
+        write.open_intent for write in writes if write.verdict is WriteVerdict.DONE and write.open_intent
     )
-    failed = next((answer for answer in answers if answer.verdict not in (WriteVerdict.DONE, WriteVerdict.GONE)), None)
+    failed = next((write for write in writes if write.verdict not in (WriteVerdict.DONE, WriteVerdict.GONE)), None)
     if failed is not None:
         duplicate.ending = failed.ending
         return
     # If there are two answers, the second is the one to archiving it.
-    is_off_board = len(answers) > 1 or any(answer.verdict is WriteVerdict.GONE for answer in answers)
+    is_off_board = len(writes) > 1 or any(write.verdict is WriteVerdict.GONE for write in writes)
     name = duplicate.item.name
     duplicate.keeps_finding = False
     if duplicate.act == acts.ARCHIVE_COPY:

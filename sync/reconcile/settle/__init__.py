@@ -107,7 +107,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     plans_there = {record_id: record_plan for record_id, record_plan in plan.records.items() if record_id in locked}
     items_and_deletions.end_tombstones(run, plans_there.values())
     for record_plan in plan.records.values():
-        if record_plan.answer.is_name_only and record_plan.answer.item is not None:
+        if record_plan.write.is_name_only and record_plan.write.item is not None:
             record_plan.end(pass_plan.Outcome.RELEASED, Message("other_fields_follow"))
         elif record_plan.is_open:
             record_plan.end(pass_plan.Outcome.SETTLED)
@@ -119,7 +119,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     for record_id in plan.records.keys() - plans_there.keys():
-        if (item := plan.records[record_id].answer.item) is not None:
+        if (item := plan.records[record_id].write.item) is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
             tombstones.set_late_item(run.entity_type, record_id, item.id)
     for record_id, record_plan in plans_there.items():
@@ -345,7 +345,7 @@ def _finish_jobs(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -
     endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     pass_run.end_jobs(run, endings)
     for plan in plans:
-        if plan.keeps_intent and (intent := plan.answer.intent):
+        if plan.keeps_intent and (intent := plan.write.open_intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
     answered = [plan for plan in plans if not plan.keeps_intent]
     pass_run.end_intents(answered, [plan for plan in settled if plan.fields])

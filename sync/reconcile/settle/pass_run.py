@@ -102,7 +102,7 @@ class PassHistory:
             cause["read"] = self.read_request_id
         request_id = self.read_request_id
         actor = line.actor
-        intent = plan.answer.intent
+        intent = plan.write.open_intent
         if intent is not None and line.kind != ActivityKind.PULL:
             request_id = intent.request_id
             cause |= {"intent": str(intent.pk), "alias": intent.alias}
@@ -379,7 +379,7 @@ _UPDATE_APPLIED = """
 
 def end_intents(answered: Iterable[pass_plan.EntityPlan], settled: Sequence[pass_plan.EntityPlan]) -> None:
     """Store the answers of intents with their items, and end the older intents of settled records."""
-    applied = [(plan.answer.intent, plan) for plan in answered if plan.answer.intent and plan.answer.item]
+    applied = [(plan.write.open_intent, plan) for plan in answered if plan.write.open_intent and plan.write.item]
     if applied:
         columns: list[Any] = [
             [intent.pk for intent, _ in applied],
