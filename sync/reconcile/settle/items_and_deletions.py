@@ -8,7 +8,13 @@ from uuid import UUID
 from django.db import DatabaseError, OperationalError, models, transaction
 
 from conflicts.reports import RECORD_KEY, ConflictKind, OpenConflict
-from conflicts.store import close_identity_conflicts, records_seeking, reject_resolutions, save_reports
+from conflicts.store import (
+    close_identity_conflicts,
+    items_in_question,
+    records_seeking,
+    reject_resolutions,
+    save_reports,
+)
 from sync import choices
 from sync.boards.board_columns import recheck_hold
 from sync.choices import ActivityKind, TombstoneReason
@@ -317,13 +323,14 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPlan]) -> None:
     """Leave the second items of deleted records to people, and have them listed; decide anew about others' items."""
+    without_item = [plan for plan in plans if not plan.record.monday_id]
+    if without_item:
+        items = items_in_question(run.entity_type, [plan.id for plan in without_item])
+        items = items.union(*(asked_items(plan.record, plan.facts.conflicts) for plan in without_item))
+        run.enqueue_items(sorted(items))
     ignored_items = []
-    for plan in plans:
-        items = asked_items(plan.record, plan.facts.conflicts)
-        if not plan.record.monday_id:
-            run.enqueue_items(sorted(items))
-            continue
-        second_items = items - plan.facts.owned_items
+    for plan in (plan for plan in plans if plan.record.monday_id):
+        second_items = asked_items(plan.record, plan.facts.conflicts) - plan.facts.owned_items
         copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == acts.ARCHIVE_COPY}
         for item_id in copies & second_items:
             ignore_item(run.entity_type, item_id, None, Message("is_a_copy"))
