@@ -162,8 +162,9 @@ class Control:
             self.api.history.end()
         return []
 
-    def set_latency(self, **milliseconds: float) -> dict[str, float]:
-        self.api.latency |= milliseconds
+    def set_latency(self, call_ms: float | None = None, mutation_ms: float | None = None) -> dict[str, float]:
+        given = {"call_ms": call_ms, "mutation_ms": mutation_ms}
+        self.api.latency |= {name: value for name, value in given.items() if value is not None}
         return self.api.latency
 
     def clock(self) -> dict[str, Any]:
