@@ -34,8 +34,8 @@ def line_with(sentence: str) -> ActivityLine:
         (reason_of(ValueError(Reason("problem_of_field", label="url", quote=Reason("no_link", value="nowhere")))),
          "url: “nowhere” is not a web address; it needs a form such as https://example.org"),
         (reason_of(ValueError(Reason("several_items", number=2, hidden=[Message("in_npd"), Reason("not_json")]))),
-         "it is connected with 2 items (in NPD; Monday's raw value is not JSON) where NPD holds one; "
-         "leave one of them"),
+         ("it is connected with 2 items (in NPD; Monday's raw value is not JSON) where NPD holds one; "
+         "leave one of them")),
     ],
 )  # fmt: skip
 def test_what_is_stored_reads_as_it_was_written(db: None, message: Message, words: str) -> None:
