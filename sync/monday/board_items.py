@@ -20,9 +20,9 @@ GROUP = "group"
 
 
 class Reason(str):
-    """Why a value isn't known or can't be taken: a code of the table of words (sync/words/table.py) with its values.
+    """A code of the table of words (sync/words/table.py) with its values: why a value isn't known, or a step of set-up.
 
-    It is the only argument of an error that people read; `sync.words.message.reason_of` returns its sentence.
+    It is the only argument of an error that people read. Where the table is known, `worded` makes it a message.
     """
 
     code: str
@@ -217,8 +217,8 @@ class BoardSetup:
 
     board: Board  # without the columns that were created
     columns: dict[str, BoardColumn]  # by the keys of the specs
-    created: list[str]  # as people read them: “column “Email” (npd_email)”
-    adopted: list[str]
+    created: list[Reason]  # steps, as codes
+    adopted: list[Reason]
 
 
 # `settings` since 2025-10 (developer.monday.com/api-reference/reference/boards).

@@ -74,7 +74,7 @@ class Message(str):
 
     def __new__(cls, code: str, /, **params: Any) -> Self:
         # A stored message whose row is gone reads as its code.
-        params = {name: _worded(value) for name, value in params.items()}
+        params = {name: worded(value) for name, value in params.items()}
         message = super().__new__(cls, _WORDS.fill_in(TEMPLATES.get(code, code), params))
         message.code = code
         message.params = params
@@ -95,10 +95,10 @@ class Message(str):
         }
 
 
-def _worded(value: Any) -> Any:
-    """Return a value in which reasons of sync.monday, which knows no words, are messages."""
+def worded(value: Any) -> Any:
+    """Return a value, or a list, in which the codes of sync.monday, which knows no words, are messages."""
     if isinstance(value, list | tuple):
-        return [_worded(element) for element in value]
+        return [worded(element) for element in value]
     return Message(value.code, **value.params) if isinstance(value, Reason) else value
 
 
@@ -191,7 +191,7 @@ class MessageField(models.TextField):  # type: ignore[type-arg]
 
 def reason_of(error: Exception) -> Message:
     """Return the message of an error of ours, or the words of another, such as of a column's rules."""
-    reason = _worded(error.args[0]) if error.args else ""
+    reason = worded(error.args[0]) if error.args else ""
     return reason if isinstance(reason, Message) else Message("quoted", quote=str(error))
 
 
