@@ -177,7 +177,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Intitulé du poste", "Cargo", "Puesto", "Puesto de trabajo", "Functie", "Functietitel", "Rol", "Ruolo",
         "Mansione", "Qualifica", "Posizione", "Função", "job function", "Stelle", "Titel der Organisation",
         "Titel in der Organisation", "Titre de l'organisation", "Titre1", "Stanowisko", "Befattning", "Stilling",
-        "役職",
+        "役職", "Titre", "Titel", "Titolo", "Título",
     ),
     "phone": (
         "phone number", "phones", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone",

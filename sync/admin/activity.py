@@ -55,6 +55,7 @@ _ICONS = {
     ActivityKind.STOP: "block",
     ActivityKind.STOP_END: "check_circle",
     ActivityKind.COLUMN: "view_column",
+    ActivityKind.SETTINGS: "settings",
 }
 
 

@@ -79,7 +79,7 @@ def _page_url(link: BoardLink) -> str:
 
 
 @admin.register(BoardLink)
-class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
+class BoardLinkAdmin(SetupWizardMixin, admin_base.SettingsAdmin):
     list_display = ("name", "state", "checked_ago", "verified_ago", "on_monday")
     form = BoardForm
     change_form_before_template = "sync/concurrent_form.html"

@@ -48,6 +48,7 @@ from sync.operations.setup import board_setup
 from sync.outbox import enqueue
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
+from sync.words.message import Message
 
 MAX_TICKED = 300  # an act is done on so many selected rows, at most
 LAST_ACT = "home_act"  # the session key of the last act, for its undo
@@ -475,7 +476,7 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
 def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
         set_create_obstacle(link, "creates_held", "")
-        authors.log_action(request.user, link, board_setup.CREATES_ANYWAY)
+        authors.log_settings_changed(request.user, link, Message("creates_anyway"))
     return Report("New items and records are created now.")
 
 

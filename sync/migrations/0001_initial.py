@@ -892,6 +892,7 @@ class Migration(migrations.Migration):
                             ("stop", "Stopped"),
                             ("stop_end", "Stop ended"),
                             ("column", "Board changed"),
+                            ("settings", "Settings changed"),
                             ("job", "Job retried or ended"),
                         ],
                         max_length=30,

@@ -82,12 +82,13 @@ CERTAIN = ("utf-8-sig", "utf-16", "utf-16-be")
 NO_TABLES = {
     bytes.fromhex("d0cf11e0"): "an XLS workbook, or has a password",
     b"<": "a web page or XML",
-    b"{\\rtf": "an RTF document",
+    b"{\\RTF": "an RTF document",
     b"{": "JSON",
     b"[{": "JSON",
     b"%PDF": "a PDF",
     b"BEGIN:VCARD": "vCards",
 }
+BEFORE_TEXT = codecs.BOM_UTF8 + codecs.BOM_UTF16 + b" \t\r\n"
 
 SEPARATORS = ",;\t|"
 SAMPLE_LENGTH = 100_000
@@ -198,9 +199,10 @@ def read_file(
     Without an encoding or a sheet the most likely ones are read. `count_known` returns how many of a row's cells are
     known titles.
     """
-    text = content.removeprefix(codecs.BOM_UTF8).lstrip()
+    # In UTF-16, too: a BOM is no letter of a beginning, and every other byte is a NUL.
+    start = content[:SAMPLE_LENGTH].replace(b"\0", b"").lstrip(BEFORE_TEXT).upper()
     for beginning, kind in NO_TABLES.items():
-        if text[: len(beginning)].upper() == beginning.upper():
+        if start.startswith(beginning):
             raise FileError(f"The file is {kind}. Save it as XLSX without a password, or as “CSV UTF-8”.")
     if not is_workbook(content):
         encoding = encoding or likely_encoding(content)
@@ -265,14 +267,17 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
         start = len(table) - len(list(headings))
         around += [number for number, _ in table[start:]]
         del table[start:]
-    no_records = set(_report_lines(table))
-    around += no_records
-    table = [row for row in table if row[0] not in no_records]
-    end = _end_of(table)
-    around += [number for number, _ in table[end:]]
+    # In a list of names each row stands alone, and a company may be called “33 Records”.
+    if len(list(filter(None, titles))) > 1:
+        no_records = set(_report_lines(table))
+        around += no_records
+        table = [row for row in table if row[0] not in no_records]
+        end = _end_of(table)
+        around += [number for number, _ in table[end:]]
+        del table[end:]
     numbers = ", ".join(map(str, sorted(around)[:NUMBERED]))
     more = f" and {len(around) - NUMBERED:,} more" if len(around) > NUMBERED else ""
-    return table[:end], [f"Rows around the table, not imported: {numbers}{more}."] if around else []
+    return table, [f"Rows around the table, not imported: {numbers}{more}."] if around else []
 
 
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:

@@ -27,6 +27,9 @@ NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
 # Titles of a full name that mean one part of it in a file that has a column for the other part alone.
 PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"}}
 
+# Titles of a role that mean “Dr.” or “Ms” before the first name.
+SALUTATIONS = {"title", "titel", "titre", "titolo", "titulo"}
+
 # Words that say in a title which one of several it is, as `fold_title` makes them, the ones that count first first.
 KIND_WORDS = (
     "mobile mobil cell movil no nr",
@@ -138,6 +141,9 @@ class KnownTitles:
         """Return the field of each title."""
         columns = [""] * len(titles)
         ranks = {place: rank for place, title in enumerate(titles) if (rank := self.rank(title))}
+        for place in [place for place in ranks if fold_title(titles[place]) in SALUTATIONS]:
+            if ranks.get(place + 1, [""])[0] == FIRST_NAME:
+                del ranks[place]
         for name, places in grouped(ranks, lambda place: ranks[place][0]).items():
             # Of other fields only the best column is taken: “Title” may be “Dr.” beside “Job title”.
             best = min(places, key=lambda place: ranks[place][1])

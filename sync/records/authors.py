@@ -19,7 +19,7 @@ from sync import registry
 from sync.choices import ActivityKind
 from sync.kernel import humanize
 from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
-from sync.models.activity_lines import MAX_ACTOR_LENGTH
+from sync.models.activity_lines import MAX_ACTOR_LENGTH, log_event
 from sync.words.message import Message
 
 SYNC_ACTOR = "NPD Sync"
@@ -252,6 +252,26 @@ def who_has(right: str) -> str:
     users = people.with_perm(right, backend="django.contrib.auth.backends.ModelBackend").filter(is_staff=True)
     names = [full_name(user) for user in users.order_by("is_superuser", "username")]
     return humanize.join_first(names) or "administrators"
+
+
+def log_setting(by: Any, sentence: Message, row: Model | None = None) -> None:
+    """Log in the activity what a person, or a command by its name, did with settings or users."""
+    actor = by if isinstance(by, str) else actor_label(by)
+    log_event(ActivityKind.SETTINGS, sentence, by=actor, entity_type=getattr(row, "entity_type", ""))
+
+
+def log_settings_changed(by: Any, row: Model | str, *changes: str) -> None:
+    """Log changes of settings as messages; `row` is what has these settings, or its name."""
+    about = row if isinstance(row, str) else setting_name(row)
+    sentence = Message("settings_changed", about=about, changes=list(changes))
+    log_setting(by, sentence, None if isinstance(row, str) else row)
+
+
+def setting_name(row: Model) -> Message:
+    """Return what a line about settings calls a row, such as “the user “olga””."""
+    entity_type = getattr(row, "entity_type", "")
+    title = registry.board_title(entity_type) if entity_type else str(row)
+    return Message("the_related", kind=str(row._meta.verbose_name), name=title)
 
 
 MAX_NAME_LENGTH = 200  # of LogEntry.object_repr

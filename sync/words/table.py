@@ -4,6 +4,7 @@
 `{name:value}` the same uncut, or “empty”; `{name:because}` a reason after a colon, or a full stop; `{name:capital}` a
 clause that begins a sentence; `{name:; }` a list with semicolons, `{name:or}` quoted values of which one holds.
 `[[…]]` is left out unless each value in it is given. A value that is a sentence takes no second full stop.
+It stays whole, so that a sentence is looked for, and found to be said already, in one place.
 """
 
 from collections.abc import Mapping
@@ -769,6 +770,21 @@ TEMPLATES: Mapping[str, str] = {
     "step_webhook": "created webhook {event} on board {board}",
     "step_webhook_gone": "deleted webhook {event} ({id}), which went to another address or existed twice",
     "step_webhook_left": "deleted webhook {event} ({id}) on board {board}",
+    # What people change in settings and users.
+    "settings_changed": "{about:capital}: {changes:; }.",
+    "settings_added": "Added {about}[[: {changes:; }]].",
+    "settings_deleted": "Deleted {about}.",
+    "setting": "{label}: {before:value} → {after:value}",
+    "setting_of_new": "{label} {after:value}",
+    "setting_of_list": "{label}: now[[ with {added:value}]][[ without {removed:value}]]",
+    "setting_new_secret": "new {label}",
+    "setting_removed": "{label} removed",
+    "creates_anyway": "New items and records are created although nobody can be recognized",
+    "password_link_made": "Made a link by which {about} sets a password.",
+    "password_set": "Set a password by a link.",
+    "second_factor_removed": "Removed the second factor of {about}.",
+    "signed_out": "Signed {about} out everywhere.",
+    "provider_link_removed": "Removed the link of {about} to the identity provider.",
     # A board's columns.
     "column_changed": "{board}: {happened}: {label}, {records}.",
     "no_column": "It has no column on the board. Choose or create one on the board's page.",

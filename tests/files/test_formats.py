@@ -63,6 +63,7 @@ KNOWN = {"Name", "Email"}
         ("Name,Email,A,B\nAnn,a,1,2\n\n\nCopyright (c)\nConfidential\n", ["Ann"], "5, 6"),
         ("Name,Email,A,B\nAnn,a,1,2\nBob,b,1,2\nTotal:,2,2,4\n", ["Ann", "Bob"], "4"),
         ("Name,Email\nAnn,a\nPage 1 of 2\nBob,b\nCount: 2,\nPrinted on 5 May,\n", ["Ann", "Bob"], "3, 5, 6"),
+        ("Name,\n33 Records,\nPage 1\nTotal,\n", ["33 Records", "Page 1", "Total"], ""),
         ("Name,Email\nPage 1 Books\nCopyright Agency\n", ["Page 1 Books", "Copyright Agency"], ""),
         (
             "Team\nName,Subitems,Email\nAnn,s,a\nSubitems,Name,Owner\n,s,Kim\n,t,Kim\nBob,,b\n",
@@ -115,6 +116,8 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
         (b"Name\nA\0nn\n", "isn't text"),
         (b"\xef\xbb\xbf<html><table>", "is a web page"),
         (b"begin:vcard\nFN:Ann\n", "is vCards"),
+        ("\n BEGIN:VCARD\nFN:Ann\n".encode("utf-16"), "is vCards"),
+        ("BEGIN:VCARD\nFN:Ann\n".encode("utf-16-be"), "is vCards"),
         (b"{\\rtf1 Name}", "is an RTF"),
         (sheet(["Name"]), "Hidden sheets are not read"),
         (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600), "XLS workbook"),

@@ -37,7 +37,6 @@ from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, new_named_reco
 from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
-from sync.records import authors
 from sync.words.message import Message, of_error, reason_of, sentences
 
 log = structlog.get_logger(__name__)
@@ -66,18 +65,10 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = chosen.choices.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
-            figures = ", ".join(f"{label}: {number:,}" for label, number in board_plan.figures)
-            sentences = [f"Set-up started: {figures or 'nothing to link or create'}.", *chosen.filter_lines]
-            if chosen.mapping_changes:
-                sentences.append(f"Mapping: {'; '.join(chosen.mapping_changes)}.")
-            if chosen.choices.creates_anyway:
-                sentences.append(board_setup.CREATES_ANYWAY)
             missing = board_plan.missing if entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model
-                records = model.objects.bulk_create(new_named_records(model, names))
-                sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
-            authors.log_model_action(user, BoardLink, " ".join(sentences), name=chosen.spec.board_title)
+                model.objects.bulk_create(new_named_records(model, names))
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
 
 
@@ -161,10 +152,7 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
         log.exception("a set-up could not be continued", board=spec.entity_type)
         _store(lease, state=SetupState.STOPPED, problems=[Message("own_fault_here")])
     else:
-        setup = _store(lease, state=SetupState.DONE, done=outcome.steps, problems=outcome.problems)
-        person = User.objects.filter(username=setup["by"]).first()
-        if person is not None:
-            authors.log_model_action(person, BoardLink, "Set-up done.", name=spec.board_title)
+        _store(lease, state=SetupState.DONE, done=outcome.steps, problems=outcome.problems)
 
 
 def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome:

@@ -19,6 +19,7 @@ from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
 from sync.fields import lookups
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
 from sync.limits import breaker, credentials, probes
@@ -31,6 +32,7 @@ from sync.monday.connector import MondayConnector
 from sync.monday.conversion import Converter, UnknownValue
 from sync.operations.setup import item_links, selection
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
+from sync.records import authors
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
 from sync.words.message import Message, worded
@@ -39,9 +41,6 @@ log = structlog.get_logger(__name__)
 
 # For commands: the wizard sets up the connection first.
 NOT_CONFIGURED = Message("not_configured")
-
-# For the admin's log.
-CREATES_ANYWAY = "Allowed new items and records although nobody can be recognized."
 
 
 @dataclass
@@ -303,6 +302,8 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     spec = chosen.spec
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
     outcome = SetupOutcome(link, worded(setup.created))
+    if by:
+        _log_changes(chosen, link, by)
     is_switched = link.board_id != setup.board.id
     if is_switched:
         switch_board(link, setup.board.id, created=is_new)
@@ -350,6 +351,36 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
+
+
+def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> None:
+    """Log what a person's choices change of the stored settings; those of another board don't count."""
+    assert chosen.board is not None
+    after = chosen.choices
+    before = selection.stored_choices(after.link) or selection.Choices(link.entity_type, "", "", {})
+    labels = {mapping.key: mapping.label for mapping in chosen.spec.mappings}
+
+    def words_of(choices: selection.Choices) -> dict[str, str]:
+        lines = SyncFilter.parse(choices.sync_filter).lines(labels)
+        return {
+            "What is synced": " ".join(lines).rstrip(".") or "everything",
+            "Create records from new items": "on" if choices.creates_records else "off",
+            "When first linked and different": choices.first_match_text,
+        }
+
+    words_before = words_of(before)
+    changes: list[str] = []
+    if not before.board_id:
+        name_before = link.shape.get("name") or link.board_id
+        changes.append(Message("setting", label="Board", before=name_before, after=chosen.board.name))
+    for label, words in words_of(after).items():
+        if words != words_before[label]:
+            changes.append(Message("setting", label=label, before=words_before[label], after=words))
+    changes += chosen.mapping_changes
+    if after.creates_anyway:
+        changes.append(Message("creates_anyway"))
+    if changes:
+        authors.log_settings_changed(by, link, *changes)
 
 
 def _choose_group(outcome: SetupOutcome, board: Board) -> None:
