@@ -171,7 +171,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Société", "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie",
         "Azienda", "Företag", "Bedrift", "Virksomhed", "parent company", "parent_id", "Übergeordnetes Unternehmen",
         "Zugeordnetes Unternehmen", "Name der Organisation", "Nom de l'organisation", "Nombre de la organización",
-        "会社", "会社名", "accounts", "Компания", "Организация", "公司", "Şirket",
+        "会社", "会社名", "accounts", "Ragione sociale", "Raison sociale", "Razón social",
+        "Bedrijfsnaam", "Nazwa firmy", "Компания", "Организация", "公司", "Şirket",
     ),
     "role_title": (
         "job title", "job position", "organization title", "job", "title", "position", "function", "Rolle",
@@ -200,15 +201,23 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "aliases": ("alias", "other names", "also known as"),
     "billing_contact": ("billing", "invoice contact"),
     "address": ("Adresse", "Anschrift", "Dirección", "Adres", "Indirizzo", "Endereço", "住所"),
-    "address_street": ("street", "street address", "address", "address line 1", "Straße", "Adresse", "Rue"),
-    "address_city": ("city", "town", "Ort", "Stadt", "Ville"),
+    "address_street": (
+        "street", "street address", "address", "address line 1", "Straße", "Adresse", "Anschrift", "Rue", "Calle",
+        "Dirección", "Via", "Indirizzo", "Straat", "Adres", "Ulica", "Rua", "Endereço", "住所", "地址",
+    ),
+    "address_city": (
+        "city", "town", "Ort", "Stadt", "Ville", "Ciudad", "Città", "Plaats", "Stad", "Miasto", "Cidade", "城市",
+    ),
     "address_state": (
-        "state", "region", "province", "county", "state/region", "state/province", "Bundesland", "Région",
+        "state", "region", "province", "county", "state/region", "state/province", "Bundesland", "Région", "Provincia",
     ),
     "address_zip": (
         "zip", "postal code", "postcode", "zip/postal code", "billing code", "PLZ", "Postleitzahl", "Code postal",
+        "Código postal", "CAP", "Kod pocztowy", "Postnummer",
     ),
-    "address_country": ("country", "country/region", "Land", "Pays"),
+    "address_country": (
+        "country", "country/region", "Land", "Land/Region", "Pays", "Pays/Région", "País", "Paese", "Kraj", "国家",
+    ),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
 

@@ -314,11 +314,14 @@ def _is_repeated(rows: tuple[Row, Row]) -> bool:
 def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
     """Yield the numbers of a report's own lines among the rows, and of Monday's subitems with their titles."""
     is_among_subitems = False
+    group = ""  # what the row above begins with
     for number, cells in table[1:]:
         is_heading = list(map(fold_title, cells[:2])) == SUBITEM_TITLES
         is_among_subitems = is_heading or (is_among_subitems and not cells[0])
         texts = list(filter(None, cells))
-        if is_among_subitems or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
+        is_subtotal = texts[0] in (f"{group} Total", f"{group} Ergebnis")  # as Excel writes them
+        group = texts[0]
+        if is_among_subitems or is_subtotal or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
             yield number
 
 
@@ -356,7 +359,7 @@ def _dataset(rows: Sequence[Row]) -> Any:
 
 def _csv_rows(text: str, count_known: Callable[[Sequence[str]], int]) -> Iterator[Row]:
     separator = ""
-    if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
+    if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text, re.IGNORECASE):  # Excel's own first line
         separator = hint[1]
         text = text[hint.end() :]
     separator = separator or _separator(text, count_known)

@@ -38,6 +38,7 @@ def rows_of(content: bytes) -> list[dict[str, Any]]:
         '\ufeffName,Role\r\nZoë,"a,b"\r\n'.encode(),
         "Name;Role\rZoë;a,b\r".encode("cp1252"),
         "sep=;\r\nName;Role\r\nZoë;a,b\r\n".encode("cp1252"),
+        "SEP=;\r\nName;Role\r\nZoë;a,b\r\n".encode(),
         "Name\tRole\nZoë\ta,b\n".encode("utf-16"),
         "Name|Role\n\n\nZoë|a,b\n".encode(),
         'Name,Role\nZoë,"a,b"\n'.encode("utf-16-le"),
@@ -65,6 +66,7 @@ KNOWN = {"Name", "Email"}
         ("Name,Email\nAnn,a\nPage 1 of 2\nBob,b\nCount: 2,\nPrinted on 5 May,\n", ["Ann", "Bob"], "3, 5, 6"),
         ("Person,,\nName,Email,Role\nAnn,a,Name\n", ["Ann"], "1"),
         ("Name,Email\nAnn,a\n\ufeffName,Email\nBob,b\n1 contact,\nTotal records: 2,\n", ["Ann", "Bob"], "5, 6"),
+        ("Name,A\nAnn,1\nAnn Total,1\nBob Total,2\nGrand Total,3\n", ["Ann", "Bob Total"], "3, 5"),
         ("Name,\n33 Records,\nPage 1\nTotal,\n", ["33 Records", "Page 1", "Total"], ""),
         ("Name,Email\nPage 1 Books\nCopyright Agency\n", ["Page 1 Books", "Copyright Agency"], ""),
         (

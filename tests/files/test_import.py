@@ -590,6 +590,12 @@ def test_in_a_file_of_companies_their_name_is_theirs(browser: Client) -> None:
             "Account Name,Billing Street,Billing City,Billing State/Province,Billing Code,Billing Country",
             "Nova,A,B,C,1,D",
         ),
+        ("Razón social,Dirección,Ciudad,Provincia,Código postal,País", "Nova,A,B,C,1,D"),
+        ("Ragione sociale,Via,Città,Provincia,CAP,Paese", "Nova,A,B,C,1,D"),
+        (
+            "Firma,Straße geschäftlich,Ort geschäftlich,Region geschäftlich,PLZ geschäftlich,Land/Region geschäftlich",
+            "Nova,A,B,C,1,D",
+        ),
         ("Name,Shipping City,Mailing Street,City,Business City,State,Zip,Country", "Nova,x,A,B,y,C,1,D"),
         (
             '"EXTF";700\nKonto;Name (Adressattyp Unternehmen);Anrede;Straße;Ort;Bundesland;Postleitzahl;Land',
