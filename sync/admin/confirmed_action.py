@@ -56,7 +56,7 @@ class Question:
     warning: str = ""
     page_name: str = ""  # the record's, if the page before is about one
     deletes: bool = False  # makes the button red
-    text: tuple[str, str] | None = None  # name and label of a text field
+    inputs: Sequence[tuple[str, str, str, str]] = ()  # name, label, type and value of each further field
     radio: tuple[str, str, Sequence[tuple[str, str, str]]] | None = None  # name, chosen value; value, label, effect
     target: str = ""  # the address that the button posts to, if it is not the question's own
 

@@ -28,9 +28,10 @@ from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations import verification
+from sync.operations import readiness, verification
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
+from sync.outbox import pauses
 from sync.outbox.wakeups import broker_problem
 from sync.records import authors, item_links
 from sync.state import record_view
@@ -118,25 +119,27 @@ def _state_line(
         words = f"A transaction has been open for {span}: programs that read changes stand still"
         detail = "They lose nothing, but read everything since then again each time."
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
+    paused = ", ".join(f"{pauses.pause_label(pause.entity_type)} paused{pause.end}" for pause in overview.pauses)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        words = f"{need} attention; everything else syncs as usual"
+        words = f"{need} attention; {paused or 'everything else syncs as usual'}"
         return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Sync runs; {records} pending")
-    return StateLine("ok", "check_circle", "All is well", verification.verification_sentence(BoardLink.objects.all()))
+    words = f"{paused}; all else is well" if paused else "All is well"
+    return StateLine("ok", "check_circle", words, verification.verification_sentence(BoardLink.objects.all()))
 
 
 def _standstill(overview: availability.Overview) -> StateLine | None:
     """Return what stands still and, for the administrator, why; None if nothing does."""
-    if not_scheduled := availability.schedule_problem():
+    if not_scheduled := readiness.schedule_problem():
         return StateLine("bad", "block", "Changes may wait for ever", for_administrator=not_scheduled)
-    stalled = availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
+    stalled = readiness.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
     if not stalled:
         return None
     span = humanize.time_span(max(overdue.seconds for overdue in stalled))

@@ -1,12 +1,14 @@
 """The list of jobs with its acts, pauses, stops, and the banner that shows both above every page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -43,6 +45,7 @@ STATUS_BADGES = {
 MAX_REASON_CHARACTERS = 500
 # How long a pause may be chosen to last.
 PAUSE_HOURS = ("1", "4", "24")
+AT_TIME = "until"  # instead of these hours, until a time that the person enters
 
 # The codes of stops that last until somebody acts: the token, the account, and a board's own.
 LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
@@ -194,11 +197,13 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         entity_type = request.GET.get("entity_type", "")
         label = pauses.pause_label(entity_type)
         now = timezone.localtime(sync_now())
+        why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
+        chosen = request.POST.get("hours", "")
+        typed = request.POST.get("until", "")
+        back_url = admin_base.back_url(request)
+        until = now + timedelta(hours=int(chosen)) if chosen in PAUSE_HOURS else None
 
         def run() -> str:
-            why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
-            hours = request.POST.get("hours", "")
-            until = now + timedelta(hours=int(hours)) if hours in PAUSE_HOURS else None
             if not pauses.pause(request.user.get_username(), entity_type=entity_type, why=why, until=until)[1]:
                 raise NotPossible(f"{label}: already paused.")
             return ""  # the banner of every page says it
@@ -209,15 +214,28 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             for hours in PAUSE_HOURS:
                 end = humanize.due_time(now + timedelta(hours=int(hours)), now)
                 ends.append((hours, f"For {humanize.count_with_noun(int(hours), 'hour')},", f"until {end}."))
+            ends.append((AT_TIME, "Until this time:", ""))
             return confirmed_action.Question(
                 f"{act.label} {label.lower()}?",
                 [act.effect],
                 act.label,
-                text=("why", "Why? Shown to others."),
-                radio=("hours", "", ends),
+                inputs=[
+                    ("until", f"Time ({humanize.zone_name(now)})", "datetime-local", typed),
+                    ("why", "Why? Shown to others.", "text", why),
+                ],
+                radio=("hours", chosen, ends),
             )
 
-        return confirmed_action.run_action(self, request, run, admin_base.back_url(request), question)
+        if chosen == AT_TIME or (typed and not chosen):
+            try:
+                until = forms.DateTimeField().clean(typed)
+                if until <= now:
+                    raise ValidationError("That time is over already. Enter a later one.")
+            except ValidationError as error:
+                warning = "Enter a time." if error.code else str(error.message)
+                repeated = replace(question(), warning=warning)
+                return confirmed_action.question_page(self, request, repeated, back_url, status=400)
+        return confirmed_action.run_action(self, request, run, back_url, question)
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End a pause."""
