@@ -150,7 +150,7 @@ def decide_pass(
     """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
     facts = gatherer.read_claims(board, claims, records)
     calls_before = gatherer.reader.calls
-    facts, plan = plan_pass(gatherer, facts)
+    plan = plan_pass(gatherer, facts)
     calls = gatherer.reader.calls - calls_before
     error = facts.error
     if error is None:
@@ -274,15 +274,15 @@ class Listing(Reader):
         unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
         return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
 
-    def items_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return the gathered facts with the records as the plan links them."""
+    def plan_items(self, facts: PassFacts) -> None:
+        """Put the records into the gathered facts as the plan links them."""
         unmatched = []
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
             matching = tuple(map(self.as_planned, item.matching))
             namesakes = tuple(map(self.as_planned, item.namesakes))
             unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
-        return replace(facts, unmatched=tuple(unmatched))
+        facts.unmatched = unmatched
 
     def records_without_item(self) -> set[UUID]:
         return set(self.board.model.objects.filter(monday_id=None).values_list("pk", flat=True))

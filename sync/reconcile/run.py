@@ -39,7 +39,7 @@ def reconcile(
     reader = Reader()
     gatherer = Gatherer(reader)
     facts = gatherer.read_claims(load_board(lease.link), claims)
-    facts, plan = plan_pass(gatherer, facts)
+    plan = plan_pass(gatherer, facts)
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
     stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
@@ -62,16 +62,16 @@ def reconcile(
     return _log_pass(run, facts, plan, len(claims))
 
 
-def plan_pass(gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan]:
-    """Decide what needs no item, read Monday, and decide the rest; return the complete facts and the plan.
+def plan_pass(gatherer: Gatherer, facts: PassFacts) -> Plan:
+    """Decide what needs no item, read Monday into the facts, and decide the rest.
 
     If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
     """
     plan = decide(facts, rules=BEFORE_READING)
-    facts = gatherer.gather(facts, plan)
+    gatherer.gather(facts, plan)
     if facts.error is None:
         decide(facts, plan, AFTER_READING)
-    return facts, plan
+    return plan
 
 
 def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:

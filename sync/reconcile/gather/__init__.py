@@ -36,7 +36,7 @@ from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
-from sync.reconcile.gather.record_facts import edited_by_time, read_facts, with_originals, with_related
+from sync.reconcile.gather.record_facts import add_related, edited_by_time, read_facts, with_originals
 from sync.reconcile.missing import identity, removed_items
 from sync.records import authors
 from sync.records.item_links import unlinked_items
@@ -167,13 +167,11 @@ class Reader:
         inspected = board_columns.InspectedColumns(columns, tuple(mapping.key for mapping in hidden), tuple(healed))
         return replace(board, link=link, mappings=mappings), inspected
 
-    def claims_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return what NPD knows about the claims; the plan of a set-up changes it."""
-        return facts
+    def plan_claims(self, facts: PassFacts) -> None:
+        """Change what NPD knows about the claims as the plan of a set-up will; a real pass changes nothing."""
 
-    def items_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return the gathered facts; the plan of a whole board puts its records in."""
-        return facts
+    def plan_items(self, facts: PassFacts) -> None:
+        """Put the records that the plan of a whole board links into the gathered facts; likewise."""
 
 
 class Gatherer:
@@ -188,25 +186,28 @@ class Gatherer:
         self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> PassFacts:
         """Read what NPD knows about the claims; `planned` as `read_facts` takes it."""
-        return self.reader.claims_as_planned(read_facts(board, claims, planned))
+        facts = read_facts(board, claims, planned)
+        self.reader.plan_claims(facts)
+        return facts
 
-    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
-        """Return the facts with the items of everything that is open in the plan, and with what these items name.
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Add the items of everything that is open in the plan, and what these items name.
 
         If Monday can't be read, `facts.error` is set.
         """
         try:
-            facts = self.read_items(facts, plan)
-            facts = self.read_about_items(facts, plan)
+            self.read_items(facts, plan)
+            self.read_about_items(facts, plan)
         except MondayError as error:
-            facts = replace(facts, error=error)
+            facts.error = error
             if error.scope is Scope.COLUMN:
                 # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
                     board, columns = self.reader.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
-                        facts = replace(facts, board=board, items=BatchItems(), columns=columns)
-        return self.reader.items_as_planned(facts)
+                        facts.board = board
+                        facts.columns = columns
+        self.reader.plan_items(facts)
 
     def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
@@ -216,7 +217,7 @@ class Gatherer:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
 
-    def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+    def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
 
         If a column is missing from all items or has another type, or is there again, inspect the board too.
@@ -228,7 +229,7 @@ class Gatherer:
         item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
         if not (item_ids or without_item):
-            return facts
+            return
         # An item that nobody has edited since it was unlinked is linked again without a question.
         former_items = (
             unlinked_items(board.link.entity_type, [record.pk for record in without_item]) if without_item else {}
@@ -242,18 +243,16 @@ class Gatherer:
         elsewhere = {key for key, item in items.by_id.items() if item.board_id not in (None, board.link.board_id)}
         for key, former in former_items.items():
             plan.records[key].facts.former_item = former if former.item_id not in elsewhere else None
-        facts = replace(facts, items=items)
+        facts.items = items
         suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
-        if not (suspect or healed):
-            return facts
-        board, columns = self.reader.inspect_columns(board, suspect, healed)
-        return replace(facts, board=board, columns=columns)
+        if suspect or healed:
+            facts.board, facts.columns = self.reader.inspect_columns(board, suspect, healed)
 
-    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Add what NPD knows about the items, and about the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
-            return facts
-        facts = self.with_hidden_items(facts)
+            return
+        self.add_hidden_items(facts)
         board = facts.board
         items_by_id = facts.items.by_id
         pairs = _pairs(facts, plan.open_records)
@@ -270,7 +269,7 @@ class Gatherer:
         asking = [*with_emptied, *edited, *created, *removed, *deleted]
         item_ids = {pair.item_id or pair.record.monday_id for pair in asking}
         item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
-        facts = replace(facts, events=item_facts.stored_events(board, set(filter(None, item_ids))))
+        facts.events = item_facts.stored_events(board, set(filter(None, item_ids)))
         if removed:
             item_facts.add_removals(facts, removed)
         if deleted:
@@ -278,24 +277,23 @@ class Gatherer:
         npd_edits = authors.latest_events(board.model, {pair.id for pair in edited})
         for pair in edited:
             pair.facts.npd_edits = npd_edits.get(pair.id, ())
-        facts = replace(
-            facts,
-            **item_facts.identity_facts(facts, plan.open_records, pairs),
-            unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
-            unreported=item_facts.emptied_unreported(board.link.entity_type) if with_emptied else frozenset(),
-        )
-        approvals = item_facts.approval_facts(facts, not_resting, [*removed, *deleted], self.planned_requests)
-        facts = replace(facts, approvals=approvals)
+        item_facts.add_identities(facts, plan.open_records, pairs)
+        if facts.item_claims:
+            facts.unmatched = self.read_unmatched(facts)
+        if with_emptied:
+            facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
+        removing = [*removed, *deleted]
+        facts.approvals = item_facts.approval_facts(facts, not_resting, removing, self.planned_requests)
         if not board.relations:
-            return facts
+            return
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
         # record's item may have to pass, ignores it.
         filtered = [*not_resting, *(deleted if board.sync_filter.items else ())]
         emptied = [cell for pair in filtered for cell in our_writes.emptied_cells(board, pair)]
-        off_board = self.items_off_board(board, emptied)
-        return with_related(facts, plan, compared, off_board)
+        facts.removed_related_items = self.items_off_board(board, emptied)
+        add_related(facts, plan, compared)
 
-    def with_hidden_items(self, facts: PassFacts) -> PassFacts:
+    def add_hidden_items(self, facts: PassFacts) -> None:
         """Add which connected items people don't see, if a cell has several and NPD holds one; this takes a call.
 
         A deleted item is left out of the value. An archived one, or one that isn't shown, is left out only if no base
@@ -322,7 +320,8 @@ class Gatherer:
                     if item is not None:
                         why = Message("item_removed_now", item=item.name, state=state)
                     hidden[item_id] = "" if is_left_out else why
-        return replace(facts, board=replace(board, hidden_items=hidden)) if hidden else facts
+        if hidden:
+            facts.board = replace(board, hidden_items=hidden)
 
     def items_off_board(self, board: BoardContext, emptied: Sequence[our_writes.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
