@@ -29,7 +29,7 @@ from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.gather import Gatherer, Reader
-from sync.reconcile.missing.answers import answered_items
+from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass

@@ -24,7 +24,6 @@ from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
 from sync.reconcile.facts import PassFacts, event_value
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
-from sync.reconcile.missing.answers import apply_answers
 from sync.reconcile.missing.deleted_records import (
     decide_deleted_records,
     end_deleted_without_call,
@@ -32,6 +31,7 @@ from sync.reconcile.missing.deleted_records import (
 )
 from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.missing.identity import identify_records
+from sync.reconcile.missing.questions import apply_answers
 from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.missing.unmatched_items import decide_unmatched
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items

@@ -39,7 +39,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.facts import EVENT_WINDOW, LOOP_WINDOW, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
-from sync.reconcile.missing.answers import answers_of
+from sync.reconcile.missing.questions import answers_of
 from sync.reconcile.resolutions import chosen_references
 from sync.records.tombstones import rebuild_records
 from sync.registry import target_of

@@ -37,7 +37,7 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
-from sync.reconcile.missing import answers, questions
+from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
@@ -63,7 +63,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Decide about the items that no record has, one after another."""
     if not facts.item_claims:
         return
-    answered_items = answers.answered_items(facts, plan)
+    answered_items = questions.answered_items(facts, plan)
     answered_records = {key for answer in plan.applied_answers for key in (answer.asked_id, *answer.record_ids)}
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
@@ -522,7 +522,7 @@ class _ItemRule:
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
-        problem = answers.link_problem(chosen, self.facts.owner)
+        problem = questions.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             plan = self._end(sentences(Message("not_linked"), problem))
             plan.keeps_finding = True
