@@ -1,8 +1,8 @@
 """Reads the facts of a pass; it writes nothing.
 
 First `Gatherer.read_claims` reads what NPD knows about the claimed records (record_facts.py). Then `Gatherer.gather`
-reads the items of those that no rule has ended, in one call, and the records that these items name. Its `Reader`
-makes all of the pass's read calls to Monday. The other modules query NPD; their number of queries grows with the number
+reads the items of those that no rule has ended, in one call, and the records that these items name. It makes all of the
+pass's read calls to Monday. The other modules query NPD; their number of queries grows with the number
 of records only where one may be deleted: what points at it is looked for each time.
 """
 
@@ -52,12 +52,14 @@ MAX_PAGES = 20
 NO_ITEM = "1"
 
 
-class Reader:
-    """Reads items and columns from Monday, and counts its calls; for whole boards, a listing does so."""
+class Gatherer:
+    """Reads the facts of passes from NPD and Monday, and counts its calls; for whole boards a listing does so."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.request_id = ""  # of the call that read the items
+        # Requests for approval that earlier passes of a dry run would have stored.
+        self.planned_requests: Sequence[ApprovalRequest] = ()
 
     def find_items(
         self,
@@ -173,21 +175,12 @@ class Reader:
     def plan_items(self, facts: PassFacts) -> None:
         """Put the records that the plan of a whole board links into the gathered facts; likewise."""
 
-
-class Gatherer:
-    """Reads the facts of one pass: what NPD knows here, and Monday's items and columns by its reader."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-        # Requests for approval that earlier passes of a dry run would have stored.
-        self.planned_requests: Sequence[ApprovalRequest] = ()
-
     def read_claims(
         self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> PassFacts:
         """Read what NPD knows about the claims; `planned` as `read_facts` takes it."""
         facts = read_facts(board, claims, planned)
-        self.reader.plan_claims(facts)
+        self.plan_claims(facts)
         return facts
 
     def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -203,16 +196,16 @@ class Gatherer:
             if error.scope is Scope.COLUMN:
                 # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
-                    board, columns = self.reader.inspect_columns(facts.board, (), ())
+                    board, columns = self.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
                         facts.board = board
                         facts.columns = columns
-        self.reader.plan_items(facts)
+        self.plan_items(facts)
 
     def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
         try:
-            self.reader.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
+            self.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
         except MondayError as error:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
@@ -238,7 +231,7 @@ class Gatherer:
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in without_item]
         names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
-        items = self.reader.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
+        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
         # What is on another board by now, such as the one that was left, is nobody's item here.
         elsewhere = {key for key, item in items.by_id.items() if item.board_id not in (None, board.link.board_id)}
         for key, former in former_items.items():
@@ -246,7 +239,7 @@ class Gatherer:
         facts.items = items
         suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
         if suspect or healed:
-            facts.board, facts.columns = self.reader.inspect_columns(board, suspect, healed)
+            facts.board, facts.columns = self.inspect_columns(board, suspect, healed)
 
     def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Add what NPD knows about the items, and about the records that they name."""
@@ -310,7 +303,7 @@ class Gatherer:
             bases = [record.sync_state.base.get(mapping.key) for record in facts.records]
             in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
             named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
-            related = self.reader.related_items(target_of(relation).entity_type(), named, list(crowded))
+            related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
             for item_id in named if related is not None else ():
                 item = related.get(item_id) if related else None
                 state = item.state if item else ""
@@ -330,7 +323,7 @@ class Gatherer:
         states = SyncMetadata.objects.filter(remote_id__in=list(expected))
         removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
         removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
-        items = self.reader.items_by_id(board, sorted(expected.keys() - removed), emptied)
+        items = self.items_by_id(board, sorted(expected.keys() - removed), emptied)
         for item_id, entity_type in expected.items():
             item = items.get(item_id)
             link = link_of(entity_type)
@@ -347,7 +340,7 @@ class Gatherer:
         items = item_facts.unmatched_facts(facts)
         originals = {item.original_item_id for item in items if item.original_item_id}
         unread = sorted(originals - facts.items.by_id.keys())
-        items_by_id = {**facts.items.by_id, **self.reader.items_by_id(facts.board, unread)}
+        items_by_id = {**facts.items.by_id, **self.items_by_id(facts.board, unread)}
         return with_originals(facts, items, items_by_id)
 
 
@@ -397,7 +390,7 @@ def read_created_items(board: BoardContext, since: datetime) -> CreatedItems | N
         created = board_events.created_items(rows, changes.user_id or board.settings.token_user)
         owned = board.model.objects.filter(monday_id__in=created).values_list("monday_id", flat=True)
         unowned = sorted(set(created).difference(map(str, owned)))
-        items = Reader().items_by_id(board, unowned)
+        items = Gatherer().items_by_id(board, unowned)
     except MondayError as error:
         log.warning("created items not asked for", board=link.entity_type, reason=error.sentence)
         return None
