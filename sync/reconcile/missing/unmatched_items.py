@@ -431,7 +431,8 @@ class _ItemRule:
     def _by_npd_id(self, record: SyncedModel) -> pass_plan.ItemPlan:
         """Plan an item with the NPD ID of this record."""
         if record.monday_id is None:
-            return self._link(record) if record.may_sync else self._ask([record])
+            sentence = Message("item_linked", item=self.item.name)
+            return self._assign(record, sentence) if record.may_sync else self._ask([record])
         if not record.may_sync:
             return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{record}”")
         if self._may_take_place(record):
@@ -530,9 +531,6 @@ class _ItemRule:
         plan = self._assign(chosen, Message("item_linked_by_person", item=self.item.name))
         plan.closing_reason = Message("over_linked", item=self.item.name, record=str(chosen))
         return plan
-
-    def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
-        return self._assign(record, Message("item_linked", item=self.item.name))
 
     def _assign(self, record: SyncedModel, sentence: Message) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""
