@@ -251,8 +251,7 @@ def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
     """Fold lines about to be saved, with stored lines of the same act; return `lines`.
 
     If an act is about more than MANY_ALIKE records, only the newest record's lines stay listed, of a deletion the
-    first. Marking lines when
-    they are written is cheaper than finding them in a list of a hundred thousand.
+    first. Marking lines when they are written is cheaper than finding them in a list of a hundred thousand.
     """
     if not lines:
         return lines
