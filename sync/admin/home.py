@@ -28,7 +28,7 @@ from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
 from sync.limits import BoardAvailability, api_quota
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations import verification
+from sync.operations import readiness, verification
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
 from sync.outbox import pauses
@@ -137,9 +137,9 @@ def _state_line(
 
 def _standstill(overview: availability.Overview) -> StateLine | None:
     """Return what stands still and, for the administrator, why; None if nothing does."""
-    if not_scheduled := availability.schedule_problem():
+    if not_scheduled := readiness.schedule_problem():
         return StateLine("bad", "block", "Changes may wait for ever", for_administrator=not_scheduled)
-    stalled = availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
+    stalled = readiness.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
     if not stalled:
         return None
     span = humanize.time_span(max(overdue.seconds for overdue in stalled))

@@ -96,6 +96,10 @@ class BoardAvailability:
         """Why it can't be synced; empty if it can, or soon will by itself."""
         return "" if self.is_temporary else self.detail
 
+    def not_before(self, moment: datetime | None) -> datetime | None:
+        """Return the moment, or the end of its last stop or wait if that was later."""
+        return None if moment is None else max(moment, self.free_since or moment)
+
 
 @dataclass(frozen=True)
 class PassGrant:
