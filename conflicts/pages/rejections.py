@@ -33,7 +33,7 @@ from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rej
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.activity_undo import undo_lines
 from sync.records import authors
-from sync.words.message import Message
+from sync.words.message import Message, reason_of
 
 
 class Rejection:
@@ -146,7 +146,7 @@ class Rejection:
             raw = read_and_resolve_relations(type(self.record), local)
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
-            raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
+            raise ActionError(f"Monday's value can't be used: {reason_of(unknown)}") from unknown
         except ValidationError as invalid:
             why = " ".join(invalid.messages)
             raise ActionError(f"NPD rejects Monday's value: {why}") from invalid

@@ -24,6 +24,7 @@ from sync.kernel.acts import ACTS, MERGE_RECORDS, ActionError, NotAllowed, NotPo
 from sync.models import FieldMapping
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records import authors
+from sync.words.message import Message, reason_of
 
 
 class InvalidResolution(ActionError):
@@ -97,14 +98,15 @@ def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]
         raw = read_and_parse_input(converter, record, mapping.fields, text)
         refusal = converter.rejection_reason(raw)
     except (ValueError, RelatedNotFound) as error:
-        raise ActionError(f"{mapping.label}: {error}") from error
+        raise ActionError(f"{mapping.label}: {reason_of(error)}") from error
     try:
         values = clean_values(record, raw)
     except ValidationError as error:
         why = " ".join(error.messages)
         raise ActionError(f"{mapping.label} of {context.name}: {why} Correct it, or choose a side.") from error
     if refusal:
-        raise ActionError(f"{mapping.label}: Monday won't take it ({refusal}). Shorten it, or choose a side.")
+        why = Message("quoted", quote=refusal)
+        raise ActionError(f"{mapping.label}: Monday won't take it ({why}). Shorten it, or choose a side.")
     return values
 
 

@@ -252,9 +252,9 @@ def item_verdict(
 
     def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
         if converter.names_items and item.state != field_values.ACTIVE:
-            return merge.Unknown("a removed item leaves every cell of connected boards empty")
+            return merge.Unknown()  # a removed item leaves every cell of connected boards empty
         if mapping.key in emptied:
-            return merge.Unknown("nobody emptied it")
+            return merge.Unknown()
         return field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_group_known else None)
@@ -292,7 +292,7 @@ def _verdict(
 
     def answer(condition: FilterCondition) -> bool | None:
         if condition.field == GROUP:
-            group = merge.Unknown("its group is not known") if group_id is None else group_id
+            group = merge.Unknown() if group_id is None else group_id
             return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
         mapping = board.mapping_by_key.get(condition.field)
         if mapping is None or (side is FilterSide.ITEM and not mapping.column_id):

@@ -18,7 +18,7 @@ from sync.merge import Canonical, Side
 from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.monday.board_events import LOG_PREFIX, EventKind
 from sync.monday.board_items import NAME_COLUMN, BatchItems, Item
-from sync.monday.conversion import Converter, UnknownValue
+from sync.monday.conversion import EVENT_UNREADABLE, Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
@@ -76,7 +76,7 @@ def event_value(converter: Converter, value: Any, column_type: str) -> Canonical
     except UnknownValue:
         raise
     except Exception as error:
-        raise UnknownValue("the event's value can't be read") from error
+        raise UnknownValue(EVENT_UNREADABLE) from error
 
 
 def texts_in(value: Any) -> list[str]:

@@ -32,7 +32,7 @@ from sync.reconcile import our_writes, resolutions
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.pass_plan import NOTHING, EntityPlan, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
-from sync.words.message import Message
+from sync.words.message import Message, reason_of
 
 _UNDECIDED = merge.FieldDecision(merge.Action.UNDECIDED)
 
@@ -108,14 +108,14 @@ def _decide_present(
         field_plan.remote_raw = converter.cell_value(item.reading(mapping.column_id))
         remote = converter.canonical_remote(field_plan.remote_raw)
     except conversion.UnknownValue as unknown:
-        detail = Message("value_unknown_fix", quote=str(unknown))
+        detail = Message("value_unknown_fix", quote=reason_of(unknown))
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         _leave_unknown(field_plan, direction, code, mapping.problem or detail)
         return
     try:
         local = converter.canonical_local(field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+        _decide_unknown_local(facts, plan, field_plan, direction, reason_of(unknown))
         return
     _decide_merged(facts, plan, field_plan, direction, merge.Values(local, remote))
 
@@ -140,7 +140,7 @@ def _decide_merged(
         resolutions.apply_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
         field_plan.resolved_conflict = None
-        detail = Message("last_value_unknown", quote=str(unknown))
+        detail = Message("last_value_unknown", quote=reason_of(unknown))
         _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
         return
     resolutions.apply_undo(facts, plan, field_plan, field)
@@ -267,7 +267,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, di
     try:
         empty = converter.canonical_local(local_raw) is None
     except conversion.UnknownValue as unknown:
-        _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+        _decide_unknown_local(facts, plan, field_plan, direction, reason_of(unknown))
         return
     # A required column takes no empty value, so the field is blocked.
     if empty and not converter.rejection_reason(local_raw):
@@ -338,7 +338,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
             try:
                 raw = _value_for_both(facts, plan, field_plan, field)
             except conversion.UnknownValue as unknown:
-                reason = Message("lists_not_merged", quote=str(unknown))
+                reason = Message("lists_not_merged", quote=reason_of(unknown))
                 field_plan.block(BlockedCode.INVALID, reason)
                 return
             _plan_local_write(facts, plan, field_plan, raw)
@@ -354,8 +354,8 @@ def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> 
     if refusal := standing_refusal(plan, field_plan):
         field_plan.block(BlockedCode.REJECTED, refusal)
         return
-    if reason := field_plan.converter.rejection_reason(raw):
-        field_plan.block(BlockedCode.LIMIT, Message("quoted", quote=reason))
+    if unfit := field_plan.converter.rejection_reason(raw):
+        field_plan.block(BlockedCode.LIMIT, Message("quoted", quote=unfit))
         return
     field_plan.sends_in_vain = our_writes.sends_in_vain(plan, field_plan, raw)
     if field_plan.sends_in_vain >= MAX_SENDS:
@@ -383,11 +383,11 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         raw = converter.to_local(field_plan.remote_raw, field_plan.local_raw)
     except conversion.AmbiguousSplit as unsplit:
         if field_plan.choice != "monday":
-            _set_conflict(field_plan, str(unsplit))
+            _set_conflict(field_plan, reason_of(unsplit))
             return
         raw = converter.from_text(converter.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        reason = Message("npd_cannot_take", quote=str(unknown))
+        reason = Message("npd_cannot_take", quote=reason_of(unknown))
         field_plan.block(BlockedCode.INVALID, reason)
         return
     _plan_local_write(facts, plan, field_plan, raw)
@@ -430,7 +430,7 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> None:
             raw = field_plan.converter.to_local(field_plan.remote_raw, field_plan.local_raw)
             field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
-            field_plan.block(BlockedCode.UNKNOWN, Message("value_unknown", quote=str(unknown)))
+            field_plan.block(BlockedCode.UNKNOWN, Message("value_unknown", quote=reason_of(unknown)))
             return
         except field_values.RelatedNotFound as not_found:
             _await_related(field_plan, not_found)

@@ -414,7 +414,7 @@ def overridden_line(
 
     def restore() -> Mapping[str, Any]:
         if unread:
-            raise conversion.UnknownValue("the event's value can't be read")
+            raise conversion.UnknownValue(conversion.EVENT_UNREADABLE)
         if isinstance(converter, conversion.ListConverter):
             return converter.with_elements(list(edit.value or ()), local_raw)
         return converter.from_text(lost_value, local_raw)

@@ -87,7 +87,7 @@ def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         _check_unchanged(plan, field_plan, field, request.inverse[field_plan.key])
         _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        field_plan.rejected[reports.KIND_UNDO] = Message("undo_value_unknown", quote=str(unknown))
+        field_plan.rejected[reports.KIND_UNDO] = Message("undo_value_unknown", quote=reason_of(unknown))
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
         field_plan.rejected[reports.KIND_UNDO] = reason_of(rejection)
 

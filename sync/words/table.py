@@ -4,6 +4,7 @@
 `{name:value}` the same uncut, or “empty”; `{name:because}` a reason after a colon, or a full stop; `{name:capital}` a
 clause that begins a sentence; `{name:; }` a list with semicolons, `{name:or}` quoted values of which one holds.
 `[[…]]` is left out unless each value in it is given. A value that is a sentence takes no second full stop.
+It stays whole, so that a sentence is looked for, and found to be said already, in one place.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ _THROTTLED = (
     "So nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. "
     "Then press “Sync now”."
 )
+
+_SPLIT = "say what belongs to street, city, state, zip and country"
 
 _NPD_ID = (
     "Until it is back, NPD Sync creates no items and no records, because it couldn't recognize copies. Linked records "
@@ -84,6 +87,55 @@ TEMPLATES: Mapping[str, str] = {
     "item_without_record": "an item without a record: {kind}",
     "in_npd": "in NPD",
     "on_monday": "on Monday",
+    # Why a value isn't known, or isn't taken (sync/monday/conversion.py): after a colon, or in brackets.
+    "unstorable": "it holds characters that NPD can't store; type it again on the board",
+    "column_not_shown": "the column is missing from Monday's answer, or hidden from NPD Sync's user on Monday",
+    "type_unread": "the column is of the type “{type}”, which can't be read yet",
+    "not_json": "Monday's raw value is not JSON",
+    "other_type": "the column is of the type “{type}”, not {types: or }",
+    "other_form": "the value has a form that is not known ({type})",
+    "text_without_value": "Monday showed a text without the value behind it",
+    "event_unreadable": "the event's value can't be read",
+    "related_without_item": "the related record[[ “{record}”]] has no item on its board yet; this waits for it",
+    "related_without_name": "the related record has no name by which to write it",
+    "several_items": "it is connected with {number} items[[ ({hidden:; })]] where NPD holds one; leave one of them",
+    "item_removed_now": "“{item}” is {state}, so people don't see it",
+    "item_not_shown_now": "the item {item} is not shown to NPD Sync, so people don't see it",
+    "items_not_said": "Monday didn't say which items are connected",
+    "no_choice": "“{value}” is none of the choices, which are: {choices:, }",
+    "label_not_said": "Monday didn't say which label is chosen",
+    "label_without_text": "Monday answered the label {label} without its text",
+    "several_labels": "it has several labels ({labels:, }) where NPD's field holds one",
+    "label_is_index": "{field}: Monday reads “{label}” as an index; add a label with that text to the column first",
+    "label_too_long": "{field}: {length:,} characters; a status label on Monday holds {limit:,}",
+    "labels_full": "{field}: the column has its {limit:,} labels already, and “{label}” is not one of them",
+    "label_with_comma": "{field}: “{label}” holds a comma, which breaks a label that is new on Monday; add “{new}” to "
+    "the column first",
+    "too_many_labels": "{field}: {number:,} labels; the column on Monday takes {limit:,}",
+    "too_many_bytes": "{field}: {size:,} bytes; a Monday item holds {limit:,}",
+    "text_too_long": "{field}: {length:,} characters; a long text on Monday holds {limit:,}",
+    "name_too_long": "{field}: {length:,} characters; an item's name on Monday holds {limit:,}",
+    "name_empty": "{field} is empty; an item on Monday needs a name",
+    "separator_in_element": "“{element}” holds a comma or a line break, which separate the elements {place}",
+    "no_number": "“{value}” is not a number, and the column on Monday holds numbers",
+    "number_too_large": "the number is too large for Monday",
+    "no_day": "“{value}” is not a day; write it as year-month-day, such as 2026-01-31",
+    "no_phone": "“{value}” is not a phone number[[ in {country}]]; write one number with a plus and its country's "
+    "code, such as +49 171 1234567",
+    "no_email": "“{value}” is not an email address; it needs the form name@example.org",
+    "no_link": "“{value}” is not a web address; it needs a form such as https://example.org",
+    "address_other_parts": "Monday's address has {number} parts between commas where {expected} were expected; "
+    + _SPLIT,
+    "address_moved": "“{piece}” has moved to another place in Monday's address; " + _SPLIT,
+    "address_no_zip": "“{piece}” stands where Monday's address had the zip code; " + _SPLIT,
+    "address_number": "“{piece}” stands where Monday's address had the {part}; " + _SPLIT,
+    # What a person typed.
+    "typed_wrong": "{problem}.",
+    "typed_several_records": "{name}: several records have this name. Choose a side, or change the record itself.",
+    "typed_no_record": "{name}: no related record is known by this name. Choose a side, or change the record itself.",
+    "typed_no_name": "A name can't be empty.",
+    "typed_no_number": "{value} is not a number; write it with a point and no spaces, such as 1234.5.",
+    "typed_no_answer": "{value} is neither yes nor no; type one of the two.",
     # Records and items.
     "item_created": "Created the item “{item}” on the board.",
     "item_linked": "Linked with the item “{item}” on the board.",
@@ -703,6 +755,21 @@ TEMPLATES: Mapping[str, str] = {
     "runs_again": "The sync runs again[[: {board}]].",
     "paused": "Paused{end}: {board}.[[ {why}]]",
     "resumed": "Resumed: {board}.",
+    # What a set-up did.
+    "step_board": "made the board “{title}” ({id})",
+    "step_other_board": "now works with board {board}",
+    "step_group": "made the group “{title}”, for the board had none that takes items",
+    "step_other_group": "new items go to the group “{title}” now",
+    "step_column": "made the column “{title}” ({id})",
+    "step_column_there": "uses the column “{title}” ({id}) that was there",
+    "step_unused": "no field uses the columns {columns}",
+    "step_field": "{label} is synced now, with the column “{title}” ({id}, {type})",
+    "step_filter": "changed the filter",
+    "step_records": "{records} will be synced again",
+    "step_secret": "stored a generated secret for the address of its webhooks",
+    "step_webhook": "created webhook {event} on board {board}",
+    "step_webhook_gone": "deleted webhook {event} ({id}), which went to another address or existed twice",
+    "step_webhook_left": "deleted webhook {event} ({id}) on board {board}",
     # What people change in settings and users.
     "settings_changed": "{about:capital}: {changes:; }.",
     "settings_added": "Added {about}[[: {changes:; }]].",

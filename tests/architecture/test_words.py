@@ -44,11 +44,20 @@ LABELS = ("Who is this?",)  # of a kind of conflict
 # The rooms whose reasons and values of messages are messages, names and numbers, never words of ours.
 WITHOUT_CLAUSES = (
     *("sync/merge.py", "sync/fields", "sync/boards", "sync/outbox", "sync/limits", "sync/records", "sync/reconcile"),
+    *(
+        "sync/monday/columns",
+        "sync/monday/board_items.py",
+        "sync/monday/conversion.py",
+        "sync/monday/item_documents.py",
+    ),
     *("sync/state", "sync/queue.py", "sync/operations/comparison.py", "sync/operations/planned_changes.py"),
     "conflicts",
 )
 # What takes such reasons and values.
-WORDED = ("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink")
+WORDED = (
+    *("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink"),
+    *("Reason", "UnknownValue", "AmbiguousSplit", "Unknown", "unknown"),
+)
 CLAUSE = re.compile(r"\w \w|\w \Z|\A \w")
 TABLES = ("sync/kernel/acts.py", "sync/attention/cause_table.py")
 COMMAND = re.compile(r"manage\.py |[A-Z]{2}")  # to be typed
@@ -102,7 +111,7 @@ def names_in(template: str) -> set[str]:
 def messages(path: Path) -> Iterator[tuple[int, list[str], set[str]]]:
     """Each message of a module whose codes and parameters stand there: its line, its codes, its parameters."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Message" and node.args:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("Message", "Reason") and node.args:
             code = node.args[0]
             branches = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
             codes = [branch.value for branch in branches if isinstance(branch, ast.Constant)]

@@ -35,7 +35,7 @@ from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
 from sync.records import authors
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
-from sync.words.message import Message
+from sync.words.message import Message, worded
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ NOT_CONFIGURED = Message("not_configured")
 
 @dataclass
 class SetupOutcome:
-    """The steps that the set-up of one board took, and the problems that remain, as sentences."""
+    """The steps that the set-up of one board took, and the problems that remain, as messages."""
 
     link: BoardLink
     steps: list[str] = field(default_factory=list)
@@ -135,9 +135,9 @@ def set_up_board(
             outcome.problems.append(Message("problem_of_board", board=spec.board_title, problem=obstacle))
         _note_all(link, findings)
     if is_new:
-        outcome.steps.insert(0, f"made the board “{board.name}” ({board.id})")
+        outcome.steps.insert(0, Message("step_board", title=board.name, id=board.id))
     if setup.created and not is_new and chosen.unused:
-        outcome.steps.append(f"no field uses the columns {join_first(chosen.unused_labels)}")
+        outcome.steps.append(Message("step_unused", columns=join_first(chosen.unused_labels)))
     # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     outcome.steps += delete_former_webhooks(link, connector)
@@ -240,9 +240,10 @@ def reason_to_hold(
 
 def check_board(link: BoardLink) -> str:
     """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
-    # Even if the board is blocked, because its problem may have been fixed.
-    if reason := availability.of(link.entity_type, urgent=True, ignore_stop=True).detail:
-        raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
+    wait = availability.of(link.entity_type, urgent=True)
+    # A stop of the board's own is no reason: its problem may have been fixed.
+    if wait.detail and wait.reason_code is not limits.WaitKind.BOARD:
+        raise NotPossible(f"NPD Sync didn't ask Monday: {wait.detail}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
@@ -301,17 +302,17 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     """Store the board, its settings and its mappings as chosen; enqueue the records that need a pass."""
     spec = chosen.spec
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
-    outcome = SetupOutcome(link, [f"made the {message}" for message in setup.created])
+    outcome = SetupOutcome(link, worded(setup.created))
     if by:
         _log_changes(chosen, link, by)
     is_switched = link.board_id != setup.board.id
     if is_switched:
         switch_board(link, setup.board.id, created=is_new)
         if not is_new:
-            outcome.steps.insert(0, f"now works with board {setup.board.id}")
+            outcome.steps.insert(0, Message("step_other_board", board=setup.board.id))
     column_before = link.npd_id_column
     if not column_before:
-        outcome.steps += [f"uses the {message} that was there" for message in setup.adopted]
+        outcome.steps += worded(setup.adopted)
     _choose_group(outcome, setup.board)
     filter_before = link.sync_filter
     creates_before = link.creates_records
@@ -332,7 +333,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     needs_pass = _store_mappings(outcome, chosen, setup, is_first=not column_before)
     if filter_before != link.sync_filter:
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
-        outcome.steps.append("changed the filter")
+        outcome.steps.append(Message("step_filter"))
         needs_pass = True
     if needs_pass or creates_before != link.creates_records:
         check_unmatched_again(link)
@@ -344,7 +345,8 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         direction = QueueDirection.TO_NPD
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
         if ids:
-            outcome.steps.append(f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again")
+            number = registry.count_of_type(len(ids), spec.entity_type)
+            outcome.steps.append(Message("step_records", records=number))
     if by or is_switched or not column_before:
         without_item = spec.model.objects.exclude(unsynced()).filter(monday_id=None)
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
@@ -389,7 +391,7 @@ def _choose_group(outcome: SetupOutcome, board: Board) -> None:
         return
     outcome.link.group_id = board.group_id or ""
     if group_before:
-        outcome.steps.append(f"new items go to the group “{board.groups.get(outcome.link.group_id, '')}” now")
+        outcome.steps.append(Message("step_other_group", title=board.groups.get(outcome.link.group_id, "")))
 
 
 def check_unmatched_again(link: BoardLink) -> None:
@@ -469,7 +471,6 @@ def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup:
         is_changed = before is not None and (before.rule, before.problem) != (mapping.rule, mapping.problem)
         needs_pass |= is_moved or is_changed or direction_before != mapping.direction
         if column is not None and not is_first and (is_moved or direction_before == SyncDirection.NONE):
-            outcome.steps.append(
-                f"{mapping.label} is synced now, with the column “{column.title}” ({column.id}, {column.type})"
-            )
+            values = {"label": mapping.label, "title": column.title, "id": column.id, "type": column.type}
+            outcome.steps.append(Message("step_field", **values))
     return needs_pass

@@ -40,6 +40,7 @@ from sync.reconcile.gather.record_facts import longer_histories, read_facts, wit
 from sync.reconcile.missing import identity, removed_items
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -302,11 +303,13 @@ class Gatherer:
             related = self.reader.related_items(target_of(relation).entity_type(), named, list(crowded))
             for item_id in named if related is not None else ():
                 item = related.get(item_id) if related else None
-                state = item.state if item else "not shown to NPD Sync"
+                state = item.state if item else ""
                 if state != field_values.ACTIVE:
                     is_left_out = state == DELETED or item_id not in in_bases
-                    title = f"“{item.name}”" if item else f"the item {item_id}"
-                    hidden[item_id] = "" if is_left_out else f"{title} is {state}, so people don't see it"
+                    why = Message("item_not_shown_now", item=item_id)
+                    if item is not None:
+                        why = Message("item_removed_now", item=item.name, state=state)
+                    hidden[item_id] = "" if is_left_out else why
         return replace(facts, board=replace(board, hidden_items=hidden)) if hidden else facts
 
     def items_off_board(self, board: BoardContext, emptied: Sequence[our_writes.EmptiedCell]) -> set[str]:

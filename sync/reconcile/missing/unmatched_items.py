@@ -42,7 +42,7 @@ from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
-from sync.words.message import Message, sentences
+from sync.words.message import Message, reason_of, sentences
 
 # How long an item waits for its next check, if its obstacle should be gone by then: a value that can't be read, or a
 # deletion that one of the next passes carries out.
@@ -595,7 +595,7 @@ def record_from_item(
                 setattr(record, name, value)
         except (UnknownValue, AmbiguousSplit, ValidationError, field_values.RelatedNotFound) as invalid:
             if mapping.required:
-                problems.append(Message("problem_of_field", label=mapping.label, quote=str(invalid)))
+                problems.append(Message("problem_of_field", label=mapping.label, quote=reason_of(invalid)))
     return record, sentences(*problems)
 
 
