@@ -59,9 +59,9 @@ class JobCount:
     first: datetime | None  # when the first became due or, if in progress, was claimed
 
 
-def of(entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False) -> BoardAvailability:
+def of(entity_type: str, *, urgent: bool = False, reads: bool = False) -> BoardAvailability:
     """Return the availability of a board, as `LimitFacts.availability`, by what the tables say now."""
-    return LimitFacts().availability(entity_type, urgent=urgent, ignore_stop=ignore_stop, reads=reads)
+    return LimitFacts().availability(entity_type, urgent=urgent, reads=reads)
 
 
 def readable_boards() -> Iterator[BoardLink]:

@@ -69,11 +69,6 @@ class BoardAvailability:
         return self.writes_wait_seconds > 0
 
     @property
-    def is_temporary(self) -> bool:
-        """Whether it only waits to batch changes, or for Monday's minute to end."""
-        return self.reason_code is WaitKind.BATCHING
-
-    @property
     def is_paused(self) -> bool:
         return self.reason_code is WaitKind.PAUSED
 
@@ -94,7 +89,7 @@ class BoardAvailability:
     @property
     def blocked_reason(self) -> str:
         """Why it can't be synced; empty if it can, or soon will by itself."""
-        return "" if self.is_temporary else self.detail
+        return "" if self.reason_code is WaitKind.BATCHING else self.detail
 
     def not_before(self, moment: datetime | None) -> datetime | None:
         """Return the moment, or the end of its last stop or wait if that was later."""
@@ -179,13 +174,11 @@ class LimitFacts:
         reason = sentences(self.account.stop_reason, Message("goes_on_once_answered"))
         return replace(board, reason_code=WaitKind.ACCOUNT, detail=reason, until=None)
 
-    def availability(
-        self, entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False
-    ) -> BoardAvailability:
+    def availability(self, entity_type: str, *, urgent: bool = False, reads: bool = False) -> BoardAvailability:
         """Return whether a board may be synced; with `reads`, whether it may be read while writes are stopped.
 
         With `urgent`, a person clicked something: it needn't wait for batching and may use the reserve, but a pause
-        stops it too. With `ignore_stop`, the board's own stop is ignored, to find out whether it is over.
+        stops it too.
         """
         link = self.links.get(entity_type)
         pause = active_pause(entity_type, self.pauses)
@@ -197,8 +190,7 @@ class LimitFacts:
         if pause is not None:
             return replace(board, reason_code=WaitKind.PAUSED, detail=pause_sentence(pause))
         calls = breaker.READS if reads else ALL_CALLS
-        stopped_link = None if ignore_stop else link
-        if stop := breaker.stop_of_call(stopped_link, calls, account=self.account, now=self.now):
+        if stop := breaker.stop_of_call(link, calls, account=self.account, now=self.now):
             kind = WaitKind.ACCOUNT if stop == self.account.stop else WaitKind.BOARD
             detail = sentences(stop.reason, Message("next_attempt_at", at=humanize.due_time(stop.until, self.now)))
             return replace(board, reason_code=kind, detail=detail, until=stop.until)

@@ -50,8 +50,11 @@ from sync.outbox import wakeups
 from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
 from sync.words.message import Message, sentences
 
-# Cells without a value, as databases and spreadsheets, in any language, write them. “Null” is a name.
-_NO_VALUE = re.compile(r"[-–—]+|n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
+# Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
+_NO_VALUE = re.compile(
+    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
+    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
+)
 
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"

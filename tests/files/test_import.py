@@ -236,6 +236,17 @@ ADDRESS_BOOKS = {
         "First Name,Last Name,Organization Name,Organization Title,E-mail 1 - Label,E-mail 1 - Value,Phone 1 - Value",
         "Ann,Ace,Nova,Chair,* Work,ann@x.org,+49 30 901820 ::: +49 30 1",
     ),
+    "Google with two addresses": (
+        "First Name,Last Name,Organization Name,Organization Title,E-mail 1 - Value,E-mail 2 - Value,Phone 1 - Value",
+        "Ann,Ace,Nova,Chair,ann@x.org,a@y.org,+49 30 901820",
+    ),
+    "Freshsales": (
+        "First name,Last name,Emails,Work phone,Accounts,Title",
+        "Ann,Ace,ann@x.org,+49 30 901820,Nova,Chair",
+    ),
+    "Brevo": ("EMAIL,LASTNAME,FIRSTNAME,SMS,COMPANY,JOB_TITLE", "ann@x.org,Ace,Ann,4930901820,Nova,Chair"),
+    "Russian": ("Имя;Фамилия;Эл. почта;Телефон;Компания;Должность", "Ann;Ace;ann@x.org;+49 30 901820;Nova;Chair"),
+    "Chinese": ("姓名,邮箱,手机,公司,职位", "Ann Ace,ann@x.org,+49 30 901820,Nova,Chair"),
     "Google before 2024": (
         "Name,Given Name,Family Name,E-mail 1 - Value,Phone 1 - Value,Organization 1 - Name,Organization 1 - Title",
         "Ann Ace,Ann,Ace,ann@x.org,+49 30 901820,Nova,Chair",
@@ -325,7 +336,7 @@ ADDRESS_BOOKS = {
 @pytest.mark.parametrize("program", ADDRESS_BOOKS)
 def test_what_address_books_export_is_read_whole(browser: Client, program: str) -> None:
     titles, cells = ADDRESS_BOOKS[program]
-    [diff] = changes(preview(browser, f"{titles}\n{cells}\n", create_missing="on")).values()
+    [diff] = changes(preview(browser, f"{titles}\n{cells}\n", create_missing="on", region="DE")).values()
     expected = {
         "Name": "Ann Ace",
         "Email": "ann@x.org",
@@ -388,7 +399,7 @@ def test_of_several_columns_the_first_filled_one_counts(browser: Client) -> None
     [
         ("Ann <a@x.org>", "a@x.org", ""), ('"Ace, Ann" <A@X.org>', "A@X.org", ""), ("<mailto:a@x.org>", "a@x.org", ""),
         ("a@x.org;", "a@x.org", ""), ("a@x.org (work)", "a@x.org", ""), ("'a@x.org'", "a@x.org", ""),
-        ("«a@x.org»", "a@x.org", ""),
+        ("«a@x.org»", "a@x.org", ""), ("'a@x.org", "a@x.org", ""), ("\u202aa@x.org\u202c", "a@x.org", ""),
         ("nil; o'n@x.org.", "o'n@x.org", ""), ("a@x.org, A@x.org", "a@x.org", ""), ("a@ x.org", "", "valid email"),
         ("a@x.org; b@x.org\nc@x.org", "a@x.org", "“b@x.org; c@x.org” stands beside the first one. It is left out."),
     ],
@@ -442,6 +453,7 @@ def test_refused_rows_can_be_imported_again_as_they_are(browser: Client) -> None
     ("cells", "expected", "reason"),
     [
         ("Bob,b@x.org,one ::: two,", {"Name": "Bob", "Email": "b@x.org", "Notes": "one ::: two"}, ""),
+        ("Bob,b@x.org,None,(blank)", {"Name": "Bob", "Email": "b@x.org"}, ""),
         ("Bob,b@x.org,---,-", {"Name": "Bob", "Email": "b@x.org"}, ""),
         (f"Bob,b@x.org,,{'y' * 256}", {"Name": "Bob", "Email": "b@x.org"}, "at most 255 characters"),
         (
@@ -569,6 +581,31 @@ def test_in_a_file_of_companies_their_name_is_theirs(browser: Client) -> None:
         assert counts(preview(browser, f"{titles}\nNova,Kiel,Ann\n", "organization")) == {"new": 1}
     imported(browser, "Company Name,City,Contact\nNova,Kiel,Ann\n", "organization")
     assert Organization.objects.values_list("name", "address_city").get() == ("Nova", "Kiel")
+
+
+@pytest.mark.parametrize(
+    ("titles", "cells"),
+    [
+        (
+            "Account Name,Billing Street,Billing City,Billing State/Province,Billing Code,Billing Country",
+            "Nova,A,B,C,1,D",
+        ),
+        ("Razón social,Dirección,Ciudad,Provincia,Código postal,País", "Nova,A,B,C,1,D"),
+        ("Ragione sociale,Via,Città,Provincia,CAP,Paese", "Nova,A,B,C,1,D"),
+        (
+            "Firma,Straße geschäftlich,Ort geschäftlich,Region geschäftlich,PLZ geschäftlich,Land/Region geschäftlich",
+            "Nova,A,B,C,1,D",
+        ),
+        ("Name,Shipping City,Mailing Street,City,Business City,State,Zip,Country", "Nova,x,A,B,y,C,1,D"),
+        (
+            '"EXTF";700\nKonto;Name (Adressattyp Unternehmen);Anrede;Straße;Ort;Bundesland;Postleitzahl;Land',
+            "1;Nova;Firma;A;B;C;1;D",
+        ),
+    ],
+)
+def test_of_several_addresses_of_an_organization_one_is_read_whole(browser: Client, titles: str, cells: str) -> None:
+    [diff] = changes(preview(browser, f"{titles}\n{cells}\n", "organization")).values()
+    assert [new for _, _, new in diff] == ["Nova", "A", "B", "C", "1", "D"]
 
 
 def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_refused(browser: Client) -> None:

@@ -118,6 +118,7 @@ _ONE_NUMBER = re.compile(
 )
 # Programs that calculate write “4930901820.0”.
 _DECIMAL = re.compile(r"(\d{5,})\.0")
+_ROUNDED = re.compile(r"(\d)[.,](\d+)E\+(\d{1,2})", re.IGNORECASE)
 
 
 class PhoneConverter(conversion.OneText):
@@ -259,6 +260,9 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
     """
     if decimal := _DECIMAL.fullmatch(text.strip()):
         text = decimal[1]
+    # Excel writes “4.91711234567E+11”; with fewer digits than that the number is lost.
+    if (rounded := _ROUNDED.fullmatch(text.strip())) and len(rounded[2]) == int(rounded[3]):
+        text = rounded[1] + rounded[2]
     plain = ", ".join(map(text_forms.plain_letters, text.strip().splitlines()))
     region = region_code(region) or region
     is_one = len(plain) > MAX_SEARCHED or _parse_phone(plain, region)

@@ -240,9 +240,10 @@ def reason_to_hold(
 
 def check_board(link: BoardLink) -> str:
     """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
-    # Even if the board is blocked, because its problem may have been fixed.
-    if reason := availability.of(link.entity_type, urgent=True, ignore_stop=True).detail:
-        raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
+    wait = availability.of(link.entity_type, urgent=True)
+    # A stop of the board's own is no reason: its problem may have been fixed.
+    if wait.detail and wait.reason_code is not limits.WaitKind.BOARD:
+        raise NotPossible(f"NPD Sync didn't ask Monday: {wait.detail}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
     with limits.urgent_calls():
