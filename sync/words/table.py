@@ -160,7 +160,8 @@ TEMPLATES: Mapping[str, str] = {
     "field_contains_none": "{field} doesn't contain {values:or}",
     "field_on_monday": "{field} on Monday",
     "filter_leaves_out": "Left out by the filter: {condition}.",
-    "filter_unknown": "Whether the filter leaves it out is not known, because {field} can't be read. Correct that value.",
+    "filter_unknown": "Whether the filter leaves it out is not known, because {field} can't be read. Correct that "
+    "value.",
     "filter_unknown_emptied": "Whether the filter leaves it out is not known: a cell is empty that nobody emptied, "
     "such as one whose item left its board.",
     "filter_may_be_its_item": "{filter} The item “{item}” may be this record's, so none was linked or created.",
