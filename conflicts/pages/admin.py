@@ -67,6 +67,8 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("=monday_item_id",)
     search_help_text = "Name, item's number"
     ordering = OPEN_FIRST
+    empty_title = "No conflicts"
+    empty_words = "A field that two people change differently is listed here, and on Home, until somebody chooses."
 
     @admin.display(description="Record")
     def name(self, conflict: Any) -> SafeString:
