@@ -26,7 +26,8 @@ from sync.clock import readers_mark
 from sync.fields import lookups
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
-from sync.limits import BoardAvailability, api_quota
+from sync.limits import api_quota
+from sync.limits.board_limits import BoardAvailability
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import readiness, verification
 from sync.operations.setup import connection

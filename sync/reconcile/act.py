@@ -21,7 +21,8 @@ from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
-from sync.limits import breaker, connector, failed_writes, meter_board_calls
+from sync.limits import breaker, failed_writes
+from sync.limits.metered_client import connector, meter_board_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors, item_documents
 from sync.monday.errors import MondayError, Scope

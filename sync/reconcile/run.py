@@ -10,7 +10,8 @@ import structlog
 from sync.boards.board_columns import store_inspection
 from sync.clock import SyncNow
 from sync.fields.lookups import load_board
-from sync.limits import batch_size, breaker
+from sync.limits import breaker
+from sync.limits.api_quota import batch_size
 from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease

@@ -23,7 +23,7 @@ from sync.boards import board_columns
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
-from sync.limits import connector, meter_board_calls
+from sync.limits.metered_client import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.monday import board_events, lag
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
