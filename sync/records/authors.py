@@ -321,14 +321,23 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
     return deletions
 
 
+def full_names(usernames: Iterable[str]) -> dict[str, str]:
+    """Return the full names of users by their usernames, without those who have none."""
+    users: Any = get_user_model()._default_manager.filter(username__in=set(usernames))
+    return {user.get_username(): full_name(user) for user in users}
+
+
+def users_named(name: str) -> QuerySet[Any]:
+    """Return the users whose username or name contains this."""
+    in_name = Q(username__icontains=name) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
+    users: QuerySet[Any] = get_user_model()._default_manager.filter(in_name)
+    return users
+
+
 def deleted_by(name: str) -> QuerySet[LogEntry, Any]:
     """Return the ids, as a subquery, of the records that somebody whose name contains this has deleted in the admin."""
-    user: Any = get_user_model()
-    named = user._default_manager.filter(
-        Q(**{f"{user.USERNAME_FIELD}__icontains": name}) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
-    )
     types = [ContentType.objects.get_for_model(spec.model) for spec in registry.entities()]
-    rows = LogEntry.objects.filter(action_flag=DELETION, user__in=named, content_type__in=types)
+    rows = LogEntry.objects.filter(action_flag=DELETION, user__in=users_named(name), content_type__in=types)
     return rows.values_list(Cast("object_id", UUIDField()), flat=True)
 
 
