@@ -57,7 +57,7 @@ def naive() -> None:
     """Push as most integrations do: for each saved record one mutation with all its fields."""
     from npd.models import Contact
     from sync.fields.lookups import link_of, load_board
-    from sync.limits import client
+    from sync.limits.metered_client import client
     from sync.monday.board_items import ItemWrite
     from sync.monday.columns import make_converter
     from sync.monday.item_documents import prepare_changes

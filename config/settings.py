@@ -410,46 +410,28 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
 )
 CELERY_BEAT_SCHEDULER = "sync.tasks:Scheduler"
 
-# The initial schedule, as Celery has it (seconds, or a crontab in UTC). Administrators change it under “Schedule”.
-SCHEDULE: dict[str, dict[str, Any]] = {
-    "Start due jobs": {
-        "task": "sync.sweep", "schedule": 10,
-        "description": "Starts the jobs whose time has come: retries, and those whose message to the worker was lost.",
-    },
+# The initial schedule: by name the task, its seconds or its crontab in UTC, and what it does. Administrators change it
+# under “Schedule”.
+SCHEDULE: dict[str, tuple[str, Any, str]] = {
+    "Start due jobs": ("sync.sweep", 10,
+        "Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
     # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/sweep.py).
-    "Check for missed changes": {
-        "task": "sync.sweep_boards", "schedule": 60,
-        "description": "Asks boards what changed since they were last asked, and repairs missing webhooks. Each board "
-        "is asked every 10 minutes, or less often when the day's API quota is short.",
-    },
+    "Check for missed changes": ("sync.sweep_boards", 60,
+        "Asks boards what changed, every 10 minutes or less often by the day's API quota; repairs missing webhooks."),
     # Once a night, between 2 and 5 UTC (sync/operations/comparison.py); the task runs often, in case Monday is away.
-    "Compare both sides": {
-        "task": "sync.compare_boards", "schedule": 600,
-        "description": "Compares every item with its record and the last synced values, once a night.",
-    },
-    "Compare the API quota with Monday's figures": {
-        "task": "sync.refresh_quota", "schedule": 3_600,
-        "description": "Asks Monday what is used of the API quota.",
-    },
-    "Close approvals that are not needed any more": {
-        "task": "sync.release_approvals", "schedule": 60,
-        "description": "Closes approvals whose reason has ended, for example because somebody restored the records.",
-    },
-    "Notify people": {
-        "task": "sync.notify_people", "schedule": 60,
-        "description": "Notices what needs attention, and sends the messages that are due.",
-    },
-    "Continue set-ups": {
-        "task": "sync.set_up", "schedule": 10, "description": "Applies the set-ups that were started.",
-    },
-    "Delete old data": {
-        "task": "sync.prune", "schedule": crontab(hour=2, minute=40),
-        "description": "Deletes finished jobs, activity, changes and deliveries that were kept for their time.",
-    },
-    "Delete delivered messages": {
-        "task": "config.delete_delivered_messages", "schedule": 300,
-        "description": "Deletes the broker's delivered messages, where PostgreSQL is the broker.",
-    },
+    "Compare both sides": ("sync.compare_boards", 600,
+        "Compares every item with its record and the last synced values, once a night."),
+    "Compare the API quota with Monday's figures": ("sync.refresh_quota", 3_600,
+        "Asks Monday what is used of the API quota."),
+    "Close approvals that are not needed any more": ("sync.release_approvals", 60,
+        "Closes approvals whose reason has ended, for example because somebody restored the records."),
+    "Notify people": ("sync.notify_people", 60,
+        "Notices what needs attention, and sends the messages that are due."),
+    "Continue set-ups": ("sync.set_up", 10, "Applies the set-ups that were started."),
+    "Delete old data": ("sync.prune", crontab(hour=2, minute=40),
+        "Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
+    "Delete delivered messages": ("config.delete_delivered_messages", 300,
+        "Deletes the broker's delivered messages, where PostgreSQL is the broker."),
 }  # fmt: skip
 
 

@@ -101,9 +101,11 @@ def make_missing_periodic_tasks(**kwargs: object) -> None:
     # There is no table if the app's migrations were undone.
     if PeriodicTask._meta.db_table not in connection.introspection.table_names():
         return
-    for name, entry in settings.SCHEDULE.items():
+    for name, (task, schedule, description) in settings.SCHEDULE.items():
         if not PeriodicTask.objects.filter(name=name).exists():
-            ModelEntry.from_entry(name, current_app, options={"expire_seconds": EXPIRES_SECONDS}, **entry)
+            options = {"expire_seconds": EXPIRES_SECONDS}
+            values = {"task": task, "schedule": schedule, "description": description, "options": options}
+            ModelEntry.from_entry(name, current_app, **values)
 
 
 # The board of a killed worker should continue within five seconds.

@@ -30,7 +30,7 @@ from sync.fields import field_values, lookups, searches
 from sync.kernel import humanize
 from sync.kernel.acts import Act
 from sync.kernel.humanize import DASH, icon
-from sync.limits import BoardAvailability
+from sync.limits.board_limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
 from sync.records import authors
 from sync.records.tombstones import tombstones_of

@@ -96,11 +96,18 @@ def run_action(
         messages.warning(request, str(error))
     else:
         report = result if isinstance(result, Report) else Report(result)
-        for text in humanize.first_few(report.problems):
+        for text in first_few(report.problems):
             messages.warning(request, text)
         if report.sentence:
             messages.success(request, report.sentence)
     return HttpResponseRedirect(back_url)
+
+
+def first_few(messages: Sequence[str]) -> list[str]:
+    """Return the first ten messages, and one about the number of others; a selection may have thousands."""
+    rest = len(messages) - 10
+    more = [f"The same or alike for {humanize.count_with_noun(rest, 'more record')}."] if rest > 0 else []
+    return [*messages[:10], *more]
 
 
 def question_page(

@@ -26,7 +26,8 @@ from sync.clock import readers_mark
 from sync.fields import lookups
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
-from sync.limits import BoardAvailability, api_quota
+from sync.limits import api_quota
+from sync.limits.board_limits import BoardAvailability
 from sync.models import BoardLink, FieldMapping, SyncQueue
 from sync.operations import readiness, verification
 from sync.operations.setup import connection
@@ -425,12 +426,42 @@ def _group_button(code: str, number: int, entity_type: str, entries: Sequence[at
 
 
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:
-    """Return the entries with both sides' values and this person's acts."""
-    entries = home_acts.with_values(entries, wording)
+    """Return the entries with both sides' values, their editors, and this person's acts."""
+    overview = admin_base.overview_of(request)
+    entries = _with_editors(home_acts.with_values(entries, wording), wording, overview.now)
     items = [entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED]
     item_jobs = item_links.open_jobs(items)
     jobs = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
     return [_row(request, entry, item_jobs, jobs.get(entry.job)) for entry in entries]
+
+
+def _with_editors(
+    entries: Sequence[attention.Entry], wording: attention.Wording, now: datetime
+) -> list[attention.Entry]:
+    """Return the entries; those of values in conflict say who wrote each side's, and when."""
+    conflicts = [entry for entry in entries if entry.kind is attention.Kind.CONFLICT and entry.values]
+    npd_edits: dict[Any, dict[str, authors.LastEdit]] = {}
+    for entity_type, group in grouped(conflicts, lambda entry: entry.entity_type).items():
+        names = {key: mapping.fields for (name, key), mapping in wording.mappings.items() if name == entity_type}
+        fields: dict[Any, dict[str, Sequence[str]]] = {
+            entry.entity_id: {value.key: names.get(value.key, ()) for value in entry.values} for entry in group
+        }
+        npd_edits |= authors.last_edits_of_records(registry.entity(entity_type).model, fields)
+    edited = {}
+    for entry in conflicts:
+        edits = npd_edits.get(entry.entity_id, {})
+        edited[entry.key] = tuple(_edited(value, edits.get(value.key), now) for value in entry.values)
+    return [replace(entry, values=edited.get(entry.key, entry.values)) for entry in entries]
+
+
+def _edited(value: attention.SideValues, npd_edit: authors.LastEdit | None, now: datetime) -> attention.SideValues:
+    """Return the value with who wrote each side's, and when, in its headings."""
+    npd_heading, monday_heading = value.headings
+    if npd_edit:
+        npd_heading += f" · {npd_edit.who}, {humanize.relative_time(npd_edit.at, now)}"
+    if edit := value.monday_edit:
+        monday_heading += f" · {edit['who']}, {humanize.relative_time(datetime.fromisoformat(edit['at']), now)}"
+    return replace(value, headings=(npd_heading, monday_heading))
 
 
 def _row(

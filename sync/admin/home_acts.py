@@ -302,7 +302,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
     ended = sorted(set(keys) - {entry.key for entry in entries})
     if all((entry.kind, code) not in RUNS for entry in entries):
         why = ": it is not possible for what you chose" if entries else ", because nothing of this group waits any more"
-        for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [f"Nothing was done{why}."]:
+        for sentence in confirmed_action.first_few(ended_sentences(request.user, ended)) or [f"Nothing was done{why}."]:
             messages.warning(request, sentence)
         return HttpResponseRedirect(back_url)
     entries = with_values(entries, attention.Wording.of_boards())
@@ -319,7 +319,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
 
     def question() -> Question:
         page = QUESTIONS[fitting[0].kind, code](request, fitting[0].act(code), fitting)
-        effects = [*page.effects, *humanize.first_few(left_alone)]
+        effects = [*page.effects, *confirmed_action.first_few(left_alone)]
         if number_waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{number_waiting:,} wait. {limit}")

@@ -32,7 +32,9 @@ from sync.clock import sync_now
 from sync.fields import lookups
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
-from sync.limits import api_quota, connector, credentials, monday_account
+from sync.limits import api_quota, credentials
+from sync.limits.breaker import monday_account
+from sync.limits.metered_client import connector
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError

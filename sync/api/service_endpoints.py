@@ -28,7 +28,7 @@ from sync.api.errors import error_response, post_only
 from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.kernel.schema import schema_problem
-from sync.limits import WaitKind
+from sync.limits.api_quota import WaitKind
 from sync.models import SyncQueue
 from sync.monday.lag import LAG_BUCKETS
 from sync.operations import readiness

@@ -18,7 +18,8 @@ from sync.choices import QueueStatus, StopCode
 from sync.clock import SyncNow
 from sync.kernel import grouped, humanize
 from sync.kernel.db import fetch_rows
-from sync.limits import BoardAvailability, LimitFacts, credentials
+from sync.limits import credentials
+from sync.limits.board_limits import BoardAvailability, LimitFacts
 from sync.models import BoardLink, SyncQueue
 from sync.outbox.pauses import IS_PAUSED
 from sync.words.message import Message, sentences

@@ -10,11 +10,11 @@ import structlog
 from django.conf import settings
 from django.db.models import Max
 
-from sync import limits, registry
+from sync import registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.kernel.secret_texts import without_secrets
-from sync.limits import credentials
+from sync.limits import credentials, metered_client
 from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
 from sync.monday.connector import MondayConnector
@@ -60,7 +60,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if not missing:
         _store_problem(link, "")
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
-        steps, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
+        steps, problems = register_webhooks(registry.entity(link.entity_type), link, metered_client.connector())
         log.warning("webhooks missing", board=link.entity_type, missing=missing, done=steps, problems=problems)
         _store_problem(link, sentences(*problems))
 

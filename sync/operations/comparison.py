@@ -22,7 +22,8 @@ from sync.clock import SyncNow, parse_moment, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import BoardContext
 from sync.kernel import humanize, process
-from sync.limits import breaker, connector
+from sync.limits import breaker
+from sync.limits.metered_client import connector
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, WebhookEvent
 from sync.models.synced_model import unsynced
 from sync.monday import errors, lag

@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sync import choices, limits
+from sync import choices
 from sync.boards import availability
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
-from sync.limits import api_quota, connector
+from sync.limits import api_quota, metered_client
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.monday.errors import MondayError
@@ -39,10 +39,10 @@ from sync.words.message import Message, of_error
 NEW_ITEM_PREFIX = "+"
 
 
-class ReadOnlyClient(limits.MeteredClient):
+class ReadOnlyClient(metered_client.MeteredClient):
     """Counts its calls, and refuses to write."""
 
-    def __init__(self, metered: limits.MeteredClient) -> None:
+    def __init__(self, metered: metered_client.MeteredClient) -> None:
         super().__init__(metered.inner, urgent=metered.urgent)
         self.calls = 0
 
@@ -57,8 +57,8 @@ class ReadOnlyClient(limits.MeteredClient):
 @contextmanager
 def read_only_client() -> Iterator[ReadOnlyClient]:
     """Let all code inside read from Monday, but not write there."""
-    client = ReadOnlyClient(limits.client())
-    with limits.client_override(client):
+    client = ReadOnlyClient(metered_client.client())
+    with metered_client.client_override(client):
         yield client
 
 
@@ -209,7 +209,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     linked.monday_id = item_id
     linked.sync_enabled = True
     # A person's click may use the urgent reserve of calls.
-    with limits.urgent_calls(), read_only_client():
+    with metered_client.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
         planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(Reader()), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
@@ -240,7 +240,7 @@ class Listing(Reader):
         """Keep all listed items; raises MondayError."""
         board = self.board
         columns = [column for column in board.columns if column not in self.new_cells]
-        for page in connector().list_items(board.link.board_id, columns, board.types, self.unreadable):
+        for page in metered_client.connector().list_items(board.link.board_id, columns, board.types, self.unreadable):
             self.calls += 1
             for listed in page:
                 item = self.complete_item(listed)
@@ -326,7 +326,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
     ids_without_item = listing.records_without_item()
     without_item = [claim for claim in records if claim.entity_id in ids_without_item]
     others = [claim for claim in records if claim.entity_id not in ids_without_item]
-    size = limits.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
+    size = api_quota.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
     planned_passes = [plan_pass_with_following(board, chunk, gatherer) for chunk in (*chunks, without_item)]
     taken = set[str]()

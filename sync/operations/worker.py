@@ -21,16 +21,10 @@ from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import (
-    BoardAvailability,
-    LimitFacts,
-    Wait,
-    WaitKind,
-    breaker,
-    probed_availability,
-    probes,
-    urgent_calls,
-)
+from sync.limits import breaker, probes
+from sync.limits.api_quota import Wait, WaitKind
+from sync.limits.board_limits import BoardAvailability, LimitFacts, probed_availability
+from sync.limits.metered_client import urgent_calls
 from sync.models import BoardLease, BoardLink, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups

@@ -20,7 +20,6 @@ In the last three, `leave_out_after_write` leaves it out; changes.py calls it wh
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -328,18 +327,9 @@ def linked_item_verdict(
     verdict = item_verdict(facts.board, item, plan.record)
     if verdict.holds is not False:
         return verdict
-    filtered = {condition.field for condition in facts.board.sync_filter.items}
-    emptied = set(unreported)
-    for mapping, _ in facts.board.relations:
-        converter = facts.board.converter(mapping, plan.record)
-        base = field_bases.base_of(plan.sync_state, mapping, item.id)
-        if mapping.key not in filtered or base is None:
-            continue
-        with suppress(UnknownValue):
-            remote = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
-            if is_emptied_by_removal(facts, converter, remote, base):
-                emptied.add(mapping.key)
-    return item_verdict(facts.board, item, plan.record, emptied) if emptied else verdict
+    relations = [mapping for mapping, _ in facts.board.relations]
+    emptied = {mapping.key for mapping in relations if is_emptied_by_removal(facts, plan, mapping)}
+    return item_verdict(facts.board, item, plan.record, emptied | {*unreported})
 
 
 @lru_cache

@@ -223,18 +223,6 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
     )
 
 
-def open_lost_updates(plan: pass_plan.RecordPlan) -> list[str]:
-    """Return the fields whose lost value waits for a person after this pass."""
-    waiting = plan.facts.open_fields(ConflictKind.OVERWRITTEN)
-    if _closing_reason(plan):
-        return []
-    report = report_of_overwritten(plan)
-    if report is None:
-        return list(dict.fromkeys(waiting))
-    still_waiting = [key for key in waiting if key not in report.applied and key not in report.ended]
-    return list(dict.fromkeys([*still_waiting, *(conflict.key for conflict in report.fields)]))
-
-
 def replaced_values(plan: pass_plan.RecordPlan) -> list[reports.FieldConflict]:
     """Return Monday's values of open conflicts that were lost with a replaced column.
 

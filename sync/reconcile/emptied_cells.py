@@ -146,8 +146,7 @@ def cells_that_nobody_emptied(facts: PassFacts, plan: pass_plan.EntityPlan) -> f
 
 def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
-    converter = facts.board.converter(mapping, plan.record)
-    if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):
+    if is_emptied_by_removal(facts, plan, mapping):
         return True
     change = _last_change(facts, plan, mapping)
     is_told = change is not None and not (change.is_known and change.value is not None)
@@ -163,7 +162,7 @@ def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMap
 
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
     since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
-    return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]
+    return [event for event in facts.events.get(plan.item_id, ()) if event.happened_at >= since]
 
 
 def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:

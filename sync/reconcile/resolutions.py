@@ -28,7 +28,6 @@ from sync.words.message import Message, reason_of
 STALE_RESOLUTION = Message("stale_resolution")
 
 _UNDO_REASON = Message("restored_by_undo")
-_UNMAPPED = Message("undo_unmapped")
 
 # The only side that can be chosen if a field is synced one way, and its name.
 _SOURCE = {SyncDirection.NPD_TO_MONDAY: ("npd", "NPD"), SyncDirection.MONDAY_TO_NPD: ("monday", "Monday")}

@@ -10,7 +10,8 @@ import structlog
 from sync.boards.board_columns import store_inspection
 from sync.clock import SyncNow
 from sync.fields.lookups import load_board
-from sync.limits import batch_size, breaker
+from sync.limits import breaker
+from sync.limits.api_quota import batch_size
 from sync.models import BoardLink
 from sync.monday.errors import TOO_COMPLEX, Scope
 from sync.outbox.claim import Claim, Lease
@@ -49,7 +50,7 @@ def reconcile(
     elif reader.calls:  # without one, all jobs ended before reading
         breaker.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
-        send(executor, plan)
+        send(executor, facts, plan)
         endings = [record_plan.ending for record_plan in plan.records.values()]
         released = [ending for ending in endings if ending.outcome is Outcome.RELEASED]
         # Only a pass that went through shows that Monday copes with this many records; changed links are no failure.
@@ -70,8 +71,6 @@ def plan_pass(gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan]:
     plan = decide(facts, rules=BEFORE_READING)
     facts = gatherer.gather(facts, plan)
     if facts.error is None:
-        for record_id, history in facts.histories.items():
-            plan.records[record_id].history = history
         decide(facts, plan, AFTER_READING)
     return facts, plan
 

@@ -139,14 +139,24 @@ def last_npd_edits(
     model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]
 ) -> dict[str, LastEdit]:
     """Return the last edit of each of these fields of a record, by key, as far as its history goes; two queries."""
-    history = latest_events(model, [entity_id]).get(entity_id, [])
-    users = users_of(history)
-    edits = {}
-    for key, names in fields.items():
-        attnames = [str(model._meta.get_field(name).attname) for name in names]  # type: ignore[union-attr]
-        edits[key] = last_edit(history, attnames, users)
-    # Omit a way that only repeats the author.
-    return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
+    return last_edits_of_records(model, {entity_id: fields}).get(entity_id, {})
+
+
+def last_edits_of_records(
+    model: type[SyncedModel], fields_by_id: Mapping[UUID, Mapping[str, Iterable[str]]]
+) -> dict[UUID, dict[str, LastEdit]]:
+    """Return the same for several records, by id."""
+    histories = latest_events(model, fields_by_id)
+    users = users_of(event for history in histories.values() for event in history)
+    edits: dict[UUID, dict[str, LastEdit]] = {}
+    for entity_id, history in histories.items():
+        edits[entity_id] = {}
+        for key, names in fields_by_id[entity_id].items():
+            attnames = [str(model._meta.get_field(name).attname) for name in names]  # type: ignore[union-attr]
+            if edit := last_edit(history, attnames, users):
+                # Omit a way that only repeats the author.
+                edits[entity_id][key] = replace(edit, way="" if edit.who in edit.way else edit.way)
+    return edits
 
 
 def last_edits(record: SyncedModel, names: Iterable[str]) -> dict[str, LastEdit]:
@@ -311,14 +321,23 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
     return deletions
 
 
+def full_names(usernames: Iterable[str]) -> dict[str, str]:
+    """Return the full names of users by their usernames, without those who have none."""
+    users: Any = get_user_model()._default_manager.filter(username__in=set(usernames))
+    return {user.get_username(): full_name(user) for user in users}
+
+
+def users_named(name: str) -> QuerySet[Any]:
+    """Return the users whose username or name contains this."""
+    in_name = Q(username__icontains=name) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
+    users: QuerySet[Any] = get_user_model()._default_manager.filter(in_name)
+    return users
+
+
 def deleted_by(name: str) -> QuerySet[LogEntry, Any]:
     """Return the ids, as a subquery, of the records that somebody whose name contains this has deleted in the admin."""
-    user: Any = get_user_model()
-    named = user._default_manager.filter(
-        Q(**{f"{user.USERNAME_FIELD}__icontains": name}) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
-    )
     types = [ContentType.objects.get_for_model(spec.model) for spec in registry.entities()]
-    rows = LogEntry.objects.filter(action_flag=DELETION, user__in=named, content_type__in=types)
+    rows = LogEntry.objects.filter(action_flag=DELETION, user__in=users_named(name), content_type__in=types)
     return rows.values_list(Cast("object_id", UUIDField()), flat=True)
 
 

@@ -160,7 +160,8 @@ TEMPLATES: Mapping[str, str] = {
     "field_contains_none": "{field} doesn't contain {values:or}",
     "field_on_monday": "{field} on Monday",
     "filter_leaves_out": "Left out by the filter: {condition}.",
-    "filter_unknown": "Whether the filter leaves it out is not known, for {field} can't be read.",
+    "filter_unknown": "Whether the filter leaves it out is not known, because {field} can't be read. Correct that "
+    "value.",
     "filter_unknown_emptied": "Whether the filter leaves it out is not known: a cell is empty that nobody emptied, "
     "such as one whose item left its board.",
     "filter_may_be_its_item": "{filter} The item “{item}” may be this record's, so none was linked or created.",
@@ -186,10 +187,10 @@ TEMPLATES: Mapping[str, str] = {
     "waits_for_log": "It is empty on Monday, and nobody is known to have emptied it. Monday's log is asked first.",
     "waits_for_look": "Monday shows no connected item, and nobody is known to have removed it. It is read once more.",
     # Approvals, and fields that somebody rewrites again and again.
-    "approval_needed": "{label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: too "
-    "many at once.",
-    "emptied_unreported": "{label} is empty on Monday, and nobody is known to have emptied it. What becomes of "
-    "“{value}” waits for somebody to choose.",
+    "approval_needed": "{label} was emptied {emptied}, with many others at once. “{value}” stays {filled} until "
+    "somebody approves on Home that it goes there, too.",
+    "emptied_unreported": "{label} is empty on Monday, and nobody is known to have emptied it. Choose on Home what "
+    "becomes of “{value}”.",
     "approval_of_value": "{label} “{value}” of {record}",
     "approval_of_item": "The item of “{record}”, which was deleted in NPD",
     "approval_of_second_item": "The second item of “{record}”, created by a call whose answer was lost",
@@ -238,6 +239,7 @@ TEMPLATES: Mapping[str, str] = {
     "set_by_import": "{label} set to {after:value} (was {before:value}) by the import of “{file}”, row {row}.",
     "undone_import": "{name} was deleted: {by} undid its import.",
     "undone_value": "{by} put {label} back to {after:value} (was {before:value}).[[ {note}]]",
+    "as_you_chose": "As you chose.",
     "only_npd_changes": "It isn't synced now, so only NPD changes.",
     "changed_since_import": "Somebody has changed it or linked to it since the import. If it should go, delete it "
     "yourself.",
@@ -263,11 +265,11 @@ TEMPLATES: Mapping[str, str] = {
     "worker_ended_alone": "The worker ended while it synced this record alone.",
     "shutting_down": "The worker had to end before this call. Another one makes it.",
     "waits_writes": "Monday doesn't store what is sent.",
-    "waits_turn": "Monday has failed on it before, so it is tried in its turn.",
+    "waits_turn": "Monday failed on it before, so others go first.",
     "edits_come_in": "What is edited on Monday still comes in.",
     "monday_is_slow": "Monday is slow. The next sync continues with it.",
     "call_swallowed": "Monday answered the call without carrying it out: it still shows the item as it was.",
-    "new_item_unknown": "Monday refused its new item, and shows one of which it isn't known whose it is.",
+    "new_item_unknown": "Monday refused its new item, but shows one that may be it. It is read again in a moment.",
     "npd_ids_unreadable": "The NPD IDs on the board can't be read.",
     "database_rejected": "NPD's database rejected it: {quote}",
     "database_rejected_monday": "NPD's database rejected what came from Monday: {quote}",
@@ -314,7 +316,7 @@ TEMPLATES: Mapping[str, str] = {
     "value_unknown": "Monday's value is not known: {quote}.",
     "value_unknown_fix": "Its value on Monday is not known: {quote}. Fix it there, or choose another column.",
     "last_value_unknown": "The last synced value is not known any more: {quote}.",
-    "npd_value_unsendable": "NPD's value can't be sent: {quote}.",
+    "npd_value_unsendable": "NPD's value can't be sent: {quote}. Correct it in NPD.",
     "npd_cannot_take": "NPD can't take Monday's value: {quote}. Correct it on the board.",
     "lists_not_merged": "The lists can't be merged: {quote}. Change that element on either side.",
     "required_but_emptied": "It is empty on Monday, but it is required in NPD. Fill it in on either side.",
@@ -342,7 +344,7 @@ TEMPLATES: Mapping[str, str] = {
     "NPD keeps what it has. First decide what happens to the {kind}, or choose another here.",
     "related_without_board": "There is no board for {related} on Monday, so it has no item. The relation is not sent.",
     "related_left_out": "The filter leaves {related} out, so it has no item. The relation is not sent.",
-    "related_sync_off": "Sync is off for {related}, so it has no item on Monday. The relation is not sent.",
+    "related_sync_off": "Sync is off for {related}, so it has no item on Monday. Turn it on to send the relation.",
     "related_only_to_npd": "Nothing of {related} is sent to Monday, so it has no item. The relation is not sent.",
     "related_awaited": "It waits for {related} to get its item on Monday, and is sent then by itself.",
     # Why a choice, or its undo, was not carried out.
@@ -801,7 +803,8 @@ TEMPLATES: Mapping[str, str] = {
     "board, or doesn't fit. Restore the column, or create a new one or choose “Sync off” in the set-up (Boards, “Set "
     "up…”).",
     "columns_are_back": "{fields}: the column is back. Its field is synced again.",
-    "columns_are_lost": "{fields}: the column is gone, hidden or of another type. Its field is blocked.",
+    "columns_are_lost": "{fields}: the column is gone, hidden or of another type, so the field is blocked. Restore "
+    "the column, or choose another on the board's page.",
     "columns_still_lost": "NPD Sync asked Monday: nothing has changed. Still blocked: {fields}.",
     "still_held": "NPD Sync asked Monday: nothing has changed. {why}",
     "columns_are_there": "NPD Sync asked Monday: every mapped column is there.",

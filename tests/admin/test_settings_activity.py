@@ -115,3 +115,15 @@ def test_an_api_token_by_its_name_alone(browser: Client, person: User) -> None:
     browser.post("/admin/sync/apitoken/add/", {"name": "Nightly export", "user": person.pk, "days": "30"})
     browser.post(f"/admin/sync/apitoken/{ApiToken.objects.get().pk}/delete/", {"post": "yes"})
     assert lines() == ["Added the API token “Nightly export”: Owner “dora”.", "Deleted the API token “Nightly export”."]
+
+
+def test_one_person_has_one_name_in_the_activity_and_is_found_by_either(browser: Client, person: User) -> None:
+    User.objects.create_user("od1", first_name="Olga", last_name="Dietz")
+    record = states.synced("Ann", "5001")
+    for actor in ("od1", "Olga Dietz"):
+        states.decided(record, f"Line of {actor}.", actor=actor, kind="link")
+    for name in ("Olga", "OD1"):
+        html = browser.get(f"{LIST}?person={name}").content.decode()
+        assert words_of(row_of(html, "Line of od1.")).endswith("Olga Dietz ")
+    page = words_of(browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode())
+    assert page.count("Olga Dietz,") == 2

@@ -15,23 +15,25 @@ from sync.words.table import TEMPLATES
 from tests.architecture.test_arrows import ROOT, modules
 
 DOORS = ("conflicts/pages", "sync/admin", "sync/api", "sync/management")
-# The modules below the doors that have sentences, and why. What others raise is read where it is caught.
+# The modules below the doors that have sentences, and why: tables, and answers to one person, which only the admin's
+# log keeps. What others raise is read where it is caught.
 WITH_SENTENCES = {
     "sync/words/table.py": "the table itself",
     "sync/kernel/acts.py": "the table of acts: what a button says and does",
     "sync/attention/cause_table.py": "the table of causes",
     "sync/monday/errors.py": "the table of Monday's errors, whose advice the table has as codes",
-    "sync/kernel/humanize.py": "the parts of sentences: counts, times and lists",
     "sync/kernel/mails.py": "a door of its own",
     "sync/kernel/schema.py": "for who starts the processes, before there is a database",
-    "sync/monday": "knows no table: reports about the account, for who enters a token or runs a check",
+    "sync/monday/account.py": "a report about the account, for who enters a token or runs a check",
+    "sync/monday/account_probe.py": "a report about Monday, for who runs a check",
     "sync/records/inbox.py": "answers to the sender of a webhook",
     "sync/operations/notifications.py": "a door of its own",
     "sync/operations/chats.py": "the check of an address that somebody enters",
     "sync/operations/file_formats.py": "answers to who uploads a file",
     "sync/operations/workbooks.py": "answers to who uploads a file",
     "sync/operations/record_files.py": "answers to who uploads a file",
-    "sync/operations/setup": "answers to who chooses columns or enters a token",
+    "sync/operations/setup/connection.py": "answers to who enters a token",
+    "sync/operations/setup/selection.py": "answers to who chooses columns",
 }
 TABLE = ROOT / "sync/words/table.py"
 # Codes that a name ends: of a kind of error, a line about a conflict, a way, a wait, a side, a reason.

@@ -32,7 +32,7 @@ ACTS_OF = {
     Kind.REJECTED: ("leave_both", "keep_monday", "retry_field"),
     Kind.BLOCKED: ("retry_field",),
     Kind.REMOVED: ("create_item", "unlink", "delete_record"),
-    Kind.CONFLICT: ("keep_npd", "keep_monday"),
+    Kind.CONFLICT: ("keep_npd", "keep_monday", "use_both"),
 }
 
 

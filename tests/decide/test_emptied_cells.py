@@ -17,6 +17,7 @@ from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import (
     ANN_ID,
+    ITEM,
     at,
     board,
     changed,
@@ -62,7 +63,7 @@ def decided(
         sync_state.base[key]["at"] = at(base_at).isoformat()
     sync_state.emptied = {} if since is None else {key: at(since).isoformat()}
     limit = ApprovalFacts(limit=ApprovalLimit(0, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
-    values = {"records": (case.facts,), "item_events": {ANN_ID: events}, "approvals": limit} | extra
+    values = {"records": (case.facts,), "events": {ITEM: events}, "approvals": limit} | extra
     facts = replace(case.of_pass, **values)
     plan = case.plan
     hold_emptied_cells(facts, plan)

@@ -46,7 +46,7 @@ def test_a_cell_that_is_set_aside_decides_nothing_and_makes_its_record_pending()
     plan = after(set_aside, board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
     plan = after(set_aside, board, plan, {"notes": "Nobody emptied it."}, look_in_seconds=60)
     plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
-    complete_sync_state(plan, case.facts.sync_state, NOW)
+    complete_sync_state(plan, case.facts.sync_state, NOW, ())
     assert plan.sync_state.note in plan.doubts.set_aside.values()
     assert (plan.doubts.look_in_seconds, plan.sync_state.blocked_fields) == (7, {})
     undecided = {key for key, field in plan.fields.items() if field.decision.action == "undecided"}

@@ -203,7 +203,7 @@ TESTS = {
     # conflicts
     "conflicts/desk.the_same_finding_twice_writes_once": "C1",
     "conflicts/desk.identity_conflicts_are_one_an_item_and_close_alone": "C1 C2",
-    "lost_updates.what_waits_for_a_person_after_the_pass": "C3 O12",
+    "lost_updates.what_is_reported_about_a_lost_value": "C3 O12",
     "fields.a_choice_on_a_lost_value_is_outdated_when_a_side_moves": "C3",
     "conflicts/desk.values_are_brought_up_to_date_and_fields_join_and_leave": "C4",
     "lost_updates.a_replaced_column_asks_on": "C5 C6",

@@ -8,7 +8,8 @@ from django.contrib.auth.models import Permission, User
 from sync.boards import availability
 from sync.choices import API_TOKEN
 from sync.clock import sync_now
-from sync.limits import WaitKind, credentials, metered_client, probes
+from sync.limits import credentials, metered_client, probes
+from sync.limits.api_quota import WaitKind
 from sync.models import ActivityLine, ApiQuota, MondayAccount, StoredSecret
 from sync.operations.retention import reencrypt_secrets
 from sync.records import inbox

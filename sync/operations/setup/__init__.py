@@ -23,13 +23,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count
 
-from sync import limits, registry
+from sync import registry
 from sync.choices import Cause, QueueStatus, SetupState
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, monday_account
+from sync.limits import breaker, metered_client
+from sync.limits.breaker import monday_account
 from sync.models import BoardLink, SyncQueue
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, item_links, selection
@@ -160,7 +161,7 @@ def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome
     setup = lease.link.setup
     choices = selection.Choices.parse(setup["choices"])
     is_new = setup.get("made_board", False) or not choices.board_id
-    connector = limits.connector(urgent=True)
+    connector = metered_client.connector(urgent=True)
 
     def store_new_board(board_id: str) -> None:
         _store(lease, choices=replace(choices, board_id=board_id).to_json(), made_board=True)

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from sync import limits, registry
+from sync import registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
@@ -22,7 +22,7 @@ from sync.fields import lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
-from sync.limits import breaker, credentials, probes
+from sync.limits import api_quota, breaker, credentials, metered_client, probes
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday import errors
@@ -63,7 +63,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
     if unknown := [name for name in requested if name not in optional]:
         raise ActionError(f"There is no optional field “{unknown[0]}”. There are: {', '.join(optional) or 'none'}.")
     probes.refresh_account_info()
-    connector = limits.connector(urgent=True)
+    connector = metered_client.connector(urgent=True)
     refresh_users(connector)
     for spec in registry.entities():
         yield set_up(spec, connector, requested)
@@ -242,18 +242,18 @@ def check_board(link: BoardLink) -> str:
     """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
     wait = availability.of(link.entity_type, urgent=True)
     # A stop of the board's own is no reason: its problem may have been fixed.
-    if wait.detail and wait.reason_code is not limits.WaitKind.BOARD:
+    if wait.detail and wait.reason_code is not api_quota.WaitKind.BOARD:
         raise NotPossible(f"NPD Sync didn't ask Monday: {wait.detail}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
-    with limits.urgent_calls():
+    with metered_client.urgent_calls():
         board = board_columns.inspect_board(link)
         if board is not None and link.creates_held:  # a reason, which may be over
             match = link.mappings.get(key=link.match_key)
             column = board.column(match.column_id)
             if column is not None:
                 columns = [column.id, link.npd_id_column]
-                pages = limits.connector().list_items(link.board_id, columns, sorted({column.type, "text"}))
+                pages = metered_client.connector().list_items(link.board_id, columns, sorted({column.type, "text"}))
                 items = [item for page in pages for item in page if not _is_filled(item, link.npd_id_column)]
                 obstacle = reason_to_hold(link.entity_type, link, column, link.npd_id_column, items)
                 findings = _unlinked_findings(items, column, match.key, make_converter(match.converter))

@@ -14,7 +14,8 @@ from django.db import transaction
 from sync.boards import availability
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
-from sync.limits import breaker, connector, credentials, probes, urgent_calls
+from sync.limits import breaker, credentials, probes
+from sync.limits.metered_client import connector, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.account import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope

@@ -23,7 +23,7 @@ from sync.boards import board_columns
 from sync.fields import field_values
 from sync.fields.field_values import BoardContext
 from sync.fields.lookups import link_of
-from sync.limits import connector, meter_board_calls
+from sync.limits.metered_client import connector, meter_board_calls
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata
 from sync.monday import board_events, lag
 from sync.monday.board_items import DELETED, NAME_COLUMN, BatchItems, ColumnSearch, Item
@@ -36,8 +36,9 @@ from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
-from sync.reconcile.gather.record_facts import longer_histories, read_facts, with_originals, with_related
+from sync.reconcile.gather.record_facts import edited_by_time, read_facts, with_originals, with_related
 from sync.reconcile.missing import identity, removed_items
+from sync.records import authors
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
 from sync.words.message import Message
@@ -229,18 +230,19 @@ class Gatherer:
         if not (item_ids or without_item):
             return facts
         # An item that nobody has edited since it was unlinked is linked again without a question.
-        unlinked = (
+        former_items = (
             unlinked_items(board.link.entity_type, [record.pk for record in without_item]) if without_item else {}
         )
-        item_ids += [former.item_id for former in unlinked.values()]
+        item_ids += [former.item_id for former in former_items.values()]
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in without_item]
         names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
         items = self.reader.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
         # What is on another board by now, such as the one that was left, is nobody's item here.
         elsewhere = {key for key, item in items.by_id.items() if item.board_id not in (None, board.link.board_id)}
-        unlinked = {key: former for key, former in unlinked.items() if former.item_id not in elsewhere}
-        facts = replace(facts, items=items, unlinked=unlinked)
+        for key, former in former_items.items():
+            plan.records[key].facts.former_item = former if former.item_id not in elsewhere else None
+        facts = replace(facts, items=items)
         suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
         if not (suspect or healed):
             return facts
@@ -260,20 +262,30 @@ class Gatherer:
         linked_pairs = [linked.compared_with(items_by_id.get(str(linked.record.monday_id))) for linked in linked_plans]
         removed = {pair: state for pair in linked_pairs if (state := removed_items.removed_state(board, pair))}
         deleted = [deleted.compared_with(items_by_id.get(deleted.item_id)) for deleted in plan.open_deleted]
+        compared = [*not_resting, *removed, *deleted]
+        with_emptied = [pair for pair in compared if any(emptied_fields(board, pair))]
+        edited = edited_by_time(board, not_resting)
+        created = [pair for pair in not_resting if our_writes.lacks_base(board, pair)]
+        created = [pair for pair in created if our_writes.item_may_be_ours(board, pair)]
+        asking = [*with_emptied, *edited, *created, *removed, *deleted]
+        item_ids = {pair.item_id or pair.record.monday_id for pair in asking}
+        item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
+        facts = replace(facts, events=item_facts.stored_events(board, set(filter(None, item_ids))))
+        if removed:
+            item_facts.add_removals(facts, removed)
+        if deleted:
+            item_facts.add_named_records(board, deleted)
+        npd_edits = authors.latest_events(board.model, {pair.id for pair in edited})
+        for pair in edited:
+            pair.facts.npd_edits = npd_edits.get(pair.id, ())
         facts = replace(
             facts,
-            npd_id_records=item_facts.records_that_items_name(board, deleted) if deleted else {},
             **item_facts.identity_facts(facts, plan.open_records, pairs),
             unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
-            removed_item_facts=item_facts.removed_item_facts(facts, removed) if removed else {},
-            histories=longer_histories(board, not_resting),
-            match_events=item_facts.recent_events(board, [item.id for item in facts.items.by_match]),
+            unreported=item_facts.emptied_unreported(board.link.entity_type) if with_emptied else frozenset(),
         )
-        facts = replace(facts, approvals=item_facts.approval_facts(facts, not_resting, deleted, self.planned_requests))
-        compared = [*not_resting, *removed, *deleted]
-        if with_emptied := [pair for pair in compared if any(emptied_fields(board, pair))]:
-            events, unreported = item_facts.facts_about_emptied(board, with_emptied)
-            facts = replace(facts, item_events=events, unreported=unreported)
+        approvals = item_facts.approval_facts(facts, not_resting, [*removed, *deleted], self.planned_requests)
+        facts = replace(facts, approvals=approvals)
         if not board.relations:
             return facts
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
