@@ -68,7 +68,17 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
             },
         ),
     ],
-    ids=["embedded", "no redis", "TLS", "TLS with options", "unchecked TLS", "http", "https behind proxies", "no proxy is believed", "keys and email"],
+    ids=[
+        "embedded",
+        "no redis",
+        "TLS",
+        "TLS with options",
+        "unchecked TLS",
+        "http",
+        "https behind proxies",
+        "no proxy is believed",
+        "keys and email",
+    ],
 )
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected
