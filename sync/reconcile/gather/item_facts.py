@@ -126,7 +126,7 @@ def stored_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, l
     """Return all stored events about these items, the oldest first, by item; of one with very many the newest."""
     if not item_ids:
         return {}
-    place = models.Window(RowNumber(), partition_by=models.F("item_id"), order_by=models.F("id").desc())
+    place = models.Window(RowNumber(), partition_by=models.F("item_id"), order_by=models.F("received_at").desc())
     rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids).annotate(place=place)
     return events_by_item(rows.filter(place__lte=MAX_EVENTS).order_by("id"))
 
