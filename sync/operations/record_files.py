@@ -385,6 +385,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         region = self._region_of(instance)
         converter = self.converters.get(name)
         if converter == "phone":
+            # Parsing all would take a fifth of a preview.
+            if len({"".join(filter(str.isdecimal, text))[-PHONE_DIGITS:] for text in texts}) > 1:
+                return True
             texts = [first_phone(text, region)[0] for text in texts]
         elif converter == "email":
             texts = [next(iter(email_addresses(text)), text) for text in texts]
