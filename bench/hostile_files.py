@@ -70,6 +70,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a comment of 45 MB": lambda: in_sheet(b"<!--" + b"x" * 45_000_000 + b"-->"),
     "white space without end": lambda: in_sheet(b" " * 50_000_001),
     "countless short tags": lambda: in_sheet(b"<row>" + b"<c/>" * 2_500_000 + b"</row>"),
+    "countless empty rows": lambda: in_sheet(b"<row/>" * 1_900_000),
+    "countless merged cells": lambda: in_sheet(b"<mergeCell/>" * 1_900_000),
     "countless sheets": lambda: changed(
         sheet(["Name"], ["Ann"]),
         "xl/workbook.xml",

@@ -75,14 +75,14 @@ class PoolWatch:
         those that the worker has received and not begun. If none is waiting, as when beat is down, the pool is merely
         idle.
         """
-        from sync.boards import availability
+        from sync.operations import readiness
 
         if begun != self.begun_before or running or not waiting or not self.idle_since:
             self.begun_before = begun
             self.idle_since = now
             return False
         seconds = settings.READY_MAX_DUE_SECONDS
-        return now - self.idle_since >= seconds and bool(availability.overdue_boards(seconds))
+        return now - self.idle_since >= seconds and bool(readiness.overdue_boards(seconds))
 
 
 class Watchdog(bootsteps.StartStopStep):

@@ -6,7 +6,6 @@ VARIABLES has each variable's kind and default. For any variable NAME, NAME_FILE
 and secrets.
 """
 
-import codecs
 import contextlib
 import fcntl
 import importlib.util
@@ -141,11 +140,9 @@ def utf_8_text(content: bytes, source: str) -> str:
     """Return the text of a file, without an editor's byte order mark; `source` names it in the error."""
     with contextlib.suppress(UnicodeDecodeError):
         text = content.decode("utf-8-sig")
-        if "\0" not in text:
+        if "\0" not in text:  # as UTF-16 of plain letters has
             return text
-    is_utf_16 = b"\0" in content or content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    encoding = "UTF-16" if is_utf_16 else "Latin-1 or another old encoding"
-    raise ImproperlyConfigured(f"{source} can't be read, because it is in {encoding}: save it as UTF-8")
+    raise ImproperlyConfigured(f"{source} can't be read: save it as UTF-8")
 
 
 class Values(FileAwareMapping):

@@ -53,6 +53,19 @@ HELP_OF_VIEWS = {
     "sync_ignoreditem_*": "howto/resolve-conflicts.md#why-an-item-has-no-record",
     "admin_logentry_*": "howto/people.md#what-each-group-may-do",
     "auth_*": "howto/people.md#who-may-do-what",
+    "npd-settings": "howto/operate.md",
+    "npd-advanced": "howto/people.md#what-each-group-opens",
+    "sync_pause": "howto/operate.md#pause",
+    "npd-home-act": "howto/resolve-conflicts.md#many-at-once",
+    "sync_syncmetadata_*": "reference/tables.md#sync_metadata-the-sync-state",
+    "sync_intent_*": "reference/tables.md#the-others",
+    "sync_mondayaccount_*": "reference/tables.md#the-others",
+    "sync_webhookevent_*": "reference/http.md#webhooks",
+    "django_celery_beat_*": "howto/run-on-real-servers.md#the-processes",
+    "mfa_*": "howto/people.md#sign-in-safely",
+    "account_*": "howto/people.md#sign-in-safely",
+    "usersessions_*": "howto/people.md#sign-in-safely",
+    "password_change*": "howto/people.md#sign-in-safely",
 }
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 

@@ -244,7 +244,8 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        if not isinstance(exception, self.possible_errors(request)) or _sqlstate(exception) in WRONG_SQL:
+        sqlstate = getattr(exception.__cause__, "sqlstate", None)  # None if it didn't get as far as PostgreSQL
+        if not isinstance(exception, self.possible_errors(request)) or sqlstate in WRONG_SQL:
             return None
         lines = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(exception.__traceback__)]
         log.warning("a value is not possible", error=type(exception).__name__, raised_at=lines[-1:])
@@ -260,11 +261,6 @@ class ImpossibleValueMiddleware(MiddlewareMixin):
             return IMPOSSIBLE_QUERY
         has_id = request.resolver_match is not None and request.resolver_match.kwargs
         return IMPOSSIBLE_VALUE if request.POST or has_id else ()
-
-
-def _sqlstate(exception: Exception) -> str | None:
-    """Return PostgreSQL's code of the error, None if it didn't get as far as there."""
-    return getattr(exception.__cause__, "sqlstate", None)
 
 
 class LostActMiddleware(MiddlewareMixin):

@@ -2,11 +2,11 @@
 
 import os
 import sys
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from psycopg import IsolationLevel
 
@@ -408,42 +408,29 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
 )
 CELERY_BEAT_SCHEDULER = "sync.tasks:Scheduler"
 
-
-@dataclass(frozen=True)
-class PeriodicTask:
-    """A task that runs at an interval (number and period), or daily at an hour and minute in UTC."""
-
-    name: str
-    task: str
-    description: str
-    every: tuple[int, str] | None = None
-    at: tuple[int, int] | None = None
-
-
-# The initial schedule. Administrators change it on the page “Schedule”.
-SCHEDULE = (
-    PeriodicTask("Start due jobs", "sync.sweep", every=(10, "seconds"),
-        description="Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
+# The initial schedule: by name the task, its seconds or its crontab in UTC, and what it does. Administrators change it
+# under “Schedule”.
+SCHEDULE: dict[str, tuple[str, Any, str]] = {
+    "Start due jobs": ("sync.sweep", 10,
+        "Starts the jobs whose time has come: retries, and those whose message to the worker was lost."),
     # Each board is asked every 10 minutes or less often, by the API quota (sync/operations/sweep.py).
-    PeriodicTask("Check for missed changes", "sync.sweep_boards", every=(1, "minutes"),
-        description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each board is "
-        "asked every 10 minutes, or less often when the day's API quota is short."),
+    "Check for missed changes": ("sync.sweep_boards", 60,
+        "Asks boards what changed, every 10 minutes or less often by the day's API quota; repairs missing webhooks."),
     # Once a night, between 2 and 5 UTC (sync/operations/comparison.py); the task runs often, in case Monday is away.
-    PeriodicTask("Compare both sides", "sync.compare_boards", every=(10, "minutes"),
-        description="Compares every item with its record and the last synced values, once a night."),
-    PeriodicTask("Compare the API quota with Monday's figures", "sync.refresh_quota", every=(1, "hours"),
-        description="Asks Monday what is used of the API quota."),
-    PeriodicTask("Close approvals that are not needed any more", "sync.release_approvals", every=(1, "minutes"),
-        description="Closes approvals whose reason has ended, for example because somebody restored the records."),
-    PeriodicTask("Notify people", "sync.notify_people", every=(1, "minutes"),
-        description="Notices what needs attention, and sends the messages that are due."),
-    PeriodicTask("Continue set-ups", "sync.set_up", every=(10, "seconds"),
-        description="Applies the set-ups that were started."),
-    PeriodicTask("Delete old data", "sync.prune", at=(2, 40),
-        description="Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
-    PeriodicTask("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
-        description="Deletes the broker's delivered messages, where PostgreSQL is the broker."),
-)  # fmt: skip
+    "Compare both sides": ("sync.compare_boards", 600,
+        "Compares every item with its record and the last synced values, once a night."),
+    "Compare the API quota with Monday's figures": ("sync.refresh_quota", 3_600,
+        "Asks Monday what is used of the API quota."),
+    "Close approvals that are not needed any more": ("sync.release_approvals", 60,
+        "Closes approvals whose reason has ended, for example because somebody restored the records."),
+    "Notify people": ("sync.notify_people", 60,
+        "Notices what needs attention, and sends the messages that are due."),
+    "Continue set-ups": ("sync.set_up", 10, "Applies the set-ups that were started."),
+    "Delete old data": ("sync.prune", crontab(hour=2, minute=40),
+        "Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
+    "Delete delivered messages": ("config.delete_delivered_messages", 300,
+        "Deletes the broker's delivered messages, where PostgreSQL is the broker."),
+}  # fmt: skip
 
 
 # --- Logs and error reports --------------------------------------------------------------------------------

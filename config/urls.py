@@ -103,6 +103,7 @@ urlpatterns = [
     path("admin/settings/advanced/", admin.site.admin_view(settings_page), {"block": ADVANCED}, name="npd-advanced"),
     path("admin/home/rows/", admin.site.admin_view(home.home_rows), name="npd-home-rows"),
     path("admin/home/act/", admin.site.admin_view(home_acts.act_on_entries), name="npd-home-act"),
+    path("admin/home/question/", admin.site.admin_view(home_acts.follow_question), name="npd-home-question"),
     path("admin/home/undo/", admin.site.admin_view(home_acts.undo_last_act), name="npd-home-undo"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
     path("accounts/", include(ACCOUNT_ADDRESSES)),

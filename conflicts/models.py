@@ -15,6 +15,7 @@ from conflicts import reports
 from conflicts.reports import ConflictKind
 from sync import registry
 from sync.clock import SyncNow
+from sync.kernel import humanize
 from sync.kernel.db import EMPTY_OBJECT
 from sync.monday.text_forms import unix_lines
 from sync.words.message import JSONWithMessages
@@ -58,6 +59,17 @@ def normalize_text(text: str | None) -> str | None:
 def same_text(text: str | None, other: str | None) -> bool:
     """Whether two displayed values are the same, regardless of line ends; None equals an empty text."""
     return normalize_text(text) == normalize_text(other)
+
+
+def combined_text(text: str | None, other: str | None) -> str:
+    """Return both texts as one; empty if one of them has it all."""
+    both = humanize.both_texts(text, other)
+    return "" if same_text(both, text) or same_text(both, other) else both
+
+
+def is_long_text(converter: str, *texts: str | None) -> bool:
+    """Whether these are texts of several lines, which can be combined."""
+    return converter == "long_text" or any("\n" in (text or "") for text in texts)
 
 
 def same_sides(shown: Sides, current: Sides) -> bool:

@@ -104,6 +104,11 @@ class OpenConflict:
         return self.kind == ConflictKind.IDENTITY and "item" not in self.about
 
     @property
+    def candidate_ids(self) -> set[str]:
+        """The ids of the records or items that an identity's question is about."""
+        return {str(candidate["id"]) for candidate in self.about.get("candidates", ())}
+
+    @property
     def answer(self) -> str:
         """The code of the act that a person chose about the whole record; empty without a choice."""
         selection = self.resolutions.get(RECORD_KEY)

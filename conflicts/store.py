@@ -53,12 +53,19 @@ def open_conflicts(entity_type: str, record_ids: Iterable[UUID]) -> dict[UUID, l
     return conflicts
 
 
-def save_reports(reports: Sequence[ConflictReport]) -> None:
-    """Store a pass's reports inside the settle transaction, idempotently and with a constant number of queries."""
+def save_reports(reports: Sequence[ConflictReport]) -> dict[UUID, list[OpenConflict]]:
+    """Store a pass's reports inside the settle transaction, idempotently and with a constant number of queries.
+
+    Return the conflicts that their records have open after that, by record.
+    """
     batch = _ReportBatch(reports)
     for report in reports:
         batch.apply(report)
     batch.save()
+    still_open: dict[UUID, list[OpenConflict]] = {report.entity_id: [] for report in reports}
+    for row in batch.open.values():
+        still_open[row.entity_id].append(_open_conflict(row))
+    return still_open
 
 
 def reject_resolutions(

@@ -5,7 +5,7 @@ The last administrator can't be removed.
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from allauth.mfa.utils import is_mfa_enabled
 from django import forms
@@ -37,6 +37,7 @@ from sync.kernel import humanize
 from sync.kernel.acts import NotPossible
 from sync.models import ApiToken
 from sync.records import authors
+from sync.words.message import Message
 
 
 @admin.register(Contact)
@@ -231,7 +232,7 @@ class AdministratorsMixin:
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsMixin, DjangoUserAdmin, admin_base.PageAdmin):  # type: ignore[type-arg, misc]
+class UserAdmin(AdministratorsMixin, DjangoUserAdmin, admin_base.SettingsAdmin):  # type: ignore[type-arg, misc]
     form = UserForm
     add_form = NewUserForm
     add_form_template = None  # unfold's says that more can be edited later
@@ -340,7 +341,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, admin_base.PageAdmin):  # 
             effects = [f"Whoever has the link sets the password. It works once, within {sign_in.LINK_LIFETIME}."]
             question = confirmed_action.Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return confirmed_action.question_page(self, request, question, back)
-        authors.log_action(request.user, user, "A link to set a password was made.")
+        authors.log_setting(request.user, Message("password_link_made", about=authors.setting_name(user)))
         link = sign_in.password_link(user)
         problem = sign_in.mail_password_link(user, link)
         if not problem:
@@ -376,7 +377,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, admin_base.PageAdmin):  # 
             return redirect("mfa_index")
 
         def run() -> str:
-            sign_in.remove_second_factor(user, by=cast("User", request.user))
+            sign_in.remove_second_factor(user, by=request.user)
             return "The second factor is removed, and their sessions have ended."
 
         effects = [
@@ -403,7 +404,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, admin_base.PageAdmin):  # 
         user = self.user_or_404(request, object_id)
 
         def run() -> str:
-            sign_in.remove_provider_link(user, by=cast("User", request.user))
+            sign_in.remove_provider_link(user, by=request.user)
             return "The link to the identity provider is removed, and their sessions have ended."
 
         effects = [
@@ -424,7 +425,7 @@ class UserAdmin(AdministratorsMixin, DjangoUserAdmin, admin_base.PageAdmin):  # 
 
 
 @admin.register(Group)
-class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, admin_base.PageAdmin):  # type: ignore[misc]
+class GroupAdmin(AdministratorsMixin, DjangoGroupAdmin, admin_base.SettingsAdmin):  # type: ignore[misc]
     form = GroupForm
     list_display = ("name", "meaning")
     filter_horizontal = ()

@@ -144,24 +144,26 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "full name", "display name", "complete name", "contact name", "contact", "organization name", "company name",
         "account name", "formatted name", "fn", "Vollständiger Name", "Anzeigename", "Ansprechpartner", "Nom",
         "Nom complet", "Nombre", "Nombre completo", "Naam", "Volledige naam", "Nome", "Nome completo", "氏名", "名前",
+        "Name (Adressattyp Unternehmen)", "Имя и фамилия", "ФИО", "姓名", "Ad Soyad",
     ),
     "first_name": (
         "given name", "forename", "first", "Vorname", "Prénom", "Voornaam", "Imię", "Förnamn", "Fornavn", "Etunimi",
-        "Křestní jméno", "Keresztnév",
+        "Křestní jméno", "Keresztnév", "Vorname (Adressattyp natürl. Person)", "Имя", "Ad",
     ),
     "last_name": (
         "surname", "family name", "last", "Nachname", "Familienname", "Nom de famille", "Apellido", "Apellidos",
         "Achternaam", "Cognome", "Sobrenome", "Apelido", "Nazwisko", "Efternamn", "Etternavn", "Efternavn", "Sukunimi",
-        "Příjmení", "Vezetéknév",
+        "Příjmení", "Vezetéknév", "Name (Adressattyp natürl. Person)", "Фамилия", "Soyad",
     ),
     "contact": ("person", "Kontakt", "Kontaktperson"),
     "id": ("id",),
     "email": (
-        "email address", "primary email", "mail", "smtp address", "email 1", "E-Mail-Adresse", "Primäre E-Mail-Adresse",
+        "email address", "primary email", "mail", "emails", "smtp address", "E-Mail-Adresse", "Primäre E-Mail-Adresse",
         "Mailadresse", "Courriel", "Adresse e-mail", "Adresse mail", "Adresse électronique", "E-mail professionnel",
         "Correo", "Correo electrónico", "Dirección de correo electrónico", "E-mailadres", "Indirizzo email",
         "Posta elettronica", "Email aziendale", "Endereço de email", "Correio eletrónico", "Correio eletrônico",
         "Adresse de messagerie", "E-post", "E-postadress", "Adres e-mail", "メール", "メールアドレス",
+        "Эл. почта", "Электронная почта", "邮箱", "电子邮件", "E-posta",
     ),
     "organization": (
         "organisation", "company", "related company", "associated company", "account", "employer", "org", "Firma",
@@ -169,7 +171,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Société", "Entreprise", "Empresa", "Compañía", "Organización", "Bedrijf", "Organisatie",
         "Azienda", "Företag", "Bedrift", "Virksomhed", "parent company", "parent_id", "Übergeordnetes Unternehmen",
         "Zugeordnetes Unternehmen", "Name der Organisation", "Nom de l'organisation", "Nombre de la organización",
-        "会社", "会社名",
+        "会社", "会社名", "accounts", "Ragione sociale", "Raison sociale", "Razón social",
+        "Bedrijfsnaam", "Nazwa firmy", "Компания", "Организация", "公司", "Şirket",
     ),
     "role_title": (
         "job title", "job position", "organization title", "job", "title", "position", "function", "Rolle",
@@ -177,7 +180,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Intitulé du poste", "Cargo", "Puesto", "Puesto de trabajo", "Functie", "Functietitel", "Rol", "Ruolo",
         "Mansione", "Qualifica", "Posizione", "Função", "job function", "Stelle", "Titel der Organisation",
         "Titel in der Organisation", "Titre de l'organisation", "Titre1", "Stanowisko", "Befattning", "Stilling",
-        "役職",
+        "役職", "Должность", "职位", "Unvan", "Titre", "Titel", "Titolo", "Título",
     ),
     "phone": (
         "phone number", "phones", "telephone", "tel", "Telefon", "Telefonnummer", "Rufnummer", "primary phone",
@@ -187,7 +190,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
         "Número de teléfono", "Móvil", "Teléfono móvil", "Telefoon", "Telefoonnummer", "Mobiel", "Mobiele telefoon",
         "Telefono", "Numero di telefono", "Cellulare", "Numero di cellulare", "Telefone", "Número de telefone",
         "Telemóvel", "Celular", "電話", "電話番号", "携帯電話", "business phone",
-        "Numer telefonu", "Mobilnummer", "Telefonnr",
+        "Numer telefonu", "Mobilnummer", "Telefonnr", "SMS", "WhatsApp", "Телефон", "电话", "手机",
     ),
     "notes": (
         "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen",
@@ -198,11 +201,23 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "aliases": ("alias", "other names", "also known as"),
     "billing_contact": ("billing", "invoice contact"),
     "address": ("Adresse", "Anschrift", "Dirección", "Adres", "Indirizzo", "Endereço", "住所"),
-    "address_street": ("street", "street address", "address", "address line 1", "Straße", "Adresse", "Rue"),
-    "address_city": ("city", "town", "Ort", "Stadt", "Ville"),
-    "address_state": ("state", "region", "province", "county", "state/region", "Bundesland", "Région"),
-    "address_zip": ("zip", "postal code", "postcode", "zip/postal code", "PLZ", "Postleitzahl", "Code postal"),
-    "address_country": ("country", "country/region", "Land", "Pays"),
+    "address_street": (
+        "street", "street address", "address", "address line 1", "Straße", "Adresse", "Anschrift", "Rue", "Calle",
+        "Dirección", "Via", "Indirizzo", "Straat", "Adres", "Ulica", "Rua", "Endereço", "住所", "地址",
+    ),
+    "address_city": (
+        "city", "town", "Ort", "Stadt", "Ville", "Ciudad", "Città", "Plaats", "Stad", "Miasto", "Cidade", "城市",
+    ),
+    "address_state": (
+        "state", "region", "province", "county", "state/region", "state/province", "Bundesland", "Région", "Provincia",
+    ),
+    "address_zip": (
+        "zip", "postal code", "postcode", "zip/postal code", "billing code", "PLZ", "Postleitzahl", "Code postal",
+        "Código postal", "CAP", "Kod pocztowy", "Postnummer",
+    ),
+    "address_country": (
+        "country", "country/region", "Land", "Land/Region", "Pays", "Pays/Région", "País", "Paese", "Kraj", "国家",
+    ),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
 

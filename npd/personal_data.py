@@ -31,7 +31,7 @@ from sync.clock import SyncNow
 from sync.fields import lookups
 from sync.kernel.acts import NotPossible
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import connector
+from sync.limits.metered_client import connector
 from sync.monday.errors import ITEM_NOT_FOUND, MondayError
 from sync.monday.item_documents import prepare_removal
 from sync.outbox.claim import acquire

@@ -56,7 +56,8 @@ from sync.api.errors import error_response
 from sync.kernel import mails, secret_texts
 from sync.kernel.process import call_within, cut_off
 from sync.operations.retention import pruning
-from sync.records.authors import log_action
+from sync.records.authors import log_setting, setting_name
+from sync.words.message import Message
 
 log = structlog.get_logger(__name__)
 KEY_LOST = "Codes can't be checked, as this server's encryption key was changed. Ask an administrator for help."
@@ -253,7 +254,7 @@ def can_sign_in() -> Q:
     return ways | ~Q(email="") if settings.OIDC_SERVER_URL else ways
 
 
-def remove_second_factor(user: User, *, by: User) -> bool:
+def remove_second_factor(user: User, *, by: Any) -> bool:
     """Remove a user's second factors and link to the identity provider, and end their sessions.
 
     Return whether there was a second factor.
@@ -262,16 +263,16 @@ def remove_second_factor(user: User, *, by: User) -> bool:
         had_factor = bool(Authenticator.objects.filter(user=user).delete()[0])
         # The next sign-in by the identity provider links it again.
         SocialAccount.objects.filter(user=user).delete()
-        log_action(by, user, "Second factor removed." if had_factor else "Signed out everywhere.")
+        log_setting(by, Message("second_factor_removed" if had_factor else "signed_out", about=setting_name(user)))
         end_sessions(user)
     return had_factor
 
 
-def remove_provider_link(user: User, *, by: User) -> None:
+def remove_provider_link(user: User, *, by: Any) -> None:
     """Remove a user's link to the identity provider, and end their sessions."""
     with transaction.atomic():
         SocialAccount.objects.filter(user=user).delete()
-        log_action(by, user, "Link to the identity provider removed.")
+        log_setting(by, Message("provider_link_removed", about=setting_name(user)))
         end_sessions(user)
 
 
@@ -335,7 +336,7 @@ class SetPassword(PasswordResetConfirmView):
         return user if user and user.is_active else None
 
     def form_valid(self, form: Any) -> HttpResponse:
-        log_action(form.user, form.user, "Set a password by a link.")
+        log_setting(form.user, Message("password_set"))
         messages.success(self.request, "Your password is set. Sign in with it.")
         return super().form_valid(form)
 

@@ -106,12 +106,6 @@ LIMIT_REFUSALS = {
 }
 
 
-@dataclass
-class Latency:
-    call_ms: float = 0.0  # for each request
-    mutation_ms: float = 0.0  # for each mutation in it
-
-
 class Api:
     """The endpoint, with its faults, limits, cursors and stored answers."""
 
@@ -131,7 +125,8 @@ class Api:
         """Begin again without calls, faults, stored answers and cursors, with the first plan."""
         self.faults.clear()
         self.calls: deque[Call] = deque(maxlen=LOG_LENGTH)  # oldest first
-        self.latency = Latency()
+        # Milliseconds: of each request, and of each mutation in it.
+        self.latency = {"call_ms": 0.0, "mutation_ms": 0.0}
         self.limits = api_limits.Limits(self._clock, self._plan)
         self.history = lags.ItemHistory(self._world)
         self.idempotency = Idempotency(self._clock)
@@ -179,7 +174,7 @@ class Api:
         # Keys are for mutations (developer.monday.com/api-reference/docs/idempotency); a query is answered anew.
         key = request.header("Idempotency-Key") if operation.is_mutation else None
         call.idempotency_key = key
-        _pause(self.latency.call_ms)
+        _pause(self.latency["call_ms"])
         # Before a fault holds the request, because a second request under the key must find it claimed.
         replay = self.idempotency.claim(key) if key else None
         try:
@@ -235,6 +230,9 @@ class Api:
         if fault is not None and fault.slow is not None:
             fault.cleared.wait(fault.slow)
         call.complexity = operation.points(variables)
+        reads = self.faults.lags()
+        if fault is not None and fault.stale is not None:
+            reads.append(lags.Lag(lags.LAG_KINDS, edits=0, writes=fault.stale))
         root = resolvers.Root(
             world=self._world,
             cursors=self.cursors,
@@ -243,8 +241,8 @@ class Api:
             version=resolvers.served_version(call.version),
             complexity=self.limits.spend(call.complexity),
             handshake=self._deliveries.sender.handshake,
-            slow_mutation=lambda: _pause(self.latency.mutation_ms),
-            view=self._view(fault),
+            slow_mutation=lambda: _pause(self.latency["mutation_ms"]),
+            view=lags.View(self._world, self.history, reads, self.faults.late_rows()),
         )
         middleware: list[Any] = []
         if fault is not None:
@@ -254,7 +252,7 @@ class Api:
         access: AbstractContextManager[Any] = self._world.transaction()
         if not operation.is_mutation:
             access = self._world.lock
-        elif self.latency.mutation_ms or "create_webhook" in operation.names():
+        elif self.latency["mutation_ms"] or "create_webhook" in operation.names():
             access = nullcontext()
         with access:
             answer = graph.run(operation, variables, root, *middleware)
@@ -269,13 +267,6 @@ class Api:
         if fault is not None and fault.timeout == "after":
             self._hang_up(request, fault)
         return response
-
-    def _view(self, fault: faults.Fault | None) -> lags.View:
-        """Return what a request sees of items and logs."""
-        reads = self.faults.lags()
-        if fault is not None and fault.stale is not None:
-            reads.append(lags.Lag(lags.LAG_KINDS, edits=0, writes=fault.stale))
-        return lags.View(self._world, self.history, reads, self.faults.late_rows())
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> web.Response:
         if "error_code" not in answer:  # the format before 2025-01, which internal errors still have

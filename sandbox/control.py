@@ -163,11 +163,9 @@ class Control:
         return []
 
     def set_latency(self, call_ms: float | None = None, mutation_ms: float | None = None) -> dict[str, float]:
-        if call_ms is not None:
-            self.api.latency.call_ms = call_ms
-        if mutation_ms is not None:
-            self.api.latency.mutation_ms = mutation_ms
-        return vars(self.api.latency)
+        given = {"call_ms": call_ms, "mutation_ms": mutation_ms}
+        self.api.latency |= {name: value for name, value in given.items() if value is not None}
+        return self.api.latency
 
     def clock(self) -> dict[str, Any]:
         clock = self.world.clock

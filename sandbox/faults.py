@@ -372,7 +372,9 @@ class FieldFault:
             return replace(result, cursor=info.context.cursors.again(arguments["cursor"], fault.cursor == "new"))
         if fault.listing is not None and name in self._listed:
             # Without a cursor the client takes the listing for complete: items that aren't listed look deleted.
-            return _cut(result, fault.listing)
+            if isinstance(result, Page):
+                return replace(result, cursor=None, items=result.items[: fault.listing])
+            return result[: fault.listing]
         return result
 
     def _is_unreadable(self, item: Item, info: Any) -> bool:
@@ -414,13 +416,6 @@ class FieldFault:
             new_values = {key: _altered(value, alter) if is_altered(key) else value for key, value in values.items()}
             arguments = arguments | {"column_values": json.dumps(new_values)}
         return arguments
-
-
-def _cut(result: Any, size: int) -> Any:
-    """Return a page, or a list, with so many items, and a page without a cursor."""
-    if isinstance(result, Page):
-        return replace(result, cursor=None, items=result.items[:size])
-    return result[:size] if isinstance(result, list) else result
 
 
 def _altered(value: Any, alter: Callable[[str], str]) -> Any:

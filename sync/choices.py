@@ -123,6 +123,7 @@ class ActivityKind(models.TextChoices):
     STOP = "stop", "Stopped"
     STOP_END = "stop_end", "Stop ended"
     COLUMN = "column", "Board changed"
+    SETTINGS = "settings", "Settings changed"  # by a person, also users and groups
     JOB = "job", "Job retried or ended"  # by a person
 
 

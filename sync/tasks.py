@@ -8,11 +8,11 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from celery import shared_task
+from celery import current_app, shared_task
 from django.conf import settings
 from django.db import Error, connection
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from sync.limits import probes
 from sync.operations.comparison import compare_due_boards
@@ -101,23 +101,11 @@ def make_missing_periodic_tasks(**kwargs: object) -> None:
     # There is no table if the app's migrations were undone.
     if PeriodicTask._meta.db_table not in connection.introspection.table_names():
         return
-    every_day = {"day_of_week": "*", "day_of_month": "*", "month_of_year": "*", "timezone": "UTC"}
-    for entry in settings.SCHEDULE:
-        if PeriodicTask.objects.filter(name=entry.name).exists():
-            continue
-        values = {"task": entry.task, "description": entry.description, "expire_seconds": EXPIRES_SECONDS}
-        if entry.every:
-            number, period = entry.every
-            values["interval"] = _first_or_new(IntervalSchedule, every=number, period=period)
-        elif entry.at:
-            hour, minute = entry.at
-            values["crontab"] = _first_or_new(CrontabSchedule, hour=str(hour), minute=str(minute), **every_day)
-        PeriodicTask.objects.get_or_create(name=entry.name, defaults=values)
-
-
-def _first_or_new(model: Any, **values: Any) -> Any:
-    # An administrator may have added an equal row.
-    return model.objects.filter(**values).order_by("pk").first() or model.objects.create(**values)
+    for name, (task, schedule, description) in settings.SCHEDULE.items():
+        if not PeriodicTask.objects.filter(name=name).exists():
+            options = {"expire_seconds": EXPIRES_SECONDS}
+            values = {"task": task, "schedule": schedule, "description": description, "options": options}
+            ModelEntry.from_entry(name, current_app, **values)
 
 
 # The board of a killed worker should continue within five seconds.

@@ -23,7 +23,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from conflicts import reports
-from conflicts.models import BEING_APPLIED, MONDAY, NPD, OPEN_FIRST, Effect, ResolutionType, Sides, SyncConflict
+from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, OPEN_FIRST, Effect, ResolutionType, Sides, SyncConflict
 from conflicts.pages import case, case_screen, rejections, resolution
 from sync import attention
 from sync.admin import admin_base, confirmed_action, home_acts
@@ -67,6 +67,8 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     search_fields = ("=monday_item_id",)
     search_help_text = "Name, item's number"
     ordering = OPEN_FIRST
+    empty_title = "No conflicts"
+    empty_words = "A field that two people change differently is listed here, and on Home, until somebody chooses."
 
     @admin.display(description="Record")
     def name(self, conflict: Any) -> SafeString:
@@ -96,6 +98,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
 
         def question() -> Question:
             hidden = confirmed_action.selection_fields(request, act.code)
+            hidden += [("key", case_screen.attention_key(row)) for row in rows.only("kind")[:MAX_PER_REQUEST]]
             return question_about_conflicts(rows, act, by=by, hidden=hidden)
 
         def run() -> Report:
@@ -112,7 +115,7 @@ class SyncConflictAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         """Redirect to the side-by-side screen, which replaces the form."""
         conflict = self.get_object(request, object_id)
         if conflict is not None:
-            return redirect(case_screen.screen_url(conflict.pk))
+            return redirect(f"{case_screen.screen_url(conflict.pk)}?{request.GET.urlencode()}".rstrip("?"))
         missing: HttpResponse = super().change_view(request, object_id, *args, **kwargs)
         return missing
 
@@ -186,6 +189,8 @@ TYPE_OF_ACT = {
     "keep_monday": ResolutionType.KEEP_MONDAY,
     "restore_edit": ResolutionType.KEEP_MONDAY,
 }
+
+USE_BOTH = "use_both"
 
 # Whether it removes nothing (False, which removes something, sorts first), and its label.
 BulkEffect = tuple[bool, str]
@@ -262,16 +267,24 @@ def _problem(conflict: SyncConflict, act: Act, option: reports.Option | None, *,
         return "It is resolved already."
     if conflict.is_being_applied:
         return f"{conflict.stored_resolution.by} has just resolved it. NPD Sync is saving that."
-    if option is None and (conflict.is_about_record or act.code not in TYPE_OF_ACT):
+    if option is None and (conflict.is_about_record or act.code not in (*TYPE_OF_ACT, USE_BOTH)):
         return "This isn't possible for this conflict. Open it to see what is."
-    return resolution.deletion_problem(by, conflict.entity_type) if option and option.deletes else ""
+    return resolution.missing_right(by, conflict.entity_type, "delete") if option and option.deletes else ""
+
+
+def _choice(act: Act, sides: Sides) -> reports.FieldSelection:
+    """Return what an act chooses for a field with these values."""
+    if act.code == USE_BOTH:
+        return reports.FieldSelection(CUSTOM, humanize.both_texts(sides[NPD], sides[MONDAY]))
+    return reports.FieldSelection(resolution.SIDE_OF_TYPE[TYPE_OF_ACT[act.code]])
 
 
 def _value_effects(conflict: SyncConflict, act: Act) -> Iterator[tuple[BulkEffect, tuple[str, str, str]]]:
     """Yield the effect on each changed value, with its field, old value and new value."""
     for key in conflict.conflict_fields:
         sides = conflict.sides(key)
-        effect = Effect.of(resolution.SIDE_OF_TYPE[TYPE_OF_ACT[act.code]], sides, kind=conflict.kind)
+        choice = _choice(act, sides)
+        effect = Effect.of(choice.choose, sides, choice.value, kind=conflict.kind)
         # After an overwritten edit both sides hold NPD's value.
         on_monday = sides[NPD] if conflict.kind == reports.ConflictKind.OVERWRITTEN else sides[MONDAY]
         changes = ((effect.npd_changes, "in NPD", sides[NPD]), (effect.monday_changes, "on Monday", on_monday))
@@ -292,6 +305,8 @@ def resolve_all(digests: Mapping[str, str], act: Act, *, by: User) -> Report:
         values = resolution.current_values(conflict)
         option = conflict.act_option(act.code)
         selections = {reports.RECORD_KEY: reports.FieldSelection(option.choose, option.value or None)} if option else {}
+        if act.code == USE_BOTH:
+            selections = {key: _choice(act, sides) for key, sides in values.items()}
         try:
             if confirmed_action.digest_of_rows(values.items()) != digests[str(conflict.pk)]:
                 raise resolution.InvalidResolution("It has changed since you saw it. Look at it again.")
@@ -395,7 +410,7 @@ def _choose_option(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
     return resolve_all(shown_digests(request), act, by=cast("User", request.user))
 
 
-@home_acts.does(Kind.CONFLICT, *TYPE_OF_ACT, question=_question)
+@home_acts.does(Kind.CONFLICT, *TYPE_OF_ACT, USE_BOTH, question=_question)
 def _use_side(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Mapping[str, Any]) -> Report:
     digests = {}
     for entry in entries:

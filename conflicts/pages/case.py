@@ -237,8 +237,7 @@ class CaseField:
 
     @property
     def is_long(self) -> bool:
-        has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
-        return has_lines or self.converter == "long_text"
+        return models.is_long_text(self.converter, self.npd, self.base, self.monday)
 
     @property
     def sides(self) -> list[dict[str, Any]]:
@@ -282,8 +281,7 @@ class CaseField:
         """Both sides of a long text merged; empty if one side already has it all."""
         if not self.is_long or self.kind == REJECTED or self.removed_side:
             return ""
-        both = humanize.both_texts(self.npd, self.monday)
-        return "" if models.same_text(both, self.npd) or models.same_text(both, self.monday) else both
+        return models.combined_text(self.npd, self.monday)
 
     @property
     def seen_json(self) -> str:

@@ -6,9 +6,11 @@ conflict's id, or “answer:” with the id of the answer about a rejected value
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -43,6 +45,11 @@ def screen_url(pk: UUID) -> str:
 
 def rejection_url(field_ref: FieldRef) -> str:
     return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
+
+
+def attention_key(conflict: SyncConflict) -> str:
+    """Return the key of a conflict's entry among what waits."""
+    return f"{Kind.DUPLICATE if conflict.kind == reports.ConflictKind.IDENTITY else Kind.CONFLICT}:{conflict.pk}"
 
 
 def strip_of(key: str) -> dict[str, Any] | None:
@@ -152,14 +159,21 @@ WALKED = (Kind.CONFLICT, Kind.DUPLICATE, Kind.REJECTED)
 MAX_WALKED = 2_000
 
 
-def walk_from(key: str) -> dict[str, Any]:
+# The parameter in which Django's admin keeps the filters of the list from which a row's page was opened.
+LIST_FILTERS = "_changelist_filters"
+
+
+def walk_from(key: str, among: Sequence[UUID] = (), filters: str = "") -> dict[str, Any]:
     """Return how many cases of a case's kind wait, 0 if it doesn't, and the addresses of its neighbours.
 
     `key` is that of its entry (attention.Entry). A person goes through all cases of the kind that they began with, in a
-    circle, and then through the other kinds.
+    circle, and then through the other kinds; of a list with filters first through those conflicts.
     """
     kind = key.partition(":")[0]
-    rows = attention.in_order_of_groups(attention.waiting(kinds=WALKED)).only("kind", "source")[:MAX_WALKED]
+    waiting = attention.in_order_of_groups(attention.waiting(kinds=WALKED)).only("kind", "source")
+    rows = list(waiting.filter(source__in=among)[:MAX_WALKED])
+    if all(row.key == key for row in rows):
+        rows = list(waiting[:MAX_WALKED])
     same_kind = [row.key for row in rows if row.kind == kind]
     place = same_kind.index(key) if key in same_kind else -1
     circle = same_kind[place + 1 :] + same_kind[: max(place, 0)]
@@ -168,10 +182,10 @@ def walk_from(key: str) -> dict[str, Any]:
     previous_key = next(filter(_still_asks, [*reversed(circle), *reversed(others)]), "")
     return {
         "number": len(same_kind) if key in same_kind else 0,
-        "next_url": _case_url(next_key),
+        "next_url": _case_url(next_key, filters),
         "next_noun": attention.KINDS[Kind(next_key.partition(":")[0])].nouns[0] if next_key else "",
         "ends_kind": not next_key.startswith(f"{kind}:"),
-        "previous_url": _case_url(previous_key),
+        "previous_url": _case_url(previous_key, filters),
     }
 
 
@@ -185,12 +199,17 @@ def _still_asks(key: str) -> bool:
     return rejection is not None and rejection.waits_for_choice
 
 
-def _case_url(key: str) -> str:
-    """Return the address of a case's page; empty without a case."""
+def _case_url(key: str, filters: str) -> str:
+    """Return the address of a case's page, with the list's filters; empty without a case."""
     if not key:
         return ""
     kind, *names = key.split(":")
-    return reverse(f"{URL_NAME}_{'rejected_screen' if kind == Kind.REJECTED else 'screen'}", args=names)
+    url = reverse(f"{URL_NAME}_{'rejected_screen' if kind == Kind.REJECTED else 'screen'}", args=names)
+    return _with_filters(url, filters)
+
+
+def _with_filters(url: str, filters: str) -> str:
+    return f"{url}?{urlencode({LIST_FILTERS: filters})}" if filters else url
 
 
 class CaseView(UnfoldModelAdminViewMixin, TemplateView):
@@ -242,10 +261,11 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         self.chosen, self.seen_values = parse_form(request.POST)
         if "confirmed" not in request.POST and (question := self.question()):
             hidden = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
+            hidden.append(("key", self.attention_key))
             return confirmed_action.question_page(self.model_admin, request, replace(question, hidden=hidden), self.url)
         goes_to_next = "next" in request.POST
         # Read before the choice is stored, because afterwards this case is no longer among those that wait.
-        next_url = walk_from(self.attention_key)["next_url"] if goes_to_next else ""
+        next_url = self.walk()["next_url"] if goes_to_next else ""
         try:
             key, sentence = self.apply(cast("User", request.user))
         except NotAllowed as error:
@@ -264,8 +284,23 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             messages.success(request, f"All resolved. {sentence}" if is_all else sentence)
             next_url = reverse("admin:index")
         elif goes_to_next:
-            next_url = f"{next_url}?{AFTER_CHOICE}={key}"
-        return HttpResponseRedirect(next_url or self.url)
+            next_url = f"{next_url}{'&' if '?' in next_url else '?'}{AFTER_CHOICE}={key}"
+        return HttpResponseRedirect(next_url or _with_filters(self.url, self.filters))
+
+    @property
+    def filters(self) -> str:
+        """The query of the list from which the page was opened; empty without."""
+        return self.request.GET.get(LIST_FILTERS, "")
+
+    def walk(self) -> dict[str, Any]:
+        """Return the neighbours of this case, of a list with filters only those that it lists."""
+        listed = []
+        if self.filters:
+            list_request = copy(self.request)
+            list_request.GET = QueryDict(self.filters)
+            conflicts = self.model_admin.get_changelist_instance(list_request).queryset
+            listed = list(conflicts.values_list("pk", flat=True)[:MAX_WALKED])
+        return walk_from(self.attention_key, listed, self.filters)
 
     def show(self, problem: str = "", status: int = HTTPStatus.OK) -> HttpResponse:
         """Render the page, with the problem why nothing was stored."""
@@ -280,7 +315,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
             "before": before if before and before["url"] != self.url else None,
             "record_url": addresses.record_url(entity_type, self.context.entity_id) if may_open else "",
             "may_choose": case_context["is_waiting"] and may_change,
-            "may_change_record": resolution.may_change_record(user, entity_type),
+            "typing_problem": resolution.typing_problem(user, entity_type),
             "may_undo": may_change,
             "is_overwritten": case_context["kind"] == reports.ConflictKind.OVERWRITTEN,
             "is_rejected": case_context["kind"] == reports.REJECTED,
@@ -292,7 +327,7 @@ class CaseView(UnfoldModelAdminViewMixin, TemplateView):
         changes = {"both": (True, True), "npd": (True, False), "monday": (False, True), "nothing": (False, False)}
         # Sentences from which conflict.js chooses while a person types.
         effects = {name: Effect(None, *sides).what_changes for name, sides in changes.items()}
-        walk = walk_from(self.attention_key)
+        walk = self.walk()
         page = self.get_context_data(page_name=self.context.name, case=case_context, walk=walk, effects=effects)
         return self.render_to_response(page, status=status)
 
@@ -323,8 +358,7 @@ class ConflictView(CaseView):
         self.context = case.RecordContext.of(self.conflict)
         self.url = screen_url(self.conflict.pk)
         self.title = f"Conflict of {self.context.name}"
-        kind = Kind.DUPLICATE if self.conflict.kind == reports.ConflictKind.IDENTITY else Kind.CONFLICT
-        self.attention_key = f"{kind}:{self.conflict.pk}"
+        self.attention_key = attention_key(self.conflict)
 
     def page(self) -> dict[str, Any]:
         conflict = self.conflict
@@ -354,7 +388,7 @@ class ConflictView(CaseView):
             "is_waiting": self.is_waiting,
             "item_url": self.context.item_url(conflict.monday_item_id),
             "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
-            "list_url": reverse(f"{URL_NAME}_changelist"),
+            "list_url": f"{reverse(f'{URL_NAME}_changelist')}?{self.filters}".rstrip("?"),
             "undo_problem": resolution.undo_problem(conflict, self.context) if strip["progress"].is_undoable else "",
         }
 
@@ -400,7 +434,7 @@ class ConflictView(CaseView):
             "columns": columns,
             "lines": case.compared_lines(self.context, columns),
             "seen": [(key, json.dumps(list(sides.values()))) for key, sides in values],
-            "deletion_problem": resolution.deletion_problem(self.request.user, conflict.entity_type),
+            "deletion_problem": resolution.missing_right(self.request.user, conflict.entity_type, "delete"),
         }
 
     def question(self) -> confirmed_action.Question | None:
@@ -482,9 +516,9 @@ class RejectionView(CaseView):
         row.npd = rejection.sides[NPD]
         row.monday = rejection.sides[MONDAY]
         row.converter = rejection.mapping.converter
-        if rejection.would_empty and not resolution.may_change_record(self.request.user, self.context.entity_type):
-            row.monday_problem = "Emptying it changes the record, which your account isn't allowed to do."
-        else:
+        if rejection.would_empty:
+            row.monday_problem = resolution.missing_right(self.request.user, self.context.entity_type, "change")
+        if not row.monday_problem:
             try:
                 rejection.raw_from_monday()  # only to learn whether it can be used
             except ActionError as error:

@@ -33,7 +33,7 @@ from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, FieldRef, is_rej
 from sync.monday.conversion import AmbiguousSplit, UnknownValue
 from sync.operations.activity_undo import undo_lines
 from sync.records import authors
-from sync.words.message import Message
+from sync.words.message import Message, reason_of
 
 
 class Rejection:
@@ -146,7 +146,7 @@ class Rejection:
             raw = read_and_resolve_relations(type(self.record), local)
             return field_values.clean_values(self.record, raw)
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
-            raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
+            raise ActionError(f"Monday's value can't be used: {reason_of(unknown)}") from unknown
         except ValidationError as invalid:
             why = " ".join(invalid.messages)
             raise ActionError(f"NPD rejects Monday's value: {why}") from invalid
@@ -197,7 +197,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
     Raises NotAllowed, NotOpen, NotAsSeen or InvalidResolution; then nothing was written.
     """
     if choose == CUSTOM:
-        resolution.check_may_change_record(by, field_ref[0])
+        resolution.refuse(resolution.typing_problem(by, field_ref[0]))
     with transaction.atomic():
         rejection = _lock_rejection(field_ref)
         label = rejection.mapping.label
@@ -214,7 +214,7 @@ def answer_rejection(field_ref: FieldRef, *, by: User, choose: str, value: str, 
         if not same_sides(seen, rejection.sides):
             raise NotAsSeen(label, current)
         if choose == MONDAY and rejection.would_empty:
-            resolution.check_may_change_record(by, field_ref[0], "emptying a value")
+            resolution.refuse(resolution.missing_right(by, field_ref[0], "change"))
         answer = _leave_both(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         authors.log_action(by, record, answer.sentence)
         # With the cause PERSON the pass would send the record's other rejected values again.

@@ -24,6 +24,7 @@ from sync.kernel.acts import ACTS, MERGE_RECORDS, ActionError, NotAllowed, NotPo
 from sync.models import FieldMapping
 from sync.outbox import enqueue, enqueue_unmatched
 from sync.records import authors
+from sync.words.message import Message, reason_of
 
 
 class InvalidResolution(ActionError):
@@ -62,27 +63,24 @@ SeenValues = Mapping[str, Sides]
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
 
 
-def may_change_record(user: Any, entity_type: str) -> bool:
-    """Whether this user may write a value that neither side has, which changes the record."""
-    return permissions.may_act(user, "change", entity_type)
-
-
-def check_may_change_record(user: Any, entity_type: str, act: str = "typing a value") -> None:
-    if not may_change_record(user, entity_type):
-        raise NotAllowed(
-            f"Nothing was stored: {act} changes the {registry.type_name(entity_type)} itself, which your account isn't "
-            "allowed to do. Choose another of the values shown, or ask an administrator for the permission to change "
-            "it."
-        )
-
-
-def deletion_problem(user: Any, entity_type: str) -> str:
-    """Return why this user can't choose a deletion; empty if they can."""
-    if permissions.may_act(user, "delete", entity_type):
+def missing_right(user: Any, entity_type: str, right: str, act: str = "choose this") -> str:
+    """Return why this user can't do what deletes or changes a record itself; empty if they can."""
+    if permissions.may_act(user, right, entity_type):
         return ""
     meta = registry.entity(entity_type).model._meta
-    people = authors.who_has(f"{meta.app_label}.delete_{meta.model_name}")
-    return f"Only who may delete {meta.verbose_name_plural} can choose this: {people}."
+    people = authors.who_has(f"{meta.app_label}.{right}_{meta.model_name}")
+    return f"Only who may {right} {meta.verbose_name_plural} can {act}: {people}."
+
+
+def typing_problem(user: Any, entity_type: str) -> str:
+    """Return why this user can't type a value that neither side has; empty if they can."""
+    return missing_right(user, entity_type, "change", "type a value")
+
+
+def refuse(problem: str) -> None:
+    """Raise NotAllowed if there is a problem."""
+    if problem:
+        raise NotAllowed(f"Nothing was stored. {problem}")
 
 
 def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]:
@@ -100,14 +98,15 @@ def raw_from_text(context: RecordContext, key: str, text: str) -> dict[str, Any]
         raw = read_and_parse_input(converter, record, mapping.fields, text)
         refusal = converter.rejection_reason(raw)
     except (ValueError, RelatedNotFound) as error:
-        raise ActionError(f"{mapping.label}: {error}") from error
+        raise ActionError(f"{mapping.label}: {reason_of(error)}") from error
     try:
         values = clean_values(record, raw)
     except ValidationError as error:
         why = " ".join(error.messages)
         raise ActionError(f"{mapping.label} of {context.name}: {why} Correct it, or choose a side.") from error
     if refusal:
-        raise ActionError(f"{mapping.label}: Monday won't take it ({refusal}). Shorten it, or choose a side.")
+        why = Message("quoted", quote=refusal)
+        raise ActionError(f"{mapping.label}: Monday won't take it ({why}). Shorten it, or choose a side.")
     return values
 
 
@@ -252,8 +251,8 @@ def resolve(
         history = ConflictHistory()
         if conflict.is_about_record:
             option = selected_option(conflict, resolution_type, selections, seen)
-            if option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
-                raise NotAllowed(f"Nothing was stored: {problem}")
+            if option.deletes:
+                refuse(missing_right(by, conflict.entity_type, "delete"))
             sides = {key: tuple(conflict.sides(key).values()) for key in conflict.conflict_fields}
             chosen = {
                 RECORD_KEY: FieldSelection(option.choose, option.value or None, npd=conflict.question, seen=sides)
@@ -264,7 +263,7 @@ def resolve(
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
             if any(selection.choose == CUSTOM for selection in selections.values()):
-                check_may_change_record(by, conflict.entity_type)
+                refuse(typing_problem(by, conflict.entity_type))
             chosen = field_selections(conflict, context, resolution_type, selections, seen)
             for key, selection in chosen.items():
                 effect = conflict.selection_effect(key, selection)

@@ -11,7 +11,9 @@
   let current = 0;
   // Asks before leaving a page with choices that weren't sent.
   let isChanged = Boolean(form && "kept" in form.dataset);
-  const askToStay = (event) => isChanged && event.preventDefault();
+  const askToStay = (event) => isChanged && !isOver() && event.preventDefault();
+  // Somebody else has resolved it meanwhile.
+  const isOver = () => document.querySelector("#cfl-state[data-over]") !== null;
   const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
   const say = (text) => (summary.textContent = text);
 
@@ -233,7 +235,7 @@
   let isSent = false;
   window.addEventListener("pageshow", () => (isSent = false));
   form?.addEventListener("submit", (event) => {
-    if (isSent) return event.preventDefault();
+    if (isSent || isOver()) return event.preventDefault();
     isSent = !event.defaultPrevented;
     isChanged = false;
     return undefined;

@@ -1,4 +1,4 @@
-// Home's keys: j and k move, Enter opens, x selects, 1 and 3 are a row's answers, u undoes the last act.
+// Home's keys: j and k move, Enter opens, x selects, 1, 3 and b are a row's answers, u undoes the last act.
 const STOPS = "#npd-home [data-row], #npd-home .npd-home-head > details[data-cause] > summary";
 const stops = () => [...document.querySelectorAll(STOPS)].filter((stop) => stop.checkVisibility());
 const here = () => document.activeElement?.closest("[data-row]");
@@ -25,6 +25,7 @@ const keys = {
   x: () => here()?.querySelector(".npd-home-tick")?.click(),
   1: () => press("1"),
   3: () => press("3"),
+  b: () => press("b"),
   u: () => document.querySelector("[data-undo]")?.click(),
   Enter: () => here()?.dataset.url && location.assign(here().dataset.url),
 };

@@ -80,6 +80,7 @@ const fieldOf = (name) => document.getElementById(`id_${name}`);
 const merge = (fresh) => {
   const input = shownOf(document);
   const now = stored(shownOf(fresh));
+  const edits = JSON.parse(shownOf(fresh)?.dataset.edits || "{}");
   const shown = stored(input);
   const changed = Object.keys(shown).filter((name) => name in now && now[name] !== shown[name] && fieldOf(name));
   for (const line of document.querySelectorAll(".npd-changed:not([data-taken])")) {
@@ -92,12 +93,12 @@ const merge = (fresh) => {
     const isTaken = here === plain(shown[name]) && document.activeElement !== field;
     const label = fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? now[name];
     if (isTaken) {
-      showChange(field, isTaken, shown[name], field.selectedOptions?.[0]?.text);
+      showChange(field, isTaken, edits[name], shown[name], field.selectedOptions?.[0]?.text);
       window.npdTake(field, now[name], label);
       if (field.type === "checkbox") field.defaultChecked = now[name] !== "";
       else if ("defaultValue" in field) field.defaultValue = now[name];
     } else if (here !== plain(now[name])) {
-      showChange(field, isTaken, now[name], label);
+      showChange(field, isTaken, edits[name], now[name], label);
       continue;
     } else {
       changeOf(name)?.remove();
@@ -110,7 +111,7 @@ const merge = (fresh) => {
 const changeOf = (name) => document.querySelector(`.npd-changed[data-field="${name}"]`);
 
 // Shows below a changed field the value that it doesn't show, with a button that loads it.
-const showChange = (field, isTaken, value, text = value) => {
+const showChange = (field, isTaken, by, value, text = value) => {
   const shownValue = field.type === "checkbox" ? (value ? "on" : "off") : value && text;
   const name = field.name;
   const old = changeOf(name);
@@ -119,6 +120,7 @@ const showChange = (field, isTaken, value, text = value) => {
   const line = document.getElementById("npd-live-change").content.firstElementChild.cloneNode(true);
   Object.assign(line.dataset, { field: name, value }, isTaken && { taken: "" });
   line.querySelector("[data-text]").textContent = shownValue.length > 200 ? `“${shownValue.slice(0, 200)}…”` : shownValue ? `“${shownValue}”` : "empty";
+  line.querySelector("[data-by]").textContent = by ?? "by somebody";
   line.querySelector("[data-when]").textContent = isTaken ? "was" : "now";
   const button = line.querySelector("button");
   button.textContent = isTaken ? "Put it back" : "Load it";

@@ -23,7 +23,7 @@ from sync.admin import (  # noqa: F401 - each registers its admins or acts
     notifications_and_tokens,
     queue_pages,
 )
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
+from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, RecordLinkMixin, SettingsAdmin, plain_column
 from sync.kernel import humanize
 from sync.models import Intent, MondayAccount, SyncMetadata, WebhookEvent
 
@@ -97,8 +97,9 @@ class UnfoldPeriodicTaskForm(PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
+class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, SettingsAdmin):
     form = UnfoldPeriodicTaskForm
+    actions = ("run_tasks",)  # beat's other actions are the form's “Enabled”, without a line in the activity
     change_form_template = None  # beat's own template has an inline script, which our CSP blocks
     date_hierarchy = None  # beat's is by start_time, which is rarely set
     list_display = ("name", "enabled", "scheduler", "last_run_at")
@@ -117,10 +118,10 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
 
 
 @admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(PageAdmin):
+class IntervalScheduleAdmin(SettingsAdmin):
     list_display = ("__str__", "every", "period")
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(BeatCrontabScheduleAdmin, PageAdmin):
+class CrontabScheduleAdmin(BeatCrontabScheduleAdmin, SettingsAdmin):
     inlines = ()  # beat's list of its tasks isn't in unfold's look

@@ -55,6 +55,7 @@ _ICONS = {
     ActivityKind.STOP: "block",
     ActivityKind.STOP_END: "check_circle",
     ActivityKind.COLUMN: "view_column",
+    ActivityKind.SETTINGS: "settings",
 }
 
 
@@ -74,6 +75,13 @@ def actor_of(row: ActivityLine) -> str:
     """Return who did something; for a conflict, the person who requested it."""
     requested_by = str(row.values.get("by") or "") if row.kind in activity_lines.REQUEST_KINDS else ""
     return requested_by or row.actor or authors.SYNC_ACTOR
+
+
+def name_actors(rows: Collection[Any]) -> None:
+    """Put on each entry who did it, people by their full names."""
+    names = authors.full_names(actor_of(row) for row in rows)
+    for row in rows:
+        row.page_by = names.get(actor_of(row), actor_of(row))
 
 
 def _act_key(row: ActivityLine) -> tuple[object, ...]:
@@ -168,7 +176,7 @@ def _conflict_of(row: ActivityLine) -> str:
 class ShownLine:
     """An entry as a line: a field's changed value, or another event in words."""
 
-    def __init__(self, row: ActivityLine, label: str, offer: UndoOffer) -> None:
+    def __init__(self, row: Any, label: str, offer: UndoOffer) -> None:
         self.row = row
         self.label = label  # of its field; empty if it is about the record
         self.offer = offer
@@ -176,7 +184,7 @@ class ShownLine:
         self.line_id = f"d{row.pk}" if row.pk else f"e{row.values['event']}-{row.key}"
         self.at = row.happened_at
         self.icon, self.icon_label = _mark_of(row)
-        self.actor = actor_of(row)
+        self.actor = row.page_by
         # The event, or why and how the value was synced.
         self.sentence = humanize.without_request_id(row.sentence)
         if deletion := row.cause.get("deletion"):
@@ -260,6 +268,7 @@ def activity_of(record: SyncedModel, request: HttpRequest) -> dict[str, Any]:
     newest = list(stored.exclude(folded=True, fold_id=None)[:MAX_ENTRIES])
     rows = with_edits(record, newest, mappings, limit=MAX_ENTRIES)
     rows.sort(key=lambda row: row.happened_at, reverse=True)
+    name_actors(rows)
     list_url = reverse("admin:sync_activityline_changelist", query={"q": record.pk})
     return {
         "acts": acts_of(rows, labels_of(mappings), request)[:MAX_ENTRIES],

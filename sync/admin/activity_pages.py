@@ -112,11 +112,12 @@ class PersonFilter(TextFilter):
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         name = self.value()
-        return (
-            queryset.filter(models.Q(actor__icontains=name) | models.Q(values__by__icontains=name))
-            if name
-            else queryset
-        )
+        if not name:
+            return queryset
+        # A line has the username or the full name.
+        users = authors.users_named(name).values_list("username", flat=True)
+        by_name = models.Q(actor__icontains=name) | models.Q(values__by__icontains=name)
+        return queryset.filter(by_name | models.Q(actor__in=users) | models.Q(values__by__in=list(users)))
 
 
 class DeletedByFilter(PersonFilter):
@@ -274,6 +275,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     def prepare_page(self, request: HttpRequest, rows: list[Any]) -> None:
         """Put on each stored entry the number of the other records that are folded into it."""
         super().prepare_page(request, rows)
+        activity.name_actors(rows)
         number = models.Count(Coalesce(Cast("entity_id", models.CharField()), "remote_id"), distinct=True)
         acts = ActivityLine.objects.filter(fold_id__in={row.fold_id for row in rows if row.fold_id}).order_by()
         records = dict(acts.values_list("fold_id").annotate(number=number))
@@ -362,7 +364,7 @@ class ActivityLineAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     what_led_to_it = admin_base.plain_column(
         "What led to it", lambda row: humanize.without_request_id(activity_lines.causes_text(row)) or humanize.DASH
     )
-    who = admin_base.plain_column("By", activity.actor_of, "actor")
+    who = admin_base.plain_column("By", lambda row: row.page_by, "actor")
 
 
 # The deleted records.
@@ -480,11 +482,12 @@ class TombstoneAdmin(admin_base.ReadOnlyAdmin):
         super().prepare_page(request, rows)
         links = {entity_type: lookups.link_of(entity_type) for entity_type in {row.entity_type for row in rows}}
         deleted_by = authors.deletion_authors((row.entity_type, row.entity_id) for row in rows)
+        names = authors.full_names(author.by for author in deleted_by.values())
         for row in rows:
             author = deleted_by.get(row.entity_id)
             row.page_link = links[row.entity_type]
             row.page_may_restore = row.page_is_restorable and permissions.may_act(request.user, "add", row.entity_type)
-            row.page_by = author.by if author else ""
+            row.page_by = names.get(author.by, author.by) if author else ""
 
     def row_buttons(self, request: HttpRequest, row: Any) -> list[admin_base.Button]:
         url = reverse("admin:sync_tombstone_restore", args=[row.pk])

@@ -30,9 +30,11 @@ from sync.fields import field_values, lookups, searches
 from sync.kernel import humanize
 from sync.kernel.acts import Act
 from sync.kernel.humanize import DASH, icon
-from sync.limits import BoardAvailability
+from sync.limits.board_limits import BoardAvailability
 from sync.models import FieldMapping, SyncedModel
+from sync.records import authors
 from sync.records.tombstones import tombstones_of
+from sync.words.message import Message
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
@@ -294,6 +296,57 @@ class PageAdmin(ModelAdmin):
         """Hook: set the values of the cells on each row of the page."""
 
 
+class SettingsAdmin(PageAdmin):
+    """An admin of settings or users: what people change is in the activity, with the old and the new value."""
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Return the changes of the model's fields; other fields of a form may be secrets."""
+        fields = {field.name: field for field in (*self.opts.fields, *self.opts.many_to_many)}
+        names = [name for name in form.changed_data if name in fields]
+        changes = [_setting_change(form, fields[name], is_new=add) for name in names]
+        # A new row is called by its name already.
+        return [change for change in changes if not add or change.params["after"] != str(form.instance)]
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        sentence = Message("settings_added", about=authors.setting_name(obj), changes=message)
+        authors.log_setting(request.user, sentence, obj)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        if message:
+            authors.log_settings_changed(request.user, obj, *message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        for row in queryset:
+            sentence = Message("settings_deleted", about=authors.setting_name(row))
+            authors.log_setting(request.user, sentence, row)
+
+
+def _setting_change(form: Any, field: Any, *, is_new: bool) -> Message:
+    if field.name not in form.fields:  # Django's form for a password, which names only the column
+        return Message("setting_new_secret", label=str(field.verbose_name))
+    label = str(form[field.name].label)
+    before = form.initial.get(field.name)
+    after = form.cleaned_data[field.name]
+    if field.many_to_many and not is_new:
+        added = _setting_text(field, set(after) - set(before))
+        removed = _setting_text(field, set(before) - set(after))
+        return Message("setting_of_list", label=label, added=added, removed=removed)
+    if is_new:
+        return Message("setting_of_new", label=label, after=_setting_text(field, after))
+    return Message("setting", label=label, before=_setting_text(field, before), after=_setting_text(field, after))
+
+
+def _setting_text(field: Any, value: Any) -> str:
+    """Return a value of a form as text; the initial value of a relation is a key."""
+    if field.many_to_many:
+        return ", ".join(sorted(row.name for row in value))  # groups or permissions
+    if field.is_relation:
+        value = field.related_model._default_manager.filter(pk=getattr(value, "pk", value)).first()
+    elif isinstance(value, bool):
+        return "on" if value else "off"
+    return str(dict(field.flatchoices).get(value, "" if value is None else value))
+
+
 class DateFilter(admin.DateFieldListFilter):
     """Filters by a time under a heading that people understand; Django's has the field's name."""
 
@@ -379,9 +432,9 @@ class RecordLinkMixin(PageAdmin):
         return f"{row.page_record}, deleted" if row.page_lacks_record else row.page_record
 
     @admin.display(description="Record")
-    def record(self, row: Any) -> SafeString | str:
+    def record(self, row: Any) -> SafeString | str | None:
         if row.entity_id is None:
-            return DASH
+            return None
         link = link_to(row.page_record_url, row.page_record)
         return format_html("{} {}", link, humanize.badge("off", "delete", "Deleted")) if row.page_lacks_record else link
 

@@ -79,7 +79,7 @@ def _page_url(link: BoardLink) -> str:
 
 
 @admin.register(BoardLink)
-class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
+class BoardLinkAdmin(SetupWizardMixin, admin_base.SettingsAdmin):
     list_display = ("name", "state", "checked_ago", "verified_ago", "on_monday")
     form = BoardForm
     change_form_before_template = "sync/concurrent_form.html"
@@ -87,7 +87,7 @@ class BoardLinkAdmin(SetupWizardMixin, admin_base.PageAdmin):
     fields = ("creates_records", "filter_text", "removed_item_policy", "deleted_record_policy", "verified")
     readonly_fields = ("filter_text", "verified")
     empty_title = "No boards yet"
-    empty_words = "Once the sync is set up, its boards are listed here."
+    empty_words = "“Set up…” connects boards on Monday: you see a plan before anything is written."
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The set-up creates board links."""

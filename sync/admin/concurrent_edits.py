@@ -7,6 +7,7 @@ under the row's lock), and the submitted value, each as the text that the form f
 import json
 from collections.abc import Mapping
 from copy import copy
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -21,6 +22,7 @@ from sync.kernel import humanize
 from sync.kernel.db import match_key_sql
 from sync.models import SyncedModel
 from sync.monday import text_forms
+from sync.records import authors
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
@@ -81,6 +83,18 @@ class ConcurrentForm(_ModelForm):
     @property
     def shown_json(self) -> str:
         return json.dumps(self.stored_texts)
+
+    @cached_property
+    def edits(self) -> dict[str, str]:
+        """By whom and when each field was last changed, as far as that is known: "by Ann, in the admin, …"."""
+        if not isinstance(self.instance, SyncedModel):
+            return {}
+        edits = authors.last_edits(self.instance, self.fields)
+        return {name: f"by {edit}" for name, edit in edits.items()}
+
+    @property
+    def edits_json(self) -> str:
+        return json.dumps(self.edits)
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -168,8 +182,9 @@ class ConcurrentForm(_ModelForm):
             self.words_of(name, stored),
         )
         message = format_html(
-            "{} changed meanwhile: it is now {}. You typed {}. Save again to keep yours, or {}.",
+            "{} changed meanwhile {}: it is now {}. You typed {}. Save again to keep yours, or {}.",
             str(self.fields[name].label or name).capitalize(),
+            self.edits.get(name, "by somebody"),
             self._quoted(name, stored),
             self._quoted(name, submitted),
             button,

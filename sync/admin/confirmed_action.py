@@ -56,7 +56,7 @@ class Question:
     warning: str = ""
     page_name: str = ""  # the record's, if the page before is about one
     deletes: bool = False  # makes the button red
-    text: tuple[str, str] | None = None  # name and label of a text field
+    inputs: Sequence[tuple[str, str, str, str]] = ()  # name, label, type and value of each further field
     radio: tuple[str, str, Sequence[tuple[str, str, str]]] | None = None  # name, chosen value; value, label, effect
     target: str = ""  # the address that the button posts to, if it is not the question's own
 
@@ -96,17 +96,25 @@ def run_action(
         messages.warning(request, str(error))
     else:
         report = result if isinstance(result, Report) else Report(result)
-        for text in humanize.first_few(report.problems):
+        for text in first_few(report.problems):
             messages.warning(request, text)
         if report.sentence:
             messages.success(request, report.sentence)
     return HttpResponseRedirect(back_url)
 
 
+def first_few(messages: Sequence[str]) -> list[str]:
+    """Return the first ten messages, and one about the number of others; a selection may have thousands."""
+    rest = len(messages) - 10
+    more = [f"The same or alike for {humanize.count_with_noun(rest, 'more record')}."] if rest > 0 else []
+    return [*messages[:10], *more]
+
+
 def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
     """Show a question, whose button posts to the same address with `confirmed`."""
+    hidden = [(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))]
     return admin_base.render_admin_page(
         model_admin,
         request,
@@ -115,7 +123,9 @@ def question_page(
         status=status,
         page_name=question.page_name,
         question=question,
-        hidden=[(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))],
+        hidden=hidden,
+        # Entries of Home that somebody else may answer meanwhile.
+        follows=any(name in ("key", "cause") for name, _value in hidden),
         # With its filters, because they say which rows “all” are.
         target=question.target or request.get_full_path(),
         back=back_url,

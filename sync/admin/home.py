@@ -26,11 +26,13 @@ from sync.clock import readers_mark
 from sync.fields import lookups
 from sync.kernel import grouped, humanize
 from sync.kernel.acts import ACTS, Act
-from sync.limits import BoardAvailability, api_quota
+from sync.limits import api_quota
+from sync.limits.board_limits import BoardAvailability
 from sync.models import BoardLink, FieldMapping, SyncQueue
-from sync.operations import verification
+from sync.operations import readiness, verification
 from sync.operations.setup import connection
 from sync.operations.setup.selection import is_setup_running, may_set_up
+from sync.outbox import pauses
 from sync.outbox.wakeups import broker_problem
 from sync.records import authors, item_links
 from sync.state import record_view
@@ -118,25 +120,27 @@ def _state_line(
         words = f"A transaction has been open for {span}: programs that read changes stand still"
         detail = "They lose nothing, but read everything since then again each time."
         return StateLine("warn", "hourglass", words, detail, for_administrator=OPEN_TRANSACTION)
+    paused = ", ".join(f"{pauses.pause_label(pause.entity_type)} paused{pause.end}" for pause in overview.pauses)
     if things:
         need = humanize.count_with_noun(things, "thing needs", "things need")
         number = sum(board.counts[record_view.RecordState.ATTENTION] for board in boards)
         detail = f"That holds up {humanize.count_with_noun(number, 'record')}." if number else ""
-        words = f"{need} attention; everything else syncs as usual"
+        words = f"{need} attention; {paused or 'everything else syncs as usual'}"
         return StateLine("warn", "notifications", words, detail)
     if others := _others_sentence(request):
         return StateLine("off", "group", f"Nothing to do for you; {others}")
     if pending := sum(board.counts[record_view.RecordState.PENDING] for board in boards):
         records = humanize.count_with_noun(pending, "record is", "records are")
         return StateLine("wait", "sync", f"Sync runs; {records} pending")
-    return StateLine("ok", "check_circle", "All is well", verification.verification_sentence(BoardLink.objects.all()))
+    words = f"{paused}; all else is well" if paused else "All is well"
+    return StateLine("ok", "check_circle", words, verification.verification_sentence(BoardLink.objects.all()))
 
 
 def _standstill(overview: availability.Overview) -> StateLine | None:
     """Return what stands still and, for the administrator, why; None if nothing does."""
-    if not_scheduled := availability.schedule_problem():
+    if not_scheduled := readiness.schedule_problem():
         return StateLine("bad", "block", "Changes may wait for ever", for_administrator=not_scheduled)
-    stalled = availability.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
+    stalled = readiness.overdue_boards(settings.READY_MAX_DUE_SECONDS, overview)
     if not stalled:
         return None
     span = humanize.time_span(max(overdue.seconds for overdue in stalled))
@@ -422,12 +426,42 @@ def _group_button(code: str, number: int, entity_type: str, entries: Sequence[at
 
 
 def _rows(request: HttpRequest, entries: Sequence[attention.Entry], wording: attention.Wording) -> list[Row]:
-    """Return the entries with both sides' values and this person's acts."""
-    entries = home_acts.with_values(entries, wording)
+    """Return the entries with both sides' values, their editors, and this person's acts."""
+    overview = admin_base.overview_of(request)
+    entries = _with_editors(home_acts.with_values(entries, wording), wording, overview.now)
     items = [entry.item_id for entry in entries if entry.kind is attention.Kind.UNMATCHED]
     item_jobs = item_links.open_jobs(items)
     jobs = SyncQueue.objects.in_bulk({entry.job for entry in entries if entry.is_being_retried})
     return [_row(request, entry, item_jobs, jobs.get(entry.job)) for entry in entries]
+
+
+def _with_editors(
+    entries: Sequence[attention.Entry], wording: attention.Wording, now: datetime
+) -> list[attention.Entry]:
+    """Return the entries; those of values in conflict say who wrote each side's, and when."""
+    conflicts = [entry for entry in entries if entry.kind is attention.Kind.CONFLICT and entry.values]
+    npd_edits: dict[Any, dict[str, authors.LastEdit]] = {}
+    for entity_type, group in grouped(conflicts, lambda entry: entry.entity_type).items():
+        names = {key: mapping.fields for (name, key), mapping in wording.mappings.items() if name == entity_type}
+        fields: dict[Any, dict[str, Sequence[str]]] = {
+            entry.entity_id: {value.key: names.get(value.key, ()) for value in entry.values} for entry in group
+        }
+        npd_edits |= authors.last_edits_of_records(registry.entity(entity_type).model, fields)
+    edited = {}
+    for entry in conflicts:
+        edits = npd_edits.get(entry.entity_id, {})
+        edited[entry.key] = tuple(_edited(value, edits.get(value.key), now) for value in entry.values)
+    return [replace(entry, values=edited.get(entry.key, entry.values)) for entry in entries]
+
+
+def _edited(value: attention.SideValues, npd_edit: authors.LastEdit | None, now: datetime) -> attention.SideValues:
+    """Return the value with who wrote each side's, and when, in its headings."""
+    npd_heading, monday_heading = value.headings
+    if npd_edit:
+        npd_heading += f" · {npd_edit.who}, {humanize.relative_time(npd_edit.at, now)}"
+    if edit := value.monday_edit:
+        monday_heading += f" · {edit['who']}, {humanize.relative_time(datetime.fromisoformat(edit['at']), now)}"
+    return replace(value, headings=(npd_heading, monday_heading))
 
 
 def _row(

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -46,6 +48,7 @@ from sync.operations.setup import board_setup
 from sync.outbox import enqueue
 from sync.records import authors, item_links, tombstones
 from sync.state import record_view
+from sync.words.message import Message
 
 MAX_TICKED = 300  # an act is done on so many selected rows, at most
 LAST_ACT = "home_act"  # the session key of the last act, for its undo
@@ -183,8 +186,8 @@ def describe_record_now(entity_type: str, entity_id: UUID) -> str:
 
 
 def ended_sentences(user: Any, keys: Sequence[str]) -> list[str]:
-    """Return a sentence for each of the first entries that don't wait any more, by their keys."""
-    return [_ended_sentence(user, key) for key in keys[:MAX_ENDED]]
+    """Return why nothing was done with each of the first entries that don't wait any more, by their keys."""
+    return [f"Nothing was done. {_ended_sentence(user, key)}" for key in keys[:MAX_ENDED]]
 
 
 def _ended_sentence(user: Any, key: str) -> str:
@@ -192,7 +195,7 @@ def _ended_sentence(user: Any, key: str) -> str:
 
     The key comes from a form, so it may be about nothing, or about what this person may not see.
     """
-    sentence = "Nothing was done, because it doesn't wait any more."
+    sentence = "It doesn't wait any more."
     kind, _, source = key.partition(":")
     if kind not in Kind.values or not permissions.may_view(user, attention.KINDS[Kind(kind)].model):
         return sentence
@@ -209,7 +212,7 @@ def _ended_sentence(user: Any, key: str) -> str:
     last = ActivityLine.objects.filter(entity_type=entity_type, entity_id=entity_id).order_by("-at", "-id").first()
     latest = f"Latest, by {last.actor or authors.SYNC_ACTOR}: {last.sentence}" if last else ""
     now = describe_record_now(entity_type, entity_id)
-    return f"Nothing was done. {now} {humanize.without_request_id(latest)}".rstrip()
+    return f"{now} {humanize.without_request_id(latest)}".rstrip()
 
 
 @require_POST
@@ -229,6 +232,24 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
         messages.warning(request, "Nothing is selected.")
         return HttpResponseRedirect(back_url)
     return _act(request, code, keys, cause, back_url)
+
+
+HTMX_STOPS_POLLING = 286
+
+
+@require_POST
+def follow_question(request: HttpRequest) -> HttpResponse:
+    """Say on an open question which of its entries don't wait any more, and whether that leaves nothing to do."""
+    visible = attention.seen_by(request.user)
+    keys = [key for key in request.POST.getlist("key")[:MAX_TICKED] if "\0" not in key]
+    cause = request.POST.get("cause", "").replace("\0", "")
+    waiting = {row.key for row in attention.with_keys(visible, keys)}
+    ended = [key for key in keys if key not in waiting]
+    is_over = not waiting if keys else not visible.filter(cause=cause).exists()
+    sentences = [_ended_sentence(request.user, key) for key in ended[:MAX_ENDED]]
+    context = {"sentences": sentences, "is_over": is_over}
+    status = HTMX_STOPS_POLLING if is_over else HTTPStatus.OK
+    return render(request, "sync/question_state.html", context, status=status)
 
 
 class EntriesMixin(admin_base.PageAdmin):
@@ -282,7 +303,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
     ended = sorted(set(keys) - {entry.key for entry in entries})
     if all((entry.kind, code) not in RUNS for entry in entries):
         why = ": it is not possible for what you chose" if entries else ", because nothing of this group waits any more"
-        for sentence in humanize.first_few(ended_sentences(request.user, ended)) or [f"Nothing was done{why}."]:
+        for sentence in confirmed_action.first_few(ended_sentences(request.user, ended)) or [f"Nothing was done{why}."]:
             messages.warning(request, sentence)
         return HttpResponseRedirect(back_url)
     entries = with_values(entries, attention.Wording.of_boards())
@@ -299,7 +320,7 @@ def _act(request: HttpRequest, code: str, keys: Sequence[str], cause: str, back_
 
     def question() -> Question:
         page = QUESTIONS[fitting[0].kind, code](request, fitting[0].act(code), fitting)
-        effects = [*page.effects, *humanize.first_few(left_alone)]
+        effects = [*page.effects, *confirmed_action.first_few(left_alone)]
         if number_waiting > len(fitting):
             limit = f"At most {len(fitting)} are done at once, the oldest first. Repeat it for the rest."
             effects.insert(0, f"{number_waiting:,} wait. {limit}")
@@ -456,7 +477,7 @@ def _check_columns(request: HttpRequest, act: Act, entries: Sequence[Entry], sho
 def _create_anyway(request: HttpRequest, act: Act, entries: Sequence[Entry], shown: Shown) -> Report:
     for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}):
         set_create_obstacle(link, "creates_held", "")
-        authors.log_action(request.user, link, board_setup.CREATES_ANYWAY)
+        authors.log_settings_changed(request.user, link, Message("creates_anyway"))
     return Report("New items and records are created now.")
 
 

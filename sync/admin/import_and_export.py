@@ -51,6 +51,8 @@ PAGE_ROWS = 200
 
 # So many values of a column are shown.
 SAMPLES = 3
+# What a person may choose about the reading of a file, and the button that reads it so.
+READING = {"sheet": "Show the columns of this sheet", "encoding": "Show the text in this encoding"}
 # The buttons that lead to the second step: with the columns as they were chosen, or read anew.
 READ_AGAIN = "read"
 COLUMN_STEPS = ("columns", READ_AGAIN)
@@ -274,7 +276,7 @@ class RecordFilesMixin(ImportExportMixin):
         fields = resource_of(self.model)().fields
         context = {
             "choices_form": form,
-            "may_read_again": bool(asked),
+            "reading_labels": [READING[name] for name in asked],
             "notes": [*notes, *missing_key_note(self.model, columns), *order_notes(self.model, titles, columns)],
             "columns": list(zip(titles, samples, columns, strict=True)),
             "field_choices": field_choices(self.model, [(name, field.column_name) for name, field in fields.items()]),
@@ -294,6 +296,12 @@ class RecordFilesMixin(ImportExportMixin):
             is_cut = any(length > LISTED_ROWS for _, length, _ in beginnings)
             shown_lists.append((title, number, beginnings, url if is_cut else ""))
         form = self._import_form(request, initial=data | {"columns": result.columns, "shown_digest": result.digest})
+        if result.unknown_names and "create_missing" in form.fields and not data["create_missing"]:
+            tick = (
+                f"To create them, press “Change columns and choices” and tick “{form.fields['create_missing'].label}”."
+            )
+            missing = f"{' and '.join(self._creatable(request)).capitalize()} that aren't in NPD"
+            result.notes.append(f"{missing}: {result.unknown_names:,}. Their rows are imported without them. {tick}")
         form.carry_on("leave_out_warned")
         if not any(row.doubt for row in result.written):
             del form.fields["leave_out_warned"]
@@ -341,6 +349,7 @@ class RecordFilesMixin(ImportExportMixin):
         parts = [f"Imported: {result.new:,} new, {result.changed:,} changed, {result.totals['skip']:,} unchanged."]
         if result.made:
             parts.append(result.made)
+        parts += result.unused
         incomplete = sum(bool(row.left_out) for row in result.valid_rows())
         counts = (
             (len(result.invalid_rows), "row was not imported.", "rows were not imported."),

@@ -6,7 +6,6 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -29,6 +28,7 @@ from sync.models import ApiToken, NotificationReceiver
 from sync.models.attention import Frequency
 from sync.operations import notifications
 from sync.records import authors
+from sync.words.message import Message
 
 # The notifications.
 
@@ -117,11 +117,14 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
             chat_form = ChatForm(request.POST, auto_id="chat_%s", label_suffix="")
             if chat_form.is_valid():
                 receiver = notifications.add_chat(**chat_form.cleaned_data)
-                authors.log_action(user, receiver, "Added as a chat.", flag=ADDITION)
+                change = Message("setting_of_new", label="How often", after=receiver.get_frequency_display())
+                chat = Message("the_related", kind="chat", name=receiver.name)
+                authors.log_setting(user, Message("settings_added", about=chat, changes=[change]))
                 return _redirect(request, f"“{receiver}” was added. Send a test.")
         elif act == "remove":
             receiver = _chat(request)
-            authors.log_action(user, receiver, "Removed.", flag=DELETION)
+            chat = Message("the_related", kind="chat", name=receiver.name)
+            authors.log_setting(user, Message("settings_deleted", about=chat))
             receiver.delete()
             return _redirect(request, f"“{receiver}” was removed.")
         elif act == "test":
@@ -204,7 +207,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin_base.ReadOnlyAdmin):
+class ApiTokenAdmin(admin_base.ReadOnlyAdmin, admin_base.SettingsAdmin):
     form = TokenForm
     saves_and_continues = False  # the next page shows the token, once
     list_display = ("name", "owner", "begins_with", "created_at", "ends")

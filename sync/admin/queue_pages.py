@@ -1,13 +1,15 @@
 """The list of jobs with its acts, pauses, stops, and the banner that shows both above every page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.db import models, transaction
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -43,6 +45,7 @@ STATUS_BADGES = {
 MAX_REASON_CHARACTERS = 500
 # How long a pause may be chosen to last.
 PAUSE_HOURS = ("1", "4", "24")
+AT_TIME = "until"  # instead of these hours, until a time that the person enters
 
 # The codes of stops that last until somebody acts: the token, the account, and a board's own.
 LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
@@ -144,7 +147,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     last_try = admin_base.time_column("last_attempt", "Last attempt")
 
     @admin.display(description="Record")
-    def about(self, job: Any) -> SafeString | str:
+    def about(self, job: Any) -> SafeString | str | None:
         return self.record_name(job) if job.is_unmatched_item else self.record(job)
 
     def record_name(self, row: Any) -> str:
@@ -194,16 +197,15 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
         entity_type = request.GET.get("entity_type", "")
         label = pauses.pause_label(entity_type)
         now = timezone.localtime(sync_now())
+        why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
+        chosen = request.POST.get("hours", "")
+        typed = request.POST.get("until", "")
+        back_url = admin_base.back_url(request)
+        until = now + timedelta(hours=int(chosen)) if chosen in PAUSE_HOURS else None
 
-        @transaction.atomic
         def run() -> str:
-            why = request.POST.get("why", "")[:MAX_REASON_CHARACTERS]
-            hours = request.POST.get("hours", "")
-            until = now + timedelta(hours=int(hours)) if hours in PAUSE_HOURS else None
-            pause, is_new = pauses.pause(request.user.get_username(), entity_type=entity_type, why=why, until=until)
-            if not is_new:
+            if not pauses.pause(request.user.get_username(), entity_type=entity_type, why=why, until=until)[1]:
                 raise NotPossible(f"{label}: already paused.")
-            authors.log_model_action(request.user, SyncQueue, f"Paused{pause.end}: {label}. {pause.why}".strip())
             return ""  # the banner of every page says it
 
         def question() -> confirmed_action.Question:
@@ -212,15 +214,28 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             for hours in PAUSE_HOURS:
                 end = humanize.due_time(now + timedelta(hours=int(hours)), now)
                 ends.append((hours, f"For {humanize.count_with_noun(int(hours), 'hour')},", f"until {end}."))
+            ends.append((AT_TIME, "Until this time:", ""))
             return confirmed_action.Question(
                 f"{act.label} {label.lower()}?",
                 [act.effect],
                 act.label,
-                text=("why", "Why? Shown to others."),
-                radio=("hours", "", ends),
+                inputs=[
+                    ("until", f"Time ({humanize.zone_name(now)})", "datetime-local", typed),
+                    ("why", "Why? Shown to others.", "text", why),
+                ],
+                radio=("hours", chosen, ends),
             )
 
-        return confirmed_action.run_action(self, request, run, admin_base.back_url(request), question)
+        if chosen == AT_TIME or (typed and not chosen):
+            try:
+                until = forms.DateTimeField().clean(typed)
+                if until <= now:
+                    raise ValidationError("That time is over already. Enter a later one.")
+            except ValidationError as error:
+                warning = "Enter a time." if error.code else str(error.message)
+                repeated = replace(question(), warning=warning)
+                return confirmed_action.question_page(self, request, repeated, back_url, status=400)
+        return confirmed_action.run_action(self, request, run, back_url, question)
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End a pause."""
@@ -232,7 +247,6 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
             label = pauses.pause_label(entity_type)
             if not queue.resume(request.user.get_username(), entity_type=entity_type):
                 raise NotPossible(f"{label}: not paused any more. Somebody else has resumed it.")
-            authors.log_model_action(request.user, SyncQueue, f"Resumed: {label}.")
             return f"{label}: resumed. {availability.resume_sentence(entity_type)}"
 
         return confirmed_action.run_action(self, request, run, admin_base.back_url(request))

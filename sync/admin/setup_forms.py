@@ -25,6 +25,7 @@ from sync.monday.columns import make_converter, selectable_labels
 from sync.monday.conversion import ListConverter, UnknownValue
 from sync.operations.setup import selection
 from sync.operations.setup.future_board import planned_board
+from sync.words.message import reason_of
 
 # Separates the values that a person types; doubled, it is part of a value.
 SEPARATOR = ";"
@@ -269,7 +270,7 @@ class ConditionForm(forms.Form):
         try:
             self.condition = self.filtered_side.parse_condition(key, op, texts)
         except (UnknownValue, ValueError) as error:
-            self.add_error("text", str(error))
+            self.add_error("text", reason_of(error))
         return values
 
 

@@ -32,14 +32,16 @@ from sync.clock import sync_now
 from sync.fields import lookups
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError, NotPossible
-from sync.limits import api_quota, connector, credentials, monday_account
+from sync.limits import api_quota, credentials
+from sync.limits.breaker import monday_account
+from sync.limits.metered_client import connector
 from sync.models import BoardLink, MondayAccount
 from sync.monday.columns.phones import phone_example, phone_regions
 from sync.monday.errors import MondayError
 from sync.operations import setup
 from sync.operations.setup import connection, plan, selection
 from sync.records import authors
-from sync.words.message import of_error
+from sync.words.message import Message, of_error
 
 View = Callable[..., HttpResponse]
 
@@ -165,11 +167,12 @@ class SetupWizardMixin(PageAdmin):
         if REGION in request.POST:
             chosen = request.POST[REGION]
             regions = dict(phone_regions())
-            account = MondayAccount.objects.get_or_create(id=1)[0]
-            if chosen in regions and chosen != account.phone_region:
-                MondayAccount.objects.filter(id=1).update(phone_region=chosen)
-                sentence = f"Phone numbers without a country code: {regions[chosen]} ({chosen})."
-                authors.log_action(request.user, account, sentence)
+            current = lookups.phone_region()
+            if chosen in regions and chosen != current:
+                MondayAccount.objects.update_or_create(id=1, defaults={"phone_region": chosen})
+                words = {"before": regions.get(current, current), "after": regions[chosen]}
+                change = Message("setting", label="Country of phone numbers", **words)
+                authors.log_settings_changed(request.user, CONNECTION_TITLE, change)
             messages.success(request, "Saved. Numbers that NPD already has stay as they are.")
             return _redirect_to("connect")
         result = connection.test_stored_token(cast("User", request.user)) if request.method == "POST" else None

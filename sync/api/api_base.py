@@ -1,7 +1,8 @@
 """The base of the API's views: permissions, the author of a write, pages, order, and parsing."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import IO, Any
 
 import pghistory
@@ -105,7 +106,10 @@ class ListFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
         if view.action != "list":
             return queryset
         filterset = self.get_filterset(request, queryset, view)
-        parameters = {*filterset.filters, "format", *self._names_beside_filters(view)}
+        # Beside the filters those of the view's search, order and pages, as its schema has them.
+        others = [backend() for backend in view.filter_backends if not issubclass(backend, ListFilters)]
+        declared = [part.get_schema_operation_parameters(view) for part in (*others, view.paginator)]
+        parameters = {*filterset.filters, "format", *(parameter["name"] for parameter in chain(*declared))}
         for name in request.query_params:
             if name not in parameters:
                 names = ", ".join(sorted(parameters - {"format"}))
@@ -120,12 +124,6 @@ class ListFilters(filters.DjangoFilterBackend):  # type: ignore[misc]
                 raise exceptions.ValidationError({name: sentence})
         filtered: QuerySet[Any] = filterset.qs
         return filtered
-
-    def _names_beside_filters(self, view: Any) -> Iterator[str]:
-        """Yield the parameters of the view's search, order and pages, as its schema has them."""
-        others = [backend() for backend in view.filter_backends if not issubclass(backend, ListFilters)]
-        for part in (*others, view.paginator):
-            yield from (parameter["name"] for parameter in part.get_schema_operation_parameters(view))
 
 
 def _readable(list_filter: Any) -> str:

@@ -28,9 +28,10 @@ from sync.api.errors import error_response, post_only
 from sync.boards import availability
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.kernel.schema import schema_problem
-from sync.limits import WaitKind
+from sync.limits.api_quota import WaitKind
 from sync.models import SyncQueue
 from sync.monday.lag import LAG_BUCKETS
+from sync.operations import readiness
 from sync.outbox.wakeups import broker_problem
 from sync.queue import SyncQueueService
 from sync.records import inbox
@@ -79,9 +80,9 @@ def installation_problems() -> list[str]:
     try:
         if problem := schema_problem():
             return [problem, *filter(None, [broker])]
-        problems = [broker, availability.write_problem(), availability.schedule_problem()]
-        problems += availability.clock_problems()
-        late_boards = availability.overdue_boards(longest)
+        problems = [broker, readiness.write_problem(), readiness.schedule_problem()]
+        problems += readiness.clock_problems()
+        late_boards = readiness.overdue_boards(longest)
     except Error as error:
         log.warning("database not reachable", error=type(error).__name__)
         return [DATABASE_DOWN, *filter(None, [broker])]

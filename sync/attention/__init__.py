@@ -27,6 +27,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
 
+from conflicts.models import combined_text, is_long_text
 from conflicts.reports import side_headings
 from sync import addresses, permissions, registry
 from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
@@ -135,6 +136,7 @@ class SideValues:
     npd: str | None
     monday: str | None
     headings: tuple[str, str] = ("NPD", "Monday")
+    monday_edit: Mapping[str, str] | None = None  # of a conflict, if known: `who`, and `at` as a text
 
     @property
     def sides(self) -> list[tuple[str, str | None, list[humanize.TextPart]]]:
@@ -494,12 +496,13 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
                 row.values["npd"].get(key),
                 row.values["monday"].get(key),
                 side_headings(row.code),
+                row.values["editors"].get(key),
             )
             for key in (fields if "npd" in row.values else ())
         ),
         failures=row.values.get("failures", 0),
         job=row.values.get("job", 0),
-        acts=_acts(row),
+        acts=_acts(row, wording),
         noticed=datetime.fromtimestamp(row.values["noticed"], UTC) if kind is Kind.REMOVED else None,
     )
 
@@ -508,7 +511,7 @@ def _entry(row: Attention, wording: Wording, name: str, *, has_record: bool) -> 
 _ANSWERS = {"link": "Link", "new_item": "New item", "new_record": "New record", "leave_alone": "Leave alone"}
 
 
-def _acts(row: Attention) -> tuple[Act, ...]:
+def _acts(row: Attention, wording: Wording) -> tuple[Act, ...]:
     """Return the acts of a row's cause that are possible for it, in its words."""
     acts = acts_of(Kind(row.kind), row.code)
     if row.kind == Kind.DUPLICATE:
@@ -518,6 +521,8 @@ def _acts(row: Attention) -> tuple[Act, ...]:
     elif row.kind == Kind.REMOVED or row.code in DELETIONS:
         # The direction of the record, or the conflict, decides.
         acts = [act for act in acts if act.code in row.values["acts"]]
+    elif row.kind == Kind.CONFLICT and not _can_use_both(row, wording):
+        acts = [act for act in acts if act.code != "use_both"]
     elif row.kind == Kind.REJECTED and not row.item_id:
         # Monday has no value of a record without an item.
         acts = [act for act in acts if act.code != "keep_monday"]
@@ -530,6 +535,16 @@ def _acts(row: Attention) -> tuple[Act, ...]:
         create = f"Create {registry.type_name(row.entity_type)}"
         acts = [replace(act, label=create) if act.code == "create_record" else act for act in acts]
     return tuple(acts)
+
+
+def _can_use_both(row: Attention, wording: Wording) -> bool:
+    """Whether a conflict is about long texts that can be combined."""
+    for key in row.field.split(","):
+        mapping = wording.mappings.get((row.entity_type, key))
+        texts = [row.values[side].get(key) for side in ("npd", "monday")] if "npd" in row.values else ["", ""]
+        if mapping is None or not is_long_text(mapping.converter, *texts) or not combined_text(*texts):
+            return False
+    return True
 
 
 def _is_about_column(row: Attention) -> bool:

@@ -77,7 +77,7 @@ KINDS: Mapping[Kind, KindFacts] = {
     Kind.CONFLICT: KindFacts(
         Severity.CONFLICT, ("conflict", "conflicts"), "call_split", "Resolve",
         model="conflicts.syncconflict", permission="conflicts.change_syncconflict",
-        acts=("keep_npd", "keep_monday"), is_solved_on_page=True,
+        acts=("keep_npd", "keep_monday", "use_both"), is_solved_on_page=True,
     ),
     Kind.DUPLICATE: KindFacts(
         Severity.CONFLICT, ("possible duplicate", "possible duplicates"), "group", "Decide",

@@ -211,7 +211,8 @@ DEFINITIONS = (
         field="array_to_string(conflict.conflict_fields, ',')",
         since="conflict.detected_at",
         values="""jsonb_build_object('npd', conflict.npd_data, 'base', conflict.base_data,
-            'monday', conflict.monday_data, 'what', coalesce(conflict.about -> 'what', '""'), 'acts',
+            'monday', conflict.monday_data, 'what', coalesce(conflict.about -> 'what', '""'),
+            'editors', coalesce(conflict.about -> 'editors', '{}'), 'acts',
             CASE WHEN conflict.kind IN ('delete', 'identity')
                 THEN jsonb_path_query_array(conflict.about, '$.options[*].choose') ELSE '[]' END)""",
     ),

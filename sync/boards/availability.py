@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
-from django.db import Error, models, transaction
+from django.db import models
 from django.urls import reverse
 from django.utils.functional import cached_property
-from django_celery_beat.models import PeriodicTask
 
 from sync import attention, registry
 from sync.attention import Entry, Kind, Wording
 from sync.choices import QueueStatus, StopCode
 from sync.clock import SyncNow
 from sync.kernel import grouped, humanize
-from sync.kernel.db import fetch_rows, run_sql
-from sync.limits import BoardAvailability, LimitFacts, credentials
-from sync.models import BoardLease, BoardLink, CacheEntry, SyncQueue
+from sync.kernel.db import fetch_rows
+from sync.limits import credentials
+from sync.limits.board_limits import BoardAvailability, LimitFacts
+from sync.models import BoardLink, SyncQueue
 from sync.outbox.pauses import IS_PAUSED
 from sync.words.message import Message, sentences
 
 # A board that waits longer for its quota is reported to people.
 LONG_WAIT = timedelta(hours=1)
-
-# Why a board is overdue.
-NO_WORKER = Message("no_worker")
-WORKER_BUSY = Message("worker_busy")
-
-_DONE = QueueStatus.COMPLETED
-_NOT_DONE = [status for status in QueueStatus if status is not _DONE]
 
 # A UNION, because each part has its own partial index. A record with an unanswered create isn't due while its
 # item can't be searched for: the board is paused, or has no NPD ID column.
@@ -71,9 +60,9 @@ class JobCount:
     first: datetime | None  # when the first became due or, if in progress, was claimed
 
 
-def of(entity_type: str, *, urgent: bool = False, ignore_stop: bool = False, reads: bool = False) -> BoardAvailability:
+def of(entity_type: str, *, urgent: bool = False, reads: bool = False) -> BoardAvailability:
     """Return the availability of a board, as `LimitFacts.availability`, by what the tables say now."""
-    return LimitFacts().availability(entity_type, urgent=urgent, ignore_stop=ignore_stop, reads=reads)
+    return LimitFacts().availability(entity_type, urgent=urgent, reads=reads)
 
 
 def readable_boards() -> Iterator[BoardLink]:
@@ -195,7 +184,7 @@ class Overview(LimitFacts):
     def due_since(self, board: BoardAvailability) -> datetime | None:
         """Return since when its oldest due job can be synced, not counting when the board was unavailable."""
         due = [job.first for job in self.jobs[board.entity_type] if job.is_due and board.is_available]
-        return _not_before(board, min(filter(None, due), default=None))
+        return board.not_before(min(filter(None, due), default=None))
 
     def claimed_since(self, board: BoardAvailability) -> datetime | None:
         """Return when its first job in progress was claimed."""
@@ -219,106 +208,3 @@ def queue_stats() -> dict[str, Any]:
         "oldest_due_seconds": max(0.0, (now - oldest_due).total_seconds()),
         "by_type": by_type,
     }
-
-
-@dataclass(frozen=True)
-class Overdue:
-    """A board whose due jobs make no progress."""
-
-    entity_type: str
-    seconds: float  # since the oldest became due
-    reason: str
-
-
-def overdue_boards(max_seconds: float, overview: Overview | None = None) -> list[Overdue]:
-    """Return the boards whose due jobs made no progress for `max_seconds`, and why; about six queries.
-
-    A load that takes hours makes progress, however old its oldest job is. A job in progress counts as due once the
-    lease of its dead worker has ended.
-    """
-    overview = overview or Overview()
-    now = overview.now
-    overdue = []
-    for board in overview.boards:
-        if board.link is None:
-            continue
-        lease: BoardLease | None = getattr(board.link, "lease", None)
-        # A dead worker has the lease until it ends or another takes it.
-        is_leased = lease is not None and lease.token is not None and lease.expires > now
-        claimed_since = overview.claimed_since(board)
-        abandoned_since = None
-        if claimed_since is not None and not is_leased and board.is_available:
-            abandoned_since = _not_before(board, max(claimed_since, lease.expires) if lease else claimed_since)
-        since = min(filter(None, (overview.due_since(board), abandoned_since)), default=None)
-        if since is None or (now - since).total_seconds() <= max_seconds:
-            continue
-        reason = WORKER_BUSY if is_leased else NO_WORKER
-        overdue.append(Overdue(board.entity_type, (now - since).total_seconds(), reason))
-    if not overdue:
-        return []
-    start = now - timedelta(seconds=max_seconds)
-    progress = models.Q(status__in=_NOT_DONE, last_attempt__gt=start) | models.Q(status=_DONE, finished_at__gt=start)
-    moving_types = set(SyncQueue.objects.filter(progress).order_by().values_list("entity_type", flat=True).distinct())
-    return [board for board in overdue if board.entity_type not in moving_types]
-
-
-def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime | None:
-    return None if moment is None else max(moment, board.free_since or moment)
-
-
-# Clocks may differ by this much.
-CLOCK_SECONDS = 60
-
-# Sign-ins are counted for five minutes, and a silent identity provider isn't asked for half a minute (npd/sign_in.py).
-LONGEST_COUNT = timedelta(minutes=10)
-
-
-def schedule_problem() -> str:
-    """Return that no row of the schedule starts due jobs as often as they have to move; empty if one does."""
-    has_begun = models.Q(start_time=None) | models.Q(start_time__lte=SyncNow())
-    rows = PeriodicTask.objects.filter(has_begun, enabled=True, task="sync.sweep").select_related("interval", "crontab")
-    longest = timedelta(seconds=settings.READY_MAX_DUE_SECONDS)
-    is_started = any(row.schedule.remaining_estimate(row.schedule.now()) <= longest for row in rows)
-    return "" if is_started else Message("not_scheduled")
-
-
-def write_problem() -> str:
-    """Return PostgreSQL's own words if it can't store a row, as when its disk is full; empty if it can."""
-    return _write_problem(int(time.monotonic() / WRITE_EVERY_SECONDS))
-
-
-# Anybody may ask, so this process writes no more often.
-WRITE_EVERY_SECONDS = 5
-
-
-@lru_cache(maxsize=1)
-def _write_problem(number: int) -> str:
-    try:
-        with transaction.atomic():
-            # More than fits into a page's free space; and rows that PostgreSQL keeps in a file of their own meanwhile.
-            CacheEntry.objects.create(cache_key="readyz", value=secrets.token_hex(8_192), expires=datetime.now(UTC))
-            run_sql("SELECT set_config('work_mem', '64kB', true)")
-            fetch_rows("SELECT count(*) FROM generate_series(1, 20000)")
-            transaction.set_rollback(True)
-    except Error as error:
-        return Message("database_stores_nothing", quote=humanize.one_line(str(error)))
-    return ""
-
-
-def clock_problems() -> list[Message]:
-    """Return which clocks are wrong, or ran ahead and left times that are still to come."""
-    [[now, counted_until, latest_job]] = fetch_rows(
-        "SELECT sync_now(), (SELECT max(expires) FROM sync_cache "
-        "WHERE cache_key LIKE '%:rl:%' OR cache_key LIKE '%provider-is-silent'), "
-        "(SELECT max(created_at) FROM sync_queue WHERE status = 'pending')"
-    )
-    problems = []
-    ahead = time.time() - now.timestamp()
-    if abs(ahead) > CLOCK_SECONDS:
-        code = "clock_ahead" if ahead > 0 else "clock_behind"
-        problems.append(Message(code, span=humanize.time_span(abs(ahead))))
-    if counted_until and counted_until > now + LONGEST_COUNT:
-        problems.append(Message("clock_ran_ahead", until=f"{counted_until:%Y-%m-%d %H:%M}"))
-    if latest_job and latest_job > now + timedelta(seconds=CLOCK_SECONDS):
-        problems.append(Message("database_clock_ran_ahead", until=f"{latest_job:%Y-%m-%d %H:%M}"))
-    return problems

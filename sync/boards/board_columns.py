@@ -16,10 +16,11 @@ from uuid import UUID
 import structlog
 from django.db import connection, models, transaction
 
-from sync import choices, limits, registry
+from sync import choices, registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import run_sql
 from sync.kernel.humanize import count_with_noun
+from sync.limits import metered_client
 from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.models.activity_lines import log_event
 from sync.models.synced_model import unsynced
@@ -74,7 +75,7 @@ def store_columns(link: BoardLink, board: Board) -> None:
 
 def read_board(link: BoardLink, connector: MondayConnector | None = None) -> Board | None:
     """Read the board in one call; None if it is invisible or not active. Raises MondayError."""
-    board = (connector or limits.connector()).read_boards([link.board_id]).get(link.board_id)
+    board = (connector or metered_client.connector()).read_boards([link.board_id]).get(link.board_id)
     return board if board is not None and board.is_active else None
 
 

@@ -10,18 +10,18 @@ import structlog
 from django.conf import settings
 from django.db.models import Max
 
-from sync import limits, registry
+from sync import registry
 from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows
 from sync.kernel.secret_texts import without_secrets
-from sync.limits import credentials
+from sync.limits import credentials, metered_client
 from sync.models import BoardLink, WebhookEvent
 from sync.monday import board_events
 from sync.monday.connector import MondayConnector
 from sync.monday.errors import PASSING_SCOPES, WEBHOOKS_INCOMPLETE, MondayError
 from sync.records.inbox import last_refusal
 from sync.registry import EntitySpec
-from sync.words.message import Message, sentences
+from sync.words.message import Message, sentences, worded
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     if not missing:
         _store_problem(link, "")
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
-        steps, problems = register_webhooks(registry.entity(link.entity_type), link, limits.connector())
+        steps, problems = register_webhooks(registry.entity(link.entity_type), link, metered_client.connector())
         log.warning("webhooks missing", board=link.entity_type, missing=missing, done=steps, problems=problems)
         _store_problem(link, sentences(*problems))
 
@@ -74,15 +74,15 @@ def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnector) -> tuple[list[str], list[str]]:
-    """Register the missing webhooks, with a secret address; return the steps and the problems, as sentences."""
+    """Register the missing webhooks, with a secret address; return the steps and the problems."""
 
     def store(hooks: dict[str, dict[str, str]]) -> None:
         link.webhooks = hooks
         link.save(update_fields=["webhooks"])
 
-    steps = ["stored a generated secret for the address of its webhooks"] if credentials.ensure_webhook_secret() else []
+    steps: list[str] = [Message("step_secret")] if credentials.ensure_webhook_secret() else []
     try:
-        return [*steps, *connector.ensure_webhooks(link.board_id, webhook_url(), link.webhooks, store)], []
+        return [*steps, *worded(connector.ensure_webhooks(link.board_id, webhook_url(), link.webhooks, store))], []
     except MondayError as error:
         if error.kind is not WEBHOOKS_INCOMPLETE:
             raise
@@ -96,13 +96,13 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: MondayConnec
 
 def delete_former_webhooks(link: BoardLink, connector: MondayConnector) -> list[str]:
     """Delete our webhooks of a board that was left; return the steps. Raises MondayError if Monday can't be reached."""
-    steps = []
+    steps: list[str] = []
     for hook_id, hook in list(link.webhooks.items()):
         if hook.get("board", link.board_id) == link.board_id:
             continue
         try:
             connector.delete_webhook(hook_id)
-            steps.append(f"deleted webhook {hook['event']} ({hook_id}) on board {hook['board']}")
+            steps.append(Message("step_webhook_left", event=hook["event"], id=hook_id, board=hook["board"]))
         except MondayError as error:
             if error.scope in PASSING_SCOPES:
                 raise

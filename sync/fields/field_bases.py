@@ -17,7 +17,7 @@ from sync.fields.field_values import BoardContext
 from sync.models import FieldMapping, SyncedModel, SyncMetadata
 from sync.monday import conversion
 from sync.monday.board_items import Item
-from sync.words.message import Message
+from sync.words.message import Message, reason_of
 
 # The key of a base whose Monday half is the sent value, because there was no answer or it was somebody's edit
 # (sync/reconcile/lost_updates.py).
@@ -66,7 +66,7 @@ def bases_of_equal_fields(board: BoardContext, record: SyncedModel, item: Item) 
     return bases
 
 
-UNREAD: Any = merge.Unknown("it was not read")
+UNREAD: Any = merge.Unknown()
 
 
 def sides_of(
@@ -107,7 +107,7 @@ def cell_of(converter: conversion.Converter, mapping: FieldMapping, item: Item) 
     try:
         return converter.cell_value(item.reading(mapping.column_id))
     except conversion.UnknownValue as unknown:
-        return merge.Unknown(str(unknown))
+        return merge.Unknown(reason_of(unknown))
 
 
 def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
@@ -116,7 +116,7 @@ def side_of(read: Callable[[Any], merge.Canonical], raw: Any) -> merge.Side:
     try:
         return read(raw)
     except conversion.UnknownValue as unknown:
-        return merge.Unknown(str(unknown))
+        return merge.Unknown(reason_of(unknown))
 
 
 class SeenValue(NamedTuple):

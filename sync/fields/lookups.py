@@ -22,7 +22,7 @@ from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel
 from sync.monday.columns import make_converter
 from sync.monday.conversion import Converter, ConverterOptions, Local, UnknownValue
 from sync.monday.text_forms import match_key
-from sync.words.message import Message
+from sync.words.message import Message, reason_of
 
 
 def link_of(entity_type: str) -> BoardLink | None:
@@ -97,7 +97,10 @@ def complete_phone(text: str, country: str = "", installation_region: str = "") 
     # A number with a plus has its country, so any region will do, and none is queried.
     region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or installation_region or phone_region()
     converter = make_converter("phone", ConverterOptions(region=region))
-    return converter.from_text(text, {"phone": ""})["phone"] or ""  # {"phone": ""} only names the field
+    try:
+        return converter.from_text(text, {"phone": ""})["phone"] or ""  # {"phone": ""} only names the field
+    except ValueError as error:
+        raise ValueError(reason_of(error)) from error
 
 
 def read_related(

@@ -4,7 +4,6 @@ At the end, the differing words of two texts, an excerpt around the first of the
 """
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import SequenceMatcher
 from itertools import groupby
@@ -191,13 +190,6 @@ def interval_text(seconds: float) -> str:
 
 def plural(number: float, singular: str, many: str) -> str:
     return singular if number == 1 else many
-
-
-def first_few(messages: Sequence[str]) -> list[str]:
-    """Return the first ten messages, and one about the number of others; a selection may have thousands."""
-    rest = len(messages) - 10
-    more = [f"The same or alike for {count_with_noun(rest, 'more record')}."] if rest > 0 else []
-    return [*messages[:10], *more]
 
 
 def join_first(parts: list[str]) -> str:

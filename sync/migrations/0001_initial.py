@@ -617,17 +617,6 @@ class Migration(migrations.Migration):
                         verbose_name="side whose filter leaves it out",
                     ),
                 ),
-                (
-                    "asked_items",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=50),
-                        blank=True,
-                        db_default=[],
-                        default=list,
-                        size=None,
-                        verbose_name="items in question",
-                    ),
-                ),
                 ("conflict_opened_at", models.DateTimeField(blank=True, null=True, verbose_name="last conflict found")),
                 (
                     "conflict_resolved_at",
@@ -892,6 +881,7 @@ class Migration(migrations.Migration):
                             ("stop", "Stopped"),
                             ("stop_end", "Stop ended"),
                             ("column", "Board changed"),
+                            ("settings", "Settings changed"),
                             ("job", "Job retried or ended"),
                         ],
                         max_length=30,

@@ -250,8 +250,8 @@ BULK_PAUSE = timedelta(minutes=10)
 def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
     """Fold lines about to be saved, with stored lines of the same act; return `lines`.
 
-    If an act is about more than MANY_ALIKE records, only the newest record's lines stay listed. Marking lines when
-    they are written is cheaper than finding them in a list of a hundred thousand.
+    If an act is about more than MANY_ALIKE records, only the newest record's lines stay listed, of a deletion the
+    first. Marking lines when they are written is cheaper than finding them in a list of a hundred thousand.
     """
     if not lines:
         return lines
@@ -269,7 +269,9 @@ def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
     columns = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
     listed = grouped(rows.only("entity_type", "entity_id", "remote_id", *columns), lambda row: row.fold_key)
     for key, group in alike.items():
-        pause = BULK_PAUSE if len({line.subject for line in group}) > MANY_ALIKE else ACT_PAUSE
+        is_deletion = group[0].is_of_deletion
+        is_bulk = is_deletion or len({line.subject for line in group}) > MANY_ALIKE
+        pause = BULK_PAUSE if is_bulk else ACT_PAUSE
         # After a minute, a bulk continues only a line that others are folded into; a single one was its own act.
         before = [line for line in listed.get(key, ()) if line.age <= (pause if line.fold_id else ACT_PAUSE)]
         fold_ids = {line.fold_id for line in before} - {None}
@@ -286,4 +288,9 @@ def fold_alike(lines: Sequence[ActivityLine]) -> Sequence[ActivityLine]:
             ActivityLine.objects.filter(earlier).exclude(folded=True, fold_id=fold_id).update(
                 folded=True, fold_id=fold_id
             )
+        if before and is_deletion:
+            # The first stays listed, with the time of the act, whatever becomes of the items later.
+            ActivityLine.objects.filter(pk=min(line.pk for line in before)).update(folded=False)
+            for line in group:
+                line.folded = True
     return lines

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import pgtrigger
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 
@@ -111,10 +110,6 @@ class SyncMetadata(models.Model):
     # Until it has an item, a person is asked before one is made.
     is_unplanned = models.BooleanField("got no new item in the set-up's plan", default=False, db_default=False)
     left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, default="", db_default="")
-    # The items of open identity conflicts.
-    asked_items = ArrayField(
-        models.CharField(max_length=50), default=list, blank=True, db_default=[], verbose_name="items in question"
-    )
     conflict_opened_at = models.DateTimeField("last conflict found", null=True, blank=True)
     conflict_resolved_at = models.DateTimeField("last conflict resolved", null=True, blank=True)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sync.monday.errors import UNREADABLE_ANSWER, MondayError
 from sync.monday.graphql import int_or_none, json_object
@@ -18,7 +18,24 @@ NAME_COLUMN = "name"
 # No column: among the types of the columns to read it asks for each item's group too, in a filter it is the group.
 GROUP = "group"
 
-UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on the board"
+
+class Reason(str):
+    """A code of the table of words (sync/words/table.py) with its values: why a value isn't known, or a step of set-up.
+
+    It is the only argument of an error that people read. Where the table is known, `worded` makes it a message.
+    """
+
+    code: str
+    params: Mapping[str, Any]
+
+    def __new__(cls, code: str, /, **params: Any) -> Self:
+        reason = super().__new__(cls, f"{code} {params}")
+        reason.code = code
+        reason.params = params
+        return reason
+
+
+UNSTORABLE = Reason("unstorable")
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,7 @@ class Reading:
     value: Any = None  # Monday's JSON, decoded
     extra: Mapping[str, Any] = field(default_factory=dict)  # the fields of the column's type
     is_known: bool = True  # if not, the value means nothing
-    reason: str = ""  # why it isn't known
+    reason: str = ""  # why it isn't known: a Reason, or a message of the caller's
 
     @classmethod
     def unknown(cls, column_id: str, column_type: str, reason: str) -> Reading:
@@ -57,8 +74,7 @@ class Item:
             return reading
         if column_id == NAME_COLUMN and self.is_name_known:
             return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)
-        reason = "the column is missing from Monday's answer, or hidden from NPD Sync's user on Monday"
-        return Reading.unknown(column_id, "", UNSTORABLE_REASON if column_id == NAME_COLUMN else reason)
+        return Reading.unknown(column_id, "", UNSTORABLE if column_id == NAME_COLUMN else Reason("column_not_shown"))
 
     def without(self, columns: Mapping[str, str]) -> Item:
         """Return the item with these columns unknown, each with its reason."""
@@ -201,8 +217,8 @@ class BoardSetup:
 
     board: Board  # without the columns that were created
     columns: dict[str, BoardColumn]  # by the keys of the specs
-    created: list[str]  # as people read them: “column “Email” (npd_email)”
-    adopted: list[str]
+    created: list[Reason]  # steps, as codes
+    adopted: list[Reason]
 
 
 # `settings` since 2025-10 (developer.monday.com/api-reference/reference/boards).

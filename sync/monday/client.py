@@ -289,8 +289,7 @@ def _parse_answer(
 
 
 def _no_results_error(cause: MondayError, field_errors: list[MondayError]) -> MondayError:
-    message = f"Monday answered without results: {cause.message}"
-    return cause.as_kind(errors.ANSWER_WITHOUT_DATA, message, field_errors)
+    return cause.as_kind(errors.ANSWER_WITHOUT_DATA, errors.WITHOUT_RESULTS.format(cause.message), field_errors)
 
 
 # The API's answers have the request's id in the body; those of the proxies before it only in a header.

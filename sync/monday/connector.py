@@ -299,7 +299,7 @@ class MondayConnector:
             document = graphql.Document(board_items.CREATE_GROUP, {"board": board.id, "title": group_title})
             group = graphql.mutate_root(self.api, document, "create_group")
             board = replace(board, groups={str(group["id"]): group_title})
-            created.append(f"group “{group_title}”, for the board had none that takes items")
+            created.append(board_items.Reason("step_group", title=group_title))
         available = list(board.columns)
         columns: dict[str, board_items.BoardColumn] = {}
         for spec in specs:
@@ -308,12 +308,14 @@ class MondayConnector:
                 columns[spec.key] = column
                 # One column serves one field.
                 available.remove(column)
-        adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
+        adopted = [
+            board_items.Reason("step_column_there", title=column.title, id=column.id) for column in columns.values()
+        ]
         for spec in specs:
             if spec.key not in columns:
                 column = self._create_column(board.id, spec)
                 columns[spec.key] = column
-                created.append(f"column “{spec.title}” ({column.id})")
+                created.append(board_items.Reason("step_column", title=spec.title, id=column.id))
         return board_items.BoardSetup(board, columns, created, adopted)
 
     def _create_column(self, board_id: str, spec: board_items.ColumnSpec) -> board_items.BoardColumn:
@@ -348,7 +350,7 @@ class MondayConnector:
 
     def ensure_webhooks(
         self, board_id: str, url: str, stored: Mapping[str, Mapping[str, str]], store: Callable[[Hooks], None]
-    ) -> list[str]:
+    ) -> list[board_items.Reason]:
         """Create the missing webhooks to `url`, one for each event, and delete superfluous ones; return the steps.
 
         `stored` are our webhooks; others are left alone. `store` gets ours after each step, because a webhook whose id
@@ -376,14 +378,14 @@ class MondayConnector:
                 if event not in current:
                     current[event] = self._create_webhook(board_id, url, event)
                     ours[current[event]] = {"event": event, "fingerprint": fingerprint}
-                    steps.append(f"created webhook {event} on board {board_id}")
+                    steps.append(board_items.Reason("step_webhook", event=event, board=board_id))
                     store(dict(ours))
             # Deleted last, so that no event is ever without a webhook.
             needed = {current[event] for event in board_events.WEBHOOK_EVENTS}
             for hook_id in [hook_id for hook_id in ours if hook_id not in needed]:
                 self.delete_webhook(hook_id)
                 event = ours.pop(hook_id)["event"]
-                steps.append(f"deleted webhook {event} ({hook_id}), which went to another address or existed twice")
+                steps.append(board_items.Reason("step_webhook_gone", event=event, id=hook_id))
                 store(dict(ours))
         except MondayError as error:
             store(dict(ours))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sync.monday.board_items import Reading
+from sync.monday.board_items import Reading, Reason
 from sync.monday.text_forms import canonical_text, fold_whitespace
 
 # A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple.
@@ -24,11 +24,11 @@ Local = Mapping[str, Any]
 
 
 class UnknownValue(ValueError):
-    """The value is unknown, which is not the same as empty. The message says why."""
+    """The value is unknown, which is not the same as empty. A Reason says why."""
 
 
 class AmbiguousSplit(ValueError):
-    """A column's value can't be split into its fields for certain. The message says why."""
+    """A column's value can't be split into its fields for certain. A Reason says why."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Converter:
     may_become_unknown: ClassVar[bool] = True
     # Whether the value names items of another board; its cell empties by itself when they are removed.
     names_items: ClassVar[bool] = False
-    bare_text_doubt: ClassVar[str] = ""  # why an event's bare text can't be the value; empty where it can
+    takes_bare_text: ClassVar[bool] = True  # whether an event's bare text is certainly the value
 
     # A ChoiceConverter has these of its inner converter.
     column_type: str = "text"  # the Monday column type to create: "text", "status", "board_relation" …, or "name"
@@ -105,14 +105,14 @@ class Converter:
         return self.canonical_remote(remote_raw)
 
     def from_text(self, text: str, current_local: Local) -> Local:
-        """Return NPD's fields for a value that a person typed; raises ValueError with a sentence for people."""
+        """Return NPD's fields for a value that a person typed; raises ValueError with a Reason."""
         raise NotImplementedError
 
     def completed(self, local_raw: Local) -> Local:
         """Return the value in a form that is complete by itself, such as a phone number with its country."""
         return local_raw
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         """Return why Monday will certainly reject the value, or None."""
         return None
 
@@ -127,8 +127,8 @@ class Converter:
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         """Return the canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
         value = event_value(payload_value, column_type, *(self.readable_types or (self.column_type,)))
-        if isinstance(value, str) and self.bare_text_doubt:
-            raise UnknownValue(f"the event's {self.column_type} is a bare text: {self.bare_text_doubt}")
+        if isinstance(value, str) and not self.takes_bare_text:
+            raise UnknownValue(EVENT_UNREADABLE)
         return self.canonical_remote(value)
 
 
@@ -142,8 +142,8 @@ class OneText(Converter):
         """Return the form in which a typed text is stored."""
         return self.canonical(text)
 
-    def problem(self, text: str) -> str | None:
-        """Return why the column can't hold a text, as a sentence without its full stop, or None."""
+    def problem(self, text: str) -> Reason | None:
+        """Return why the column can't hold a text, or None."""
         return None
 
     def canonical_local(self, raw: Local) -> Canonical:
@@ -153,14 +153,14 @@ class OneText(Converter):
         tidy = self.tidied(text)
         problem = None if tidy is None else self.problem(tidy)
         if problem:
-            raise ValueError(f"{problem}.")
+            raise ValueError(Reason("typed_wrong", problem=problem))
         return {only_field(current_local)[0]: tidy}
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, text = only_text(local_raw)
         tidy = self.tidied(text)
         problem = None if tidy is None else self.problem(tidy)
-        return f"{field_label(name)}: {problem}" if problem else None
+        return of_field(name, problem) if problem else None
 
 
 def only_field(raw: Local) -> tuple[str, Any]:
@@ -175,27 +175,33 @@ def only_text(raw: Local) -> tuple[str, str | None]:
     name, value = only_field(raw)
     if value is None or isinstance(value, str):
         return name, value
-    raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a text was expected")
+    raise unreadable_value(value)
 
 
 def field_label(field: str) -> str:
     return field.replace("_", " ")
 
 
+def of_field(field: str, reason: Reason) -> Reason:
+    """Return a reason after the field's label."""
+    return Reason("problem_of_field", label=field_label(field), quote=reason)
+
+
+EVENT_UNREADABLE = Reason("event_unreadable")
+
+
 def unreadable_value(value: Any) -> UnknownValue:
     """Return the error for a value of Monday's or NPD's in an undocumented form."""
-    return UnknownValue(f"the value has a form that is not known ({type(value).__name__})")
+    return UnknownValue(Reason("other_form", type=type(value).__name__))
 
 
 # What separates the elements of a list in a text; we write commas.
 _SEPARATORS = re.compile(r"[,\n\r]")
 
 
-def unlistable_reason(element: str, place: str) -> str | None:
+def unlistable_reason(element: str, place: Reason) -> Reason | None:
     """Return why a text can't hold this element of a list: it would be read back as two; None if it can."""
-    if not _SEPARATORS.search(element):
-        return None
-    return f"“{element}” holds a comma or a line break, which separate the elements {place}"
+    return Reason("separator_in_element", element=element, place=place) if _SEPARATORS.search(element) else None
 
 
 class ListConverter(Converter):
@@ -266,7 +272,7 @@ class ListConverter(Converter):
         if not isinstance(current, str):
             return elements
         for element in elements:
-            if reason := unlistable_reason(element, "in NPD's field"):
+            if reason := unlistable_reason(element, Reason("in_npd")):
                 raise UnknownValue(reason)
         return ", ".join(elements)
 
@@ -303,7 +309,7 @@ def known_value(reading: Reading, *types: str) -> Any:
     if not reading.is_known:
         raise UnknownValue(reading.reason)
     if reading.type not in types:
-        raise UnknownValue(f"the column is of the type {reading.type!r}, not {' or '.join(types)}")
+        raise UnknownValue(Reason("other_type", type=reading.type, types=types))
     return None if _is_only_bookkeeping(reading.value) else reading.value
 
 
@@ -314,7 +320,7 @@ def complete_value(reading: Reading, *types: str) -> Any:
     """
     value = known_value(reading, *types)
     if value is None and reading.text:
-        raise UnknownValue("Monday showed a text without the value behind it")
+        raise UnknownValue(Reason("text_without_value"))
     return value
 
 
@@ -322,7 +328,7 @@ def event_value(value: Any, column_type: str, *types: str) -> Any:
     """Return a webhook's value of one of these types, None when cleared; raises UnknownValue for other types."""
     api_type = api_column_type(column_type)
     if api_type not in types:
-        raise UnknownValue(f"the event is about a column of the type {api_type!r}, not {' or '.join(types)}")
+        raise UnknownValue(EVENT_UNREADABLE)
     # Webhooks report a cleared column in several forms.
     return None if value in (None, {}, "") or _is_only_bookkeeping(value) else value
 

@@ -289,6 +289,7 @@ LOG_SHAPE_CHANGED = ErrorKind(
 # A mutation was answered by errors without `data`; its successful parts stay, but aren't listed. Reported for several
 # aliased mutations in one request (community topic 109452, 2025-02).
 ANSWER_WITHOUT_DATA = ErrorKind("answer_without_data", Scope.TRANSPORT, _READS_FIRST, keeps_wait=True)
+WITHOUT_RESULTS = "Monday answered without results: {}"
 
 UNREACHABLE = ErrorKind(
     "unreachable",

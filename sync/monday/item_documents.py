@@ -73,9 +73,9 @@ def parse_written_items(
         # An error of the alias itself means that the write failed.
         write_error = next((error for error in errors if len(error.path) == 1), None)
         # An error below the alias comes from reading the item back: the write itself was carried out.
-        reason = errors[0].message if errors else "Monday answered nothing for this record"
+        message = errors[0].message if errors else "Monday answered nothing for this record"
         results[alias] = write_error or MondayError(
-            UNREADABLE_ANSWER, reason, request_id=answer.request_id, path=(alias,)
+            UNREADABLE_ANSWER, message, request_id=answer.request_id, path=(alias,)
         )
     return results
 
@@ -178,7 +178,8 @@ def _parse_values(
     for error in errors:
         # An error for all values: none of them is known.
         if error.path == path:
-            return {column_id: board_items.Reading.unknown(column_id, "", error.sentence) for column_id in column_ids}
+            reason = _reason_of(error)
+            return {column_id: board_items.Reading.unknown(column_id, "", reason) for column_id in column_ids}
     requested = set(column_ids)
     readings = {}
     for index, node in enumerate(nodes if isinstance(nodes, list) else []):
@@ -193,22 +194,26 @@ def _parse_reading(node: Mapping[str, Any], error: MondayError | None) -> board_
     column_id = str(node["id"])
     column_type = str(node.get("type") or "")
     if error is not None:
-        return board_items.Reading.unknown(column_id, column_type, error.sentence)
+        return board_items.Reading.unknown(column_id, column_type, _reason_of(error))
     # A type without a converter: its value must not look empty.
     if column_type not in BY_TYPE:
-        reason = f"the column is of the type {column_type!r}, which can't be read yet"
-        return board_items.Reading.unknown(column_id, column_type, reason)
+        return board_items.Reading.unknown(column_id, column_type, board_items.Reason("type_unread", type=column_type))
     raw = node.get("value")
     try:
         value = decode_json(raw)
     except (ValueError, RecursionError):
-        return board_items.Reading.unknown(column_id, column_type, "Monday's raw value is not JSON")
+        return board_items.Reading.unknown(column_id, column_type, board_items.Reason("not_json"))
     # JSON can hide a character behind an escape.
     is_escaped = isinstance(raw, str) and "\\u" in raw
     if not is_storable(node) or (is_escaped and not is_storable(value)):
-        return board_items.Reading.unknown(column_id, column_type, board_items.UNSTORABLE_REASON)
+        return board_items.Reading.unknown(column_id, column_type, board_items.UNSTORABLE)
     extra = {key: entry for key, entry in node.items() if key not in _COMMON_FIELDS}
     return board_items.Reading(column_id, column_type, text=node.get("text"), value=value, extra=extra)
+
+
+def _reason_of(error: MondayError) -> board_items.Reason:
+    advice = board_items.Reason(f"advice_{error.kind}")
+    return board_items.Reason("monday_error", quote=error.message.rstrip(" ."), advice=advice, request=error.request_id)
 
 
 def is_storable(value: Any) -> bool:

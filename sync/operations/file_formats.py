@@ -46,10 +46,11 @@ SUMS = {
     "suma", "count", "anzahl",
 }  # fmt: skip
 # What reports and prints write between and below their rows, alone in a row.
+_ROWS = "(records?|rows?|entr(y|ies)|contacts?|datens(a|ä)tze?|einträge?|zeilen?|kontakte?)"
 _REPORT_LINE = re.compile(
     r"(page|seite|página|pagina|strona|sida) \d+( ?(of|von|de|sur|di|van|z|av|/) ?\d+)?"
     r"|(printed|generated|exported|created|gedruckt|erstellt|exportiert) (on|by|at|am|von) .+"
-    r"|\d+ (records|rows|entries|contacts|datensätze|einträge|zeilen|kontakte)|\W*(end of report|berichtsende)\W*"
+    rf"|\d+ {_ROWS}|(total |number of )*{_ROWS}: *\d+|\W*(end of report|berichtsende)\W*"
     r"|confidential information.*|(copyright|©|\(c\)) .*\d{4}.*",
     re.IGNORECASE,
 )
@@ -82,12 +83,13 @@ CERTAIN = ("utf-8-sig", "utf-16", "utf-16-be")
 NO_TABLES = {
     bytes.fromhex("d0cf11e0"): "an XLS workbook, or has a password",
     b"<": "a web page or XML",
-    b"{\\rtf": "an RTF document",
+    b"{\\RTF": "an RTF document",
     b"{": "JSON",
     b"[{": "JSON",
     b"%PDF": "a PDF",
     b"BEGIN:VCARD": "vCards",
 }
+BEFORE_TEXT = codecs.BOM_UTF8 + codecs.BOM_UTF16
 
 SEPARATORS = ",;\t|"
 SAMPLE_LENGTH = 100_000
@@ -116,9 +118,13 @@ def unescape_formula(text: str) -> str:
     return text[1:] if is_escaped or _TYPED_CODE.fullmatch(text) else text
 
 
+# A BOM where files were put together, and what copying from a page takes along.
+OUTER_INVISIBLE = "\ufeff\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
+
+
 def plain_text(text: str) -> str:
     """Return a text with \\n as its line ends, without outer blanks; an empty one if nobody sees anything in it."""
-    text = unix_lines(text).strip()
+    text = unix_lines(text).strip().strip(OUTER_INVISIBLE).strip()
     return text if drop_invisible(text).strip() else ""
 
 
@@ -131,7 +137,7 @@ _BESIDE_ADDRESS = re.compile(r"""(?:^|[\s<>()\[\]"“”„«»{},;:|/])'+|'*(?:
 @lru_cache(maxsize=MAX_ROWS)  # an import asks several times for each cell
 def email_addresses(text: str) -> tuple[str, ...]:
     """Return the valid addresses in a text, each once: of “Ann <a@x.org>; b@x.org” both."""
-    whole = email_address(text)
+    whole = email_address(text.lstrip("'"))  # by which spreadsheets mark a text
     if _is_email_address(whole):
         return (whole,)
     pieces = [piece for piece in _BESIDE_ADDRESS.split(text) if "@" in piece][:MAX_ADDRESSES]
@@ -198,9 +204,10 @@ def read_file(
     Without an encoding or a sheet the most likely ones are read. `count_known` returns how many of a row's cells are
     known titles.
     """
-    text = content.removeprefix(codecs.BOM_UTF8).lstrip()
+    # In UTF-16, too: a BOM is no letter of a beginning, and every other byte is a NUL.
+    start = re.sub(rb"[\0\s]", b"", content[:SAMPLE_LENGTH]).lstrip(BEFORE_TEXT).upper()
     for beginning, kind in NO_TABLES.items():
-        if text[: len(beginning)].upper() == beginning.upper():
+        if start.startswith(beginning):
             raise FileError(f"The file is {kind}. Save it as XLSX without a password, or as “CSV UTF-8”.")
     if not is_workbook(content):
         encoding = encoding or likely_encoding(content)
@@ -252,27 +259,37 @@ def _table(rows: Iterable[Row], count_known: Callable[[Sequence[str]], int]) -> 
     titles are repeated with what stands above them, such as a page's number or the name of a group on Monday.
     """
     filled = list(_filled_rows(rows))
-    first = max(range(min(len(filled), SAMPLE_ROWS)), key=lambda place: count_known(filled[place][1]), default=0)
+
+    def likeness(place: int) -> tuple[int, int]:
+        known = count_known(filled[place][1])
+        # Of titles in two rows, those above have fewer cells.
+        return (known, sum(map(bool, filled[place][1])) if known else 0)
+
+    # The last row has no rows below it.
+    first = max(range(min(len(filled) - 1, SAMPLE_ROWS)), key=likeness, default=0)
     above = filled[:first]
     around: list[Any] = [number for number, _ in above]
     table = filled[first : first + 1]
-    titles = [cell.casefold() for _, cells in table for cell in cells]
+    titles = [fold_title(cell) for _, cells in table for cell in cells]
     for number, cells in filled[first + 1 :]:
-        if [cell.casefold() for cell in cells] != titles:
+        if list(map(fold_title, cells)) != titles:
             table.append((number, cells))
             continue
         headings = takewhile(_is_repeated, zip(reversed(table[1:]), reversed(above), strict=False))
         start = len(table) - len(list(headings))
         around += [number for number, _ in table[start:]]
         del table[start:]
-    no_records = set(_report_lines(table))
-    around += no_records
-    table = [row for row in table if row[0] not in no_records]
-    end = _end_of(table)
-    around += [number for number, _ in table[end:]]
+    # In a list of names each row stands alone, and a company may be called “33 Records”.
+    if len(list(filter(None, titles))) > 1:
+        no_records = set(_report_lines(table))
+        around += no_records
+        table = [row for row in table if row[0] not in no_records]
+        end = _end_of(table)
+        around += [number for number, _ in table[end:]]
+        del table[end:]
     numbers = ", ".join(map(str, sorted(around)[:NUMBERED]))
     more = f" and {len(around) - NUMBERED:,} more" if len(around) > NUMBERED else ""
-    return table[:end], [f"Rows around the table, not imported: {numbers}{more}."] if around else []
+    return table, [f"Rows around the table, not imported: {numbers}{more}."] if around else []
 
 
 def _filled_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -297,11 +314,14 @@ def _is_repeated(rows: tuple[Row, Row]) -> bool:
 def _report_lines(table: Sequence[Row]) -> Iterator[int | str]:
     """Yield the numbers of a report's own lines among the rows, and of Monday's subitems with their titles."""
     is_among_subitems = False
+    group = ""  # what the row above begins with
     for number, cells in table[1:]:
         is_heading = list(map(fold_title, cells[:2])) == SUBITEM_TITLES
         is_among_subitems = is_heading or (is_among_subitems and not cells[0])
         texts = list(filter(None, cells))
-        if is_among_subitems or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
+        is_subtotal = texts[0] in (f"{group} Total", f"{group} Ergebnis")  # as Excel writes them
+        group = texts[0]
+        if is_among_subitems or is_subtotal or (len(texts) == 1 and _REPORT_LINE.fullmatch(texts[0])):
             yield number
 
 
@@ -339,7 +359,7 @@ def _dataset(rows: Sequence[Row]) -> Any:
 
 def _csv_rows(text: str, count_known: Callable[[Sequence[str]], int]) -> Iterator[Row]:
     separator = ""
-    if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text):  # Excel's own first line
+    if hint := re.match(r'"?sep=(.)"?(\r\n|\r|\n)', text, re.IGNORECASE):  # Excel's own first line
         separator = hint[1]
         text = text[hint.end() :]
     separator = separator or _separator(text, count_known)
@@ -347,8 +367,10 @@ def _csv_rows(text: str, count_known: Callable[[Sequence[str]], int]) -> Iterato
         raise FileError(f"A file may have {MAX_CELLS:,} cells, empty ones too; this one has more.")
     # MySQL and others write a backslash before a quotation mark within a cell.
     escape = "\\" if re.search(r'[^"\\]\\"[^"\r\n' + re.escape(separator) + "]", text) else None
+    quote = "'" if re.match(rf"('[^'\r\n]+'{re.escape(separator)})+'[^'\r\n]+'[\r\n]", text) else '"'
+    lines = io.StringIO(text, newline="")
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True, escapechar=escape
+        lines, delimiter=separator, quotechar=quote, strict=True, skipinitialspace=True, escapechar=escape
     )
     number = 0
     line = 1

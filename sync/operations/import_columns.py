@@ -27,12 +27,15 @@ NAME_PARTS = {FIRST_NAME: "First name", LAST_NAME: "Last name"}
 # Titles of a full name that mean one part of it in a file that has a column for the other part alone.
 PLAIN_NAMES = {LAST_NAME: {"name", "nom"}, FIRST_NAME: {"nombre", "nome", "naam"}}
 
+# Titles of a role that mean “Dr.” or “Ms” before the first name.
+SALUTATIONS = {"title", "titel", "titre", "titolo", "titulo"}
+
 # Words that say in a title which one of several it is, as `fold_title` makes them, the ones that count first first.
 KIND_WORDS = (
     "mobile mobil cell movil no nr",
     "work business office company main direct arbeit geschaftlich dienstlich firma buro bureau trabajo lavoro zakelijk",
     "home private personal privat domicile personnel casa thuis",
-    "other secondary alternative weiteres weitere sonstige sekundare autre otro",
+    "other secondary alternative billing mailing invoice rechnung weiteres weitere sonstige sekundare autre otro",
 )
 KINDS = {word: order for order, words in enumerate(KIND_WORDS) for word in words.split()}
 # Words that say nothing about a column's field.
@@ -125,6 +128,9 @@ class KnownTitles:
         # The fields of which people have several columns: in each row the first filled one counts.
         kinds = ("phone", "email", "relation")
         self._several = {mapping.fields[0] for mapping in spec.mappings if mapping.converter in kinds}
+        # And those of which one counts: a row's street and city shouldn't be of two addresses.
+        addresses = {name for mapping in spec.mappings if mapping.converter == "address" for name in mapping.fields}
+        self._of_kinds = self._several | addresses
         self._keys = {"id", spec.match_key, spec.name_field, *NAME_PARTS}
         type_names = "|".join(map(re.escape, [spec.entity_type, *spec.titles.get(spec.entity_type, ())]))
         self._prefix = re.compile(rf"\s*(?:{type_names})[\s_.:–-]+", re.IGNORECASE)
@@ -138,6 +144,9 @@ class KnownTitles:
         """Return the field of each title."""
         columns = [""] * len(titles)
         ranks = {place: rank for place, title in enumerate(titles) if (rank := self.rank(title))}
+        for place in [place for place in ranks if fold_title(titles[place]) in SALUTATIONS]:
+            if ranks.get(place + 1, [""])[0] == FIRST_NAME:
+                del ranks[place]
         for name, places in grouped(ranks, lambda place: ranks[place][0]).items():
             # Of other fields only the best column is taken: “Title” may be “Dr.” beside “Job title”.
             best = min(places, key=lambda place: ranks[place][1])
@@ -173,7 +182,7 @@ class KnownTitles:
         kinds = [KINDS[word] for word in words if word in KINDS]
         plain = "".join(word for word in words if not (word.isdecimal() or word in KINDS))
         name, rank = self._ranks.get(plain, ("", 0))
-        if not name or (kinds and name not in self._several):
+        if not name or (kinds and name not in self._of_kinds):
             return None
         return name, (1 + max(kinds, default=-1), rank, sum(numbers))
 

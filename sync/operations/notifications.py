@@ -27,7 +27,8 @@ from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Notification, NotificationReceiver
 from sync.models.attention import DAILY_HOUR, Frequency
 from sync.models.jobs import backoff
-from sync.words.message import reason_of
+from sync.records import authors
+from sync.words.message import Message, reason_of
 
 log = structlog.get_logger(__name__)
 
@@ -230,6 +231,8 @@ def choose(user: User, frequency: Frequency) -> NotificationReceiver:
     """Store how often a person is notified; off also deletes their notifications."""
     receiver, _is_new = NotificationReceiver.objects.get_or_create(user=user)
     if frequency != receiver.frequency:
+        change = Message("setting", label="By email", before=receiver.get_frequency_display(), after=frequency.label)
+        authors.log_settings_changed(user, "Notifications", change)
         receiver.frequency = frequency
         receiver.due_at = _first_due(frequency)
         receiver.save(update_fields=["frequency", "due_at"])

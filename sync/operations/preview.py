@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sync import choices, limits
+from sync import choices
 from sync.boards import availability
 from sync.fields import field_values, lookups
 from sync.fields.field_values import BoardContext
-from sync.limits import api_quota, connector
+from sync.limits import api_quota, metered_client
 from sync.models import BoardLink, SyncedModel, SyncQueue
 from sync.monday.board_items import BatchItems, Item, Reading
 from sync.monday.errors import MondayError
@@ -28,8 +28,8 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer, Reader
-from sync.reconcile.missing.answers import answered_items
+from sync.reconcile.gather import Gatherer
+from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
@@ -39,10 +39,10 @@ from sync.words.message import Message, of_error
 NEW_ITEM_PREFIX = "+"
 
 
-class ReadOnlyClient(limits.MeteredClient):
+class ReadOnlyClient(metered_client.MeteredClient):
     """Counts its calls, and refuses to write."""
 
-    def __init__(self, metered: limits.MeteredClient) -> None:
+    def __init__(self, metered: metered_client.MeteredClient) -> None:
         super().__init__(metered.inner, urgent=metered.urgent)
         self.calls = 0
 
@@ -57,8 +57,8 @@ class ReadOnlyClient(limits.MeteredClient):
 @contextmanager
 def read_only_client() -> Iterator[ReadOnlyClient]:
     """Let all code inside read from Monday, but not write there."""
-    client = ReadOnlyClient(limits.client())
-    with limits.client_override(client):
+    client = ReadOnlyClient(metered_client.client())
+    with metered_client.client_override(client):
         yield client
 
 
@@ -149,9 +149,9 @@ def decide_pass(
 ) -> PlannedPass:
     """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
     facts = gatherer.read_claims(board, claims, records)
-    calls_before = gatherer.reader.calls
-    facts, plan = plan_pass(gatherer, facts)
-    calls = gatherer.reader.calls - calls_before
+    calls_before = gatherer.calls
+    plan = plan_pass(gatherer, facts)
+    calls = gatherer.calls - calls_before
     error = facts.error
     if error is None:
         return PlannedPass(facts, plan, calls)
@@ -196,7 +196,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> PlannedPass:
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
-    return plan_pass_with_following(lookups.load_board(link), [record_claim], Gatherer(Reader()))
+    return plan_pass_with_following(lookups.load_board(link), [record_claim], Gatherer())
 
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
@@ -209,9 +209,9 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     linked.monday_id = item_id
     linked.sync_enabled = True
     # A person's click may use the urgent reserve of calls.
-    with limits.urgent_calls(), read_only_client():
+    with metered_client.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
-        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(Reader()), {record.pk: linked})
+        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
         return [], planned_pass.unread_reason or plan.ending.detail or Message("chosen_item_not_shown")
@@ -221,7 +221,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
 # The dry run of whole boards.
 
 
-class Listing(Reader):
+class Listing(Gatherer):
     """Finds a board's items in its listing; what isn't listed is read by its id."""
 
     def __init__(self, board: BoardContext, new_cells: Mapping[str, Reading] = MappingProxyType({})) -> None:
@@ -240,7 +240,7 @@ class Listing(Reader):
         """Keep all listed items; raises MondayError."""
         board = self.board
         columns = [column for column in board.columns if column not in self.new_cells]
-        for page in connector().list_items(board.link.board_id, columns, board.types, self.unreadable):
+        for page in metered_client.connector().list_items(board.link.board_id, columns, board.types, self.unreadable):
             self.calls += 1
             for listed in page:
                 item = self.complete_item(listed)
@@ -274,15 +274,15 @@ class Listing(Reader):
         unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
         return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
 
-    def items_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return the gathered facts with the records as the plan links them."""
+    def plan_items(self, facts: PassFacts) -> None:
+        """Put the records into the gathered facts as the plan links them."""
         unmatched = []
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
             matching = tuple(map(self.as_planned, item.matching))
             namesakes = tuple(map(self.as_planned, item.namesakes))
             unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
-        return replace(facts, unmatched=tuple(unmatched))
+        facts.unmatched = unmatched
 
     def records_without_item(self) -> set[UUID]:
         return set(self.board.model.objects.filter(monday_id=None).values_list("pk", flat=True))
@@ -320,15 +320,15 @@ class BoardPlan:
 def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
     """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
-    gatherer = Gatherer(listing)
+    listing.planned_requests = ()
     # One pass decides together which records get which items. The others are as large as real passes, because these
     # count what waits for approval.
     ids_without_item = listing.records_without_item()
     without_item = [claim for claim in records if claim.entity_id in ids_without_item]
     others = [claim for claim in records if claim.entity_id not in ids_without_item]
-    size = limits.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
+    size = api_quota.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
-    planned_passes = [plan_pass_with_following(board, chunk, gatherer) for chunk in (*chunks, without_item)]
+    planned_passes = [plan_pass_with_following(board, chunk, listing) for chunk in (*chunks, without_item)]
     taken = set[str]()
     for planned_pass in planned_passes:
         taken |= answered_items(planned_pass.facts, planned_pass.plan)
@@ -339,4 +339,4 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
             if record_plan.link_to:
                 listing.linked[record_plan.id] = record_plan.linked_record
     free = [claim for claim in items if claim.remote_id not in taken]
-    return [*planned_passes, plan_pass_with_following(board, free, gatherer)]
+    return [*planned_passes, plan_pass_with_following(board, free, listing)]

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache
@@ -49,8 +50,11 @@ from sync.outbox import wakeups
 from sync.records.authors import IMPORT_CAUSE, actor_label, log_model_action, person_line
 from sync.words.message import Message, sentences
 
-# Cells without a value, as databases and spreadsheets, in any language, write them. “Null” is a name.
-_NO_VALUE = re.compile(r"[-–—]+|n/a|N/A|NULL|null|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+")
+# Cells without a value, as databases, spreadsheets (in any language) and Python write them. “Null” is a name.
+_NO_VALUE = re.compile(
+    r"[-–—]+|n/a|N/A|NULL|null|None|NaN|nan|NaT|<NA>|undefined|[\[(](null|none|empty|blank|leer|vide)[\])]"
+    r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
+)
 
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"
@@ -169,6 +173,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.columns: list[str] = [name if name in targets else "" for name in self.options.get("columns") or ()]
         self.left_out: list[str] = []  # which values of the row that is read, and why
         self.empty_cells = 0  # of that row, whose fields keep a value
+        self.unknown_names: set[str] = set()  # of related records that this import could make
         self.first_rows: dict[object, int] = {}  # the number of the row that is imported about each record
 
     def get_queryset(self) -> Any:
@@ -336,7 +341,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         result.ignored = [title for title, name in zip(self.titles, self.columns, strict=True) if title and not name]
         result.columns = self.columns
         result.titles = self.titles
-        result.notes = [*missing_key_note(self.model, self.columns), *self._unused_values_notes(result)]
+        result.unused = self._unused_values_notes(result)
+        result.notes = [*missing_key_note(self.model, self.columns), *result.unused]
+        result.unknown_names = len(self.unknown_names)
         result.batch_id = self.batch_id
         changes = [(row.number, row.import_type, row.diff) for row in result.written]
         result.made_names = sorted(map(field_values.record_name, self._new_related(result.written)))
@@ -361,14 +368,27 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _unused_values_notes(self, result: Any) -> list[str]:
         """Return how many filled cells don't count beside another column's, and how many empty ones change nothing."""
         notes = []
-        for name, number in self.second_values.items():
+        cells_of_rows = zip(result.rows, self.filled_cells, strict=True)
+        kept = [(row, cells) for row, cells in cells_of_rows if not row.is_invalid() and not self._is_left_out(row)]
+        names = [name for row, cells in kept for name in cells if self._are_several(row.instance, name, cells[name])]
+        for name, number in Counter(names).items():
             rows = humanize.count_with_noun(number, "row has", "rows have")
             label = NAME_PARTS.get(name) or self._label(name)
             notes.append(f"{label}: {rows} more values in further columns, which are not imported.")
-        if number := sum(row.empty_cells for row in result.valid_rows()):
+        if number := sum(row.empty_cells for row, _ in kept):
             cells = humanize.count_with_noun(number, "empty cell leaves its field", "empty cells leave their fields")
             notes.append(f"{cells} in NPD unchanged.")
         return notes
+
+    def _are_several(self, instance: SyncedModel, name: str, texts: Sequence[str]) -> bool:
+        """Whether cells have several values, as an import compares them: “030 901820” may be “+49 30 901820”."""
+        region = self._region_of(instance)
+        converter = self.converters.get(name)
+        if converter == "phone":
+            texts = [first_phone(text, region)[0] for text in texts]
+        elif converter == "email":
+            texts = [next(iter(email_addresses(text)), text) for text in texts]
+        return len({match_key(canonical_value(self.spec.entity_type, name, text, region)) for text in texts}) > 1
 
     def _is_left_out(self, row: Any) -> bool:
         return bool(row.doubt and self.options.get("leave_out_warned"))
@@ -413,28 +433,23 @@ class RecordResource(ModelResource):  # type: ignore[misc]
                 f"another row? Known titles: {known_titles}."
             )
         self.rows = []
-        self.second_values: dict[str, int] = {}  # of each field: rows with values that don't count
+        # Of each row: the filled cells of the fields that have several.
+        self.filled_cells: list[dict[str, list[str]]] = []
         for *cells, number, surplus in self.file_rows:
-            row = {
-                name: self._first_value(name, [cells[place] for place in field_places])
-                for name, field_places in places.items()
-            }
+            filled = {name: list(filter(has_value, map(cells.__getitem__, own))) for name, own in places.items()}
+            row = {name: self._first_value(name, filled[name] or [cells[own[0]]]) for name, own in places.items()}
+            self.filled_cells.append({name: texts for name, texts in filled.items() if len(texts) > 1})
             parts = [row.pop(name) for name in NAME_PARTS if name in row]
             if parts and not has_value(row.setdefault(name_field, "")):
                 row[name_field] = " ".join(filter(has_value, parts))
             self.rows.append(row | {ROW_NUMBER: number, SURPLUS: surplus})
         dataset.dict = self.rows
 
-    def _first_value(self, name: str, cells: Sequence[str]) -> str:
-        """Return the first cell with a value.
+    def _first_value(self, name: str, filled: Sequence[str]) -> str:
+        """Return the first value.
 
-        A cell without an address, or with too few digits for a phone number, doesn't count beside one that has it.
+        One without an address, or with too few digits for a phone number, doesn't count beside one that has it.
         """
-        if len(cells) == 1:
-            return cells[0]
-        filled = list(filter(has_value, cells)) or list(cells)
-        if len({match_key(text) for text in filled}) > 1:
-            self.second_values[name] = self.second_values.get(name, 0) + 1
         converter = self.converters.get(name)
         if converter == "phone":
             return next((text for text in filled if sum(map(str.isdecimal, text)) >= PHONE_DIGITS), filled[0])
@@ -481,7 +496,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         if field.attribute in self.key_names and self.found_by != "id":
             # The record was found by this field, ignoring case. A row with an NPD ID may correct the case.
             return match_key(text) == match_key(value)
-        region = self.chosen_region or self.original.sync_region() or self.region
+        region = self._region_of(self.original)
         canonical = canonical_value(self.spec.entity_type, field.attribute, text, region)
         return bool(canonical == canonical_value(self.spec.entity_type, field.attribute, value, region))
 
@@ -491,12 +506,17 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         records = next(filter(None, (lookup.find(key, text) for key in lookup.by_field)), [])
         if len(records) == 1:
             return records[0]
-        if not records and is_creatable(lookup.model) and self.options.get("create_missing"):
-            return lookup.create(text)
+        if not records and is_creatable(lookup.model):
+            if self.options.get("create_missing"):
+                return lookup.create(text)
+            self.unknown_names.add(match_key(text))
         names = lookup.model._meta
         subject = f"Several {names.verbose_name_plural} are" if records else f"No {names.verbose_name} is"
         self._leave_out(name, f"{subject} called {humanize.quote(text)}.")
         return None
+
+    def _region_of(self, record: SyncedModel) -> str:
+        return self.chosen_region or record.sync_region() or self.region
 
     def _leave_out(self, name: str, problem: str) -> None:
         self.left_out.append(f"{self._label(name)}: {problem}")
@@ -509,7 +529,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             text = addresses[0]
             others = "; ".join(addresses[1:])
         elif converter == "phone":
-            text, rest = first_phone(text, self.chosen_region or instance.sync_region() or self.region)
+            text, rest = first_phone(text, self._region_of(instance))
             others = rest.strip(" ,;:|/") if any(map(str.isdecimal, rest)) else ""
         if others:
             self._leave_out(name, f"{humanize.quote(others)} stands beside the first one.")

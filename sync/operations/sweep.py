@@ -27,7 +27,8 @@ from sync.fields.field_values import ACTIVE
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel import process
 from sync.kernel.db import fetch_rows, storable_json
-from sync.limits import api_quota, breaker, connector
+from sync.limits import api_quota, breaker
+from sync.limits.metered_client import connector
 from sync.models import (
     BoardLink,
     IgnoredItem,

@@ -23,6 +23,7 @@ SAMPLE_ROWS = 20
 # Bytes of a workbook's parts once unpacked, and signs that begin its tags and attributes.
 MAX_UNPACKED = 50_000_000
 MAX_MARKS = 2_000_000
+MAX_ROW_TAGS = 200_000  # empty rows are rows, too
 MAX_DEPTH = 100
 MAX_TEXT = 10_000_000
 MAX_CELLS = 400_000
@@ -41,6 +42,7 @@ MAX_CELL = 32_767
 
 _CHUNK = 65_536
 _PLACE = re.compile("([A-Z]{1,3})([0-9]{1,7})")
+_RANGE = re.compile("([A-Z]{1,3})([0-9]{1,7}):[A-Z]{1,3}([0-9]{1,7})")
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
 # The elements that are looked at; texts stand in cells (c), and in texts that cells share (si).
@@ -70,6 +72,7 @@ class Workbook:
             self._packed.open(part).close()  # raises for a password, or an unknown compression
         self._unpacked = 0
         self._marks = 0
+        self._row_tags = 0
         self._length = 0  # of the texts in all cells
         self._formatting = 0
         # Some programs write other cases and separators into names than into references to them.
@@ -225,8 +228,10 @@ class Workbook:
                 tags = text.count(b"<")
                 self._unpacked += len(chunk)  # many sheets may be one part
                 self._marks += tags + text.count(b"=")
+                self._row_tags += text.count(b"<row") + text.count(b":row")
                 since_tag = 0 if tags else since_tag + len(text)  # a tag or comment without end is read again and again
-                if self._marks > MAX_MARKS or self._unpacked > MAX_UNPACKED or since_tag > 8 * MAX_CELL:
+                is_long = self._unpacked > MAX_UNPACKED or since_tag > 8 * MAX_CELL
+                if is_long or self._marks > MAX_MARKS or self._row_tags > MAX_ROW_TAGS:
                     raise FileError(TOO_LARGE)
 
 
@@ -236,7 +241,7 @@ class _Rows:
     def __init__(self) -> None:
         self.by_number: dict[int, list[str]] = {}
         self.formulas = 0  # whose value isn't in the file
-        self._merged: list[tuple[int, int, int]] = []  # the column, the first and the last row
+        self._merged: list[str] = []  # as “A2:A4”
         self._hidden: set[int] = set()
         self._row = 0
         self._column = 0
@@ -266,11 +271,9 @@ class _Rows:
         cells[self._column - 1] = text
 
     def add_merged(self, reference: str) -> None:
-        first, _, last = reference.partition(":")
-        corners = [_PLACE.fullmatch(corner) for corner in (first, last)]
-        if corners[0] and corners[1] and len(self._merged) < MAX_MERGED:
-            column = _column_number(corners[0][1])
-            self._merged.append((column, int(corners[0][2]), int(corners[1][2])))
+        self._merged.append(reference)
+        if len(self._merged) > MAX_MERGED:
+            raise FileError(TOO_LARGE)
 
     def in_order(self) -> list[Row]:
         return [(number, self.by_number[number]) for number in sorted(self.by_number)]
@@ -278,7 +281,10 @@ class _Rows:
     def fill_merged(self) -> None:
         """Let each merged cell count for all that it covers in its first column."""
         filled = 0
-        for column, first, last in self._merged:
+        for match in filter(None, map(_RANGE.fullmatch, self._merged)):
+            column = _column_number(match[1])
+            first = int(match[2])
+            last = int(match[3])
             text = (self.by_number.get(first) or [""])[column - 1 : column]
             if not text or not text[0]:
                 continue

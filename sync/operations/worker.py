@@ -21,7 +21,10 @@ from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
 from sync.kernel import grouped, humanize, process
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import BoardAvailability, LimitFacts, Wait, breaker, probed_availability, probes, urgent_calls
+from sync.limits import breaker, probes
+from sync.limits.api_quota import Wait, WaitKind
+from sync.limits.board_limits import BoardAvailability, LimitFacts, probed_availability
+from sync.limits.metered_client import urgent_calls
 from sync.models import BoardLease, BoardLink, Intent, IntentState, SyncQueue
 from sync.operations.setup.selection import is_setup_running
 from sync.outbox import finish, wakeups
@@ -156,7 +159,7 @@ class _Run:
 
         A run that has checked no record leaves this to the sweep: else each save while the board waits sends another.
         """
-        if self.summary.checked and board.is_temporary and board.until:
+        if self.summary.checked and board.reason_code is WaitKind.BATCHING and board.until:
             wakeups.wake_board(board.entity_type, max(0.0, (board.until - sync_now()).total_seconds()))
 
     def _work_batches(self, board_lease: Lease, board: BoardAvailability) -> bool:

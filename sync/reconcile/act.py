@@ -10,7 +10,6 @@ import math
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
@@ -22,7 +21,8 @@ from sync.choices import ApprovalState, CallKind, RecordSyncStatus, WaitsFor
 from sync.clock import SyncNow, sync_now
 from sync.fields import lookups
 from sync.fields.field_values import ACTIVE, BoardContext, npd_id_of
-from sync.limits import breaker, connector, failed_writes, meter_board_calls
+from sync.limits import breaker, failed_writes
+from sync.limits.metered_client import connector, meter_board_calls
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState
 from sync.monday import board_items, errors, item_documents
 from sync.monday.errors import MondayError, Scope
@@ -32,7 +32,7 @@ from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import gather, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
-from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED
+from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import owners_of
 from sync.reconcile.missing import deleted_records, duplicates
 from sync.reconcile.pass_plan import Write, WriteVerdict
@@ -48,9 +48,9 @@ PASS_SECONDS = 60
 log = structlog.get_logger(__name__)
 
 
-def send(executor: Executor, plan: pass_plan.Plan) -> None:
+def send(executor: Executor, facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Send everything planned, and add Monday's answers to the plan; raises LeaseLost."""
-    board = executor.board
+    board = facts.board
     # The items of deleted records leave the board, or lose their NPD IDs.
     for policy, kind in deleted_records.REMOVAL_CALLS.items():
         removals = {
@@ -60,7 +60,7 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
         }
         executor.send(kind, list(removals.values()))
         for deleted, removal in removals.items():
-            deleted_records.take_removal_answer(board, deleted, removal.answer)
+            deleted_records.take_removal_answer(facts, deleted, removal)
     # Stored before their writes are sent, so that they count even after a crash.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE, ApprovalState.REFILLED))
     # The records' values are sent, and their items created.
@@ -68,33 +68,29 @@ def send(executor: Executor, plan: pass_plan.Plan) -> None:
     executor.send(CallKind.CHANGE, changes)
     executor.create(creates)
     for write in (*changes, *creates):
-        take_answer(plan.records[write.record_id], write.answer)
+        take_answer(plan.records[write.record_id], write)
     send_duplicates(executor, plan)
 
 
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
-    planned = [item for item in plan.items if item.is_duplicate]
+    planned = [item_plan for item_plan in plan.items if item_plan.is_duplicate]
     clearings = {
-        item: Write(item.original_record.pk, item.item.id, {board.link.npd_id_column: None})
-        for item in planned
-        if item.act == pass_plan.CLEAR_NPD_ID
+        duplicate: Write(duplicate.original_record.pk, duplicate.item.id, {board.link.npd_id_column: None})
+        for duplicate in planned
+        if duplicate.act == pass_plan.CLEAR_NPD_ID
     }
     executor.send(CallKind.CHANGE, list(clearings.values()))
-    answers = {item: [clearings[item].answer] if item in clearings else [] for item in planned}
-    archives = {
-        item: Write(
-            item.original_record.pk, item.item.id, approval=duplicates.archive_request(item) if item.is_ours else None
-        )
-        for item in planned
-        if duplicates.is_to_archive(board, item, next(iter(answers[item]), None))
-    }
+    archives = {}
+    for duplicate in planned:
+        if duplicates.is_to_archive(board, duplicate, clearings.get(duplicate)):
+            request = duplicates.archive_request(duplicate) if duplicate.is_ours else None
+            archives[duplicate] = Write(duplicate.original_record.pk, duplicate.item.id, approval=request)
     executor.send(CallKind.ARCHIVE, list(archives.values()))
-    for item, archive in archives.items():
-        answers[item].append(archive.answer)
-    for item in planned:
-        duplicates.take_answers(board, item, answers[item])
+    for duplicate in planned:
+        writes = [writes[duplicate] for writes in (clearings, archives) if duplicate in writes]
+        duplicates.take_answers(board, duplicate, writes)
 
 
 class Executor:
@@ -148,7 +144,7 @@ class Executor:
                 continue
             self._send_document(kind, document)
             repeated += document if is_repeat else []
-        written = [write for write in repeated if write.answer.verdict is WriteVerdict.DONE]
+        written = [write for write in repeated if write.verdict is WriteVerdict.DONE]
         if written and self.repeats.is_quiet and not self.unjudged:
             # Monday copes with these records again, so twice as many are tried next.
             failed_writes.make_turns_due(2 * len(written))
@@ -157,7 +153,7 @@ class Executor:
     def create(self, writes: Sequence[Write]) -> None:
         """Create items; an item refused because of a value is created with its name alone. Raises LeaseLost."""
         self.send(CallKind.CREATE, self._not_in_log(writes))
-        name_only: Sequence[Write] = [write for write in writes if write.answer.verdict is WriteVerdict.NAME_ONLY]
+        name_only: Sequence[Write] = [write for write in writes if write.verdict is WriteVerdict.NAME_ONLY]
         for write in name_only:
             write.leave_out([key for key, column in write.columns.items() if column != board_items.NAME_COLUMN])
             write.is_name_only = True
@@ -334,11 +330,11 @@ class Executor:
             elif judgement.is_at_fault:
                 verdict = WriteVerdict.FAILED
                 detail = of_error(error)
-            for answer in (write.answer for write in writes):
-                answer.verdict = verdict
-                answer.detail = detail
-                answer.wait_seconds = judgement.wait_seconds
-                answer.waits_for = judgement.waits_for
+            for write in writes:
+                write.verdict = verdict
+                write.detail = detail
+                write.wait_seconds = judgement.wait_seconds
+                write.waits_for = judgement.waits_for
         self.judged += len(self.unjudged)
         self.unjudged = []
 
@@ -389,14 +385,14 @@ class Executor:
                 break
         if failure is not None:
             self._end_rejected(kind, write, failure)
-            write.answer.unsent = frozenset(write.entries) - by_field.keys() - rejected.keys()
+            write.unsent = write.entries.keys() - by_field.keys() - rejected.keys()
         else:
             npd_id_item = result.by_alias.get(NPD_ID_ALIAS)
             item = npd_id_item if isinstance(npd_id_item, board_items.Item) else item
             write.end(WriteVerdict.DONE, is_open=True)
-        write.answer.item = item
-        write.answer.items_by_field = by_field
-        write.answer.rejected |= rejected
+        write.item = item
+        write.items_by_field = by_field
+        write.rejected = {**write.rejected, **rejected}
 
     def _end_rejected(self, kind: CallKind, write: Write, error: MondayError) -> None:
         """Answer a write with an error of its own, and end its intent unless it may have taken effect."""
@@ -466,8 +462,8 @@ class Executor:
             write.values = {self.board.link.npd_id_column: str(write.record_id), **write.values}
             write.is_divided = True
             self._send_document(kind, [write])
-            closed = {column for key, column in write.columns.items() if key in write.answer.rejected}
-            if closed and write.answer.item is not None:
+            closed = {column for key, column in write.columns.items() if key in write.rejected}
+            if closed and write.item is not None:
                 later = {other: forbidden[other] for other in writes[number + 1 :]}
                 self._send_without_columns(kind, later, closed)
                 return
@@ -483,16 +479,18 @@ class Executor:
         if trial is None:
             return True
         self._send_document(kind, [trial])
-        if trial.answer.verdict is not WriteVerdict.DONE:
+        if trial.verdict is not WriteVerdict.DONE:
             # Whether the board is closed isn't known: all is sent again when this answer allows it.
             for write in forbidden:
-                write.answer = replace(trial.answer, intent=None, rejected=dict(write.rejected))
+                write.end(trial.verdict, trial.detail)
+                write.wait_seconds = trial.wait_seconds
+                write.waits_for = trial.waits_for
             return False
         # The trial's record isn't in this pass, so nothing else ends this intent.
-        _close_intents([trial], IntentState.APPLIED if trial.answer.item else IntentState.REJECTED)
-        if trial.answer.item is None:
+        _close_intents([trial], IntentState.APPLIED if trial.item else IntentState.REJECTED)
+        if trial.item is None:
             self._stop_kind(kind, forbidden)
-        return trial.answer.item is not None
+        return trial.item is not None
 
     def _send_without_columns(
         self, kind: CallKind, forbidden: Mapping[Write, MondayError], closed: Collection[str | None]

@@ -20,7 +20,6 @@ In the last three, `leave_out_after_write` leaves it out; changes.py calls it wh
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -76,7 +75,7 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.doubts.look_in_seconds)
     elif verdict.holds is False and item and not was_out and plan.sync_state.base:
         # A pair without a base was never synced, so it is left out at once.
-        plan.left_out_after_pass = sentence
+        plan.late_filter_reason = sentence
     elif verdict.leaves_out(was_out=was_out):
         leave_out(plan, FilterSide.ITEM, sentence if item else sentences(sentence, Message("filter_no_item")))
     elif verdict.holds is None:
@@ -108,7 +107,7 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         is_kept = field_plan.send_raw is None and field_plan.conflict is None
         if field_plan.resolved_conflict is not None:
             # A person's choice is still applied, unless it is the item that fails its conditions.
-            is_kept = not plan.left_out_after_pass
+            is_kept = not plan.late_filter_reason
         if not is_kept:
             leave_field_out(field_plan)
     plan.sends_npd_id = False
@@ -117,7 +116,7 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
 def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> None:
     """Leave a settled record out if its item failed as it was read, or if it or its item fails as `written`."""
     field_plans = plan.fields.values()
-    if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
+    if not board.sync_filter or not plan.is_settled or plan.filter_reason or not plan.record.may_sync:
         return
     # A pull that waits for approval would never happen once the pair is left out.
     is_waiting = any(
@@ -126,8 +125,8 @@ def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writt
     )
     if plan.unlink_reason or plan.removal or is_waiting:
         return
-    if plan.left_out_after_pass:
-        leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
+    if plan.late_filter_reason:
+        leave_out(plan, FilterSide.ITEM, plan.late_filter_reason)
         return
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
@@ -149,7 +148,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     sync_state.left_out = str(side)
     # The first pass after its return reads the item.
     plan.forget_removed_state()
-    plan.left_out = sentence
+    plan.filter_reason = sentence
     plan.creates = False
     plan.question = None
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
@@ -186,7 +185,7 @@ def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
 
 def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
     """Whether the item fails its conditions, or the record does with the values that this pass pulls."""
-    if plan.left_out_after_pass:
+    if plan.late_filter_reason:
         return True
     board = facts.board
     filtered = [
@@ -252,9 +251,9 @@ def item_verdict(
 
     def value_of(mapping: FieldMapping, converter: Converter) -> merge.Side:
         if converter.names_items and item.state != field_values.ACTIVE:
-            return merge.Unknown("a removed item leaves every cell of connected boards empty")
+            return merge.Unknown()  # a removed item leaves every cell of connected boards empty
         if mapping.key in emptied:
-            return merge.Unknown("nobody emptied it")
+            return merge.Unknown()
         return field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
 
     verdict = _verdict(board, FilterSide.ITEM, record, value_of, item.group_id if is_group_known else None)
@@ -292,7 +291,7 @@ def _verdict(
 
     def answer(condition: FilterCondition) -> bool | None:
         if condition.field == GROUP:
-            group = merge.Unknown("its group is not known") if group_id is None else group_id
+            group = merge.Unknown() if group_id is None else group_id
             return sync_filter.condition_holds(condition.op, group, frozenset(condition.values), str)
         mapping = board.mapping_by_key.get(condition.field)
         if mapping is None or (side is FilterSide.ITEM and not mapping.column_id):
@@ -328,18 +327,9 @@ def linked_item_verdict(
     verdict = item_verdict(facts.board, item, plan.record)
     if verdict.holds is not False:
         return verdict
-    filtered = {condition.field for condition in facts.board.sync_filter.items}
-    emptied = set(unreported)
-    for mapping, _ in facts.board.relations:
-        converter = facts.board.converter(mapping, plan.record)
-        base = field_bases.base_of(plan.sync_state, mapping, item.id)
-        if mapping.key not in filtered or base is None:
-            continue
-        with suppress(UnknownValue):
-            remote = field_bases.side_of(converter.canonical_remote, field_bases.cell_of(converter, mapping, item))
-            if is_emptied_by_removal(facts, converter, remote, base):
-                emptied.add(mapping.key)
-    return item_verdict(facts.board, item, plan.record, emptied) if emptied else verdict
+    relations = [mapping for mapping, _ in facts.board.relations]
+    emptied = {mapping.key for mapping in relations if is_emptied_by_removal(facts, plan, mapping)}
+    return item_verdict(facts.board, item, plan.record, emptied | {*unreported})
 
 
 @lru_cache

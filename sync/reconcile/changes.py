@@ -94,13 +94,13 @@ def write_of(board: BoardContext, plan: pass_plan.RecordPlan) -> pass_plan.Write
     )
 
 
-def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> None:
+def take_answer(plan: pass_plan.RecordPlan, write: pass_plan.Write) -> None:
     """Take Monday's answer: refused values are blocked, unsent ones are no longer planned.
 
     An item can't be created without its name; if another value is refused, it is created with its name alone.
     """
-    plan.answer = answer
-    for key, error in answer.rejected.items():
+    plan.write = write
+    for key, error in write.rejected.items():
         field_plan = plan.fields[key]
         value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
         advice = Message("choose_another_value" if field_plan.choice else f"advice_{error.kind}")
@@ -109,24 +109,24 @@ def take_answer(plan: pass_plan.RecordPlan, answer: pass_plan.WriteAnswer) -> No
         sentence = Message("value_rejected", label=field_plan.mapping.label, quote=problem)
         plan.add_line(ActivityKind.BLOCKED, sentence, key, values={"request": error.request_id})
     for key, field_plan in plan.fields.items():
-        if key in answer.unsent or (answer.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
+        if key in write.unsent or (write.is_name_only and field_plan.mapping.column_id != NAME_COLUMN):
             field_plan.send_raw = None
-    if answer.item is not None and plan.creates:
-        plan.link_to = answer.item.id
-        plan.item = answer.item
-        plan.sync_state.remote_state = answer.item.state
-        plan.add_line(ActivityKind.CREATE, Message("item_created", item=answer.item.name))
-    if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in answer.rejected):
+    if write.item is not None and plan.creates:
+        plan.link_to = write.item.id
+        plan.item = write.item
+        plan.sync_state.remote_state = write.item.state
+        plan.add_line(ActivityKind.CREATE, Message("item_created", item=write.item.name))
+    if plan.creates and any(plan.fields[key].mapping.column_id == NAME_COLUMN for key in write.rejected):
         # No item is made without a name, and the answer stays the same until that changes.
-        plan.end_settled(Message("not_put_on_board", why=answer.detail))
+        plan.end_settled(Message("not_put_on_board", why=write.detail))
         return
-    if answer.verdict is pass_plan.WriteVerdict.GONE:
+    if write.verdict is pass_plan.WriteVerdict.GONE:
         # It left the board after it was read; the next pass reads its state.
         plan.sync_state.remote_state = "inactive"
-    if answer.verdict is pass_plan.WriteVerdict.WITHDRAWN:
-        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, answer.detail))
-    elif answer.verdict is not pass_plan.WriteVerdict.DONE:
-        plan.ending = answer.ending
+    if write.verdict is pass_plan.WriteVerdict.WITHDRAWN:
+        plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, write.detail))
+    elif write.verdict is not pass_plan.WriteVerdict.DONE:
+        plan.ending = write.ending
 
 
 def settle_record(
@@ -146,7 +146,7 @@ def settle_record(
         plan.start_anew(pass_plan.Ending(pass_plan.Outcome.RELEASED, reason))
         return
     settle_fields(plan, record, facts.now)
-    made = plan.answer.item if plan.creates and plan.is_settled else None
+    made = plan.write.item if plan.creates and plan.is_settled else None
     if made is not None and npd_id_of(facts.board, made) == "":
         # The next pass sends the NPD ID once more.
         detail = Message("made_without_npd_id")
@@ -160,7 +160,7 @@ def settle_record(
         for name, value in plan.values.items():
             setattr(plan.record, name, value)
     if not plan.is_overtaken:
-        leave_out_after_write(facts.board, plan, plan.answer.item)
+        leave_out_after_write(facts.board, plan, plan.write.item)
 
 
 def _why_outdated(plan: pass_plan.RecordPlan, record: SyncedModel, board_now: BoardContext | None) -> str:
@@ -217,7 +217,7 @@ def settle_field(plan: pass_plan.RecordPlan, field_plan: pass_plan.FieldPlan, re
 
     Its line in the history comes before its base, because it tells of the former one.
     """
-    answered_item = plan.answer.item_of(field_plan.key)
+    answered_item = plan.write.item_of(field_plan.key)
     item = answered_item or plan.item
     if item is None or field_plan.blocked_code or field_plan.conflict or not field_plan.mapping.column_id:
         if plan.item is not None:
@@ -411,7 +411,7 @@ def answered_values(plan: pass_plan.EntityPlan) -> dict[str, Any]:
     """Return the raw values of the sent fields in Monday's answer."""
     answered = {}
     for key, field_plan in plan.fields.items():
-        item = plan.answer.item_of(key)
+        item = plan.write.item_of(key)
         if field_plan.send_raw is not None and item is not None:
             with suppress(UnknownValue):
                 answered[key] = field_plan.converter.cell_value(item.reading(field_plan.mapping.column_id))

@@ -104,7 +104,8 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
-        look = _seconds_to_edit(facts, plan, mapping)
+        edit = _last_change(facts, plan, mapping)
+        look = seconds_to_look(edit.arrived, facts.now) if edit else 0.0
         if plan.facts.is_pushed_by_name:
             lost.add(key)
         elif look:
@@ -126,12 +127,6 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
     set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
 
 
-def _seconds_to_edit(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> float:
-    """Return the seconds until the item is read again, because somebody wrote into the cell moments ago; else 0."""
-    change = _last_change(facts, plan, mapping)
-    return seconds_to_look(change.arrived, facts.now) if change is not None else 0.0
-
-
 def _agreed_at(plan: pass_plan.EntityPlan, key: str) -> datetime:
     """Return when both sides agreed on a field's base: since the record is there, if that isn't known."""
     at = plan.sync_state.base[key].get("at")
@@ -146,8 +141,7 @@ def cells_that_nobody_emptied(facts: PassFacts, plan: pass_plan.EntityPlan) -> f
 
 def was_emptied(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> bool:
     """Whether somebody is known to have emptied the cell, by an event, or the item that it named left its board."""
-    converter = facts.board.converter(mapping, plan.record)
-    if is_emptied_by_removal(facts, converter, None, plan.sync_state.base[mapping.key]):
+    if is_emptied_by_removal(facts, plan, mapping):
         return True
     change = _last_change(facts, plan, mapping)
     is_told = change is not None and not (change.is_known and change.value is not None)
@@ -163,7 +157,7 @@ def _last_change(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMap
 
 def _events_since_agreed(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> Sequence[WebhookEvent]:
     since = _agreed_at(plan, mapping.key) - merge.CLOCK_TOLERANCE
-    return [event for event in facts.item_events.get(plan.id, ()) if event.happened_at >= since]
+    return [event for event in facts.events.get(plan.item_id, ()) if event.happened_at >= since]
 
 
 def note_dropped_edits(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:

@@ -1,9 +1,9 @@
-"""Facts about records, items and their history: gather reads them, and nothing changes them after that.
+"""Facts about records, items and their history: gather reads them in two steps, and nothing else changes them.
 
 The rules decide by them; what they decide stands in the plan (pass_plan.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,9 +16,9 @@ from sync.fields.field_values import ACTIVE, BoardContext, PassSettings, Related
 from sync.kernel import acts, as_uuid
 from sync.merge import Canonical, Side
 from sync.models import IgnoredItem, Intent, IntentState, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
-from sync.monday.board_events import LOG_PREFIX, EventKind
+from sync.monday.board_events import EVENT_TYPES, LOG_PREFIX, EventKind
 from sync.monday.board_items import NAME_COLUMN, BatchItems, Item
-from sync.monday.conversion import Converter, UnknownValue
+from sync.monday.conversion import EVENT_UNREADABLE, Converter, UnknownValue
 from sync.monday.errors import MondayError
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
@@ -76,7 +76,7 @@ def event_value(converter: Converter, value: Any, column_type: str) -> Canonical
     except UnknownValue:
         raise
     except Exception as error:
-        raise UnknownValue("the event's value can't be read") from error
+        raise UnknownValue(EVENT_UNREADABLE) from error
 
 
 def texts_in(value: Any) -> list[str]:
@@ -144,6 +144,11 @@ def reported_changes(board: BoardContext, record: SyncedModel, events: Iterable[
     return sorted(changes, key=lambda change: change.at)
 
 
+def creator_of(events: Iterable[WebhookEvent]) -> str:
+    """Return the user who created the item, from its events, oldest first; an empty text if no event names them."""
+    return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
+
+
 def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
     """Return the changes of mapped fields in these events, oldest first; skip values that can't be read."""
     return [change for change in reported_changes(board, record, events) if change.is_known]
@@ -158,14 +163,7 @@ class RecordHistory:
     intents: tuple[Intent, ...] = ()
     # Read if an event is new or of the last minutes, or a write seems void: the last day's events, and all new ones.
     events: tuple[WebhookEvent, ...] = ()
-    # When its fields were edited; read only if the rule “newest” needs it.
-    npd_edits: Sequence[Any] = ()  # from NPD's history, the newest first
-    monday_edits: Sequence[ChangeEvent] = ()  # from webhooks
-    # Read only if an item may be the record's duplicate:
-    unlinked_items: frozenset[str] = frozenset()  # items that it was unlinked from
-    users: frozenset[str] = frozenset()  # all Monday users in the duplicate's events
-    creator: str = ""  # the Monday user who created the item, or its duplicate, if known
-    is_npd_id_typed: bool = False  # somebody wrote the item's NPD ID later
+    unlinked_items: frozenset[str] = frozenset()  # that it was unlinked from; read only if it may have a duplicate
     token_user: str = ""  # the Monday user as whom we write
     journal_days: int = PassSettings.journal_days
     loops: Mapping[str, WriteLoop] = field(default_factory=dict)  # by field
@@ -232,6 +230,20 @@ def _may_be_swallowed(intent: Intent) -> bool:
 
 
 @dataclass(frozen=True)
+class RemovedItemFacts:
+    """What is known about the removal of a record's item, and about the record's deletion that may follow."""
+
+    state: str  # how the item is gone: archived, deleted, moved or missing
+    actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
+    removed_at: datetime | None = None  # Monday's time, if a webhook came
+    is_deletion_rejected: bool = False  # a person rejected the record's deletion since
+    is_rejection_new: bool = False  # no pass has followed that rejection yet
+    is_removed_too_often: bool = False
+    needed_by: str = ""  # what keeps the record from being deleted
+    loss: str = ""  # what other records would lose by its deletion
+
+
+@dataclass(eq=False)
 class RecordFacts:
     """A claimed record in NPD with its history and open conflicts."""
 
@@ -242,6 +254,11 @@ class RecordFacts:
     conflicts: tuple[OpenConflict, ...] = ()
     has_failed_job: bool = False
     owned_items: frozenset[str] = field(default_factory=frozenset)  # items of open questions that have a record
+    # Filled in once its item is read:
+    former_item: IgnoredItem | None = None  # from which it was unlinked; read only if it has no item
+    removal: RemovedItemFacts | None = None  # of its item
+    npd_edits: Sequence[Any] = ()  # NPD's history of it, the newest first; read only for the rule “newest”
+    is_possible_duplicate: bool = False  # made from an item, unedited, and another record has that item's match key
 
     @property
     def id(self) -> UUID:
@@ -297,6 +314,15 @@ class RecordFacts:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 
+def asked_items(record: SyncedModel, conflicts: Iterable[OpenConflict]) -> set[str]:
+    """Return the items that a record's open questions “who is this?” are about, without its own."""
+    questions = [conflict for conflict in conflicts if conflict.kind == ConflictKind.IDENTITY]
+    items = {question.monday_item_id for question in questions}
+    if record.monday_id is None:
+        items = items.union(*(question.candidate_ids for question in questions if question.seeks_item))
+    return items - {"", record.monday_id or ""}
+
+
 def is_create(intent: Intent) -> bool:
     """Whether the intent announced a new item: it sends a name and has read nothing before."""
     entries = intent.values.values()
@@ -304,13 +330,13 @@ def is_create(intent: Intent) -> bool:
     return sends_name and all(entry.get("read") is None for entry in entries)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class DeletedFacts(RecordFacts):
     """A record that was deleted in NPD, as it was then."""
 
     tombstone: Tombstone = field(kw_only=True)
     owner: SyncedModel | None = None  # the record that has its item now
-    item_events: tuple[WebhookEvent, ...] = ()  # all about its item: they name who made edits that go with it
+    npd_id_record: SyncedModel | None = None  # that its item's NPD ID names; filled in once the item is read
 
     @property
     def open_intents(self) -> list[Intent]:
@@ -329,30 +355,13 @@ class DeletedFacts(RecordFacts):
 
 
 @dataclass(frozen=True)
-class RemovedItemFacts:
-    """What is known about the removal of a record's item, and about the record's deletion that may follow."""
-
-    state: str  # how the item is gone: archived, deleted, moved or missing
-    actor: str = ""  # who removed the item, such as “Tom on Monday”, if a webhook named them
-    removed_at: datetime | None = None  # Monday's time, if a webhook came
-    is_deletion_rejected: bool = False  # a person rejected the record's deletion since
-    is_rejection_new: bool = False  # no pass has followed that rejection yet
-    is_removed_too_often: bool = False
-    needed_by: str = ""  # what keeps the record from being deleted
-    loss: str = ""  # what other records would lose by its deletion
-
-
-@dataclass(frozen=True)
 class ItemFacts:
     """An item that no record had when its job was claimed, and the facts about it."""
 
     claim: Claim
     item: Item | None
-    last_event: datetime | None = None  # when the board's last webhook about it arrived
-    new_events: tuple[int, ...] = ()  # not checked by a pass yet
-    events: tuple[WebhookEvent, ...] = ()  # of the last minutes, also checked ones
-    has_new_edit: bool = False  # one of these is an edit
-    known_since: datetime | None = None  # when NPD first heard of it
+    events: tuple[WebhookEvent, ...] = ()  # all stored ones about it, the oldest first
+    queued_at: datetime | None = None  # when its job was made; read only if it has no event
     unconfirmed_until: datetime | None = None  # a call about it has no known outcome until then
     owner: SyncedModel | None = None  # the record of any type that has it by now
     ignored: IgnoredItem | None = None
@@ -374,6 +383,26 @@ class ItemFacts:
     def item_id(self) -> str:
         """The item's id, even if Monday doesn't show the item."""
         return self.claim.remote_id or ""
+
+    @property
+    def last_event(self) -> datetime | None:
+        """When the board's last webhook about it arrived."""
+        return self.events[-1].received_at if self.events else None
+
+    @property
+    def known_since(self) -> datetime | None:
+        """When NPD first heard of it."""
+        return self.events[0].received_at if self.events else self.queued_at
+
+    @property
+    def new_events(self) -> list[int]:
+        """The ids of the events that no pass has checked yet."""
+        return [event.pk for event in self.events if event.processed_at is None]
+
+    @property
+    def has_new_edit(self) -> bool:
+        """Whether one of these is an edit."""
+        return any(row.processed_at is None and row.event and row.event.kind in EDIT_KINDS for row in self.events)
 
     @property
     def answer(self) -> str:
@@ -423,51 +452,42 @@ class ItemFacts:
         return as_uuid(str(chosen)) if chosen else None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PassFacts:
     """The facts of a pass: the claimed records in NPD, their items on Monday, and the records that the items name."""
 
     board: BoardContext
     now: datetime  # when the pass began to read
     # Read from NPD, about the claims:
-    records: tuple[RecordFacts, ...] = ()  # existing ones
+    records: Sequence[RecordFacts] = ()  # existing ones
     deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
     claimed_linked_items: tuple[str, ...] = ()  # items that a record has by now: their jobs are that record's
-    unlinked: Mapping[UUID, IgnoredItem] = field(default_factory=dict)  # the item that a record was unlinked from
     # The records that people's answers to “who is this?” name, or whose items they name; and why a record can't be
     # deleted for another, by the conflict that was answered so.
     answer_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
     merge_obstacles: Mapping[UUID, str] = field(default_factory=dict)
     # Read from Monday:
     items: BatchItems = field(default_factory=BatchItems)
-    match_events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)  # recent, of items.by_match, by id
     columns: InspectedColumns | None = None  # if the board's columns were inspected
     error: MondayError | None = None  # why Monday could not be read
     # Read from NPD again, about the items and the records that they name:
+    # All stored events about an item, the oldest first, where a rule may need more of them than the last day's.
+    events: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)
     # About the items that were found for records without one:
     owners: Mapping[str, UUID] = field(default_factory=dict)  # linked records of any type, by item
     known_npd_ids: frozenset[UUID] = frozenset()  # the NPD IDs of these items that belong to existing records
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)  # items not to be matched, by id
     unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
-    # The records with the match key of an item that a record was made from, by key; and the records that were made from
-    # an item, not edited in NPD, and share its match key with another record.
+    # The records with the match key of an item that a record was made from, by key.
     same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
-    possible_duplicates: frozenset[UUID] = frozenset()
-    removed_item_facts: Mapping[UUID, RemovedItemFacts] = field(default_factory=dict)  # of records with removed items
-    npd_id_records: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # that a deleted record's item names
-    unmatched: tuple[ItemFacts, ...] = ()
+    unmatched: Sequence[ItemFacts] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
-    # Of records with an emptied cell: all events about their items. And the board's records of the last hour with such
-    # a cell that nobody is known to have emptied.
-    item_events: Mapping[UUID, Sequence[WebhookEvent]] = field(default_factory=dict)
-    unreported: frozenset[UUID] = frozenset()
+    unreported: frozenset[UUID] = frozenset()  # of the last hour, with a cell that nobody is known to have emptied
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
-    removed_related_items: frozenset[str] = frozenset()  # removed items that bases name
-    # Of some records, also with when fields were edited and who created the item; `plan_pass` puts it into the plans.
-    histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
+    removed_related_items: Collection[str] = ()  # removed items that bases name
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
         """Whether this item may be this record's: nobody has ignored or unlinked it."""

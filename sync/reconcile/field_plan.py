@@ -14,6 +14,7 @@ column or the mapping's version changes; if Monday's value changes without a con
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -29,10 +30,10 @@ from sync.monday import conversion
 from sync.monday.board_items import NAME_COLUMN, Item
 from sync.monday.lag import MAX_SENDS
 from sync.reconcile import our_writes, resolutions
-from sync.reconcile.facts import PassFacts
+from sync.reconcile.facts import PassFacts, change_events
 from sync.reconcile.pass_plan import NOTHING, EntityPlan, FieldPlan, RecordPlan
 from sync.registry import relation_of, target_of
-from sync.words.message import Message
+from sync.words.message import Message, reason_of
 
 _UNDECIDED = merge.FieldDecision(merge.Action.UNDECIDED)
 
@@ -108,14 +109,14 @@ def _decide_present(
         field_plan.remote_raw = converter.cell_value(item.reading(mapping.column_id))
         remote = converter.canonical_remote(field_plan.remote_raw)
     except conversion.UnknownValue as unknown:
-        detail = Message("value_unknown_fix", quote=str(unknown))
+        detail = Message("value_unknown_fix", quote=reason_of(unknown))
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         _leave_unknown(field_plan, direction, code, mapping.problem or detail)
         return
     try:
         local = converter.canonical_local(field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+        _decide_unknown_local(facts, plan, field_plan, direction, reason_of(unknown))
         return
     _decide_merged(facts, plan, field_plan, direction, merge.Values(local, remote))
 
@@ -130,17 +131,16 @@ def _decide_merged(
         )
         field_plan.base = base
         field_plan.confirmed = tuple(confirmed)
-        emptied_reason = ""
-        if values.local is not None and direction is not SyncDirection.NONE:
-            emptied_reason = _emptied_reason(facts, field_plan, values.remote, base)
-        field = _field_to_merge(plan, field_plan, direction, values, emptied_by_removal=bool(emptied_reason))
-        if emptied_reason and (direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
-            _block_undecided(field_plan, BlockedCode.RELATION, emptied_reason)
+        is_emptied = values.local is not None and direction is not SyncDirection.NONE
+        is_emptied = is_emptied and is_emptied_by_removal(facts, plan, field_plan.mapping)
+        field = _field_to_merge(facts, plan, field_plan, values, emptied_by_removal=is_emptied)
+        if base and is_emptied and (direction is SyncDirection.MONDAY_TO_NPD or not field.local_changed):
+            _block_emptied(facts, field_plan, base)
             return
         resolutions.apply_resolution(facts, plan, field_plan, field)
     except conversion.UnknownValue as unknown:
         field_plan.resolved_conflict = None
-        detail = Message("last_value_unknown", quote=str(unknown))
+        detail = Message("last_value_unknown", quote=reason_of(unknown))
         _leave_unknown(field_plan, direction, BlockedCode.UNKNOWN, detail)
         return
     resolutions.apply_undo(facts, plan, field_plan, field)
@@ -157,9 +157,10 @@ def _decide_merged(
 
 
 def _field_to_merge(
-    plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection, values: merge.Values, *, emptied_by_removal: bool
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
+    direction = direction_of(plan, mapping)
     converter = field_plan.converter
     base = field_plan.base
     agreed = None
@@ -174,7 +175,9 @@ def _field_to_merge(
         emptied_since_old_base = field_bases.side_of(converter.canonical_local, entry["local"]) is not None
     edited = merge.EditTimes()
     if (mapping.first_match if base is None else mapping.rule) == Rule.NEWEST:
-        edited = merge.EditTimes(_npd_edit_time(plan, field_plan), _monday_edit_time(plan, field_plan, values.remote))
+        edited = merge.EditTimes(
+            _npd_edit_time(plan, field_plan), _monday_edit_time(facts, plan, field_plan, values.remote)
+        )
     return merge.Field(
         local=values.local,
         remote=values.remote,
@@ -190,7 +193,7 @@ def _field_to_merge(
 
 def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     """Return when somebody edited the field in NPD, by its history; None if the sync did, or it isn't known."""
-    history = plan.history.npd_edits
+    history = plan.facts.npd_edits
     names = [field_values.field_of(plan.record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
@@ -204,12 +207,15 @@ def _npd_edit_time(plan: RecordPlan, field_plan: FieldPlan) -> datetime | None:
     return None
 
 
-def _monday_edit_time(plan: RecordPlan, field_plan: FieldPlan, remote: merge.Canonical) -> datetime | None:
+def _monday_edit_time(
+    facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, remote: merge.Canonical
+) -> datetime | None:
     """Return when the field was edited on Monday: the time of the newest event if it has this value, else the column's.
 
     If the newest event has another value, the event with the current one was lost. Only some columns keep a time.
     """
-    changes = [event for event in plan.history.monday_edits if event.key == field_plan.key]
+    events = facts.events.get(plan.item_id, ())
+    changes = [event for event in change_events(facts.board, plan.record, events) if event.key == field_plan.key]
     newest = max((event.at for event in changes), default=None)
     if any(event.value == remote for event in changes if event.at == newest):
         return newest
@@ -235,25 +241,23 @@ def _names_the_same(facts: PassFacts, field_plan: FieldPlan) -> bool:
     return field_values.related_id(resolved) == field_values.related_id(field_plan.local_raw)
 
 
-def _emptied_reason(
-    facts: PassFacts, field_plan: FieldPlan, remote: merge.Canonical, base: dict[str, Any] | None
-) -> str:
-    """Return why a cell that was emptied by the removal of an item isn't synced; empty if it wasn't."""
-    relation = relation_of(facts.board.model, field_plan.mapping.fields)
-    if base is None or relation is None or not is_emptied_by_removal(facts, field_plan.converter, remote, base):
-        return ""
-    kind = target_of(relation)._meta.verbose_name
-    name = field_values.related_name(base["local"])
-    return Message("related_item_removed", kind=str(kind), name=name)
-
-
-def is_emptied_by_removal(
-    facts: PassFacts, converter: conversion.Converter, remote: merge.Side, base: dict[str, Any]
-) -> bool:
-    """Whether the cell is empty because the item that it named left its board."""
-    if remote is not None or not converter.names_items:
+def is_emptied_by_removal(facts: PassFacts, plan: EntityPlan, mapping: FieldMapping) -> bool:
+    """Whether its cell of connected boards is empty because the item that the base names left its board."""
+    converter = facts.board.converter(mapping, plan.record)
+    base = field_bases.base_of(plan.sync_state, mapping, plan.item_id)
+    if plan.item is None or base is None or not converter.names_items:
         return False
-    return str(field_bases.base_remote(converter, base)) in facts.removed_related_items
+    cell = field_bases.cell_of(converter, mapping, plan.item)
+    expected = field_bases.side_of(partial(field_bases.base_remote, converter), base)
+    return field_bases.side_of(converter.canonical_remote, cell) is None and expected in facts.removed_related_items
+
+
+def _block_emptied(facts: PassFacts, field_plan: FieldPlan, base: Mapping[str, Any]) -> None:
+    relation = relation_of(facts.board.model, field_plan.mapping.fields)
+    assert relation is not None
+    kind = str(target_of(relation)._meta.verbose_name)
+    reason = Message("related_item_removed", kind=kind, name=field_values.related_name(base["local"]))
+    _block_undecided(field_plan, BlockedCode.RELATION, reason)
 
 
 def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, direction: SyncDirection) -> None:
@@ -267,7 +271,7 @@ def _decide_create(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, di
     try:
         empty = converter.canonical_local(local_raw) is None
     except conversion.UnknownValue as unknown:
-        _decide_unknown_local(facts, plan, field_plan, direction, str(unknown))
+        _decide_unknown_local(facts, plan, field_plan, direction, reason_of(unknown))
         return
     # A required column takes no empty value, so the field is blocked.
     if empty and not converter.rejection_reason(local_raw):
@@ -301,8 +305,8 @@ def _pull_over_unknown_local(facts: PassFacts, plan: RecordPlan, field_plan: Fie
     remote = converter.canonical_remote(field_plan.remote_raw)
     base = None
     if entry := field_bases.base_of(plan.sync_state, mapping, plan.item_id):
-        if reason := _emptied_reason(facts, field_plan, remote, entry):
-            _block_undecided(field_plan, BlockedCode.RELATION, reason)
+        if is_emptied_by_removal(facts, plan, mapping):
+            _block_emptied(facts, field_plan, entry)
             return
         # NPD's side has changed only if it names another record than the base.
         is_unchanged = field_values.related_id(entry["local"]) == field_values.related_id(field_plan.local_raw)
@@ -338,7 +342,7 @@ def apply_decision(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, fi
             try:
                 raw = _value_for_both(facts, plan, field_plan, field)
             except conversion.UnknownValue as unknown:
-                reason = Message("lists_not_merged", quote=str(unknown))
+                reason = Message("lists_not_merged", quote=reason_of(unknown))
                 field_plan.block(BlockedCode.INVALID, reason)
                 return
             _plan_local_write(facts, plan, field_plan, raw)
@@ -354,8 +358,8 @@ def _plan_push(plan: RecordPlan, field_plan: FieldPlan, raw: dict[str, Any]) -> 
     if refusal := standing_refusal(plan, field_plan):
         field_plan.block(BlockedCode.REJECTED, refusal)
         return
-    if reason := field_plan.converter.rejection_reason(raw):
-        field_plan.block(BlockedCode.LIMIT, Message("quoted", quote=reason))
+    if unfit := field_plan.converter.rejection_reason(raw):
+        field_plan.block(BlockedCode.LIMIT, Message("quoted", quote=unfit))
         return
     field_plan.sends_in_vain = our_writes.sends_in_vain(plan, field_plan, raw)
     if field_plan.sends_in_vain >= MAX_SENDS:
@@ -383,11 +387,11 @@ def _plan_pull(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         raw = converter.to_local(field_plan.remote_raw, field_plan.local_raw)
     except conversion.AmbiguousSplit as unsplit:
         if field_plan.choice != "monday":
-            _set_conflict(field_plan, str(unsplit))
+            _set_conflict(field_plan, reason_of(unsplit))
             return
         raw = converter.from_text(converter.display(field.remote), field_plan.local_raw)
     except conversion.UnknownValue as unknown:
-        reason = Message("npd_cannot_take", quote=str(unknown))
+        reason = Message("npd_cannot_take", quote=reason_of(unknown))
         field_plan.block(BlockedCode.INVALID, reason)
         return
     _plan_local_write(facts, plan, field_plan, raw)
@@ -430,7 +434,7 @@ def _plan_conflict(facts: PassFacts, field_plan: FieldPlan) -> None:
             raw = field_plan.converter.to_local(field_plan.remote_raw, field_plan.local_raw)
             field_values.resolve_relations(facts.related, facts.board.model, raw)
         except conversion.UnknownValue as unknown:
-            field_plan.block(BlockedCode.UNKNOWN, Message("value_unknown", quote=str(unknown)))
+            field_plan.block(BlockedCode.UNKNOWN, Message("value_unknown", quote=reason_of(unknown)))
             return
         except field_values.RelatedNotFound as not_found:
             _await_related(field_plan, not_found)

@@ -21,7 +21,7 @@ from sync.models.jobs import REFILLED_SINCE
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW
 from sync.monday.text_forms import looks_same
-from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, is_create
+from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, creator_of, is_create
 from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
 from sync.registry import target_of
 
@@ -237,7 +237,7 @@ def take_bases(facts: PassFacts, plan: RecordPlan) -> None:
     """Take what our unanswered writes left on Monday as the bases."""
     if plan.unlink_reason:
         return
-    bases = bases_of_creates(facts.board, plan) if lacks_base(facts.board, plan) else {}
+    bases = bases_of_creates(facts, plan) if lacks_base(facts.board, plan) else {}
     if plan.history.ineffective_writes:
         bases |= bases_of_late_writes(facts.board, plan)
     if bases:
@@ -299,10 +299,11 @@ def lacks_base(board: BoardContext, plan: RecordPlan) -> bool:
     return item is not None and any(base_of(plan.sync_state, mapping, item.id) is None for mapping in board.mapped)
 
 
-def bases_of_creates(board: BoardContext, plan: RecordPlan) -> dict[str, dict[str, Any]]:
+def bases_of_creates(facts: PassFacts, plan: RecordPlan) -> dict[str, dict[str, Any]]:
     """Return the values that an unanswered create of ours gave the record's item, as the bases of its fields."""
+    board = facts.board
     item = plan.item
-    creates = [intent for intent in _unanswered_creates(plan) if _may_be_created_by(board, plan, intent)]
+    creates = [intent for intent in _unanswered_creates(plan) if _may_be_created_by(facts, plan, intent)]
     if item is None or not creates:
         return {}
     lacking = [mapping for mapping in board.mappings if base_of(plan.sync_state, mapping, item.id) is None]
@@ -339,7 +340,7 @@ def _unanswered_creates(plan: RecordPlan) -> list[Intent]:
 
 
 def item_may_be_ours(board: BoardContext, plan: RecordPlan) -> bool:
-    """Whether the item may be that of a create without an answer: it has the NPD ID. Then its creator is read.
+    """Whether the item may be that of a create without an answer: it has the NPD ID. Then its events are read.
 
     It isn't if a change of ours found no base: then the two were linked otherwise, and that change wrote the NPD ID.
     """
@@ -355,12 +356,14 @@ def item_may_be_ours(board: BoardContext, plan: RecordPlan) -> bool:
     return not was_linked_otherwise and field_values.npd_id_of(board, item) == str(plan.id)
 
 
-def _may_be_created_by(board: BoardContext, plan: RecordPlan, intent: Intent) -> bool:
+def _may_be_created_by(facts: PassFacts, plan: RecordPlan, intent: Intent) -> bool:
     """Whether this create may have created the item: it is linked with it, or nobody else created it."""
     if intent.item_id:
         return plan.item is not None and intent.item_id == plan.item.id
     # An item that our create made has its NPD ID from the beginning, so nobody typed it.
-    creator = plan.history.creator
+    events = facts.events.get(plan.item_id, ())
+    is_npd_id_typed = any(row.event and row.event.column_id == facts.board.link.npd_id_column for row in events)
+    creator = creator_of(events)
     us = plan.history.token_user
     is_ours = not creator or not us or creator == us
-    return item_may_be_ours(board, plan) and not plan.history.is_npd_id_typed and is_ours
+    return item_may_be_ours(facts.board, plan) and not is_npd_id_typed and is_ours

@@ -5,13 +5,12 @@ All types of plans are in this file because every rule reads what other rules de
 
 A `Plan` has a `RecordPlan` for each claimed record, with a `FieldPlan` for each of its fields, a `DeletedPlan` for each
 deleted record and an `ItemPlan` for each unmatched item, each with the `Ending` of its jobs. What a record has in
-common with a deleted one is in `EntityPlan`. A `Write` is what act.py sends of a plan; a `WriteAnswer` is what came of
-it.
+common with a deleted one is in `EntityPlan`. A `Write` is what act.py sends of a plan, and what came of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,36 +111,6 @@ _OUTCOMES = {
 
 
 @dataclass(eq=False)
-class WriteAnswer:
-    """The result of one write."""
-
-    verdict: WriteVerdict
-    detail: str = ""  # why it was not done
-    item: board_items.Item | None = None  # as the last answer shows it
-    intent: Intent | None = None  # the write's intent, if it is still open
-    items_by_field: Mapping[str, board_items.Item] = field(default_factory=dict)  # only of values that were sent alone
-    rejected: dict[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
-    unsent: frozenset[str] = frozenset()  # fields that were not sent after all
-    is_name_only: bool = False  # the item was to be created with its name alone
-    wait_seconds: float = 0  # how long a unit waits
-    waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
-
-    @property
-    def ending(self) -> Ending:
-        """How the unit's jobs end; they stay open if its write was carried out, and only a failure counts."""
-        is_unsent = self.verdict is WriteVerdict.STOPPED
-        outcome = _OUTCOMES[self.verdict]
-        return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
-
-    def item_of(self, key: str) -> board_items.Item | None:
-        """Return the item from the answer to this field's value, if it was sent alone, else to the whole write."""
-        return self.items_by_field.get(key) or self.item
-
-
-NOTHING_SENT = WriteAnswer(WriteVerdict.DONE)
-
-
-@dataclass(eq=False)
 class Write:
     """A write about a record, a deleted record, or a record's duplicate, and what came of it.
 
@@ -163,9 +132,28 @@ class Write:
     # Once it is sent:
     is_divided: bool = False  # it is alone in its document, and each of its values has an alias of its own
     is_name_only: bool = False  # the item is to be created with its name alone
-    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # of the values left out as refused, by field
     intent: Intent = field(init=False, repr=False)  # of its last call
-    answer: WriteAnswer = field(init=False, repr=False)
+    # What came of it:
+    verdict: WriteVerdict = WriteVerdict.DONE
+    detail: str = ""  # why it was not done
+    item: board_items.Item | None = None  # as the last answer shows it
+    open_intent: Intent | None = None  # `intent`, if it is still open
+    items_by_field: Mapping[str, board_items.Item] = field(default_factory=dict)  # only of values that were sent alone
+    rejected: Mapping[str, MondayError] = field(default_factory=dict)  # the errors of refused values, by field
+    unsent: Collection[str] = ()  # fields that were not sent after all
+    wait_seconds: float = 0  # how long it waits
+    waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING  # what ends its wait sooner
+
+    @property
+    def ending(self) -> Ending:
+        """How the unit's jobs end; they stay open if it was carried out, and only a failure counts."""
+        is_unsent = self.verdict is WriteVerdict.STOPPED
+        outcome = _OUTCOMES[self.verdict]
+        return Ending(outcome, self.detail, self.wait_seconds, is_unsent=is_unsent, waits_for=self.waits_for)
+
+    def item_of(self, key: str) -> board_items.Item | None:
+        """Return the item from the answer to this field's value, if it was sent alone, else to the whole write."""
+        return self.items_by_field.get(key) or self.item
 
     @property
     def columns(self) -> dict[str, str]:
@@ -186,17 +174,20 @@ class Write:
     def end(
         self, verdict: WriteVerdict, detail: str = "", *, item: board_items.Item | None = None, is_open: bool = False
     ) -> None:
-        """Answer it; with `is_open` the intent of its last call isn't ended yet."""
-        self.answer = WriteAnswer(verdict, detail, item, self.intent if is_open else None)
-        self.answer.rejected = dict(self.rejected)
-        self.answer.is_name_only = self.is_name_only
+        """Note what came of it; with `is_open` the intent of its last call isn't ended yet."""
+        self.verdict = verdict
+        self.detail = detail
+        self.item = item
+        self.open_intent = self.intent if is_open else None
 
     def hold(self, detail: str, seconds: float, waits_for: choices.WaitsFor = choices.WaitsFor.NOTHING) -> None:
         """Have it wait for so long, or until what it waits for comes sooner."""
         self.end(WriteVerdict.HELD, detail)
-        self.answer.wait_seconds = seconds
-        self.answer.waits_for = waits_for
+        self.wait_seconds = seconds
+        self.waits_for = waits_for
 
+
+NOTHING_SENT = Write(UUID(int=0))
 
 # Shared by all fields that a pass leaves as they are, which are nearly all.
 NOTHING = merge.FieldDecision(merge.Action.NOTHING)
@@ -335,7 +326,7 @@ class EntityPlan:
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
-    answer: WriteAnswer = NOTHING_SENT  # Monday's
+    write: Write = field(default=NOTHING_SENT, repr=False)  # what was sent, and what came of it
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
@@ -347,11 +338,14 @@ class EntityPlan:
     def __post_init__(self) -> None:
         self.record: SyncedModel = self.facts.record  # as it was read; after settling, as it was written
         self.sync_state: SyncMetadata = copy(self.facts.sync_state)  # after the pass; its own, so that a change is seen
-        self.history: RecordHistory = self.facts.history  # with more, if the rules need that
 
     @property
     def id(self) -> UUID:
         return self.facts.record.id
+
+    @property
+    def history(self) -> RecordHistory:
+        return self.facts.history
 
     @property
     def outcome(self) -> Outcome:
@@ -444,9 +438,9 @@ class EntityPlan:
 
         What our writes overwrote holds however it ends.
         """
-        answer = copy(self.answer)
-        answer.intent = None
-        anew = type(self)(self.facts, self.item, ending, answer=answer)
+        write = copy(self.write)
+        write.open_intent = None
+        anew = type(self)(self.facts, self.item, ending, write=write)
         anew.lost_updates = self.lost_updates
         anew.landed_by_event = self.landed_by_event
         vars(self).update(vars(anew))
@@ -493,8 +487,8 @@ class RecordPlan(EntityPlan):
     link_to: str | None = None  # the id of the item that this pass links or creates
     creates: bool = False  # the record gets a new item
     answers: list[IdentityAnswer] = field(default_factory=list)  # people's, when asked who it is
-    left_out: str = ""  # why the filter leaves it out
-    left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
+    filter_reason: str = ""  # why the filter leaves it out
+    late_filter_reason: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
     # What settling finds out:
@@ -540,19 +534,23 @@ class RecordPlan(EntityPlan):
     @property
     def is_synced(self) -> bool:
         """Whether its own settings and the filter let it be synced; `record.may_sync` says only the former."""
-        return self.record.may_sync and not self.left_out
+        return self.record.may_sync and not self.filter_reason
 
     @property
     def off_reason(self) -> str:
         """Why it isn't synced."""
-        return self.left_out if self.record.may_sync else Message("sync_turned_off")
+        return self.filter_reason if self.record.may_sync else Message("sync_turned_off")
+
+    @property
+    def open_conflicts(self) -> list[reports.OpenConflict]:
+        """Its open conflicts, without those that an answer of this pass closes."""
+        answered = {answer.conflict.conflict_id for answer in self.answers if answer.result}
+        return [conflict for conflict in self.facts.conflicts if conflict.conflict_id not in answered]
 
     @property
     def open_questions(self) -> list[reports.OpenConflict]:
-        """The open conflicts about its identity, without those that an answer of this pass closes."""
-        questions = [conflict for conflict in self.facts.conflicts if conflict.kind == ConflictKind.IDENTITY]
-        answered = {answer.conflict.conflict_id for answer in self.answers if answer.result}
-        return [question for question in questions if question.conflict_id not in answered]
+        """Those of them that are about its identity."""
+        return [conflict for conflict in self.open_conflicts if conflict.kind == ConflictKind.IDENTITY]
 
     @property
     def asks_which_item(self) -> bool:

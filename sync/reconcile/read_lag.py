@@ -157,23 +157,20 @@ def wait_for_stale_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
 
 def _wait_for_matches(facts: PassFacts, plan: pass_plan.RecordPlan) -> float:
     """Return the seconds until items with its match key are read again, because they may not have it any more."""
-    if not facts.match_events:
-        return 0.0
     key = field_values.match_key_of_record(facts.board, plan.record)
     same_key = [item for item in facts.items.by_match if field_values.match_key_of_item(facts.board, item) == key]
-    waits = [
-        wait_for_unmatched_item(facts, plan.facts.claim, item, facts.match_events.get(item.id, ())) for item in same_key
-    ]
+    waits = [wait_for_unmatched_item(facts, plan.facts.claim, item, facts.events.get(item.id, ())) for item in same_key]
     return min(filter(None, waits), default=0.0)
 
 
 def wait_for_unmatched_item(facts: PassFacts, claim: Claim, item: Item | None, events: Sequence[WebhookEvent]) -> float:
     """Return the seconds until an item without a record is read again, because its read is stale; 0 if it isn't."""
-    if not events:
+    recent = tuple(event for event in events if event.received_at > facts.now - LONGEST_LAG)
+    if not recent:
         return 0.0
     record = facts.board.model()
     sync_state = new_sync_state(record.entity_type(), record.pk)
-    unmatched = RecordFacts(claim, record, sync_state, RecordHistory(facts.now, events=tuple(events)))
+    unmatched = RecordFacts(claim, record, sync_state, RecordHistory(facts.now, events=recent))
     return _wait_for_item_and_cells(facts, pass_plan.RecordPlan(unmatched, item))
 
 

@@ -3,20 +3,20 @@
 Implements docs/reference/merge/sync-status.md.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from copy import copy
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from conflicts.reports import ConflictKind
+from conflicts.reports import KIND_UNDO, ConflictKind, OpenConflict
 from sync.choices import RecordSyncStatus, SyncDirection, SyncStateDirection, SyncStatus
 from sync.fields.field_values import BoardContext
 from sync.kernel.humanize import without_request_id
 from sync.merge import Action
 from sync.models import SyncMetadata
 from sync.models.records_and_items import KEPT_BY, KEPT_REMOTE, is_blocking
-from sync.reconcile import conflict_reports, pass_plan
+from sync.reconcile import pass_plan
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.field_plan import direction_of, is_kept_different
 from sync.reconcile.restraints import ended_requests
@@ -24,19 +24,26 @@ from sync.reconcile.restraints import ended_requests
 # What a pass stores of a sync state, beside its own duration and calls.
 STORED = (
     *("base", "altered", "blocked_fields", "note", "remote_id", "remote_state", "seen", "emptied"),
-    *("removed_since", "removed_passes", "is_unplanned", "conflicts", "asked_items", "left_out"),
+    *("removed_since", "removed_passes", "is_unplanned", "conflicts", "left_out"),
     *("error_count", "last_error", "sync_direction"),
 )
 
 
-def complete_sync_state(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime) -> None:
-    """Fill in the rest of the record's sync state after this pass, which ran at `now`; `before` is the stored one."""
+def complete_sync_state(
+    plan: pass_plan.RecordPlan, before: SyncMetadata, now: datetime, conflicts: Iterable[OpenConflict]
+) -> None:
+    """Fill in the rest of the record's sync state after this pass, which ran at `now`.
+
+    `before` is the stored one, and `conflicts` are those that are open after the pass.
+    """
     sync_state = plan.sync_state
-    sync_state.conflicts = _sync_state_conflicts(plan, sync_state.conflicts)
-    if plan.question is not None and plan.asks_which_item:
-        sync_state.asked_items = [candidate["id"] for candidate in plan.question.candidates]
-    if ConflictKind.IDENTITY not in sync_state.conflicts:
-        sync_state.asked_items = []
+    sync_state.conflicts = {}
+    for conflict in conflicts if plan.is_synced else ():
+        is_about_record = conflict.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
+        # Whether a record with an item is another's, too, keeps nothing of it from being synced.
+        if conflict.kind == KIND_UNDO or (conflict.kind == ConflictKind.IDENTITY and plan.record.monday_id):
+            continue
+        sync_state.conflicts[conflict.kind] = [conflict.about["what"]] if is_about_record else [*conflict.fields]
     # A pass that planned no fields keeps the blocked ones, with people's decisions about them.
     sync_state.blocked_fields = _blocked_fields(plan, before, now) if plan.fields else before.blocked_fields
     sync_state.note = plan.reason
@@ -90,36 +97,6 @@ def _blocked_fields(plan: pass_plan.RecordPlan, before: SyncMetadata, now: datet
 def _comparable(value: Any) -> Any:
     """Return the value without the id of Monday's request, which differs each time."""
     return without_request_id(value) if isinstance(value, str) else value
-
-
-def _sync_state_conflicts(plan: pass_plan.RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
-    """Return the record's open conflicts: by kind, the keys of its fields, or the question about the record."""
-    if not plan.is_synced:
-        return {}
-    lost_fields = conflict_reports.open_lost_updates(plan) if plan.facts.conflicts or plan.lost_updates else []
-    conflicts = {kind: fields for kind, fields in before.items() if kind != ConflictKind.OVERWRITTEN}
-    if plan.removal:
-        # Only the question about the record is decided again; conflicts about fields stay.
-        conflicts.pop(ConflictKind.DELETE, None)
-        if plan.asks_about_removal:
-            conflicts[ConflictKind.DELETE] = [plan.removal.sentence]
-    else:
-        if plan.fields or plan.asks_which_item or plan.ending.is_behind_another:
-            conflicts = {}  # this pass compared the fields, or searched for the item
-        fields = [
-            *(conflict.key for conflict in conflict_reports.fields_in_conflict(plan)),
-            *conflict_reports.undecided_fields(plan),
-        ]
-        if fields:
-            conflicts[ConflictKind.FIELDS] = fields
-        if not plan.open_questions:
-            # Its item's pass has closed the question.
-            conflicts.pop(ConflictKind.IDENTITY, None)
-        if plan.question is not None and plan.asks_which_item:
-            conflicts[ConflictKind.IDENTITY] = [plan.question.what]
-    if lost_fields:
-        conflicts[ConflictKind.OVERWRITTEN] = lost_fields
-    return conflicts
 
 
 def sync_status(board: BoardContext, plan: pass_plan.RecordPlan, *, has_open_work: bool) -> RecordSyncStatus:
@@ -178,7 +155,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     ends_events = plan.item and plan.history.unchecked_events
     ends_others = plan.fields and (facts.open_intents or facts.has_failed_job)
     return bool(
-        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
+        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.late_filter_reason)
         or plan.question
         or (plan.log or plan.sends_npd_id)
         or ((ends_events or ends_others) and not has_job)
@@ -198,13 +175,13 @@ def _is_at_rest(facts: PassFacts, plan: pass_plan.RecordPlan, *, has_job: bool) 
     settled.sync_state = copy(plan.sync_state)
     if plan.is_open:
         settled.ending = pass_plan.SETTLED
-    if not settled.is_settled or _has_work(plan, has_job=has_job):
+    if not settled.is_settled or settled.lines_about_lost_values or _has_work(plan, has_job=has_job):
         return False
     for key, field_plan in plan.fields.items():
         has_same_base = field_plan.base is None or field_plan.base is before.base.get(key)
         if not (field_plan.blocked_code or (has_same_base and field_plan.decision.action is Action.NOTHING)):
             return False
-    complete_sync_state(settled, before, facts.now)
+    complete_sync_state(settled, before, facts.now, plan.facts.conflicts)
     settled.sync_state.sync_direction = before.sync_direction  # that of the last pass with something to transfer
     if any(getattr(settled.sync_state, name) != getattr(before, name) for name in STORED):
         return False

@@ -28,7 +28,6 @@ from sync.words.message import Message, reason_of
 STALE_RESOLUTION = Message("stale_resolution")
 
 _UNDO_REASON = Message("restored_by_undo")
-_UNMAPPED = Message("undo_unmapped")
 
 # The only side that can be chosen if a field is synced one way, and its name.
 _SOURCE = {SyncDirection.NPD_TO_MONDAY: ("npd", "NPD"), SyncDirection.MONDAY_TO_NPD: ("monday", "Monday")}
@@ -87,7 +86,7 @@ def apply_undo(facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, field:
         _check_unchanged(plan, field_plan, field, request.inverse[field_plan.key])
         _plan_inverse(facts.related, plan, field_plan, field, request)
     except UnknownValue as unknown:
-        field_plan.rejected[reports.KIND_UNDO] = Message("undo_value_unknown", quote=str(unknown))
+        field_plan.rejected[reports.KIND_UNDO] = Message("undo_value_unknown", quote=reason_of(unknown))
     except (ResolutionRejected, field_values.RelatedNotFound, ValueError) as rejection:
         field_plan.rejected[reports.KIND_UNDO] = reason_of(rejection)
 

@@ -318,7 +318,7 @@ def ended_requests(
             remote = converter.canonical_remote(base["remote"])
             is_on_monday = converter.canonical_remote(field_plan.remote_raw) == remote
             if field_plan.send_raw is not None:
-                is_on_monday = record_plan.answer.item is not None
+                is_on_monday = record_plan.write.item is not None
             is_in_npd = converter.canonical_local(local_values(record_plan.record, field_plan.mapping)) == local
         except UnknownValue:
             continue

@@ -19,7 +19,7 @@ from sync import registry
 from sync.choices import ActivityKind
 from sync.kernel import humanize
 from sync.models import ActivityLine, MondayAccount, SyncedModel, Tombstone, WebhookEvent, history_of
-from sync.models.activity_lines import MAX_ACTOR_LENGTH
+from sync.models.activity_lines import MAX_ACTOR_LENGTH, log_event
 from sync.words.message import Message
 
 SYNC_ACTOR = "NPD Sync"
@@ -58,6 +58,9 @@ class LastEdit:
     at: datetime
     is_undo: bool = False
     group_id: str = ""  # equal for edits of one batch or request; empty for a script's
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, [self.who, self.way, humanize.day_and_time(self.at)]))
 
 
 def latest_events(
@@ -136,14 +139,37 @@ def last_npd_edits(
     model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]
 ) -> dict[str, LastEdit]:
     """Return the last edit of each of these fields of a record, by key, as far as its history goes; two queries."""
-    history = latest_events(model, [entity_id]).get(entity_id, [])
-    users = users_of(history)
-    edits = {}
-    for key, names in fields.items():
-        attnames = [str(model._meta.get_field(name).attname) for name in names]  # type: ignore[union-attr]
-        edits[key] = last_edit(history, attnames, users)
-    # Omit a way that only repeats the author.
-    return {key: replace(edit, way="" if edit.who in edit.way else edit.way) for key, edit in edits.items() if edit}
+    return last_edits_of_records(model, {entity_id: fields}).get(entity_id, {})
+
+
+def last_edits_of_records(
+    model: type[SyncedModel], fields_by_id: Mapping[UUID, Mapping[str, Iterable[str]]]
+) -> dict[UUID, dict[str, LastEdit]]:
+    """Return the same for several records, by id."""
+    histories = latest_events(model, fields_by_id)
+    users = users_of(event for history in histories.values() for event in history)
+    edits: dict[UUID, dict[str, LastEdit]] = {}
+    for entity_id, history in histories.items():
+        edits[entity_id] = {}
+        for key, names in fields_by_id[entity_id].items():
+            attnames = [str(model._meta.get_field(name).attname) for name in names]  # type: ignore[union-attr]
+            if edit := last_edit(history, attnames, users):
+                # Omit a way that only repeats the author.
+                edits[entity_id][key] = replace(edit, way="" if edit.who in edit.way else edit.way)
+    return edits
+
+
+def last_edits(record: SyncedModel, names: Iterable[str]) -> dict[str, LastEdit]:
+    """Return the last edit of each of these columns of a record; for a value that a pass brought, that on Monday."""
+    edits = last_npd_edits(type(record), record.pk, {name: [name] for name in names})
+    passes = {edit.group_id for edit in edits.values() if edit.who == SYNC_ACTOR}
+    lines = ActivityLine.objects.filter(entity_id=record.pk, batch_id__in=passes).exclude(actor="")
+    keys = {mapping.key: mapping.fields for mapping in registry.entity(record.entity_type()).mappings}
+    for line in lines if passes else ():
+        for name in keys.get(line.key, ()):
+            if name in edits and edits[name].group_id == str(line.batch_id):
+                edits[name] = replace(edits[name], who=line.actor, at=line.happened_at)
+    return edits
 
 
 def last_monday_edits(item_id: str, keys: Mapping[str, str]) -> dict[str, LastEdit]:
@@ -238,6 +264,26 @@ def who_has(right: str) -> str:
     return humanize.join_first(names) or "administrators"
 
 
+def log_setting(by: Any, sentence: Message, row: Model | None = None) -> None:
+    """Log in the activity what a person, or a command by its name, did with settings or users."""
+    actor = by if isinstance(by, str) else actor_label(by)
+    log_event(ActivityKind.SETTINGS, sentence, by=actor, entity_type=getattr(row, "entity_type", ""))
+
+
+def log_settings_changed(by: Any, row: Model | str, *changes: str) -> None:
+    """Log changes of settings as messages; `row` is what has these settings, or its name."""
+    about = row if isinstance(row, str) else setting_name(row)
+    sentence = Message("settings_changed", about=about, changes=list(changes))
+    log_setting(by, sentence, None if isinstance(row, str) else row)
+
+
+def setting_name(row: Model) -> Message:
+    """Return what a line about settings calls a row, such as “the user “olga””."""
+    entity_type = getattr(row, "entity_type", "")
+    title = registry.board_title(entity_type) if entity_type else str(row)
+    return Message("the_related", kind=str(row._meta.verbose_name), name=title)
+
+
 MAX_NAME_LENGTH = 200  # of LogEntry.object_repr
 
 
@@ -275,14 +321,23 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
     return deletions
 
 
+def full_names(usernames: Iterable[str]) -> dict[str, str]:
+    """Return the full names of users by their usernames, without those who have none."""
+    users: Any = get_user_model()._default_manager.filter(username__in=set(usernames))
+    return {user.get_username(): full_name(user) for user in users}
+
+
+def users_named(name: str) -> QuerySet[Any]:
+    """Return the users whose username or name contains this."""
+    in_name = Q(username__icontains=name) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
+    users: QuerySet[Any] = get_user_model()._default_manager.filter(in_name)
+    return users
+
+
 def deleted_by(name: str) -> QuerySet[LogEntry, Any]:
     """Return the ids, as a subquery, of the records that somebody whose name contains this has deleted in the admin."""
-    user: Any = get_user_model()
-    named = user._default_manager.filter(
-        Q(**{f"{user.USERNAME_FIELD}__icontains": name}) | Q(first_name__icontains=name) | Q(last_name__icontains=name)
-    )
     types = [ContentType.objects.get_for_model(spec.model) for spec in registry.entities()]
-    rows = LogEntry.objects.filter(action_flag=DELETION, user__in=named, content_type__in=types)
+    rows = LogEntry.objects.filter(action_flag=DELETION, user__in=users_named(name), content_type__in=types)
     return rows.values_list(Cast("object_id", UUIDField()), flat=True)
 
 

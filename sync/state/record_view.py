@@ -22,7 +22,7 @@ from sync.boards.availability import Overview
 from sync.fields.field_bases import last_seen_value, new_sync_state
 from sync.fields.lookups import NOT_KNOWN, FieldDisplay, settings_with
 from sync.kernel import humanize
-from sync.limits import BoardAvailability
+from sync.limits.board_limits import BoardAvailability
 from sync.merge import NO_SYNC
 from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.models.records_and_items import KEPT_BY, is_blocking, is_rejected

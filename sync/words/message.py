@@ -14,6 +14,7 @@ from django.utils.text import capfirst
 from sync.kernel import humanize
 from sync.kernel.db import storable_json
 from sync.kernel.secret_texts import without_secrets
+from sync.monday.board_items import Reason
 from sync.monday.errors import ADVICE_ON_SERVER, MondayError
 from sync.words.table import TEMPLATES
 
@@ -73,6 +74,7 @@ class Message(str):
 
     def __new__(cls, code: str, /, **params: Any) -> Self:
         # A stored message whose row is gone reads as its code.
+        params = {name: worded(value) for name, value in params.items()}
         message = super().__new__(cls, _WORDS.fill_in(TEMPLATES.get(code, code), params))
         message.code = code
         message.params = params
@@ -91,6 +93,13 @@ class Message(str):
             "code": self.code,
             "params": {name: to_json(value) for name, value in self.params.items() if value not in (None, "")},
         }
+
+
+def worded(value: Any) -> Any:
+    """Return a value, or a list, in which the codes of sync.monday, which knows no words, are messages."""
+    if isinstance(value, list | tuple):
+        return [worded(element) for element in value]
+    return Message(value.code, **value.params) if isinstance(value, Reason) else value
 
 
 def to_json(value: Any) -> Any:
@@ -182,7 +191,7 @@ class MessageField(models.TextField):  # type: ignore[type-arg]
 
 def reason_of(error: Exception) -> Message:
     """Return the message of an error of ours, or the words of another, such as of a column's rules."""
-    reason = error.args[0] if error.args else ""
+    reason = worded(error.args[0]) if error.args else ""
     return reason if isinstance(reason, Message) else Message("quoted", quote=str(error))
 
 

@@ -4,6 +4,7 @@
 `{name:value}` the same uncut, or “empty”; `{name:because}` a reason after a colon, or a full stop; `{name:capital}` a
 clause that begins a sentence; `{name:; }` a list with semicolons, `{name:or}` quoted values of which one holds.
 `[[…]]` is left out unless each value in it is given. A value that is a sentence takes no second full stop.
+It stays whole, so that a sentence is looked for, and found to be said already, in one place.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ _THROTTLED = (
     "So nothing is sent to it for some time. Stop the automation that rewrites it, or change the field's direction. "
     "Then press “Sync now”."
 )
+
+_SPLIT = "say what belongs to street, city, state, zip and country"
 
 _NPD_ID = (
     "Until it is back, NPD Sync creates no items and no records, because it couldn't recognize copies. Linked records "
@@ -84,6 +87,55 @@ TEMPLATES: Mapping[str, str] = {
     "item_without_record": "an item without a record: {kind}",
     "in_npd": "in NPD",
     "on_monday": "on Monday",
+    # Why a value isn't known, or isn't taken (sync/monday/conversion.py): after a colon, or in brackets.
+    "unstorable": "it holds characters that NPD can't store; type it again on the board",
+    "column_not_shown": "the column is missing from Monday's answer, or hidden from NPD Sync's user on Monday",
+    "type_unread": "the column is of the type “{type}”, which can't be read yet",
+    "not_json": "Monday's raw value is not JSON",
+    "other_type": "the column is of the type “{type}”, not {types: or }",
+    "other_form": "the value has a form that is not known ({type})",
+    "text_without_value": "Monday showed a text without the value behind it",
+    "event_unreadable": "the event's value can't be read",
+    "related_without_item": "the related record[[ “{record}”]] has no item on its board yet; this waits for it",
+    "related_without_name": "the related record has no name by which to write it",
+    "several_items": "it is connected with {number} items[[ ({hidden:; })]] where NPD holds one; leave one of them",
+    "item_removed_now": "“{item}” is {state}, so people don't see it",
+    "item_not_shown_now": "the item {item} is not shown to NPD Sync, so people don't see it",
+    "items_not_said": "Monday didn't say which items are connected",
+    "no_choice": "“{value}” is none of the choices, which are: {choices:, }",
+    "label_not_said": "Monday didn't say which label is chosen",
+    "label_without_text": "Monday answered the label {label} without its text",
+    "several_labels": "it has several labels ({labels:, }) where NPD's field holds one",
+    "label_is_index": "{field}: Monday reads “{label}” as an index; add a label with that text to the column first",
+    "label_too_long": "{field}: {length:,} characters; a status label on Monday holds {limit:,}",
+    "labels_full": "{field}: the column has its {limit:,} labels already, and “{label}” is not one of them",
+    "label_with_comma": "{field}: “{label}” holds a comma, which breaks a label that is new on Monday; add “{new}” to "
+    "the column first",
+    "too_many_labels": "{field}: {number:,} labels; the column on Monday takes {limit:,}",
+    "too_many_bytes": "{field}: {size:,} bytes; a Monday item holds {limit:,}",
+    "text_too_long": "{field}: {length:,} characters; a long text on Monday holds {limit:,}",
+    "name_too_long": "{field}: {length:,} characters; an item's name on Monday holds {limit:,}",
+    "name_empty": "{field} is empty; an item on Monday needs a name",
+    "separator_in_element": "“{element}” holds a comma or a line break, which separate the elements {place}",
+    "no_number": "“{value}” is not a number, and the column on Monday holds numbers",
+    "number_too_large": "the number is too large for Monday",
+    "no_day": "“{value}” is not a day; write it as year-month-day, such as 2026-01-31",
+    "no_phone": "“{value}” is not a phone number[[ in {country}]]; write one number with a plus and its country's "
+    "code, such as +49 171 1234567",
+    "no_email": "“{value}” is not an email address; it needs the form name@example.org",
+    "no_link": "“{value}” is not a web address; it needs a form such as https://example.org",
+    "address_other_parts": "Monday's address has {number} parts between commas where {expected} were expected; "
+    + _SPLIT,
+    "address_moved": "“{piece}” has moved to another place in Monday's address; " + _SPLIT,
+    "address_no_zip": "“{piece}” stands where Monday's address had the zip code; " + _SPLIT,
+    "address_number": "“{piece}” stands where Monday's address had the {part}; " + _SPLIT,
+    # What a person typed.
+    "typed_wrong": "{problem}.",
+    "typed_several_records": "{name}: several records have this name. Choose a side, or change the record itself.",
+    "typed_no_record": "{name}: no related record is known by this name. Choose a side, or change the record itself.",
+    "typed_no_name": "A name can't be empty.",
+    "typed_no_number": "{value} is not a number; write it with a point and no spaces, such as 1234.5.",
+    "typed_no_answer": "{value} is neither yes nor no; type one of the two.",
     # Records and items.
     "item_created": "Created the item “{item}” on the board.",
     "item_linked": "Linked with the item “{item}” on the board.",
@@ -108,7 +160,8 @@ TEMPLATES: Mapping[str, str] = {
     "field_contains_none": "{field} doesn't contain {values:or}",
     "field_on_monday": "{field} on Monday",
     "filter_leaves_out": "Left out by the filter: {condition}.",
-    "filter_unknown": "Whether the filter leaves it out is not known, for {field} can't be read.",
+    "filter_unknown": "Whether the filter leaves it out is not known, because {field} can't be read. Correct that "
+    "value.",
     "filter_unknown_emptied": "Whether the filter leaves it out is not known: a cell is empty that nobody emptied, "
     "such as one whose item left its board.",
     "filter_may_be_its_item": "{filter} The item “{item}” may be this record's, so none was linked or created.",
@@ -134,10 +187,10 @@ TEMPLATES: Mapping[str, str] = {
     "waits_for_log": "It is empty on Monday, and nobody is known to have emptied it. Monday's log is asked first.",
     "waits_for_look": "Monday shows no connected item, and nobody is known to have removed it. It is read once more.",
     # Approvals, and fields that somebody rewrites again and again.
-    "approval_needed": "{label} was emptied {emptied}; that “{value}” is emptied {filled} too waits for approval: too "
-    "many at once.",
-    "emptied_unreported": "{label} is empty on Monday, and nobody is known to have emptied it. What becomes of "
-    "“{value}” waits for somebody to choose.",
+    "approval_needed": "{label} was emptied {emptied}, with many others at once. “{value}” stays {filled} until "
+    "somebody approves on Home that it goes there, too.",
+    "emptied_unreported": "{label} is empty on Monday, and nobody is known to have emptied it. Choose on Home what "
+    "becomes of “{value}”.",
     "approval_of_value": "{label} “{value}” of {record}",
     "approval_of_item": "The item of “{record}”, which was deleted in NPD",
     "approval_of_second_item": "The second item of “{record}”, created by a call whose answer was lost",
@@ -186,6 +239,7 @@ TEMPLATES: Mapping[str, str] = {
     "set_by_import": "{label} set to {after:value} (was {before:value}) by the import of “{file}”, row {row}.",
     "undone_import": "{name} was deleted: {by} undid its import.",
     "undone_value": "{by} put {label} back to {after:value} (was {before:value}).[[ {note}]]",
+    "as_you_chose": "As you chose.",
     "only_npd_changes": "It isn't synced now, so only NPD changes.",
     "changed_since_import": "Somebody has changed it or linked to it since the import. If it should go, delete it "
     "yourself.",
@@ -211,11 +265,11 @@ TEMPLATES: Mapping[str, str] = {
     "worker_ended_alone": "The worker ended while it synced this record alone.",
     "shutting_down": "The worker had to end before this call. Another one makes it.",
     "waits_writes": "Monday doesn't store what is sent.",
-    "waits_turn": "Monday has failed on it before, so it is tried in its turn.",
+    "waits_turn": "Monday failed on it before, so others go first.",
     "edits_come_in": "What is edited on Monday still comes in.",
     "monday_is_slow": "Monday is slow. The next sync continues with it.",
     "call_swallowed": "Monday answered the call without carrying it out: it still shows the item as it was.",
-    "new_item_unknown": "Monday refused its new item, and shows one of which it isn't known whose it is.",
+    "new_item_unknown": "Monday refused its new item, but shows one that may be it. It is read again in a moment.",
     "npd_ids_unreadable": "The NPD IDs on the board can't be read.",
     "database_rejected": "NPD's database rejected it: {quote}",
     "database_rejected_monday": "NPD's database rejected what came from Monday: {quote}",
@@ -262,7 +316,7 @@ TEMPLATES: Mapping[str, str] = {
     "value_unknown": "Monday's value is not known: {quote}.",
     "value_unknown_fix": "Its value on Monday is not known: {quote}. Fix it there, or choose another column.",
     "last_value_unknown": "The last synced value is not known any more: {quote}.",
-    "npd_value_unsendable": "NPD's value can't be sent: {quote}.",
+    "npd_value_unsendable": "NPD's value can't be sent: {quote}. Correct it in NPD.",
     "npd_cannot_take": "NPD can't take Monday's value: {quote}. Correct it on the board.",
     "lists_not_merged": "The lists can't be merged: {quote}. Change that element on either side.",
     "required_but_emptied": "It is empty on Monday, but it is required in NPD. Fill it in on either side.",
@@ -290,7 +344,7 @@ TEMPLATES: Mapping[str, str] = {
     "NPD keeps what it has. First decide what happens to the {kind}, or choose another here.",
     "related_without_board": "There is no board for {related} on Monday, so it has no item. The relation is not sent.",
     "related_left_out": "The filter leaves {related} out, so it has no item. The relation is not sent.",
-    "related_sync_off": "Sync is off for {related}, so it has no item on Monday. The relation is not sent.",
+    "related_sync_off": "Sync is off for {related}, so it has no item on Monday. Turn it on to send the relation.",
     "related_only_to_npd": "Nothing of {related} is sent to Monday, so it has no item. The relation is not sent.",
     "related_awaited": "It waits for {related} to get its item on Monday, and is sent then by itself.",
     # Why a choice, or its undo, was not carried out.
@@ -703,6 +757,36 @@ TEMPLATES: Mapping[str, str] = {
     "runs_again": "The sync runs again[[: {board}]].",
     "paused": "Paused{end}: {board}.[[ {why}]]",
     "resumed": "Resumed: {board}.",
+    # What a set-up did.
+    "step_board": "made the board “{title}” ({id})",
+    "step_other_board": "now works with board {board}",
+    "step_group": "made the group “{title}”, for the board had none that takes items",
+    "step_other_group": "new items go to the group “{title}” now",
+    "step_column": "made the column “{title}” ({id})",
+    "step_column_there": "uses the column “{title}” ({id}) that was there",
+    "step_unused": "no field uses the columns {columns}",
+    "step_field": "{label} is synced now, with the column “{title}” ({id}, {type})",
+    "step_filter": "changed the filter",
+    "step_records": "{records} will be synced again",
+    "step_secret": "stored a generated secret for the address of its webhooks",
+    "step_webhook": "created webhook {event} on board {board}",
+    "step_webhook_gone": "deleted webhook {event} ({id}), which went to another address or existed twice",
+    "step_webhook_left": "deleted webhook {event} ({id}) on board {board}",
+    # What people change in settings and users.
+    "settings_changed": "{about:capital}: {changes:; }.",
+    "settings_added": "Added {about}[[: {changes:; }]].",
+    "settings_deleted": "Deleted {about}.",
+    "setting": "{label}: {before:value} → {after:value}",
+    "setting_of_new": "{label} {after:value}",
+    "setting_of_list": "{label}: now[[ with {added:value}]][[ without {removed:value}]]",
+    "setting_new_secret": "new {label}",
+    "setting_removed": "{label} removed",
+    "creates_anyway": "New items and records are created although nobody can be recognized",
+    "password_link_made": "Made a link by which {about} sets a password.",
+    "password_set": "Set a password by a link.",
+    "second_factor_removed": "Removed the second factor of {about}.",
+    "signed_out": "Signed {about} out everywhere.",
+    "provider_link_removed": "Removed the link of {about} to the identity provider.",
     # A board's columns.
     "column_changed": "{board}: {happened}: {label}, {records}.",
     "no_column": "It has no column on the board. Choose or create one on the board's page.",
@@ -719,7 +803,8 @@ TEMPLATES: Mapping[str, str] = {
     "board, or doesn't fit. Restore the column, or create a new one or choose “Sync off” in the set-up (Boards, “Set "
     "up…”).",
     "columns_are_back": "{fields}: the column is back. Its field is synced again.",
-    "columns_are_lost": "{fields}: the column is gone, hidden or of another type. Its field is blocked.",
+    "columns_are_lost": "{fields}: the column is gone, hidden or of another type, so the field is blocked. Restore "
+    "the column, or choose another on the board's page.",
     "columns_still_lost": "NPD Sync asked Monday: nothing has changed. Still blocked: {fields}.",
     "still_held": "NPD Sync asked Monday: nothing has changed. {why}",
     "columns_are_there": "NPD Sync asked Monday: every mapped column is there.",

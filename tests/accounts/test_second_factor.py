@@ -5,13 +5,12 @@ from uuid import uuid4
 
 import pytest
 from allauth.mfa.models import Authenticator
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
 
 from sync.kernel.secret_texts import decrypt
-from sync.models import ApiToken, CacheEntry
+from sync.models import ActivityLine, ApiToken, CacheEntry
 from sync.operations.retention import prune
 from tests.accounts.signing_in import (
     APP,
@@ -142,7 +141,8 @@ def test_a_command_lets_somebody_in_again_who_lost_it(ada: User) -> None:
     call_command("reset_two_factor", "ada")
     assert not is_in(client)
     assert is_in(sign_in()[0])
-    assert LogEntry.objects.get(object_id=str(ada.pk)).change_message == "Second factor removed."
+    line = ActivityLine.objects.get(actor="manage.py reset_two_factor")
+    assert str(line.sentence) == "Removed the second factor of the user “ada”."
     for name in ("ada", "nobody"):
         with pytest.raises(CommandError):
             call_command("reset_two_factor", name)

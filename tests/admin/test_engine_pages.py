@@ -64,9 +64,11 @@ def test_an_ignored_item_is_considered_again(browser: Client, world: dict[str, A
 def test_who_may_not_change_a_board_reads_its_columns_by_their_titles(client: Client, world: dict[str, Any]) -> None:
     client.force_login(staff_who_may("view_boardlink", "view_fieldmapping"))
     link = BoardLink.objects.get(entity_type="contact")
-    BoardLink.objects.filter(pk=link.pk).update(shape={"columns": {"role_title": {"title": "Position"}}})
+    columns = {"role_title": {"title": "Position"}, "phone": {"title": "Tel", "gone": True}}
+    BoardLink.objects.filter(pk=link.pk).update(shape={"columns": columns})
     html = client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
     assert "Position" in html
+    assert "Tel, deleted on the board" in html
     assert "role_title" not in html
     assert {"Column", "Direction", "If both changed"} <= set(re.findall(r'data-label="([^"]+)"', html))
 

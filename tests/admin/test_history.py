@@ -126,6 +126,17 @@ def test_a_rejected_removal_leaves_the_deletion_its_own_line_and_time(browser: C
     assert "The item stays. … and 3 more records" in page
 
 
+def test_a_deletion_keeps_its_time_whatever_becomes_of_the_items_later(browser: Client) -> None:
+    deletion = {"actor": "ada", "cause": {"act": "one"}}
+    entries(3, kind="approval", values={"reason": "pending_approval"}, **deletion)
+    [first] = ActivityLine.objects.filter(folded=False)
+    for kind in ("archived", "delete", "archived"):
+        move_clock(120)
+        entries(2, kind=kind, **deletion)
+    assert ActivityLine.objects.get(folded=False) == first
+    assert re.findall(r"Deleted \d contacts", listed(browser)) == ["Deleted 9 contacts"]
+
+
 # What waits to be synced
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pghistory
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import expect
@@ -9,6 +10,7 @@ from playwright.sync_api import expect
 from npd.models import Contact
 from sync.choices import RecordSyncStatus
 from sync.models import SyncMetadata, SyncQueue
+from sync.records.authors import full_name
 from tests.admin import states
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
@@ -112,11 +114,13 @@ def test_a_records_page_follows_its_sync_and_offers_new_values(open_page: Any, p
     expect(page.locator(".npd-unsaved")).to_be_hidden()
     page.fill("#id_role_title", "Mine")
     expect(page.locator(".npd-unsaved")).to_be_visible()
-    Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147")
+    with pghistory.context(user=person.pk, url="/admin/"):
+        Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147")
     page.wait_for_function("document.getElementById('id_phone').value === '+12025550147'")
     offer, mark = page.locator(".npd-changed[data-field=role_title]"), page.locator(".npd-changed[data-field=phone]")
     offer.wait_for()
     assert mark.get_attribute("data-value") == ""
+    assert f"by {full_name(person)}, in the admin, " in mark.inner_text()
     Contact.objects.filter(pk=record.pk).update(phone="+12025550148")
     page.locator(".npd-changed[data-value='+12025550147']").wait_for()
     assert not barriers(page)

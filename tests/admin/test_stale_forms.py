@@ -1,21 +1,29 @@
 """Nothing is lost when a record changes while its form is open."""
 
+import html
+import json
 import re
+import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pghistory
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from npd.models import Contact, Organization
-from sync.models import SyncQueue
+from sync.choices import ActivityKind
+from sync.models import ActivityLine, SyncQueue
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.admin.test_records import change_page, words_of
+
+BATCH = uuid.uuid4()  # of a pass
 
 
 @pytest.fixture
@@ -104,7 +112,8 @@ def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(brows
     answer = save(browser, ann, form | {"phone": "+44 20 7946 0003", "role_title": "Head"})
     text = answer.content.decode()
     assert answer.status_code == 200
-    assert "Phone changed meanwhile: it is now “+44 20 7946 0002”. You typed “+44 20 7946 0003”. Save again" in text
+    assert "Phone changed meanwhile by NPD Sync, " in text
+    assert ": it is now “+44 20 7946 0002”. You typed “+44 20 7946 0003”. Save again" in text
     assert re.search(r'data-npd-take="id_phone"\s+data-value="\+44 20 7946 0002"', text)
     assert "Not saved yet." in text
     assert "correct the error" not in text
@@ -112,6 +121,34 @@ def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(brows
     assert (again["phone"], again["role_title"]) == ("+44 20 7946 0003", "Head")
     ann.refresh_from_db()
     assert (ann.phone, ann.role_title) == ("+44 20 7946 0002", "Engineer")
+
+
+EDITORS = {
+    "a person of NPD": ({"url": "/admin/"}, "Olga Ops, in the admin, "),
+    "a person of Monday, whose value a pass brought": ({"cause": "sync", "batch": str(BATCH)}, "Bea Board on Monday, "),
+    "a pass of which no line is left": ({"cause": "sync", "batch": str(uuid.uuid4())}, "NPD Sync, "),
+}
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_a_change_of_an_open_form_says_by_whom_and_when(browser: Client, ann: Contact, editor: str) -> None:
+    context, who = EDITORS[editor]
+    user = User.objects.create(username="olga", first_name="Olga", last_name="Ops")
+    on_monday = datetime(2026, 11, 21, 14, 5, tzinfo=UTC)
+    ActivityLine.objects.create(
+        **states.ids_of(ann), key="phone", kind=ActivityKind.PULL, actor="Bea Board on Monday", batch_id=BATCH,
+        cause={"monday": {"who": "Bea Board", "at": on_monday.isoformat()}},
+    )  # fmt: skip
+    form = opened(browser, ann)
+    with pghistory.context(user=user.pk, **context), transaction.atomic():
+        Contact.objects.filter(pk=ann.pk).update(phone="+44 20 7946 0002")
+    when = "21 Nov 2026, 14:05 UTC" if who.startswith("Bea") else ""
+    answer = save(browser, ann, form | {"phone": "+44 20 7946 0003"})
+    assert f"Phone changed meanwhile by {who}{when}" in answer.content.decode()
+    # The open page's own refresh, from which it puts a note below the field.
+    fresh = browser.get(change_page(ann), headers={"X-NPD-Live": "1"}).content.decode()
+    edits = json.loads(html.unescape(re.findall(r'data-edits="([^"]*)"', fresh)[0]))
+    assert edits["phone"].startswith(f"by {who}{when}")
 
 
 def test_a_second_save_overwrites_what_was_told_and_nothing_newer(browser: Client, ann: Contact) -> None:

@@ -15,23 +15,25 @@ from sync.words.table import TEMPLATES
 from tests.architecture.test_arrows import ROOT, modules
 
 DOORS = ("conflicts/pages", "sync/admin", "sync/api", "sync/management")
-# The modules below the doors that have sentences, and why. What others raise is read where it is caught.
+# The modules below the doors that have sentences, and why: tables, and answers to one person, which only the admin's
+# log keeps. What others raise is read where it is caught.
 WITH_SENTENCES = {
     "sync/words/table.py": "the table itself",
     "sync/kernel/acts.py": "the table of acts: what a button says and does",
     "sync/attention/cause_table.py": "the table of causes",
     "sync/monday/errors.py": "the table of Monday's errors, whose advice the table has as codes",
-    "sync/kernel/humanize.py": "the parts of sentences: counts, times and lists",
     "sync/kernel/mails.py": "a door of its own",
     "sync/kernel/schema.py": "for who starts the processes, before there is a database",
-    "sync/monday": "knows no table: reports about the account, for who enters a token or runs a check",
+    "sync/monday/account.py": "a report about the account, for who enters a token or runs a check",
+    "sync/monday/account_probe.py": "a report about Monday, for who runs a check",
     "sync/records/inbox.py": "answers to the sender of a webhook",
     "sync/operations/notifications.py": "a door of its own",
     "sync/operations/chats.py": "the check of an address that somebody enters",
     "sync/operations/file_formats.py": "answers to who uploads a file",
     "sync/operations/workbooks.py": "answers to who uploads a file",
     "sync/operations/record_files.py": "answers to who uploads a file",
-    "sync/operations/setup": "answers to who chooses columns or enters a token",
+    "sync/operations/setup/connection.py": "answers to who enters a token",
+    "sync/operations/setup/selection.py": "answers to who chooses columns",
 }
 TABLE = ROOT / "sync/words/table.py"
 # Codes that a name ends: of a kind of error, a line about a conflict, a way, a wait, a side, a reason.
@@ -44,11 +46,20 @@ LABELS = ("Who is this?",)  # of a kind of conflict
 # The rooms whose reasons and values of messages are messages, names and numbers, never words of ours.
 WITHOUT_CLAUSES = (
     *("sync/merge.py", "sync/fields", "sync/boards", "sync/outbox", "sync/limits", "sync/records", "sync/reconcile"),
+    *(
+        "sync/monday/columns",
+        "sync/monday/board_items.py",
+        "sync/monday/conversion.py",
+        "sync/monday/item_documents.py",
+    ),
     *("sync/state", "sync/queue.py", "sync/operations/comparison.py", "sync/operations/planned_changes.py"),
     "conflicts",
 )
 # What takes such reasons and values.
-WORDED = ("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink")
+WORDED = (
+    *("Message", "with_params", "FieldDecision", "decide", "block", "ResolutionRejected", "unlink"),
+    *("Reason", "UnknownValue", "AmbiguousSplit", "Unknown", "unknown"),
+)
 CLAUSE = re.compile(r"\w \w|\w \Z|\A \w")
 TABLES = ("sync/kernel/acts.py", "sync/attention/cause_table.py")
 COMMAND = re.compile(r"manage\.py |[A-Z]{2}")  # to be typed
@@ -102,7 +113,7 @@ def names_in(template: str) -> set[str]:
 def messages(path: Path) -> Iterator[tuple[int, list[str], set[str]]]:
     """Each message of a module whose codes and parameters stand there: its line, its codes, its parameters."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Message" and node.args:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("Message", "Reason") and node.args:
             code = node.args[0]
             branches = [code.body, code.orelse] if isinstance(code, ast.IfExp) else [code]
             codes = [branch.value for branch in branches if isinstance(branch, ast.Constant)]

@@ -32,7 +32,7 @@ ACTS_OF = {
     Kind.REJECTED: ("leave_both", "keep_monday", "retry_field"),
     Kind.BLOCKED: ("retry_field",),
     Kind.REMOVED: ("create_item", "unlink", "delete_record"),
-    Kind.CONFLICT: ("keep_npd", "keep_monday"),
+    Kind.CONFLICT: ("keep_npd", "keep_monday", "use_both"),
 }
 
 
@@ -125,7 +125,19 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
     resolution.resolve(conflict.pk, by=eve, resolution_type="keep_npd", seen=resolution.current_values(conflict))
     assert "Latest, by eve:" in answer(Kind.CONFLICT, "keep_monday")
     UnmatchedItem.objects.update(ignored_at=states.sync_now())
-    assert "Nothing was done, because it doesn't wait any more." in answer(Kind.UNMATCHED, "create_record")
+    assert "Nothing was done. It doesn't wait any more." in answer(Kind.UNMATCHED, "create_record")
+
+
+def test_an_open_question_about_a_group_says_that_none_of_it_waits_any_more(browser: Client, kinds: Kinds) -> None:
+    kind, _, source = kinds[Kind.CONFLICT][0].partition(":")
+    cause = Attention.objects.get(kind=kind, source=source).cause
+
+    def follow(**form: str) -> int:
+        return browser.post(reverse("npd-home-question"), form).status_code
+
+    assert follow(cause=cause) == follow(key=f"{kind}:{source}", cause=cause) == 200
+    SyncConflict.objects.all().delete()
+    assert {follow(cause=cause), follow(key="x\0", cause="\0"), follow(key=f"{kind}:{source}"), follow()} == {286}
 
 
 def test_an_item_that_a_colleague_makes_a_record_of_is_not_ignored(browser: Client, kinds: Kinds) -> None:
@@ -174,7 +186,7 @@ def test_what_became_of_something_is_told_only_to_who_may_see_it(client: Client,
     turn_off("Fay")
     for key in (f"removed:contact:{contact.pk}", "removed:contact:x", "failed:x", "conflict:x", "rejected:x:y:z"):
         text = answer_of(client, {"act_and_key": f"unlink {key}"})
-        assert "Nothing was done, because it doesn't wait any more." in text
+        assert "Nothing was done. It doesn't wait any more." in text
         assert "Fay" not in text
 
 

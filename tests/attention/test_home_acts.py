@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 from uuid import uuid4
 
+import pghistory
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import Group, User
@@ -25,7 +26,7 @@ from sync.attention import CAUSES, KINDS, Kind
 from sync.choices import ApprovalKind, BlockedCode
 from sync.clock import sync_now
 from sync.kernel.acts import ACTS, APPROVAL_ACTS
-from sync.models import ApiQuota, BoardLink, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
+from sync.models import ApiQuota, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.forms import answer_to_question
@@ -124,6 +125,54 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     browser.post(UNDO)
     conflict.refresh_from_db()
     assert conflict.is_being_undone
+
+
+def in_notes(name: str, item: str, npd: str, monday: str) -> tuple[str, SyncConflict]:
+    """The key of a conflict about notes, and the conflict."""
+    _, conflict = states.conflicting(name, item)
+    SyncConflict.objects.filter(pk=conflict.pk).update(
+        conflict_fields=["notes"], npd_data={"notes": npd}, monday_data={"notes": monday}
+    )
+    return f"conflict:{conflict.pk}", conflict
+
+
+def test_texts_that_can_be_combined_are_by_key_and_no_others(browser: Client, db: None) -> None:
+    mapping = FieldMapping.objects.get(link__entity_type="contact", key="notes")
+    assert mapping.converter == "long_text"
+    key, conflict = in_notes("Zoe", "5050", "Calls on Monday.", "Likes tea.")
+    longer, _ = in_notes("Yves", "5051", "Calls on Monday. Likes tea.", "Likes tea.")
+    short = f"conflict:{states.conflicting('Xan', '5052')[1].pk}"
+    html = html_of(browser)
+    offered = {key for key in keys_of(html) if f'value="use_both {key}"' in html}
+    assert {key, longer, short} <= set(keys_of(html))
+    assert offered == {key}
+    assert 'data-key="b"' in html
+    assert "<kbd>b</kbd>" in html
+    browser.post(ACT, {"act_and_key": f"use_both {key}", **seen_of(html, key)})
+    conflict.refresh_from_db()
+    [selection] = conflict.stored_resolution.fields.values()
+    assert (selection.choose, selection.value) == ("custom", "Calls on Monday. Likes tea.")
+    api = {entry["id"]: entry for entry in browser.get("/api/v1/sync/attention/?kind=conflict").json()["results"]}
+    assert not any("use_both" in str(entry) for entry in api.values())
+
+
+def test_whoever_may_resolve_but_not_change_records_is_not_offered_both(client: Client, db: None) -> None:
+    key, _ = in_notes("Zoe", "5050", "Calls on Monday.", "Likes tea.")
+    client.force_login(staff_who_may("view_contact", "view_syncconflict", "change_syncconflict"))
+    html = html_of(client)
+    assert f'value="keep_npd {key}"' in html
+    assert "use_both" not in html
+
+
+def test_a_row_says_who_wrote_each_sides_value_and_when(browser: Client, person: User, db: None) -> None:
+    record, conflict = states.conflicting("Zoe", "5050")
+    with pghistory.context(user=person.pk):
+        Contact.objects.filter(pk=record.pk).update(phone="+46 70 1")
+    edit = {"who": "Bea Board", "at": (sync_now() - timedelta(hours=2)).isoformat()}
+    SyncConflict.objects.filter(pk=conflict.pk).update(about={"editors": {"phone": edit}})
+    text = words_of(html_of(browser))
+    assert re.search(r"NPD · Dora Demo, (now|\d+ seconds? ago)", text)
+    assert "Monday · Bea Board, 2 hours ago" in text
 
 
 def test_an_ongoing_write_is_undone_afterwards(browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,6 +502,7 @@ def test_questions_who_is_who_are_answered_together_but_not_where_several_are_fo
 
 def one_of_each_cause() -> None:
     """Add to `kinds` what has other acts than the others of its kind."""
+    in_notes("Nora", "5901", "Calls on Monday.", "Likes tea.")
     for number, code in enumerate(BlockedCode):
         states.blocked(f"Blocked {code}", f"61{number:02}", phone={"reason": "Why.", "code": code, "side": "npd"})
     for number, kind in enumerate(ApprovalKind):

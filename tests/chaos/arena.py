@@ -183,7 +183,7 @@ class Arena:
             self.journal.wrong.append(f"{do}: {worker.problem}")
 
     def tasks(self) -> list[str]:
-        return [job.task for job in settings.SCHEDULE if job.task not in LEFT_OUT_TASKS]
+        return [task for task, *_ in settings.SCHEDULE.values() if task not in LEFT_OUT_TASKS]
 
     def _wait_until_idle(self) -> None:
         """Wait at most two seconds; what is left is worked while the script goes on."""

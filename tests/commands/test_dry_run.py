@@ -13,7 +13,8 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.limits import batch_size, metered_client
+from sync.limits import metered_client
+from sync.limits.api_quota import batch_size
 from sync.models import ActivityLine, BoardLink, FieldMapping, SyncQueue, Tombstone
 from sync.operations.planned_changes import ChangeKind, PlannedChange
 from sync.operations.preview import BoardPlan, read_only_client

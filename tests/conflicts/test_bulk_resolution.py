@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from conflicts.pages import admin as conflicts_admin
@@ -115,3 +116,22 @@ def test_what_no_page_has_sent_resolves_nothing(browser: Client, contacts: list[
     ids = [str(conflict_of(contact).pk) for contact in contacts]
     browser.post(LIST, {"action": "keep_npd", "_selected_action": ids, "confirmed": "yes", "seen": sent})
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
+
+
+def follow(browser: Client, question: Any) -> tuple[int, str]:
+    """What the open question says about its conflicts, whose address htmx asks every few seconds."""
+    answer = browser.post(reverse("npd-home-question"), answer_to_question(question.content.decode()))
+    return answer.status_code, text_of(answer)
+
+
+def test_an_open_question_says_what_somebody_else_resolved_meanwhile(
+    browser: Client, ada: User, contacts: list[Contact]
+) -> None:
+    question = ask(browser, "keep_monday", *contacts[:2])
+    assert follow(browser, question) == (200, "")
+    for contact in contacts[:2]:
+        resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen=values_seen(PHONE))
+        status, words = follow(browser, question)
+        assert f"“{contact.name}” " in words
+        assert "Latest, by Ada: Chose " in words
+        assert (status, "Nothing is left to do here." in words) == ((200, False), (286, True))[contact.name == "B"]

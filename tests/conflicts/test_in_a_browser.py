@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from conflicts.models import SyncConflict
+from conflicts.pages.resolution import resolve
 from conflicts.reports import FieldConflict
 from npd.models import Contact
+from sync.records.authors import full_name
 from tests.admin import states
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, values_seen
 from tests.conflicts.test_about_record import gone
 from tests.conflicts.test_screen import screen
 from tests.support.pages import barriers, press
@@ -146,3 +149,25 @@ def test_what_was_chosen_or_typed_is_left_behind_only_after_a_question(page: Any
     press(page, "Escape", "Enter")
     page.wait_for_url(f"**{screen(conflict_of(second))}**")
     assert conflict_of(first).stored_resolution.fields["phone"].value == "+44 20 7946 0001"
+
+
+def test_what_somebody_else_resolved_meanwhile_can_not_be_sent_from_an_open_page(page: Any, person: User) -> None:
+    first, second = (of_fields(name, PHONE) for name in ("first", "second"))
+    page.goto(screen(conflict_of(first)))
+    press(page, "3")
+    resolve(conflict_of(first).pk, by=person, resolution_type="keep_npd", seen=values_seen(PHONE))
+    page.get_by_text(f"Chosen by {full_name(person)}.").wait_for()
+    expect(page.locator(".cfl-foot")).to_be_hidden()
+    expect(page.get_by_text("What is chosen below was not sent.")).to_be_visible()
+    press(page, "Enter")
+    assert not barriers(page)
+    page.goto("/admin/conflicts/syncconflict/?kind__in=fields")
+    page.get_by_role("row", name="second Phone").get_by_label("Select record").check()
+    page.get_by_role("button", name="Use NPD").click()
+    button = page.get_by_role("button", name="Use NPD in 1 conflict")
+    expect(button).to_be_visible()
+    resolve(conflict_of(second).pk, by=person, resolution_type="keep_monday", seen=values_seen(PHONE))
+    page.get_by_text("Nothing is left to do here.").wait_for()
+    expect(button).to_be_hidden()
+    assert not barriers(page)
+    assert conflict_of(first).stored_resolution.resolution_type == "keep_npd"

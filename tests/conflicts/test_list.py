@@ -92,6 +92,22 @@ def test_the_walk_has_the_order_of_homes_groups(browser: Client) -> None:
         assert around(browser, url)[1] == in_order[(place + 1) % 3]
 
 
+def test_the_walk_and_its_way_back_keep_the_filters_of_the_list(browser: Client) -> None:
+    conflicts = [conflicting(name, PHONE) for name in ("Ann", "Ann Other", "Bea")]
+    filters = "?_changelist_filters=q%3DAnn%26state%3Dopen"
+    row = browser.get(f"{LIST}?q=Ann&state=open").content.decode()
+    assert f'href="{LIST}{conflicts[0].pk}/change/{filters}"' in row
+    screens = [f"{LIST}{conflict.pk}/screen/{filters}" for conflict in conflicts[:2]]
+    assert browser.get(f"{LIST}{conflicts[0].pk}/change/{filters}")["Location"] == screens[0]
+    assert around(browser, screens[0]) == (screens[1], screens[1])
+    form = {"next": "1", "seen-phone": json.dumps([PHONE.npd, PHONE.monday]), "pick-phone": "npd"}
+    assert browser.post(screens[0], form)["Location"] == f"{screens[1]}&after=conflict:{conflicts[0].pk}"
+    # Once none of the list waits, the walk goes over all.
+    last = f"{LIST}{conflicts[2].pk}/screen/{filters}"
+    assert browser.post(screens[1], form)["Location"].startswith(last)
+    assert f'href="{LIST}?q=Ann&amp;state=open"' in browser.get(screens[0]).content.decode()
+
+
 def names(browser: Client, query: str) -> list[str]:
     rows = browser.get(f"{LIST}?{query}").context["cl"].result_list
     return [row.page_record for row in rows]

@@ -97,7 +97,7 @@ def test_a_choice_needs_the_values_seen_and_a_field_in_conflict(conflict: SyncCo
         (FieldConflict("name", "Grace", "G.", "Gracie"), "", "can't be empty"),
         (FieldConflict("email", "a@x.test", None, "b@x.test"), "not an address", "not an email address"),
         (FieldConflict("email", "a@x.test", None, "b@x.test"), "a@-x.test", "valid email address"),
-        (FieldConflict("notes", "a", None, "b"), "n" * 2001, "Monday won't take it"),
+        (FieldConflict("notes", "a", None, "b"), "n" * 2001, "a long text on Monday holds 2,000"),
     ],
 )
 def test_a_typed_value_is_validated(contact: Contact, ada: User, field: FieldConflict, value: str, words: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -124,13 +125,14 @@ def test_a_late_choice_stays_readable_beside_the_resolution(browser: Client, con
 
 
 def test_the_live_part_of_an_open_screen_names_who_chose(browser: Client, conflict: SyncConflict) -> None:
-    live_part = '<div id="cfl-state" data-live>'
+    live_part = '<div id="cfl-state" data-live '
     before, _, _ = browser.get(screen(conflict)).content.decode().partition('id="cfl-form"')
-    assert live_part in before
+    assert f"{live_part}>" in before
 
     browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
     _, _, after = browser.get(screen(conflict)).content.decode().partition(live_part)
     by = SyncConflict.objects.get().stored_resolution.by
+    assert after.startswith("data-over>")
     assert f"Chosen by {by}." in after.partition("</div>")[0]
 
 
@@ -148,12 +150,15 @@ def test_a_rejected_choice_stays_chosen(browser: Client, conflict: SyncConflict,
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
-def test_who_may_not_change_the_record_types_no_value(client: Client, conflict: SyncConflict) -> None:
+def test_who_may_not_change_the_record_types_no_value_and_reads_why(
+    client: Client, ada: User, conflict: SyncConflict
+) -> None:
     client.force_login(staff_who_may("view_syncconflict", "change_syncconflict"))
     page = client.get(screen(conflict)).content.decode()
     assert re.search(r'name="pick-phone"\s+value="npd"', page)
     assert 'value="custom"' not in page
     assert len(re.findall(r"<output[^>]*>Choose a side.</output>", page)) == 2
+    assert "Only who may change contacts can type a value: Ada." in page
     assert not re.search(r"or type a value|name=\"value-", page)
     typed = form(PHONE, ROLE, pick__role_title="custom", value__role_title="Typed")
     refused = client.post(screen(conflict), typed)

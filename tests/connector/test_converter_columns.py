@@ -130,27 +130,27 @@ def test_a_day_is_that_which_people_see_and_keeps_its_time(zone: str, cell: Any,
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value", "code"),
     [
-        ("link", "nowhere", "inventory url: “nowhere” is not a web address"),
-        ("status", "x" * 31, "31 characters; a status label on Monday holds 30"),
-        ("status", "2025", "Monday reads “2025” as an index"),
-        ("dropdown", ["Smith, Jones"], "“Smith, Jones” holds a comma"),
-        ("dropdown", ["Smith, Sons", "Army"], "add “Army” to the column first"),
-        ("date", "2026-02-30", "“2026-02-30” is not a day"),
-        ("numbers", "about 5", "“about 5” is not a number"),
-        ("numbers", "1e309", "too large"),
-        ("long_text", "x" * 2431, "2,431 characters; a long text on Monday holds 2,000"),
-        ("name", "x" * 256, "256 characters; an item's name on Monday holds 255"),
-        ("text", "é" * 40_000, "80,000 bytes; a Monday item holds 65,536"),
-        ("list_text", ["x" * 70_000], "70,000 bytes"),
+        ("link", "nowhere", "no_link"),
+        ("status", "x" * 31, "label_too_long"),
+        ("status", "2025", "label_is_index"),
+        ("dropdown", ["Smith, Jones"], "label_with_comma"),
+        ("dropdown", ["Smith, Sons", "Army"], "'new': 'Army'"),
+        ("date", "2026-02-30", "no_day"),
+        ("numbers", "about 5", "no_number"),
+        ("numbers", "1e309", "number_too_large"),
+        ("long_text", "x" * 2431, "text_too_long"),
+        ("name", "x" * 256, "name_too_long"),
+        ("text", "é" * 40_000, "too_many_bytes"),
+        ("list_text", ["x" * 70_000], "too_many_bytes"),
     ],
 )
-def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any, words: str) -> None:
+def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any, code: str) -> None:
     reason = make_converter(name, OPTIONS.get(name, ConverterOptions())).rejection_reason({"inventory_url": value})
     assert reason is not None
-    assert reason.startswith("inventory url: ")
-    assert words in reason
+    assert "inventory url" in reason
+    assert code in reason
 
 
 FULL_STATUS = ConverterOptions(column_settings={"labels": [{"id": n, "label": f"l{n}"} for n in range(40)]})
@@ -158,31 +158,28 @@ ONE_LABEL = ConverterOptions(column_settings={"labels": [], "limit_select": True
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "value", "words"),
-    [
-        ("status", FULL_STATUS, "More", "its 40 labels already"),
-        ("dropdown", ONE_LABEL, ["a", "b"], "2 labels; the column on Monday takes 1"),
-    ],
+    ("name", "options", "value", "code"),
+    [("status", FULL_STATUS, "More", "labels_full"), ("dropdown", ONE_LABEL, ["a", "b"], "too_many_labels")],
 )
-def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptions, value: Any, words: str) -> None:
-    assert words in (make_converter(name, options).rejection_reason({"field": value}) or "")
+def test_a_columns_settings_are_checked_first(name: str, options: ConverterOptions, value: Any, code: str) -> None:
+    assert code in (make_converter(name, options).rejection_reason({"field": value}) or "")
 
 
 @pytest.mark.parametrize(
-    ("name", "reading", "words"),
+    ("name", "reading", "code"),
     [
-        ("status", Reading("c", "status", value=None), "which label"),
-        ("dropdown", Reading("c", "dropdown", value={"ids": [3]}), "label 3"),
-        ("numbers", Reading("c", "numbers", value={"number": 4}), "form"),
-        ("checkbox", Reading("c", "checkbox", value={"checked": "maybe"}), "form"),
-        ("numbers", Reading("c", "numbers", text="42"), "without the value"),
-        ("date", Reading("c", "date", text="2026-01-31"), "without the value"),
-        ("link", Reading("c", "link", text="NPD - https://npd.test"), "without the value"),
+        ("status", Reading("c", "status", value=None), "label_not_said"),
+        ("dropdown", Reading("c", "dropdown", value={"ids": [3]}), "label_without_text"),
+        ("numbers", Reading("c", "numbers", value={"number": 4}), "other_form"),
+        ("checkbox", Reading("c", "checkbox", value={"checked": "maybe"}), "other_form"),
+        ("numbers", Reading("c", "numbers", text="42"), "text_without_value"),
+        ("date", Reading("c", "date", text="2026-01-31"), "text_without_value"),
+        ("link", Reading("c", "link", text="NPD - https://npd.test"), "text_without_value"),
     ],
 )
-def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(name: str, reading: Reading, words: str) -> None:
+def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(name: str, reading: Reading, code: str) -> None:
     converter = make_converter(name)
-    with pytest.raises(UnknownValue, match=words):
+    with pytest.raises(UnknownValue, match=code):
         converter.canonical_remote(converter.cell_value(reading))
 
 
@@ -228,7 +225,7 @@ def test_a_list_keeps_the_place_and_spelling_of_what_stays() -> None:
 def test_a_field_of_one_takes_no_two_labels() -> None:
     converter = make_converter("dropdown")
     two = {"values": [{"id": "1", "label": "Navy"}, {"id": "2", "label": "Army"}]}
-    with pytest.raises(UnknownValue, match="several labels"):
+    with pytest.raises(UnknownValue, match="several_labels"):
         converter.to_local(two, {"branch": ""})
     assert converter.to_local(two, {"branch": []}) == {"branch": ["Navy", "Army"]}
 
@@ -237,7 +234,7 @@ def test_several_connected_items_are_unknown_where_npd_holds_one() -> None:
     converter = make_converter("relation")
     raw = converter.cell_value(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))
     assert raw == {"item_ids": ["44", "45"]}
-    with pytest.raises(UnknownValue, match="2 items where NPD holds one"):
+    with pytest.raises(UnknownValue, match="several_items"):
         converter.canonical_remote(raw)
 
 
@@ -259,27 +256,27 @@ def test_a_relation_is_shown_and_typed_by_name_where_the_name_is_known() -> None
     assert converter.from_text("Zoë Ltd", {"organization": ACME}) == {"organization": {"item": "45"}}
     assert converter.from_text("", {"organization": ACME}) == {"organization": None}
     assert make_converter("relation").display("44") == "item 44"
-    with pytest.raises(ValueError, match="no related record is known"):
+    with pytest.raises(ValueError, match="typed_no_record"):
         converter.from_text("Nobody Inc", {"organization": ACME})
     twice = make_converter("relation", ConverterOptions(items={"44": "ACME", "46": "ACME"}))
-    with pytest.raises(ValueError, match="several records"):
+    with pytest.raises(ValueError, match="typed_several_records"):
         twice.from_text("ACME", {"organization": None})
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "code"),
     [
-        ("email", "nobody", "name@example.org"),
-        ("phone", "call me", "not a phone number"),
-        ("name", "  ", "empty"),
-        ("link", "nowhere", "https://example.org"),
-        ("date", "31.1.2026", "2026-01-31"),
-        ("numbers", "1,5", "1234.5"),
-        ("checkbox", "perhaps", "neither yes nor no"),
+        ("email", "nobody", "no_email"),
+        ("phone", "call me", "no_phone"),
+        ("name", "  ", "typed_no_name"),
+        ("link", "nowhere", "no_link"),
+        ("date", "31.1.2026", "no_day"),
+        ("numbers", "1,5", "typed_no_number"),
+        ("checkbox", "perhaps", "typed_no_answer"),
     ],
 )
-def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_a_typed_value_that_can_t_be_right_is_refused_by_its_code(name: str, text: str, code: str) -> None:
+    with pytest.raises(ValueError, match=code):
         make_converter(name).from_text(text, {"field": ""})
 
 

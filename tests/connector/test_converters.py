@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sync.monday.board_items import Reading
+from sync.monday.board_items import Reading, Reason
 from sync.monday.columns import CONVERTERS, make_converter
 from sync.monday.columns.labels import label_settings
 from sync.monday.conversion import Converter, ConverterOptions, ListConverter, UnknownValue
@@ -35,8 +35,8 @@ def test_nothing_an_empty_text_and_whitespace_are_all_empty(name: str, text: str
 
 @pytest.mark.parametrize("name", CONVERTERS)
 def test_an_unknown_reading_is_refused_with_its_reason(name: str) -> None:
-    reading = Reading("c", "", is_known=False, reason="the column is hidden")
-    with pytest.raises(UnknownValue, match="hidden"):
+    reading = Reading("c", "", is_known=False, reason=Reason("column_not_shown"))
+    with pytest.raises(UnknownValue, match="column_not_shown"):
         make_converter(name).cell_value(reading)
 
 
@@ -186,9 +186,9 @@ def test_the_board_may_say_the_label_or_the_value(name: str, text: str) -> None:
 def test_a_label_that_names_no_choice_is_refused_with_what_is_allowed(name: str) -> None:
     cell, converter = a_cell(name, STAGES, ("Someday",))
     raw = converter.cell_value(cell.write({"labels": ["Someday"]} if name == "dropdown" else _as(name, "Someday")))
-    with pytest.raises(UnknownValue, match="Planned, Running, Finished"):
+    with pytest.raises(UnknownValue, match=r"Planned.*Running.*Finished"):
         converter.to_local(raw, {"stage": "done"})
-    with pytest.raises(ValueError, match="Planned, Running, Finished"):
+    with pytest.raises(ValueError, match=r"Planned.*Running.*Finished"):
         converter.from_text("Someday", {"stage": "done"})
 
 

@@ -30,17 +30,17 @@ def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "words"),
+    ("columns", "code"),
     [
-        ([], "missing from Monday's answer"),
+        ([], "column_not_shown"),
         ([column("email_1", "mirror", None)], "'mirror'"),
-        ([column("email_1", "email", "{broken")], "not JSON"),
+        ([column("email_1", "email", "{broken")], "not_json"),
     ],
 )
-def test_what_can_t_be_read_is_unknown_with_a_reason_and_not_empty(columns: list[dict[str, Any]], words: str) -> None:
+def test_what_can_t_be_read_is_unknown_with_a_reason_and_not_empty(columns: list[dict[str, Any]], code: str) -> None:
     (read,) = parse_items_at([item(columns=columns)], COLUMN_IDS)
     assert not read.reading("email_1").is_known
-    assert words in read.reading("email_1").reason
+    assert code in read.reading("email_1").reason
 
 
 @pytest.mark.parametrize("deeper", [[], ["value"]])
@@ -58,7 +58,7 @@ def test_an_error_at_an_item_s_values_makes_all_of_that_item_s_unknown() -> None
     blind = item("11") | {"column_values": None}
     first, second = parse_items(_answer({"linked": [blind, item("12")]}, failure), COLUMN_IDS)
     assert [first.reading(column_id).is_known for column_id in COLUMN_IDS] == [False, False, False]
-    assert "Blocked" in first.reading("npd_id").reason
+    assert "blocked" in first.reading("npd_id").reason
     assert second.reading("npd_id").is_known
 
 
@@ -159,7 +159,7 @@ def test_a_write_whose_item_can_t_be_read_afterwards_has_an_unknown_outcome() ->
 def test_what_the_raw_value_escapes_must_be_storable_too(value: str) -> None:
     (read,) = parse_items_at([item(columns=[column("t", "text", value, "harmless")])], ["t"])
     assert not read.reading("t").is_known
-    assert "can't store" in read.reading("t").reason
+    assert "unstorable" in read.reading("t").reason
 
 
 def test_a_text_that_only_looks_like_an_escaped_nul_is_known() -> None:

@@ -31,8 +31,8 @@ from sync.kernel.acts import answers_to
 from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
-from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory, change_events
-from sync.reconcile.missing.answers import answers_of
+from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory
+from sync.reconcile.missing.questions import answers_of
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (
@@ -474,7 +474,7 @@ def any_world(seed: int) -> Drawn:
         events={key: at(-draw.choice([2, 60])) for key in draw.some(unmatched, 20)},
         unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)},
         edits={key: any_edits(draw) for key in ids},
-        heard={key: change_events(on, by_id[key].record, history.events) for key, history in histories.items()},
+        heard={by_id[key].record.monday_id or "": history.events for key, history in histories.items()},
         answer_records={facts.id: facts.record for facts in records},
         merge_obstacles={
             answer.conflict.conflict_id: "It was changed."

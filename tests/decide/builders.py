@@ -34,7 +34,7 @@ from sync.monday.board_items import ARCHIVED, Item, Reading
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, PassFacts, RecordFacts, RecordHistory, RemovedItemFacts
 from sync.reconcile.missing.removed_items import removed_state
-from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan
+from sync.reconcile.pass_plan import DeletedPlan, EntityPlan, FieldPlan, Plan, RecordPlan, Write, WriteVerdict
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -317,10 +317,11 @@ def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -6
     arrived = differs.pop("arrived", seconds)
     is_logged = differs.pop("log", False)
     pk = differs.pop("pk", int(1_000 + seconds))
+    type_name = differs.pop("type", "update_column_value")
     checked_at = None if differs.pop("is_new", True) else NOW
     values = {"kind": EventKind.COLUMN, "column_id": "role_title", "column_type": "text", "user_id": TOM} | differs
     event = ItemEvent(
-        type="update_column_value",
+        type=type_name,
         trigger_id=None,
         board_id=BOARD,
         item_id=ITEM,
@@ -331,9 +332,17 @@ def edit(value: str | None, previous: str | None = "Old", *, seconds: float = -6
         **values,
     )
     trigger_id = LOG_PREFIX if is_logged else ""
-    delivery = plain(WebhookEvent, pk=pk, trigger_id=trigger_id, received_at=at(arrived), processed_at=checked_at)
+    times = {"received_at": at(arrived), "processed_at": checked_at}
+    delivery = plain(WebhookEvent, pk=pk, trigger_id=trigger_id, type=type_name, **times)
     delivery.event = event
     return delivery
+
+
+def arrival(received_at: datetime) -> WebhookEvent:
+    """An event that arrived then, and that a pass has checked."""
+    event = plain(WebhookEvent, pk=1, received_at=received_at, processed_at=received_at)
+    event.event = ItemEvent(EventKind.OTHER, "", None, BOARD, ITEM)
+    return event
 
 
 def wrote(sent: str | None, read: str | None = "Old", *, seconds: float = -60, **differs: Any) -> Intent:
@@ -352,6 +361,11 @@ def created(sent: str | None, *, name: str = "Ann", **differs: Any) -> Intent:
     intent = wrote(sent, None, **{"state": IntentState.VOID, "item_id": "", "was_searched": True} | differs)
     intent.values |= {"name": name_entry}
     return intent
+
+
+def answered_as(verdict: WriteVerdict, detail: str = "", **more: Any) -> Write:
+    """A write of which this came."""
+    return Write(ANN_ID, verdict=verdict, detail=detail, **more)
 
 
 def history(**differs: Any) -> RecordHistory:
@@ -388,7 +402,7 @@ def deletion(
     record = record or contact()
     values = {"entity_type": "contact", "entity_id": record.pk, "monday_id": record.monday_id}
     tombstone = plain(Tombstone, **values | differs.pop("tombstone", {}))
-    more = {name: differs.pop(name) for name in ("owner", "item_events") if name in differs}
+    more = {name: differs.pop(name) for name in ("owner",) if name in differs}
     sync_state = {"base": {"role_title": base("Boss")}} | differs.pop("sync_state", {})
     shown = differs.pop("item") if "item" in differs else item(record, role_title=role, state=state)
     of_record = vars(facts(record, **{"sync_state": sync_state} | differs))
@@ -396,7 +410,7 @@ def deletion(
 
 
 class Removal(NamedTuple):
-    """The arguments of `decide_removed_item`."""
+    """A record with a removed item, and what is known about the removal."""
 
     plan: RecordPlan
     facts: RemovedItemFacts
@@ -417,7 +431,8 @@ def removal(
     shown = differs.pop("item") if "item" in differs else shown
     of_record = {name: differs.pop(name) for name in ("conflicts", "intents", "claim") if name in differs}
     plan = RecordPlan(facts(record, sync_state=sync_state, **of_record), shown)
-    return Removal(plan, RemovedItemFacts(removed_state(board(), plan), **differs))
+    plan.facts.removal = RemovedItemFacts(removed_state(board(), plan), **differs)
+    return Removal(plan, plan.facts.removal)
 
 
 def approval_facts(

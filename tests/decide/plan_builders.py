@@ -11,17 +11,17 @@ from conflicts.reports import OpenConflict
 from npd.models import Organization
 from sync.choices import ApprovalKind, Cause, DeletedRecordPolicy, QueueDirection, RemovedItemPolicy
 from sync.fields.field_values import BoardContext, Reference, is_active_on, npd_id_of
-from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue
+from sync.models import IgnoredItem, Intent, SyncedModel, SyncQueue, WebhookEvent
 from sync.monday.board_items import BatchItems, Item
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import decide
-from sync.reconcile.facts import ChangeEvent, DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
+from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.missing.deleted_records import item_npd_id
 from sync.reconcile.missing.removed_items import removed_state
 from sync.reconcile.pass_plan import Plan, RecordPlan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import AS_NEW_KEY, LINK_TO_KEY
-from tests.decide.builders import NOW, board
+from tests.decide.builders import NOW, arrival, board
 
 # Ten deletes or clears an hour need no approval.
 FEW = ApprovalLimit(10, None, 100)
@@ -47,8 +47,8 @@ class Related(dict[Reference, Sequence[SyncedModel]]):
 class World:
     """Both sides: records as a pass claims them, and items, some without a record.
 
-    By record: `edits` are NPD's history, `heard` Monday's events, `removals` more facts if its item is gone, `copies`
-    the intents. By item without a record: `jobs` are its jobs' payloads, `events` the time of its last event.
+    By record: `edits` are NPD's history, `removals` more facts if its item is gone, `copies` the intents. By item:
+    `heard` are Monday's events; without a record, `jobs` are its jobs' payloads, `events` the time of its last event.
     """
 
     context: BoardContext = field(default_factory=board)
@@ -58,7 +58,7 @@ class World:
     deleted: Sequence[DeletedFacts] = ()
     related: Sequence[SyncedModel] = ()
     edits: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)
-    heard: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
+    heard: Mapping[str, Sequence[WebhookEvent]] = field(default_factory=dict)
     jobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ignored: Mapping[str, IgnoredItem] = field(default_factory=dict)
     events: Mapping[str, datetime] = field(default_factory=dict)
@@ -93,22 +93,28 @@ class World:
         gone = {plan.id: state for plan in linked if (state := removed_state(self.context, plan))}
         items_of_deleted = {facts.id: self.items.get(facts.tombstone.monday_id or "") for facts in self.deleted}
         npd_ids = {key: item_npd_id(self.context, item) for key, item in items_of_deleted.items()}
+        for facts in self.records:
+            facts.npd_edits = self.edits.get(facts.id, ())
+            facts.former_item = self.unlinked.get(facts.id)
+            facts.is_possible_duplicate = facts.id in self.untouched
+            state = gone.get(facts.id)
+            facts.removal = RemovedItemFacts(state, **self.removals.get(facts.id, {})) if state else None
+        for deleted in self.deleted:
+            npd_id = npd_ids[deleted.id]
+            deleted.npd_id_record = records.get(npd_id) if npd_id else None
         return PassFacts(
             self.board,
             NOW,
-            records=tuple(map(self._with_edits, self.records)),
+            records=tuple(self.records),
+            events=self.heard,
             deleted=tuple(self.deleted),
-            npd_id_records={key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records},
             item_claims=jobs,
             answer_records=self.answer_records if self.answer_records is not None else with_items,
             merge_obstacles=self.merge_obstacles,
             items=self._batch_items(),
-            unlinked=self.unlinked,
             **self._identity(),
-            removed_item_facts={key: RemovedItemFacts(gone[key], **self.removals.get(key, {})) for key in gone},
             unmatched=tuple(self._item_facts(key, number) for number, key in enumerate(self.unmatched)),
             approvals=self.approvals,
-            item_events={facts.id: facts.history.events for facts in self.records},
             related=Related(self.related),
             related_boards=frozenset({"organization"}),
         )
@@ -137,22 +143,12 @@ class World:
         for record in sorted(records.values(), key=lambda record: record.pk):
             same_key.setdefault(record.email, []).append(record)
         unedited = {key: record for key, record in records.items() if key in self.untouched}
-        return {
-            "owners": owners,
-            "known_npd_ids": frozenset(records),
-            "unedited": unedited,
-            "same_key": same_key,
-            "possible_duplicates": self.untouched,
-        }
+        return {"owners": owners, "known_npd_ids": frozenset(records), "unedited": unedited, "same_key": same_key}
 
     def _claim(self, key: str) -> Claim:
         payload, direction = dict(self.jobs.get(key, {})), QueueDirection.TO_NPD
         job = SyncQueue(id=1, remote_id=key, causes=int(Cause.WEBHOOK), payload=payload, direction=direction)
         return Claim(None, key, [job])
-
-    def _with_edits(self, facts: RecordFacts) -> RecordFacts:
-        edits = {"npd_edits": self.edits.get(facts.id, ()), "monday_edits": self.heard.get(facts.id, ())}
-        return replace(facts, history=replace(facts.history, **edits))
 
     def _with_intents(self, facts: RecordFacts) -> RecordFacts:
         history = replace(facts.history, intents=self.copies.get(facts.id, ()), token_user=self.writer)
@@ -171,8 +167,8 @@ class World:
         facts = ItemFacts(
             self._claim(key),
             item,
-            last_event=self.events.get(key),
-            known_since=NOW,
+            events=(arrival(self.events[key]),) if key in self.events else (),
+            queued_at=NOW,
             owner=next((record for record in records if record.monday_id == key), None),
             ignored=self.ignored.get(key),
             tombstones=tuple(stone for stone in tombstones if stone.monday_id == key or str(stone.entity_id) == npd_id),

@@ -10,8 +10,8 @@ from sync.monday.board_items import Item
 from sync.monday.errors import FIELD_REJECTED, NAME_REJECTED, RULES_BROKEN, MondayError
 from sync.reconcile.act import rejected_fields
 from sync.reconcile.changes import take_answer, write_of
-from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordPlan, Write, WriteAnswer, WriteVerdict
-from tests.decide.builders import board, changed, contact, draft, item, mapping, taken
+from sync.reconcile.pass_plan import FieldPlan, Outcome, RecordPlan, Write, WriteVerdict
+from tests.decide.builders import answered_as, board, changed, contact, draft, item, mapping, taken
 
 NAME, ROLE, NOTES = mapping("name"), mapping(), mapping("notes")
 ANN = contact(name="Ann", role_title="Boss", notes="Tall")
@@ -66,28 +66,28 @@ def test_broken_rules_refuse_the_values_of_all_columns_that_they_name() -> None:
     ],
 )
 def test_what_is_not_the_records_fault_costs_no_attempt(verdict: WriteVerdict, outcome: Outcome) -> None:
-    assert WriteAnswer(verdict).ending.outcome is outcome
-    plan = taken(take_answer, plan_of_ann(), WriteAnswer(verdict, "Why."))
+    assert answered_as(verdict).ending.outcome is outcome
+    plan = taken(take_answer, plan_of_ann(), answered_as(verdict, "Why."))
     assert plan.outcome is outcome
     assert plan.ending.detail == ("" if verdict is WriteVerdict.DONE else "Why.")
     assert (plan.sync_state.remote_state == "inactive") is (verdict is WriteVerdict.GONE)
 
 
-ROWS: dict[str, tuple[WriteAnswer, dict[str, Any]]] = {
+ROWS: dict[str, tuple[Write, dict[str, Any]]] = {
     "refused for its name: it waits for another name": (
-        WriteAnswer(WriteVerdict.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
+        answered_as(WriteVerdict.FAILED, "Too long.", rejected={"name": MondayError(NAME_REJECTED, "too long")}),
         {"outcome": Outcome.SETTLED, "reason": "It can't be put on the board: Too long."},
     ),
     "refused for another value, made with its name alone": (
-        WriteAnswer(WriteVerdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),
+        answered_as(WriteVerdict.DONE, item=MADE, rejected={"role_title": REFUSED}, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
     "refused for a value that Monday doesn't name, and again with its name alone": (
-        WriteAnswer(WriteVerdict.FAILED, "No.", is_name_only=True),
+        answered_as(WriteVerdict.FAILED, "No.", is_name_only=True),
         {"outcome": Outcome.FAILED, "reason": "", "detail": "No."},
     ),
     "found on the board, though its create was refused": (
-        WriteAnswer(WriteVerdict.DONE, item=MADE, is_name_only=True),
+        answered_as(WriteVerdict.DONE, item=MADE, is_name_only=True),
         {"outcome": Outcome.OPEN, "reason": ""},
     ),
 }

@@ -14,8 +14,19 @@ from sync.reconcile.changes import answered_values, settle_record
 from sync.reconcile.facts import PassFacts
 from sync.reconcile.missing.questions import ask
 from sync.reconcile.missing.removed_items import creating_job, deletion_must_wait, take_deletion_result
-from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, Removal, WriteAnswer, WriteVerdict
-from tests.decide.builders import ITEM, after, board, changed, contact, item, record_draft, record_facts, taken
+from sync.reconcile.pass_plan import NOTHING_SENT, SETTLED, Outcome, RecordPlan, Removal, Write, WriteVerdict
+from tests.decide.builders import (
+    ITEM,
+    after,
+    answered_as,
+    board,
+    changed,
+    contact,
+    item,
+    record_draft,
+    record_facts,
+    taken,
+)
 from tests.decide.plan_builders import NOW, World
 
 ROLE, BOARD = "role_title", board()
@@ -40,11 +51,11 @@ def removed(act: RemovedItemPolicy, **more: Any) -> RecordPlan:
     return changed(plan, ending=SETTLED)
 
 
-def written(plan: RecordPlan, answer: WriteAnswer = NOTHING_SENT, paused: str = "", **now: Any) -> RecordPlan:
+def written(plan: RecordPlan, answer: Write = NOTHING_SENT, paused: str = "", **now: Any) -> RecordPlan:
     """What is written if the record has the values `now` by then."""
     values = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
     own = {key: values.pop(key) for key in ("monday_id", "sync_enabled")}
-    plan = after(settle_record, FACTS, changed(plan, answer=answer), contact(id=plan.id, **values, **own), paused)
+    plan = after(settle_record, FACTS, changed(plan, write=answer), contact(id=plan.id, **values, **own), paused)
     return plan
 
 
@@ -67,15 +78,15 @@ def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> Non
     ],
 )
 def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
-    answer = WriteAnswer(WriteVerdict.DONE, item=item(), intent=OPEN_INTENT)
+    answer = answered_as(WriteVerdict.DONE, item=item(), open_intent=OPEN_INTENT)
     changes = written(pull(), answer, paused, **now)
     assert (changes.values, changes.outcome, changes.fields) == ({}, outcome, {}), row
-    assert changes.answer.intent is None, "what was sent is found out by the next pass"
+    assert changes.write.open_intent is None, "what was sent is found out by the next pass"
 
 
 def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
     plan = decided({ROLE: "Chair"})
-    answer = WriteAnswer(WriteVerdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
+    answer = answered_as(WriteVerdict.DONE, item=item(unknown=[ROLE]), open_intent=OPEN_INTENT)
     changes = written(plan, answer)
     assert (changes.keeps_intent, changes.outcome) == (True, Outcome.DEFERRED)
     answered = written(plan, replace(answer, item=item(role_title="Chair")))

@@ -33,7 +33,7 @@ from sync.reconcile.missing.deleted_records import (
     take_locked,
     take_removal_answer,
 )
-from sync.reconcile.pass_plan import DeletedPlan, Outcome, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import DeletedPlan, Outcome, Write, WriteVerdict
 from sync.records.approvals import ApprovalFacts
 from tests.decide import builders
 from tests.decide.builders import (
@@ -41,6 +41,7 @@ from tests.decide.builders import (
     NOW,
     NPD_ID_COLUMN,
     after,
+    answered_as,
     approval_facts,
     at,
     base,
@@ -62,6 +63,8 @@ UNLINK, ASK = DeletedRecordPolicy.UNLINK, DeletedRecordPolicy.ASK
 EDITED = {"role_title": (None, "Director")}
 ASKED = {"state": TombstoneState.ASKED}
 NOTED = {"role_title": base("Boss"), "notes": base("Call again", key="notes")}
+
+ON_BOARD = PassFacts(builders.board(), NOW)
 
 
 def decide(
@@ -219,7 +222,8 @@ def test_deciding_again_what_was_decided_says_nothing_new() -> None:
 def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> None:
     facts, other = deletion(), contact(name="Bea")
     assert item_npd_id(board(), facts.item) == facts.id
-    plan = decide(changed(facts, item=item(other, role_title="Boss")), npd_id_records={facts.id: other})
+    facts.facts.npd_id_record = other
+    plan = decide(changed(facts, item=item(other, role_title="Boss")))
     assert (plan.new_state, plan.act, plan.reason_code) == ("nothing_left", "", "other_npd_id")
     assert "“Bea”" in plan.reason
 
@@ -331,8 +335,8 @@ def test_a_removal_follows_its_request(state: str, removal: str, new_state: str 
 # What is sent, and how Monday's answer is taken.
 
 
-def answered(item: Item) -> WriteAnswer:
-    return WriteAnswer(WriteVerdict.DONE, item=item)
+def answered(item: Item) -> Write:
+    return answered_as(WriteVerdict.DONE, item=item)
 
 
 def test_an_unlinking_empties_the_npd_id() -> None:
@@ -347,7 +351,7 @@ def test_an_unlinking_empties_the_npd_id() -> None:
 )
 def test_an_item_that_left_is_said_so_once(facts: DeletedPlan, is_choice: bool) -> None:
     assert facts.item is not None
-    plan = after(take_removal_answer, board(), decide(facts), answered(replace(facts.item, state="archived")))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered(replace(facts.item, state="archived")))
     assert (plan.ending.outcome, plan.new_state) == (Outcome.SETTLED, "archived")
     assert [bool(report.applied) for report in deletion_reports(plan)] == [True] * is_choice
     assert [line.kind for line in plan.log] == ["archived"]
@@ -356,7 +360,7 @@ def test_an_item_that_left_is_said_so_once(facts: DeletedPlan, is_choice: bool) 
 def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
     facts = deletion()
     removed = item(facts.record, role_title="Director", state="archived")
-    plan = after(take_removal_answer, board(), decide(facts), answered(removed))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered(removed))
     lost, archived = plan.log
     expected = ("overridden", "role_title", "Director", "Boss")
     assert (lost.kind, lost.key, lost.values["before"], lost.values["after"]) == expected
@@ -367,7 +371,7 @@ def test_an_edit_that_nobody_saw_goes_to_the_history_with_the_item() -> None:
 def test_an_item_that_is_let_go_keeps_its_edit_on_the_board() -> None:
     facts = deletion()
     removed = item(facts.record, role_title="Director")
-    plan = after(take_removal_answer, board(), decide(facts, UNLINK), answered(removed))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts, UNLINK), answered(removed))
     assert (plan.new_state, [line.kind for line in plan.log]) == ("unlinked", ["unlinked"])
 
 
@@ -375,20 +379,22 @@ def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_
     agreed = {"role_title": base("Boss"), "notes": base("", key="notes")}
     facts = deletion(contact(notes="newer, not sent yet", sync_direction="npd_to_monday"), sync_state={"base": agreed})
     removed = item(facts.record, role_title="")
-    (line,) = lost_edits(board(), facts, removed).values()
+    (line,) = lost_edits(ON_BOARD, facts, removed).values()
     assert (line.key, line.values["before"]) == ("role_title", "")
     assert line.sentence.startswith("Somebody emptied Role on Monday")
 
 
 def test_an_item_that_was_gone_before_our_call_leaves_nothing_to_do() -> None:
     facts = deletion()
-    plan = after(take_removal_answer, board(), decide(facts), WriteAnswer(WriteVerdict.GONE, "It is not there."))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(WriteVerdict.GONE, "It is not there."))
     assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_MEANWHILE)
 
 
 def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
     facts = deletion()
-    plan = after(take_removal_answer, board(), decide(facts), WriteAnswer(WriteVerdict.FAILED, "It can't be archived."))
+    plan = after(
+        take_removal_answer, ON_BOARD, decide(facts), answered_as(WriteVerdict.FAILED, "It can't be archived.")
+    )
     assert (plan.ending.outcome, plan.new_state, plan.log) == (Outcome.FAILED, None, [])
     assert plan.reason.endswith("could not be removed from the board: It can't be archived.")
 
@@ -396,7 +402,7 @@ def test_a_removal_that_monday_refuses_fails_and_changes_nothing() -> None:
 @pytest.mark.parametrize("verdict", [WriteVerdict.STOPPED, WriteVerdict.WITHDRAWN])
 def test_a_removal_that_was_not_sent_after_all_leaves_everything_as_it_is(verdict: WriteVerdict) -> None:
     facts = deletion()
-    plan = after(take_removal_answer, board(), decide(facts), WriteAnswer(verdict, "Why."))
+    plan = after(take_removal_answer, ON_BOARD, decide(facts), answered_as(verdict, "Why."))
     expected = (Outcome.RELEASED, "Why.", None, "")
     assert (plan.ending.outcome, plan.ending.detail, plan.new_state, plan.reason) == expected
 

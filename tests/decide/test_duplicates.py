@@ -12,8 +12,8 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemFacts, RecordHistory
 from sync.reconcile.missing import duplicates
 from sync.reconcile.missing.duplicates import is_own_create, is_to_archive
-from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, WriteAnswer, WriteVerdict
-from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, created, facts, item
+from sync.reconcile.pass_plan import CLEAR_NPD_ID, OPEN, ItemPlan, Outcome, Write, WriteVerdict
+from tests.decide.builders import NOW, TOKEN_USER, TOM, answered_as, board, contact, created, edit, facts, item
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(only=["name", "role_title"])
@@ -23,9 +23,12 @@ BOB = contact(name="Bob")
 
 
 def duplicate(*, shown: Item = COPY, own: Item | None = OWN_ITEM, is_ours: bool = False, **about: Any) -> ItemPlan:
-    """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history."""
+    """A second item of Ann's with the values that a create of ours sent; `about` is Ann's history, `events` its own."""
+    events = tuple(about.pop("events", ()))
     first = facts(ANN, history=RecordHistory(NOW, **{"intents": (created("Boss"),)} | about))
-    item_facts = ItemFacts(Claim(None, "8", []), shown, npd_id_record=ANN, duplicate_of=first, original_item=own)
+    item_facts = ItemFacts(
+        Claim(None, "8", []), shown, events=events, npd_id_record=ANN, duplicate_of=first, original_item=own
+    )
     return ItemPlan(item_facts, OPEN, act=CLEAR_NPD_ID, record=ANN, is_ours=is_ours)
 
 
@@ -33,15 +36,18 @@ def copy_of_hers() -> ItemPlan:
     return ItemPlan(ItemFacts(Claim(None, "8", []), COPY), OPEN, act="archive", record=ANN)
 
 
+MADE_BY_US = [edit("x", type="create_pulse", user_id=TOKEN_USER)]
+MADE_BY_TOM = [edit("x", type="create_pulse", user_id=TOM)]
+
 OURS: dict[str, tuple[ItemPlan, bool]] = {
     "a create without an answer says what it says": (duplicate(), True),
     "we made it, and got an answer": (
-        duplicate(creator=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),)),
+        duplicate(events=MADE_BY_US, intents=(created("Boss", state=IntentState.APPLIED),)),
         True,
     ),
     "no create was ever looked for": (duplicate(intents=(created("Boss", was_searched=False),)), False),
-    "somebody else made it": (duplicate(creator=TOM, users=frozenset({TOM})), False),
-    "somebody wrote into another column": (duplicate(creator=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})), False),
+    "somebody else made it": (duplicate(events=MADE_BY_TOM), False),
+    "somebody wrote into another column": (duplicate(events=[*MADE_BY_US, *MADE_BY_TOM]), False),
     "somebody touched it": (duplicate(shown=replace(COPY, name="Anna")), False),
     "the record was linked with it once": (duplicate(unlinked_items=frozenset({COPY.id})), False),
     "we wrote to it once": (duplicate(intents=(created("Boss"), created("Boss", item_id="8"))), False),
@@ -58,34 +64,32 @@ def test_whose_the_second_item_is(row: str) -> None:
 
 
 def test_without_our_own_user_only_a_lost_answer_makes_it_ours() -> None:
-    assert is_own_create(BOARD, duplicate(creator=TOM))
-    assert not is_own_create(
-        BOARD, duplicate(creator=TOKEN_USER, intents=(created("Boss", state=IntentState.APPLIED),))
-    )
+    assert is_own_create(BOARD, duplicate(events=MADE_BY_TOM))
+    assert not is_own_create(BOARD, duplicate(events=MADE_BY_US, intents=(created("Boss", state=IntentState.APPLIED),)))
 
 
 @pytest.mark.parametrize(
     ("answer", "leaves"),
     [
-        (WriteAnswer(WriteVerdict.DONE, item=COPY), True),
-        (WriteAnswer(WriteVerdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
-        (WriteAnswer(WriteVerdict.GONE, "No such item."), False),
+        (answered_as(WriteVerdict.DONE, item=COPY), True),
+        (answered_as(WriteVerdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
+        (answered_as(WriteVerdict.GONE, "No such item."), False),
     ],
     ids=["as it was read", "edited since", "gone since"],
 )
-def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: WriteAnswer, leaves: bool) -> None:
+def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: Write, leaves: bool) -> None:
     assert is_to_archive(BOARD, duplicate(is_ours=True), answer) is leaves
     assert is_to_archive(BOARD, copy_of_hers(), None)
 
 
 DONE, REMOVED = (
-    WriteAnswer(WriteVerdict.DONE, item=COPY, intent=Intent()),
-    WriteAnswer(WriteVerdict.GONE, "No such item."),
+    answered_as(WriteVerdict.DONE, item=COPY, open_intent=Intent()),
+    answered_as(WriteVerdict.GONE, "No such item."),
 )
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
-RESULTS: dict[str, tuple[ItemPlan, list[WriteAnswer], str, str]] = {
+RESULTS: dict[str, tuple[ItemPlan, list[Write], str, str]] = {
     "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
     "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
     "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
@@ -114,7 +118,7 @@ def test_what_is_said_of_it(row: str) -> None:
     ],
 )
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: WriteVerdict, outcome: Outcome) -> None:
-    for answers in ([WriteAnswer(verdict, "Why.")], [DONE, WriteAnswer(verdict, "Why.")]):
+    for answers in ([answered_as(verdict, "Why.")], [DONE, answered_as(verdict, "Why.")]):
         result = copy(OWN)
         duplicates.take_answers(board(), result, answers)
         assert (result.outcome, result.ending.detail, result.kind) == (outcome, "Why.", None)

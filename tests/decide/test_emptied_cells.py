@@ -17,6 +17,7 @@ from sync.reconcile.restraints import request_approvals
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import (
     ANN_ID,
+    ITEM,
     at,
     board,
     changed,
@@ -62,7 +63,7 @@ def decided(
         sync_state.base[key]["at"] = at(base_at).isoformat()
     sync_state.emptied = {} if since is None else {key: at(since).isoformat()}
     limit = ApprovalFacts(limit=ApprovalLimit(0, None, 10), counted=dict.fromkeys(ApprovalKind, frozenset()))
-    values = {"records": (case.facts,), "item_events": {ANN_ID: events}, "approvals": limit} | extra
+    values = {"records": (case.facts,), "events": {ITEM: events}, "approvals": limit} | extra
     facts = replace(case.of_pass, **values)
     plan = case.plan
     hold_emptied_cells(facts, plan)
@@ -169,6 +170,6 @@ def test_one_way_from_monday_a_person_is_asked() -> None:
 
 def test_it_is_no_reason_for_the_filter_to_leave_a_pair_out() -> None:
     on = filtered("items", op="is_filled")
-    assert not decided(on=on, state="moved").left_out_after_pass
-    assert not decided(on=on).left_out_after_pass
-    assert decided(on=on, events=[edit(None)]).left_out_after_pass
+    assert not decided(on=on, state="moved").late_filter_reason
+    assert not decided(on=on).late_filter_reason
+    assert decided(on=on, events=[edit(None)]).late_filter_reason

@@ -128,7 +128,7 @@ def test_a_choice_waits_to_be_carried_out() -> None:
 def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -> None:
     first = World(records=[record()], items={ITEM: item(unknown=[ROLE])})
     [plan] = first.plan().records.values()
-    complete_sync_state(plan, plan.facts.sync_state, NOW)
+    complete_sync_state(plan, plan.facts.sync_state, NOW, ())
     blocked = plan.sync_state.blocked_fields
     assert blocked.keys() == {ROLE}
     again = record(status="pending", sync_status="pending", blocked_fields=blocked)

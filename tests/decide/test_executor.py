@@ -31,7 +31,7 @@ from sync.monday.errors import (
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
 from sync.reconcile.gather import CreatedItems
-from sync.reconcile.pass_plan import Outcome, Write, WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import Outcome, Write, WriteVerdict
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 
 Said = Item | MondayError
@@ -157,17 +157,17 @@ def unit_of(write: Write) -> str:
     return chr(write.record_id.int)
 
 
-def send(*writes: Write, by: Executor | None = None) -> dict[str, WriteAnswer]:
+def send(*writes: Write, by: Executor | None = None) -> dict[str, Write]:
     (by or executor()).send(CHANGE, writes)
-    return {unit_of(write): write.answer for write in writes}
+    return {unit_of(write): write for write in writes}
 
 
-def make(*writes: Write) -> dict[str, WriteAnswer]:
+def make(*writes: Write) -> dict[str, Write]:
     executor().create(writes)
-    return {unit_of(write): write.answer for write in writes}
+    return {unit_of(write): write for write in writes}
 
 
-def verdicts(answers: Mapping[str, WriteAnswer]) -> dict[str, WriteVerdict]:
+def verdicts(answers: Mapping[str, Write]) -> dict[str, WriteVerdict]:
     return {unit: answer.verdict for unit, answer in answers.items()}
 
 
@@ -185,9 +185,9 @@ def test_a_document_that_was_refused_is_halved_until_the_bad_one_is_alone(monday
         "c": WriteVerdict.FAILED,
         "d": WriteVerdict.DONE,
     }
-    assert answers["a"].intent is not None
-    assert answers["a"].intent.request_id == "r-1"
-    assert answers["c"].intent is None
+    assert answers["a"].open_intent is not None
+    assert answers["a"].open_intent.request_id == "r-1"
+    assert answers["c"].open_intent is None
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_write_unknown_or_failed_for_all_is_never_divided(monday: Monday, erro
     reason = f"{WRITES_STOPPED} {error.sentence}"
     answers = send(change("a"), change("b"), by=act_now)
     assert set(verdicts(answers).values()) == {WriteVerdict.STOPPED}
-    assert {answer.intent is not None for answer in answers.values()} == {error.outcome_unknown}
+    assert {answer.open_intent is not None for answer in answers.values()} == {error.outcome_unknown}
     later = send(change("c"), by=act_now)
     assert (later["c"].verdict, later["c"].detail) == (WriteVerdict.STOPPED, reason)
     assert len(monday.sent) == act_now.calls == 1

@@ -13,9 +13,9 @@ from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.missing.answers import answers_of, decide_answers
 from sync.reconcile.missing.duplicates import find_possible_duplicates
 from sync.reconcile.missing.identity import choose_items
+from sync.reconcile.missing.questions import answers_of, decide_answers
 from sync.reconcile.pass_plan import IdentityAnswer, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
@@ -51,7 +51,8 @@ def identified(
     **more: Any,
 ) -> list[RecordPlan]:
     read_items = BatchItems(by_npd_id=list(by_npd_id), by_match=list(by_match), by_name=list(by_name))
-    claimed = [facts(record) for record in records]
+    former_item = more.pop("former_item", None)
+    claimed = [facts(record, former_item=former_item) for record in records]
     for row in (row for record_facts in claimed for row in record_facts.claim.jobs if as_new):
         row.payload = {NEW_ITEM_KEY: True}
     return identified_in(PassFacts(on, at(0), items=read_items, **more), *claimed)
@@ -169,7 +170,8 @@ def test_a_name_on_an_item_is_asked_about_where_a_key_is_missing(
 
 
 def test_an_item_that_is_asked_about_by_name_stays_so_whatever_is_filled_in() -> None:
-    record_facts = facts(ann(name="Item 7"), sync_state={"asked_items": ["7"]})
+    question = OpenConflict(uuid4(), ConflictKind.IDENTITY, "7", (), about={"candidates": [{"id": "7"}]})
+    record_facts = facts(ann(name="Item 7"), conflicts=(question,))
     items = BatchItems(by_name=[shown(email="b@x.org")])
     [plan] = identified_in(PassFacts(BY_EMAIL, at(0), items=items), record_facts)
     assert candidates_of(plan) == [("7", None)]
@@ -239,7 +241,7 @@ def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_it
 def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bears_its_npd_id: bool) -> None:
     record = ann()
     row = ignored("9", record)
-    more: dict[str, Any] = {"ignored": {"9": row}, "unlinked": {record.pk: row}}
+    more: dict[str, Any] = {"ignored": {"9": row}, "former_item": row}
     more["by_npd_id"] = [shown("9", npd_id=record.pk)] if bears_its_npd_id else []
     [plan] = identified(record, **more, by_match=more["by_npd_id"])
     assert candidates_of(plan) == [("9", None)]
@@ -250,8 +252,7 @@ def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bear
 def test_the_question_about_a_former_item_shows_its_values() -> None:
     record = ann()
     items = BatchItems(by_id={"9": shown("9", role_title="Chief")})
-    facts_of_pass = PassFacts(BY_EMAIL, at(0), items=items, unlinked={record.pk: ignored("9", record)})
-    [plan] = identified_in(facts_of_pass, facts(record))
+    [plan] = identified_in(PassFacts(BY_EMAIL, at(0), items=items), facts(record, former_item=ignored("9", record)))
     assert plan.question is not None
     [candidate] = plan.question.candidates
     assert (candidate["id"], candidate["values"]["role_title"]) == ("9", "Chief")
@@ -264,9 +265,9 @@ def test_none_of_them_makes_an_item_of_its_own() -> None:
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:
     [plan] = identified(ann(), by_match=[shown(role_title="Clerk")], on=filtered("items", "Boss"))
-    assert (bool(plan.left_out), plan.creates, plan.item) == (True, False, None)
+    assert (bool(plan.filter_reason), plan.creates, plan.item) == (True, False, None)
     [plan] = identified(ann(), by_match=[shown(unknown=["role_title"])], on=filtered("items", "Boss"))
-    assert (bool(plan.left_out), plan.creates, plan.item) == (False, False, None)
+    assert (bool(plan.filter_reason), plan.creates, plan.item) == (False, False, None)
     assert "may be this record's, so none was linked or created" in plan.reason
 
 
@@ -310,9 +311,9 @@ def test_records_without_a_key_or_of_which_a_person_said_that_none_of_the_items_
 def test_same_person(case: str, made_from_item: bool, email: str, is_unedited: bool, is_asked: bool) -> None:
     record, original = ann(monday_id="7", email=""), ann(name="Known")
     plan = draft(record, item=shown(email=email), sync_state={"made_from_item": made_from_item})
-    unedited = frozenset({record.pk} if is_unedited else ())
+    plan.facts.is_possible_duplicate = is_unedited
     same_key = {EMAIL: [record, original]}
-    pass_facts = PassFacts(BY_EMAIL, at(0), records=(plan.facts,), same_key=same_key, possible_duplicates=unedited)
+    pass_facts = PassFacts(BY_EMAIL, at(0), records=(plan.facts,), same_key=same_key)
     find_possible_duplicates(pass_facts, Plan({record.pk: plan}))
     question = plan.question
     assert bool(question) is is_asked, case

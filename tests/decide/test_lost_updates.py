@@ -15,7 +15,7 @@ from sync.fields.field_values import PassSettings
 from sync.merge import Action
 from sync.models import Intent, IntentState, WebhookEvent
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile.conflict_reports import open_lost_updates, report_of_overwritten
+from sync.reconcile.conflict_reports import report_of_overwritten
 from sync.reconcile.facts import PassFacts, RecordFacts, event_value
 from sync.reconcile.lost_updates import confirm_losses, find_lost_updates, keep_lost_values, note_lost_updates
 from sync.reconcile.missing.deleted_records import take_lines_and_landed_intents
@@ -260,7 +260,7 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
         pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
         pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
         pytest.param(
-            {}, {"left_out_after_pass": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
+            {}, {"late_filter_reason": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
         ),
         pytest.param({}, {"unlink_reason": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
         pytest.param({}, {"removal": DELETION}, [False, False], id="nor of one that goes with its item"),
@@ -347,21 +347,23 @@ REPORT = after(confirm_losses, builders.board(), OVERWRITTEN, ["role_title"]).lo
 
 
 @pytest.mark.parametrize(
-    ("record_facts", "differs", "still_open"),
+    ("record_facts", "differs", "said"),
     [
-        pytest.param(facts(), {}, [], id="nothing was lost"),
-        pytest.param(WAITS, {}, ["role_title"], id="it waits until a person settles it"),
-        pytest.param(facts(), {"reports": REPORT}, ["role_title"], id="a lost value joins"),
-        pytest.param(facts(), {"reports": REPORT, **CAME_TO_NOTHING}, [], id="a failed pass says nothing"),
-        pytest.param(WAITS, CAME_TO_NOTHING, ["role_title"], id="and leaves what waits"),
-        pytest.param(WAITS, {"fields": chosen(applied="Boss")}, [], id="a choice was carried out"),
-        pytest.param(WAITS, OFF, [], id="sync off closes it"),
-        pytest.param(WAITS, WITHOUT_ITEM, [], id="a record without an item closes it"),
-        pytest.param(WAITS, {"fields": NOTES_ALONE}, [], id="a field that is not mapped any more closes it"),
+        pytest.param(facts(), {}, None, id="nothing was lost"),
+        pytest.param(WAITS, {}, None, id="it waits until a person settles it"),
+        pytest.param(facts(), {"reports": REPORT}, "opens", id="a lost value joins"),
+        pytest.param(facts(), {"reports": REPORT, **CAME_TO_NOTHING}, None, id="a failed pass says nothing"),
+        pytest.param(WAITS, CAME_TO_NOTHING, None, id="and leaves what waits"),
+        pytest.param(WAITS, {"fields": chosen(applied="Boss")}, "applied", id="a choice was carried out"),
+        pytest.param(WAITS, OFF, "closes", id="sync off closes it"),
+        pytest.param(WAITS, WITHOUT_ITEM, "closes", id="a record without an item closes it"),
+        pytest.param(WAITS, {"fields": NOTES_ALONE}, "closes", id="a field that is not mapped any more closes it"),
     ],
 )
-def test_what_waits_for_a_person_after_the_pass(record_facts: RecordFacts, differs: Any, still_open: list[str]) -> None:
-    assert open_lost_updates(ended(record_facts, **differs)) == still_open
+def test_what_is_reported_about_a_lost_value(record_facts: RecordFacts, differs: Any, said: str | None) -> None:
+    report = report_of_overwritten(ended(record_facts, **differs))
+    reported = report and {"opens": report.fields, "applied": report.applied, "closes": report.closing_reason}
+    assert [name for name, content in (reported or {}).items() if content] == ([said] if said else [])
 
 
 IN_CONFLICT = OpenConflict(

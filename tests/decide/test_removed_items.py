@@ -55,7 +55,7 @@ def decide(
 ) -> RecordPlan:
     on = on or board()
     on.link.removed_item_policy = policy
-    plan: RecordPlan = after(decide_removed_item, on, changed(case.plan, **differs), case.facts, NOW)
+    plan: RecordPlan = after(decide_removed_item, on, changed(case.plan, **differs), NOW)
     return plan
 
 

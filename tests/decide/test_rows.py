@@ -86,6 +86,8 @@ TESTS = {
     "engine/read_lag.an_item_that_reads_do_not_return_yet_is_waited_for": "L12",
     "engine/read_lag.a_state_that_reads_do_not_show_yet_is_waited_for": "L13",
     "engine/read_lag.sync_now_writes_to_an_item_that_is_still_shown_after_it_is_reported_archived": "L13",
+    "wizard/plan.nothing_is_made_for_people_whose_items_a_listing_lacks": "L14",
+    "lifecycle/unlink.an_item_that_reads_do_not_return_yet_loses_its_npd_id_too": "L12 D22",
     "sweeps/gaps.a_listing_whose_pages_lead_nowhere_ends_and_is_said": "L14",
     "sweeps/gaps.a_listing_that_is_too_short_two_nights_in_a_row_is_the_comparisons_problem": "L14 L15",
     "sweeps/gaps.an_item_that_spoils_each_page_is_named_and_tried_alone_and_the_others_are_compared": "L15",
@@ -203,7 +205,7 @@ TESTS = {
     # conflicts
     "conflicts/desk.the_same_finding_twice_writes_once": "C1",
     "conflicts/desk.identity_conflicts_are_one_an_item_and_close_alone": "C1 C2",
-    "lost_updates.what_waits_for_a_person_after_the_pass": "C3 O12",
+    "lost_updates.what_is_reported_about_a_lost_value": "C3 O12",
     "fields.a_choice_on_a_lost_value_is_outdated_when_a_side_moves": "C3",
     "conflicts/desk.values_are_brought_up_to_date_and_fields_join_and_leave": "C4",
     "lost_updates.a_replaced_column_asks_on": "C5 C6",

@@ -11,14 +11,16 @@ from conflicts.reports import FieldSelection
 from sync.choices import BlockedCode
 from sync.fields.field_values import BoardContext, PassSettings
 from sync.merge import Action
-from sync.reconcile.facts import ChangeEvent, RecordHistory
+from sync.models import WebhookEvent
 from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.pass_plan import FieldPlan
 from tests.decide.builders import (
+    ITEM,
     NOW,
     FieldFacts,
     board,
     chosen,
+    edit,
     field_facts,
     mapping,
     of_organization,
@@ -63,7 +65,8 @@ def test_a_text_that_is_no_list_is_asked_about_under_the_rule_union() -> None:
 
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-TOLD = ChangeEvent("role_title", "Theirs", "Boss", True, "", NOON, True, NOON)
+NOON_SECONDS = (NOON - NOW).total_seconds()
+TOLD = edit("Theirs", "Boss", seconds=NOON_SECONDS)
 
 
 def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "update", notes: str = "") -> Any:
@@ -74,12 +77,13 @@ def change(seconds: int, role: str = "Mine", *, cause: str = "", label: str = "u
     return SimpleNamespace(pgh_label=label, pgh_created_at=at, pgh_context=context, **values)
 
 
-def edits(*history: Any, news: tuple[ChangeEvent, ...] = (TOLD,)) -> RecordHistory:
-    return RecordHistory(NOW, npd_edits=history, monday_edits=news)
+def edits(*history: Any, news: tuple[WebhookEvent, ...] = (TOLD,)) -> dict[str, Any]:
+    """The facts about NPD's history and Monday's events."""
+    return {"npd_edits": history, "extra": {"events": {ITEM: news}}}
 
 
 FIRST = change(-600, "Boss", label="insert")
-OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(minutes=5), True, NOON)
+OTHER = edit("Other", "Theirs", seconds=NOON_SECONDS + 300)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +105,8 @@ OTHER = ChangeEvent("role_title", "Other", "Theirs", True, "", NOON + timedelta(
         ("a history that was pruned tells no time", edits(change(10)), Action.CONFLICT, "in NPD is not known"),
     ],
 )
-def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: RecordHistory, action: Action, reason: str) -> None:
-    decision = clash("newest", history=edited).decision
+def test_by_the_rule_newest_the_newer_edit_wins(row: str, edited: dict[str, Any], action: Action, reason: str) -> None:
+    decision = clash("newest", **edited).decision
     assert (decision.action, reason in decision.reason) == (action, True), (row, decision.reason)
     assert decision.overrides is (action is not Action.CONFLICT)
 

@@ -11,8 +11,8 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.our_writes import bases_of_creates, bases_of_late_writes, take_bases
 from tests.decide import builders
 from tests.decide.builders import (
+    NPD_ID_COLUMN,
     TOKEN_USER,
-    TOM,
     after,
     at,
     base,
@@ -94,6 +94,9 @@ def test_unless_an_event_names_another_user(events: list[WebhookEvent], user: st
 
 
 LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
+BY_TOM = {"events": [edit("x", type="create_pulse")]}
+TYPED = {"events": [edit("x", column_id=NPD_ID_COLUMN)]}
+BY_US = {"events": [edit("x", type="create_pulse", **OURS)]}
 
 
 @pytest.mark.parametrize(
@@ -103,14 +106,12 @@ LINKED = {"state": IntentState.OPEN, "item_id": builders.ITEM}
         pytest.param([created("Boss")], "Theirs", {}, "Boss as sent", id="somebody edited it since"),
         pytest.param([created("First"), created("Boss")], "Theirs", {}, None, id="which of two made it isn't known"),
         pytest.param([wrote("Boss", state=IntentState.VOID, item_id="")], "Boss", {}, None, id="it was no create"),
-        pytest.param([created("Boss", **LINKED)], "Boss", {"creator": TOM}, "Boss", id="it was linked with this item"),
+        pytest.param([created("Boss", **LINKED)], "Boss", BY_TOM, "Boss", id="it was linked with this item"),
         pytest.param([created("Boss", **LINKED | {"item_id": "8"})], "Boss", {}, None, id="it was linked with another"),
-        pytest.param([created("Boss")], "Boss", {"creator": TOM}, None, id="somebody else made the item"),
-        pytest.param([created("Boss")], "Boss", {"creator": TOKEN_USER}, "Boss", id="we made the item"),
-        pytest.param(
-            [created("Boss")], "Boss", {"creator": TOM, "token_user": ""}, "Boss", id="who we are isn't known"
-        ),
-        pytest.param([created("Boss")], "Boss", {"is_npd_id_typed": True}, None, id="its NPD ID was typed into it"),
+        pytest.param([created("Boss")], "Boss", BY_TOM, None, id="somebody else made the item"),
+        pytest.param([created("Boss")], "Boss", BY_US, "Boss", id="we made the item"),
+        pytest.param([created("Boss")], "Boss", BY_TOM | {"token_user": ""}, "Boss", id="who we are isn't known"),
+        pytest.param([created("Boss")], "Boss", TYPED, None, id="its NPD ID was typed into it"),
         pytest.param([created("Boss")], "Boss", {"intents": [wrote("x")]}, None, id="a change met it without a base"),
         pytest.param(
             [created("Boss")],
@@ -127,11 +128,13 @@ def test_what_a_create_gave_its_item(
 ) -> None:
     record = contact()
     intents = [*creates, *before.get("intents", ())]
+    events = before.get("events", ())
+    before = {key: value for key, value in before.items() if key != "events"}
     plan = draft(record, item=item(record, role_title=remote), history=history(**before | {"intents": intents}))
-    board = builders.board(only=["role_title"])
+    facts = PassFacts(builders.board(only=["role_title"]), builders.NOW, events={builders.ITEM: events})
     bases = {
         key: values_of({key: entry})[key] + " as sent" * (AS_SENT in entry)
-        for key, entry in bases_of_creates(board, plan).items()
+        for key, entry in bases_of_creates(facts, plan).items()
     }
     assert bases == ({"role_title": expected} if expected else {})
 

@@ -21,9 +21,13 @@ from sync.reconcile.missing.unmatched_items import after_rejection, decide_unmat
 from sync.reconcile.pass_plan import CLEAR_NPD_ID, ItemPlan, Outcome, Plan
 from sync.records.item_links import MAY_CREATE_KEY
 from tests.decide import builders
-from tests.decide.builders import NOW, after, an_item, deletion, filtered, mapping, plain
+from tests.decide.builders import NOW, after, an_item, arrival, deletion, edit, filtered, mapping, plain
 
 EMAIL = "ann@example.com"
+
+
+# Events of a minute ago.
+NEW = (arrival(NOW - timedelta(minutes=1)),)
 
 
 def board(*mappings: FieldMapping, **differs: Any) -> BoardContext:
@@ -51,8 +55,8 @@ def facts(item: Item | None = None, *, payload: dict[str, Any] | None = None, **
     item = an_item() if item is None else item
     job = plain(SyncQueue, id=1, entity_type="contact", remote_id=item.id, causes=Cause.WEBHOOK, payload=payload or {})
     hour_ago = NOW - timedelta(hours=1)
-    events = {"last_event": hour_ago, "new_events": (5,), "known_since": hour_ago}
-    return ItemFacts(Claim(None, item.id, [job]), item, **{**events, "new_record_id": uuid.UUID(int=99)} | differs)
+    values = {"events": (arrival(hour_ago),), "new_record_id": uuid.UUID(int=99)}
+    return ItemFacts(Claim(None, item.id, [job]), item, **values | differs)
 
 
 def tombstone(**differs: Any) -> Tombstone:
@@ -134,13 +138,13 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         replace(named(LINKED, **first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
         (GOES_ON, CLEAR_NPD_ID, R.DUPLICATE),
     ),
-    "somebody still types": (facts(last_event=NOW - timedelta(seconds=4)), (WAITS, NOTHING, R.BEING_EDITED)),
+    "somebody still types": (facts(events=(arrival(NOW - timedelta(seconds=4)),)), (WAITS, NOTHING, R.BEING_EDITED)),
     "a call about it is in the air": (facts(unconfirmed_until=NOW), (WAITS, NOTHING, R.UNCONFIRMED)),
     "its key can't be read": (facts(an_item(None)), (WAITS, NOTHING, R.KEY_UNREADABLE)),
     "its NPD ID can't be read": (facts(an_item(npd_id=None)), (WAITS, NOTHING, R.NPD_ID_UNREADABLE)),
-    "no key yet": (facts(an_item(""), known_since=NOW), (WAITS, NOTHING, R.NO_KEY_YET)),
+    "no key yet": (facts(an_item(""), events=NEW), (WAITS, NOTHING, R.NO_KEY_YET)),
     "no key for five minutes": (facts(an_item("")), (ENDED, CREATE, None)),
-    "no key, but it is wanted": (facts(an_item(""), known_since=NOW, payload={"create": True}), (ENDED, CREATE, None)),
+    "no key, but it is wanted": (facts(an_item(""), events=NEW, payload={"create": True}), (ENDED, CREATE, None)),
     "a record of its own is wanted": (facts(matching=(LINKED,), payload={"as_new": True}), (ENDED, CREATE, None)),
     "it was archived": (facts(an_item(state="archived")), (ENDED, NOTHING, None)),
     "Monday doesn't show it": (replace(facts(), item=None), (ENDED, NOTHING, None)),
@@ -300,7 +304,11 @@ def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
 @pytest.mark.parametrize("state", [TombstoneState.ARCHIVED, TombstoneState.KEPT])
 @pytest.mark.parametrize("shown", ["archived", "active"])
 def test_an_edit_that_came_late_is_checked_by_its_deleted_record(state: TombstoneState, shown: str) -> None:
-    late = facts(an_item(state=shown), tombstones=(tombstone(monday_id="7", state=state),), has_new_edit=True)
+    late = facts(
+        an_item(state=shown),
+        tombstones=(tombstone(monday_id="7", state=state),),
+        events=(edit("Late", seconds=-3_600),),
+    )
     assert decide_item(late).to_enqueue == (DELETED,)
 
 

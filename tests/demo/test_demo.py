@@ -17,6 +17,7 @@ from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.models import BoardLink, Intent, SyncQueue
 from sync.outbox import enqueue_unmatched
 from sync.queue import retry_all
+from sync.records.authors import last_npd_edits
 from sync.registry import entities
 from sync.state import record_view
 from tests.demo.conftest import Played
@@ -39,6 +40,12 @@ def test_every_record_is_linked_to_its_own_item_and_a_stranger_stands_beside_the
         linked = {str(pk): monday_id for pk, monday_id in model.objects.values_list("pk", "monday_id")}
         assert (on_board.pop("", None) is not None) == (entity_type == "contact")
         assert (on_board, len(linked)) == (linked, count)
+
+
+def test_the_values_that_it_wrote_are_its_own_and_no_import(played: Played) -> None:
+    contact = Contact.objects.exclude(organization=None).latest("pk")
+    edit = last_npd_edits(Contact, contact.pk, {"organization": ["organization"]})["organization"]
+    assert (edit.who, edit.way) == ("the demo", "")
 
 
 def test_all_but_the_things_to_try_is_in_sync_by_calls_of_a_hundred_records_that_wrote_nothing(played: Played) -> None:

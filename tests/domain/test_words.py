@@ -6,8 +6,9 @@ from django.db.models import JSONField
 from django.db.models.functions import Cast
 
 from sync.models import ActivityLine
+from sync.monday.board_items import Reason
 from sync.monday.errors import BOARD_FULL, MondayError
-from sync.words.message import Message, of_error, sentences
+from sync.words.message import Message, of_error, reason_of, sentences
 
 
 def line_with(sentence: str) -> ActivityLine:
@@ -29,6 +30,12 @@ def line_with(sentence: str) -> ActivityLine:
          "It matches the filter again, and is synced again. You can restore it from here."),
         (of_error(MondayError(BOARD_FULL, "board is full.", request_id="r1")),
          f"Board is full. {BOARD_FULL.advice} [Monday request r1]"),
+        # A reason of sync.monday, which knows no words.
+        (reason_of(ValueError(Reason("problem_of_field", label="url", quote=Reason("no_link", value="nowhere")))),
+         "url: “nowhere” is not a web address; it needs a form such as https://example.org"),
+        (reason_of(ValueError(Reason("several_items", number=2, hidden=[Message("in_npd"), Reason("not_json")]))),
+         ("it is connected with 2 items (in NPD; Monday's raw value is not JSON) where NPD holds one; "
+         "leave one of them")),
     ],
 )  # fmt: skip
 def test_what_is_stored_reads_as_it_was_written(db: None, message: Message, words: str) -> None:

@@ -38,6 +38,7 @@ def rows_of(content: bytes) -> list[dict[str, Any]]:
         '\ufeffName,Role\r\nZoë,"a,b"\r\n'.encode(),
         "Name;Role\rZoë;a,b\r".encode("cp1252"),
         "sep=;\r\nName;Role\r\nZoë;a,b\r\n".encode("cp1252"),
+        "SEP=;\r\nName;Role\r\nZoë;a,b\r\n".encode(),
         "Name\tRole\nZoë\ta,b\n".encode("utf-16"),
         "Name|Role\n\n\nZoë|a,b\n".encode(),
         'Name,Role\nZoë,"a,b"\n'.encode("utf-16-le"),
@@ -63,6 +64,10 @@ KNOWN = {"Name", "Email"}
         ("Name,Email,A,B\nAnn,a,1,2\n\n\nCopyright (c)\nConfidential\n", ["Ann"], "5, 6"),
         ("Name,Email,A,B\nAnn,a,1,2\nBob,b,1,2\nTotal:,2,2,4\n", ["Ann", "Bob"], "4"),
         ("Name,Email\nAnn,a\nPage 1 of 2\nBob,b\nCount: 2,\nPrinted on 5 May,\n", ["Ann", "Bob"], "3, 5, 6"),
+        ("Person,,\nName,Email,Role\nAnn,a,Name\n", ["Ann"], "1"),
+        ("Name,Email\nAnn,a\n\ufeffName,Email\nBob,b\n1 contact,\nTotal records: 2,\n", ["Ann", "Bob"], "5, 6"),
+        ("Name,A\nAnn,1\nAnn Total,1\nBob Total,2\nGrand Total,3\n", ["Ann", "Bob Total"], "3, 5"),
+        ("Name,\n33 Records,\nPage 1\nTotal,\n", ["33 Records", "Page 1", "Total"], ""),
         ("Name,Email\nPage 1 Books\nCopyright Agency\n", ["Page 1 Books", "Copyright Agency"], ""),
         (
             "Team\nName,Subitems,Email\nAnn,s,a\nSubitems,Name,Owner\n,s,Kim\n,t,Kim\nBob,,b\n",
@@ -107,6 +112,19 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
     assert [(row["row number"], row["Notes"]) for row in rows] == [(2, "a\nb"), (4, "c")]
 
 
+def test_of_unknown_titles_the_first_row_counts_and_the_last_one_never() -> None:
+    [row] = read_file(b"A,B\n1,2,3\n", count_known=lambda titles: 0)[0].dict
+    assert row["A"] == "1"
+    [row] = read_file(b"A,B\n1,Name\n", count_known=lambda titles: "Name" in titles)[0].dict
+    assert row["A"] == "1"
+
+
+def test_apostrophes_may_stand_for_quotation_marks() -> None:
+    [row, other] = rows_of(b"'Name';'Email'\n'Ann; A';'a@x.org'\nO'Neil;o'n@x.org\n")
+    assert (row["Name"], row["Email"]) == ("Ann; A", "a@x.org")
+    assert (other["Name"], other["Email"]) == ("O'Neil", "o'n@x.org")
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -115,7 +133,10 @@ def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
         (b"Name\nA\0nn\n", "isn't text"),
         (b"\xef\xbb\xbf<html><table>", "is a web page"),
         (b"begin:vcard\nFN:Ann\n", "is vCards"),
+        ("\n BEGIN:VCARD\nFN:Ann\n".encode("utf-16"), "is vCards"),
+        ("BEGIN:VCARD\nFN:Ann\n".encode("utf-16-be"), "is vCards"),
         (b"{\\rtf1 Name}", "is an RTF"),
+        (b'\n[\n  {"name": "Ann"}]', "is JSON"),
         (sheet(["Name"]), "Hidden sheets are not read"),
         (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600), "XLS workbook"),
         (b"Name\n\x81\x8d\n", "isn't text"),

@@ -55,6 +55,8 @@ def test_a_messy_list_goes_through_three_steps_and_each_row_becomes_a_record_or_
     page.goto("/admin/npd/contact/import/")
     file = {"name": "fair.csv", "mimeType": "text/csv", "buffer": messy_rows()}
     page.locator("input[type=file]").set_input_files(files=[file])
+    page.locator(".npd-import form").dispatch_event("submit")
+    expect(page.get_by_text("Reading the rows.")).to_be_visible()
     page.get_by_role("button", name="Next").press("Enter")
     expect(page.get_by_text("Read as Windows-1252")).to_be_visible()
     expect(page.get_by_label("Firma (alt) goes to")).to_have_value("")

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from sync.limits import LimitFacts, PassGrant, batch_size, meter_board_calls, metered_client
+from sync.limits import metered_client
+from sync.limits.api_quota import batch_size
+from sync.limits.board_limits import LimitFacts, PassGrant
+from sync.limits.metered_client import meter_board_calls
 from sync.models import ApiQuota, BoardLink, SyncQueue
 from sync.monday.errors import COMPLEXITY_EXHAUSTED, SERVER_FAILED, TIMED_OUT, ErrorKind, MondayError
 from sync.monday.graphql import Answer, Complexity

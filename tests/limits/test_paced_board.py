@@ -10,7 +10,8 @@ from django.test import Client
 from npd.models import Contact
 from sync.boards import availability
 from sync.clock import sync_now
-from sync.limits import WaitKind, probes
+from sync.limits import probes
+from sync.limits.api_quota import WaitKind
 from sync.models import ApiQuota, BoardLink
 from sync.queue import push_record
 from tests.admin.test_home import html_of, state_of

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sync.clock import sync_now
-from sync.limits import LimitFacts, PassGrant, api_quota, metered_client
+from sync.limits import api_quota, metered_client
+from sync.limits.board_limits import LimitFacts, PassGrant
 from sync.models import ApiQuota, BoardLink, SyncQueue
 from sync.monday.client import MondayClient
 from sync.monday.errors import QUOTA_EXHAUSTED, MondayError

@@ -12,8 +12,8 @@ from sync.boards import availability
 from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.kernel.humanize import due_time
-from sync.limits import WaitKind, api_quota, breaker, probes
-from sync.limits.api_quota import PLAN_LIMITS, apply_account_info
+from sync.limits import api_quota, breaker, probes
+from sync.limits.api_quota import PLAN_LIMITS, WaitKind, apply_account_info
 from sync.management.commands import monday_check
 from sync.models import ApiQuota, BoardLink, MondayAccount
 from sync.monday.account import AccountInfo, parse_account_info

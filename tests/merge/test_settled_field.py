@@ -11,8 +11,8 @@ from sync.monday.board_items import Item, Reading
 from sync.monday.columns import make_converter
 from sync.monday.conversion import ConverterOptions
 from sync.reconcile.changes import settle_fields
-from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan, WriteAnswer, WriteVerdict
-from tests.decide.builders import NOW, changed, contact, draft
+from sync.reconcile.pass_plan import SETTLED, FieldPlan, Outcome, RecordPlan, WriteVerdict
+from tests.decide.builders import NOW, answered_as, changed, contact, draft
 
 MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
 TEXT = make_converter("text", ConverterOptions())
@@ -28,7 +28,7 @@ def settled(action: Action, answer: Item | None = None, *, creates: bool = False
     field = FieldPlan(MAPPING, TEXT, FieldDecision(action), {KEY: "Boss"}, **{"remote_raw": remote} | values)
     plan = changed(draft(contact(role_title="Boss"), item=item("Chair")), creates=creates, fields={KEY: field})
     plan.ending = SETTLED
-    plan.answer = WriteAnswer(WriteVerdict.DONE, item=answer)
+    plan.write = answered_as(WriteVerdict.DONE, item=answer)
     settle_fields(plan, plan.record, NOW)
     return plan
 

@@ -14,7 +14,8 @@ from config.celery import PoolWatch
 from npd.models import Contact
 from npd.sign_in import PROVIDER_IS_SILENT
 from sync.clock import sync_now
-from sync.limits import breaker, monday_account, probes
+from sync.limits import breaker, probes
+from sync.limits.breaker import monday_account
 from sync.models import BoardLease, BoardLink, CacheEntry, Intent, MondayAccount, SyncQueue
 from sync.outbox import pauses
 from sync.queue import SyncQueueService

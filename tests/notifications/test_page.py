@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.test import Client
 
 from sync.kernel.secret_texts import decrypt
-from sync.models import NotificationReceiver
+from sync.models import ActivityLine, NotificationReceiver
 from tests.notifications.conftest import SLACK, TOKEN, Chats
 from tests.support.people import signed_in
 from tests.support.receivers import MailServer
@@ -72,7 +71,7 @@ def test_the_address_of_a_chat_is_written_once_and_never_shown(browser: Client, 
         assert TOKEN not in page.content.decode()
         assert row.address not in page.content.decode()
     assert not NotificationReceiver.objects.exists()
-    entries = [f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all()]
+    entries = [f"{line.sentence} {line.values}" for line in ActivityLine.objects.all()]
     stored = " ".join([str(session.get_decoded()) for session in Session.objects.all()] + entries)
     assert stored.count("Slack, channel ops") >= 2
     assert TOKEN not in stored

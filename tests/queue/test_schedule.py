@@ -24,7 +24,7 @@ def test_migrate_makes_each_job_once() -> None:
     IntervalSchedule.objects.all().delete()
     for _ in range(2):
         migrate()
-    assert sorted(PeriodicTask.objects.values_list("name", flat=True)) == sorted(job.name for job in settings.SCHEDULE)
+    assert sorted(PeriodicTask.objects.values_list("name", flat=True)) == sorted(settings.SCHEDULE)
     assert str(entry("sync.sweep").interval) == "every 10 seconds"
     assert (entry("sync.prune").crontab.hour, entry("sync.prune").crontab.minute) == ("2", "40")
     times = list(IntervalSchedule.objects.values_list("every", "period"))
@@ -49,6 +49,6 @@ def test_what_an_administrator_chose_survives_the_next_migrate_and_the_next_beat
 def test_every_job_is_a_task_that_celery_knows_with_the_time_that_it_takes() -> None:
     """Celery ignores unknown settings, and tasks that don't exist."""
     app.loader.import_default_modules()
-    assert {job.task for job in settings.SCHEDULE} <= app.tasks.keys()
+    assert {task for task, *_ in settings.SCHEDULE.values()} <= app.tasks.keys()
     assert (app.conf.task_acks_late, app.conf.task_soft_time_limit, app.conf.task_time_limit) == (True, 270, 300)
     assert app.tasks["sync.compare_boards"].soft_time_limit >= 3_600

@@ -7,7 +7,10 @@ import pytest
 
 from sync.boards import availability
 from sync.clock import sync_now
-from sync.limits import WaitKind, api_quota, breaker, monday_account, probed_availability
+from sync.limits import api_quota, breaker
+from sync.limits.api_quota import WaitKind
+from sync.limits.board_limits import probed_availability
+from sync.limits.breaker import monday_account
 from sync.models import BoardLink, MondayAccount
 from sync.monday.errors import CONNECTION_LOST, MondayError
 from tests.admin import states

@@ -81,7 +81,7 @@ def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() 
         message = next_message()
         assert (message.headers["task"], message.headers["eta"]) == (entry.task, None)
         assert message.payload[:2] == [[], {}]
-    assert {entry.name for entry in entries} == {job.name for job in settings.SCHEDULE}
+    assert {entry.name for entry in entries} == settings.SCHEDULE.keys()
 
 
 def next_message() -> Any:

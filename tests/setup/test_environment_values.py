@@ -94,20 +94,18 @@ def test_the_mark_of_an_editor_before_a_files_secret_is_no_part_of_it(tmp_path: 
     assert reading(CRON_SECRET_FILE=str(tmp_path / "secret"))("CRON_SECRET") == "of-a-file # 1"
 
 
-# Contents of a file, and the word that names its encoding.
 NOT_UTF_8 = [
-    ("CRON_SECRET=sesame-ü".encode("utf-16"), "UTF-16"),
-    ("CRON_SECRET=sesame".encode("utf-16-le"), "UTF-16"),
-    ("CRON_SECRET=sesame-ü".encode("latin-1"), "Latin-1"),
-]
+    "CRON_SECRET=sesame-ü".encode("utf-16"), "CRON_SECRET=sesame".encode("utf-16-le"),
+    "CRON_SECRET=sesame-ü".encode("latin-1"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "word"), [(None, "can't be read"), *NOT_UTF_8])
-def test_a_senseless_secrets_file_is_told_without_its_path(tmp_path: Path, content: bytes | None, word: str) -> None:
+@pytest.mark.parametrize("content", [None, *NOT_UTF_8])
+def test_a_senseless_secrets_file_is_told_without_its_path(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "sesame-as-somebody-put-it-into-the-wrong-variable"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ImproperlyConfigured, match=f"CRON_SECRET_FILE.*{word}") as refusal:
+    with pytest.raises(ImproperlyConfigured, match="CRON_SECRET_FILE names can't be read") as refusal:
         reading(CRON_SECRET_FILE=str(file))("CRON_SECRET")
     assert "sesame" not in str(refusal.value)
     assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
@@ -177,12 +175,10 @@ def test_a_line_of_a_dotenv_file_that_is_not_understood_is_told_by_number_and_na
     assert "sesame" not in f"{refusal.value}{capsys.readouterr()}".lower()
 
 
-@pytest.mark.parametrize(("content", "word"), NOT_UTF_8)
-def test_a_dotenv_file_of_another_encoding_is_named_in_words(
-    tmp_path: Path, shell: None, content: bytes, word: str
-) -> None:
+@pytest.mark.parametrize("content", NOT_UTF_8)
+def test_a_dotenv_file_of_another_encoding_is_named_in_words(tmp_path: Path, shell: None, content: bytes) -> None:
     (tmp_path / ".env").write_bytes(content)
-    with pytest.raises(ImproperlyConfigured, match=rf"\.env .*{word}.*UTF-8") as refusal:
+    with pytest.raises(ImproperlyConfigured, match=r"\.env can't be read: save it as UTF-8") as refusal:
         environment.load(run_file=tmp_path / "none", dotenv=tmp_path / ".env")
     assert "sesame" not in str(refusal.value)
     assert refusal.value.__context__ is None

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 
 from sync.boards import availability
 from sync.choices import API_TOKEN
 from sync.clock import sync_now
-from sync.limits import WaitKind, credentials, metered_client, probes
-from sync.models import ApiQuota, MondayAccount, StoredSecret
+from sync.limits import credentials, metered_client, probes
+from sync.limits.api_quota import WaitKind
+from sync.models import ActivityLine, ApiQuota, MondayAccount, StoredSecret
 from sync.operations.retention import reencrypt_secrets
 from sync.records import inbox
 from tests.accounts.signing_in import everything_stored
@@ -65,7 +65,8 @@ def test_a_token_that_is_entered_is_found_nowhere(
         assert secret not in stored_text
         assert secret not in output
         assert secret in settings.SECRET_TEXTS  # so no log line, error page or stored error of this process shows it
-    assert LogEntry.objects.filter(change_message__startswith="Connected. The token works").exists()
+    line = ActivityLine.objects.get(kind="settings")
+    assert (line.actor, str(line.sentence)) == ("Dora Demo", "Monday connection: new API token.")
 
 
 def test_a_token_that_monday_refuses_is_not_kept_and_the_one_before_stays(bare: Wizard) -> None:

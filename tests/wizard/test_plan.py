@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync import attention
 from sync.models import BoardLink, UnmatchedItem
 from tests.support.world import mail
-from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, set_up, started
+from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, started
 
 
 def names_that_need_attention() -> set[str]:
@@ -113,16 +113,6 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     assert not any(attention.counts().values())
 
 
-def test_an_archived_item_is_planned_as_passes_find_it(wizard: Wizard) -> None:
-    set_up(wizard)
-    contact = Contact.objects.exclude(monday_id=None)[:1].get()
-    wizard.monday.act("archive", item_id=contact.monday_id)
-    planned = wizard.change()
-    reasons = [change.reason for change in planned.changes]
-    assert any("was archived on Monday" in reason for reason in reasons)
-    assert not any("Monday doesn't show" in reason for reason in reasons)
-
-
 # Two boards.
 
 
@@ -199,15 +189,6 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     assert wizard.plan_shown()["link"] == 1
     wizard.apply()
     assert Contact.objects.get().sync_status == "synced"
-
-
-def test_a_record_with_the_name_of_an_item_without_a_key_is_asked_about(wizard: Wizard) -> None:
-    for name in ("Ann", "Zoe"):
-        Contact.objects.create(name=name, email=f"{name}@x.org")
-    items = [{"name": "ann"}, {"name": "Bob", "mail": mail("bob@x.org")}, {"name": "Cleo"}]
-    wizard.planned(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates_records="on")
-    assert wizard.plan_shown() == {"ask": 1, "new record": 1, "unplanned": 1, "held": 1}
-    assert "2 items on the board have no NPD ID" in wizard.get("plan/")
 
 
 @pytest.mark.parametrize("when", ["plan", "set-up"])

@@ -1,12 +1,11 @@
 """A plan is started once, carried out though workers die, and stops with a reason where it can't go on."""
 
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
 from sync import attention
-from sync.models import BoardLink, FieldMapping
+from sync.models import ActivityLine, BoardLink, FieldMapping
 from sync.monday.board_events import WEBHOOK_EVENTS
 from sync.operations import worker
 from sync.operations.setup.board_setup import set_up_all
@@ -47,6 +46,28 @@ def test_a_plan_that_was_never_seen_or_is_old_is_not_started(wizard: Wizard) -> 
     assert not BoardLink.objects.exclude(setup=None).exists()
     wizard.plan()
     assert "The set-up is running" in wizard.start()
+
+
+def settings_lines() -> list[tuple[str, str]]:
+    rows = ActivityLine.objects.filter(kind="settings", entity_type="contact").order_by("id")
+    return [(row.actor, str(row.sentence)) for row in rows]
+
+
+def test_what_a_set_up_changes_of_a_board_is_in_the_activity_by_its_person(wizard: Wizard) -> None:
+    planned(wizard)
+    assert settings_lines() == []
+    wizard.apply()
+    [(actor, first)] = settings_lines()
+    assert (actor, first.rstrip(".")) == ("dora", "The board “Contacts”: Board: empty → “CRM”")
+    wizard.change(rule_phone="npd_wins", direction_role_title="npd_to_monday", records=[("email", "is_filled", "")])
+    wizard.apply()
+    assert settings_lines()[1][1] == (
+        "The board “Contacts”: What is synced: “everything” → “Records where Email is filled”; "
+        "Phone: Ask → NPD wins; Role: Both ways → NPD to Monday only."
+    )
+    wizard.planned("new")
+    wizard.apply()
+    assert settings_lines()[2][1].startswith("The board “Contacts”: Board: “CRM” → “Contacts”")
 
 
 def test_settings_changed_elsewhere_are_said_before_a_plan_overwrites_them(wizard: Wizard) -> None:
@@ -187,9 +208,6 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
     assert {started(kind)["state"] for kind in ("organization", "contact")} == {"done"}
     assert len(wizard.monday.boards()) == 2
     assert "The set-up is done" in wizard.get("run/")
-    lines = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
-    assert any("Set-up started: new items on Monday: 2" in line for line in lines)
-    assert lines[-1] == "Set-up done."
     # A finished set-up keeps no personal data.
     assert "choices" not in started()
     assert "Stone" not in str(started())

@@ -88,7 +88,7 @@ def seed() -> int:
         columns["notes"]: {"text": "Wrote no email down."},
     }
     unmatched_item = {"name": UNMATCHED_NAME, "values": unmatched_values}
-    with pghistory.context(cause="import"), transaction.atomic():
+    with pghistory.context(cause="the demo"), transaction.atomic():
         # The two refer to each other; the constraints are checked at the commit.
         organizations = Organization.objects.bulk_create(sample(Organization))
         contacts = Contact.objects.bulk_create(sample(Contact))

@@ -21,6 +21,6 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["name"]).first()
         if user is None:
             raise CommandError(f"There is no user “{options['name']}”.")
-        if not remove_second_factor(user, by=user):
+        if not remove_second_factor(user, by="manage.py reset_two_factor"):
             raise CommandError(f"“{user}” has no two-factor authentication; their sessions have ended.")
         self.stdout.write(f"“{user}” signs in by password alone now.")

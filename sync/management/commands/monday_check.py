@@ -19,7 +19,8 @@ from sync.clock import sync_now
 from sync.fields import lookups
 from sync.kernel.humanize import count_with_noun, interval_text, terminal_line, utc_minute
 from sync.kernel.secret_texts import without_secrets
-from sync.limits import api_quota, connector, credentials, probes
+from sync.limits import api_quota, credentials, probes
+from sync.limits.metered_client import connector
 from sync.models import ApprovalRequest, BoardLink, WebhookEvent
 from sync.monday import account
 from sync.monday.account import CheckResult

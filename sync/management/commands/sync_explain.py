@@ -21,6 +21,7 @@ from sync.operations import planned_changes, preview
 from sync.reconcile.decide import RULES, decide
 from sync.records import tombstones
 from sync.state import record_view
+from sync.words.message import reason_of
 
 
 class Command(BaseCommand):
@@ -116,7 +117,7 @@ def _item_values(planned_pass: preview.PlannedPass, entity_id: UUID) -> Mapping[
             raw = field_plan.converter.cell_value(plan.item.reading(field_plan.mapping.column_id))
             values[key] = field_plan.converter.display_remote(raw)
         except UnknownValue as unknown:
-            values[key] = f"(not known: {unknown})"
+            values[key] = f"(not known: {reason_of(unknown)})"
     return values
 
 
@@ -171,7 +172,7 @@ def _values_in(value: Any, path: str = "") -> dict[str, str]:
     if isinstance(value, models.Model):
         parts = {name: part for name, part in vars(value).items() if not name.startswith("_")}
     elif is_dataclass(value):
-        parts = {part.name: getattr(value, part.name) for part in fields(value)}
+        parts = {part.name: getattr(value, part.name) for part in fields(value) if part.repr}
     elif isinstance(value, Mapping):
         parts = {str(key): part for key, part in value.items()}
     else:

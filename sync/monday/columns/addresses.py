@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
 from sync.monday import conversion, text_forms
-from sync.monday.board_items import Reading
+from sync.monday.board_items import Reading, Reason
 from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
 from sync.monday.conversion import AmbiguousSplit, Canonical, Local, OneText
 
@@ -54,7 +54,7 @@ class AddressWithLabel(OneText):
 
 class EmailConverter(AddressWithLabel):
     column_type = name = key = "email"
-    bare_text_doubt = "it may be a label"
+    takes_bare_text = False  # it may be a label
     fragment = "... on EmailValue { email label }"
 
     def canonical(self, text: str | None) -> str | None:
@@ -70,11 +70,11 @@ class EmailConverter(AddressWithLabel):
         return name + at_sign + (domain if domain.isascii() else text_forms.ascii_domain(domain.lower()))
 
     # Only what a person types is checked here; a stored address is sent, because only Monday knows which it accepts.
-    def problem(self, text: str) -> str | None:
+    def problem(self, text: str) -> Reason | None:
         is_address = re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", text)
-        return None if is_address else f"“{text}” is not an email address; it needs the form name@example.org"
+        return None if is_address else Reason("no_email", value=text)
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         return None
 
 
@@ -103,7 +103,7 @@ class LinkConverter(AddressWithLabel):
 
     column_type = name = "link"
     key = "url"
-    bare_text_doubt = "it may be the link's label"
+    takes_bare_text = False  # it may be the link's label
 
     def canonical(self, text: str | None) -> str | None:
         """Return the address with its scheme and its domain's own letters in lower case, without a usual port, and with
@@ -131,9 +131,9 @@ class LinkConverter(AddressWithLabel):
         web = _parse_web_address(address)
         return f"https://{address}" if web is not None and not web.scheme else address
 
-    def problem(self, text: str) -> str | None:
+    def problem(self, text: str) -> Reason | None:
         is_link = _parse_web_address(text) is not None or _OTHER_SCHEME.match(text)
-        return None if is_link else f"“{text}” is not a web address; it needs a form such as https://example.org"
+        return None if is_link else Reason("no_link", value=text)
 
 
 def _parse_web_address(url: str | None) -> _WebAddress | None:
@@ -178,7 +178,6 @@ _PARTS = ("street", "city", "state", "zip", "country")
 # A zip code has a digit; parts that are words have none unless they had one before; a street may be anything.
 _ZIP = "zip"
 _WORDS_ONLY = ("city", "state", "country")
-_SPLIT_HINT = "say what belongs to street, city, state, zip and country"
 _Shares = Mapping[str, Sequence[str]]  # pieces of an address, by part
 
 
@@ -232,7 +231,7 @@ class AddressConverter(TextColumn):
             first = next(iter(_field_names(current_local).values()))
             return dict.fromkeys(current_local) | {first: text_forms.canonical_text(text)}
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         return too_large_reason("address", str(self.canonical_local(local_raw) or ""))
 
 
@@ -248,9 +247,7 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
         counts = dict.fromkeys(before, 1)
     expected = sum(counts.values())
     if len(pieces) != expected:
-        raise AmbiguousSplit(
-            f"Monday's address has {len(pieces)} parts between commas where {expected} were expected; {_SPLIT_HINT}"
-        )
+        raise AmbiguousSplit(Reason("address_other_parts", number=len(pieces), expected=expected))
     rest = iter(pieces)
     shares = {part: [next(rest) for _ in range(count)] for part, count in counts.items()}
     for part, part_pieces in shares.items():
@@ -263,7 +260,7 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
             lost = _piece_counts(before[other_part]) - _piece_counts(shares[other_part])
             for piece in part_pieces:
                 if lost[_comparable(piece)] and not remaining[_comparable(piece)]:
-                    raise AmbiguousSplit(f"“{piece}” has moved to another place in Monday's address; {_SPLIT_HINT}")
+                    raise AmbiguousSplit(Reason("address_moved", piece=piece))
     return shares
 
 
@@ -273,9 +270,9 @@ def _check_shape(part: str, pieces: Sequence[str], before: Sequence[str]) -> Non
         has_digits = any(character.isdigit() for character in piece)
         had_digits = any(character.isdigit() for old in before for character in old)
         if part == _ZIP and not has_digits and (had_digits or not before):
-            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
+            raise AmbiguousSplit(Reason("address_no_zip", piece=piece))
         if part in _WORDS_ONLY and has_digits and not had_digits:
-            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {part}; {_SPLIT_HINT}")
+            raise AmbiguousSplit(Reason("address_number", piece=piece, part=part))
 
 
 def _piece_counts(pieces: Sequence[str]) -> Counter[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sync.monday import conversion
-from sync.monday.board_items import Reading
+from sync.monday.board_items import Reading, Reason
 from sync.monday.conversion import Canonical, Converter, ConverterOptions, ListConverter, Local, OneText, UnknownValue
 from sync.monday.text_forms import drop_invisible_but_joiners, fold_whitespace, label_key
 
@@ -30,8 +30,7 @@ class FieldChoices:
         """Return the value that a text names; raises UnknownValue with the allowed labels."""
         value = self.value_of(text)
         if value is None:
-            allowed = ", ".join(self._labels.values())
-            raise UnknownValue(f"“{text}” is none of the choices, which are: {allowed}")
+            raise UnknownValue(Reason("no_choice", value=text, choices=list(self._labels.values())))
         return value
 
 
@@ -67,7 +66,7 @@ class ChoiceConverter(Converter):
     def from_text(self, text: str, current_local: Local) -> Local:
         return self._as_values(self.inner.from_text(text, self._as_labels(current_local)))
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         return self.inner.rejection_reason(self._as_labels(local_raw))
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
@@ -196,13 +195,13 @@ class StatusConverter(OneText):
         # Index 5 is the empty label unless the settings give it a text.
         if index == EMPTY_INDEX:
             return None
-        raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
+        raise UnknownValue(Reason("label_without_text", label=index))
 
     def cell_value(self, reading: Reading) -> Any:
         value = conversion.object_or_empty(conversion.known_value(reading, "status"))
         if "index" not in value and "index" not in reading.extra:
             # Such as a roll-up of sub-items: a BatteryValue and no status (Monday's page on status).
-            raise UnknownValue("Monday didn't say which label is chosen")
+            raise UnknownValue(Reason("label_not_said"))
         label_index = reading.extra.get("index")
         index = value.get("index") if label_index is None else label_index
         if index is None:
@@ -211,7 +210,7 @@ class StatusConverter(OneText):
         if not isinstance(label, str):
             label = self._labels.get(str(index), "" if str(index) == EMPTY_INDEX else None)
         if label is None:
-            raise UnknownValue(f"Monday answered the status {index} without its label")
+            raise UnknownValue(Reason("label_without_text", label=str(index)))
         return {"index": index, "label": label}
 
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
@@ -224,18 +223,18 @@ class StatusConverter(OneText):
             return {"index": index}
         return {"label": label if index is None else self._labels[index]}
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, text = conversion.only_text(local_raw)
         label = plain_label(text)
         if label is None or label_id(label, self._labels) is not None:
             return None
         field = conversion.field_label(name)
         if label.isdecimal():
-            return f"{field}: Monday reads “{label}” as an index; add a label with that text to the column first"
+            return Reason("label_is_index", field=field, label=label)
         if len(label) > LABEL_CHARACTERS:
-            return f"{field}: {len(label):,} characters; a status label on Monday holds {LABEL_CHARACTERS}"
+            return Reason("label_too_long", field=field, length=len(label), limit=LABEL_CHARACTERS)
         if len(self._labels) >= MAX_LABELS:
-            return f"{field}: the column has its {MAX_LABELS} labels already, and “{label}” is not one of them"
+            return Reason("labels_full", field=field, limit=MAX_LABELS, label=label)
         return None
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
@@ -243,7 +242,7 @@ class StatusConverter(OneText):
         if not value:
             return None
         if "label" not in value and "index" not in value:
-            raise UnknownValue("the event's status names neither a label nor an index")
+            raise UnknownValue(conversion.EVENT_UNREADABLE)
         # The label is an object or a text; without one the value itself may have the index.
         label = value.get("label", value)
         if label is None:
@@ -313,22 +312,19 @@ class DropdownConverter(ListConverter):
         if isinstance(current, list | tuple):
             return elements
         if len(elements) > 1:
-            raise UnknownValue(f"it has several labels ({', '.join(elements)}) where NPD's field holds one")
+            raise UnknownValue(Reason("several_labels", labels=elements))
         return elements[0] if elements else None
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, value = conversion.only_field(local_raw)
         field = conversion.field_label(name)
         labels = self.elements(value)
         with_comma = next((label for label in labels if "," in label), None)
         new = next((label for label in labels if label_id(label, self._labels) is None), None)
         if with_comma is not None and new is not None:
-            return (
-                f"{field}: “{with_comma}” holds a comma, which breaks a label that is new on Monday; "
-                f"add “{new}” to the column first"
-            )
+            return Reason("label_with_comma", field=field, label=with_comma, new=new)
         if self._max_labels is not None and len(labels) > self._max_labels:
-            return f"{field}: {len(labels)} labels; the column on Monday takes {self._max_labels}"
+            return Reason("too_many_labels", field=field, number=len(labels), limit=self._max_labels)
         return None
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
@@ -345,7 +341,7 @@ class DropdownConverter(ListConverter):
         entries = []
         for key in conversion.parse_ids(conversion.list_under(value, "ids")):
             if key not in self._labels:
-                raise UnknownValue(f"Monday answered the label {key} of a dropdown without its text")
+                raise UnknownValue(Reason("label_without_text", label=key))
             entries.append({"id": key, "label": self._labels[key]})
         return entries
 

@@ -15,7 +15,7 @@ from typing import Any
 import phonenumbers
 
 from sync.monday import conversion, text_forms
-from sync.monday.board_items import Reading
+from sync.monday.board_items import Reading, Reason
 
 # Longer texts are no phone cells; searching them, or after so many numbers that aren't valid, would take long.
 MAX_SEARCHED = 100
@@ -118,6 +118,7 @@ _ONE_NUMBER = re.compile(
 )
 # Programs that calculate write “4930901820.0”.
 _DECIMAL = re.compile(r"(\d{5,})\.0")
+_ROUNDED = re.compile(r"(\d)[.,](\d+)E\+(\d{1,2})", re.IGNORECASE)
 
 
 class PhoneConverter(conversion.OneText):
@@ -130,7 +131,7 @@ class PhoneConverter(conversion.OneText):
     column_type = name = "phone"
     may_become_unknown = False  # an unchanged number always has the same form
     fragment = "... on PhoneValue { phone country_short_name }"
-    bare_text_doubt = "it has no country"  # why an event's value that is only a text isn't taken
+    takes_bare_text = False  # it has no country
 
     def __init__(self, options: conversion.ConverterOptions) -> None:
         self.region = region_code(options.region) or options.region
@@ -185,7 +186,7 @@ class PhoneConverter(conversion.OneText):
         if isinstance(value, Mapping) and not _country_in(value):
             text = _plain_letters(conversion.text_under(value, "phone"))
             if text and not text.startswith("+"):
-                raise conversion.UnknownValue("the event's phone number has no country; the item has it")
+                raise conversion.UnknownValue(conversion.EVENT_UNREADABLE)
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any) -> Any:
@@ -209,13 +210,11 @@ class PhoneConverter(conversion.OneText):
         with_country = self.tidied(text)
         return local_raw if with_country == _plain_letters(text) else {name: with_country}
 
-    def problem(self, text: str) -> str | None:
-        """Return why the text is no phone number, and what to write instead."""
+    def problem(self, text: str) -> Reason | None:
         if _parse_phone(text, self.region):
             return None
-        place = "" if text.startswith("+") else f" in {country_name(self.region) or self.region}"
-        advice = "write one number with a plus and its country's code, such as +49 171 1234567"
-        return f"“{text}” is not a phone number{place}; {advice}"
+        country = "" if text.startswith("+") else country_name(self.region) or self.region
+        return Reason("no_phone", value=text, country=country)
 
     def display(self, canonical: conversion.Canonical) -> str:
         return shown_phone(str(canonical or ""))
@@ -261,6 +260,9 @@ def first_phone(text: str, region: str) -> tuple[str, str]:
     """
     if decimal := _DECIMAL.fullmatch(text.strip()):
         text = decimal[1]
+    # Excel writes “4.91711234567E+11”; with fewer digits than that the number is lost.
+    if (rounded := _ROUNDED.fullmatch(text.strip())) and len(rounded[2]) == int(rounded[3]):
+        text = rounded[1] + rounded[2]
     plain = ", ".join(map(text_forms.plain_letters, text.strip().splitlines()))
     region = region_code(region) or region
     is_one = len(plain) > MAX_SEARCHED or _parse_phone(plain, region)

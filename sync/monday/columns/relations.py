@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sync.monday import conversion
-from sync.monday.board_items import Reading
+from sync.monday.board_items import Reading, Reason
 from sync.monday.columns.values import TextColumn, raw_text, too_large_reason
-from sync.monday.conversion import Canonical, Converter, ConverterOptions, Local, UnknownValue, field_label
+from sync.monday.conversion import Canonical, Converter, ConverterOptions, Local, UnknownValue
 from sync.monday.text_forms import fold_whitespace, visible_name
 
 
@@ -25,10 +25,10 @@ class _RelatedRecordConverter(Converter):
             return None
         value = fold_whitespace(related.get(self.key))
         if value is None:
-            raise UnknownValue(f"{field_label(name)}: {self.missing_reason(related)}")
+            raise UnknownValue(conversion.of_field(name, self.missing_reason(related)))
         return value
 
-    def missing_reason(self, related: Mapping[str, Any]) -> str:
+    def missing_reason(self, related: Mapping[str, Any]) -> Reason:
         """Return why a related record can't be written yet."""
         raise NotImplementedError
 
@@ -59,17 +59,15 @@ class RelationConverter(_RelatedRecordConverter):
         self._names = options.items
         self._hidden = options.hidden_items
 
-    def missing_reason(self, related: Mapping[str, Any]) -> str:
-        record = fold_whitespace(related.get("name")) or "The related record"
-        return f"{record} has no item on its board yet; this waits for it"
+    def missing_reason(self, related: Mapping[str, Any]) -> Reason:
+        return Reason("related_without_item", record=fold_whitespace(related.get("name")))
 
     def canonical_remote(self, raw: Any) -> Canonical:
         ids = self._shown(conversion.parse_ids(conversion.list_under(raw, "item_ids")))
         # Choosing one of several items would lose the others.
         if len(ids) > 1:
-            hidden = "; ".join(filter(None, (self._hidden.get(item_id) for item_id in ids)))
-            among = f" ({hidden})" if hidden else ""
-            raise UnknownValue(f"it is connected with {len(ids)} items{among} where NPD holds one; leave one of them")
+            hidden = [reason for item_id in ids if (reason := self._hidden.get(item_id))]
+            raise UnknownValue(Reason("several_items", number=len(ids), hidden=hidden))
         return ids[0] if ids else None
 
     def _shown(self, ids: list[str]) -> list[str]:
@@ -80,7 +78,7 @@ class RelationConverter(_RelatedRecordConverter):
         conversion.known_value(reading, "board_relation")
         # A missing field must not look like an empty cell.
         if "linked_item_ids" not in reading.extra:
-            raise UnknownValue("Monday didn't say which items are connected")
+            raise UnknownValue(Reason("items_not_said"))
         ids = self._shown(conversion.parse_ids(reading.extra["linked_item_ids"]))
         return {"item_ids": ids} if ids else None
 
@@ -101,8 +99,7 @@ class RelationConverter(_RelatedRecordConverter):
             if typed in (item, fold_whitespace(item_name), self.display(item))
         ]
         if len(items) != 1:
-            reason = "several records have this name" if items else "no related record is known by this name"
-            raise ValueError(f"{typed}: {reason}. Choose a side, or change the record itself.")
+            raise ValueError(Reason("typed_several_records" if items else "typed_no_record", name=typed))
         return {name: {"item": items[0]}}
 
     def display(self, canonical: Canonical) -> str:
@@ -123,8 +120,8 @@ class RelationNameConverter(_RelatedRecordConverter, TextColumn):
     key = "name"
     may_become_unknown = True
 
-    def missing_reason(self, related: Mapping[str, Any]) -> str:
-        return "the related record has no name by which to write it"
+    def missing_reason(self, related: Mapping[str, Any]) -> Reason:
+        return Reason("related_without_name")
 
     def canonical_remote(self, raw: Any) -> Canonical:
         return fold_whitespace(visible_name(raw_text(raw)))
@@ -132,7 +129,7 @@ class RelationNameConverter(_RelatedRecordConverter, TextColumn):
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, related = _related_record(local_raw)
         return too_large_reason(name, fold_whitespace((related or {}).get("name")))
 
@@ -143,5 +140,5 @@ def _related_record(raw: Local) -> tuple[str, Mapping[str, Any] | None]:
     if value is None or (isinstance(value, str) and not value.strip()):
         return name, None
     if not isinstance(value, Mapping):
-        raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a related record was expected")
+        raise conversion.unreadable_value(value)
     return name, value

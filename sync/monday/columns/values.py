@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sync.monday import conversion
-from sync.monday.board_items import Reading
+from sync.monday.board_items import Reading, Reason
 from sync.monday.conversion import Canonical, Converter, ConverterOptions, ListConverter, Local, OneText, UnknownValue
 from sync.monday.text_forms import canonical_text, visible_name
 
@@ -38,7 +38,7 @@ class TextConverter(TextColumn, OneText):
     def canonical_remote(self, raw: Any) -> Canonical:
         return self.canonical(raw_text(raw))
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, text = conversion.only_text(local_raw)
         return too_large_reason(name, canonical_text(text))
 
@@ -52,9 +52,9 @@ class LongTextConverter(TextConverter):
         text = canonical_text(conversion.only_text(local_raw)[1])
         return {"text": text} if text is not None else None
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, text = conversion.only_text(local_raw)
-        return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
+        return _too_long_reason("text_too_long", name, canonical_text(text), LONG_TEXT_CHARACTERS)
 
 
 class NameConverter(TextConverter):
@@ -68,15 +68,15 @@ class NameConverter(TextConverter):
 
     def from_text(self, text: str, current_local: Local) -> Local:
         if visible_name(text) is None:
-            raise ValueError("A name can't be empty.")
+            raise ValueError(Reason("typed_no_name"))
         return super().from_text(text, current_local)
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, text = conversion.only_text(local_raw)
         canonical = visible_name(text)
         if canonical is None:
-            return f"{conversion.field_label(name)} is empty; an item on Monday needs a name"
-        return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")
+            return Reason("name_empty", field=conversion.field_label(name))
+        return _too_long_reason("name_too_long", name, canonical, NAME_CHARACTERS)
 
 
 def raw_text(raw: Any) -> str | None:
@@ -84,17 +84,19 @@ def raw_text(raw: Any) -> str | None:
     return conversion.text_under(raw, "text", "value", "name")
 
 
-def too_large_reason(field: str, text: str | None) -> str | None:
+def too_large_reason(field: str, text: str | None) -> Reason | None:
     """Return why Monday rejects a text for its size in bytes, or None."""
     size = len((text or "").encode())
-    reason = f"{conversion.field_label(field)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}"
-    return reason if size > ITEM_BYTES else None
+    if size <= ITEM_BYTES:
+        return None
+    return Reason("too_many_bytes", field=conversion.field_label(field), size=size, limit=ITEM_BYTES)
 
 
-def _too_long_reason(field: str, text: str | None, limit: int, holder: str) -> str | None:
+def _too_long_reason(code: str, field: str, text: str | None, limit: int) -> Reason | None:
     length = len(text or "")
-    reason = f"{conversion.field_label(field)}: {length:,} characters; {holder} holds {limit:,}"
-    return reason if length > limit else None
+    if length <= limit:
+        return None
+    return Reason(code, field=conversion.field_label(field), length=length, limit=limit)
 
 
 class ListTextConverter(ListConverter, TextColumn):
@@ -112,12 +114,12 @@ class ListTextConverter(ListConverter, TextColumn):
     def to_remote(self, local_raw: Local, current_remote: Any) -> Any:
         return ", ".join(self.elements(conversion.only_field(local_raw)[1])) or None
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, value = conversion.only_field(local_raw)
         elements = self.elements(value)
         for element in elements:
-            if reason := conversion.unlistable_reason(element, "on Monday"):
-                return f"{conversion.field_label(name)}: {reason}"
+            if reason := conversion.unlistable_reason(element, Reason("on_monday")):
+                return conversion.of_field(name, reason)
         return too_large_reason(name, ", ".join(elements))
 
 
@@ -152,18 +154,18 @@ class NumbersConverter(Converter):
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = canonical_text(text)
         if typed is not None and not _NUMBER.match(typed):
-            raise ValueError(f"{typed} is not a number; write it with a point and no spaces, such as 1234.5.")
+            raise ValueError(Reason("typed_no_number", value=typed))
         return {conversion.only_field(current_local)[0]: canonical_number(typed)}
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, value = conversion.only_field(local_raw)
         text = canonical_text(number_text(value))
         if text is None:
             return None
         if not _NUMBER.match(text):
-            return f"{conversion.field_label(name)}: “{text}” is not a number, and the column on Monday holds numbers"
+            return conversion.of_field(name, Reason("no_number", value=text))
         too_large = abs(Decimal(text)) > _MAX_NUMBER
-        return f"{conversion.field_label(name)}: the number is too large for Monday" if too_large else None
+        return conversion.of_field(name, Reason("number_too_large")) if too_large else None
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         value = conversion.event_value(payload_value, column_type, "numbers")
@@ -174,7 +176,7 @@ class NumbersConverter(Converter):
         if isinstance(value, int | float):
             digits = (canonical_number(str(value)) or "").replace(".", "").strip("-0")
             if len(digits) > _CERTAIN_DIGITS:
-                raise UnknownValue("the event's number may have been rounded; the item has all its digits")
+                raise UnknownValue(conversion.EVENT_UNREADABLE)
         return self.canonical_remote(value)
 
 
@@ -235,7 +237,7 @@ class CheckboxConverter(Converter):
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = (canonical_text(text) or "no").casefold()
         if typed not in _YES | _NO:
-            raise ValueError(f"{text.strip()} is neither yes nor no; type one of the two.")
+            raise ValueError(Reason("typed_no_answer", value=text.strip()))
         return {conversion.only_field(current_local)[0]: typed in _YES}
 
 
@@ -270,7 +272,7 @@ class DateConverter(OneText):
 
     column_type = name = "date"
     may_become_unknown = False
-    bare_text_doubt = "it may be in a person's time zone"
+    takes_bare_text = False  # it may be in a person's time zone
 
     def __init__(self, options: ConverterOptions) -> None:
         self._zone: dt.tzinfo = dt.UTC
@@ -306,10 +308,10 @@ class DateConverter(OneText):
             return value
         return value | {"date": moment.date().isoformat(), "time": moment.time().isoformat()}
 
-    def problem(self, text: str) -> str | None:
-        return None if _is_day(text) else f"“{text}” is not a day; write it as year-month-day, such as 2026-01-31"
+    def problem(self, text: str) -> Reason | None:
+        return None if _is_day(text) else Reason("no_day", value=text)
 
-    def rejection_reason(self, local_raw: Local) -> str | None:
+    def rejection_reason(self, local_raw: Local) -> Reason | None:
         name, day = _day_text(local_raw)
         return super().rejection_reason({name: day})
 
@@ -328,7 +330,7 @@ def _day_text(raw: Local) -> tuple[str, str | None]:
     name, value = conversion.only_field(raw)
     if value is None or isinstance(value, str):
         return name, value
-    raise UnknownValue(f"{conversion.field_label(name)} holds a {type(value).__name__} where a day was expected")
+    raise conversion.unreadable_value(value)
 
 
 def _is_day(text: str) -> bool:

@@ -23,13 +23,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count
 
-from sync import limits, registry
+from sync import registry
 from sync.choices import Cause, QueueStatus, SetupState
 from sync.clock import sync_now
 from sync.kernel import process
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.db import retry_on_lock_timeout
-from sync.limits import breaker, monday_account
+from sync.limits import breaker, metered_client
+from sync.limits.breaker import monday_account
 from sync.models import BoardLink, SyncQueue
 from sync.monday.errors import PASSING_SCOPES, MondayError
 from sync.operations.setup import board_setup, item_links, selection
@@ -37,7 +38,6 @@ from sync.operations.setup.plan import SetupBoardPlan, SetupPlan, new_named_reco
 from sync.operations.sweep import enqueue_items
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost, acquire
-from sync.records import authors
 from sync.words.message import Message, of_error, reason_of, sentences
 
 log = structlog.get_logger(__name__)
@@ -66,18 +66,10 @@ def start(
         for chosen, board_plan in zip(boards, plan.boards, strict=True):
             entity_type = chosen.choices.entity_type
             _start_board(links[entity_type], user, chosen, board_plan)
-            figures = ", ".join(f"{label}: {number:,}" for label, number in board_plan.figures)
-            sentences = [f"Set-up started: {figures or 'nothing to link or create'}.", *chosen.filter_lines]
-            if chosen.mapping_changes:
-                sentences.append(f"Mapping: {'; '.join(chosen.mapping_changes)}.")
-            if chosen.choices.creates_anyway:
-                sentences.append(board_setup.CREATES_ANYWAY)
             missing = board_plan.missing if entity_type in creating_related else {}
             for related_type, names in missing.items():
                 model = registry.entity(related_type).model
-                records = model.objects.bulk_create(new_named_records(model, names))
-                sentences.append(f"Created {registry.count_of_type(len(records), related_type)} named by items.")
-            authors.log_model_action(user, BoardLink, " ".join(sentences), name=chosen.spec.board_title)
+                model.objects.bulk_create(new_named_records(model, names))
         transaction.on_commit(lambda: wakeups.send_task("sync.set_up"), robust=True)
 
 
@@ -161,10 +153,7 @@ def _advance(spec: registry.EntitySpec, lease: Lease) -> None:
         log.exception("a set-up could not be continued", board=spec.entity_type)
         _store(lease, state=SetupState.STOPPED, problems=[Message("own_fault_here")])
     else:
-        setup = _store(lease, state=SetupState.DONE, done=outcome.steps, problems=outcome.problems)
-        person = User.objects.filter(username=setup["by"]).first()
-        if person is not None:
-            authors.log_model_action(person, BoardLink, "Set-up done.", name=spec.board_title)
+        _store(lease, state=SetupState.DONE, done=outcome.steps, problems=outcome.problems)
 
 
 def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome:
@@ -172,7 +161,7 @@ def _set_up(spec: registry.EntitySpec, lease: Lease) -> board_setup.SetupOutcome
     setup = lease.link.setup
     choices = selection.Choices.parse(setup["choices"])
     is_new = setup.get("made_board", False) or not choices.board_id
-    connector = limits.connector(urgent=True)
+    connector = metered_client.connector(urgent=True)
 
     def store_new_board(board_id: str) -> None:
         _store(lease, choices=replace(choices, board_id=board_id).to_json(), made_board=True)

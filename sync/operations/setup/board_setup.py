@@ -14,14 +14,15 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from sync import limits, registry
+from sync import registry
 from sync.boards import availability, board_columns
 from sync.boards.webhooks import delete_former_webhooks, register_webhooks
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, SyncDirection, UnmatchedReason
 from sync.fields import lookups
+from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError, NotPossible
 from sync.kernel.humanize import join_first
-from sync.limits import breaker, credentials, probes
+from sync.limits import api_quota, breaker, credentials, metered_client, probes
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.monday import errors
@@ -31,22 +32,20 @@ from sync.monday.connector import MondayConnector
 from sync.monday.conversion import Converter, UnknownValue
 from sync.operations.setup import item_links, selection
 from sync.outbox import enqueue, enqueue_comparison, enqueue_unmatched, wakeups
+from sync.records import authors
 from sync.records.item_links import UnmatchedFinding, note_unmatched
 from sync.registry import EntitySpec
-from sync.words.message import Message
+from sync.words.message import Message, worded
 
 log = structlog.get_logger(__name__)
 
 # For commands: the wizard sets up the connection first.
 NOT_CONFIGURED = Message("not_configured")
 
-# For the admin's log.
-CREATES_ANYWAY = "Allowed new items and records although nobody can be recognized."
-
 
 @dataclass
 class SetupOutcome:
-    """The steps that the set-up of one board took, and the problems that remain, as sentences."""
+    """The steps that the set-up of one board took, and the problems that remain, as messages."""
 
     link: BoardLink
     steps: list[str] = field(default_factory=list)
@@ -64,7 +63,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
     if unknown := [name for name in requested if name not in optional]:
         raise ActionError(f"There is no optional field “{unknown[0]}”. There are: {', '.join(optional) or 'none'}.")
     probes.refresh_account_info()
-    connector = limits.connector(urgent=True)
+    connector = metered_client.connector(urgent=True)
     refresh_users(connector)
     for spec in registry.entities():
         yield set_up(spec, connector, requested)
@@ -136,9 +135,9 @@ def set_up_board(
             outcome.problems.append(Message("problem_of_board", board=spec.board_title, problem=obstacle))
         _note_all(link, findings)
     if is_new:
-        outcome.steps.insert(0, f"made the board “{board.name}” ({board.id})")
+        outcome.steps.insert(0, Message("step_board", title=board.name, id=board.id))
     if setup.created and not is_new and chosen.unused:
-        outcome.steps.append(f"no field uses the columns {join_first(chosen.unused_labels)}")
+        outcome.steps.append(Message("step_unused", columns=join_first(chosen.unused_labels)))
     # Otherwise pages would show the board's name and titles only after the first sweep, some minutes later.
     board_columns.inspect_board(link, connector)
     outcome.steps += delete_former_webhooks(link, connector)
@@ -247,19 +246,20 @@ def reason_to_hold(
 
 def check_board(link: BoardLink) -> str:
     """Check the columns, and whether creates are still held; return a sentence. Raises MondayError, NotPossible."""
-    # Even if the board is blocked, because its problem may have been fixed.
-    if reason := availability.of(link.entity_type, urgent=True, ignore_stop=True).detail:
-        raise NotPossible(f"NPD Sync didn't ask Monday: {reason}")
+    wait = availability.of(link.entity_type, urgent=True)
+    # A stop of the board's own is no reason: its problem may have been fixed.
+    if wait.detail and wait.reason_code is not api_quota.WaitKind.BOARD:
+        raise NotPossible(f"NPD Sync didn't ask Monday: {wait.detail}")
     before = _problem_labels(link)
     # A person waits for the answer, so it may use the reserve.
-    with limits.urgent_calls():
+    with metered_client.urgent_calls():
         board = board_columns.inspect_board(link)
         if board is not None and link.creates_held:  # a reason, which may be over
             match = link.mappings.get(key=link.match_key)
             column = board.column(match.column_id)
             if column is not None:
                 columns = [column.id, link.npd_id_column]
-                pages = limits.connector().list_items(link.board_id, columns, sorted({column.type, "text"}))
+                pages = metered_client.connector().list_items(link.board_id, columns, sorted({column.type, "text"}))
                 items = [item for page in pages for item in page if not _is_filled(item, link.npd_id_column)]
                 obstacle = reason_to_hold(link.entity_type, link, column, link.npd_id_column, items)
                 findings = _unlinked_findings(items, column, match.key, make_converter(match.converter))
@@ -308,15 +308,17 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     """Store the board, its settings and its mappings as chosen; enqueue the records that need a pass."""
     spec = chosen.spec
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
-    outcome = SetupOutcome(link, [f"made the {message}" for message in setup.created])
+    outcome = SetupOutcome(link, worded(setup.created))
+    if by:
+        _log_changes(chosen, link, by)
     is_switched = link.board_id != setup.board.id
     if is_switched:
         switch_board(link, setup.board.id, created=is_new)
         if not is_new:
-            outcome.steps.insert(0, f"now works with board {setup.board.id}")
+            outcome.steps.insert(0, Message("step_other_board", board=setup.board.id))
     column_before = link.npd_id_column
     if not column_before:
-        outcome.steps += [f"uses the {message} that was there" for message in setup.adopted]
+        outcome.steps += worded(setup.adopted)
     _choose_group(outcome, setup.board)
     filter_before = link.sync_filter
     creates_before = link.creates_records
@@ -337,7 +339,7 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
     needs_pass = _store_mappings(outcome, chosen, setup, is_first=not column_before)
     if filter_before != link.sync_filter:
         # In the transaction that stores the filter, so that no record that it leaves out stays `synced`.
-        outcome.steps.append("changed the filter")
+        outcome.steps.append(Message("step_filter"))
         needs_pass = True
     if needs_pass or creates_before != link.creates_records:
         check_unmatched_again(link)
@@ -349,12 +351,43 @@ def _store_board(chosen: selection.ChosenBoard, setup: BoardSetup, *, is_new: bo
         direction = QueueDirection.TO_NPD
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=direction)
         if ids:
-            outcome.steps.append(f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again")
+            number = registry.count_of_type(len(ids), spec.entity_type)
+            outcome.steps.append(Message("step_records", records=number))
     if by or is_switched or not column_before:
         without_item = spec.model.objects.exclude(unsynced()).filter(monday_id=None)
         ids = list(without_item.order_by("created_at", "pk").values_list("pk", flat=True))
         enqueue(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
     return outcome
+
+
+def _log_changes(chosen: selection.ChosenBoard, link: BoardLink, by: str) -> None:
+    """Log what a person's choices change of the stored settings; those of another board don't count."""
+    assert chosen.board is not None
+    after = chosen.choices
+    before = selection.stored_choices(after.link) or selection.Choices(link.entity_type, "", "", {})
+    labels = {mapping.key: mapping.label for mapping in chosen.spec.mappings}
+
+    def words_of(choices: selection.Choices) -> dict[str, str]:
+        lines = SyncFilter.parse(choices.sync_filter).lines(labels)
+        return {
+            "What is synced": " ".join(lines).rstrip(".") or "everything",
+            "Create records from new items": "on" if choices.creates_records else "off",
+            "When first linked and different": choices.first_match_text,
+        }
+
+    words_before = words_of(before)
+    changes: list[str] = []
+    if not before.board_id:
+        name_before = link.shape.get("name") or link.board_id
+        changes.append(Message("setting", label="Board", before=name_before, after=chosen.board.name))
+    for label, words in words_of(after).items():
+        if words != words_before[label]:
+            changes.append(Message("setting", label=label, before=words_before[label], after=words))
+    changes += chosen.mapping_changes
+    if after.creates_anyway:
+        changes.append(Message("creates_anyway"))
+    if changes:
+        authors.log_settings_changed(by, link, *changes)
 
 
 def _choose_group(outcome: SetupOutcome, board: Board) -> None:
@@ -364,7 +397,7 @@ def _choose_group(outcome: SetupOutcome, board: Board) -> None:
         return
     outcome.link.group_id = board.group_id or ""
     if group_before:
-        outcome.steps.append(f"new items go to the group “{board.groups.get(outcome.link.group_id, '')}” now")
+        outcome.steps.append(Message("step_other_group", title=board.groups.get(outcome.link.group_id, "")))
 
 
 def check_unmatched_again(link: BoardLink) -> None:
@@ -444,7 +477,6 @@ def _store_mappings(outcome: SetupOutcome, chosen: selection.ChosenBoard, setup:
         is_changed = before is not None and (before.rule, before.problem) != (mapping.rule, mapping.problem)
         needs_pass |= is_moved or is_changed or direction_before != mapping.direction
         if column is not None and not is_first and (is_moved or direction_before == SyncDirection.NONE):
-            outcome.steps.append(
-                f"{mapping.label} is synced now, with the column “{column.title}” ({column.id}, {column.type})"
-            )
+            values = {"label": mapping.label, "title": column.title, "id": column.id, "type": column.type}
+            outcome.steps.append(Message("step_field", **values))
     return needs_pass

@@ -14,13 +14,14 @@ from django.db import transaction
 from sync.boards import availability
 from sync.kernel import humanize
 from sync.kernel.acts import ActionError
-from sync.limits import breaker, connector, credentials, probes, urgent_calls
+from sync.limits import breaker, credentials, probes
+from sync.limits.metered_client import connector, urgent_calls
 from sync.models import MondayAccount
 from sync.monday.account import AccountInfo, CheckResult, check_account
 from sync.monday.errors import NOT_AUTHENTICATED, WRONG_VERSION, MondayError, Scope
 from sync.operations.setup.board_setup import refresh_users
 from sync.records import authors
-from sync.words.message import of_error
+from sync.words.message import Message, of_error
 
 # The permission to change the token.
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -108,8 +109,7 @@ def test_and_store_token(user: User, text: str) -> ConnectionTest:
         raise ActionError(f"Monday rejects this token, so it was not kept. {why}")
     credentials.store_token(token, user)
     apply_test(result)
-    tested = f"Connected. {result.message} " if result.is_ok else ""
-    authors.log_model_action(user, MondayAccount, f"{tested}The token is stored encrypted.", name="Monday")
+    authors.log_settings_changed(user, "Monday connection", Message("setting_new_secret", label="API token"))
     return result
 
 
@@ -118,6 +118,5 @@ def remove_token(user: User) -> str:
     """Remove the stored token; return a sentence about it."""
     credentials.remove_token()
     nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
-    sentence = f"The stored token was removed.{nothing}"
-    authors.log_model_action(user, MondayAccount, sentence, name="Monday")
-    return sentence
+    authors.log_settings_changed(user, "Monday connection", Message("setting_removed", label="API token"))
+    return f"The stored token was removed.{nothing}"

@@ -48,7 +48,6 @@ STATE_WITHOUT_ITEM: Mapping[str, Any] = {
     "seen": {},
     "emptied": {},
     "conflicts": {},
-    "asked_items": [],
     "note": "",
     "left_out": "",
     "is_unplanned": False,

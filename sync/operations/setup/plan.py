@@ -287,7 +287,7 @@ def _with_namesakes(
     for record in listing.board.model.objects.filter(pk__in=plan.links):
         item_id = plan.links[str(record.pk)]
         listing.linked[record.pk] = with_item(record, item_id)
-        reason = "As you chose."
+        reason = Message("as_you_chose")
         plan.changes.append(
             PlannedChange(ChangeKind.LINK, plan.entity_type, str(record), record.pk, item_id, reason=reason)
         )
@@ -494,10 +494,6 @@ class SetupPlan:
     @property
     def is_old(self) -> bool:
         return sync_now() - self.progressed_at > PLAN_LIFETIME
-
-    @property
-    def made_text(self) -> str:
-        return f"Both sides were compared on {humanize.day_and_time(self.progressed_at)}."
 
     @property
     def calls(self) -> int:

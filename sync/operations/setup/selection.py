@@ -22,12 +22,13 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from sync import limits, permissions, registry
+from sync import permissions, registry
 from sync.boards import board_columns
 from sync.choices import Rule, SetupState, SyncDirection
 from sync.fields import field_values, lookups
 from sync.fields.sync_filter import SyncFilter
 from sync.kernel.acts import ActionError
+from sync.limits import metered_client
 from sync.models import BoardLink, FieldMapping
 from sync.monday.board_items import NAME_COLUMN, RELATION, Board, BoardColumn, ColumnSpec
 from sync.monday.connector import MondayConnector
@@ -388,7 +389,7 @@ def read_chosen_board(choices: Choices, boards_by_type: Mapping[str, str]) -> Ch
     """Read the chosen board from Monday; raises ActionError, MondayError."""
     if not choices.board_id:
         return ChosenBoard(choices, None, boards_by_type)
-    board = read_active_board(limits.connector(urgent=True), choices.board_id, choices.board_name)
+    board = read_active_board(metered_client.connector(urgent=True), choices.board_id, choices.board_name)
     return ChosenBoard(replace(choices, board_name=board.name), board, boards_by_type)
 
 
@@ -408,7 +409,7 @@ def choose_boards(selected: Mapping[str, str], previous: Mapping[str, Choices]) 
         check_board_choice(entity_type, board_id)
         choices = previous.get(entity_type)
         if choices is None or choices.board_id != board_id:
-            board = read_active_board(limits.connector(urgent=True), board_id) if board_id else None
+            board = read_active_board(metered_client.connector(urgent=True), board_id) if board_id else None
             choices = initial_choices(entity_type, board, boards_by_type)
         chosen[entity_type] = choices
     return chosen

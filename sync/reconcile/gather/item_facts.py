@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import models
 from django.db.models.deletion import Collector
 from django.db.models.fields.json import KeyTextTransform
@@ -40,12 +39,11 @@ from sync.models import (
 )
 from sync.models.activity_lines import UNREPORTED
 from sync.models.synced_model import unsynced
-from sync.monday.board_events import EVENT_TYPES, REMOVAL_TYPES
+from sync.monday.board_events import REMOVAL_TYPES
 from sync.monday.board_items import Item
-from sync.monday.lag import LONGEST_LAG
 from sync.monday.text_forms import key_spellings, match_key
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import EDIT_KINDS, DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
+from sync.reconcile.facts import DeletedFacts, ItemFacts, PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.missing import deleted_records
 from sync.reconcile.restraints import may_empty
 from sync.records import authors
@@ -59,8 +57,8 @@ DAY = timedelta(days=1)
 MAX_EVENTS = 2_000
 
 
-def removed_item_facts(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, str]) -> dict[UUID, RemovedItemFacts]:
-    """Return the facts about these records with removed items, which have the states of their items."""
+def add_removals(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, str]) -> None:
+    """Add the facts about the removal of their items, which are in these states, to the facts about these records."""
     board = facts.board
     people = board.settings.people
     # The requests to delete these records that were rejected since their items were removed.
@@ -85,16 +83,13 @@ def removed_item_facts(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, st
         )
         counts = recreated.order_by().values("entity_id").annotate(times=models.Count("id"))
         too_often = set(counts.filter(times__gte=times).values_list("entity_id", flat=True))
-    items = [plan.record.monday_id for plan in plans]
-    events = WebhookEvent.objects.filter(item_id__in=items, type__in=REMOVAL_TYPES)
-    last_events = {received.item_id: received.event for received in events.order_by("id")}
-    facts_by_record = {}
     for plan, state in plans.items():
         record = plan.record
-        event = last_events.get(record.monday_id)
+        events = reversed(facts.events.get(record.monday_id or "", ()))
+        event = next((row.event for row in events if row.type in REMOVAL_TYPES), None)
         user = event.user_id if event else ""
         needed, loss = deletion_obstacles(record)
-        facts_by_record[record.pk] = RemovedItemFacts(
+        plan.facts.removal = RemovedItemFacts(
             state,
             actor=authors.monday_editor_name(user, people) if user else "",
             removed_at=event.happened_at if event else None,
@@ -104,7 +99,6 @@ def removed_item_facts(facts: PassFacts, plans: Mapping[pass_plan.RecordPlan, st
             needed_by=needed,
             loss=loss,
         )
-    return facts_by_record
 
 
 def deleted_facts(
@@ -112,18 +106,14 @@ def deleted_facts(
 ) -> tuple[DeletedFacts, ...]:
     """Return the facts about deleted records, before their items are read."""
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
-    events = events_by_item(WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=items))
     owners = {str(owner.monday_id): owner for owner in board.model.objects.filter(monday_id__in=items)}
     deleted = []
     for record_facts in records:
         tombstone = tombstones.get(record_facts.id)
         if tombstone is None:
             continue
-        item_id = tombstone.monday_id or ""
-        item_events = tuple(events.get(item_id, ()))
-        deleted.append(
-            DeletedFacts(**vars(record_facts), tombstone=tombstone, owner=owners.get(item_id), item_events=item_events)
-        )
+        owner = owners.get(tombstone.monday_id or "")
+        deleted.append(DeletedFacts(**vars(record_facts), tombstone=tombstone, owner=owner))
     return tuple(deleted)
 
 
@@ -132,17 +122,22 @@ def events_by_item(events: Iterable[WebhookEvent]) -> dict[str, list[WebhookEven
     return grouped(events, lambda event: event.item_id or "")
 
 
-def recent_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, list[WebhookEvent]]:
-    """Return the events about these items that a read may not show yet, by item."""
-    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids)
-    return events_by_item(rows.filter(received_at__gt=SyncNow() - LONGEST_LAG).order_by("id")) if item_ids else {}
+def stored_events(board: BoardContext, item_ids: Collection[str]) -> dict[str, list[WebhookEvent]]:
+    """Return all stored events about these items, the oldest first, by item; of one with very many the newest."""
+    if not item_ids:
+        return {}
+    place = models.Window(RowNumber(), partition_by=models.F("item_id"), order_by=models.F("id").desc())
+    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids).annotate(place=place)
+    return events_by_item(rows.filter(place__lte=MAX_EVENTS).order_by("id"))
 
 
-def records_that_items_name(board: BoardContext, deleted: Sequence[pass_plan.DeletedPlan]) -> dict[UUID, SyncedModel]:
-    """Return the records with the NPD IDs that the items of deleted records bear, by deleted record."""
+def add_named_records(board: BoardContext, deleted: Sequence[pass_plan.DeletedPlan]) -> None:
+    """Add the records with the NPD IDs that the items of deleted records bear."""
     npd_ids = {plan.id: deleted_records.item_npd_id(board, plan.item) for plan in deleted}
     records = board.model.objects.in_bulk([npd_id for npd_id in npd_ids.values() if npd_id is not None])
-    return {key: records[npd_id] for key, npd_id in npd_ids.items() if npd_id in records}
+    for plan in deleted:
+        npd_id = npd_ids[plan.id]
+        plan.facts.npd_id_record = records.get(npd_id) if npd_id else None
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:
@@ -178,36 +173,32 @@ def _count_by_kind(records: list[models.Model]) -> str:
 def approval_facts(
     facts: PassFacts,
     changed: Sequence[pass_plan.RecordPlan],
-    deleted: Sequence[pass_plan.DeletedPlan],
+    removing: Iterable[pass_plan.EntityPlan],
     planned_requests: Sequence[ApprovalRequest],
 ) -> ApprovalFacts:
-    """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits."""
+    """Return earlier requests to approve the deletes and clears that this pass may want, and the counts for limits.
+
+    `removing` are those of which the record or its item may be removed.
+    """
     emptied = [plan.id for plan in changed if may_empty(facts.board, plan)]
     duplicated = [item.duplicate_of.id for item in facts.unmatched if item.duplicate_of is not None]
-    ids = {*emptied, *duplicated, *facts.removed_item_facts, *(plan.id for plan in deleted)}
+    ids = {*emptied, *duplicated, *(plan.id for plan in removing)}
     ids |= {plan.id for plan in changed if plan.sync_state.blocked_fields}
     if not ids:
         return ApprovalFacts()
     return read_approvals(facts.board.link, list(choices.ApprovalKind), ids, planned_requests)
 
 
-def facts_about_emptied(
-    board: BoardContext, plans: Sequence[pass_plan.EntityPlan]
-) -> tuple[dict[UUID, Sequence[WebhookEvent]], frozenset[UUID]]:
-    """Return all stored events about these records' items, and the records with a cell emptied without a word.
+def emptied_unreported(entity_type: str) -> frozenset[UUID]:
+    """Return the records with a cell emptied without a word.
 
     Those wait for the next sweep, or were sent again, emptied or asked about within the hour.
     """
-    entity_type = board.link.entity_type
-    item_ids = {plan.id: str(plan.record.monday_id) for plan in plans}
-    stored = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=item_ids.values())
-    events = events_by_item(reversed(stored.order_by("-received_at", "-id")[:MAX_EVENTS]))
     waiting = SyncMetadata.objects.of(entity_type).exclude(emptied={}).values_list("entity_id", flat=True)
     requests = ApprovalRequest.objects.filter(entity_type=entity_type, values__has_key=UNREPORTED)
     is_recent = models.Q(state__in=OPEN_REQUEST_STATES) | models.Q(at__gt=SyncNow() - HOUR)
     standing = requests.filter(is_recent).exclude(state=choices.ApprovalState.RELEASED)
-    unreported = {*map(UUID, waiting), *standing.values_list("entity_id", flat=True)}
-    return {key: events.get(item_id, ()) for key, item_id in item_ids.items()}, frozenset(unreported)
+    return frozenset({*map(UUID, waiting), *standing.values_list("entity_id", flat=True)})
 
 
 def items_with_keys(board: BoardContext, keys: Collection[str]) -> list[str]:
@@ -339,35 +330,32 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
     return grouped(named, lambda record: match_key(field_values.record_name(record)))
 
 
-def identity_facts(
+def add_identities(
     facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], pairs: Sequence[pass_plan.RecordPlan]
-) -> dict[str, Any]:
-    """Return the facts about the owners of the items that were read for records without one, by the facts' names.
+) -> None:
+    """Add who has the items that were read for records without one, and which records may be duplicates.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear; for
     records that were made from an item, other records with the same match key.
     """
     board = facts.board
     entity_type = board.link.entity_type
-    identity: dict[str, Any] = {}
     if without_item := [plan.id for plan in plans if not plan.record.monday_id]:
         matching = [*facts.items.by_match, *facts.items.by_name]
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
         bearers = board.model.objects.filter(pk__in=list(filter(None, npd_ids)))
         existing = set(bearers.values_list("pk", flat=True))
         rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=[item.id for item in matching])
-        former = [row.item_id for row in facts.unlinked.values()]
+        former = [plan.facts.former_item.item_id for plan in plans if plan.facts.former_item]
         owned = owners_of(entity_type, [*(item.id for item in (*facts.items.by_npd_id, *matching)), *former])
         owners = {item_id: owner.pk for item_id, owner in owned.items()}
         linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
         from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
         unedited = unedited_records(board.model, [UUID(key) for key in from_items])
-        identity = {
-            "owners": owners,
-            "known_npd_ids": frozenset(existing),
-            "ignored": {row.item_id: row for row in rows},
-            "unedited": board.model.objects.in_bulk(unedited),
-        }
+        facts.owners = owners
+        facts.known_npd_ids = frozenset(existing)
+        facts.ignored = {row.item_id: row for row in rows}
+        facts.unedited = board.model.objects.in_bulk(unedited)
     keys = {
         plan.id: key
         for plan in pairs
@@ -375,34 +363,23 @@ def identity_facts(
         if (key := field_values.match_key_of_item(board, plan.item))
     }
     if not keys:
-        return identity
+        return
     with_keys = records_with_keys(board, keys.values(), models.Q(pk__in=[]))
-    same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
-    with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
-    possible_duplicates = unedited_records(board.model, with_shared_key)
-    return identity | {"same_key": same_key, "possible_duplicates": possible_duplicates}
+    facts.same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
+    with_shared_key = [pk for pk, key in keys.items() if any(other.pk != pk for other in facts.same_key.get(key, ()))]
+    possible = unedited_records(board.model, with_shared_key)
+    for plan in plans:
+        plan.facts.is_possible_duplicate = plan.id in possible
 
 
 def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
     """Return what NPD knows about the claimed items that no record has."""
     board = facts.board
     ids = [claim.remote_id for claim in facts.item_claims if claim.remote_id]
-    # By item: the times of the board's first and last event, and the events that no pass has checked.
-    on_this_board = models.Q(board_id=board.link.board_id)
-    edit_types = [name for kind in EDIT_KINDS for name in EVENT_TYPES[kind]]
-    events = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
-    events = events.annotate(
-        first=models.Min("received_at", filter=on_this_board),
-        last=models.Max("received_at", filter=on_this_board),
-        new=ArrayAgg("pk", filter=models.Q(processed_at=None), order_by="pk", default=models.Value([])),
-        new_edits=models.Count("pk", filter=on_this_board & models.Q(processed_at=None, type__in=edit_types)),
-    )
-    stats: dict[str | None, dict[str, Any]] = {row["item_id"]: dict(row) for row in events}
-    recent = recent_events(board, ids)
     calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
     unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
     # Claims don't load created_at; fetch it only for items without an event. A dry run has no jobs.
-    eventless = [claim for claim in facts.item_claims if not stats.get(claim.remote_id, {}).get("first")]
+    eventless = [claim for claim in facts.item_claims if claim.remote_id not in facts.events]
     jobs = SyncQueue.objects.filter(pk__in=[job.pk for claim in eventless for job in claim.jobs])
     job_created_at = dict(jobs.values_list("pk", "created_at")) if eventless else {}
     items = {item_id: item for item_id, item in facts.items.by_id.items() if item_id in ids}
@@ -419,15 +396,11 @@ def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:
         npd_id = npd_ids.get(item_id)
         # An unused NPD ID belonged to a record that no longer exists (restored database): reuse it.
         is_new_id = npd_id is None or npd_id in npd_ids_in_use or bool(claim.payload.get(AS_NEW_KEY))
-        item_stats = stats.get(item_id, {})
         item_facts = ItemFacts(
             claim,
             items.get(item_id),
-            last_event=item_stats.get("last"),
-            new_events=tuple(item_stats.get("new", ())),
-            events=tuple(recent.get(item_id, ())),
-            has_new_edit=bool(item_stats.get("new_edits")),
-            known_since=item_stats.get("first") or next((job_created_at.get(job.pk) for job in claim.jobs), None),
+            events=tuple(facts.events.get(item_id, ())),
+            queued_at=next((job_created_at.get(job.pk) for job in claim.jobs), None),
             unconfirmed_until=unconfirmed.get(item_id),
             new_record_id=uuid.uuid4() if is_new_id else npd_id,
         )

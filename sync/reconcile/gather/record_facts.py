@@ -5,7 +5,7 @@ The number of queries is fixed, except for a few that an event or a write asks f
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
@@ -33,24 +33,14 @@ from sync.models import (
     WriteLoop,
 )
 from sync.models.records_and_items import SWALLOWED
-from sync.monday.board_events import EVENT_TYPES, EventKind
 from sync.monday.board_items import Item
 from sync.monday.lag import LONGEST_LAG
 from sync.outbox.claim import Claim
 from sync.reconcile import our_writes, pass_plan
-from sync.reconcile.facts import (
-    EVENT_WINDOW,
-    LOOP_WINDOW,
-    ItemFacts,
-    PassFacts,
-    RecordFacts,
-    RecordHistory,
-    change_events,
-)
+from sync.reconcile.facts import EVENT_WINDOW, LOOP_WINDOW, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
-from sync.reconcile.missing.answers import answers_of
+from sync.reconcile.missing.questions import answers_of
 from sync.reconcile.resolutions import chosen_references
-from sync.records import authors
 from sync.records.tombstones import rebuild_records
 from sync.registry import target_of
 
@@ -193,53 +183,18 @@ def _intents_of(ids: Collection[UUID], with_all: Collection[UUID]) -> dict[UUID,
     return grouped(intents.defer("body").order_by("created_at"), lambda intent: intent.entity_id)
 
 
-def longer_histories(board: BoardContext, changed: Sequence[pass_plan.RecordPlan]) -> dict[UUID, RecordHistory]:
-    """Return histories with the items' creators and, for the rule “newest”, edits of fields that changed on a side."""
-    histories = {plan.id: plan.history for plan in changed}
+def edited_by_time(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
+    """Return those of which a side has left the base of a field with the rule “newest”, which asks when."""
     newest = [mapping for mapping in board.mapped if choices.Rule.NEWEST in (mapping.rule, mapping.first_match)]
-    edited = {
-        plan.id: plan.record
-        for plan in changed
-        if not all(our_writes.is_field_resting(board, plan, mapping) for mapping in newest)
-    }
-    without_base = [plan for plan in changed if our_writes.lacks_base(board, plan)]
-    created = {plan.id: plan.item.id for plan in without_base if plan.item and our_writes.item_may_be_ours(board, plan)}
-    if edited:
-        npd_edits = authors.latest_events(board.model, edited)
-        recent = WebhookEvent.objects.filter(
-            item_id__in=[record.monday_id for record in edited.values() if record.monday_id],
-            board_id=board.link.board_id,
-            received_at__gt=SyncNow() - timedelta(days=board.settings.journal_days),
-        )
-        events = events_by_item(recent)
-        for key, record in edited.items():
-            edits = change_events(board, record, events.get(record.monday_id or "", ()))
-            histories[key] = replace(histories[key], npd_edits=npd_edits.get(key, ()), monday_edits=edits)
-    if created:
-        npd_id_cell = (board.link.board_id, board.link.npd_id_column)
-        sets_npd_id = models.Q(board_id=board.link.board_id, column_id=board.link.npd_id_column)
-        tells_origin = sets_npd_id | models.Q(type__in=EVENT_TYPES[EventKind.CREATED])
-        origins = WebhookEvent.objects.filter(tells_origin, item_id__in=created.values()).order_by("id")
-        events = events_by_item(origins)
-        for key, item_id in created.items():
-            item_events = events.get(item_id, [])
-            is_typed = any((event.board_id, event.column_id) == npd_id_cell for event in item_events)
-            histories[key] = replace(histories[key], creator=creator_of(item_events), is_npd_id_typed=is_typed)
-    return {key: histories[key] for key in edited.keys() | created.keys()}
+    if not newest:
+        return []
+    return [plan for plan in plans if not all(our_writes.is_field_resting(board, plan, mapping) for mapping in newest)]
 
 
-def creator_of(events: Iterable[WebhookEvent]) -> str:
-    """Return the user who created the item, from its events, oldest first; an empty text if no event names them."""
-    return next((event.user_id for event in events if event.type in EVENT_TYPES[EventKind.CREATED]), "")
+def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan]) -> None:
+    """Add the related records that the rules may look up, and display names for the linked items.
 
-
-def with_related(
-    facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan], off_board: Collection[str]
-) -> PassFacts:
-    """Load the related records that the rules may look up, and display names for the linked items.
-
-    The `pairs`, also removed or deleted ones, may name some, on both sides; `off_board` are the ids of
-    items that left their boards.
+    The `pairs`, also removed or deleted ones, may name some, on both sides.
     """
     board = facts.board
     open_records = plan.open_records
@@ -267,13 +222,9 @@ def with_related(
     related = lookups.read_related(references, {**facts.related, **by_reference})
     types_without_item = {other.entity_type() for other in joined if not other.monday_id}
     boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
-    return replace(
-        facts,
-        board=replace(board, item_names={**board.item_names, **_item_names(board, related, open_records)}),
-        related=related,
-        related_boards=facts.related_boards | boards,
-        removed_related_items=frozenset(off_board),
-    )
+    facts.board = replace(board, item_names={**board.item_names, **_item_names(board, related, open_records)})
+    facts.related = related
+    facts.related_boards |= boards
 
 
 def _item_names(
@@ -300,8 +251,7 @@ def with_originals(
 ) -> Sequence[ItemFacts]:
     """Add `duplicate_of` and its item to copies of a linked record's item, and to bearers of its NPD ID.
 
-    That is the original item, all intents about the record, the items that it was unlinked from, and the users who
-    edited the second item.
+    That is the original item, all intents about the record, and the items that it was unlinked from.
     """
     bearers = [(item, item.copied_record or item.npd_id_record) for item in items]
     originals = {item.item_id: record for item, record in bearers if record is not None and record.monday_id}
@@ -315,20 +265,16 @@ def with_originals(
     intents = grouped(all_intents, lambda intent: intent.entity_id)
     unlinkings = ActivityLine.objects.filter(entity_id__in=by_id, kind=ActivityKind.UNLINKED)
     unlinked = set(unlinkings.values_list("entity_id", "remote_id"))
-    events = events_by_item(WebhookEvent.objects.filter(item_id__in=originals).order_by("id"))
     complete = []
     for item in items:
         if item.item_id not in originals:
             complete.append(item)
             continue
         record_facts = facts_by_id[originals[item.item_id].pk]
-        item_events = events.get(item.item_id, [])
         history = replace(
             record_facts.history,
             intents=tuple(intents.get(record_facts.id, ())),
             unlinked_items=frozenset(item_id for record_id, item_id in unlinked if record_id == record_facts.id),
-            creator=creator_of(item_events),
-            users=frozenset({event.user_id for event in item_events} - {""}),
         )
         original = replace(record_facts, history=history)
         original_item = original_items.get(item.original_item_id)

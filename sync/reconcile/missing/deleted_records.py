@@ -116,10 +116,10 @@ def decide_deleted(facts: PassFacts, plan: pass_plan.DeletedPlan, linked_now: Co
     elif item is None:
         _decide_without_item(facts, plan)
     elif is_removed:
-        _decide_by_removed_item(board, plan, item)
+        _decide_by_removed_item(facts, plan, item)
     elif not field_values.is_active_on(board, item):
         _end_deletion(plan, TombstoneReason.MOVED, item=item.name, board=item.board_id)
-    elif owner := facts.npd_id_records.get(plan.id):
+    elif owner := plan.facts.npd_id_record:
         _end_deletion(plan, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=str(owner))
     else:
         _decide_by_present_item(facts, plan, item, linked_now)
@@ -151,14 +151,14 @@ def _decide_without_item(facts: PassFacts, plan: pass_plan.DeletedPlan) -> None:
         _end_deletion(plan, TombstoneReason.NOT_SHOWN)
 
 
-def _decide_by_removed_item(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> None:
+def _decide_by_removed_item(facts: PassFacts, plan: pass_plan.DeletedPlan, item: Item) -> None:
     """End a deletion whose item was archived or deleted, by us or by somebody before."""
     tombstone = plan.facts.tombstone
     reason = TombstoneReason.ARCHIVED if item.state == ARCHIVED else TombstoneReason.DELETED
     is_removed_by_us = tombstone.state == reason.state and tombstone.reason_code == reason
     # Our own call may have removed it without an answer.
     if is_removed_by_us or _removing_intents(plan.facts):
-        _end_after_our_removal(board, plan, reason, item)
+        _end_after_our_removal(facts, plan, reason, item)
     else:
         _end_deletion(plan, TombstoneReason.REMOVED_BEFORE, removed_as=reason, item=item.name, state=item.state)
 
@@ -168,12 +168,10 @@ def _removing_intents(facts: DeletedFacts) -> list[UUID]:
     return [intent.pk for intent in facts.open_intents if (intent.body or {}).get("removes")]
 
 
-def _end_after_our_removal(
-    board: BoardContext, plan: pass_plan.DeletedPlan, reason: TombstoneReason, item: Item
-) -> None:
+def _end_after_our_removal(facts: PassFacts, plan: pass_plan.DeletedPlan, reason: TombstoneReason, item: Item) -> None:
     """End it after our call removed the item; edits that were removed with it go to the history."""
     addition: Message | None = None
-    if plan.facts.tombstone.state != reason.state and (edits := lost_edits(board, plan, item)):
+    if plan.facts.tombstone.state != reason.state and (edits := lost_edits(facts, plan, item)):
         addition = Message("edits_in_activity", fields=", ".join(edits))
         plan.add_lines(*edits.values())
     kind = ActivityKind.ARCHIVED if reason is TombstoneReason.ARCHIVED else ActivityKind.DELETED
@@ -257,7 +255,7 @@ def _end_deletion(
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
 
 
-def lost_edits(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, ActivityLine]:
+def lost_edits(facts: PassFacts, plan: pass_plan.DeletedPlan, item: Item) -> dict[str, ActivityLine]:
     """Return the history lines about edits that nobody saw and that are removed with the item, by field label.
 
     `item` is the item as it was removed. Edits that the author of the choice saw don't count.
@@ -266,11 +264,11 @@ def lost_edits(board: BoardContext, plan: pass_plan.DeletedPlan, item: Item) -> 
     seen_values = choice.seen_values if choice else {}
     why = Message("left_with_deleted_record")
     unseen = []
-    for edit in edited_cells(board, plan, item, _ALL_DIRECTIONS):
+    for edit in edited_cells(facts.board, plan, item, _ALL_DIRECTIONS):
         _, seen_monday = seen_values.get(edit.key, (None, None))
         if edit.key not in seen_values or seen_monday != edit.monday:
             unseen.append(edit.key)
-    return edits_removed_with_item(board, plan.compared_with(item), unseen, plan.facts.item_events, why)
+    return edits_removed_with_item(facts.board, plan.compared_with(item), unseen, facts.events.get(item.id, ()), why)
 
 
 def edited_cells(
@@ -339,20 +337,20 @@ def item_removal_write(board: BoardContext, plan: pass_plan.DeletedPlan) -> pass
     )
 
 
-def take_removal_answer(board: BoardContext, plan: pass_plan.DeletedPlan, answer: pass_plan.WriteAnswer) -> None:
+def take_removal_answer(facts: PassFacts, plan: pass_plan.DeletedPlan, write: pass_plan.Write) -> None:
     """Take Monday's answer to the item's removal; its request is stored by now."""
     plan.approval = None
-    plan.answer = answer
-    if answer.verdict is pass_plan.WriteVerdict.GONE:
-        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=answer.detail)
-    elif answer.item is None:
-        if answer.verdict is pass_plan.WriteVerdict.FAILED:
-            plan.reason = Message("item_not_removed", why=answer.detail)
-        plan.ending = answer.ending
+    plan.write = write
+    if write.verdict is pass_plan.WriteVerdict.GONE:
+        _end_deletion(plan, TombstoneReason.REMOVED_MEANWHILE, error=write.detail)
+    elif write.item is None:
+        if write.verdict is pass_plan.WriteVerdict.FAILED:
+            plan.reason = Message("item_not_removed", why=write.detail)
+        plan.ending = write.ending
     elif plan.act in _REMOVED_BY:
-        _end_after_our_removal(board, plan, _REMOVED_BY[plan.act], answer.item)
+        _end_after_our_removal(facts, plan, _REMOVED_BY[plan.act], write.item)
     else:
-        _end_deletion(plan, TombstoneReason.UNLINKED, kind=ActivityKind.UNLINKED, item=answer.item.name)
+        _end_deletion(plan, TombstoneReason.UNLINKED, kind=ActivityKind.UNLINKED, item=write.item.name)
 
 
 def take_locked(plan: pass_plan.DeletedPlan, pause: str, *, is_there: bool) -> None:
@@ -405,7 +403,6 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
         entity_id=str(plan.id),
         system="monday",
         conflicts=conflicts,
-        asked_items=[],
         note=plan.reason,
         removed_since=sync_state.removed_since,
         remote_state=sync_state.remote_state if conflicts or not is_stored else "",
@@ -415,7 +412,7 @@ def sync_state_after(plan: pass_plan.DeletedPlan) -> SyncMetadata | None:
 def take_lines_and_landed_intents(plan: pass_plan.DeletedPlan) -> None:
     """Add history lines about lost values, and the intents that took effect."""
     # An unanswered call of ours removed the item.
-    is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.answer.item is None
+    is_confirmed = plan.reason_code in _REMOVED_BY.values() and plan.write.item is None
     if is_confirmed:
         plan.landed_by_event = plan.landed_by_event.union(_removing_intents(plan.facts))
     plan.add_lines(*plan.lines_about_lost_values)

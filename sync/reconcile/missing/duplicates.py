@@ -22,9 +22,9 @@ from sync.kernel import acts
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import pass_plan
-from sync.reconcile.facts import PassFacts, is_create
+from sync.reconcile.facts import PassFacts, creator_of, is_create
 from sync.reconcile.missing import questions
-from sync.reconcile.pass_plan import WriteAnswer, WriteVerdict
+from sync.reconcile.pass_plan import Write, WriteVerdict
 from sync.words.message import Message
 
 
@@ -42,7 +42,7 @@ def find_possible_duplicates(facts: PassFacts, plan: pass_plan.Plan) -> None:
             for conflict in record_plan.facts.conflicts
         )
         # Who is asked already stays asked after an edit in NPD, which only keeps the record from being deleted.
-        is_possible = is_asked or record_plan.id in facts.possible_duplicates
+        is_possible = is_asked or record_plan.facts.is_possible_duplicate
         if not (is_possible and record_plan.sync_state.made_from_item) or record_plan.item is None:
             continue
         key = field_values.match_key_of_item(board, record_plan.item)
@@ -94,11 +94,11 @@ def is_own_create(board: BoardContext, duplicate: pass_plan.ItemPlan) -> bool:
     creates = _creates_that_sent_its_values(board, duplicate)
     if not creates or duplicate.facts.duplicate_of is None:
         return False
-    history = duplicate.facts.duplicate_of.history
-    us = history.token_user
-    if us and history.users - {us}:
+    us = duplicate.facts.duplicate_of.history.token_user
+    users = {event.user_id for event in duplicate.facts.events} - {""}
+    if us and users - {us}:
         return False
-    if us and history.creator:
+    if us and creator_of(duplicate.facts.events):
         return True
     # No event names who created it: then only a create that was searched for in vain can have landed later.
     return any(intent.state == IntentState.VOID and intent.was_searched for intent in creates)
@@ -136,7 +136,7 @@ def _has_sent_value(
         return False
 
 
-def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: WriteAnswer | None) -> bool:
+def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: Write | None) -> bool:
     """Whether it is archived: a person's copy, or ours if the answer to clearing its NPD ID shows no edit since."""
     if duplicate.act == acts.ARCHIVE_COPY:
         return True
@@ -146,21 +146,21 @@ def is_to_archive(board: BoardContext, duplicate: pass_plan.ItemPlan, cleared: W
     return bool(_creates_that_sent_its_values(board, duplicate))
 
 
-def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, answers: Sequence[WriteAnswer]) -> None:
+def take_answers(board: BoardContext, duplicate: pass_plan.ItemPlan, writes: Sequence[Write]) -> None:
     """Take Monday's answers to clearing its NPD ID, and to archiving it; a copy is only archived.
 
     If it was removed meanwhile, nothing is left to do. Questions show the item as an answer has it.
     """
-    duplicate.answered_item = next((answer.item for answer in answers if answer.item), None)
+    duplicate.answered_item = next((write.item for write in writes if write.item), None)
     duplicate.intents = tuple(
-        answer.intent for answer in answers if answer.verdict is WriteVerdict.DONE and answer.intent
+        write.open_intent for write in writes if write.verdict is WriteVerdict.DONE and write.open_intent
     )
-    failed = next((answer for answer in answers if answer.verdict not in (WriteVerdict.DONE, WriteVerdict.GONE)), None)
+    failed = next((write for write in writes if write.verdict not in (WriteVerdict.DONE, WriteVerdict.GONE)), None)
     if failed is not None:
         duplicate.ending = failed.ending
         return
     # If there are two answers, the second is the one to archiving it.
-    is_off_board = len(answers) > 1 or any(answer.verdict is WriteVerdict.GONE for answer in answers)
+    is_off_board = len(writes) > 1 or any(write.verdict is WriteVerdict.GONE for write in writes)
     name = duplicate.item.name
     duplicate.keeps_finding = False
     if duplicate.act == acts.ARCHIVE_COPY:

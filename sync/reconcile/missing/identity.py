@@ -29,8 +29,8 @@ from sync.monday.board_items import BatchItems, Item
 from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
-from sync.reconcile.facts import PassFacts
-from sync.reconcile.missing import answers, questions
+from sync.reconcile.facts import PassFacts, asked_items
+from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.words.message import Message, sentences
 
@@ -50,7 +50,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     if not without_item:
         return
     choose_items(facts, without_item)
-    answered = answers.answered_items(facts, plan)
+    answered = questions.answered_items(facts, plan)
     for record_plan in without_item:
         candidates = record_plan.question.candidates if record_plan.question else ()
         if not answered.isdisjoint({record_plan.link_to, *(candidate["id"] for candidate in candidates)}):
@@ -102,7 +102,7 @@ def choose_item(
     record = plan.record
     wants_new_item = plan.facts.wants_new_item
     # An item that was removed when it was unlinked kept its NPD ID, and may be back on the board.
-    unlinked = facts.unlinked.get(record.pk)
+    unlinked = plan.facts.former_item
     hits = [item for item in by_npd_id.get(str(record.pk), ()) if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := field_values.match_key_of_record(board, record)):
         hits = [item for item in by_match_key.get(key, ()) if facts.may_match(item.id, record.pk)]
@@ -153,7 +153,7 @@ def _create_or_ask(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mapping
     """Have an item created, as none has the record's NPD ID or match key; ask first if it may have one all the same."""
     board = facts.board
     record = plan.record
-    if (unlinked := facts.unlinked.get(record.pk)) is not None:
+    if (unlinked := plan.facts.former_item) is not None:
         former = facts.items.by_id.get(unlinked.item_id)
         if former is not None and _is_as_unlinked(board, plan, former, owners):
             _link(plan, former)
@@ -193,12 +193,12 @@ def _possible_items(facts: PassFacts, plan: pass_plan.RecordPlan, owners: Mappin
     board = facts.board
     key = "" if plan.sync_state.is_unplanned else field_values.match_key_of_record(board, plan.record)
     name = match_key(field_values.record_name(plan.record))
-    asked_items = plan.sync_state.asked_items or ()
+    asked = asked_items(plan.record, plan.facts.conflicts)
     return [
         item
         for item in facts.items.by_name
         if match_key(item.name) == name and item.id not in owners and facts.may_match(item.id, plan.id)
-        if not (key and field_values.match_key_of_item(board, item)) or item.id in asked_items
+        if not (key and field_values.match_key_of_item(board, item)) or item.id in asked
     ]
 
 
@@ -234,7 +234,7 @@ def _take_own_item(facts: PassFacts, plan: pass_plan.RecordPlan, item: Item | No
     """Add its item to a linked record; if that was removed, the filter may leave the record out."""
     plan.item = item
     sync_state = plan.sync_state
-    if plan.id in facts.removed_item_facts:
+    if plan.facts.removal is not None:
         filter_removed_item(facts.board, plan)
         return
     if sync_state.removed_since and sync_state.remote_state in OFF_BOARD_STATES:

@@ -49,10 +49,10 @@ MISSED_EDIT = Message("missed_edit")
 
 def decide_removed_items(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """End every open record with a removed item: it waits, is acted on, blocked, or asked about."""
-    removed = [record_plan for record_plan in plan.open_records if record_plan.id in facts.removed_item_facts]
+    removed = [record_plan for record_plan in plan.open_records if record_plan.facts.removal]
     for record_plan in removed:
         record_plan.doubts.lost_cells = cells_that_nobody_emptied(facts, record_plan)
-        decide_removed_item(facts.board, record_plan, facts.removed_item_facts[record_plan.id], facts.now)
+        decide_removed_item(facts.board, record_plan, facts.now)
     if removed:
         approve_deletions(removed, facts.approvals)
 
@@ -88,10 +88,10 @@ def cleared_columns(board: BoardContext, plan: pass_plan.RecordPlan) -> dict[str
     return {} if field_values.npd_id_of(board, item) == "" else {column: None}
 
 
-def decide_removed_item(
-    board: BoardContext, plan: pass_plan.RecordPlan, facts: RemovedItemFacts, now: datetime
-) -> None:
+def decide_removed_item(board: BoardContext, plan: pass_plan.RecordPlan, now: datetime) -> None:
     """Decide what happens to a record with a removed item: it waits, an act is carried out, or a person is asked."""
+    facts = plan.facts.removal
+    assert facts is not None
     state = facts.state
     sentence = removal_sentence(plan, state, facts.actor)
     plan.removal = pass_plan.Removal(sentence)

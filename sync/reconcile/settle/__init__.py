@@ -21,7 +21,7 @@ import pghistory
 import structlog
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import ConflictKind, ConflictReport
+from conflicts.reports import ConflictKind, ConflictReport, OpenConflict
 from conflicts.store import items_in_question, save_reports
 from sync import choices
 from sync.choices import ActivityKind
@@ -37,7 +37,7 @@ from sync.outbox import finish, mark_pending_with_jobs, wakeups
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports, pass_plan, record_states
 from sync.reconcile.changes import settle_record
-from sync.reconcile.facts import CHANGED, PassFacts
+from sync.reconcile.facts import CHANGED, PassFacts, asked_items
 from sync.reconcile.gather.item_facts import deletion_obstacles
 from sync.reconcile.lost_updates import seen_after
 from sync.reconcile.missing import duplicates
@@ -107,7 +107,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     plans_there = {record_id: record_plan for record_id, record_plan in plan.records.items() if record_id in locked}
     items_and_deletions.end_tombstones(run, plans_there.values())
     for record_plan in plan.records.values():
-        if record_plan.answer.is_name_only and record_plan.answer.item is not None:
+        if record_plan.write.is_name_only and record_plan.write.item is not None:
             record_plan.end(pass_plan.Outcome.RELEASED, Message("other_fields_follow"))
         elif record_plan.is_open:
             record_plan.end(pass_plan.Outcome.SETTLED)
@@ -119,7 +119,7 @@ def _settle_records(run: pass_run.PassRun, facts: PassFacts, planned: pass_plan.
     board_now = load_board(run.link, pass_settings=run.board.settings) if rests_on_settings else None
     # Each record is compared with its locked row and written; the database may still reject it.
     for record_id in plan.records.keys() - plans_there.keys():
-        if (item := plan.records[record_id].answer.item) is not None:
+        if (item := plan.records[record_id].write.item) is not None:
             # The record was deleted while its item was being created: note the item on its tombstone.
             tombstones.set_late_item(run.entity_type, record_id, item.id)
     for record_id, record_plan in plans_there.items():
@@ -200,11 +200,11 @@ def _write_dependent_rows(
     reports = [report for record_plan in plans_there for report in conflict_reports.conflict_reports(record_plan)]
     for report in reports:
         _add_editors(run, report)
-    save_reports(reports)
+    conflicts = {plan.id: plan.open_conflicts for plan in existing} | save_reports(reports)
     items_and_deletions.finish_deleted_by_pass(run, [plan for plan in plans_there if plan.is_deleted])
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
-        record_states.complete_sync_state(record_plan, before, facts.now)
+        record_states.complete_sync_state(record_plan, before, facts.now, conflicts[record_plan.id])
         record_plan.sync_state.pk = before.pk
         record_plan.sync_state.sync_batch_id = run.batch_id
         record_plan.sync_state.sync_duration_ms = int((time.monotonic() - run.started) * 1000)
@@ -217,7 +217,7 @@ def _write_dependent_rows(
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
         was_gone = before.remote_state not in ("", ACTIVE)
-        is_left_out = record_plan.left_out and not before.left_out and not record_plan.record.monday_id
+        is_left_out = record_plan.filter_reason and not before.left_out and not record_plan.record.monday_id
         if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
             no_longer_awaited.append(record_plan.id)
     pass_run.enqueue_pointing(run, no_longer_awaited)
@@ -226,7 +226,7 @@ def _write_dependent_rows(
         # One that was unlinked has a record again.
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id__in=newly_linked, left_alone=True).delete()
     _list_asked_items(run, [record_plan for record_plan in existing if record_plan.asks_which_item])
-    _enqueue_items_in_question(run, existing, sync_states)
+    _enqueue_items_in_question(run, existing, conflicts)
     _finish_jobs(run, plans)
     run.store_history(plans_there)
     _write_statuses(run, existing)
@@ -281,26 +281,25 @@ def _add_editors(run: pass_run.PassRun, report: ConflictReport) -> None:
 
 
 def _enqueue_items_in_question(
-    run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan], sync_states: Mapping[str, SyncMetadata]
+    run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan], conflicts: Mapping[UUID, Sequence[OpenConflict]]
 ) -> None:
     """Queue the items of which people are or were asked whether they are these records', if that may be known now.
 
-    `sync_states` are those before the pass. An item that nobody is asked about any more is decided about anew.
+    `conflicts` are those that are open after the pass. An item that nobody is asked about any more is decided anew.
     """
     match = run.board.match_mapping
-    with_new_key = [
-        record_plan.id
-        for record_plan in plans
-        if match is not None and match.key in record_plan.fields
-        if record_plan.fields[match.key].decision.action in (Action.PUSH, Action.PULL, Action.BOTH, Action.AGREED)
-    ]
-    item_ids = items_in_question(run.entity_type, with_new_key) if with_new_key else set()
-    for record_plan in plans:
-        if record_plan.creates or record_plan.link_to or not record_plan.is_synced:
-            item_ids |= {question.monday_item_id for question in record_plan.open_questions if not question.seeks_item}
-        item_ids |= {*sync_states[str(record_plan.id)].asked_items} - {*record_plan.sync_state.asked_items}
-        item_ids.discard(record_plan.item_id)
-    run.enqueue_items(sorted(item_ids))
+    synced = (Action.PUSH, Action.PULL, Action.BOTH, Action.AGREED)
+    item_ids = set[str]()
+    changed = list[UUID]()
+    for plan in plans:
+        key_plan = plan.fields.get(match.key) if match else None
+        has_new_key = key_plan is not None and key_plan.decision.action in synced
+        if has_new_key or plan.creates or plan.link_to or not plan.is_synced:
+            changed.append(plan.id)
+        item_ids |= asked_items(plan.facts.record, plan.facts.conflicts) - asked_items(plan.record, conflicts[plan.id])
+    if changed:
+        item_ids |= items_in_question(run.entity_type, changed)
+    run.enqueue_items(sorted(item_ids.difference(plan.item_id for plan in plans)))
 
 
 # A record that a relation waits for may come before this transaction is committed, so the pass is repeated once.
@@ -346,7 +345,7 @@ def _finish_jobs(run: pass_run.PassRun, plans: Sequence[pass_plan.RecordPlan]) -
     endings = [(plan.facts.claim, pass_plan.SETTLED if plan.is_settled else plan.ending) for plan in plans]
     pass_run.end_jobs(run, endings)
     for plan in plans:
-        if plan.keeps_intent and (intent := plan.answer.intent):
+        if plan.keeps_intent and (intent := plan.write.open_intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
     answered = [plan for plan in plans if not plan.keeps_intent]
     pass_run.end_intents(answered, [plan for plan in settled if plan.fields])
@@ -399,7 +398,7 @@ def _write_statuses(run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPl
         key = record_plan.id
         has_open_work = key in with_open_work
         statuses[key] = record_states.sync_status(run.board, record_plan, has_open_work=has_open_work)
-        if record_plan.left_out and key in saved and record_plan.record.may_sync:
+        if record_plan.filter_reason and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
     for status, record_ids in grouped(statuses, lambda key: statuses[key]).items():

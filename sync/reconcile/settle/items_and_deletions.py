@@ -7,8 +7,14 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, models, transaction
 
-from conflicts.reports import RECORD_KEY, ConflictKind
-from conflicts.store import close_identity_conflicts, reject_resolutions, save_reports
+from conflicts.reports import RECORD_KEY, ConflictKind, OpenConflict
+from conflicts.store import (
+    close_identity_conflicts,
+    items_in_question,
+    records_seeking,
+    reject_resolutions,
+    save_reports,
+)
 from sync import choices
 from sync.boards.board_columns import recheck_hold
 from sync.choices import ActivityKind, TombstoneReason
@@ -29,10 +35,9 @@ from sync.models import (
 from sync.models.records_and_items import REPORTED_STATES
 from sync.outbox.pauses import locked_pause
 from sync.reconcile import conflict_reports, pass_plan
-from sync.reconcile.facts import PassFacts
+from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
-from sync.reconcile.missing.answers import decide_answers, stored_answers
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -44,13 +49,14 @@ from sync.words.message import Message, reason_of
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = stored_answers(plan)
+    answers = questions.stored_answers(plan)
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
-    asked_items: set[str] = set()
+    items = set[str]()
+    waiting = set[UUID]()  # records that may have to wait for the same answer
     reports = []
-    decide_answers(answers, *records_in_answers(run.board, answers))
+    questions.decide_answers(answers, *records_in_answers(run.board, answers))
     for answer in answers:
         record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
@@ -64,11 +70,12 @@ def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
         reports.append(
             record_plan.conflict_report(ConflictKind.IDENTITY, item_id, applied=applied, closing_reason=answer.result)
         )
-        asked_items |= {item_id, *(record_plan.sync_state.asked_items or ())}
+        items |= {item_id, *asked_items(record_plan.record, record_plan.facts.conflicts)}
+        waiting |= asked_records(answer.conflict)
     if reports:
         save_reports(reports)
-        # Records that waited for the same answer need a pass to notice it.
-        run.enqueue(records_waiting_for_answer(entity_type, sorted(asked_items - {""})) - plan.records.keys())
+        waiting = waiting.union(*records_seeking(entity_type, items - {""}).values())
+        run.enqueue(waiting - plan.records.keys())
 
 
 def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer: pass_plan.IdentityAnswer) -> None:
@@ -95,9 +102,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         if answer.record_id != answer.asked_id:
             run.enqueue([answer.record_id], choices.Priority.PERSON)
     elif answer.act == acts.NEW_ITEM:
-        asked_items = {answer.item_id, *(plan.sync_state.asked_items or ())} - {""}
-        owned = run.records.filter(monday_id__in=asked_items).values_list("monday_id", flat=True)
-        free_items = sorted(asked_items.difference(map(str, owned)))
+        items = {answer.item_id, *asked_items(plan.record, plan.facts.conflicts)} - {""}
+        owned = run.records.filter(monday_id__in=items).values_list("monday_id", flat=True)
+        free_items = sorted(items.difference(map(str, owned)))
         for item_id in free_items:
             reason = Message("not_the_item_of", record=str(plan.record))
             item_links.exclude_match(entity_type, item_id, plan.id, reason)
@@ -110,10 +117,9 @@ def _carry_out_answer(run: pass_run.PassRun, plan: pass_plan.RecordPlan, answer:
         ignore_item(entity_type, answer.item_id, None, Message("not_needed"))
 
 
-def records_waiting_for_answer(entity_type: str, items: Sequence[str]) -> set[UUID]:
-    """Return the records with an open question about one of these items."""
-    sync_states = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
-    return {UUID(entity_id) for entity_id in sync_states.values_list("entity_id", flat=True)}
+def asked_records(question: OpenConflict | None) -> set[UUID]:
+    """Return the records of which people are asked whether an item is theirs."""
+    return set(map(UUID, question.candidate_ids)) if question and not question.seeks_item else set()
 
 
 def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) -> None:
@@ -146,7 +152,8 @@ def settle_items(run: pass_run.PassRun, facts: PassFacts, plan: pass_plan.Plan) 
         # Events about a deleted record's item are left for that record's plan.
         is_checked = item_plan.outcome is pass_plan.Outcome.SETTLED and not item_plan.to_enqueue
         if is_checked and item_facts.item_id not in deleted_items:
-            pass_run.end_events(f"processed in pass {run.batch_id}", pk__in=item_facts.new_events)
+            last = max(item_facts.new_events, default=0)
+            pass_run.end_events(f"processed in pass {run.batch_id}", item_id=item_facts.item_id, pk__lte=last)
         pass_run.end_jobs(run, [(item_facts.claim, item_plan.ending)])
         plan.items.append(item_plan)
     # The record's own pass ends a call about its duplicate whose answer was lost; until then the record is pending.
@@ -185,7 +192,7 @@ def _write_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         is_answered |= plan.act == acts.CREATE_RECORD and plan.facts.is_answered_as_new
         closed = close_identity_conflicts(entity_type, item_id, plan.closing_reason, is_answered=is_answered)
         # The records that waited for the answer need a pass.
-        run.enqueue(set(closed) | (records_waiting_for_answer(entity_type, [item_id]) if closed else set()))
+        run.enqueue(asked_records(plan.facts.question).union(closed) if closed else ())
     if plan.closing_reason or plan.facts.has_new_edit:
         run.enqueue(plan.facts.asking_records)
     if not plan.is_duplicate and plan.record:
@@ -208,7 +215,7 @@ def _link_item(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     kind = ActivityKind.CREATE if creates else ActivityKind.LINK
     cause = pass_run.cause_of_claim(facts.claim)
-    cause |= {"events": list(facts.new_events), "rule": Message("item_without_record", kind=str(kind))}
+    cause |= {"events": facts.new_events, "rule": Message("item_without_record", kind=str(kind))}
     if run.read_request_id:
         cause["read"] = run.read_request_id
     by = str(facts.claim.payload.get("by", ""))
@@ -256,8 +263,7 @@ def _ask_candidates(run: pass_run.PassRun, plan: pass_plan.ItemPlan) -> None:
     sync_states = pass_run.lock_sync_states(entity_type, waiting) if waiting else {}
     for sync_state in sync_states.values():
         sync_state.conflicts = {**sync_state.conflicts, ConflictKind.IDENTITY: [plan.question.what]}
-        sync_state.asked_items = [item_id]
-    update_many(list(sync_states.values()), ["conflicts", "asked_items"])
+    update_many(list(sync_states.values()), ["conflicts"])
     run.records.filter(pk__in=waiting).update(sync_status=choices.RecordSyncStatus.CONFLICT)
 
 
@@ -296,7 +302,7 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     run.enqueue_items(filter(None, freed), due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS)
     # The sync state keeps its base as long as the tombstone exists.
     sync_states = [state for deleted in changed if (state := deleted_records.sync_state_after(deleted)) is not None]
-    names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
+    names = ["conflicts", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(sync_states, update_conflicts=True, unique_fields=key, update_fields=names)
     # Removals that were made have rows too, so that they count towards the limit. The others are decided again.
@@ -316,13 +322,14 @@ def settle_deleted(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
 
 def _leave_asked_items(run: pass_run.PassRun, plans: Sequence[pass_plan.EntityPlan]) -> None:
     """Leave the second items of deleted records to people, and have them listed; decide anew about others' items."""
+    without_item = [plan for plan in plans if not plan.record.monday_id]
+    if without_item:
+        items = items_in_question(run.entity_type, [plan.id for plan in without_item])
+        items = items.union(*(asked_items(plan.record, plan.facts.conflicts) for plan in without_item))
+        run.enqueue_items(sorted(items))
     ignored_items = []
-    for plan in plans:
-        asked_items = {entry.monday_item_id for entry in plan.facts.conflicts if entry.kind == ConflictKind.IDENTITY}
-        if not plan.record.monday_id:
-            run.enqueue_items(sorted({*asked_items, *plan.sync_state.asked_items} - {""}))
-            continue
-        second_items = asked_items - {"", plan.record.monday_id} - plan.facts.owned_items
+    for plan in (plan for plan in plans if plan.record.monday_id):
+        second_items = asked_items(plan.record, plan.facts.conflicts) - plan.facts.owned_items
         copies = {entry.monday_item_id for entry in plan.facts.conflicts if entry.answer == acts.ARCHIVE_COPY}
         for item_id in copies & second_items:
             ignore_item(run.entity_type, item_id, None, Message("is_a_copy"))

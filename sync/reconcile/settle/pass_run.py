@@ -102,7 +102,7 @@ class PassHistory:
             cause["read"] = self.read_request_id
         request_id = self.read_request_id
         actor = line.actor
-        intent = plan.answer.intent
+        intent = plan.write.open_intent
         if intent is not None and line.kind != ActivityKind.PULL:
             request_id = intent.request_id
             cause |= {"intent": str(intent.pk), "alias": intent.alias}
@@ -262,10 +262,10 @@ def store_approvals(
 ) -> None:
     """Store new requests for approval, and end those that were decided or no longer apply."""
     released = choices.ApprovalState.RELEASED
-    removed = {pk: record_plan.removal for pk, record_plan in plan.records.items() if record_plan.removal}
-    rejected = [pk for pk in removed if facts.removed_item_facts[pk].is_rejection_new]
+    removed = [record_plan for record_plan in plan.records.values() if record_plan.removal]
+    rejected = [entry.id for entry in removed if entry.facts.removal and entry.facts.removal.is_rejection_new]
     # The pass no longer deletes these records.
-    reopened = [pk for pk, removal in removed.items() if removal.keeps_record]
+    reopened = [entry.id for entry in removed if entry.removal and entry.removal.keeps_record]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type)
     deletions = requests.filter(kind=choices.ApprovalKind.RECORDS)
     rejected_deletions = deletions.filter(entity_id__in=rejected)
@@ -379,7 +379,7 @@ _UPDATE_APPLIED = """
 
 def end_intents(answered: Iterable[pass_plan.EntityPlan], settled: Sequence[pass_plan.EntityPlan]) -> None:
     """Store the answers of intents with their items, and end the older intents of settled records."""
-    applied = [(plan.answer.intent, plan) for plan in answered if plan.answer.intent and plan.answer.item]
+    applied = [(plan.write.open_intent, plan) for plan in answered if plan.write.open_intent and plan.write.item]
     if applied:
         columns: list[Any] = [
             [intent.pk for intent, _ in applied],
