@@ -357,6 +357,9 @@ def broker_url(database: str) -> str:
     Raises ImproperlyConfigured if none of them is possible.
     """
     broker = str(env("CELERY_BROKER_URL") or env("REDIS_URL"))
+    if broker.startswith("rediss://") and "ssl_cert_reqs" not in broker:
+        # Without it, kombu believes any certificate.
+        broker += f"{'&' if '?' in broker else '?'}ssl_cert_reqs=required"
     if broker:
         return broker
     if importlib.util.find_spec("sqlalchemy") is None:

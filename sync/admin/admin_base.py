@@ -432,9 +432,9 @@ class RecordLinkMixin(PageAdmin):
         return f"{row.page_record}, deleted" if row.page_lacks_record else row.page_record
 
     @admin.display(description="Record")
-    def record(self, row: Any) -> SafeString | str:
+    def record(self, row: Any) -> SafeString | str | None:
         if row.entity_id is None:
-            return DASH
+            return None
         link = link_to(row.page_record_url, row.page_record)
         return format_html("{} {}", link, humanize.badge("off", "delete", "Deleted")) if row.page_lacks_record else link
 

@@ -242,9 +242,10 @@ def follow_question(request: HttpRequest) -> HttpResponse:
     """Say on an open question which of its entries don't wait any more, and whether that leaves nothing to do."""
     visible = attention.seen_by(request.user)
     keys = [key for key in request.POST.getlist("key")[:MAX_TICKED] if "\0" not in key]
+    cause = request.POST.get("cause", "").replace("\0", "")
     waiting = {row.key for row in attention.with_keys(visible, keys)}
     ended = [key for key in keys if key not in waiting]
-    is_over = not waiting if keys else not visible.filter(cause=request.POST.get("cause", "")).exists()
+    is_over = not waiting if keys else not visible.filter(cause=cause).exists()
     sentences = [_ended_sentence(request.user, key) for key in ended[:MAX_ENDED]]
     context = {"sentences": sentences, "is_over": is_over}
     status = HTMX_STOPS_POLLING if is_over else HTTPStatus.OK

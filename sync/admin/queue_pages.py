@@ -147,7 +147,7 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
     last_try = admin_base.time_column("last_attempt", "Last attempt")
 
     @admin.display(description="Record")
-    def about(self, job: Any) -> SafeString | str:
+    def about(self, job: Any) -> SafeString | str | None:
         return self.record_name(job) if job.is_unmatched_item else self.record(job)
 
     def record_name(self, row: Any) -> str:

@@ -35,7 +35,7 @@ from sync.operations.verification import Verification
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile.board_filter import item_verdict
-from sync.reconcile.gather import Gatherer, Reader
+from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.unmatched_items import listed_finding
 from sync.reconcile.our_writes import EmptiedCell
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
@@ -56,7 +56,7 @@ OVERDUE_AFTER = timedelta(hours=26)
 PAGE = 500
 
 
-class BoardListing(Reader):
+class BoardListing(Gatherer):
     """A board's listing, planned page by page: it holds all ids, but only one page of anything else.
 
     It makes no other call. Items without which a plan can't be trusted are noted as `unread_items`; their records get a
@@ -92,7 +92,7 @@ class BoardListing(Reader):
             self.unread_items = set()
             if self.board.sync_filter.items:
                 self.left_out |= {item.id for item in page if item_verdict(self.board, item).holds is False}
-            planned_pass = preview.decide_pass(self.board, self._claims(page), Gatherer(self))
+            planned_pass = preview.decide_pass(self.board, self._claims(page), self)
             # A column that was found again stays found on later pages. The names of this page's related items are
             # dropped, because they are many.
             self.board = replace(planned_pass.facts.board, item_names=self.board.item_names)

@@ -14,7 +14,7 @@ from sync.kernel import acts, humanize
 from sync.monday.conversion import UnknownValue
 from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.missing.answers import answered_items
+from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.missing.removed_items import by_whom
 from sync.words.message import Message, sentences
 
@@ -165,8 +165,8 @@ def _record_changes(board: field_values.BoardContext, plan: pass_plan.RecordPlan
         yield _record_change(plan, ChangeKind.REMOVED, reason=_decided_later(board, plan.removal))
     elif not changes and plan.ending.is_held:
         yield _record_change(plan, ChangeKind.HELD, reason=plan.reason)
-    elif not changes and plan.left_out:
-        yield _record_change(plan, ChangeKind.FILTERED, reason=plan.left_out)
+    elif not changes and plan.filter_reason:
+        yield _record_change(plan, ChangeKind.FILTERED, reason=plan.filter_reason)
     elif not changes and plan.reason:
         yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
 

@@ -28,8 +28,8 @@ from sync.reconcile import pass_plan
 from sync.reconcile.changes import item_writes
 from sync.reconcile.decide import end_unread
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer, Reader
-from sync.reconcile.missing.answers import answered_items
+from sync.reconcile.gather import Gatherer
+from sync.reconcile.missing.questions import answered_items
 from sync.reconcile.record_states import changed_records
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.run import plan_pass
@@ -149,9 +149,9 @@ def decide_pass(
 ) -> PlannedPass:
     """Read the facts of a pass and decide it, without the rest. `records` replace the stored ones."""
     facts = gatherer.read_claims(board, claims, records)
-    calls_before = gatherer.reader.calls
-    facts, plan = plan_pass(gatherer, facts)
-    calls = gatherer.reader.calls - calls_before
+    calls_before = gatherer.calls
+    plan = plan_pass(gatherer, facts)
+    calls = gatherer.calls - calls_before
     error = facts.error
     if error is None:
         return PlannedPass(facts, plan, calls)
@@ -196,7 +196,7 @@ def plan_record(link: BoardLink, entity_id: UUID) -> PlannedPass:
         entity_type=link.entity_type, entity_id=entity_id, status=choices.QueueStatus.PENDING
     )
     record_claim = comparison_claim(entity_id, list(pending.order_by("priority", "id")))
-    return plan_pass_with_following(lookups.load_board(link), [record_claim], Gatherer(Reader()))
+    return plan_pass_with_following(lookups.load_board(link), [record_claim], Gatherer())
 
 
 def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], str]:
@@ -211,7 +211,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
     # A person's click may use the urgent reserve of calls.
     with metered_client.urgent_calls(), read_only_client():
         claim = Claim(record.pk, None, [])
-        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(Reader()), {record.pk: linked})
+        planned_pass = decide_pass(lookups.load_board(link), [claim], Gatherer(), {record.pk: linked})
     [plan] = planned_pass.plan.records.values()
     if plan.item is None:
         return [], planned_pass.unread_reason or plan.ending.detail or Message("chosen_item_not_shown")
@@ -221,7 +221,7 @@ def plan_link(record: SyncedModel, item_id: str) -> tuple[list[PlannedChange], s
 # The dry run of whole boards.
 
 
-class Listing(Reader):
+class Listing(Gatherer):
     """Finds a board's items in its listing; what isn't listed is read by its id."""
 
     def __init__(self, board: BoardContext, new_cells: Mapping[str, Reading] = MappingProxyType({})) -> None:
@@ -274,15 +274,15 @@ class Listing(Reader):
         unlisted = [key for key in ids if key not in listed and not key.startswith(NEW_ITEM_PREFIX)]
         return listed | {key: self.complete_item(item) for key, item in super().items_by_id(board, unlisted).items()}
 
-    def items_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return the gathered facts with the records as the plan links them."""
+    def plan_items(self, facts: PassFacts) -> None:
+        """Put the records into the gathered facts as the plan links them."""
         unmatched = []
         for item in facts.unmatched:
             bearer = self.as_planned(item.npd_id_record) if item.npd_id_record else None
             matching = tuple(map(self.as_planned, item.matching))
             namesakes = tuple(map(self.as_planned, item.namesakes))
             unmatched.append(replace(item, matching=matching, namesakes=namesakes, npd_id_record=bearer))
-        return replace(facts, unmatched=tuple(unmatched))
+        facts.unmatched = unmatched
 
     def records_without_item(self) -> set[UUID]:
         return set(self.board.model.objects.filter(monday_id=None).values_list("pk", flat=True))
@@ -320,7 +320,7 @@ class BoardPlan:
 def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim]) -> list[PlannedPass]:
     """Plan passes over all these records of a listed board, then one over these items as far as they are still free."""
     board = listing.board
-    gatherer = Gatherer(listing)
+    listing.planned_requests = ()
     # One pass decides together which records get which items. The others are as large as real passes, because these
     # count what waits for approval.
     ids_without_item = listing.records_without_item()
@@ -328,7 +328,7 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
     others = [claim for claim in records if claim.entity_id not in ids_without_item]
     size = api_quota.batch_size(board.link.pk) if board.link.pk else api_quota.FULL_BATCH
     chunks = [others[start : start + size] for start in range(0, len(others), size)]
-    planned_passes = [plan_pass_with_following(board, chunk, gatherer) for chunk in (*chunks, without_item)]
+    planned_passes = [plan_pass_with_following(board, chunk, listing) for chunk in (*chunks, without_item)]
     taken = set[str]()
     for planned_pass in planned_passes:
         taken |= answered_items(planned_pass.facts, planned_pass.plan)
@@ -339,4 +339,4 @@ def plan_board(listing: Listing, records: Sequence[Claim], items: Iterable[Claim
             if record_plan.link_to:
                 listing.linked[record_plan.id] = record_plan.linked_record
     free = [claim for claim in items if claim.remote_id not in taken]
-    return [*planned_passes, plan_pass_with_following(board, free, gatherer)]
+    return [*planned_passes, plan_pass_with_following(board, free, listing)]

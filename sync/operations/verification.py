@@ -60,7 +60,7 @@ class Verification:
             if not fields:
                 self.verified += 1
             # A difference proves nothing if the filter leaves the record out with the next pass.
-            elif not plan.left_out_after_pass and not _may_be_on_its_way(plan.facts, plan.item):
+            elif not plan.late_filter_reason and not _may_be_on_its_way(plan.facts, plan.item):
                 drifted.append((plan.facts, plan.item, fields))
         self._add_drifted(page.facts.board, drifted)
 

@@ -75,26 +75,22 @@ def send(executor: Executor, facts: PassFacts, plan: pass_plan.Plan) -> None:
 def send_duplicates(executor: Executor, plan: pass_plan.Plan) -> None:
     """Clear the NPD IDs of duplicates, or archive them; raises LeaseLost."""
     board = executor.board
-    planned = [item for item in plan.items if item.is_duplicate]
+    planned = [item_plan for item_plan in plan.items if item_plan.is_duplicate]
     clearings = {
-        item: Write(item.original_record.pk, item.item.id, {board.link.npd_id_column: None})
-        for item in planned
-        if item.act == pass_plan.CLEAR_NPD_ID
+        duplicate: Write(duplicate.original_record.pk, duplicate.item.id, {board.link.npd_id_column: None})
+        for duplicate in planned
+        if duplicate.act == pass_plan.CLEAR_NPD_ID
     }
     executor.send(CallKind.CHANGE, list(clearings.values()))
-    writes = {item: [clearings[item]] if item in clearings else [] for item in planned}
-    archives = {
-        item: Write(
-            item.original_record.pk, item.item.id, approval=duplicates.archive_request(item) if item.is_ours else None
-        )
-        for item in planned
-        if duplicates.is_to_archive(board, item, clearings.get(item))
-    }
+    archives = {}
+    for duplicate in planned:
+        if duplicates.is_to_archive(board, duplicate, clearings.get(duplicate)):
+            request = duplicates.archive_request(duplicate) if duplicate.is_ours else None
+            archives[duplicate] = Write(duplicate.original_record.pk, duplicate.item.id, approval=request)
     executor.send(CallKind.ARCHIVE, list(archives.values()))
-    for item, archive in archives.items():
-        writes[item].append(archive)
-    for item in planned:
-        duplicates.take_answers(board, item, writes[item])
+    for duplicate in planned:
+        writes = [writes[duplicate] for writes in (clearings, archives) if duplicate in writes]
+        duplicates.take_answers(board, duplicate, writes)
 
 
 class Executor:

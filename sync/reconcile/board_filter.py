@@ -75,7 +75,7 @@ def filter_item(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         plan.end(pass_plan.Outcome.DEFERRED, plan.reason, wait_seconds=plan.doubts.look_in_seconds)
     elif verdict.holds is False and item and not was_out and plan.sync_state.base:
         # A pair without a base was never synced, so it is left out at once.
-        plan.left_out_after_pass = sentence
+        plan.late_filter_reason = sentence
     elif verdict.leaves_out(was_out=was_out):
         leave_out(plan, FilterSide.ITEM, sentence if item else sentences(sentence, Message("filter_no_item")))
     elif verdict.holds is None:
@@ -107,7 +107,7 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
         is_kept = field_plan.send_raw is None and field_plan.conflict is None
         if field_plan.resolved_conflict is not None:
             # A person's choice is still applied, unless it is the item that fails its conditions.
-            is_kept = not plan.left_out_after_pass
+            is_kept = not plan.late_filter_reason
         if not is_kept:
             leave_field_out(field_plan)
     plan.sends_npd_id = False
@@ -116,7 +116,7 @@ def keep_only_pulls(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:
 def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, written: Item | None) -> None:
     """Leave a settled record out if its item failed as it was read, or if it or its item fails as `written`."""
     field_plans = plan.fields.values()
-    if not board.sync_filter or not plan.is_settled or plan.left_out or not plan.record.may_sync:
+    if not board.sync_filter or not plan.is_settled or plan.filter_reason or not plan.record.may_sync:
         return
     # A pull that waits for approval would never happen once the pair is left out.
     is_waiting = any(
@@ -125,8 +125,8 @@ def leave_out_after_write(board: BoardContext, plan: pass_plan.RecordPlan, writt
     )
     if plan.unlink_reason or plan.removal or is_waiting:
         return
-    if plan.left_out_after_pass:
-        leave_out(plan, FilterSide.ITEM, plan.left_out_after_pass)
+    if plan.late_filter_reason:
+        leave_out(plan, FilterSide.ITEM, plan.late_filter_reason)
         return
     has_pulled = any(field_plan.write_raw is not None for field_plan in field_plans)
     if has_pulled and (verdict := record_verdict(board, plan.record)).holds is False:
@@ -148,7 +148,7 @@ def leave_out(plan: pass_plan.RecordPlan, side: FilterSide, sentence: str) -> No
     sync_state.left_out = str(side)
     # The first pass after its return reads the item.
     plan.forget_removed_state()
-    plan.left_out = sentence
+    plan.filter_reason = sentence
     plan.creates = False
     plan.question = None
     plan.end(pass_plan.Outcome.SETTLED, sentence, reason=sentence)
@@ -185,7 +185,7 @@ def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
 
 def will_be_left_out(facts: PassFacts, plan: pass_plan.RecordPlan) -> bool:
     """Whether the item fails its conditions, or the record does with the values that this pass pulls."""
-    if plan.left_out_after_pass:
+    if plan.late_filter_reason:
         return True
     board = facts.board
     filtered = [

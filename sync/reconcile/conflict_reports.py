@@ -94,7 +94,7 @@ def _reports_about_removal(plan: pass_plan.RecordPlan) -> Iterator[reports.Confl
 
 def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | None:
     """Open, keep or close the conflict about the record's fields, with the choices that were applied or undone."""
-    conflicts = () if plan.left_out else fields_in_conflict(plan)
+    conflicts = () if plan.filter_reason else fields_in_conflict(plan)
     applied = plan.applied_choices(ConflictKind.FIELDS)
     undone = undo_results(plan, ConflictKind.FIELDS)
     open_keys = plan.facts.open_fields(ConflictKind.FIELDS)
@@ -116,7 +116,7 @@ def _report_of_fields(plan: pass_plan.RecordPlan) -> reports.ConflictReport | No
     return plan.conflict_report(
         ConflictKind.FIELDS,
         fields=conflicts,
-        undecided=() if plan.left_out else undecided_fields(plan),
+        undecided=() if plan.filter_reason else undecided_fields(plan),
         applied=applied,
         rejected=plan.rejected_choices(ConflictKind.FIELDS),
         closing_reason=closing_reason,
@@ -174,7 +174,7 @@ def report_of_overwritten(plan: pass_plan.RecordPlan) -> reports.ConflictReport 
     closing_reason = _closing_reason(plan)
     if closing_reason and plan.facts.open_fields(ConflictKind.OVERWRITTEN):
         return plan.conflict_report(ConflictKind.OVERWRITTEN, closing_reason=closing_reason)
-    if not plan.is_settled or plan.left_out:
+    if not plan.is_settled or plan.filter_reason:
         return None
     fields = [
         reports.FieldConflict(
@@ -285,10 +285,10 @@ def _reports_about_identity(plan: pass_plan.RecordPlan) -> Iterator[reports.Conf
         is_known = has_read_own_item and (item_id == plan.record.monday_id or conflict.seeks_item)
         is_owned = item_id in plan.facts.owned_items and item_id != plan.record.monday_id
         # Whose an item is has to be answered, though it may be a record's whose sync is off.
-        is_unwanted = not plan.is_synced and (conflict.seeks_item or plan.left_out)
+        is_unwanted = not plan.is_synced and (conflict.seeks_item or plan.filter_reason)
         is_over = needs_none or is_unwanted or is_known or is_owned
         if item_id != asked_item and is_over:
-            reason = plan.left_out or Message("item_is_known")
+            reason = plan.filter_reason or Message("item_is_known")
             yield plan.conflict_report(ConflictKind.IDENTITY, item_id, closing_reason=reason)
 
 

@@ -8,12 +8,13 @@ What depends on Monday's answer to a write is no rule: changes.py, with `leave_o
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import wraps
+from typing import Any
 
 from sync.choices import BlockedCode, Cause
 from sync.fields import field_bases, field_values
 from sync.fields.field_values import BoardContext
-from sync.models import FieldMapping
 from sync.models.records_and_items import SWALLOWED
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.board_items import NAME_COLUMN
@@ -21,10 +22,9 @@ from sync.monday.conversion import UnknownValue
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.board_filter import filter_item, filter_record, keep_only_pulls
 from sync.reconcile.emptied_cells import hold_emptied_cells, note_dropped_edits
-from sync.reconcile.facts import PassFacts, event_value
+from sync.reconcile.facts import EDIT_KINDS, PassFacts, event_value
 from sync.reconcile.field_plan import fill_in_fields
 from sync.reconcile.lost_updates import find_lost_updates, keep_lost_values
-from sync.reconcile.missing.answers import apply_answers
 from sync.reconcile.missing.deleted_records import (
     decide_deleted_records,
     end_deleted_without_call,
@@ -32,6 +32,7 @@ from sync.reconcile.missing.deleted_records import (
 )
 from sync.reconcile.missing.duplicates import decide_duplicates, find_possible_duplicates
 from sync.reconcile.missing.identity import identify_records
+from sync.reconcile.missing.questions import apply_answers
 from sync.reconcile.missing.removed_items import apply_unlinks, decide_removed_items, requested_unlink
 from sync.reconcile.missing.unmatched_items import decide_unmatched
 from sync.reconcile.read_lag import note_unshown_edits, set_aside_stale_reads, wait_for_stale_items
@@ -102,44 +103,35 @@ def _has_nothing_new(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
 def _is_echo(board: BoardContext, plan: pass_plan.RecordPlan) -> bool:
     """Whether all events only report values of the base, which are mostly our own writes."""
     events = plan.history.unchecked_events
-    record = plan.record
     if not events or not _has_nothing_new(board, plan):
         return False
-    for received in events:
-        values = _event_values(board, received.event)
-        if values is None:
-            return False
-        for mapping, value, column_type in values:
-            base = field_bases.base_of(plan.sync_state, mapping, record.monday_id or "")
-            if base is None:
-                return False
-            converter = board.converter(mapping, record)
-            try:
-                if event_value(converter, value, column_type) != converter.canonical_remote(base["remote"]):
-                    return False
-            except UnknownValue:
-                return False
-    return True
+    return all(row.event is not None and _reports_base(board, plan, row.event) for row in events)
 
 
-def _event_values(board: BoardContext, event: ItemEvent | None) -> list[tuple[FieldMapping, object, str]] | None:
-    """Return the mapped values in an event; None if it reports more than values, or can't be read."""
-    if event is None:
-        return None
-    by_column = {mapping.column_id: mapping for mapping in board.mapped}
-    if event.kind in (EventKind.COLUMN, EventKind.RENAMED):
+def _reports_base(board: BoardContext, plan: pass_plan.RecordPlan, event: ItemEvent) -> bool:
+    """Whether an event reports nothing but values of the base."""
+    values: dict[str, Any] = {}  # by column
+    if event.kind in EDIT_KINDS:
         column = NAME_COLUMN if event.kind is EventKind.RENAMED else event.column_id or ""
         if column == board.link.npd_id_column:
-            # Somebody may have typed it, and no base has its value.
-            return None
-        return [(by_column[column], event.value, event.column_type or "")] if column in by_column else []
-    if event.kind is EventKind.CREATED:
-        values = dict(event.column_values or {}) | {NAME_COLUMN: {"name": event.item_name}}
-        return [(mapping, values.get(column), "") for column, mapping in by_column.items()]
-    # It moved to another group, for which the filter may leave it out.
-    if event.kind is EventKind.MOVED and board.sync_filter.asks_group:
-        return None
-    return [] if event.kind in (EventKind.MOVED, EventKind.OTHER) else None
+            return False  # somebody may have typed it, and no base has its value
+        values = {column: event.value}
+    elif event.kind is EventKind.CREATED:
+        values = {mapping.column_id: (event.column_values or {}).get(mapping.column_id) for mapping in board.mapped}
+        values[NAME_COLUMN] = {"name": event.item_name}
+    elif event.kind is not EventKind.OTHER and (event.kind is not EventKind.MOVED or board.sync_filter.asks_group):
+        return False  # for its new group the filter may leave it out
+    for mapping in board.mapped:
+        if mapping.column_id not in values:
+            continue
+        base = field_bases.base_of(plan.sync_state, mapping, plan.record.monday_id or "")
+        converter = board.converter(mapping, plan.record)
+        with suppress(UnknownValue):
+            value = event_value(converter, values[mapping.column_id], event.column_type or "")
+            if base is not None and value == converter.canonical_remote(base["remote"]):
+                continue
+        return False
+    return True
 
 
 def end_unmatchable(facts: PassFacts, plan: pass_plan.RecordPlan) -> None:

@@ -104,7 +104,8 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
         read_at = datetime.fromisoformat(first_read)
         seconds_left = (read_at + LONGEST_LAG - facts.now).total_seconds()
         is_connected = facts.board.converter(mapping).names_items
-        look = _seconds_to_edit(facts, plan, mapping)
+        edit = _last_change(facts, plan, mapping)
+        look = seconds_to_look(edit.arrived, facts.now) if edit else 0.0
         if plan.facts.is_pushed_by_name:
             lost.add(key)
         elif look:
@@ -124,12 +125,6 @@ def _note_unreported(facts: PassFacts, plan: pass_plan.RecordPlan, mappings: Seq
     plan.doubts.lost_cells = frozenset(lost)
     plan.doubts.unexplained_cells = frozenset(unexplained)
     set_aside(facts.board, plan, reasons, look_in_seconds=min(looks, default=0.0))
-
-
-def _seconds_to_edit(facts: PassFacts, plan: pass_plan.EntityPlan, mapping: FieldMapping) -> float:
-    """Return the seconds until the item is read again, because somebody wrote into the cell moments ago; else 0."""
-    change = _last_change(facts, plan, mapping)
-    return seconds_to_look(change.arrived, facts.now) if change is not None else 0.0
 
 
 def _agreed_at(plan: pass_plan.EntityPlan, key: str) -> datetime:

@@ -3,7 +3,7 @@
 The rules decide by them; what they decide stands in the plan (pass_plan.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -452,14 +452,14 @@ class ItemFacts:
         return as_uuid(str(chosen)) if chosen else None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PassFacts:
     """The facts of a pass: the claimed records in NPD, their items on Monday, and the records that the items name."""
 
     board: BoardContext
     now: datetime  # when the pass began to read
     # Read from NPD, about the claims:
-    records: tuple[RecordFacts, ...] = ()  # existing ones
+    records: Sequence[RecordFacts] = ()  # existing ones
     deleted: tuple[DeletedFacts, ...] = ()  # deleted ones, from their tombstones
     unknown: tuple[Claim, ...] = ()  # about neither a record nor a tombstone
     item_claims: tuple[Claim, ...] = ()  # of items that no record has
@@ -482,12 +482,12 @@ class PassFacts:
     unedited: Mapping[UUID, SyncedModel] = field(default_factory=dict)  # owners made from an item, not edited in NPD
     # The records with the match key of an item that a record was made from, by key.
     same_key: Mapping[str, Sequence[SyncedModel]] = field(default_factory=dict)
-    unmatched: tuple[ItemFacts, ...] = ()
+    unmatched: Sequence[ItemFacts] = ()
     approvals: ApprovalFacts = field(default_factory=ApprovalFacts)
     unreported: frozenset[UUID] = frozenset()  # of the last hour, with a cell that nobody is known to have emptied
     related: RelatedRecords = field(default_factory=dict)
     related_boards: frozenset[str] = frozenset()  # the types with a board, of related records without an item
-    removed_related_items: frozenset[str] = frozenset()  # removed items that bases name
+    removed_related_items: Collection[str] = ()  # removed items that bases name
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
         """Whether this item may be this record's: nobody has ignored or unlinked it."""

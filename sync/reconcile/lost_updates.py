@@ -47,7 +47,7 @@ _UNINFORMATIVE = (merge.Action.NOTHING, merge.Action.UNDECIDED)
 def find_lost_updates(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Note the values that our writes overwrote, also for deleted records, because events come late. A rule."""
     for record_plan in plan.records.values():
-        if wants_events(record_plan) and not record_plan.left_out:
+        if wants_events(record_plan) and not record_plan.filter_reason:
             plan.event_faults += note_lost_updates(facts.board, record_plan, facts.now)
     for deleted_plan in filter(wants_events, plan.deleted.values()):
         plan.event_faults += note_lost_updates(facts.board, deleted_plan, facts.now)
@@ -378,7 +378,7 @@ def _is_lost(
 def _may_ask(plan: pass_plan.RecordPlan, mapping: FieldMapping) -> bool:
     """Whether a person is asked about a lost value of this field, instead of only the history having it."""
     is_deleting = plan.act == DELETE_RECORD
-    is_synced_on = plan.is_synced and not (plan.left_out_after_pass or plan.unlink_reason or is_deleting)
+    is_synced_on = plan.is_synced and not (plan.late_filter_reason or plan.unlink_reason or is_deleting)
     is_bidirectional = direction_of(plan, mapping) is choices.SyncDirection.BIDIRECTIONAL
     return is_synced_on and is_bidirectional and mapping.rule != choices.Rule.NPD_WINS
 

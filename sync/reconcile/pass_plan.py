@@ -326,7 +326,7 @@ class EntityPlan:
     ending: Ending = OPEN
     reason: str = ""  # why it is not in sync, as its page says; `ending.detail` is about its job
     log: list[ActivityLine] = field(default_factory=list)  # of its history; settling fills in what all have
-    write: Write = NOTHING_SENT  # what was sent, and what came of it
+    write: Write = field(default=NOTHING_SENT, repr=False)  # what was sent, and what came of it
     question: reports.ConflictReport | None = None  # to a person, about the record or its item as a whole
     approval: ApprovalRequest | None = None  # to store for deleting the record, or removing its item; done or pending
     fields: dict[str, FieldPlan] = field(default_factory=dict)  # what it does with each; none of a deleted record
@@ -487,8 +487,8 @@ class RecordPlan(EntityPlan):
     link_to: str | None = None  # the id of the item that this pass links or creates
     creates: bool = False  # the record gets a new item
     answers: list[IdentityAnswer] = field(default_factory=list)  # people's, when asked who it is
-    left_out: str = ""  # why the filter leaves it out
-    left_out_after_pass: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
+    filter_reason: str = ""  # why the filter leaves it out
+    late_filter_reason: str = ""  # why its item leaves it out once this pass has pulled Monday's edits
     unlink_reason: str = ""  # why it is unlinked from its item, as a clause without a full stop
     sends_npd_id: bool = False  # the item lacks the record's NPD ID
     # What settling finds out:
@@ -534,12 +534,12 @@ class RecordPlan(EntityPlan):
     @property
     def is_synced(self) -> bool:
         """Whether its own settings and the filter let it be synced; `record.may_sync` says only the former."""
-        return self.record.may_sync and not self.left_out
+        return self.record.may_sync and not self.filter_reason
 
     @property
     def off_reason(self) -> str:
         """Why it isn't synced."""
-        return self.left_out if self.record.may_sync else Message("sync_turned_off")
+        return self.filter_reason if self.record.may_sync else Message("sync_turned_off")
 
     @property
     def open_conflicts(self) -> list[reports.OpenConflict]:

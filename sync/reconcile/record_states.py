@@ -155,7 +155,7 @@ def _has_work(plan: pass_plan.RecordPlan, *, has_job: bool) -> bool:
     ends_events = plan.item and plan.history.unchecked_events
     ends_others = plan.fields and (facts.open_intents or facts.has_failed_job)
     return bool(
-        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.left_out_after_pass)
+        (plan.removal or plan.unlink_reason or plan.creates or plan.link_to or plan.late_filter_reason)
         or plan.question
         or (plan.log or plan.sends_npd_id)
         or ((ends_events or ends_others) and not has_job)

@@ -19,7 +19,7 @@ from sync.reconcile import read_lag
 from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import AFTER_READING, BEFORE_READING, decide, end_unread
 from sync.reconcile.facts import PassFacts
-from sync.reconcile.gather import Gatherer, Reader
+from sync.reconcile.gather import Gatherer
 from sync.reconcile.pass_plan import ANSWERED, LINKED, Ending, Outcome, Plan
 from sync.reconcile.settle import settle_pass
 from sync.reconcile.settle.pass_run import PassRun, count_read_lags
@@ -37,17 +37,16 @@ def reconcile(
     sent, and records with something to send wait for that time. Raises LeaseLost.
     """
     started = time.monotonic()
-    reader = Reader()
-    gatherer = Gatherer(reader)
+    gatherer = Gatherer()
     facts = gatherer.read_claims(load_board(lease.link), claims)
-    facts, plan = plan_pass(gatherer, facts)
+    plan = plan_pass(gatherer, facts)
     if facts.columns is not None:
         store_inspection(lease.link, facts.columns)
     stop_reason = breaker.WRITES_STOPPED if writes_wait_seconds else ""
     executor = Executor(lease, facts.board, stop_reason, read_at=facts.now, began_at=started)
     if facts.error is not None:
         _end_after_failed_read(executor, gatherer, facts, plan)
-    elif reader.calls:  # without one, all jobs ended before reading
+    elif gatherer.calls:  # without one, all jobs ended before reading
         breaker.end_board_stop(lease.link)
         BoardLink.objects.filter(pk=lease.link.pk).update(last_pass_at=SyncNow())
         send(executor, facts, plan)
@@ -57,22 +56,22 @@ def reconcile(
         if not executor.stop_reason and all(ending in (ANSWERED, LINKED) for ending in released):
             breaker.forget_failures(has_written=executor.has_written)
     run = PassRun(lease, facts.board, batch_id, started, writes_wait_seconds=writes_wait_seconds)
-    run.calls = reader.calls + executor.calls
-    run.read_request_id = reader.request_id
+    run.calls = gatherer.calls + executor.calls
+    run.read_request_id = gatherer.request_id
     plan = settle_pass(run, facts, plan)
     return _log_pass(run, facts, plan, len(claims))
 
 
-def plan_pass(gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan]:
-    """Decide what needs no item, read Monday, and decide the rest; return the complete facts and the plan.
+def plan_pass(gatherer: Gatherer, facts: PassFacts) -> Plan:
+    """Decide what needs no item, read Monday into the facts, and decide the rest.
 
     If Monday can't be read, `facts.error` is set and only the rules before reading were applied.
     """
     plan = decide(facts, rules=BEFORE_READING)
-    facts = gatherer.gather(facts, plan)
+    gatherer.gather(facts, plan)
     if facts.error is None:
         decide(facts, plan, AFTER_READING)
-    return facts, plan
+    return plan
 
 
 def _end_after_failed_read(executor: Executor, gatherer: Gatherer, facts: PassFacts, plan: Plan) -> None:

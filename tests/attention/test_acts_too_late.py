@@ -128,6 +128,18 @@ def test_what_a_colleague_has_decided_is_said(browser: Client, kinds: Kinds) -> 
     assert "Nothing was done. It doesn't wait any more." in answer(Kind.UNMATCHED, "create_record")
 
 
+def test_an_open_question_about_a_group_says_that_none_of_it_waits_any_more(browser: Client, kinds: Kinds) -> None:
+    kind, _, source = kinds[Kind.CONFLICT][0].partition(":")
+    cause = Attention.objects.get(kind=kind, source=source).cause
+
+    def follow(**form: str) -> int:
+        return browser.post(reverse("npd-home-question"), form).status_code
+
+    assert follow(cause=cause) == follow(key=f"{kind}:{source}", cause=cause) == 200
+    SyncConflict.objects.all().delete()
+    assert {follow(cause=cause), follow(key="x\0", cause="\0"), follow(key=f"{kind}:{source}"), follow()} == {286}
+
+
 def test_an_item_that_a_colleague_makes_a_record_of_is_not_ignored(browser: Client, kinds: Kinds) -> None:
     key = kinds[Kind.UNMATCHED][0]
     browser.post(ACT, {"act_and_key": f"create_record {key}"})

@@ -32,7 +32,7 @@ from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombs
 from sync.models.jobs import ROUNDS_KEY
 from sync.monday.board_items import GROUP, Item
 from sync.reconcile.facts import DeletedFacts, RecordFacts, RecordHistory
-from sync.reconcile.missing.answers import answers_of
+from sync.reconcile.missing.questions import answers_of
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import NEW_ITEM_KEY, RECREATE_KEY, UNLINK_KEY
 from tests.decide.builders import (

@@ -170,6 +170,6 @@ def test_one_way_from_monday_a_person_is_asked() -> None:
 
 def test_it_is_no_reason_for_the_filter_to_leave_a_pair_out() -> None:
     on = filtered("items", op="is_filled")
-    assert not decided(on=on, state="moved").left_out_after_pass
-    assert not decided(on=on).left_out_after_pass
-    assert decided(on=on, events=[edit(None)]).left_out_after_pass
+    assert not decided(on=on, state="moved").late_filter_reason
+    assert not decided(on=on).late_filter_reason
+    assert decided(on=on, events=[edit(None)]).late_filter_reason

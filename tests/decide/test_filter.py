@@ -57,10 +57,10 @@ CHAIR, UNREAD = item(role_title="Chair"), item(unknown=["role_title"])
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
     plan = after(filter_record, of_pass(RECORDS), record_draft({"role_title": "Chair"}))
-    assert (plan.sync_state.left_out, "Role is not “Boss”" in plan.left_out) == (FilterSide.RECORD, True)
-    assert [line.sentence for line in plan.log] == [f"{plan.left_out} Both sides keep what they have."]
+    assert (plan.sync_state.left_out, "Role is not “Boss”" in plan.filter_reason) == (FilterSide.RECORD, True)
+    assert [line.sentence for line in plan.log] == [f"{plan.filter_reason} Both sides keep what they have."]
     again = after(filter_record, of_pass(RECORDS), record_draft({"role_title": "Chair"}, sync_state=OUT))
-    assert (bool(again.left_out), again.log) == (True, [])
+    assert (bool(again.filter_reason), again.log) == (True, [])
 
 
 @pytest.mark.parametrize(
@@ -69,28 +69,28 @@ def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
 )
 def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
     plan = after(filter_record, of_pass(RECORDS), record_draft(**more))
-    assert (plan.is_open, plan.left_out, plan.reason, plan.log) == (True, "", "", []), row
+    assert (plan.is_open, plan.filter_reason, plan.reason, plan.log) == (True, "", "", []), row
 
 
 @pytest.mark.parametrize(("name", "is_left_out"), [("Acme", False), ("Other", True)])
 def test_a_relation_is_compared_by_the_name_of_its_record(name: str, is_left_out: bool) -> None:
     of_acme = filtered("records", "Acme", field="organization")
     facts = record_facts({"organization": organization(name=name)}, on=of_acme)
-    assert bool(after(filter_record, of_pass(of_acme), RecordPlan(facts)).left_out) is is_left_out
+    assert bool(after(filter_record, of_pass(of_acme), RecordPlan(facts)).filter_reason) is is_left_out
 
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     facts = record_facts({"role_title": "Chair"})
     facts.claim.jobs[0].payload[UNLINK_KEY] = "why"
-    assert after(filter_record, of_pass(RECORDS), RecordPlan(replace(facts, claim=claim(facts.record)))).left_out
-    assert not after(filter_record, of_pass(RECORDS), RecordPlan(facts)).left_out
+    assert after(filter_record, of_pass(RECORDS), RecordPlan(replace(facts, claim=claim(facts.record)))).filter_reason
+    assert not after(filter_record, of_pass(RECORDS), RecordPlan(facts)).filter_reason
 
 
 @pytest.mark.parametrize("left_out", ["", *FilterSide])
 def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out: str) -> None:
     facts = record_facts(sync_state={"left_out": left_out})
     plan = after(filter_record, of_pass(filtered("records", "Annie", field="nickname")), RecordPlan(facts))
-    assert (bool(plan.left_out), plan.sync_state.left_out) == (bool(left_out), left_out)
+    assert (bool(plan.filter_reason), plan.sync_state.left_out) == (bool(left_out), left_out)
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ def test_a_condition_on_records_that_is_unknown_leaves_a_pair_as_it_was(left_out
     [
         ("it matches", record_draft(shown=item()), ""),
         ("it matches again", record_draft(shown=item(), sync_state=OUT), "returns"),
-        ("a pair that was synced leaves", record_draft(shown=CHAIR), "left_out_after_pass"),
-        ("one without a base was never in", record_draft(shown=CHAIR, sync_state={"base": {}}), "left_out"),
-        ("one that is out stays out", record_draft(shown=CHAIR, sync_state=OUT), "left_out"),
+        ("a pair that was synced leaves", record_draft(shown=CHAIR), "late_filter_reason"),
+        ("one without a base was never in", record_draft(shown=CHAIR, sync_state={"base": {}}), "filter_reason"),
+        ("one that is out stays out", record_draft(shown=CHAIR, sync_state=OUT), "filter_reason"),
         ("what can't be read leaves a pair in", record_draft(shown=UNREAD), "reason"),
-        ("what can't be read leaves a pair out", record_draft(shown=UNREAD, sync_state=OUT), "left_out"),
-        ("no item is made to be left out", record_draft({"role_title": "Chair"}), "left_out"),
+        ("what can't be read leaves a pair out", record_draft(shown=UNREAD, sync_state=OUT), "filter_reason"),
+        ("no item is made to be left out", record_draft({"role_title": "Chair"}), "filter_reason"),
     ],
 )
 def test_an_item_is_weighed_by_what_it_says(row: str, draft: RecordPlan, plan: str) -> None:
     weighed = after(filter_item, of_pass(ITEMS), changed(draft, creates=draft.item is None))
     outcomes = {
-        "left_out": weighed.left_out,
-        "left_out_after_pass": weighed.left_out_after_pass,
+        "filter_reason": weighed.filter_reason,
+        "late_filter_reason": weighed.late_filter_reason,
         "reason": weighed.is_open and weighed.reason,
     }
     outcomes["returns"] = [line.kind for line in weighed.log] == ["let_in"]
@@ -119,14 +119,16 @@ def test_an_item_is_weighed_by_what_it_says(row: str, draft: RecordPlan, plan: s
 
 @pytest.mark.parametrize(
     ("row", "is_removed", "expected"),
-    [("its item left the board", True, "reason"), ("somebody emptied it", False, "left_out_after_pass")],
+    [("its item left the board", True, "reason"), ("somebody emptied it", False, "late_filter_reason")],
 )
 def test_only_an_emptied_relation_makes_a_pair_leave(row: str, is_removed: bool, expected: str) -> None:
     acme = organization(item="70")
     draft = record_draft({"organization": acme}, on=EMPLOYED, agreed={"organization": acme}, shown=item())
     removed = frozenset({"70"} if is_removed else ())
     plan = after(filter_item, PassFacts(EMPLOYED, NOW, removed_related_items=removed), draft)
-    assert [name for name in ("reason", "left_out_after_pass", "left_out") if getattr(plan, name)] == [expected], row
+    assert [name for name in ("reason", "late_filter_reason", "filter_reason") if getattr(plan, name)] == [expected], (
+        row
+    )
 
 
 @pytest.mark.parametrize(("removed", "is_out"), [("70", False), ("71", True)])
@@ -135,7 +137,7 @@ def test_an_emptied_relation_leaves_a_pair_in_also_after_a_write(removed: str, i
     extra = {"removed_related_items": frozenset({removed})}
     facts = field_facts({"role_title": "Chair", **acme}, on=EMPLOYED, agreed=acme, extra=extra)
     plan = changed(facts.plan, fields=decide_fields(*facts), ending=SETTLED)
-    assert bool(after(leave_out_after_write, EMPLOYED, plan, CHAIR).left_out) is is_out
+    assert bool(after(leave_out_after_write, EMPLOYED, plan, CHAIR).filter_reason) is is_out
 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
@@ -162,7 +164,7 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
     fields = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
     plan = RecordPlan(fields.facts, fields.plan.item, fields=decide_fields(*fields), sends_npd_id=True)
     assert not left_out_fields(after(keep_only_pulls, fields.of_pass, plan))
-    pulls = after(keep_only_pulls, fields.of_pass, changed(plan, left_out_after_pass="It leaves."))
+    pulls = after(keep_only_pulls, fields.of_pass, changed(plan, late_filter_reason="It leaves."))
     assert pulls.fields["phone"].write_raw == {"phone": "+442079460019"}
     left_out = [pulls.fields[key] for key in ("role_title", "notes")]
     assert [(field.decision.action, field.send_raw, field.conflict) for field in left_out] == [
@@ -191,11 +193,11 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     ],
 )
 def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: bool) -> None:
-    plan = changed(record_draft(), left_out_after_pass=leaving, ending=SETTLED)
-    assert bool(after(leave_out_after_write, ITEMS, plan, written).left_out) is is_out, row
+    plan = changed(record_draft(), late_filter_reason=leaving, ending=SETTLED)
+    assert bool(after(leave_out_after_write, ITEMS, plan, written).filter_reason) is is_out, row
 
 
-SENTENCE = after(filter_item, of_pass(ITEMS), record_draft(shown=CHAIR, sync_state=OUT)).left_out
+SENTENCE = after(filter_item, of_pass(ITEMS), record_draft(shown=CHAIR, sync_state=OUT)).filter_reason
 IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped", "remote_id": ITEM}
 
 
@@ -217,9 +219,9 @@ def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: 
 def test_a_push_by_name_is_left_out_too() -> None:
     """Even a record whose sync is off, which is pushed as if it were on."""
     facts = record_facts({"role_title": "Chair"}, record={"sync_enabled": False})
-    assert not after(filter_record, of_pass(RECORDS), RecordPlan(facts)).left_out
+    assert not after(filter_record, of_pass(RECORDS), RecordPlan(facts)).filter_reason
     pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, by_name=True))
-    assert after(filter_record, of_pass(RECORDS), RecordPlan(pushed)).left_out
+    assert after(filter_record, of_pass(RECORDS), RecordPlan(pushed)).filter_reason
     # The item is read again only if it fails its own conditions.
     assert after(filter_record, of_pass(ITEMS), RecordPlan(pushed)).is_open
 
@@ -239,8 +241,8 @@ def test_a_deleted_records_item_is_kept_only_if_somebody_emptied_the_cell(remove
 
 def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     plans = decide_fields(*field_facts(remote={"role_title": "Chair"}))
-    plan = changed(record_draft(shown=CHAIR), fields=plans, left_out_after_pass="It leaves.", ending=SETTLED)
+    plan = changed(record_draft(shown=CHAIR), fields=plans, late_filter_reason="It leaves.", ending=SETTLED)
     blocked = plan.copied()
     blocked.fields["role_title"].block(BlockedCode.APPROVAL, "It waits.")
-    assert not after(leave_out_after_write, ITEMS, blocked, None).left_out
-    assert after(leave_out_after_write, ITEMS, plan, None).left_out
+    assert not after(leave_out_after_write, ITEMS, blocked, None).filter_reason
+    assert after(leave_out_after_write, ITEMS, plan, None).filter_reason

@@ -13,9 +13,9 @@ from sync.fields.field_values import BoardContext
 from sync.models import IgnoredItem
 from sync.monday.board_items import BatchItems, Item
 from sync.reconcile.facts import PassFacts, RecordFacts
-from sync.reconcile.missing.answers import answers_of, decide_answers
 from sync.reconcile.missing.duplicates import find_possible_duplicates
 from sync.reconcile.missing.identity import choose_items
+from sync.reconcile.missing.questions import answers_of, decide_answers
 from sync.reconcile.pass_plan import IdentityAnswer, Plan, RecordPlan
 from sync.records.item_links import NEW_ITEM_KEY
 from tests.decide.builders import an_item, at, board, contact, draft, facts, filtered, plain
@@ -265,9 +265,9 @@ def test_none_of_them_makes_an_item_of_its_own() -> None:
 
 def test_an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice() -> None:
     [plan] = identified(ann(), by_match=[shown(role_title="Clerk")], on=filtered("items", "Boss"))
-    assert (bool(plan.left_out), plan.creates, plan.item) == (True, False, None)
+    assert (bool(plan.filter_reason), plan.creates, plan.item) == (True, False, None)
     [plan] = identified(ann(), by_match=[shown(unknown=["role_title"])], on=filtered("items", "Boss"))
-    assert (bool(plan.left_out), plan.creates, plan.item) == (False, False, None)
+    assert (bool(plan.filter_reason), plan.creates, plan.item) == (False, False, None)
     assert "may be this record's, so none was linked or created" in plan.reason
 
 

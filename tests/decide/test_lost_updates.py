@@ -260,7 +260,7 @@ def test_a_suspect_on_neither_side_is_lost(local: str, remote: str, update: Lost
         pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
         pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
         pytest.param(
-            {}, {"left_out_after_pass": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
+            {}, {"late_filter_reason": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"
         ),
         pytest.param({}, {"unlink_reason": "pat unlinked it"}, [False, False], id="nor of one that is unlinked"),
         pytest.param({}, {"removal": DELETION}, [False, False], id="nor of one that goes with its item"),

@@ -317,14 +317,14 @@ def test_a_pair_is_left_out_only_once_all_its_edits_are_shown(events: list[Webho
     plan = changed(case.plan, item=replace(item(), name="Bea"))
     plan = after(filter_item, case.of_pass, after(set_aside_stale_reads, case.of_pass, plan))
     assert (plan.outcome, plan.ending.wait_seconds) == ((Outcome.DEFERRED, 2) if events else (Outcome.OPEN, 0))
-    assert bool(plan.left_out_after_pass) is not bool(events)
+    assert bool(plan.late_filter_reason) is not bool(events)
 
 
 def test_a_cell_that_lags_leaves_no_pair_out_after_a_write() -> None:
     case = roles("Boss", "Clerk", on=builders.filtered("items", "Boss"))
     plan = after(set_aside, case.of_pass.board, case.plan, {"role_title": "It lags."}, look_in_seconds=7)
     plan = changed(after(fill_in_fields, case.of_pass, plan), ending=SETTLED)
-    assert not after(leave_out_after_write, case.of_pass.board, plan, item(role_title="Clerk")).left_out
+    assert not after(leave_out_after_write, case.of_pass.board, plan, item(role_title="Clerk")).filter_reason
 
 
 @pytest.mark.parametrize("seconds", [-59, -601, None])

@@ -99,7 +99,7 @@ def test_what_a_person_rejected_gets_its_value_back() -> None:
 
 def test_a_pair_that_leaves_the_filter_gets_nothing_back_on_monday() -> None:
     fields = EMPTIED_ON_MONDAY
-    plan = changed(fields.plan, fields=decide_fields(*fields), left_out_after_pass="It leaves.")
+    plan = changed(fields.plan, fields=decide_fields(*fields), late_filter_reason="It leaves.")
     approvals = approval_facts(request(ApprovalState.REJECTED, kind=NPD))
     plan = after(request_approvals, replace(fields.of_pass, approvals=approvals), Plan({ANN: plan})).records[ANN]
     assert plan.fields["role_title"].send_raw is None

@@ -20,14 +20,14 @@ WAIT_FOR_LOOK = frozenset({"item", "doubts", "reason", "lost_updates"})
 
 LINK = {"link_to", "creates", "item"}
 # A draft that is started anew.
-ANEW = {*END, "left_out", "log", "sync_state", "doubts"}
+ANEW = {*END, "filter_reason", "log", "sync_state", "doubts"}
 REMOVAL = {"removal", "question"}
 
 # Of the drafts of records, deleted records and unmatched items, and of the plan.
 TOUCHED = {
     "apply_answers": {"answers", "ending", "sync_state"},
     "end_deleted_without_call": {*END, *TOMBSTONE, "log"},
-    "filter_record": {*END, "left_out", "log", "sync_state"},
+    "filter_record": {*END, "filter_reason", "log", "sync_state"},
     "find_lost_updates": {"lost_updates", "landed_by_event", "event_faults", "sync_state"},
     "end_without_call": {*END, "sync_state"},
     "end_unmatchable": {*END},
@@ -38,8 +38,8 @@ TOUCHED = {
     "apply_unlinks": {*END, "removal", "link_to", "creates", "unlink_reason"},
     "set_aside_stale_reads": {*WAIT_FOR_LOOK},
     "hold_emptied_cells": {*WAIT_FOR_LOOK, "sync_state"},
-    "filter_item": {*END, "creates", "left_out", "left_out_after_pass", "log", "sync_state"},
-    "decide_unmatched": {*ANEW, *LINK, *REMOVAL, *WAIT_FOR_LOOK, "items", "left_out_after_pass"},
+    "filter_item": {*END, "creates", "filter_reason", "late_filter_reason", "log", "sync_state"},
+    "decide_unmatched": {*ANEW, *LINK, *REMOVAL, *WAIT_FOR_LOOK, "items", "late_filter_reason"},
     "decide_deleted_records": {
         *(*END, *TOMBSTONE, "act", "approval", "question", "edits", "doubts", "log", "sync_state")
     },

@@ -34,6 +34,19 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         ({"EMBEDDED": "true"}, {"DEBUG": False, "CELERY_WORKER_POOL": "prefork"}),
         # Over PostgreSQL the processes of a pool share one lock, which a killed one would keep for good.
         ({"REDIS_URL": ""}, {"CELERY_WORKER_POOL": "threads"}),
+        # Kombu would believe any certificate.
+        (
+            {"REDIS_URL": "rediss://:p@redis.example/1"},
+            {"CELERY_BROKER_URL": "rediss://:p@redis.example/1?ssl_cert_reqs=required"},
+        ),
+        (
+            {"CELERY_BROKER_URL": "rediss://redis.example?health_check_interval=5"},
+            {"CELERY_BROKER_URL": "rediss://redis.example?health_check_interval=5&ssl_cert_reqs=required"},
+        ),
+        (
+            {"REDIS_URL": "rediss://redis.example?ssl_cert_reqs=none"},
+            {"CELERY_BROKER_URL": "rediss://redis.example?ssl_cert_reqs=none"},
+        ),
         ({"SITE_URL": "http://npd.example/"}, dict.fromkeys(SECURED, False) | {"SECURE_HSTS_SECONDS": 0}),
         (
             {"SITE_URL": "https://npd.example/", "TRUSTED_PROXIES": "2"},
@@ -55,7 +68,17 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
             },
         ),
     ],
-    ids=["embedded", "no redis", "http", "https behind proxies", "no proxy is believed", "keys and email"],
+    ids=[
+        "embedded",
+        "no redis",
+        "TLS",
+        "TLS with options",
+        "unchecked TLS",
+        "http",
+        "https behind proxies",
+        "no proxy is believed",
+        "keys and email",
+    ],
 )
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected

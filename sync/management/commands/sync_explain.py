@@ -172,7 +172,7 @@ def _values_in(value: Any, path: str = "") -> dict[str, str]:
     if isinstance(value, models.Model):
         parts = {name: part for name, part in vars(value).items() if not name.startswith("_")}
     elif is_dataclass(value):
-        parts = {part.name: getattr(value, part.name) for part in fields(value)}
+        parts = {part.name: getattr(value, part.name) for part in fields(value) if part.repr}
     elif isinstance(value, Mapping):
         parts = {str(key): part for key, part in value.items()}
     else:

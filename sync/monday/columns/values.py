@@ -87,14 +87,16 @@ def raw_text(raw: Any) -> str | None:
 def too_large_reason(field: str, text: str | None) -> Reason | None:
     """Return why Monday rejects a text for its size in bytes, or None."""
     size = len((text or "").encode())
-    reason = Reason("too_many_bytes", field=conversion.field_label(field), size=size, limit=ITEM_BYTES)
-    return reason if size > ITEM_BYTES else None
+    if size <= ITEM_BYTES:
+        return None
+    return Reason("too_many_bytes", field=conversion.field_label(field), size=size, limit=ITEM_BYTES)
 
 
 def _too_long_reason(code: str, field: str, text: str | None, limit: int) -> Reason | None:
     length = len(text or "")
-    reason = Reason(code, field=conversion.field_label(field), length=length, limit=limit)
-    return reason if length > limit else None
+    if length <= limit:
+        return None
+    return Reason(code, field=conversion.field_label(field), length=length, limit=limit)
 
 
 class ListTextConverter(ListConverter, TextColumn):

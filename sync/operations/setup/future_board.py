@@ -105,8 +105,8 @@ class SetupListing(preview.Listing):
             return super().records_without_item() - self.linked.keys()
         return set(self.board.model.objects.values_list("pk", flat=True)) - self.linked.keys()
 
-    def claims_as_planned(self, facts: PassFacts) -> PassFacts:
-        facts = replace(facts, records=tuple(map(self._after_set_up, facts.records)))
+    def plan_claims(self, facts: PassFacts) -> None:
+        facts.records = [self._after_set_up(record) for record in facts.records]
         # The records of earlier boards that these name have their items only in those boards' plans.
         for record in facts.records:
             for _, relation in self.board.relations:
@@ -114,7 +114,7 @@ class SetupListing(preview.Listing):
                 by_pk = field_values.Reference(registry.target_of(relation), "pk", str(related and related.pk))
                 if earlier := self._earlier_records(by_pk):
                     setattr(record.record, relation.name, earlier[0])
-        return replace(facts, related_boards=self._related_boards)
+        facts.related_boards = self._related_boards
 
     def _after_set_up(self, facts: RecordFacts) -> RecordFacts:
         """Return the facts about a record as the set-up leaves them."""
@@ -138,11 +138,11 @@ class SetupListing(preview.Listing):
         # The columns were just read, and those that will be created don't exist yet.
         return board, InspectedColumns()
 
-    def items_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return the gathered facts as the set-up leaves them. Raises MondayError if they could not be gathered."""
+    def plan_items(self, facts: PassFacts) -> None:
+        """Change the gathered facts as the set-up leaves them. Raises MondayError if they could not be gathered."""
         if facts.error is not None:
             raise facts.error
-        facts = super().items_as_planned(facts)
+        super().plan_items(facts)
         related: dict[field_values.Reference, Sequence[SyncedModel]] = {}
         for reference, stored in facts.related.items():
             records = {record.pk: record for record in [*stored, *self._earlier_records(reference)]}
@@ -152,13 +152,13 @@ class SetupListing(preview.Listing):
                 # By pk too, because relations are written by pk.
                 related[by_pk] = (records[pk],)
             related[reference] = list(records.values())
-        unmatched = [
+        facts.related = related
+        facts.unmatched = [
             replace(
                 item, is_unplanned=self._is_unplanned(item), tombstones=tuple(map(self._as_decided, item.tombstones))
             )
             for item in facts.unmatched
         ]
-        return replace(facts, unmatched=tuple(unmatched), related=related)
 
     def _as_decided(self, tombstone: Tombstone) -> Tombstone:
         """Return a deleted record as its pass leaves it: its item is on the board that is left, and stays there."""

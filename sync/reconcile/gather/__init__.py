@@ -1,8 +1,8 @@
 """Reads the facts of a pass; it writes nothing.
 
 First `Gatherer.read_claims` reads what NPD knows about the claimed records (record_facts.py). Then `Gatherer.gather`
-reads the items of those that no rule has ended, in one call, and the records that these items name. Its `Reader`
-makes all of the pass's read calls to Monday. The other modules query NPD; their number of queries grows with the number
+reads the items of those that no rule has ended, in one call, and the records that these items name. It makes all of the
+pass's read calls to Monday. The other modules query NPD; their number of queries grows with the number
 of records only where one may be deleted: what points at it is looked for each time.
 """
 
@@ -36,7 +36,7 @@ from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import emptied_fields
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
-from sync.reconcile.gather.record_facts import edited_by_time, read_facts, with_originals, with_related
+from sync.reconcile.gather.record_facts import add_related, edited_by_time, read_facts, with_originals
 from sync.reconcile.missing import identity, removed_items
 from sync.records import authors
 from sync.records.item_links import unlinked_items
@@ -52,12 +52,14 @@ MAX_PAGES = 20
 NO_ITEM = "1"
 
 
-class Reader:
-    """Reads items and columns from Monday, and counts its calls; for whole boards, a listing does so."""
+class Gatherer:
+    """Reads the facts of passes from NPD and Monday, and counts its calls; for whole boards a listing does so."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.request_id = ""  # of the call that read the items
+        # Requests for approval that earlier passes of a dry run would have stored.
+        self.planned_requests: Sequence[ApprovalRequest] = ()
 
     def find_items(
         self,
@@ -167,56 +169,48 @@ class Reader:
         inspected = board_columns.InspectedColumns(columns, tuple(mapping.key for mapping in hidden), tuple(healed))
         return replace(board, link=link, mappings=mappings), inspected
 
-    def claims_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return what NPD knows about the claims; the plan of a set-up changes it."""
-        return facts
+    def plan_claims(self, facts: PassFacts) -> None:
+        """Change what NPD knows about the claims as the plan of a set-up will; a real pass changes nothing."""
 
-    def items_as_planned(self, facts: PassFacts) -> PassFacts:
-        """Return the gathered facts; the plan of a whole board puts its records in."""
-        return facts
-
-
-class Gatherer:
-    """Reads the facts of one pass: what NPD knows here, and Monday's items and columns by its reader."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-        # Requests for approval that earlier passes of a dry run would have stored.
-        self.planned_requests: Sequence[ApprovalRequest] = ()
+    def plan_items(self, facts: PassFacts) -> None:
+        """Put the records that the plan of a whole board links into the gathered facts; likewise."""
 
     def read_claims(
         self, board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> PassFacts:
         """Read what NPD knows about the claims; `planned` as `read_facts` takes it."""
-        return self.reader.claims_as_planned(read_facts(board, claims, planned))
+        facts = read_facts(board, claims, planned)
+        self.plan_claims(facts)
+        return facts
 
-    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
-        """Return the facts with the items of everything that is open in the plan, and with what these items name.
+    def gather(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
+        """Add the items of everything that is open in the plan, and what these items name.
 
         If Monday can't be read, `facts.error` is set.
         """
         try:
-            facts = self.read_items(facts, plan)
-            facts = self.read_about_items(facts, plan)
+            self.read_items(facts, plan)
+            self.read_about_items(facts, plan)
         except MondayError as error:
-            facts = replace(facts, error=error)
+            facts.error = error
             if error.scope is Scope.COLUMN:
                 # Other columns may be broken too, so all are read.
                 with suppress(MondayError):
-                    board, columns = self.reader.inspect_columns(facts.board, (), ())
+                    board, columns = self.inspect_columns(facts.board, (), ())
                     if _column_problems(board) - _column_problems(facts.board):
-                        facts = replace(facts, board=board, items=BatchItems(), columns=columns)
-        return self.reader.items_as_planned(facts)
+                        facts.board = board
+                        facts.columns = columns
+        self.plan_items(facts)
 
     def try_without_items(self, board: BoardContext) -> MondayError | None:
         """Return Monday's error for a read without real items, so that no item is at fault; None if it accepts that."""
         try:
-            self.reader.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
+            self.find_items(board, [NO_ITEM], [str(UUID(int=0))], [])
         except MondayError as error:
             return error if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD) else None
         return None
 
-    def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+    def read_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Read the items of everything still open, in one call: by item id, or by NPD ID and match key.
 
         If a column is missing from all items or has another type, or is there again, inspect the board too.
@@ -228,7 +222,7 @@ class Gatherer:
         item_ids += [claim.remote_id for claim in facts.item_claims if claim.remote_id]
         item_ids += [str(deleted.facts.tombstone.monday_id) for deleted in plan.open_deleted]
         if not (item_ids or without_item):
-            return facts
+            return
         # An item that nobody has edited since it was unlinked is linked again without a question.
         former_items = (
             unlinked_items(board.link.entity_type, [record.pk for record in without_item]) if without_item else {}
@@ -237,23 +231,21 @@ class Gatherer:
         texts = {text for record in without_item for text in field_values.searched_texts(board, record)}
         npd_ids = [str(record.pk) for record in without_item]
         names = {field_values.name_key_of_record(board, record) for record in without_item} - {""}
-        items = self.reader.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
+        items = self.find_items(board, list(dict.fromkeys(item_ids)), npd_ids, sorted(texts), sorted(names))
         # What is on another board by now, such as the one that was left, is nobody's item here.
         elsewhere = {key for key, item in items.by_id.items() if item.board_id not in (None, board.link.board_id)}
         for key, former in former_items.items():
             plan.records[key].facts.former_item = former if former.item_id not in elsewhere else None
-        facts = replace(facts, items=items)
+        facts.items = items
         suspect, healed = column_findings(board, [*items.by_id.values(), *items.by_npd_id, *items.by_match])
-        if not (suspect or healed):
-            return facts
-        board, columns = self.reader.inspect_columns(board, suspect, healed)
-        return replace(facts, board=board, columns=columns)
+        if suspect or healed:
+            facts.board, facts.columns = self.inspect_columns(board, suspect, healed)
 
-    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> PassFacts:
+    def read_about_items(self, facts: PassFacts, plan: pass_plan.Plan) -> None:
         """Add what NPD knows about the items, and about the records that they name."""
         if not (plan.open_records or plan.open_deleted or facts.item_claims):
-            return facts
-        facts = self.with_hidden_items(facts)
+            return
+        self.add_hidden_items(facts)
         board = facts.board
         items_by_id = facts.items.by_id
         pairs = _pairs(facts, plan.open_records)
@@ -270,7 +262,7 @@ class Gatherer:
         asking = [*with_emptied, *edited, *created, *removed, *deleted]
         item_ids = {pair.item_id or pair.record.monday_id for pair in asking}
         item_ids |= {item.id for item in facts.items.by_match} | {claim.remote_id for claim in facts.item_claims}
-        facts = replace(facts, events=item_facts.stored_events(board, set(filter(None, item_ids))))
+        facts.events = item_facts.stored_events(board, set(filter(None, item_ids)))
         if removed:
             item_facts.add_removals(facts, removed)
         if deleted:
@@ -278,24 +270,23 @@ class Gatherer:
         npd_edits = authors.latest_events(board.model, {pair.id for pair in edited})
         for pair in edited:
             pair.facts.npd_edits = npd_edits.get(pair.id, ())
-        facts = replace(
-            facts,
-            **item_facts.identity_facts(facts, plan.open_records, pairs),
-            unmatched=tuple(self.read_unmatched(facts)) if facts.item_claims else (),
-            unreported=item_facts.emptied_unreported(board.link.entity_type) if with_emptied else frozenset(),
-        )
-        approvals = item_facts.approval_facts(facts, not_resting, [*removed, *deleted], self.planned_requests)
-        facts = replace(facts, approvals=approvals)
+        item_facts.add_identities(facts, plan.open_records, pairs)
+        if facts.item_claims:
+            facts.unmatched = self.read_unmatched(facts)
+        if with_emptied:
+            facts.unreported = item_facts.emptied_unreported(board.link.entity_type)
+        removing = [*removed, *deleted]
+        facts.approvals = item_facts.approval_facts(facts, not_resting, removing, self.planned_requests)
         if not board.relations:
-            return facts
+            return
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
         # record's item may have to pass, ignores it.
         filtered = [*not_resting, *(deleted if board.sync_filter.items else ())]
         emptied = [cell for pair in filtered for cell in our_writes.emptied_cells(board, pair)]
-        off_board = self.items_off_board(board, emptied)
-        return with_related(facts, plan, compared, off_board)
+        facts.removed_related_items = self.items_off_board(board, emptied)
+        add_related(facts, plan, compared)
 
-    def with_hidden_items(self, facts: PassFacts) -> PassFacts:
+    def add_hidden_items(self, facts: PassFacts) -> None:
         """Add which connected items people don't see, if a cell has several and NPD holds one; this takes a call.
 
         A deleted item is left out of the value. An archived one, or one that isn't shown, is left out only if no base
@@ -312,7 +303,7 @@ class Gatherer:
             bases = [record.sync_state.base.get(mapping.key) for record in facts.records]
             in_bases = {item_id for base in bases if base for item_id in (base["remote"] or {}).get("item_ids", ())}
             named = sorted({str(item_id) for related_ids in crowded.values() for item_id in related_ids})
-            related = self.reader.related_items(target_of(relation).entity_type(), named, list(crowded))
+            related = self.related_items(target_of(relation).entity_type(), named, list(crowded))
             for item_id in named if related is not None else ():
                 item = related.get(item_id) if related else None
                 state = item.state if item else ""
@@ -322,7 +313,8 @@ class Gatherer:
                     if item is not None:
                         why = Message("item_removed_now", item=item.name, state=state)
                     hidden[item_id] = "" if is_left_out else why
-        return replace(facts, board=replace(board, hidden_items=hidden)) if hidden else facts
+        if hidden:
+            facts.board = replace(board, hidden_items=hidden)
 
     def items_off_board(self, board: BoardContext, emptied: Sequence[our_writes.EmptiedCell]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
@@ -331,7 +323,7 @@ class Gatherer:
         states = SyncMetadata.objects.filter(remote_id__in=list(expected))
         removed_states = states.exclude(remote_state__in=("", field_values.ACTIVE))
         removed = {str(item_id) for item_id in removed_states.values_list("remote_id", flat=True)}
-        items = self.reader.items_by_id(board, sorted(expected.keys() - removed), emptied)
+        items = self.items_by_id(board, sorted(expected.keys() - removed), emptied)
         for item_id, entity_type in expected.items():
             item = items.get(item_id)
             link = link_of(entity_type)
@@ -348,7 +340,7 @@ class Gatherer:
         items = item_facts.unmatched_facts(facts)
         originals = {item.original_item_id for item in items if item.original_item_id}
         unread = sorted(originals - facts.items.by_id.keys())
-        items_by_id = {**facts.items.by_id, **self.reader.items_by_id(facts.board, unread)}
+        items_by_id = {**facts.items.by_id, **self.items_by_id(facts.board, unread)}
         return with_originals(facts, items, items_by_id)
 
 
@@ -398,7 +390,7 @@ def read_created_items(board: BoardContext, since: datetime) -> CreatedItems | N
         created = board_events.created_items(rows, changes.user_id or board.settings.token_user)
         owned = board.model.objects.filter(monday_id__in=created).values_list("monday_id", flat=True)
         unowned = sorted(set(created).difference(map(str, owned)))
-        items = Reader().items_by_id(board, unowned)
+        items = Gatherer().items_by_id(board, unowned)
     except MondayError as error:
         log.warning("created items not asked for", board=link.entity_type, reason=error.sentence)
         return None

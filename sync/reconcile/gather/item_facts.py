@@ -330,18 +330,16 @@ def records_with_names(board: BoardContext, names: Iterable[str]) -> dict[str, l
     return grouped(named, lambda record: match_key(field_values.record_name(record)))
 
 
-def identity_facts(
+def add_identities(
     facts: PassFacts, plans: Sequence[pass_plan.RecordPlan], pairs: Sequence[pass_plan.RecordPlan]
-) -> dict[str, Any]:
-    """Return the facts about the owners of the items that were read for records without one, by the facts' names.
+) -> None:
+    """Add who has the items that were read for records without one, and which records may be duplicates.
 
     For items read by their match key, this includes the existing records with the NPD IDs that the items bear; for
-    records that were made from an item, other records with the same match key. It is added to these records' facts
-    whether they may be duplicates.
+    records that were made from an item, other records with the same match key.
     """
     board = facts.board
     entity_type = board.link.entity_type
-    identity: dict[str, Any] = {}
     if without_item := [plan.id for plan in plans if not plan.record.monday_id]:
         matching = [*facts.items.by_match, *facts.items.by_name]
         npd_ids = [field_values.npd_uuid_of(board, item) for item in matching]
@@ -354,12 +352,10 @@ def identity_facts(
         linked = SyncMetadata.objects.of(entity_type, {*owners.values(), *existing} - set(without_item))
         from_items = linked.filter(made_from_item=True).values_list("entity_id", flat=True)
         unedited = unedited_records(board.model, [UUID(key) for key in from_items])
-        identity = {
-            "owners": owners,
-            "known_npd_ids": frozenset(existing),
-            "ignored": {row.item_id: row for row in rows},
-            "unedited": board.model.objects.in_bulk(unedited),
-        }
+        facts.owners = owners
+        facts.known_npd_ids = frozenset(existing)
+        facts.ignored = {row.item_id: row for row in rows}
+        facts.unedited = board.model.objects.in_bulk(unedited)
     keys = {
         plan.id: key
         for plan in pairs
@@ -367,14 +363,13 @@ def identity_facts(
         if (key := field_values.match_key_of_item(board, plan.item))
     }
     if not keys:
-        return identity
+        return
     with_keys = records_with_keys(board, keys.values(), models.Q(pk__in=[]))
-    same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
-    with_shared_key = [pk for pk, key in keys.items() if any(record.pk != pk for record in same_key.get(key, ()))]
-    unedited = unedited_records(board.model, with_shared_key)
+    facts.same_key = grouped(with_keys, lambda record: field_values.match_key_of_record(board, record))
+    with_shared_key = [pk for pk, key in keys.items() if any(other.pk != pk for other in facts.same_key.get(key, ()))]
+    possible = unedited_records(board.model, with_shared_key)
     for plan in plans:
-        plan.facts.is_possible_duplicate = plan.id in unedited
-    return identity | {"same_key": same_key}
+        plan.facts.is_possible_duplicate = plan.id in possible
 
 
 def unmatched_facts(facts: PassFacts) -> list[ItemFacts]:

@@ -39,7 +39,7 @@ from sync.outbox.claim import Claim
 from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.facts import EVENT_WINDOW, LOOP_WINDOW, ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.reconcile.gather.item_facts import MAX_EVENTS, deleted_facts, events_by_item, records_in_answers
-from sync.reconcile.missing.answers import answers_of
+from sync.reconcile.missing.questions import answers_of
 from sync.reconcile.resolutions import chosen_references
 from sync.records.tombstones import rebuild_records
 from sync.registry import target_of
@@ -191,13 +191,10 @@ def edited_by_time(board: BoardContext, plans: Iterable[pass_plan.RecordPlan]) -
     return [plan for plan in plans if not all(our_writes.is_field_resting(board, plan, mapping) for mapping in newest)]
 
 
-def with_related(
-    facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan], off_board: Collection[str]
-) -> PassFacts:
-    """Load the related records that the rules may look up, and display names for the linked items.
+def add_related(facts: PassFacts, plan: pass_plan.Plan, pairs: Sequence[pass_plan.EntityPlan]) -> None:
+    """Add the related records that the rules may look up, and display names for the linked items.
 
-    The `pairs`, also removed or deleted ones, may name some, on both sides; `off_board` are the ids of
-    items that left their boards.
+    The `pairs`, also removed or deleted ones, may name some, on both sides.
     """
     board = facts.board
     open_records = plan.open_records
@@ -225,13 +222,9 @@ def with_related(
     related = lookups.read_related(references, {**facts.related, **by_reference})
     types_without_item = {other.entity_type() for other in joined if not other.monday_id}
     boards = {name for name in types_without_item if (link := link_of(name)) and link.board_id}
-    return replace(
-        facts,
-        board=replace(board, item_names={**board.item_names, **_item_names(board, related, open_records)}),
-        related=related,
-        related_boards=facts.related_boards | boards,
-        removed_related_items=frozenset(off_board),
-    )
+    facts.board = replace(board, item_names={**board.item_names, **_item_names(board, related, open_records)})
+    facts.related = related
+    facts.related_boards |= boards
 
 
 def _item_names(

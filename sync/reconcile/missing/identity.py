@@ -30,7 +30,7 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan
 from sync.reconcile.board_filter import filter_removed_item, leave_out, matching_items
 from sync.reconcile.facts import PassFacts, asked_items
-from sync.reconcile.missing import answers, questions
+from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.words.message import Message, sentences
 
@@ -50,7 +50,7 @@ def identify_records(facts: PassFacts, plan: pass_plan.Plan) -> None:
     if not without_item:
         return
     choose_items(facts, without_item)
-    answered = answers.answered_items(facts, plan)
+    answered = questions.answered_items(facts, plan)
     for record_plan in without_item:
         candidates = record_plan.question.candidates if record_plan.question else ()
         if not answered.isdisjoint({record_plan.link_to, *(candidate["id"] for candidate in candidates)}):

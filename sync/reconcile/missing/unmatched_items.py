@@ -37,7 +37,7 @@ from sync.monday.text_forms import match_key
 from sync.reconcile import pass_plan, read_lag
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import CHANGED, ItemFacts, PassFacts
-from sync.reconcile.missing import answers, questions
+from sync.reconcile.missing import questions
 from sync.reconcile.missing.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import IGNORED_KEY, UnmatchedFinding
@@ -63,7 +63,7 @@ def decide_unmatched(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """Decide about the items that no record has, one after another."""
     if not facts.item_claims:
         return
-    answered_items = answers.answered_items(facts, plan)
+    answered_items = questions.answered_items(facts, plan)
     answered_records = {key for answer in plan.applied_answers for key in (answer.asked_id, *answer.record_ids)}
     for item_facts in facts.unmatched:
         if item_facts.item_id in answered_items:
@@ -431,7 +431,8 @@ class _ItemRule:
     def _by_npd_id(self, record: SyncedModel) -> pass_plan.ItemPlan:
         """Plan an item with the NPD ID of this record."""
         if record.monday_id is None:
-            return self._link(record) if record.may_sync else self._ask([record])
+            sentence = Message("item_linked", item=self.item.name)
+            return self._assign(record, sentence) if record.may_sync else self._ask([record])
         if not record.may_sync:
             return self._leave(UnmatchedReason.SYNC_OFF, names=f"“{record}”")
         if self._may_take_place(record):
@@ -522,7 +523,7 @@ class _ItemRule:
     def _link_chosen(self) -> pass_plan.ItemPlan:
         """Link the item with the record that a person chose, if that is still possible."""
         chosen = self._as_planned(self.facts.chosen_record, by_person=True) if self.facts.chosen_record else None
-        problem = answers.link_problem(chosen, self.facts.owner)
+        problem = questions.link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             plan = self._end(sentences(Message("not_linked"), problem))
             plan.keeps_finding = True
@@ -530,9 +531,6 @@ class _ItemRule:
         plan = self._assign(chosen, Message("item_linked_by_person", item=self.item.name))
         plan.closing_reason = Message("over_linked", item=self.item.name, record=str(chosen))
         return plan
-
-    def _link(self, record: SyncedModel) -> pass_plan.ItemPlan:
-        return self._assign(record, Message("item_linked", item=self.item.name))
 
     def _assign(self, record: SyncedModel, sentence: Message) -> pass_plan.ItemPlan:
         """Link the two; the record's own pass merges them and writes the NPD ID."""

@@ -217,7 +217,7 @@ def _write_dependent_rows(
     for record_plan in existing:
         before = sync_states[str(record_plan.id)]
         was_gone = before.remote_state not in ("", ACTIVE)
-        is_left_out = record_plan.left_out and not before.left_out and not record_plan.record.monday_id
+        is_left_out = record_plan.filter_reason and not before.left_out and not record_plan.record.monday_id
         if is_left_out or (was_gone and record_plan.sync_state.remote_state == ACTIVE):
             no_longer_awaited.append(record_plan.id)
     pass_run.enqueue_pointing(run, no_longer_awaited)
@@ -398,7 +398,7 @@ def _write_statuses(run: pass_run.PassRun, existing: Sequence[pass_plan.RecordPl
         key = record_plan.id
         has_open_work = key in with_open_work
         statuses[key] = record_states.sync_status(run.board, record_plan, has_open_work=has_open_work)
-        if record_plan.left_out and key in saved and record_plan.record.may_sync:
+        if record_plan.filter_reason and key in saved and record_plan.record.may_sync:
             # It was saved meanwhile, so the next pass decides again.
             statuses[key] = choices.RecordSyncStatus.PENDING
     for status, record_ids in grouped(statuses, lambda key: statuses[key]).items():

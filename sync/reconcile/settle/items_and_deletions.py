@@ -38,7 +38,6 @@ from sync.reconcile import conflict_reports, pass_plan
 from sync.reconcile.facts import PassFacts, asked_items
 from sync.reconcile.gather.item_facts import records_in_answers, reread_item
 from sync.reconcile.missing import deleted_records, questions, unmatched_items
-from sync.reconcile.missing.answers import decide_answers, stored_answers
 from sync.reconcile.settle import pass_run
 from sync.records import item_links
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
@@ -50,14 +49,14 @@ from sync.words.message import Message, reason_of
 def settle_answers(run: pass_run.PassRun, plan: pass_plan.Plan) -> None:
     """Apply people's answers about identity; each is decided again on the locked rows."""
     entity_type = run.entity_type
-    answers = stored_answers(plan)
+    answers = questions.stored_answers(plan)
     # A merge deletes a record: while paused, all answers stay for a later pass.
     if any(answer.merged_id for answer in answers) and locked_pause(entity_type):
         return
     items = set[str]()
     waiting = set[UUID]()  # records that may have to wait for the same answer
     reports = []
-    decide_answers(answers, *records_in_answers(run.board, answers))
+    questions.decide_answers(answers, *records_in_answers(run.board, answers))
     for answer in answers:
         record_plan = plan.records[answer.asked_id]
         item_id = answer.conflict.monday_item_id
