@@ -87,6 +87,8 @@ TESTS = {
     "engine/read_lag.an_item_that_reads_do_not_return_yet_is_waited_for": "L12",
     "engine/read_lag.a_state_that_reads_do_not_show_yet_is_waited_for": "L13",
     "engine/read_lag.sync_now_writes_to_an_item_that_is_still_shown_after_it_is_reported_archived": "L13",
+    "wizard/plan.nothing_is_made_for_people_whose_items_a_listing_lacks": "L14",
+    "lifecycle/unlink.an_item_that_reads_do_not_return_yet_loses_its_npd_id_too": "L12 D22",
     "sweeps/gaps.a_listing_whose_pages_lead_nowhere_ends_and_is_said": "L14",
     "sweeps/gaps.a_listing_that_is_too_short_two_nights_in_a_row_is_the_comparisons_problem": "L14 L15",
     "sweeps/gaps.an_item_that_spoils_each_page_is_named_and_tried_alone_and_the_others_are_compared": "L15",
