@@ -159,6 +159,7 @@ def test_what_somebody_else_resolved_meanwhile_can_not_be_sent_from_an_open_page
     page.get_by_text(f"Chosen by {full_name(person)}.").wait_for()
     expect(page.locator(".cfl-foot")).to_be_hidden()
     expect(page.get_by_text("What is chosen below was not sent.")).to_be_visible()
+    expect(page.locator("#cfl-next a").first).to_have_text("Next: conflict")
     press(page, "Enter")
     assert not barriers(page)
     page.goto("/admin/conflicts/syncconflict/?kind__in=fields")
