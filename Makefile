@@ -46,7 +46,7 @@ pictures: ## run the demo in Chromium and take the pictures of README and docs/t
 lint: ## check style and types
 	@$(VENV) development && .venv/bin/python -m ruff check .
 	@$(VENV) development && .venv/bin/python -m ruff format --check .
-	@.venv/bin/djangofmt --quiet --check templates
+	@.venv/bin/djangofmt --check templates
 	@$(VENV) development && .venv/bin/python -m mypy
 
 format: ## format the code

@@ -53,7 +53,7 @@ class Section:
     icon: str
     model: str = ""  # its first page is this model's list
     query: str = ""  # of the first page
-    below: str = ""  # its pages begin with this part after the first page's address
+    below: str = ""  # its pages begin with this part after the first page's address; links lead to the parent's page
     url: str = ""  # the name of its first page, if that isn't a list
     permission: str = ""  # users need a permission for this app.model, or ANY_PERMISSION; empty for `model`
     block: str = ""  # where it is listed: SETTINGS' cards, ADVANCED lists for superusers, or the ACCOUNT menu

@@ -12,12 +12,10 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 
 from conflicts import reports
-from conflicts.reports import ConflictKind
+from conflicts.reports import ConflictKind, normalize_text, same_text
 from sync import registry
 from sync.clock import SyncNow
-from sync.kernel import humanize
 from sync.kernel.db import EMPTY_OBJECT
-from sync.monday.text_forms import unix_lines
 from sync.words.message import JSONWithMessages
 
 NPD = "npd"
@@ -49,27 +47,6 @@ _EFFECT_TEXTS = {
     (False, True): ("Monday changes, NPD stays", "on Monday", "written on Monday"),
     (False, False): ("Nothing changes", "", "nothing had to be written"),
 }
-
-
-def normalize_text(text: str | None) -> str | None:
-    """Return the text with \\n as line end, or None if it is empty."""
-    return unix_lines(text or "") or None
-
-
-def same_text(text: str | None, other: str | None) -> bool:
-    """Whether two displayed values are the same, regardless of line ends; None equals an empty text."""
-    return normalize_text(text) == normalize_text(other)
-
-
-def combined_text(text: str | None, other: str | None) -> str:
-    """Return both texts as one; empty if one of them has it all."""
-    both = humanize.both_texts(text, other)
-    return "" if same_text(both, text) or same_text(both, other) else both
-
-
-def is_long_text(converter: str, *texts: str | None) -> bool:
-    """Whether these are texts of several lines, which can be combined."""
-    return converter == "long_text" or any("\n" in (text or "") for text in texts)
 
 
 def same_sides(shown: Sides, current: Sides) -> bool:

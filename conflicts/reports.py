@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.db import models
 
-from sync.kernel import acts
+from sync.kernel import acts, humanize
+from sync.monday.text_forms import unix_lines
 
 
 class ConflictKind(models.TextChoices):
@@ -22,6 +23,27 @@ class ConflictKind(models.TextChoices):
 def side_headings(kind: str) -> tuple[str, str]:
     """Return the headings of both values; of an edit that was overwritten, both sides have the first one."""
     return ("Now", "Lost on Monday") if kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
+
+
+def normalize_text(text: str | None) -> str | None:
+    """Return the text with \\n as line end, or None if it is empty."""
+    return unix_lines(text or "") or None
+
+
+def same_text(text: str | None, other: str | None) -> bool:
+    """Whether two displayed values are the same, regardless of line ends; None equals an empty text."""
+    return normalize_text(text) == normalize_text(other)
+
+
+def combined_text(text: str | None, other: str | None) -> str:
+    """Return both texts as one; empty if one of them has it all."""
+    both = humanize.both_texts(text, other)
+    return "" if same_text(both, text) or same_text(both, other) else both
+
+
+def is_long_text(converter: str, *texts: str | None) -> bool:
+    """Whether these are texts of several lines, which can be combined."""
+    return converter == "long_text" or any("\n" in (text or "") for text in texts)
 
 
 # The kind of an OpenConflict that is resolved, at least in part, and has an undo request (resolutions.py), and of the

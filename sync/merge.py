@@ -2,7 +2,8 @@
 
 The base is the pair of values when both sides last agreed. NPD's value is compared with the base's NPD half, Monday's
 with its Monday half. All values here are canonical: monday/columns decides which ones count as equal. The merge gets no
-unknown value; FieldSides also serves callers that have some.
+unknown value, but a text that equals no other in place of one that it overwrites; FieldSides also serves callers that
+have some.
 
 reconcile/field_plan.py calls it for fields with known values that may have changed. Then it looks at relations that
 name the same record, and at values that a side can't take.

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from conflicts import models
+from conflicts import models, reports
 from conflicts.models import BASE, CLOSED_ITSELF, CUSTOM, MONDAY, NPD, SELECTABLE, Effect, Sides, SyncConflict
 from conflicts.reports import EDITORS, RECORD_KEY, REJECTED, ConflictKind, FieldSelection, side_headings
 from sync import addresses, registry
@@ -237,7 +237,7 @@ class CaseField:
 
     @property
     def is_long(self) -> bool:
-        return models.is_long_text(self.converter, self.npd, self.base, self.monday)
+        return reports.is_long_text(self.converter, self.npd, self.base, self.monday)
 
     @property
     def sides(self) -> list[dict[str, Any]]:
@@ -266,7 +266,7 @@ class CaseField:
             "empties": self.effect_of(name).emptied_side,
             "is_missing": name == self.removed_side,
             "editor": self.editors.get(name),
-            "changed": self.seen_values is not None and name != BASE and not models.same_text(value, before),
+            "changed": self.seen_values is not None and name != BASE and not reports.same_text(value, before),
             "before": before,
         }
 
@@ -281,7 +281,7 @@ class CaseField:
         """Both sides of a long text merged; empty if one side already has it all."""
         if not self.is_long or self.kind == REJECTED or self.removed_side:
             return ""
-        return models.combined_text(self.npd, self.monday)
+        return reports.combined_text(self.npd, self.monday)
 
     @property
     def seen_json(self) -> str:

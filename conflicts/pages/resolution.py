@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
-from conflicts import models
+from conflicts import models, reports
 from conflicts.lifecycle import ConflictHistory
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ResolutionType, Sides, SyncConflict
 from conflicts.pages.case import RecordContext
@@ -157,7 +157,7 @@ def field_selections(
     chosen = {
         key: FieldSelection(
             choose=selection.choose,
-            value=models.normalize_text(selection.value) if selection.choose == CUSTOM else None,
+            value=reports.normalize_text(selection.value) if selection.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
             monday=conflict.sides(key)[MONDAY],
         )

@@ -27,8 +27,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, RowNumber
 from django.urls import reverse
 
-from conflicts.models import combined_text, is_long_text
-from conflicts.reports import side_headings
+from conflicts.reports import combined_text, is_long_text, side_headings
 from sync import addresses, permissions, registry
 from sync.attention.cause_table import CAUSES, DELETIONS, KINDS, OF_BOARDS, Severity, acts_of, cause_of
 from sync.choices import BlockedCode, UnmatchedReason

@@ -1,6 +1,7 @@
 """The triggers of synced tables: bookkeeping before a write; jobs and tombstones after it; and jobs for other records.
 
-pgtrigger fills in names in braces, `_fill` those like __TABLE__. The SQL stands in migrations, too.
+pgtrigger fills in names in braces, and makes doubled braces plain ones; `_fill` fills in names like __TABLE__ before.
+The SQL stands in migrations, too.
 """
 
 from typing import Any

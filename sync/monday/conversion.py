@@ -2,7 +2,8 @@
 
 A value has four forms: stored in NPD (`Local`: field names with JSON values), stored on the board (a JSON value, as a
 base keeps it), sent to the board (a JSON value that may look different: `{"checked": "true"}` becomes
-`{"checked": true}`), and canonical (the form that is compared). `None` is the empty canonical value. What is called
+`{"checked": true}`), and canonical (the form that is compared, and is also sent and pulled where `to_remote` and
+`changed_value` don't say otherwise). `None` is the empty canonical value. What is called
 `raw` is a stored value: NPD's is `local`, the board's `remote`.
 """
 

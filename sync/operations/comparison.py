@@ -35,9 +35,9 @@ from sync.operations.verification import Verification
 from sync.outbox import enqueue_comparison, enqueue_unmatched
 from sync.outbox.claim import Claim
 from sync.reconcile.board_filter import item_verdict
+from sync.reconcile.emptied_cells import EmptiedRelation
 from sync.reconcile.gather import Gatherer
 from sync.reconcile.missing.unmatched_items import listed_finding
-from sync.reconcile.our_writes import EmptiedCell
 from sync.records.item_links import delete_obsolete_unmatched, item_names, note_unmatched
 from sync.words.message import Message, of_error, sentences
 
@@ -114,7 +114,7 @@ class BoardListing(Gatherer):
         return BatchItems(self.items_by_id(board, item_ids))
 
     def items_by_id(
-        self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedCell] = ()
+        self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedRelation] = ()
     ) -> dict[str, Item]:
         self.unread_items |= set(ids) - self.items.keys()
         self.unread_items |= {cell.item_id for cell in naming if cell.expected_item_id in self.unread_items}

@@ -56,6 +56,9 @@ _NO_VALUE = re.compile(
     r"|#(N/A|NV|N/D|[¡¿]?[^\W\d_a-z]+(/0)?[!?])|Err:\d+"
 )
 
+# An address on the web as people and CRMs write it.
+_BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)+([:/?#]\S*)?")
+
 # What becomes of a row with a value that isn't valid; otherwise it is imported without that value.
 REFUSE = "refuse"
 REASON = "Reason"
@@ -84,6 +87,8 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             return [cell.strip() for line in lines for cell in line if cell.strip()]
         if not value:
             return None if self.field.null else ""
+        if isinstance(self.field, models.URLField) and _BARE_ADDRESS.fullmatch(value):
+            value = f"https://{value}"
         try:
             return self.field.to_python(self.values.get(value.casefold(), value))
         except ValidationError:
@@ -385,6 +390,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         region = self._region_of(instance)
         converter = self.converters.get(name)
         if converter == "phone":
+            # Parsing all would take a fifth of a preview.
+            if len({"".join(filter(str.isdecimal, text))[-PHONE_DIGITS:] for text in texts}) > 1:
+                return True
             texts = [first_phone(text, region)[0] for text in texts]
         elif converter == "email":
             texts = [next(iter(email_addresses(text)), text) for text in texts]

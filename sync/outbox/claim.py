@@ -40,7 +40,7 @@ LOCK_TIMEOUT_MS = 500
 # old transaction is open.
 SLACK_SECONDS = 5
 
-# How often `sync.sweep` looks for boards with due jobs.
+# How often `sync.sweep` looks for boards with due jobs, as the settings' SCHEDULE begins.
 SWEEP_SECONDS = 10
 
 # After this many lost holders in a row each lease has to expire, in case something kills whoever takes the board.

@@ -1,4 +1,4 @@
-"""Wake a worker for due jobs after a commit, at most five times a second; a lost wake-up does no harm.
+"""Wake a worker for due jobs after a commit; a lost wake-up does no harm.
 
 And whether the broker takes messages.
 """

@@ -1,6 +1,6 @@
 """What our own writes did to an item's cells: each to one field, bases without an answer, and writes without effect.
 
-Also whether both sides of a field rest on its base, and which cells lost the item that their base names.
+Also whether both sides of a field rest on its base.
 
 Implements W14 to W19 of docs/reference/merge/after-a-write.md, but for creates until their items are looked for
 (unanswered_creates.py).
@@ -9,21 +9,19 @@ Implements W14 to W19 of docs/reference/merge/after-a-write.md, but for creates 
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sync import merge
 from sync.fields import field_values
-from sync.fields.field_bases import AS_SENT, base_of, base_remote, cell_of, new_base, side_of, sides_of
+from sync.fields.field_bases import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.fields.field_values import BoardContext
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel
+from sync.models import FieldMapping, Intent, IntentState
 from sync.models.jobs import REFILLED_SINCE
 from sync.monday import conversion
 from sync.monday.lag import ECHO_WINDOW
 from sync.monday.text_forms import looks_same
 from sync.reconcile.facts import ChangeEvent, PassFacts, change_events, creator_of, is_create
 from sync.reconcile.pass_plan import EntityPlan, FieldPlan, RecordPlan
-from sync.registry import target_of
 
 
 def base_with_intents(
@@ -195,38 +193,6 @@ def is_resting(board: BoardContext, plan: RecordPlan) -> bool:
     ):
         return False
     return all(is_field_resting(board, plan, mapping) for mapping in board.mapped)
-
-
-class EmptiedCell(NamedTuple):
-    """An empty cell of connected boards, while the base names an item: that may have been removed."""
-
-    model: type[SyncedModel]  # of the record that had the expected item
-    expected_item_id: str
-    item_id: str  # of the item with the empty cell
-
-
-def emptied_cells(board: BoardContext, plan: EntityPlan) -> set[EmptiedCell]:
-    item = plan.item
-    emptied = set[EmptiedCell]()
-    if item is None:
-        return emptied
-    for mapping, relation in board.relations:
-        converter = board.converter(mapping, plan.record)
-        base = base_of(plan.sync_state, mapping, item.id)
-        cell = cell_of(converter, mapping, item)
-        if not converter.names_items or side_of(converter.canonical_remote, cell) is not None:
-            continue
-        if base is not None:
-            expected = [side_of(partial(base_remote, converter), base)]
-        else:
-            # The values of an unanswered create count as the base.
-            creates = [
-                intent.values.get(mapping.key) for intent in (*plan.facts.open_intents, *plan.history.ended_creates)
-            ]
-            expected = [side_of(converter.canonical_local, entry["local"]) for entry in creates if entry]
-        # An empty base names no item.
-        emptied |= {EmptiedCell(target_of(relation), side, item.id) for side in expected if isinstance(side, str)}
-    return emptied
 
 
 # After a call without an answer, what it wrote is a base too: a create's values, and those of a change that landed

@@ -815,5 +815,7 @@ TEMPLATES: Mapping[str, str] = {
     "npd_id_retyped": "The column “{title}” ({id}), which holds the NPD ID, is of the type {type} now. " + _NPD_ID,
     "creates_held": _HELD + " Fill in “{title}” on Monday, or choose another column (Boards, “Set up…”), or press "
     "“Create new ones anyway” on the board's page.",
+    "listing_lacks_items": "Monday lists only {listed:,} of the board's {number:,} items so far: others could be "
+    "made twice. Compare again in a few minutes, or choose “Create new ones anyway” in the plan.",
     "creates_held_by_plan": _HELD + " Fill in “{title}” on Monday and compare again, or choose one of these:",
 }

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import unicodedata
 from typing import Any
 
 import phonenumbers
@@ -162,6 +163,15 @@ def test_a_typed_value_is_refused_or_taken_as_it_is(name: str, text: str, curren
     except ValueError:
         return
     assert converter.canonical_local(taken) == converter.canonical_local({"field": text})
+
+
+@given(st.sampled_from(["text", "long_text"]), TEXTS)
+def test_a_text_is_sent_and_pulled_with_every_sign_that_is_no_space(name: str, text: str) -> None:
+    """Only its composition and its white space may differ from what was typed."""
+    cell, converter = cell_for(name)
+    raw = converter.cell_value(cell.write(converter.to_remote({"field": text}, None)))
+    pulled = converter.to_local(raw, {"field": ""})["field"] or ""
+    assert "".join(pulled.split()) == "".join(unicodedata.normalize("NFC", text).split())
 
 
 @given(CASES, CASES)

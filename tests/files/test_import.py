@@ -482,6 +482,16 @@ def test_a_row_that_is_refused_refuses_no_other_about_the_same_person(browser: C
     }
 
 
+def test_a_web_address_without_its_scheme_gets_https(browser: Client) -> None:
+    file = "Name,Website\nNova,www.nova.org/de\nOrbit,http://orbit.org\nBad,ask Ann\n"
+    page = preview(browser, file, "organization")
+    addresses = ["https://www.nova.org/de", "http://orbit.org"]
+    assert [new for diff in changes(page).values() for name, _, new in diff if name == "Inventory"] == addresses
+    assert "It reads “ask Ann”." in warnings(page)[4]
+    confirm(browser, page, "organization")
+    assert counts(preview(browser, file, "organization")) == {"skip": 3}
+
+
 def test_a_cell_in_which_nobody_sees_anything_is_empty(browser: Client) -> None:
     assert refused(preview(browser, "Name,Email\n\u200b,a@x.org\n")) == {2: "Name: It is empty."}
 

@@ -40,6 +40,17 @@ def test_unlinked_by_a_person_sync_is_off_and_the_item_is_neither_matched_nor_ma
     assert twin.monday_id not in (None, item_id)
 
 
+def test_an_item_that_reads_do_not_return_yet_loses_its_npd_id_too(world: World) -> None:
+    world.sandbox.faults({"lag": ["new"], "writes": 30})
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work(contact)
+    item_id = unlinked(world, contact)
+    for seconds in (5, 10, 60):
+        world.work(contact, seconds=seconds)
+    assert (contact.monday_id, contact.sync_status) == (None, "disabled")
+    assert world.sandbox.item(item_id)["values"]["npd_id"] == ""
+
+
 def test_an_unlinking_of_a_removed_items_record_leaves_another_persons_answer_without_effect_and_says_so(
     world: World, pat: Any
 ) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sync.choices import Rule, SyncDirection
 from sync.fields.sync_filter import FilterCondition, FilterOp, SyncFilter, condition_holds, elements_of, verdict_of
-from sync.merge import CLOCK_TOLERANCE, Action, EditTimes, Field, Unknown, Values, decide_field
+from sync.merge import BOTH_CHANGED, CLOCK_TOLERANCE, Action, EditTimes, Field, Unknown, Values, decide_field
+from sync.words.message import Message
 
 values = st.none() | st.sampled_from(["a", "b", "c"])
 bases = st.none() | st.builds(Values, values, values)
@@ -116,6 +117,20 @@ def test_a_value_that_only_one_side_wrote_is_never_lost(field: Field) -> None:
 def test_a_merge_invents_no_value(field: Field) -> None:
     after = applied(field)
     assert {after.local, after.remote} <= {field.local, field.remote}
+
+
+@given(
+    fields | unions,
+    st.sampled_from(["", "npd", "monday", "custom", "base"]),
+    values,
+    st.sampled_from([None, BOTH_CHANGED]),
+)
+def test_a_required_field_is_emptied_by_no_edit_rule_choice_or_restored_value(
+    field: Field, choice: str, value: str | None, restored: Message | None
+) -> None:
+    assume(field.base is not None or choice != "base")
+    after = applied(replace(field, required=True, choice=choice, chosen_value=value, restore_reason=restored))
+    assert after.local is not None or field.local is None
 
 
 @given(values, values, values.map(lambda value: Values(value, value)), st.sampled_from(Rule))

@@ -9,7 +9,7 @@ from npd.models import Contact, Organization
 from sync import attention
 from sync.models import BoardLink, UnmatchedItem
 from tests.support.world import mail
-from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people
+from tests.wizard.conftest import ENDS, FIRMS, PEOPLE, START, Wizard, a_board, an_item, later, people, started
 
 
 def names_that_need_attention() -> set[str]:
@@ -189,3 +189,39 @@ def test_the_plan_says_what_is_held_where_nobody_can_be_recognized_and_starts_so
     assert wizard.plan_shown()["link"] == 1
     wizard.apply()
     assert Contact.objects.get().sync_status == "synced"
+
+
+@pytest.mark.parametrize("when", ["plan", "set-up"])
+@pytest.mark.parametrize("emails", [True, False])
+def test_nothing_is_made_for_people_whose_items_a_listing_lacks(wizard: Wizard, when: str, emails: bool) -> None:
+    """Monday's listings lag behind what was just added to a board, as its count of items shows."""
+    items = []
+    for name in ("Ann", "Bob"):
+        address = f"{name.lower()}@x.org"
+        Contact.objects.create(name=name, email=address)
+        items.append({"name": name} | ({"mail": mail(address)} if emails else {}))
+    Contact.objects.create(name="Cleo", email="cleo@x.org", sync_enabled=when == "plan")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
+    lagging: dict[str, Any] = {"listing": "empty", "count": None}
+    if when == "plan":
+        wizard.monday.faults(lagging)
+        wizard.planned(board, creates_records="on")
+        assert wizard.plan_shown() == {"held": 3}
+        assert "Monday lists only 0 of the board's 2 items" in wizard.get("plan/")
+        wizard.monday.session.delete(f"{wizard.monday.url}/_control/faults")
+        wizard.apply()
+    else:
+        wizard.planned(board, creates_records="on")
+        shown = wizard.plan_shown()
+        wizard.monday.faults(lagging)
+        wizard.start()
+        wizard.work()
+        assert (started()["state"], BoardLink.objects.get(entity_type="contact").board_id) == ("stopped", "")
+        wizard.monday.session.delete(f"{wizard.monday.url}/_control/faults")
+        wizard.planned(board, creates_records="on")
+        assert wizard.plan_shown() == shown
+        wizard.apply()
+    wizard.settle()
+    assert len(wizard.monday.items()) == 2
+    statuses = Contact.objects.exclude(name="Cleo").values_list("sync_status", flat=True)
+    assert set(statuses) == {"synced" if emails else "conflict"}

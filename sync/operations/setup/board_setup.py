@@ -192,12 +192,12 @@ def _read_unlinked_items(
     column_ids = [npd_id, *([] if match.is_name else [column.id])]
     if link is not None and link.npd_id_column and not _may_hold(link, column):
         return None, []
-    items = [
-        item
-        for page in connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}))
-        for item in page
-        if not _is_filled(item, npd_id) and item.id not in recognized
-    ]
+    unreadable: dict[str, errors.MondayError] = {}
+    pages = connector.list_items(setup.board.id, column_ids, sorted({column.type, "text"}), unreadable)
+    listed = [item for page in pages for item in page]
+    if not chosen.choices.creates_anyway and (problem := listing_problem(chosen.board, len(listed) + len(unreadable))):
+        raise ActionError(problem)
+    items = [item for item in listed if not _is_filled(item, npd_id) and item.id not in recognized]
     findings = _unlinked_findings(items, column, match.key, make_converter(match.types[column.type]))
     return reason_to_hold(chosen.spec.entity_type, link, column, npd_id, items), findings
 
@@ -223,6 +223,12 @@ def _may_hold(link: BoardLink | None, match: BoardColumn) -> bool:
     if link is None or link.creates_held:
         return True
     return not link.mappings.filter(key=link.match_key, column_id=match.id).exists()
+
+
+def listing_problem(board: Board | None, listed: int) -> Message | None:
+    """Return that a listing lags behind and lacks items of the board, which could be made twice; None if it doesn't."""
+    number = board.items_count if board is not None else None
+    return Message("listing_lacks_items", listed=listed, number=number) if number and listed < number else None
 
 
 def reason_to_hold(

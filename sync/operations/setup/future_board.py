@@ -25,6 +25,7 @@ from sync.operations.setup import board_setup, selection
 from sync.operations.setup.item_links import STATE_WITHOUT_ITEM
 from sync.reconcile.facts import ItemFacts, PassFacts, RecordFacts, RecordHistory
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES
+from sync.words.message import Message
 
 # Stands for the column of the NPD ID until the set-up has created it.
 NEW_NPD_ID_COLUMN = "+npd_id"
@@ -99,6 +100,10 @@ class SetupListing(preview.Listing):
         """List the items of a board that is there. Raises MondayError."""
         if self.board.link.board_id:
             super().read(progress)
+
+    @property
+    def problem(self) -> Message | None:
+        return board_setup.listing_problem(self.chosen.board, len(self.items) + len(self.unreadable))
 
     def records_without_item(self) -> set[UUID]:
         if not self.left_board:

@@ -263,6 +263,8 @@ def _hold_creates(plan: SetupBoardPlan, listing: future_board.SetupListing, item
         npd_id_column = listing.board.link.npd_id_column
         reason = board_setup.reason_to_hold(plan.entity_type, chosen.choices.link, column, npd_id_column, items)
         plan.creates_held = Message("creates_held_by_plan", **reason.params) if reason else ""
+        if chosen.choices.link is None:
+            plan.creates_held = listing.problem or plan.creates_held
     listing.board.link.creates_held = plan.creates_held
 
 
@@ -404,6 +406,8 @@ def _note_outcome(
             record = with_item(record, f"{preview.NEW_ITEM_PREFIX}{record.pk}")
         records.append(record)
     unplanned = plan.ids(ChangeKind.LINK) | plan.ids(ChangeKind.ASK)
+    # The set-up's own listing may be complete, and nothing new is held then.
+    unplanned |= plan.ids(ChangeKind.HELD) if listing.problem else set()
     plan.unplanned_records = sorted(unplanned & {str(key) for key in record_plans})
     owned = {record_plan.record.monday_id for record_plan in record_plans.values()} - set(plan.links.values())
     left_out = set()

@@ -33,7 +33,7 @@ from sync.monday.item_documents import ITEMS_PER_READ
 from sync.monday.text_forms import match_key
 from sync.outbox.claim import Claim
 from sync.reconcile import our_writes, pass_plan
-from sync.reconcile.emptied_cells import emptied_fields
+from sync.reconcile.emptied_cells import EmptiedRelation, emptied_fields, emptied_relations
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import add_related, edited_by_time, read_facts, with_originals
@@ -112,7 +112,7 @@ class Gatherer:
         return replace(items, by_match=[*items.by_match, *same_key], by_name=same_name)
 
     def items_by_id(
-        self, board: BoardContext, ids: Sequence[str], naming: Collection[our_writes.EmptiedCell] = ()
+        self, board: BoardContext, ids: Sequence[str], naming: Collection[EmptiedRelation] = ()
     ) -> dict[str, Item]:
         """Return the items with these ids, in any state, which the cells `naming` name; raise MondayError."""
         items_by_id: dict[str, Item] = {}
@@ -282,7 +282,7 @@ class Gatherer:
         # A cell that a removed item has emptied is no edit: its field is blocked, and the filter, which a deleted
         # record's item may have to pass, ignores it.
         filtered = [*not_resting, *(deleted if board.sync_filter.items else ())]
-        emptied = [cell for pair in filtered for cell in our_writes.emptied_cells(board, pair)]
+        emptied = [cell for pair in filtered for cell in emptied_relations(board, pair)]
         facts.removed_related_items = self.items_off_board(board, emptied)
         add_related(facts, plan, compared)
 
@@ -316,7 +316,7 @@ class Gatherer:
         if hidden:
             facts.board = replace(board, hidden_items=hidden)
 
-    def items_off_board(self, board: BoardContext, emptied: Sequence[our_writes.EmptiedCell]) -> set[str]:
+    def items_off_board(self, board: BoardContext, emptied: Sequence[EmptiedRelation]) -> set[str]:
         """Return the expected items that left their boards: a removed item empties the cells that name it."""
         expected = {cell.expected_item_id: cell.model.entity_type() for cell in emptied}
         # An item that a pass has found removed isn't read again in each pass of a record that names it.
