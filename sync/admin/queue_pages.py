@@ -46,6 +46,7 @@ MAX_REASON_CHARACTERS = 500
 # How long a pause may be chosen to last.
 PAUSE_HOURS = ("1", "4", "24")
 AT_TIME = "until"  # instead of these hours, until a time that the person enters
+LONGEST_PAUSE = timedelta(days=365)
 
 # The codes of stops that last until somebody acts: the token, the account, and a board's own.
 LASTING_STOPS = (StopCode.TOKEN, StopCode.ACCOUNT, "board")
@@ -231,6 +232,8 @@ class SyncQueueAdmin(admin_base.RecordLinkMixin, admin_base.ReadOnlyAdmin):
                 until = forms.DateTimeField().clean(typed)
                 if until <= now:
                     raise ValidationError("That time is over already. Enter a later one.")
+                if until > now + LONGEST_PAUSE:
+                    raise ValidationError("Enter a time within a year.")
             except ValidationError as error:
                 warning = "Enter a time." if error.code else str(error.message)
                 repeated = replace(question(), warning=warning)
