@@ -21,7 +21,7 @@ from django.core.exceptions import ValidationError
 
 from conflicts.reports import KIND_UNDO, ConflictKind
 from sync import merge
-from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection, common_direction
+from sync.choices import BlockedCode, Cause, ColumnProblem, Rule, SyncDirection
 from sync.fields import field_bases, field_values
 from sync.models import FieldMapping
 from sync.models.boards_and_account import NO_COLUMN
@@ -59,7 +59,7 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     """Decide one field; None if the item to be created doesn't get it."""
     item = plan.item
     converter = facts.board.converter(mapping, plan.record)
-    direction = direction_of(plan, mapping)
+    direction = plan.direction_of(mapping)
     is_unresolved = plan.facts.open_intents or plan.facts.conflicts
     is_retyped = item is not None and mapping.problem_code == ColumnProblem.RETYPED
     if mapping.column_id and direction is not SyncDirection.NONE and not (is_unresolved or is_retyped):
@@ -78,11 +78,6 @@ def _decide_field(facts: PassFacts, plan: RecordPlan, mapping: FieldMapping) -> 
     else:
         return None
     return field_plan
-
-
-def direction_of(plan: EntityPlan, mapping: FieldMapping) -> SyncDirection:
-    """Return the direction that both the record's and the mapping's allow."""
-    return common_direction(plan.record.sync_direction, mapping.direction)
 
 
 def _resting_plan(plan: RecordPlan, mapping: FieldMapping, converter: conversion.Converter) -> FieldPlan | None:
@@ -160,7 +155,7 @@ def _field_to_merge(
     facts: PassFacts, plan: RecordPlan, field_plan: FieldPlan, values: merge.Values, *, emptied_by_removal: bool
 ) -> merge.Field:
     mapping = field_plan.mapping
-    direction = direction_of(plan, mapping)
+    direction = plan.direction_of(mapping)
     converter = field_plan.converter
     base = field_plan.base
     agreed = None

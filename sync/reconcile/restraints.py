@@ -23,7 +23,7 @@ from sync.monday.conversion import ListConverter, UnknownValue
 from sync.monday.lag import UNLINKED_AN_HOUR
 from sync.reconcile import board_filter, our_writes, pass_plan
 from sync.reconcile.facts import LOOP_WINDOW, PassFacts
-from sync.reconcile.field_plan import apply_decision, direction_of
+from sync.reconcile.field_plan import apply_decision
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 from sync.words.message import Message
@@ -269,7 +269,7 @@ def _write_back(
     facts: PassFacts, plan: pass_plan.RecordPlan, clear: ApprovalRequest, field_plan: pass_plan.FieldPlan
 ) -> None:
     """Write the value back, because a person rejected emptying this field."""
-    direction = direction_of(plan, field_plan.mapping)
+    direction = plan.direction_of(field_plan.mapping)
     converter = field_plan.converter
     action = merge.Action.PUSH
     needed_direction = choices.SyncDirection.NPD_TO_MONDAY
