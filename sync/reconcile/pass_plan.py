@@ -199,6 +199,7 @@ class FieldPlan:
 
     mapping: FieldMapping
     converter: Converter
+    direction: choices.SyncDirection  # that both the record's and the mapping's allow
     decision: merge.FieldDecision
     local_raw: dict[str, Any]  # NPD's value
     remote_raw: Any = None  # Monday's value
