@@ -24,7 +24,7 @@ from sync.monday.board_items import ARCHIVED, DELETED
 from sync.monday.lag import LONGEST_LAG
 from sync.reconcile import pass_plan
 from sync.reconcile.facts import ChangeEvent, PassFacts, reported_changes
-from sync.reconcile.field_plan import direction_of, is_emptied_by_removal
+from sync.reconcile.field_plan import is_emptied_by_removal
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.read_lag import UNSHOWN_EDIT, seconds_to_look, set_aside
 from sync.registry import target_of
@@ -55,7 +55,7 @@ def emptied_fields(board: BoardContext, plan: pass_plan.EntityPlan) -> Iterator[
         if cell == base["remote"]:
             continue
         sides = field_bases.sides_of(converter, base, remote=cell)
-        if sides.remote is None and sides.remote_changed and direction_of(plan, mapping) in _FROM_MONDAY:
+        if sides.remote is None and sides.remote_changed and plan.direction_of(mapping) in _FROM_MONDAY:
             yield mapping
 
 

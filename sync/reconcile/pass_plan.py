@@ -199,6 +199,7 @@ class FieldPlan:
 
     mapping: FieldMapping
     converter: Converter
+    direction: choices.SyncDirection  # that both the record's and the mapping's allow
     decision: merge.FieldDecision
     local_raw: dict[str, Any]  # NPD's value
     remote_raw: Any = None  # Monday's value
@@ -378,6 +379,10 @@ class EntityPlan:
     def lines_about_lost_values(self) -> list[ActivityLine]:
         """The lines about the lost values that neither side has, the newest first; none unless the pass is settled."""
         return [lost_update.line for lost_update in self.lost_updates if lost_update.line and self.is_settled]
+
+    def direction_of(self, mapping: FieldMapping) -> choices.SyncDirection:
+        """Return the direction that both the record's and the mapping's allow."""
+        return choices.common_direction(self.record.sync_direction, mapping.direction)
 
     def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> reports.ConflictReport:
         """Return a report for the store of conflicts; pass `item_id` if it isn't the record's own item."""

@@ -32,7 +32,6 @@ from sync.reconcile.facts import (
     may_be_same,
     reported_changes,
 )
-from sync.reconcile.field_plan import direction_of
 from sync.reconcile.lost_updates import overridden_line
 from sync.reconcile.our_writes import OwnWrite, own_writes
 from sync.words.message import Message, sentences
@@ -283,7 +282,7 @@ def _unshown_reports(board: BoardContext, plan: pass_plan.EntityPlan, now: datet
             if write.state in (IntentState.APPLIED, IntentState.CONFIRMED)
         ]
         reports = _reports(writes, changes.get(mapping.key, ()), plan.history)
-        if not reports or direction_of(plan, mapping) is choices.SyncDirection.NONE:
+        if not reports or plan.direction_of(mapping) is choices.SyncDirection.NONE:
             continue
         raw = field_bases.cell_of(converter, mapping, item)
         if isinstance(raw, merge.Unknown):

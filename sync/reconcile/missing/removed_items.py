@@ -27,7 +27,7 @@ from sync.models import FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
 from sync.monday.board_items import DELETED
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import field_plan, our_writes, pass_plan, read_lag
+from sync.reconcile import our_writes, pass_plan, read_lag
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
@@ -315,7 +315,7 @@ def edits_since_agreed(board: BoardContext, plan: pass_plan.RecordPlan) -> tuple
     edits: list[reports.FieldConflict] = []
     item_id = plan.record.monday_id or ""
     for mapping in board.mapped:
-        direction = field_plan.direction_of(plan, mapping)
+        direction = plan.direction_of(mapping)
         if direction is choices.SyncDirection.NONE:
             continue
         converter = board.converter(mapping, plan.record)
