@@ -30,7 +30,7 @@ from sync.monday.lag import LOOKS
 from sync.outbox import wakeups
 from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import locked_pause
-from sync.reconcile import gather, pass_plan
+from sync.reconcile import created_items, pass_plan
 from sync.reconcile.changes import item_writes, settings_of, take_answer
 from sync.reconcile.facts import CHANGED, SETTINGS_CHANGED, PassFacts
 from sync.reconcile.gather.item_facts import owners_of
@@ -199,7 +199,7 @@ class Executor:
         if not refusals:
             return writes
         self.calls += 1
-        created = gather.read_created_items(self.board, min(refusals))
+        created = created_items.read_created_items(self.board, min(refusals))
         if created is None:
             return writes  # nothing but a search can tell
         remaining = []
@@ -221,7 +221,7 @@ class Executor:
         self.calls += 1
         reason: str = Message("npd_ids_unreadable")
         try:
-            items = gather.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
+            items = created_items.items_with_npd_ids(self.board, [str(write.record_id) for write in writes])
         except MondayError as error:
             self._stop(error)
             reason = of_error(error)

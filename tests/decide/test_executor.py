@@ -30,7 +30,7 @@ from sync.monday.errors import (
 )
 from sync.reconcile import act
 from sync.reconcile.act import Executor, request_of
-from sync.reconcile.gather import CreatedItems
+from sync.reconcile.created_items import CreatedItems
 from sync.reconcile.pass_plan import Outcome, Write, WriteVerdict
 from tests.decide.builders import NOW, NPD_ID_COLUMN, board, mapping
 
@@ -129,8 +129,8 @@ def monday(monkeypatch: pytest.MonkeyPatch) -> Monday:
     monkeypatch.setattr(act, "wakeups", monday)
     monkeypatch.setattr(act, "sync_now", lambda: NOW)
     monkeypatch.setattr(act, "connector", lambda: monday)
-    monkeypatch.setattr(act.gather, "items_with_npd_ids", monday.look_up)
-    monkeypatch.setattr(act.gather, "read_created_items", monday.read_created)
+    monkeypatch.setattr(act.created_items, "items_with_npd_ids", monday.look_up)
+    monkeypatch.setattr(act.created_items, "read_created_items", monday.read_created)
     monkeypatch.setattr(act, "unchanged_write", lambda board, beside: None)
     return monday
 
