@@ -29,7 +29,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.activity_lines import MAX_ACTOR_LENGTH, REFILLS, fold_alike, is_of_deletion
+from sync.models.activity_lines import DELETION_KINDS, MAX_ACTOR_LENGTH, REFILLS, fold_alike, is_of_deletion
 from sync.models.records_and_items import approval_payload_key
 from sync.monday.board_events import EventKind, ItemEvent
 from sync.monday.lag import LAG_BUCKETS
@@ -44,6 +44,9 @@ from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 from sync.words.message import Message
 
 _NPD_EDIT_KINDS = (ActivityKind.PUSH, ActivityKind.OVERRIDDEN)
+
+# What only a person's request does. Other lines have authors of their own, whoever asked for the pass.
+_REQUESTED_KINDS = (ActivityKind.CREATE, ActivityKind.LINK, ActivityKind.UNLINKED, *DELETION_KINDS)
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
@@ -101,13 +104,16 @@ class PassHistory:
         if self.read_request_id:
             cause["read"] = self.read_request_id
         request_id = self.read_request_id
+        act_id = claim.payload.get(approval_payload_key(line.key))
         actor = line.actor
+        if act_id or line.kind in _REQUESTED_KINDS:
+            actor = actor or plan.facts.requested_by
         intent = plan.write.open_intent
         if intent is not None and line.kind != ActivityKind.PULL:
             request_id = intent.request_id
             cause |= {"intent": str(intent.pk), "alias": intent.alias}
         if field_plan is not None:
-            editors, actor = self._editors(line, plan, field_plan, events)
+            editors, actor = self._editors(line, plan, field_plan, events, actor)
             cause |= editors
         if line.kind == ActivityKind.RETURNED and not actor:
             restored = [event.user_id for event in events if event.kind is EventKind.RESTORED and event.user_id]
@@ -123,13 +129,11 @@ class PassHistory:
         if plan.makes_item and line.kind in (ActivityKind.PUSH, ActivityKind.CREATE, ActivityKind.UNLINKED):
             # A new item is the act of whoever asked for it, else of who saved the record last.
             cause["made"] = True
-            actor = str(claim.payload.get("by") or line.actor)
-            if not actor:
-                actor, act = authors.last_author(self.edits.get(plan.id, ()), self.users)
-                if act and choices.Cause.SAVE in plan.facts.causes:
-                    cause["act"] = act
+            actor, act = self._maker(plan)
+            if act:
+                cause["act"] = act
         # An approval or rejection is shown as one act with its result.
-        act_id = claim.payload.get(approval_payload_key(line.key)) or undo
+        act_id = act_id or undo
         row = copy(line)
         row.entity_type = plan.record.entity_type()
         row.entity_id = plan.id
@@ -148,10 +152,14 @@ class PassHistory:
         plan: pass_plan.EntityPlan,
         field_plan: pass_plan.FieldPlan,
         events: Sequence[ItemEvent],
+        actor: str,
     ) -> tuple[dict[str, Any], str]:
         """Return the known editors of both sides, and the actor: for a value taken over, its editor."""
         attnames = [field_of(plan.record, name).attname for name in field_plan.mapping.fields]
-        actor = line.actor
+        is_saved = choices.Cause.SAVE in plan.facts.causes
+        if line.kind == ActivityKind.PUSH and field_plan.base is None and not is_saved:
+            # A first sync isn't an act of the person who typed the value.
+            actor = actor or plan.facts.requested_by
         editors: dict[str, Any] = {}
         history = self.edits.get(plan.id, []) if _needs_history(line) else []
         edit = authors.last_edit(history, attnames, self.users)
@@ -160,9 +168,9 @@ class PassHistory:
             if edit.is_undo:
                 editors["npd"]["undo"] = True
             if line.kind == ActivityKind.PUSH and not actor and edit.who != authors.SYNC_ACTOR:
-                actor = (self._set_up_by(plan, field_plan, edit) or edit.who)[:MAX_ACTOR_LENGTH]
-            # A first sync, or a value that somebody had sent again, isn't an act of the person who typed it.
-            is_of_edit = field_plan.base is not None and (not line.actor or choices.Cause.SAVE in plan.facts.causes)
+                is_first = field_plan.base is None and not is_saved
+                actor = ((self._set_up_by(edit.at) if is_first else "") or edit.who)[:MAX_ACTOR_LENGTH]
+            is_of_edit = field_plan.base is not None and (not line.actor or is_saved)
             if line.kind == ActivityKind.PUSH and is_of_edit and edit.group_id and edit.who != authors.SYNC_ACTOR:
                 editors["act"] = edit.group_id
         last = next((event for event in reversed(events) if event.user_id), None)
@@ -174,12 +182,21 @@ class PassHistory:
                 actor = authors.monday_editor_name(last.user_id, self.people)
         return editors, actor
 
-    def _set_up_by(self, plan: pass_plan.EntityPlan, field_plan: pass_plan.FieldPlan, edit: authors.LastEdit) -> str:
-        """Return who started the set-up that had an older edit sent to the item; empty if that sent nothing."""
+    def _maker(self, plan: pass_plan.EntityPlan) -> tuple[str, str]:
+        """Return whose act a record's new item is, and the id of the act in which that person saved it, if they did."""
+        history = self.edits.get(plan.id, ())
         is_saved = choices.Cause.SAVE in plan.facts.causes
-        if not self.setup or is_saved or field_plan.base is not None or plan.makes_item:
-            return ""
-        return str(self.setup["by"]) if edit.at < datetime.fromisoformat(self.setup["started"]) else ""
+        if not is_saved and plan.facts.requested_by:
+            return plan.facts.requested_by, ""
+        if history and (by := self._set_up_by(history[0].pgh_created_at)):
+            return by, ""
+        author, act = authors.last_author(history, self.users)
+        return author or plan.facts.requested_by, act if is_saved else ""
+
+    def _set_up_by(self, at: datetime) -> str:
+        """Return who started the board's set-up after this time; empty for nobody."""
+        is_older = self.setup and at < datetime.fromisoformat(self.setup["started"])
+        return str(self.setup["by"]) if is_older else ""
 
 
 class PassRun:
