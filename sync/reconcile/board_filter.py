@@ -176,7 +176,8 @@ def _filter_applies(plan: pass_plan.RecordPlan) -> bool:
 
 def leave_field_out(field_plan: pass_plan.FieldPlan) -> None:
     """Write and ask nothing about a field, because the pair is left out after this pass."""
-    field_plan.decision = merge.FieldDecision(merge.Action.NOTHING, Message("left_out_by_filter"), is_left_out=True)
+    field_plan.decide(merge.Action.NOTHING, Message("left_out_by_filter"))
+    field_plan.is_left_out = True
     field_plan.conflict = None
     field_plan.resolved_conflict = None
     field_plan.send_raw = None

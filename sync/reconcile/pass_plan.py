@@ -208,6 +208,7 @@ class FieldPlan:
     base: dict[str, Any] | None = None  # what both sides agreed on last
     blocked_code: choices.BlockedCode | None = None  # why nothing is done with it
     blocked_reason: str = ""  # the same in words
+    is_left_out: bool = False  # nothing more is done with it, because the filter leaves the pair out after this pass
     awaited: field_values.AwaitedRecord | None = None  # the record that has to come first
     conflict: reports.FieldConflict | None = None  # a person has to decide
     confirmed: tuple[Intent, ...] = ()  # intents without an answer, if Monday now shows their value

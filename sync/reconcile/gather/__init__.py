@@ -32,7 +32,7 @@ from sync.reconcile.emptied_cells import EmptiedRelation, emptied_fields, emptie
 from sync.reconcile.facts import ItemFacts, PassFacts
 from sync.reconcile.gather import item_facts
 from sync.reconcile.gather.record_facts import add_related, edited_by_time, read_facts, with_originals
-from sync.reconcile.missing import identity, removed_items
+from sync.reconcile.missing import removed_items
 from sync.records import authors
 from sync.records.item_links import unlinked_items
 from sync.registry import target_of
@@ -345,8 +345,8 @@ def _column_problems(board: BoardContext) -> set[str]:
 def _pairs(facts: PassFacts, plans: Sequence[pass_plan.RecordPlan]) -> list[pass_plan.RecordPlan]:
     """Return each plan with its record's item; of an unlinked one, once with each item with its NPD ID or match key."""
     board = facts.board
-    by_npd_id = identity.items_by_npd_id(board, facts.items)
-    by_match_key = identity.items_by_match_key(board, facts.items)
+    by_npd_id = field_values.items_by_npd_id(board, facts.items)
+    by_match_key = field_values.items_by_match_key(board, facts.items)
     pairs: list[pass_plan.RecordPlan] = []
     for plan in plans:
         record = plan.record
