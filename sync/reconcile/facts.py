@@ -270,11 +270,6 @@ class RecordFacts:
         return [intent for intent in self.history.intents if intent.state == IntentState.OPEN]
 
     @property
-    def requested_by(self) -> str:
-        """The person who asked for the pass; an empty text if nobody did."""
-        return str(self.claim.payload.get("by", ""))
-
-    @property
     def causes(self) -> choices.Cause:
         return self.claim.causes
 

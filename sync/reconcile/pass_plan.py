@@ -464,7 +464,7 @@ class EntityPlan:
     def add_lines(self, *lines: ActivityLine) -> None:
         """Add lines to its history; the actor defaults to the person who asked for the pass."""
         for line in lines:
-            line.actor = line.actor or self.facts.requested_by
+            line.actor = line.actor or self.facts.claim.requested_by
             line.remote_id = self.item_id or self.record.monday_id or ""
             self.log.append(line)
 

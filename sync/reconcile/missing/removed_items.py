@@ -434,7 +434,7 @@ def settle_removed_item(board: BoardContext, plan: pass_plan.RecordPlan) -> None
 
 def creating_job(plan: pass_plan.RecordPlan, removal: pass_plan.Removal) -> dict[str, Any]:
     """Return the job that creates a new item, as the act of the person who asked for it or of the board's setting."""
-    job: dict[str, Any] = {"payload": {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}}
+    job: dict[str, Any] = {"payload": {"by": plan.facts.claim.requested_by or SYNC_ACTOR}}
     if removal.is_chosen:
         job |= {"cause": choices.Cause.PERSON, "priority": choices.Priority.PERSON}
     return job
