@@ -307,6 +307,7 @@ class Doubts:
     # none without a word.
     lost_cells: frozenset[str] = frozenset()
     unexplained_cells: frozenset[str] = frozenset()
+    is_item_stale: bool = False  # reads don't show yet what happened to the item, so the record waits
     look_in_seconds: float = 0  # when the item is read again; 0: not by itself
     kept_events: frozenset[int] = frozenset()  # events that stay unchecked until then
 
