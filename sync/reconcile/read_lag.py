@@ -40,7 +40,7 @@ UNSHOWN_EDIT = Message("unshown_edit")
 UNSHOWN_WRITE = Message("unshown_write")
 UNSHOWN_ITEM = Message("unshown_item")
 
-_UNSHOWN = (UNSHOWN_EDIT, UNSHOWN_WRITE, UNSHOWN_ITEM)
+_UNSHOWN_CODES = {UNSHOWN_EDIT.code, UNSHOWN_WRITE.code, UNSHOWN_ITEM.code}
 
 
 def seconds_to_look(since: datetime, now: datetime) -> float:
@@ -116,11 +116,16 @@ def unshown_report(
 def confirmed_lag(facts: PassFacts, plan: pass_plan.RecordPlan) -> float | None:
     """Return after how many seconds a read showed what the record's last one didn't show; None if that isn't so."""
     history = plan.history
-    if plan.facts.sync_state.note not in _UNSHOWN or plan.reason in _UNSHOWN or not plan.is_settled:
+    if not (plan.is_settled and _is_unshown(plan.facts.sync_state.note)) or _is_unshown(plan.reason):
         return None
     moments = [_arrival(event) for event in history.events]
     moments += [intent.settled_at for intent in history.writes if intent.settled_at]
     return (facts.now - max(moments)).total_seconds() if moments else None
+
+
+def _is_unshown(reason: str) -> bool:
+    """Whether a record is not in sync because a read doesn't show something yet."""
+    return isinstance(reason, Message) and reason.code in _UNSHOWN_CODES
 
 
 # --- an item that isn't shown yet, or in a state that is over ---------------------------------------------------------
@@ -184,6 +189,7 @@ def _wait_for_item_and_cells(facts: PassFacts, plan: pass_plan.EntityPlan) -> fl
 
 def _defer(plan: pass_plan.EntityPlan, wait: float) -> None:
     if wait:
+        plan.doubts.is_item_stale = True
         plan.end(pass_plan.Outcome.DEFERRED, UNSHOWN_ITEM, reason=UNSHOWN_ITEM, wait_seconds=wait)
 
 

@@ -27,7 +27,7 @@ from sync.models import FieldMapping, SyncedModel
 from sync.models.records_and_items import MISSING, MOVED, OFF_BOARD_STATES, REPORTED_STATES
 from sync.monday.board_items import DELETED
 from sync.monday.conversion import Converter, UnknownValue
-from sync.reconcile import our_writes, pass_plan, read_lag
+from sync.reconcile import our_writes, pass_plan
 from sync.reconcile.emptied_cells import cells_that_nobody_emptied
 from sync.reconcile.facts import PassFacts, RecordFacts, RemovedItemFacts
 from sync.reconcile.lost_updates import edits_removed_with_item, will_ask
@@ -72,7 +72,7 @@ def apply_unlinks(facts: PassFacts, plan: pass_plan.Plan) -> None:
     """
     for record_plan in plan.records.values():
         # An item that reads don't show yet would keep its NPD ID.
-        if record_plan.ending.detail == read_lag.UNSHOWN_ITEM:
+        if record_plan.doubts.is_item_stale:
             continue
         if why := requested_unlink(record_plan.facts):
             record_plan.unlink(why)
